@@ -1,0 +1,3 @@
+"""Fully-connected networks for digits; the maths is written once."""
+
+__version__ = "0.1.0"

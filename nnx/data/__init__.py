@@ -1,0 +1,1 @@
+"""Labelled images: from files, folders and names to arrays on the host."""

@@ -1,0 +1,49 @@
+"""What nnx refuses, each with the exit status that the command line gives it.
+
+NnxError
+├── InputError          wrong usage, settings, data or files
+├── BackendError        a backend that cannot be used
+│   ├── UnknownBackend
+│   ├── MissingLibrary
+│   └── UnusableBackend
+├── DivergedError       the loss is no longer finite
+└── OutOfMemoryError    the device or the host has no room
+"""
+
+
+class NnxError(Exception):
+    """The root; its message is one line that says what is wrong and what to do."""
+
+    exit_status = 2
+
+
+class InputError(NnxError):
+    """Settings, data or files that cannot be used."""
+
+
+class BackendError(NnxError):
+    """A backend that cannot be used."""
+
+
+class UnknownBackend(BackendError):
+    """No installed package offers a backend of this name."""
+
+
+class MissingLibrary(BackendError):
+    """The backend is known, but its array library is not installed."""
+
+
+class UnusableBackend(BackendError):
+    """The backend's library is installed, but cannot work on this machine."""
+
+
+class DivergedError(NnxError):
+    """The loss is no longer a finite number."""
+
+    exit_status = 3
+
+
+class OutOfMemoryError(NnxError):
+    """The device or the host has no room for what was asked."""
+
+    exit_status = 4
