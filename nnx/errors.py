@@ -3,9 +3,9 @@
 NnxError
 ├── InputError          wrong usage, settings, data or files
 ├── BackendError        a backend that cannot be used
-│   ├── UnknownBackend
-│   ├── MissingLibrary
-│   └── UnusableBackend
+│   ├── UnknownBackendError
+│   ├── MissingLibraryError
+│   └── UnusableBackendError
 ├── DivergedError       the loss is no longer finite
 └── OutOfMemoryError    the device or the host has no room
 """
@@ -25,15 +25,15 @@ class BackendError(NnxError):
     """A backend that cannot be used."""
 
 
-class UnknownBackend(BackendError):
+class UnknownBackendError(BackendError):
     """No installed package offers a backend of this name."""
 
 
-class MissingLibrary(BackendError):
+class MissingLibraryError(BackendError):
     """The backend is known, but its array library is not installed."""
 
 
-class UnusableBackend(BackendError):
+class UnusableBackendError(BackendError):
     """The backend's library is installed, but cannot work on this machine."""
 
 
