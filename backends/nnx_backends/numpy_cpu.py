@@ -1,0 +1,26 @@
+"""NumPy on the CPU: the reference every other backend is compared with."""
+
+from typing import Any
+
+import numpy as np
+
+from nnx.backend import Backend
+from nnx.maths import steps
+
+
+def load() -> Backend:
+    """Return the backend; it works wherever NumPy does."""
+    return Backend(
+        name="numpy",
+        device="cpu",
+        xp=np,
+        from_numpy=np.asarray,
+        to_numpy=np.asarray,
+        run_steps=_run_steps,
+    )
+
+
+def _run_steps(*args: Any) -> steps.State:
+    """Run the plain steps; a loss that is no longer finite is found by the loop."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return steps.run_steps(*args)

@@ -1,0 +1,44 @@
+"""array-api-strict, which refuses whatever the standard does not promise.
+
+For tests: it is slow, and it pretends to have several devices, so that an array
+that crosses from one to another by accident is an error.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from nnx.backend import Backend
+from nnx.errors import InputError, MissingLibraryError
+
+DEVICES = "cpu", "device1", "device2"
+
+
+def load(device: str = "cpu") -> Backend:
+    """Return the backend on one of array-api-strict's pretended devices.
+
+    The flags it sets, the strictest there are, hold for the whole process.
+    """
+    try:
+        import array_api_strict as xp
+    except ImportError:
+        raise MissingLibraryError(
+            "backend 'strict' needs array-api-strict: pip install 'nnx-mlp[test]'"
+        ) from None
+    if device not in DEVICES:
+        raise InputError(f"no device {device!r}; there are {', '.join(DEVICES)}")
+    xp.set_array_api_strict_flags(
+        boolean_indexing=False, data_dependent_shapes=False, enabled_extensions=()
+    )
+    place, cpu = xp.Device(device), xp.Device("cpu")
+
+    def to_numpy(array: Any) -> Any:
+        return np.asarray(xp.asarray(array).to_device(cpu))
+
+    return Backend(
+        name="strict",
+        device=device,
+        xp=xp,
+        from_numpy=lambda array: xp.asarray(array, device=place),
+        to_numpy=to_numpy,
+    )

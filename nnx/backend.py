@@ -1,0 +1,67 @@
+"""The one boundary between the maths and an array library."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from nnx.errors import BackendError, UnknownBackendError
+from nnx.maths import dense, losses, sgd, steps
+from nnx.maths.kernels import Array, Namespace
+
+GROUP = "nnx.backends"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An array library on a device, and what it does better than the plain maths.
+
+    name: what a user calls it
+    device: where its arrays are, in words
+    xp: its array API namespace
+    from_numpy: a NumPy array moved to the device
+    to_numpy: an array of the device as a NumPy array
+    synchronize: waits until the device has done all it was given
+    dense_forward … run_steps: like the functions of `nnx.maths` that they default to
+    """
+
+    name: str
+    device: str
+    xp: Namespace
+    from_numpy: Callable[[Array], Array]
+    to_numpy: Callable[[Array], Array]
+    synchronize: Callable[[], None] = lambda: None
+    dense_forward: Callable[..., Array] = dense.forward
+    dense_backward: Callable[..., tuple[Array, Array, Array]] = dense.backward
+    cross_entropy: Callable[..., tuple[Array, Array]] = losses.cross_entropy
+    update: Callable[..., Array] = sgd.update
+    run_steps: Callable[..., steps.State] = steps.run_steps
+
+
+def names() -> list[str]:
+    """Return the names of all backends that installed packages offer."""
+    return sorted(_offered())
+
+
+def find(name: str, **options: Any) -> Backend:
+    """Return the backend of this name, ready for use.
+
+    options: handed to the backend's own `load`
+    Refused: UnknownBackendError for a name that no installed package offers;
+    MissingLibraryError and UnusableBackendError as the backend says.
+    """
+    offered = _offered()
+    if name not in offered:
+        raise UnknownBackendError(
+            f"no backend is called {name!r}; there are {', '.join(sorted(offered))}"
+        )
+    loaded = offered[name].load()(**options)
+    if not isinstance(loaded, Backend):
+        raise BackendError(
+            f"backend {name!r}: {offered[name].value} gave no nnx.backend.Backend"
+        )
+    return loaded
+
+
+def _offered() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}

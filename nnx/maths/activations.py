@@ -1,0 +1,103 @@
+"""Activations and their gradients, which need only the output `y`.
+
+Each pair is y = f(z) and dz = dy · f'(z). All three arrays have one shape, any.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from nnx.maths.kernels import Array, Namespace
+
+LEAKY_SLOPE = 0.01  # Maas, Hannun and Ng, 2013
+
+
+class Activation(NamedTuple):
+    """A function y = f(z, xp=xp) and its gradient dz = g(dy, y, xp=xp)."""
+
+    forward: Callable[..., Array]
+    backward: Callable[..., Array]
+
+
+def identity(z: Array, *, xp: Namespace) -> Array:
+    """Return z."""
+    return z
+
+
+def identity_backward(dy: Array, y: Array, *, xp: Namespace) -> Array:
+    """Return dz, as f' = 1."""
+    return dy
+
+
+def relu(z: Array, *, xp: Namespace) -> Array:
+    """Return max(z, 0)."""
+    return xp.maximum(z, 0.0)
+
+
+def relu_backward(dy: Array, y: Array, *, xp: Namespace) -> Array:
+    """Return dz; f'(0) is taken as 0."""
+    return xp.where(y > 0, dy, 0.0)
+
+
+def leaky_relu(z: Array, *, xp: Namespace) -> Array:
+    """Return z where it is positive, and 0.01 z elsewhere."""
+    return xp.maximum(z, LEAKY_SLOPE * z)
+
+
+def leaky_relu_backward(dy: Array, y: Array, *, xp: Namespace) -> Array:
+    """Return dz; y has the sign of z."""
+    return xp.where(y > 0, dy, LEAKY_SLOPE * dy)
+
+
+def elu(z: Array, *, xp: Namespace) -> Array:
+    """Return z where it is positive, and exp(z) - 1 elsewhere.
+
+    Source: Clevert, Unterthiner and Hochreiter, arXiv:1511.07289, with α = 1.
+    """
+    return xp.where(z > 0, z, xp.expm1(xp.minimum(z, 0.0)))
+
+
+def elu_backward(dy: Array, y: Array, *, xp: Namespace) -> Array:
+    """Return dz; below 0, f' = exp(z) = y + 1."""
+    return dy * (xp.minimum(y, 0.0) + 1.0)
+
+
+def tanh(z: Array, *, xp: Namespace) -> Array:
+    """Return the hyperbolic tangent."""
+    return xp.tanh(z)
+
+
+def tanh_backward(dy: Array, y: Array, *, xp: Namespace) -> Array:
+    """Return dz; f' = 1 - y²."""
+    return dy * (1.0 - y * y)
+
+
+def sigmoid(z: Array, *, xp: Namespace) -> Array:
+    """Return 1 / (1 + exp(-z)), with no overflow for z of any size."""
+    small = xp.exp(-xp.abs(z))
+    return xp.where(z >= 0, 1.0, small) / (1.0 + small)
+
+
+def sigmoid_backward(dy: Array, y: Array, *, xp: Namespace) -> Array:
+    """Return dz; f' = y (1 - y)."""
+    return dy * (y * (1.0 - y))
+
+
+def softplus(z: Array, *, xp: Namespace) -> Array:
+    """Return log(1 + exp(z)), with no overflow for z of any size."""
+    return xp.maximum(z, 0.0) + xp.log1p(xp.exp(-xp.abs(z)))
+
+
+def softplus_backward(dy: Array, y: Array, *, xp: Namespace) -> Array:
+    """Return dz; f' is the sigmoid of z, which is 1 - exp(-y)."""
+    return -dy * xp.expm1(-y)
+
+
+ACTIVATIONS = {
+    "identity": Activation(identity, identity_backward),
+    "relu": Activation(relu, relu_backward),
+    "leaky_relu": Activation(leaky_relu, leaky_relu_backward),
+    "elu": Activation(elu, elu_backward),
+    "tanh": Activation(tanh, tanh_backward),
+    "sigmoid": Activation(sigmoid, sigmoid_backward),
+    "softplus": Activation(softplus, softplus_backward),
+}

@@ -1,0 +1,41 @@
+"""A dense layer, y = f(x @ weight + bias), and its gradients."""
+
+from nnx.maths.activations import ACTIVATIONS
+from nnx.maths.kernels import Array, Namespace
+
+
+def forward(
+    x: Array, weight: Array, bias: Array, *, activation: str, xp: Namespace
+) -> Array:
+    """Return the layer's output.
+
+    x: (batch, in_features)
+    weight: (in_features, out_features)
+    bias: (out_features,)
+    activation: a name in `ACTIVATIONS`
+    returns: (batch, out_features)
+    """
+    return ACTIVATIONS[activation].forward(x @ weight + bias, xp=xp)
+
+
+def backward(
+    dy: Array,
+    x: Array,
+    y: Array,
+    weight: Array,
+    *,
+    activation: str,
+    input_gradient: bool,
+    xp: Namespace,
+) -> tuple[Array | None, Array, Array]:
+    """Return the gradients of the loss with respect to x, weight and bias.
+
+    dy, y: (batch, out_features), with y as `forward` returned it
+    x: (batch, in_features)
+    weight: (in_features, out_features)
+    input_gradient: whether dx is wanted; the first layer's never is
+    returns: dx, dweight, dbias, shaped like x, weight and bias; dx may be None
+    """
+    dz = ACTIVATIONS[activation].backward(dy, y, xp=xp)
+    dx = dz @ weight.T if input_gradient else None
+    return dx, x.T @ dz, xp.sum(dz, axis=0)

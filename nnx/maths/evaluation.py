@@ -1,0 +1,42 @@
+"""How well a network does on images it is not trained on."""
+
+from nnx.maths import losses, network
+from nnx.maths.kernels import Array, Kernels
+from nnx.maths.network import Layers
+from nnx.maths.steps import BLOCK, Images
+
+
+def logits(
+    layers: Layers,
+    pixels: Array,
+    activations: tuple[str, ...],
+    scale: float,
+    kernels: Kernels,
+) -> Array:
+    """Return the logits of some images, (n, classes).
+
+    pixels: (n, in_features), uint8 or floating
+    scale: what pixels are multiplied by
+    """
+    x = kernels.xp.astype(pixels, layers[0].weight.dtype) * scale
+    return network.forward(layers, x, activations, kernels)[-1]
+
+
+def evaluate(
+    layers: Layers,
+    images: Images,
+    activations: tuple[str, ...],
+    scale: float,
+    kernels: Kernels,
+) -> tuple[Array, Array]:
+    """Return the sum of all images' losses in nats, and the hits; both ()."""
+    xp = kernels.xp
+    loss_sum = right = 0
+    for start in range(0, images.labels.shape[0], BLOCK):
+        pixels = images.pixels[start : start + BLOCK, :]
+        labels = images.labels[start : start + BLOCK]
+        out = logits(layers, pixels, activations, scale, kernels)
+        loss, _ = kernels.cross_entropy(out, labels, xp=xp)
+        loss_sum = loss_sum + loss * labels.shape[0]
+        right = right + losses.hits(out, labels, xp=xp)
+    return loss_sum, right

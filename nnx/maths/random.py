@@ -1,0 +1,108 @@
+"""Random numbers that are the same, bit for bit, on every backend.
+
+Philox-4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw,
+"Parallel random numbers: as easy as 1, 2, 3", SC 2011. A draw is a function of
+its counter, so nothing is remembered between draws and any of them can be made
+again. Each 32-bit word is held in an int64, as the standard promises that type
+and every library wraps its products alike.
+"""
+
+import math
+from enum import IntEnum
+
+from nnx.maths.kernels import Array, Namespace
+
+WORD = 0xFFFFFFFF
+MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
+KEY_STEPS = 0x9E3779B9, 0xBB67AE85
+ROUNDS = 10
+INDEX_BITS = 31
+
+
+class Stream(IntEnum):
+    """What a draw is for; draws for different ends never share a counter."""
+
+    WEIGHTS = 0
+    SHUFFLE = 1
+
+
+def philox(
+    counter: tuple[Array, Array, Array, Array], key: tuple[int, int], *, xp: Namespace
+) -> tuple[Array, Array, Array, Array]:
+    """Return four random words for each counter.
+
+    counter: four arrays (n,), int64 in [0, 2³²)
+    key: two integers in [0, 2³²)
+    returns: four arrays (n,), int64 in [0, 2³²)
+    """
+    a, b, c, d = counter
+    k0, k1 = key
+    for _ in range(ROUNDS):
+        # The product of two words fills 64 bits: its halves are right even
+        # where int64 shows it as a negative number.
+        left, right = a * MULTIPLIERS[0], c * MULTIPLIERS[1]
+        a = _high(right, xp=xp) ^ b ^ k0
+        c = _high(left, xp=xp) ^ d ^ k1
+        b, d = right & WORD, left & WORD
+        k0, k1 = (k0 + KEY_STEPS[0]) & WORD, (k1 + KEY_STEPS[1]) & WORD
+    return a, b, c, d
+
+
+def _high(product: Array, *, xp: Namespace) -> Array:
+    """Return the upper word; the mask takes off what the shift drew from the sign."""
+    return (product >> 32) & WORD
+
+
+def words(
+    n: int,
+    *,
+    seed: int,
+    stream: Stream,
+    epoch: int = 0,
+    step: int = 0,
+    xp: Namespace,
+    device: object = None,
+) -> Array:
+    """Return n random words, int64 in [0, 2³²); one counter gives one result.
+
+    seed: an integer in [0, 2⁶⁴)
+    epoch, step: integers in [0, 2³²)
+    """
+    index = xp.arange(-(-n // 4), dtype=xp.int64, device=device)
+    zero = xp.zeros_like(index)
+    counter = index, zero + step, zero + epoch, zero + int(stream)
+    lanes = philox(counter, (seed & WORD, seed >> 32), xp=xp)
+    return xp.reshape(xp.stack(lanes, axis=1), (-1,))[:n]
+
+
+def uniform(bits: Array, *, xp: Namespace) -> Array:
+    """Return numbers in (0, 1), float64, exact for each of the 2³² words."""
+    return (xp.astype(bits, xp.float64) + 0.5) * 2.0**-32
+
+
+def normal(bits: Array, *, xp: Namespace) -> Array:
+    """Return as many standard normal numbers as there are words.
+
+    Source: Box and Muller, "A note on the generation of random normal
+    deviates", 1958.
+
+    bits: (2n,), int64 in [0, 2³²)
+    returns: (2n,), float64
+    """
+    radius = xp.sqrt(-2.0 * xp.log(uniform(bits[::2], xp=xp)))
+    angle = 2.0 * math.pi * uniform(bits[1::2], xp=xp)
+    return xp.concat([radius * xp.cos(angle), radius * xp.sin(angle)])
+
+
+def permutation(
+    n: int, *, seed: int, epoch: int, xp: Namespace, device: object = None
+) -> Array:
+    """Return 0 … n-1 in the random order of this epoch, (n,) int64.
+
+    Each index is sorted by a random word. The index fills the lower bits of
+    its own key, so that no two keys are equal and any sort gives one order.
+    """
+    bits = words(n, seed=seed, stream=Stream.SHUFFLE, epoch=epoch, xp=xp, device=device)
+    index = xp.arange(n, dtype=xp.int64, device=device)
+    keys = (bits << INDEX_BITS) | index
+    return xp.sort(keys) & ((1 << INDEX_BITS) - 1)
