@@ -1,3 +1,81 @@
-"""Fully-connected networks for digits; the maths is written once."""
+"""Fully-connected networks for digits; the maths is written once.
+
+>>> import nnx
+>>> data = nnx.load("digits")
+>>> network = nnx.Network([64, 128, 10], activation="relu", seed=0)
+>>> result = nnx.train(network, data, epochs=20, learning_rate=0.1)
+>>> result.test_accuracy > 0.95
+True
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nnx.backend import Backend, find
+    from nnx.backend import names as backends
+    from nnx.data.dataset import Dataset, Frame, Split
+    from nnx.data.load import load
+    from nnx.data.picture import read as read_picture
+    from nnx.errors import NnxError
+    from nnx.gradcheck import gradcheck
+    from nnx.info import info
+    from nnx.network import Network
+    from nnx.settings import Training
+    from nnx.training.evaluate import evaluate
+    from nnx.training.train import Result, train
 
 __version__ = "0.1.0"
+
+# Where each public name lives; a module is imported when its name is first used,
+# so that `nnx --help` loads neither NumPy nor anything heavier.
+_HOMES = {
+    "Backend": "nnx.backend",
+    "Dataset": "nnx.data.dataset",
+    "Frame": "nnx.data.dataset",
+    "Network": "nnx.network",
+    "NnxError": "nnx.errors",
+    "Result": "nnx.training.train",
+    "Split": "nnx.data.dataset",
+    "Training": "nnx.settings",
+    "backends": "nnx.backend:names",
+    "evaluate": "nnx.training.evaluate",
+    "find": "nnx.backend",
+    "gradcheck": "nnx.gradcheck",
+    "info": "nnx.info",
+    "load": "nnx.data.load",
+    "read_picture": "nnx.data.picture:read",
+    "train": "nnx.training.train",
+}
+__all__ = [
+    "Backend",
+    "Dataset",
+    "Frame",
+    "Network",
+    "NnxError",
+    "Result",
+    "Split",
+    "Training",
+    "__version__",
+    "backends",
+    "evaluate",
+    "find",
+    "gradcheck",
+    "info",
+    "load",
+    "read_picture",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nnx' has no attribute {name!r}")
+    home, _, original = _HOMES[name].partition(":")
+    value = getattr(import_module(home), original or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

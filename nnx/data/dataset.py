@@ -11,7 +11,8 @@ class Frame(NamedTuple):
 
     height, width: in pixels
     maximum: the value of a fully lit pixel (255; 16 for `digits`; 1 for floats)
-    box: the side in pixels of the square that the digit itself is scaled into
+    box: the side in pixels of the square that the digit itself is scaled into; 0
+        where a row is no picture
     """
 
     height: int
@@ -35,7 +36,7 @@ class Dataset(NamedTuple):
     """What a network is trained on, and what it is tested on.
 
     classes: the name of each class, in the order of the labels
-    frame: how a row of features is a picture, or None where it is not one
+    frame: how a row of features is a picture
     notes: what was found and decided while loading, a line each
     """
 
@@ -43,5 +44,5 @@ class Dataset(NamedTuple):
     train: Split
     test: Split
     classes: tuple[str, ...]
-    frame: Frame | None
+    frame: Frame
     notes: tuple[str, ...] = ()

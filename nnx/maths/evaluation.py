@@ -1,9 +1,10 @@
 """How well a network does on images it is not trained on."""
 
 from nnx.maths import losses, network
+from nnx.maths.blocks import blocks
 from nnx.maths.kernels import Array, Kernels
 from nnx.maths.network import Layers
-from nnx.maths.steps import BLOCK, Images
+from nnx.maths.steps import Images
 
 
 def logits(
@@ -32,9 +33,8 @@ def evaluate(
     """Return the sum of all images' losses in nats, and the hits; both ()."""
     xp = kernels.xp
     loss_sum = right = 0
-    for start in range(0, images.labels.shape[0], BLOCK):
-        pixels = images.pixels[start : start + BLOCK, :]
-        labels = images.labels[start : start + BLOCK]
+    for rows in blocks(images.labels.shape[0]):
+        pixels, labels = images.pixels[rows, :], images.labels[rows]
         out = logits(layers, pixels, activations, scale, kernels)
         loss, _ = kernels.cross_entropy(out, labels, xp=xp)
         loss_sum = loss_sum + loss * labels.shape[0]

@@ -1,14 +1,12 @@
 """Training steps: a batch of images in, the next state out."""
 
+from functools import reduce
 from typing import NamedTuple
 
 from nnx.maths import losses, network, sgd
+from nnx.maths.blocks import BLOCK, block, blocks
 from nnx.maths.kernels import Array, Kernels
 from nnx.maths.network import Layer, Layers
-
-# Larger batches are taken in blocks of this many images, so that activations
-# stay in a processor's cache however large the batch; see docs/performance.md.
-BLOCK = 1024
 
 
 class Images(NamedTuple):
@@ -75,15 +73,23 @@ def gather(
 
 
 def block_sums(
-    layers: Layers, images: Images, index: Array, recipe: Recipe, kernels: Kernels
+    layers: Layers,
+    images: Images,
+    index: Array,
+    batch_size: int,
+    recipe: Recipe,
+    kernels: Kernels,
 ) -> Sums:
-    """Return the gradients, loss and hits of one block, without the penalty.
+    """Return what one block adds to its batch's gradients, loss and hits.
 
-    index: (batch,), integers in [0, n)
+    index: (block,), integers in [0, n)
+    batch_size: of the whole batch, over which the mean is taken
     """
     x, labels = gather(images, index, recipe.scale, layers[0].weight, kernels)
     outputs = network.forward(layers, x, recipe.activations, kernels)
     loss, dlogits = kernels.cross_entropy(outputs[-1], labels, xp=kernels.xp)
+    if index.shape[0] < batch_size:
+        dlogits = dlogits * (index.shape[0] / batch_size)
     return Sums(
         network.backward(layers, outputs, dlogits, recipe.activations, kernels),
         loss * index.shape[0],
@@ -96,16 +102,15 @@ def batch_sums(
 ) -> Sums:
     """Return the gradients of the penalized mean loss, the loss and the hits.
 
+    Batches of more than BLOCK images are summed up block by block.
+
     index: (batch,), integers in [0, n)
     """
     n = index.shape[0]
-    total = block_sums(layers, images, index[:BLOCK], recipe, kernels)
-    if n > BLOCK:
-        total = _weighted(total, BLOCK / n)
-    for start in range(BLOCK, n, BLOCK):
-        part = index[start : start + BLOCK]
-        block = block_sums(layers, images, part, recipe, kernels)
-        total = _added(total, _weighted(block, part.shape[0] / n))
+    parts = [index] if n <= BLOCK else [index[rows] for rows in blocks(n)]
+    total = reduce(
+        _added, (block_sums(layers, images, p, n, recipe, kernels) for p in parts)
+    )
     if recipe.l2 == 0.0:
         return total
     penalized = [
@@ -113,12 +118,6 @@ def batch_sums(
         for (dweight, dbias), layer in zip(total.gradients, layers, strict=True)
     ]
     return total._replace(gradients=penalized)
-
-
-def _weighted(sums: Sums, share: float) -> Sums:
-    """Return the sums with the gradients scaled to the block's share of the batch."""
-    scaled = [Layer(share * dw, share * db) for dw, db in sums.gradients]
-    return sums._replace(gradients=scaled)
 
 
 def _added(a: Sums, b: Sums) -> Sums:
@@ -160,7 +159,7 @@ def run_steps(
     order: (n,), the order in which the epoch takes the images; the last batch
         may be short
     """
-    size = recipe.batch_size
+    n, size = order.shape[0], recipe.batch_size
     for i in range(first, last):
-        state = step(state, images, order[i * size : (i + 1) * size], recipe, kernels)
+        state = step(state, images, order[block(i, n, size)], recipe, kernels)
     return state

@@ -1,0 +1,38 @@
+"""`nnx data list` and `nnx data fetch`."""
+
+from typing import Annotated
+
+import typer
+
+from nnx.cli import show
+
+app = typer.Typer(no_args_is_help=True, help="List and fetch the named data sets.")
+
+
+@app.command("list")
+def list_() -> None:
+    """List the data sets known by name, and whether they are on this machine."""
+    from nnx.data.download import cache_folder
+    from nnx.data.named import NAMES, PUBLISHED
+
+    rows = []
+    for name in NAMES:
+        if name not in PUBLISHED:
+            rows.append([name, "ships with scikit-learn", ""])
+            continue
+        files, folder = PUBLISHED[name].files, cache_folder(name)
+        here = all((folder / file.name).is_file() for file in files)
+        size = sum(file.size for file in files) / 1e6
+        state = str(folder) if here else f"not here; nnx data fetch {name}"
+        rows.append([name, state, f"{size:.1f} MB"])
+    show.table("", ["data set", "where", "download"], rows)
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="A name from 'nnx data list'.")],
+) -> None:
+    """Download a data set, every byte checked with SHA-256, unless it is there."""
+    from nnx.data.download import fetch as run
+
+    show.line(f"{name}: {run(name)}")

@@ -1,0 +1,68 @@
+"""`nnx evaluate`."""
+
+from pathlib import Path
+
+from nnx.cli import show
+from nnx.cli.options import (
+    BackendOption,
+    DataDir,
+    DatasetOption,
+    Json,
+    ModelArgument,
+    Threads,
+    threads_limited,
+)
+from nnx.errors import InputError
+
+
+def evaluate(
+    model: ModelArgument,
+    dataset: DatasetOption = None,
+    data_dir: DataDir = None,
+    backend: BackendOption = "numpy",
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Test a trained network on a data set's test images.
+
+    Without --dataset, on the one that it was trained on.
+    """
+    from nnx import backend as backends
+    from nnx.data.load import load
+    from nnx.network import Network
+    from nnx.training.evaluate import evaluate as run
+
+    network = Network.load(model)
+    chosen = backends.find(backend)
+    trained_on = _trained_on(model) if dataset is None else (dataset, None)
+    data = load(trained_on[0], data_dir or trained_on[1])
+    with threads_limited(threads):
+        result = run(network, data, backend=chosen)
+    if json:
+        show.as_json(
+            {
+                "model": str(model),
+                "network": str(network.model),
+                "dataset": data.name,
+                "backend": chosen.name,
+                "images": result.images,
+                "test_loss": result.loss,
+                "test_accuracy": result.accuracy,
+            }
+        )
+    else:
+        show.line(
+            f"{data.name}: test accuracy {show.percent(result.accuracy)} "
+            f"(loss {result.loss:.4f}) on {result.images:,} images"
+        )
+
+
+def _trained_on(model: Path) -> tuple[str, str | None]:
+    """Return the dataset and folder that the model's run names in its settings."""
+    from nnx.training.folder import CONFIG_NAME, load_config
+
+    folder = model if model.is_dir() else model.parent
+    if not (folder / CONFIG_NAME).is_file():
+        raise InputError(f"{folder}: no {CONFIG_NAME} names the data; give --dataset")
+    config = load_config(folder)
+    return config.dataset, config.data_dir or None

@@ -1,0 +1,69 @@
+"""Options that several commands share, and how their text is read."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nnx.errors import InputError
+
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON object as the last line of output."),
+]
+DatasetOption = Annotated[
+    str | None,
+    typer.Option(
+        help="A name from 'nnx data list', or a path: a folder of IDX files, a CSV "
+        "with a label column, an .npz, or a folder of pictures a class."
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="A folder that already holds the data set's files; NNX_DATA_DIR is "
+        "looked at too."
+    ),
+]
+BackendOption = Annotated[
+    str, typer.Option("--backend", help="What computes: see 'nnx info'.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(help="Threads of the matrix products; all cores by default."),
+]
+ModelArgument = Annotated[
+    Path,
+    typer.Argument(metavar="MODEL", help="A run's folder, or a .safetensors in it."),
+]
+
+
+def widths(text: str | None) -> tuple[int, ...] | None:
+    """Return '128,64' as (128, 64), and '' as no hidden layer."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise InputError(f"--hidden takes widths like 128,64, not {text!r}") from None
+
+
+def batch_size(text: str | None) -> int | str | None:
+    """Return a number of images, or 'full'."""
+    if text is None or text == "full":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(
+            f"--batch-size takes an integer from 1, or full; not {text!r}"
+        ) from None
+
+
+def threads_limited(threads: int | None) -> Any:
+    """Return a context in which the matrix products use so many threads."""
+    from threadpoolctl import threadpool_limits
+
+    if threads is not None and threads < 1:
+        raise InputError(f"--threads takes an integer from 1, not {threads}")
+    return threadpool_limits(threads, user_api="blas")

@@ -1,0 +1,102 @@
+"""`nnx predict`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nnx.cli import show
+from nnx.cli.options import BackendOption, Json, ModelArgument
+from nnx.errors import InputError
+
+if TYPE_CHECKING:
+    from nnx.data.picture import Picture
+    from nnx.network import Network
+
+UNSURE = 0.5
+COLUMNS = 10
+
+
+def predict(
+    model: ModelArgument,
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE…", help="PNG, JPEG, BMP, GIF or PGM, any size."),
+    ],
+    backend: BackendOption = "numpy",
+    json: Json = False,
+) -> None:
+    """Say which digit each picture shows, and how probable each class is.
+
+    A picture may be of any size and colour; dark ink on light paper is found and
+    inverted, and the digit is centred as in the training data.
+    """
+    from nnx import backend as backends
+    from nnx.network import Network
+
+    network = Network.load(model)
+    chosen = backends.find(backend)
+    frame = network.model.frame
+    if not frame.box:
+        raise InputError(
+            f"{model}: takes {network.sizes[0]} features that are no picture"
+        )
+    rows = []
+    failed = False
+    for path in pictures:
+        picture = _read(path, network)
+        if picture is None:
+            failed = True
+            continue
+        chances = network.predict_proba(picture.pixels[None], backend=chosen)[0]
+        rows.append(_row(path, network, chances))
+        _remark(path, picture, rows[-1])
+    if json:
+        show.as_json({"predictions": rows})
+    else:
+        _tables(network.model.classes, rows)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _read(path: Path, network: "Network") -> "Picture | None":
+    """Return a picture, or None after saying why it cannot be read."""
+    from nnx.data import picture
+
+    try:
+        return picture.read(path, network.model.frame)
+    except InputError as error:
+        show.note(f"nnx: {' '.join(str(error).split())}")
+        return None
+
+
+def _row(path: Path, network: "Network", chances: Any) -> dict[str, Any]:
+    best = int(chances.argmax())
+    return {
+        "file": str(path),
+        "label": network.model.classes[best],
+        "confidence": float(chances[best]),
+        "probabilities": [float(chance) for chance in chances],
+    }
+
+
+def _remark(path: Path, picture: "Picture", row: dict[str, Any]) -> None:
+    show.note(f"{path}: {'; '.join(picture.steps)}")
+    if picture.blank or row["confidence"] < UNSURE:
+        show.note(f"{path}: the answer is hardly more than a guess")
+
+
+def _tables(classes: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+    """Print a table of probabilities; of the best ten, where classes are many."""
+    if not rows:
+        return
+    if len(classes) <= COLUMNS:
+        columns = ["file", "label", *(f"p({name})" for name in classes)]
+        cells = [
+            [r["file"], r["label"], *map(show.percent, r["probabilities"])]
+            for r in rows
+        ]
+    else:
+        columns = ["file", "label", "confidence"]
+        cells = [[r["file"], r["label"], show.percent(r["confidence"])] for r in rows]
+    show.table("", columns, cells)

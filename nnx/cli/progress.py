@@ -1,0 +1,54 @@
+"""How training is going: a bar on a terminal, a line an epoch elsewhere."""
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+
+from nnx.training.loop import Progress
+
+
+@contextmanager
+def shown(epochs: int, quiet: bool) -> Iterator[Callable[[Progress], None]]:
+    """Give a function that shows each progress update on stderr."""
+    if quiet:
+        yield lambda progress: None
+    elif sys.stderr.isatty():
+        yield from _bar(epochs)
+    else:
+        yield lambda progress: _line(progress, epochs)
+
+
+def _line(progress: Progress, epochs: int) -> None:
+    if progress.epoch_ended:
+        row = progress.position.log[-1]
+        typer.echo(
+            f"epoch {row.epoch}/{epochs}  train loss {row.train_loss:.4f} accuracy "
+            f"{row.train_accuracy:.4f}  test loss {row.test_loss:.4f} accuracy "
+            f"{row.test_accuracy:.4f}  {progress.images_per_second:,.0f} images/s",
+            err=True,
+        )
+
+
+def _bar(epochs: int) -> Iterator[Callable[[Progress], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = BarColumn(), TimeRemainingColumn(), TextColumn("{task.description}")
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task("", total=epochs)
+
+        def show(progress: Progress) -> None:
+            log = progress.position.log
+            tested = f" · test accuracy {log[-1].test_accuracy:.4f}" if log else ""
+            text = (
+                f"epoch {math.ceil(progress.epochs)}/{epochs} · loss "
+                f"{progress.loss:.4f}{tested} · "
+                f"{progress.images_per_second:,.0f} images/s"
+            )
+            bars.update(bar, completed=progress.epochs, description=text)
+
+        yield show

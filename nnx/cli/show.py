@@ -1,0 +1,40 @@
+"""What commands print: results on stdout, everything else on stderr."""
+
+import json
+import sys
+from typing import Any
+
+import typer
+
+
+def note(text: str) -> None:
+    """Print a remark on stderr."""
+    typer.echo(text, err=True)
+
+
+def line(text: str) -> None:
+    """Print a line of a result on stdout."""
+    typer.echo(text)
+
+
+def as_json(value: dict[str, Any]) -> None:
+    """Print one JSON object as a line on stdout."""
+    typer.echo(json.dumps(value))
+
+
+def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """Print a table on stdout; numbers, all but the first column, to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(title=title, title_justify="left", title_style="bold")
+    for i, column in enumerate(columns):
+        drawn.add_column(column, justify="right" if i else "left")
+    for row in rows:
+        drawn.add_row(*row)
+    Console(file=sys.stdout).print(drawn)
+
+
+def percent(fraction: float) -> str:
+    """Return 0.9812 as 98.12 %."""
+    return f"{100 * fraction:.2f} %"

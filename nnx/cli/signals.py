@@ -1,0 +1,46 @@
+"""Ctrl-C and SIGTERM: a word to the loop first, the end the second time."""
+
+import signal
+from types import FrameType, TracebackType
+from typing import Self
+
+import typer
+
+EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+class Stopper:
+    """While it is entered, the first signal is remembered and the second ends nnx."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+
+    def __enter__(self) -> Self:
+        self._kept = {number: signal.getsignal(number) for number in EXIT}
+        for number in EXIT:
+            signal.signal(number, self._remember)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._kept.items():
+            signal.signal(number, handler)
+
+    def asked(self) -> bool:
+        """Return whether a signal has come."""
+        return self.received is not None
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        for other in EXIT:
+            signal.signal(other, signal.SIG_DFL)
+        typer.echo("\nnnx: finishing this step and saving …", err=True)
+
+    @property
+    def exit_status(self) -> int:
+        """128 and the signal's number, as shells have it."""
+        return EXIT[signal.Signals(self.received or signal.SIGINT)]

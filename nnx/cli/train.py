@@ -1,0 +1,275 @@
+"""`nnx train`."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nnx.cli import show
+from nnx.cli.options import (
+    DataDir,
+    DatasetOption,
+    Json,
+    Threads,
+    batch_size,
+    threads_limited,
+    widths,
+)
+from nnx.errors import InputError
+
+if TYPE_CHECKING:
+    from nnx.backend import Backend
+    from nnx.data.dataset import Dataset
+    from nnx.network import Network
+    from nnx.settings import Config
+    from nnx.training.train import Result
+
+
+def train(
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="Settings of a published result: two-layer, relu-10, relu-25-25, "
+            "tanh-1000, kaggle or quick; other options go before them."
+        ),
+    ] = None,
+    dataset: DatasetOption = None,
+    data_dir: DataDir = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(help="What computes: see 'nnx info'.  [default: numpy]"),
+    ] = None,
+    hidden: Annotated[
+        str | None,
+        typer.Option(help="Widths of the hidden layers: 128,64.  [default: 128]"),
+    ] = None,
+    activation: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the hidden layers: relu, leaky_relu, elu, tanh, sigmoid, "
+            "softplus or identity.  [default: relu]"
+        ),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Initial weights: auto, he, glorot, lecun, normal:0.01 or zeros.  "
+            "[default: auto]"
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the images.  [default: 20]")
+    ] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            "--batch-size", help="Images a step, or full.  [default: 32]", metavar="N"
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Length of a step.  [default: 0.2]")
+    ] = None,
+    l2: Annotated[
+        float | None,
+        typer.Option("--l2", help="Penalty l2/2 · Σ weight².  [default: 0]"),
+    ] = None,
+    pixels: Annotated[
+        str | None,
+        typer.Option(
+            help="unit scales pixels to [0, 1]; raw leaves them.  [default: unit]"
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of weights and shuffles.  [default: 0]")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float32 or float64.  [default: float32]")
+    ] = None,
+    threads: Threads = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The run's folder, for model, settings and log.  "
+            "[default: runs/DATASET-TIME]"
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the run in --out.")
+    ] = False,
+    require_accuracy: Annotated[
+        float | None,
+        typer.Option(help="Exit with status 1 if the test accuracy is below this."),
+    ] = None,
+    json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print no progress.")] = False,
+) -> None:
+    """Train a network, and keep it with its settings and log in a folder.
+
+    [bold]Examples[/bold]
+
+    nnx train                                          digits, in a second
+
+    nnx train --preset quick                           MNIST, to 98 %
+
+    nnx train --dataset fashion-mnist --hidden 256,128 --epochs 30
+
+    nnx train --out runs/mine --resume                 go on where it stopped
+    """
+    given = {
+        "dataset": dataset,
+        "data_dir": None if data_dir is None else str(data_dir.absolute()),
+        "backend": backend,
+        "hidden": widths(hidden),
+        "activation": activation,
+        "init": init,
+        "epochs": epochs,
+        "batch_size": batch_size(batch),
+        "learning_rate": learning_rate,
+        "l2": l2,
+        "pixels": pixels,
+        "seed": seed,
+        "dtype": dtype,
+    }
+    config = _config(
+        {k: v for k, v in given.items() if v is not None}, preset, out, resume
+    )
+    if require_accuracy is not None and not 0 <= require_accuracy <= 1:
+        raise InputError(
+            f"--require-accuracy takes a fraction from 0 to 1, not {require_accuracy}"
+        )
+    with threads_limited(threads):
+        _train(config, out, resume, overwrite, require_accuracy, json, quiet)
+
+
+def _config(
+    given: dict[str, Any], preset: str | None, out: Path | None, resume: bool
+) -> "Config":
+    """Return the run's settings: those given, over the preset's or the old run's."""
+    from nnx.settings import config_from
+    from nnx.training import presets
+    from nnx.training.folder import load_config
+
+    base: dict[str, Any] = {}
+    if resume:
+        if out is None:
+            raise InputError(
+                "--resume needs --out, the folder of the run to go on with"
+            )
+        base = asdict(load_config(out))
+    if preset is not None:
+        base |= presets.load(preset)
+    config = config_from(base | given)
+    # A path has to hold from any folder that the run is resumed from.
+    path = Path(config.dataset).expanduser()
+    return replace(config, dataset=str(path.absolute())) if path.exists() else config
+
+
+def _train(
+    config: "Config",
+    out: Path | None,
+    resume: bool,
+    overwrite: bool,
+    require_accuracy: float | None,
+    json: bool,
+    quiet: bool,
+) -> None:
+    from nnx.backend import find
+    from nnx.cli.progress import shown
+    from nnx.cli.signals import Stopper
+    from nnx.data.load import load
+    from nnx.network import Network
+    from nnx.training import train as training
+    from nnx.training.folder import default_folder, prepare, save_config
+
+    backend = find(config.backend)
+    data = load(config.dataset, config.data_dir or None)
+    network = Network(
+        (data.train.images.shape[1], *config.hidden, len(data.classes)),
+        config.activation,
+        init=config.init,
+        seed=config.seed,
+        dtype=config.dtype,
+    )
+    folder = out or default_folder(data.name)
+    prepare(folder, resume=resume, overwrite=overwrite)
+    save_config(folder, config)
+    if not quiet:
+        _introduce(data, network, backend, folder)
+    with Stopper() as stopper, shown(config.epochs, quiet) as show_progress:
+        result = training.train(
+            network,
+            data,
+            backend=backend,
+            out=folder,
+            resume=resume,
+            on_progress=show_progress,
+            should_stop=stopper.asked,
+            **config.training(),
+        )
+    _report(config, data, backend, folder, result, json)
+    if result.stopped:
+        show.note(f"nnx: stopped and saved; go on: nnx train --out {folder} --resume")
+        raise typer.Exit(stopper.exit_status)
+    if require_accuracy is not None and result.test_accuracy < require_accuracy:
+        show.note(
+            f"nnx: test accuracy {result.test_accuracy:.4f} is below the "
+            f"required {require_accuracy:g}"
+        )
+        raise typer.Exit(1)
+
+
+def _introduce(
+    data: "Dataset", network: "Network", backend: "Backend", folder: Path
+) -> None:
+    for remark in data.notes:
+        show.note(f"{data.name}: {remark}")
+    show.note(
+        f"{data.name}: {len(data.train.labels):,} training and "
+        f"{len(data.test.labels):,} test images · network {network.model}, "
+        f"{network.parameters:,} parameters · {backend.name} on {backend.device}"
+    )
+
+
+def _report(
+    config: "Config",
+    data: "Dataset",
+    backend: "Backend",
+    folder: Path,
+    result: "Result",
+    json: bool,
+) -> None:
+    from nnx.model_file import MODEL_NAME
+
+    model = folder / MODEL_NAME
+    if not json:
+        show.line(
+            f"test accuracy {show.percent(result.test_accuracy)} (loss "
+            f"{result.test_loss:.4f}), training {show.percent(result.train_accuracy)} "
+            f"(loss {result.train_loss:.4f})"
+        )
+        show.line(
+            f"{len(result.log)} epochs in {result.seconds:.2f} s, "
+            f"{result.images_per_second:,.0f} images/s; model: {model}"
+        )
+        return
+    show.as_json(
+        {
+            "backend": backend.name,
+            "device": backend.device,
+            "dataset": data.name,
+            "network": str(result.network.model),
+            "parameters": result.network.parameters,
+            "epochs": len(result.log),
+            "train_loss": result.train_loss,
+            "train_accuracy": result.train_accuracy,
+            "test_loss": result.test_loss,
+            "test_accuracy": result.test_accuracy,
+            "seconds": result.seconds,
+            "images_per_second": result.images_per_second,
+            "model": str(model),
+        }
+    )

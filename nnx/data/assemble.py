@@ -1,0 +1,84 @@
+"""From arrays as they were found to a data set that every check has passed."""
+
+import math
+
+from nnx.data.dataset import Array, Dataset, Frame, Split
+from nnx.data.found import Found, Part
+from nnx.data.labels import class_numbers, require_two
+from nnx.data.pixels import as_pixels
+from nnx.data.split import hold_out
+from nnx.errors import InputError
+
+
+def assemble(
+    name: str,
+    train: Part,
+    test: Part | None,
+    *,
+    size: tuple[int, int] | None = None,
+    classes: tuple[str, ...] | None = None,
+    notes: tuple[str, ...] = (),
+) -> Dataset:
+    """Return a checked data set; without a test part, a tenth is held out as one.
+
+    size: (height, width) of the images, or None to take a square number as a square
+    classes: the names of the classes, or None to count them in the training labels
+    refused: no samples, counts that differ, unusable pixels or labels, one class only
+    """
+    parts = [train] if test is None else [train, test]
+    _check_shapes(parts)
+    images, maximum, pixel_notes = as_pixels([part.images for part in parts])
+    labels = [class_numbers(part.labels) for part in parts]
+    count = len(classes) if classes else int(labels[0].max()) + 1
+    for part, numbers in zip(parts, labels, strict=True):
+        _check_range(part.labels, numbers, count)
+    splits = [Split(*pair) for pair in zip(images, labels, strict=True)]
+    notes += pixel_notes
+    if test is None:
+        splits, note = hold_out(splits[0], 10)
+        notes += (note,)
+    require_two(splits[0].labels, train.labels.source)
+    frame = frame_of(images[0].shape[1], size, maximum)
+    names = classes or tuple(map(str, range(count)))
+    return Dataset(name, splits[0], splits[1], names, frame, notes)
+
+
+def frame_of(features: int, size: tuple[int, int] | None, maximum: int) -> Frame:
+    """Return how a row of features is a picture.
+
+    size: (height, width), or None to take a square number of features as a square
+    """
+    side = math.isqrt(features)
+    if size is None and side * side != features:
+        return Frame(1, features, maximum, 0)
+    height, width = size or (side, side)
+    side = min(height, width)
+    # MNIST scales a digit into 20 of its 28 pixels; tiny pictures have no margin.
+    return Frame(height, width, maximum, side * 20 // 28 if side >= 16 else side)
+
+
+def _check_shapes(parts: list[Part]) -> None:
+    features = parts[0].images.values.shape[1]
+    for images, labels in parts:
+        rows, columns = images.values.shape
+        if rows == 0 or columns == 0:
+            raise InputError(f"{images.source}: no samples: {rows} x {columns} pixels")
+        if rows != len(labels.values):
+            raise InputError(
+                f"{images.source} has {rows} images, but "
+                f"{labels.source} has {len(labels.values)} labels"
+            )
+        if columns != features:
+            raise InputError(
+                f"{images.source}: {columns} pixels per image, "
+                f"but {parts[0].images.source} has {features}"
+            )
+
+
+def _check_range(found: Found, labels: Array, classes: int) -> None:
+    bad = labels >= classes
+    if bad.any():
+        row = int(bad.argmax())
+        raise InputError(
+            f"{found.place(row, 0)}: label {labels[row]}, expected 0 to {classes - 1}"
+        )

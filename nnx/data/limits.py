@@ -1,0 +1,8 @@
+"""How much a compressed file may unpack to."""
+
+# Deflate's best ratio: https://www.zlib.net/zlib_tech.html, "Maximum Compression
+# Factor". A header that claims more cannot be telling the truth.
+MOST_EXPANSION = 1032
+
+# Unpacked data have to fit in memory; MNIST is a hundredth of this.
+MOST_UNPACKED = 4 << 30

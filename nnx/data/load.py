@@ -1,0 +1,120 @@
+"""Finding data by name or path."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from nnx.data import csv_sets, idx_folder, image_folder, npz
+from nnx.data.dataset import Dataset
+from nnx.data.download import fetch
+from nnx.data.files import readable
+from nnx.data.named import NAMES, PUBLISHED, digits, owner
+from nnx.errors import InputError
+
+_KINDS = (
+    "a folder of IDX files, a CSV file with a label column, a folder of "
+    f"{', '.join(csv_sets.FOLDER)}, an .npz with {', '.join(npz.KEYS)}, "
+    "or a folder of pictures in one subfolder per class"
+)
+_TABLES = (".csv", ".tsv", ".txt")
+
+
+def load(
+    source: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None
+) -> Dataset:
+    """Return the data set of a name or path.
+
+    A published set is looked for in data_dir and nowhere else if that is given; or
+    else in the folder that NNX_DATA_DIR names, in the cache, and on its mirrors. Each
+    folder may hold the files itself, or in a subfolder called like the set.
+
+    refused: a name or path that is not there, files that are not what they should be
+    """
+    if source == "digits":
+        return digits()
+    if source in PUBLISHED:
+        folder = _folder(str(source), data_dir)
+        return idx_folder.load(folder, str(source), PUBLISHED[str(source)].classes)
+    path = Path(source).expanduser()
+    with readable(path):
+        if path.is_dir():
+            return _load_folder(path)
+        if path.is_file():
+            return _load_file(path)
+    raise InputError(_missing(source, path))
+
+
+def _load_file(path: Path) -> Dataset:
+    if path.suffix.lower() in _TABLES:
+        return csv_sets.load_file(path, path.stem)
+    if path.suffix.lower() == ".npz":
+        return npz.load(path, path.stem)
+    if "ubyte" in path.name:
+        raise InputError(f"{path}: one of four IDX files: give the folder they are in")
+    raise InputError(f"{path}: not a kind of file that is read; give {_KINDS}")
+
+
+def _load_folder(path: Path) -> Dataset:
+    name = path.resolve().name
+    if idx_folder.find(path):
+        return idx_folder.load(path, name)
+    if any((path / file).is_file() for file in csv_sets.FOLDER):
+        return csv_sets.load_folder(path, name)
+    if image_folder.holds_pictures(path):
+        return image_folder.load(path, name)
+    raise InputError(
+        f"{path}: nothing to read in this folder; looked for {_idx_names()}, "
+        f"{', '.join(csv_sets.FOLDER)}, and subfolders of pictures; "
+        "to download a set: nnx data fetch mnist"
+    )
+
+
+def _missing(source: str | os.PathLike[str], path: Path) -> str:
+    if isinstance(source, str) and path.name == source and not path.suffix:
+        return (
+            f"{source}: neither a data set nor a path; the data sets are "
+            f"{', '.join(NAMES)}; a path is {_KINDS}"
+        )
+    return (
+        f"{path}: no such file or folder; looked for {_KINDS}; "
+        "to download a set: nnx data fetch mnist"
+    )
+
+
+def _folder(name: str, data_dir: str | os.PathLike[str] | None) -> Path:
+    """Return the folder that holds a published set, fetching the set if need be."""
+    if data_dir is not None:
+        return _given(name, Path(data_dir).expanduser())
+    if named := os.environ.get("NNX_DATA_DIR"):
+        for folder in _holding(name, Path(named).expanduser()):
+            if len(idx_folder.find(folder)) == len(idx_folder.STEMS):
+                return folder
+    return fetch(name)
+
+
+def _given(name: str, data_dir: Path) -> Path:
+    folder = next(_holding(name, data_dir), None)
+    if folder is None:
+        others = f" (those there are of {whose})" if (whose := _owner(data_dir)) else ""
+        raise InputError(
+            f"{data_dir}: no files of {name}{others}; looked for {_idx_names()} here "
+            f"and in {data_dir / name}; to download them: nnx data fetch {name}"
+        )
+    return folder
+
+
+def _holding(name: str, data_dir: Path) -> Iterator[Path]:
+    """Yield the folders with any of the four files, unless they are another set's."""
+    with readable(data_dir):
+        for folder in (data_dir / name, data_dir):
+            if idx_folder.find(folder) and _owner(folder) in (None, name):
+                yield folder
+
+
+def _owner(folder: Path) -> str | None:
+    labels = idx_folder.find(folder).get("train-labels-idx1-ubyte")
+    return owner(labels) if labels else None
+
+
+def _idx_names() -> str:
+    return ", ".join(f"{stem}[.gz]" for stem in idx_folder.STEMS)

@@ -1,0 +1,151 @@
+"""An .npz archive with x_train, y_train, x_test and y_test.
+
+NumPy reads the arrays; before that, what each header claims is compared with what the
+archive can hold, and nothing that could run code is accepted.
+"""
+
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from nnx.data.assemble import assemble
+from nnx.data.dataset import Array, Dataset
+from nnx.data.files import readable
+from nnx.data.found import Found, Part
+from nnx.data.limits import MOST_EXPANSION, MOST_UNPACKED
+from nnx.errors import InputError
+
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+def load(path: Path, name: str) -> Dataset:
+    """Return the samples of an .npz archive.
+
+    The images may be (n, height, width), (n, height, width, 1) or (n, features).
+
+    refused: a missing array, pickled objects, headers that claim more than is there
+    """
+    with readable(path), _sound(path), zipfile.ZipFile(path) as archive:
+        arrays = {key: _read(path, archive, key) for key in _members(path, archive)}
+    shape = arrays["x_train"].shape[1:]
+    size = None if len(shape) < 2 else (shape[0], shape[1])
+    train, test = (
+        Part(_images(path, x, arrays[x]), _labels(path, y, arrays[y]))
+        for x, y in (KEYS[:2], KEYS[2:])
+    )
+    if arrays["x_test"].shape[1:] != shape:
+        found = arrays["x_test"].shape[1:]
+        raise InputError(f"{path}: x_test has images of {found}, x_train of {shape}")
+    return assemble(name, train, test, size=size)
+
+
+def _members(path: Path, archive: zipfile.ZipFile) -> tuple[str, ...]:
+    names = archive.namelist()
+    present = [name[:-4] for name in names if name.endswith(".npy")]
+    missing = [key for key in KEYS if key not in present]
+    if missing:
+        found = ascii(", ".join(present[:10])) if present else "no array in it"
+        raise InputError(f"{path}: missing {', '.join(missing)}; there is {found}")
+    return KEYS
+
+
+def _read(path: Path, archive: zipfile.ZipFile, key: str) -> Array:
+    where = f"{path}: {key}"
+    member = archive.getinfo(f"{key}.npy")
+    _check_member(where, member, path.stat().st_size)
+    with archive.open(member) as stream:
+        _check_header(where, stream, member.file_size)
+    with archive.open(member) as stream:
+        # Whatever the checks let through, NumPy refuses pickles here once more.
+        return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def _check_member(where: str, member: zipfile.ZipInfo, size: int) -> None:
+    most = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: MOST_EXPANSION}
+    if member.compress_type not in most or member.flag_bits & 1:
+        raise InputError(
+            f"{where}: encrypted or oddly compressed; write it with np.savez"
+        )
+    packed = min(member.compress_size, size)
+    if member.file_size > packed * most[member.compress_type]:
+        raise InputError(
+            f"{where}: truncated or forged: {member.file_size} bytes "
+            f"cannot be in {packed} compressed bytes"
+        )
+    if member.file_size > MOST_UNPACKED:
+        raise InputError(
+            f"{where}: {member.file_size} bytes unpacked, more than 4 GiB: "
+            "save the images as uint8, or as IDX files"
+        )
+
+
+def _check_header(where: str, stream: IO[bytes], has: int) -> None:
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):  # a header of its own length, and of up to 4 GiB
+            raise ValueError(f"format {version}, expected (1, 0)")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    except Exception as error:  # what a forged header can raise is not documented
+        raise InputError(f"{where}: not a plain array ({_line(error)})") from None
+    if dtype.hasobject:
+        raise InputError(
+            f"{where}: holds pickled Python objects, which could run code and are "
+            "never loaded; save an array of numbers (np.asarray(..., dtype=np.uint8))"
+        )
+    if dtype.kind not in "buif" or dtype.itemsize > 8:
+        raise InputError(f"{where}: holds {dtype}, expected integers or floats")
+    needs = stream.tell() + math.prod(shape) * dtype.itemsize
+    if needs != has or min(shape, default=0) < 0:
+        raise InputError(f"{where}: truncated: needs {needs} bytes, has {has}")
+
+
+def _images(path: Path, key: str, values: Array) -> Found:
+    shape = values.shape
+    if not (len(shape) in (2, 3) or (len(shape) == 4 and shape[3] == 1)):
+        raise InputError(
+            f"{path}: expected {key} of shape (n, height, width) or (n, features), "
+            f"got {shape}"
+        )
+
+    def place(row: int, column: int) -> str:
+        index = (row, *map(int, np.unravel_index(column, shape[1:])))
+        return f"{path}: {key}{list(index)}"
+
+    return Found(
+        values.reshape(len(values), math.prod(shape[1:])), f"{path}: {key}", place
+    )
+
+
+def _labels(path: Path, key: str, values: Array) -> Found:
+    if values.ndim not in (1, 2) or (values.ndim == 2 and not values.shape[1]):
+        raise InputError(
+            f"{path}: expected {key} of shape (n,) or (n, classes), got {values.shape}"
+        )
+    return Found(values, f"{path}: {key}", lambda row, column: f"{path}: {key}[{row}]")
+
+
+def _line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+@contextmanager
+def _sound(path: Path) -> Iterator[None]:
+    """Refuse what zipfile and NumPy find damaged inside."""
+    try:
+        yield
+    except zipfile.BadZipFile as error:
+        raise InputError(f"{path}: not a whole .npz archive ({_line(error)})") from None
+    except (
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        zlib.error,
+    ) as error:
+        raise InputError(f"{path}: damaged ({_line(error)})") from None

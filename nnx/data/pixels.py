@@ -1,0 +1,91 @@
+"""One rule for the range of pixels, so that none are ever scaled twice."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from nnx.data.dataset import Array
+from nnx.data.found import Found
+from nnx.errors import InputError
+
+_BLOCK = 1 << 20
+
+# How far from a multiple of 1/255 a number with four decimals can be.
+_ROUNDING = 1e-4
+
+
+def as_pixels(found: list[Found]) -> tuple[list[Array], int, tuple[str, ...]]:
+    """Return images in the form a data set holds, their brightest value, and notes.
+
+    The parts are judged together, so that one rule holds for training and testing.
+
+    found: each (n, features), real numbers in [0, 255]
+    returns: images (n, features) uint8 or float32, maximum 255 or 1, notes
+    refused: NaN, infinity, a value outside [0, 255]
+    """
+    surveys = [_survey(part) for part in found]
+    values = [part.values for part in found]
+    brightest = max(high for high, _ in surveys)
+    if all(whole for _, whole in surveys):
+        images = [_to(np.uint8, v) for v in values]
+        if brightest == 1:
+            return images, 1, ("pixels are 0 or 1: binary images",)
+        return images, 255, ()
+    if brightest > 1:
+        images = [_to(np.float32, v) / np.float32(255) for v in values]
+        return images, 1, ("pixels are not whole numbers: divided by 255",)
+    if all(_multiples(v) for v in values):
+        images = [_as_bytes(v) for v in values]
+        return images, 255, ("pixels are already in [0, 1]: kept as bytes of 1/255",)
+    images = [_to(np.float32, v) for v in values]
+    return images, 1, ("pixels are already in [0, 1]: not scaled",)
+
+
+def _survey(found: Found) -> tuple[float, bool]:
+    """Return the brightest value, and whether all are whole; refuse the others."""
+    values = found.values
+    if values.dtype == np.uint8:  # in range by its type; one bright pixel settles it
+        bright = any(block.max() > 1 for _, block in _blocks(values))
+        return (255.0 if bright else float(values.max())), True
+    high, whole = 0.0, True
+    for start, block in _blocks(values):
+        inside = (block >= 0) & (block <= 255)  # false for NaN
+        if not inside.all():
+            row, column = np.unravel_index(inside.argmin(), inside.shape)
+            _refuse(found, start + int(row), int(column))
+        high = max(high, float(block.max()))
+        whole = whole and bool((block == np.rint(block)).all())
+    return high, whole
+
+
+def _refuse(found: Found, row: int, column: int) -> None:
+    value = found.values[row, column]
+    reason = "is outside 0-255" if np.isfinite(value) else "is not a finite number"
+    raise InputError(f"{found.place(row, column)}: pixel value {value:g} {reason}")
+
+
+def _multiples(values: Array) -> bool:
+    """Return whether all values are multiples of 1/255, up to rounding."""
+    return all(
+        (np.abs(block - np.rint(block * 255) / 255) <= _ROUNDING).all()
+        for _, block in _blocks(values)
+    )
+
+
+def _as_bytes(values: Array) -> Array:
+    """Return values in [0, 1] as bytes."""
+    pixels = np.empty(values.shape, np.uint8)
+    for start, block in _blocks(values):
+        pixels[start : start + len(block)] = np.rint(block * 255)
+    return pixels
+
+
+def _blocks(values: Array) -> Iterator[tuple[int, Array]]:
+    """Yield rows with the number of the first, in blocks that need little memory."""
+    step = max(1, _BLOCK // values.shape[1])
+    for start in range(0, len(values), step):
+        yield start, values[start : start + step]
+
+
+def _to(dtype: type, values: Array) -> Array:
+    return np.require(values.astype(dtype, copy=False), requirements="C")

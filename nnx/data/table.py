@@ -1,0 +1,152 @@
+"""A CSV file as numbers: NumPy parses it, this module finds the line of a fault.
+
+Accepted: commas, semicolons or tabs; quotes; a byte-order mark; any line ending; with
+or without a header line.
+"""
+
+import csv
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from nnx.data.dataset import Array
+from nnx.data.files import readable
+from nnx.data.found import Place
+from nnx.errors import InputError
+
+_LONGEST_LINE = 1 << 24
+_ENCODING = "utf-8-sig"  # UTF-8, with or without a byte-order mark
+
+
+class Table(NamedTuple):
+    """The numbers of a CSV file.
+
+    header: the names of the columns, or None where the file has no header line
+    values: (rows, columns) float32; NaN and infinities are still in it
+    place: says the file, line and column, as an editor counts, of a value
+    """
+
+    header: tuple[str, ...] | None
+    values: Array
+    place: Place
+
+
+def read(path: Path) -> Table:
+    """Return the numbers of a CSV file.
+
+    refused: no lines of numbers, lines of unequal length, fields that are no numbers
+    """
+    with readable(path):
+        try:
+            return _read(path)
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: not UTF-8 text ({error.reason})") from None
+
+
+def _read(path: Path) -> Table:
+    number, line = next(_numbered(path, 1), (1, ""))
+    if not line:
+        raise InputError(f"{path}: no samples: the file is empty")
+    if len(line) == _LONGEST_LINE:
+        raise InputError(f"{path}, line {number}: too long for a table of numbers")
+    delimiter = max(",;\t", key=line.count)
+    fields = _fields(line, delimiter)
+    header = tuple(fields) if _is_header(fields) else None
+    first = number + 1 if header else number
+    try:
+        values = _numbers(path, first, delimiter)
+    except UnicodeDecodeError:
+        raise
+    except ValueError as error:
+        _explain(path, first, delimiter, len(fields))
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: not a table of numbers: {reason}") from None
+    if not len(values):
+        raise InputError(f"{path}: no samples: only a header line")
+    if values.shape[1] != len(fields):
+        _explain(path, first, delimiter, len(fields))
+    return Table(header, values, partial(_place, path, first))
+
+
+def _place(path: Path, first: int, row: int, column: int) -> str:
+    with readable(path):
+        number, _ = next(islice(_numbered(path, first), row, None))
+    return f"{path}, line {number}, column {column + 1}"
+
+
+def _numbers(path: Path, first: int, delimiter: str) -> Array:
+    with open(path, encoding=_ENCODING) as file, warnings.catch_warnings():
+        # Both are refused later with their place: no rows, and numbers too large.
+        warnings.simplefilter("ignore")
+        return np.loadtxt(
+            file,
+            np.float32,
+            comments=None,
+            delimiter=delimiter,
+            quotechar='"',
+            skiprows=first - 1,
+            ndmin=2,
+        )
+
+
+def _numbered(path: Path, first: int) -> Iterator[tuple[int, str]]:
+    """Yield the lines that are not empty, with their numbers, from the first on."""
+    with open(path, encoding=_ENCODING) as file:
+        lines = iter(lambda: file.readline(_LONGEST_LINE), "")
+        for number, line in enumerate(lines, 1):
+            if number >= first and line != "\n":
+                yield number, line
+
+
+def _fields(line: str, delimiter: str) -> list[str]:
+    try:
+        return [f.strip() for f in next(csv.reader([line], delimiter=delimiter), [""])]
+    except csv.Error:
+        return [f.strip() for f in line.split(delimiter)]
+
+
+def _is_header(fields: list[str]) -> bool:
+    """Return whether a first line names columns.
+
+    It does where it says "label" or holds no number; and where it counts 0, 1, 2, ...,
+    which is what pandas writes above columns that have no names.
+    """
+    named = any(fields) and not any(map(_is_number, fields))
+    counted = len(fields) > 2 and fields == [str(i) for i in range(len(fields))]
+    return named or counted or label_column(fields) is not None
+
+
+def label_column(names: list[str] | tuple[str, ...] | None) -> int | None:
+    """Return which of the columns is called "label", None where none is."""
+    columns = [i for i, name in enumerate(names or ()) if name.lower() == "label"]
+    return columns[0] if columns else None
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _explain(path: Path, first: int, delimiter: str, columns: int) -> None:
+    """Refuse the first line that is not as many numbers as the file's first line."""
+    for number, line in _numbered(path, first):
+        fields = _fields(line, delimiter)
+        place = f"{path}, line {number}"
+        if len(fields) != columns:
+            raise InputError(
+                f"{place}: {len(fields)} columns, but the first line has {columns}"
+            )
+        for column, field in enumerate(fields, 1):
+            if not field:
+                raise InputError(f"{place}, column {column}: empty field")
+            if not _is_number(field):
+                found = ascii(field[:40])
+                raise InputError(f"{place}, column {column}: {found} is not a number")

@@ -1,0 +1,54 @@
+"""What this installation is, and what it can use."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from nnx import __version__
+from nnx.backend import find, names
+from nnx.errors import NnxError
+
+PACKAGES = "numpy", "array-api-compat", "scikit-learn", "safetensors", "pillow"
+
+
+def info() -> dict[str, Any]:
+    """Return versions, the processor, BLAS kernels, and each backend or why not."""
+    import numpy  # noqa: F401  # so that its BLAS is there to be asked
+    from threadpoolctl import threadpool_info
+
+    return {
+        "nnx": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "blas": [
+            {
+                "library": library["internal_api"],
+                "version": library["version"],
+                "kernels": library.get("architecture"),
+                "threads": library["num_threads"],
+            }
+            for library in threadpool_info()
+            if library["user_api"] == "blas"
+        ],
+        "backends": {name: _usable(name) for name in names()},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _usable(name: str) -> dict[str, Any]:
+    try:
+        backend = find(name)
+    except NnxError as error:
+        return {"usable": False, "why": str(error)}
+    return {"usable": True, "device": backend.device}

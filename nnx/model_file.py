@@ -1,0 +1,193 @@
+"""Model files: safetensors, with everything else as JSON in their metadata.
+
+Loading executes nothing from the file: names are looked up in closed lists, and
+shapes are compared with the sizes before a network is made of them.
+"""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nnx import files
+from nnx.data.dataset import Array, Frame
+from nnx.errors import InputError
+from nnx.maths.activations import ACTIVATIONS
+from nnx.maths.network import Layer, Layers
+from nnx.settings import DTYPES, PIXELS
+
+FORMAT = 1
+KEY = "nnx"
+MODEL_NAME = "model.safetensors"
+CHECKPOINT_NAME = "checkpoint.safetensors"
+
+
+class Model(NamedTuple):
+    """A network and how its inputs and outputs are to be read.
+
+    activations: the name of each layer's activation
+    classes: the name of each class, in the order of the logits
+    frame: how a row of features is a picture; box 0 where it is none
+    pixels: "unit" scales them to [0, 1]; "raw" leaves them as they are
+    """
+
+    layers: Layers
+    activations: tuple[str, ...]
+    classes: tuple[str, ...]
+    frame: Frame
+    pixels: str
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Features in, hidden widths, classes."""
+        return (self.layers[0].weight.shape[0], *(len(b) for _, b in self.layers))
+
+    def scale(self, dtype: Any) -> float:
+        """Return what pixels of this dtype are multiplied by.
+
+        Integers are in [0, frame.maximum], floats in [0, 1].
+        """
+        if np.dtype(dtype).kind == "f":
+            return 1.0 if self.pixels == "unit" else float(self.frame.maximum)
+        return 1.0 / self.frame.maximum if self.pixels == "unit" else 1.0
+
+    def __str__(self) -> str:
+        return "-".join(str(size) for size in self.sizes)
+
+
+class Stored(NamedTuple):
+    """What a file holds: a model, and what else was put there.
+
+    arrays: by name, beyond the model's own
+    extra: JSON values by name, beyond the model's own
+    """
+
+    model: Model
+    arrays: dict[str, Array]
+    extra: dict[str, Any]
+
+
+def save(
+    path: Path,
+    model: Model,
+    arrays: dict[str, Array] | None = None,
+    extra: dict[str, Any] | None = None,
+) -> None:
+    """Write a model, and whatever a checkpoint adds to it; the same bytes each time."""
+    from safetensors.numpy import save as serialize
+
+    tensors = {
+        f"layers.{i}.{name}": np.ascontiguousarray(array)
+        for i, layer in enumerate(model.layers)
+        for name, array in layer._asdict().items()
+    }
+    described = {
+        "format": FORMAT,
+        "sizes": model.sizes,
+        "activations": model.activations,
+        "classes": model.classes,
+        "frame": model.frame,
+        "pixels": model.pixels,
+    }
+    # One key, as safetensors orders several of them at random.
+    metadata = {KEY: json.dumps(described | (extra or {}), sort_keys=True)}
+    files.write(path, serialize(tensors | (arrays or {}), metadata))
+
+
+def load(path: Path) -> Stored:
+    """Return what a model file, a checkpoint, or a run's folder holds.
+
+    Refused: a file that is not there, not safetensors, cut short, from a newer
+    nnx, or whose tensors are not those of the network it describes.
+    """
+    if path.is_dir():
+        path = _in_folder(path)
+    metadata, tensors = _read(path)
+    try:
+        described = json.loads(metadata[KEY])
+        if described["format"] > FORMAT:
+            raise InputError(
+                f"{path}: written by a newer nnx (format {described['format']}; "
+                f"this one reads up to {FORMAT}): upgrade nnx"
+            )
+        return _checked(path, described, tensors)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: not a model written by nnx ({error!r})") from None
+
+
+def _in_folder(folder: Path) -> Path:
+    for name in MODEL_NAME, CHECKPOINT_NAME:
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(f"{folder}: holds no {MODEL_NAME} and no {CHECKPOINT_NAME}")
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = file.keys()
+            return file.metadata() or {}, {n: file.get_tensor(n) for n in names}
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: no such file; give a run's folder or a model in it"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    except SafetensorError as error:
+        raise InputError(f"{path}: not a safetensors file: {error}") from None
+
+
+def _checked(
+    path: Path, described: dict[str, Any], tensors: dict[str, Array]
+) -> Stored:
+    """Return the model, refused where tensors and description differ."""
+    own = {"format", "sizes", "activations", "classes", "frame", "pixels"}
+    layers = []
+    for i, (rows, columns) in enumerate(pairwise(described["sizes"])):
+        wanted = {"weight": (rows, columns), "bias": (columns,)}
+        arrays = {n: tensors.pop(f"layers.{i}.{n}", None) for n in wanted}
+        for name, shape in wanted.items():
+            _check_tensor(path, f"layers.{i}.{name}", arrays[name], shape)
+        layers.append(Layer(**arrays))
+    model = Model(
+        layers=layers,
+        activations=tuple(described["activations"]),
+        classes=tuple(described["classes"]),
+        frame=Frame(*described["frame"]),
+        pixels=described["pixels"],
+    )
+    _check_names(path, model)
+    extra = {key: value for key, value in described.items() if key not in own}
+    return Stored(model, tensors, extra)
+
+
+def _check_tensor(path: Path, name: str, array: Array, shape: tuple[int, ...]) -> None:
+    if array is None:
+        raise InputError(f"{path}: has no tensor {name}")
+    if array.shape != shape or array.dtype.name not in DTYPES:
+        raise InputError(
+            f"{path}: {name} should have shape {shape} in {' or '.join(DTYPES)}, "
+            f"has {array.shape} in {array.dtype}"
+        )
+    if not np.isfinite(array).all():
+        raise InputError(f"{path}: {name} holds values that are not finite")
+
+
+def _check_names(path: Path, model: Model) -> None:
+    for name in model.activations:
+        if name not in ACTIVATIONS:
+            raise InputError(f"{path}: unknown activation {name!r}")
+    frame = model.frame
+    if (
+        not model.layers
+        or len(model.activations) != len(model.layers)
+        or len(model.classes) != model.sizes[-1]
+        or model.pixels not in PIXELS
+        or frame.height * frame.width != model.sizes[0]
+        or frame.maximum < 1
+    ):
+        raise InputError(f"{path}: its description contradicts itself")

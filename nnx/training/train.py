@@ -1,0 +1,152 @@
+"""Training a network on a data set, with or without a folder to keep the run in."""
+
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nnx.backend import Backend, find
+from nnx.data.dataset import Dataset
+from nnx.data.digest import digest
+from nnx.errors import InputError
+from nnx.maths.steps import Recipe
+from nnx.model_file import MODEL_NAME, Model
+from nnx.network import Network, to_device, to_host
+from nnx.settings import Training
+from nnx.training import loop
+from nnx.training.folder import Keeper, prepare
+from nnx.training.loop import Position, Progress, Row, Run
+
+
+class Result(NamedTuple):
+    """A run's outcome.
+
+    network: as it is after the last step
+    train_loss, test_loss: mean, in nats, of that network
+    train_accuracy, test_accuracy: of that network, in [0, 1]
+    seconds: of training, without loading and testing
+    images_per_second: in training
+    log: a row for each epoch
+    stopped: whether training was stopped before its last epoch's end
+    """
+
+    network: Network
+    train_loss: float
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    seconds: float
+    images_per_second: float
+    log: tuple[Row, ...]
+    stopped: bool
+
+
+def train(
+    network: Network,
+    data: Dataset,
+    *,
+    backend: str | Backend = "numpy",
+    out: str | PathLike[str] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    **settings: Any,
+) -> Result:
+    """Return the outcome of training a copy of the network; it is left as it was.
+
+    backend: a name in nnx.backends(), or a Backend
+    out: a folder for config, log, checkpoint and model; nothing is kept without it
+    resume: go on from the folder's checkpoint, to the same bits as one long run
+    overwrite: replace a run that the folder holds
+    on_progress: called about ten times a second, and at each epoch's end
+    should_stop: asked as often; once it says so, the run is saved and ends
+    settings: epochs, batch_size, learning_rate, l2, pixels, seed: see nnx.Training
+    Refused: InputError for settings and data that do not fit; DivergedError for a
+        loss that is no longer finite.
+    """
+    training = Training(**settings)
+    chosen = find(backend) if isinstance(backend, str) else backend
+    model = _fitted(network, data, training)
+    run = _run(model, data, training, chosen)
+    position = loop.start(to_device(model.layers, chosen), chosen)
+    keep = None
+    if out is not None:
+        prepare(Path(out), resume=resume, overwrite=overwrite)
+        keep = Keeper(Path(out), model, training, digest(data), chosen)
+        position = keep.load() if resume else position
+    position = _follow(run, position, keep, on_progress, should_stop)
+    result = _result(run, position, model)
+    if keep is not None:
+        result.network.save(keep.folder / MODEL_NAME)
+    return result
+
+
+def _fitted(network: Network, data: Dataset, training: Training) -> Model:
+    """Return the network's model as it is for this data, refused if it is not."""
+    features, classes = data.train.images.shape[1], len(data.classes)
+    if (network.sizes[0], network.sizes[-1]) != (features, classes):
+        raise InputError(
+            f"{data.name} has {features} features and {classes} classes; "
+            f"a network {network.model} does not fit it"
+        )
+    return network.model._replace(
+        classes=data.classes, frame=data.frame, pixels=training.pixels
+    )
+
+
+def _run(model: Model, data: Dataset, training: Training, backend: Backend) -> Run:
+    n, size = len(data.train.labels), training.batch_size
+    recipe = Recipe(
+        activations=model.activations,
+        scale=model.scale(data.train.images.dtype),
+        batch_size=min(size, n) if isinstance(size, int) else n,
+        learning_rate=training.learning_rate,
+        l2=training.l2,
+    )
+    return Run(
+        backend=backend,
+        train=loop.on_device(data.train, backend),
+        test=loop.on_device(data.test, backend),
+        recipe=recipe,
+        test_scale=model.scale(data.test.images.dtype),
+        epochs=training.epochs,
+        seed=training.seed,
+    )
+
+
+def _follow(
+    run: Run,
+    position: Position,
+    keep: Keeper | None,
+    on_progress: Callable[[Progress], None],
+    should_stop: Callable[[], bool],
+) -> Position:
+    """Return where the run ended, saved at every epoch's end and when stopped."""
+    for progress in loop.fit(run, position):
+        position = progress.position
+        stop = should_stop()
+        if keep is not None and (progress.epoch_ended or stop):
+            keep.save(position)
+        on_progress(progress)
+        if stop:
+            break
+    return position
+
+
+def _result(run: Run, position: Position, model: Model) -> Result:
+    layers, recipe = position.state.layers, run.recipe
+    train_loss, train_accuracy = loop.score(run, layers, run.train, recipe.scale)
+    test_loss, test_accuracy = loop.score(run, layers, run.test, run.test_scale)
+    images = position.epoch * run.images + loop.images_in(run, position.step)
+    return Result(
+        network=Network.of(model._replace(layers=to_host(layers, run.backend))),
+        train_loss=train_loss,
+        train_accuracy=train_accuracy,
+        test_loss=test_loss,
+        test_accuracy=test_accuracy,
+        seconds=position.seconds,
+        images_per_second=images / position.seconds if position.seconds else 0.0,
+        log=position.log,
+        stopped=position.epoch < run.epochs,
+    )

@@ -1,0 +1,147 @@
+import shutil
+
+import numpy as np
+import pytest
+from data_files import IDX_NAMES, samples, write_idx_folder
+
+from nnx.data import load as load_module
+from nnx.data import named
+from nnx.data.load import load
+from nnx.errors import InputError
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """Any attempt to fetch is an error of its own kind."""
+
+    def fetch(name):
+        raise LookupError(f"fetch {name}")
+
+    monkeypatch.setattr(load_module, "fetch", fetch)
+
+
+def refusal(source, data_dir=None):
+    with pytest.raises(InputError) as caught:
+        load(source, data_dir)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_each_kind_of_path(tmp_path):
+    write_idx_folder(tmp_path / "idx")
+    x, y = samples(9)
+    np.savez(tmp_path / "set.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    (tmp_path / "train.csv").write_text("label,p\n0,1\n1,2\n0,3\n1,4\n")
+    (tmp_path / "four").mkdir()
+    for name in ("train", "test"):
+        (tmp_path / "four" / f"{name}_X.csv").write_text("1,2\n3,4\n")
+        (tmp_path / "four" / f"{name}_label.csv").write_text("0\n1\n")
+    names = ("idx", "set.npz", "train.csv", "four")
+    assert [load(tmp_path / name).name for name in names] == [
+        "idx",
+        "set",
+        "train",
+        "four",
+    ]
+    assert load(str(tmp_path / "idx")).train.images.shape == (12, 20)
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize("under", ["", "kmnist"])
+@pytest.mark.parametrize("given", ["argument", "environment"])
+def test_folders_for_a_named_set(tmp_path, monkeypatch, under, given):
+    write_idx_folder(tmp_path / under)
+    if given == "environment":
+        monkeypatch.setenv("NNX_DATA_DIR", str(tmp_path))
+    data = load("kmnist", tmp_path if given == "argument" else None)
+    assert data.name == "kmnist"
+    assert data.classes[0] == "o"
+
+
+@pytest.mark.usefixtures("offline")
+def test_given_folder_without_the_files_is_refused(tmp_path):
+    message = refusal("mnist", tmp_path)
+    assert all(name in message for name in IDX_NAMES)
+    assert str(tmp_path / "mnist") in message
+    assert "nnx data fetch mnist" in message
+    assert "no files of mnist" in refusal("mnist", tmp_path / "missing")
+
+
+@pytest.mark.usefixtures("offline")
+def test_given_folder_with_some_files_names_the_others(tmp_path):
+    write_idx_folder(tmp_path)
+    (tmp_path / f"{IDX_NAMES[3]}.gz").unlink()
+    assert f"missing {IDX_NAMES[3]}" in refusal("mnist", tmp_path)
+
+
+@pytest.mark.usefixtures("offline")
+def test_environment_without_the_files_is_passed_over(tmp_path, monkeypatch):
+    monkeypatch.setenv("NNX_DATA_DIR", str(tmp_path))
+    with pytest.raises(LookupError, match="fetch mnist"):
+        load("mnist")
+
+
+@pytest.mark.usefixtures("offline")
+def test_files_of_another_set_are_not_taken(tmp_path, monkeypatch):
+    """All sets have the same file names; only the content tells them apart."""
+    write_idx_folder(tmp_path)
+    labels = (tmp_path / f"{IDX_NAMES[1]}.gz").read_bytes()
+    fashion = named.PUBLISHED["fashion-mnist"]
+    files = list(fashion.files)
+    files[1] = named.File(
+        files[1].name, len(labels), named.hashlib.sha256(labels).hexdigest()
+    )
+    changed = fashion._replace(files=tuple(files))
+    monkeypatch.setitem(named.PUBLISHED, "fashion-mnist", changed)
+    assert "those there are of fashion-mnist" in refusal("mnist", tmp_path)
+    monkeypatch.setenv("NNX_DATA_DIR", str(tmp_path))
+    with pytest.raises(LookupError, match="fetch mnist"):
+        load("mnist")
+    assert load("fashion-mnist").name == "fashion-mnist"
+
+
+def test_unknown_name_lists_names_and_kinds():
+    message = refusal("mnits")
+    assert "digits, mnist, fashion-mnist, kmnist" in message
+    assert ".npz" in message
+
+
+def test_missing_path_says_how_to_download(tmp_path):
+    message = refusal(tmp_path / "none.csv")
+    assert str(tmp_path / "none.csv") in message
+    assert "no such file or folder" in message
+    assert "nnx data fetch mnist" in message
+    assert "no such file" in refusal("data.csv")
+
+
+def test_wrong_kinds_of_path(tmp_path):
+    empty = refusal(tmp_path)
+    assert "nothing to read" in empty
+    assert IDX_NAMES[0] in empty
+    assert "nnx data fetch mnist" in empty
+    (tmp_path / "notes.pdf").touch()
+    assert "not a kind of file" in refusal(tmp_path / "notes.pdf")
+    write_idx_folder(tmp_path)
+    assert "give the folder" in refusal(tmp_path / f"{IDX_NAMES[0]}.gz")
+
+
+@pytest.mark.parametrize("name", ["set.npz", "train.csv"])
+def test_no_permission(tmp_path, monkeypatch, name):
+    (tmp_path / name).touch()
+
+    def denied(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", denied)
+    monkeypatch.setattr("io.open", denied)
+    message = refusal(tmp_path / name)
+    assert message == f"{tmp_path / name}: cannot be read: Permission denied"
+
+
+def test_mapped_files_are_not_changed(tmp_path):
+    write_idx_folder(tmp_path / "a", suffix="")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    load(tmp_path / "a")
+    for name in IDX_NAMES:
+        before, after = (tmp_path / folder / name for folder in "ba")
+        assert before.read_bytes() == after.read_bytes()

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+from data_files import write_idx_folder
+
+from nnx.data import digest as digest_module
+from nnx.data.dataset import Dataset, Split
+from nnx.data.digest import digest
+from nnx.data.load import load
+
+TRAIN = Split(np.arange(12, dtype=np.uint8).reshape(4, 3), np.array([0, 1, 0, 1]))
+TEST = Split(np.ones((2, 3), np.uint8), np.array([1, 0]))
+DATA = Dataset("mine", TRAIN, TEST, ("0", "1"), None)
+
+
+def test_same_content_same_digest(tmp_path, monkeypatch):
+    write_idx_folder(tmp_path / "packed")
+    write_idx_folder(tmp_path / "plain", suffix="")
+    packed = digest(load(tmp_path / "packed"))
+    assert len(bytes.fromhex(packed)) == 32
+    monkeypatch.setattr(digest_module, "_BLOCK", 1)
+    assert digest(load(tmp_path / "plain")) == packed
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        DATA._replace(train=TEST, test=TRAIN),
+        DATA._replace(test=TEST._replace(labels=np.array([1, 1]))),
+        DATA._replace(train=TRAIN._replace(images=TRAIN.images[::-1])),
+        DATA._replace(train=TRAIN._replace(images=TRAIN.images.reshape(4, 3, 1))),
+        DATA._replace(train=TRAIN._replace(images=TRAIN.images.astype(np.float32))),
+    ],
+)
+def test_other_content_other_digest(other):
+    assert digest(other) != digest(DATA)
+
+
+def test_names_do_not_matter():
+    assert digest(DATA._replace(name="other", notes=("a",))) == digest(DATA)
