@@ -11,10 +11,10 @@ import numpy as np
 from nnx.backend import Backend
 from nnx.errors import InputError, MissingLibraryError
 
-DEVICES = "cpu", "device1", "device2"
+DEVICES = "CPU_DEVICE", "device1", "device2", "no_float64"
 
 
-def load(device: str = "cpu") -> Backend:
+def load(device: str = "CPU_DEVICE") -> Backend:
     """Return the backend on one of array-api-strict's pretended devices.
 
     The flags it sets, the strictest there are, hold for the whole process.
@@ -30,7 +30,7 @@ def load(device: str = "cpu") -> Backend:
     xp.set_array_api_strict_flags(
         boolean_indexing=False, data_dependent_shapes=False, enabled_extensions=()
     )
-    place, cpu = xp.Device(device), xp.Device("cpu")
+    place, cpu = xp.Device(device), xp.Device("CPU_DEVICE")
 
     def to_numpy(array: Any) -> Any:
         return np.asarray(xp.asarray(array).to_device(cpu))

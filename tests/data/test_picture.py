@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def seven(width: int = 120, height: int = 160) -> Image.Image:
 @pytest.fixture
 def reread(tmp_path: Path) -> Callable[..., Picture]:
     def save_and_read(
-        image: Image.Image, suffix: str = "png", frame: Frame = MNIST, **options: object
+        image: Image.Image, suffix: str = "png", frame: Frame = MNIST, **options: Any
     ) -> Picture:
         path = tmp_path / f"picture.{suffix}"
         image.save(path, **options)
