@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from nnx.data.load import load
     from nnx.data.picture import read as read_picture
     from nnx.errors import NnxError
-    from nnx.gradcheck import gradcheck
-    from nnx.info import info
+    from nnx.gradient_check import gradcheck
+    from nnx.installation import info
     from nnx.network import Network
     from nnx.settings import Training
     from nnx.training.evaluate import evaluate
@@ -41,8 +41,8 @@ _HOMES = {
     "backends": "nnx.backend:names",
     "evaluate": "nnx.training.evaluate",
     "find": "nnx.backend",
-    "gradcheck": "nnx.gradcheck",
-    "info": "nnx.info",
+    "gradcheck": "nnx.gradient_check",
+    "info": "nnx.installation",
     "load": "nnx.data.load",
     "read_picture": "nnx.data.picture:read",
     "train": "nnx.training.train",

@@ -23,7 +23,7 @@ def gradcheck(
     """
     from nnx import backend as backends
     from nnx.errors import BackendError
-    from nnx.gradcheck import gradcheck as run
+    from nnx.gradient_check import gradcheck as run
 
     results = []
     for name in backends.names() if backend == "all" else [backend]:

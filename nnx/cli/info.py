@@ -8,7 +8,7 @@ from nnx.cli.options import Json
 
 def info(json: Json = False) -> None:
     """Show versions, BLAS kernels and threads, and which backends are usable."""
-    from nnx.info import info as gather
+    from nnx.installation import info as gather
 
     found = gather()
     if json:

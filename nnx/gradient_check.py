@@ -49,12 +49,13 @@ def cases() -> list[tuple[str, int, float]]:
 def checks(backend: Backend) -> Iterator[Check]:
     """Yield each case's result as it is ready."""
     for activation, depth, l2 in cases():
-        error = _worst_error(activation, depth, l2, backend)
+        error = worst_error(activation, depth, l2, backend)
         case = f"{activation}, {depth} layers" + (f", l2 {l2:g}" if l2 else "")
         yield Check(backend.name, case, error)
 
 
-def _worst_error(activation: str, depth: int, l2: float, backend: Backend) -> float:
+def worst_error(activation: str, depth: int, l2: float, backend: Backend) -> float:
+    """Return one case's largest error, relative to the gradient's largest entry."""
     activations = (activation,) * (depth - 1) + ("identity",)
     recipe = Recipe(activations, 1.0, BATCH, 0.1, l2)
     layers, host = _drawn(activations, depth)

@@ -1,0 +1,48 @@
+"""The backends under test, and a watch on arrays that grow or widen silently."""
+
+import numpy as np
+import pytest
+
+from nnx.backend import Backend, find
+from nnx.data.dataset import Dataset, Frame, Split
+
+# Each as the arguments of `find`. A pretended device of array-api-strict stands in
+# for a GPU: an array made on the wrong device is an error there.
+PLAIN = [("numpy", {})]
+STRICT = [("strict", {}), ("strict", {"device": "device1"})]
+
+
+def _name(chosen: tuple[str, dict[str, str]]) -> str:
+    return "-".join([chosen[0], *chosen[1].values()])
+
+
+@pytest.fixture(params=PLAIN + STRICT, ids=_name)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    name, options = request.param
+    return find(name, **options)
+
+
+@pytest.fixture
+def reference() -> Backend:
+    return find("numpy")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def data() -> Dataset:
+    """Three classes of 5 × 5 pictures, easy to tell apart, of bytes."""
+    rng = np.random.default_rng(0)
+    centres = rng.integers(0, 256, (3, 25))
+
+    def split(n: int) -> Split:
+        labels = np.arange(n) % 3
+        noise = rng.normal(0, 40, (n, 25))
+        images = np.clip(centres[labels] + noise, 0, 255).astype(np.uint8)
+        return Split(images, labels.astype(np.int64))
+
+    frame = Frame(5, 5, 255, 5)
+    return Dataset("blobs", split(150), split(60), ("a", "b", "c"), frame)

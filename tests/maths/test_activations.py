@@ -1,0 +1,65 @@
+"""Activations against their definitions in high-precision terms, at any size of z."""
+
+import math
+
+import numpy as np
+import pytest
+
+from nnx.backend import Backend
+from nnx.maths.activations import ACTIVATIONS
+
+# Definitions in Python's own mathematics, where they do not overflow.
+DEFINITIONS = {
+    "identity": lambda z: z,
+    "relu": lambda z: max(z, 0.0),
+    "leaky_relu": lambda z: z if z > 0 else 0.01 * z,
+    "elu": lambda z: z if z > 0 else math.exp(z) - 1,
+    "tanh": math.tanh,
+    "sigmoid": lambda z: 1 / (1 + math.exp(-z)),
+    "softplus": lambda z: math.log(1 + math.exp(z)),
+}
+DERIVATIVES = {
+    "identity": lambda z: 1.0,
+    "relu": lambda z: float(z > 0),
+    "leaky_relu": lambda z: 1.0 if z > 0 else 0.01,
+    "elu": lambda z: 1.0 if z > 0 else math.exp(z),
+    "tanh": lambda z: 1 - math.tanh(z) ** 2,
+    "sigmoid": lambda z: math.exp(-z) / (1 + math.exp(-z)) ** 2,
+    "softplus": lambda z: 1 / (1 + math.exp(-z)),
+}
+POINTS = [-20.0, -3.0, -1.0, -0.1, 0.1, 0.5, 1.0, 3.0, 20.0]
+
+
+def test_every_activation_is_tested() -> None:
+    assert set(ACTIVATIONS) == set(DEFINITIONS) == set(DERIVATIVES)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_value(name: str, backend: Backend) -> None:
+    z = backend.from_numpy(np.array(POINTS))
+    y = ACTIVATIONS[name].forward(z, xp=backend.xp)
+    expected = [DEFINITIONS[name](point) for point in POINTS]
+    np.testing.assert_allclose(backend.to_numpy(y), expected, rtol=1e-8, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_gradient_is_taken_from_the_output(name: str, backend: Backend) -> None:
+    z = backend.from_numpy(np.array(POINTS))
+    dy = backend.from_numpy(np.linspace(-2, 3, len(POINTS)))
+    y = ACTIVATIONS[name].forward(z, xp=backend.xp)
+    dz = ACTIVATIONS[name].backward(dy, y, xp=backend.xp)
+    expected = np.linspace(-2, 3, len(POINTS)) * [DERIVATIVES[name](p) for p in POINTS]
+    np.testing.assert_allclose(backend.to_numpy(dz), expected, rtol=1e-6, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_large_inputs_stay_finite_and_dtypes_stay(
+    name: str, dtype: str, backend: Backend
+) -> None:
+    z = backend.from_numpy(np.array([-1e4, -100.0, 0.0, 100.0, 1e4], dtype))
+    y = ACTIVATIONS[name].forward(z, xp=backend.xp)
+    dz = ACTIVATIONS[name].backward(z, y, xp=backend.xp)
+    for array in (backend.to_numpy(y), backend.to_numpy(dz)):
+        assert array.dtype == dtype
+        assert np.isfinite(array).all()

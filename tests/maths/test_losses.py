@@ -1,0 +1,65 @@
+"""Cross-entropy against its definition, against SciPy's, and at the extremes."""
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+from scipy.special import softmax as scipy_softmax
+
+from nnx.backend import Backend
+from nnx.maths import losses
+
+
+def test_a_case_worked_by_hand(backend: Backend) -> None:
+    # softmax(log 1, log 2, log 5) = (1, 2, 5)/8 and softmax(0, 0, 0) = (1, 1, 1)/3
+    logits = backend.from_numpy(
+        np.array([[0.0, np.log(2), np.log(5)], [0.0, 0.0, 0.0]])
+    )
+    labels = backend.from_numpy(np.array([2, 0]))
+    loss, dlogits = losses.cross_entropy(logits, labels, xp=backend.xp)
+    assert float(backend.to_numpy(loss)) == pytest.approx(
+        (np.log(8 / 5) + np.log(3)) / 2
+    )
+    expected = [[1 / 16, 2 / 16, -3 / 16], [-1 / 3, 1 / 6, 1 / 6]]
+    np.testing.assert_allclose(backend.to_numpy(dlogits), expected, atol=1e-15)
+
+
+def test_against_scipy(backend: Backend, rng: np.random.Generator) -> None:
+    logits, labels = rng.normal(0, 3, (50, 10)), rng.integers(0, 10, 50)
+    loss, dlogits = losses.cross_entropy(
+        backend.from_numpy(logits), backend.from_numpy(labels), xp=backend.xp
+    )
+    log_p = log_softmax(logits, axis=1)
+    assert float(backend.to_numpy(loss)) == pytest.approx(
+        -log_p[np.arange(50), labels].mean(), rel=1e-13
+    )
+    expected = (np.exp(log_p) - np.eye(10)[labels]) / 50
+    np.testing.assert_allclose(backend.to_numpy(dlogits), expected, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_logits_of_ten_thousand(backend: Backend, dtype: str) -> None:
+    logits = np.array([[1e4, -1e4, 0.0], [-1e4, 1e4, 1e4]], dtype)
+    labels = np.array([1, 1])
+    loss, dlogits = losses.cross_entropy(
+        backend.from_numpy(logits), backend.from_numpy(labels), xp=backend.xp
+    )
+    # Row 0 is off by 20,000 nats; row 1 is torn between two classes.
+    assert float(backend.to_numpy(loss)) == pytest.approx((2e4 + np.log(2)) / 2)
+    gradient = backend.to_numpy(dlogits)
+    assert gradient.dtype == dtype
+    np.testing.assert_allclose(gradient, [[0.5, -0.5, 0], [0, -0.25, 0.25]])
+
+
+def test_softmax(backend: Backend, rng: np.random.Generator) -> None:
+    logits = rng.normal(0, 100, (20, 7))
+    got = losses.softmax(backend.from_numpy(logits), xp=backend.xp)
+    np.testing.assert_allclose(
+        backend.to_numpy(got), scipy_softmax(logits, axis=1), rtol=1e-11
+    )
+
+
+def test_hits(backend: Backend) -> None:
+    logits = backend.from_numpy(np.array([[1.0, 2.0], [3.0, 0.0], [0.0, 1.0]]))
+    labels = backend.from_numpy(np.array([1, 1, 1]))
+    hits = losses.hits(logits, labels, xp=backend.xp)
+    assert int(backend.to_numpy(hits)) == 2
