@@ -1,5 +1,6 @@
 """A network on the host: made, asked, saved and loaded."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from os import PathLike
@@ -132,13 +133,16 @@ class Network:
 
     def _rows(self, images: Any) -> Array:
         """Return images as (n, features), refused where they are not."""
-        array = np.asarray(images)
-        features = self.sizes[0]
-        rows = array.reshape(len(array), -1) if array.ndim > 1 else array
-        if rows.ndim != 2 or rows.shape[1] != features or not len(rows):
+        array, features = np.asarray(images), self.sizes[0]
+        if (
+            array.ndim < 2
+            or array.shape[0] == 0
+            or math.prod(array.shape[1:]) != features
+        ):
             raise InputError(
                 f"expected images of shape (n, {features}), got {array.shape}"
             )
+        rows = array.reshape(array.shape[0], features)
         if rows.dtype.kind not in "uif" or not np.isfinite(rows).all():
             raise InputError("images must be finite numbers")
         return rows

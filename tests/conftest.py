@@ -1,25 +1,32 @@
-"""The backends under test, and a watch on arrays that grow or widen silently."""
+"""The backends under test, and a small data set."""
 
 import numpy as np
 import pytest
 
 from nnx.backend import Backend, find
 from nnx.data.dataset import Dataset, Frame, Split
+from nnx.errors import BackendError
 
 # Each as the arguments of `find`. A pretended device of array-api-strict stands in
 # for a GPU: an array made on the wrong device is an error there.
 PLAIN = [("numpy", {})]
 STRICT = [("strict", {}), ("strict", {"device": "device1"})]
+GPU = [pytest.param(("cupy", {}), marks=pytest.mark.gpu)]
 
 
 def _name(chosen: tuple[str, dict[str, str]]) -> str:
     return "-".join([chosen[0], *chosen[1].values()])
 
 
-@pytest.fixture(params=PLAIN + STRICT, ids=_name)
+@pytest.fixture(params=PLAIN + STRICT + GPU, ids=_name)
 def backend(request: pytest.FixtureRequest) -> Backend:
     name, options = request.param
-    return find(name, **options)
+    if name != "cupy":
+        return find(name, **options)
+    try:
+        return find(name, **options)
+    except BackendError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture

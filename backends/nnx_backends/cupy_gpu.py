@@ -15,14 +15,16 @@ def load(device: int = 0) -> Backend:
     """
     try:
         import cupy
-        from array_api_compat import cupy as xp
     except ImportError:
         raise MissingLibraryError(
             "backend 'cupy' needs CuPy, which is not installed: "
             "pip install 'nnx-mlp[cuda12]' (or [cuda13])"
         ) from None
+    _check_device(cupy, device)
     # CuPy's own device= arguments are unreliable: one device serves the process.
-    cupy.cuda.Device(_checked(cupy, device)).use()
+    cupy.cuda.Device(device).use()
+    from array_api_compat import cupy as xp
+
     properties = cupy.cuda.runtime.getDeviceProperties(device)
     return Backend(
         name="cupy",
@@ -34,8 +36,8 @@ def load(device: int = 0) -> Backend:
     )
 
 
-def _checked(cupy: Any, device: int) -> int:
-    """Return the number of a device that is there."""
+def _check_device(cupy: Any, device: int) -> None:
+    """Refuse a machine without a usable device, and a device that is not there."""
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
@@ -47,4 +49,3 @@ def _checked(cupy: Any, device: int) -> int:
         raise UnusableBackendError(
             f"backend 'cupy' has no device {device}; there are {count}, from 0"
         )
-    return device

@@ -73,7 +73,7 @@ def train(
     keep = None
     if out is not None:
         prepare(Path(out), resume=resume, overwrite=overwrite)
-        keep = Keeper(Path(out), model, training, digest(data), chosen)
+        keep = Keeper(Path(out), model, training, digest(data)[:16], chosen)
         position = keep.load() if resume else position
     position = _follow(run, position, keep, on_progress, should_stop)
     result = _result(run, position, model)

@@ -1,0 +1,1 @@
+"""How fast nnx is, beside whom, and that the results agree."""

@@ -1,0 +1,1 @@
+"""What nnx is compared with, each from the same weights on the same batches."""

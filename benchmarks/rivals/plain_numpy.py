@@ -1,0 +1,51 @@
+"""A page of plain NumPy: what one would write with nothing but the library.
+
+Images are floats in memory already; weights are updated in place.
+"""
+
+import numpy as np
+
+ACTIVATIONS = {
+    "relu": (lambda z: np.maximum(z, 0), lambda y: y > 0),
+    "tanh": (np.tanh, lambda y: 1 - y * y),
+}
+
+
+def train_epoch(
+    layers, images, labels, order, *, activation, batch_size, learning_rate
+):
+    """Train for one epoch, in place; return the mean loss and the accuracy.
+
+    layers: a list of (weight (in, out), bias (out,))
+    images: (n, features), float32 in [0, 1]
+    labels, order: (n,), integers
+    """
+    function, derivative = ACTIVATIONS[activation]
+    loss = hits = 0.0
+    for start in range(0, len(order), batch_size):
+        index = order[start : start + batch_size]
+        x, y = images[index], labels[index]
+        rows = np.arange(len(y))
+
+        outputs = [x]
+        for weight, bias in layers[:-1]:
+            outputs.append(function(outputs[-1] @ weight + bias))
+        weight, bias = layers[-1]
+        logits = outputs[-1] @ weight + bias
+
+        exps = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities = exps / exps.sum(axis=1, keepdims=True)
+        loss -= np.log(probabilities[rows, y]).sum()
+        hits += (logits.argmax(axis=1) == y).sum()
+
+        dz = probabilities
+        dz[rows, y] -= 1
+        dz /= len(y)
+        for i in reversed(range(len(layers))):
+            weight, bias = layers[i]
+            dweight, dbias = outputs[i].T @ dz, dz.sum(axis=0)
+            if i > 0:
+                dz = (dz @ weight.T) * derivative(outputs[i])
+            weight -= learning_rate * dweight
+            bias -= learning_rate * dbias
+    return loss / len(order), hits / len(order)

@@ -1,0 +1,88 @@
+"""Finding a backend: three ways to fail, one line each."""
+
+import sys
+from dataclasses import fields
+from importlib.metadata import EntryPoint
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+
+from nnx import backend as backends
+from nnx.backend import Backend
+from nnx.errors import (
+    BackendError,
+    InputError,
+    MissingLibraryError,
+    UnknownBackendError,
+    UnusableBackendError,
+)
+
+
+def test_an_unknown_name() -> None:
+    with pytest.raises(UnknownBackendError, match="'abacus'; there are .*numpy"):
+        backends.find("abacus")
+
+
+def test_a_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(
+        MissingLibraryError, match=r"not installed: pip install .*cuda12"
+    ):
+        backends.find("cupy")
+
+
+def _cupy_with(count: object) -> ModuleType:
+    """Return a stand-in for CuPy whose driver answers so when asked for devices."""
+
+    class CUDARuntimeError(RuntimeError):
+        pass
+
+    def answer() -> object:
+        if isinstance(count, str):
+            raise CUDARuntimeError(count)
+        return count
+
+    cupy = ModuleType("cupy")
+    runtime = SimpleNamespace(getDeviceCount=answer, CUDARuntimeError=CUDARuntimeError)
+    cupy.cuda = SimpleNamespace(runtime=runtime)  # type: ignore[attr-defined]
+    return cupy
+
+
+def test_a_library_without_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    cupy = _cupy_with("cudaErrorInsufficientDriver: driver is older than runtime")
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    with pytest.raises(UnusableBackendError, match=r"older than runtime.*nvidia-smi"):
+        backends.find("cupy")
+
+
+def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", _cupy_with(1))
+    with pytest.raises(UnusableBackendError, match="no device 3; there are 1"):
+        backends.find("cupy", device=3)
+
+
+def test_a_device_that_the_strict_backend_does_not_pretend() -> None:
+    with pytest.raises(InputError, match=r"no device 'device7'; there are"):
+        backends.find("strict", device="device7")
+
+
+def test_a_package_that_offers_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("odd", "builtins:dict", backends.GROUP)
+    monkeypatch.setattr(backends, "_offered", lambda: {"odd": point})
+    with pytest.raises(BackendError, match="gave no nnx.backend.Backend"):
+        backends.find("odd")
+
+
+def test_the_record_stays_small() -> None:
+    assert len(fields(Backend)) <= 12
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32", "float64"])
+def test_arrays_go_to_the_device_and_back(backend: Backend, dtype: str) -> None:
+    array = np.arange(6).reshape(2, 3).astype(dtype)
+    back = backend.to_numpy(backend.from_numpy(array))
+    assert back.dtype == dtype
+    np.testing.assert_array_equal(back, array)
+    assert isinstance(back, np.ndarray)
+    backend.synchronize()

@@ -1,0 +1,165 @@
+"""Model files: the same back, the same bytes, and nothing loaded that is not right."""
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load as tensors_of
+from safetensors.numpy import save as serialize
+
+from nnx import Network, files, model_file
+from nnx.data.dataset import Frame
+from nnx.errors import InputError
+
+
+@pytest.fixture
+def network() -> Network:
+    made = Network([25, 8, 3], "tanh", seed=3)
+    return Network.of(
+        made.model._replace(
+            classes=("a", "b", "c"), frame=Frame(5, 5, 16, 5), pixels="raw"
+        )
+    )
+
+
+def test_there_and_back(network: Network, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    network.save(path)
+    for loaded in (Network.load(path), Network.load(tmp_path)):
+        assert loaded.model[1:] == network.model[1:]
+        for a, b in zip(network.layers, loaded.layers, strict=True):
+            np.testing.assert_array_equal(a.weight, b.weight)
+            np.testing.assert_array_equal(a.bias, b.bias)
+    assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_the_same_network_gives_the_same_bytes(
+    network: Network, tmp_path: Path
+) -> None:
+    network.save(tmp_path / "a")
+    network.save(tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def _rewritten(path: Path, change: dict, drop: str = "", **tensors: np.ndarray) -> None:
+    """Write the file again with other metadata and tensors."""
+    described = model_file._read(path)[0][model_file.KEY]
+    arrays = tensors_of(path.read_bytes()) | tensors
+    arrays.pop(drop, None)
+    metadata = {model_file.KEY: json.dumps(json.loads(described) | change)}
+    path.write_bytes(serialize(arrays, metadata))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"format": 2}, "newer nnx .format 2"),
+        ({"activations": ["os.system", "identity"]}, "unknown activation 'os.system'"),
+        ({"activations": ["tanh"]}, "contradicts itself"),
+        ({"sizes": [25, 8, 10**12]}, "should have shape"),
+        ({"sizes": [25, 8, 3, 3]}, "has no tensor layers.2.weight"),
+        ({"sizes": 5}, "not a model written by nnx"),
+        ({"sizes": [25]}, "contradicts itself"),
+        ({"classes": ["a"]}, "contradicts itself"),
+        ({"pixels": "squared"}, "contradicts itself"),
+        ({"frame": [5, 6, 255, 5]}, "contradicts itself"),
+        ({"frame": [5, 5]}, "not a model written by nnx"),
+    ],
+)
+def test_a_description_that_is_not_true(
+    network: Network, tmp_path: Path, change: dict, words: str
+) -> None:
+    path = tmp_path / "model.safetensors"
+    network.save(path)
+    _rewritten(path, change)
+    with pytest.raises(InputError, match=words):
+        Network.load(path)
+
+
+def test_weights_that_are_not_finite(network: Network, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    network.save(path)
+    _rewritten(path, {}, **{"layers.1.bias": np.full(3, np.nan, np.float32)})
+    with pytest.raises(
+        InputError, match=r"layers\.1\.bias holds values that are not finite"
+    ):
+        Network.load(path)
+
+
+def test_a_missing_tensor(network: Network, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    network.save(path)
+    _rewritten(path, {}, drop="layers.0.weight")
+    with pytest.raises(InputError, match=r"has no tensor layers\.0\.weight"):
+        Network.load(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x00" * 7,
+        pickle.dumps({"a": 1}),
+        b"PK\x03\x04" + b"0" * 100,
+        b"\xff" * 300,
+    ],
+    ids=["empty", "short", "pickle", "zip", "noise"],
+)
+def test_files_of_another_kind(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="not a safetensors file"):
+        Network.load(path)
+
+
+def test_a_safetensors_file_of_another_program(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(serialize({"w": np.zeros(3)}, {"format": "pt"}))
+    with pytest.raises(InputError, match="not a model written by nnx"):
+        Network.load(path)
+
+
+def test_a_path_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        Network.load(tmp_path / "nothing")
+    with pytest.raises(InputError, match="holds no model.safetensors"):
+        Network.load(tmp_path)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_damaged_files_are_refused_or_load(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("damaged") / "model.safetensors"
+    Network([4, 2]).save(path)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(
+            st.integers(0, 255)
+        )
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    try:
+        Network.load(path)
+    except InputError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+
+
+def test_a_failed_write_leaves_the_old_file(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"old")
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(InputError, match=r"cannot write [\d,]+ bytes: No space left"):
+        network.save(path)
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]

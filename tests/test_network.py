@@ -1,0 +1,107 @@
+"""The network on the host: sizes, names, predictions."""
+
+import numpy as np
+import pytest
+
+from nnx import Network
+from nnx.backend import Backend
+from nnx.errors import InputError
+from nnx.maths.activations import ACTIVATIONS
+
+
+def test_sizes_parameters_and_name() -> None:
+    network = Network([784, 128, 10])
+    assert network.sizes == (784, 128, 10)
+    assert network.parameters == 784 * 128 + 128 + 128 * 10 + 10
+    assert repr(network) == "Network(784-128-10)"
+    assert [layer.weight.dtype.name for layer in network.layers] == ["float32"] * 2
+
+
+@pytest.mark.parametrize(
+    ("sizes", "options", "words"),
+    [
+        ([5], {}, "2 or more classes"),
+        ([5, 1], {}, "2 or more classes"),
+        ([5, 0, 3], {}, "widths"),
+        ([5, 2.5, 3], {}, "widths"),
+        ([5, 3], {"activation": "swish"}, "activation must be one of"),
+        ([5, 3], {"init": "normal:-1"}, "σ > 0"),
+        ([5, 3], {"init": "normal"}, "σ > 0"),
+        ([5, 3], {"dtype": "float16"}, "float32, float64"),
+        ([5, 3], {"seed": -1}, "seed must be"),
+        ([5, 3], {"seed": True}, "seed must be"),
+    ],
+)
+def test_what_is_refused(sizes: list, options: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Network(sizes, **options)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_auto_keeps_the_size_of_signals(activation: str) -> None:
+    """After ten layers the outputs are neither gone nor exploding."""
+    network = Network([64] * 11 + [10], activation, init="auto")
+    x = np.random.default_rng(0).random((50, 64))
+    chances = network.predict_proba(x)
+    assert np.isfinite(chances).all()
+    assert chances.max() < 1
+
+
+def test_the_seed_decides_the_weights() -> None:
+    a, b, c = (Network([6, 5, 3], seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(a.layers[0].weight, b.layers[0].weight)
+    assert (a.layers[0].weight != c.layers[0].weight).any()
+
+
+def test_predictions_on_every_backend(backend: Backend) -> None:
+    network = Network([25, 8, 3], "tanh", dtype="float64", seed=4)
+    images = np.random.default_rng(0).integers(0, 256, (40, 5, 5)).astype(np.uint8)
+    chances = network.predict_proba(images, backend=backend)
+    assert chances.shape == (40, 3)
+    np.testing.assert_allclose(chances.sum(axis=1), 1, rtol=1e-14)
+    np.testing.assert_allclose(chances, network.predict_proba(images), rtol=1e-12)
+    labels = network.predict(images, backend=backend)
+    np.testing.assert_array_equal(labels, chances.argmax(axis=1))
+    assert labels.dtype == np.int64
+
+
+def test_one_image_or_many_give_the_same() -> None:
+    network = Network([25, 8, 3], dtype="float64")
+    images = np.random.default_rng(0).random((2500, 25))
+    whole = network.predict_proba(images)
+    parts = [network.predict_proba(images[i : i + 1]) for i in (0, 1023, 1024, 2499)]
+    np.testing.assert_allclose(np.concatenate(parts), whole[[0, 1023, 1024, 2499]])
+
+
+def test_bytes_and_their_fractions_are_the_same_image() -> None:
+    network = Network([25, 8, 3], dtype="float64")
+    images = np.random.default_rng(0).integers(0, 256, (7, 25)).astype(np.uint8)
+    np.testing.assert_allclose(
+        network.predict_proba(images), network.predict_proba(images / 255), rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (np.zeros((3, 24)), r"shape \(n, 25\), got \(3, 24\)"),
+        (np.zeros(25), r"got \(25,\)"),
+        (np.zeros((0, 25)), r"got \(0, 25\)"),
+        (np.full((1, 25), np.nan), "finite"),
+        ([["a"] * 25], "finite"),
+    ],
+)
+def test_images_that_are_refused(images: object, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Network([25, 3]).predict(images)
+
+
+def test_read_only_and_strided_images() -> None:
+    network = Network([25, 3])
+    images = np.random.default_rng(0).integers(0, 256, (10, 25)).astype(np.uint8)
+    expected = network.predict_proba(images)
+    images.setflags(write=False)
+    np.testing.assert_array_equal(network.predict_proba(images), expected)
+    np.testing.assert_allclose(
+        network.predict_proba(np.asfortranarray(images)), expected, rtol=1e-6
+    )

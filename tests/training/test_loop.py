@@ -1,0 +1,245 @@
+"""The loop and its folder: a run that is stopped anywhere ends with the same bits."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnx import Network, train
+from nnx.backend import Backend
+from nnx.data.dataset import Dataset
+from nnx.errors import DivergedError, InputError
+from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
+from nnx.training import loop
+from nnx.training.folder import LOG_NAME
+
+SETTINGS = {"epochs": 3, "batch_size": 16, "learning_rate": 0.3, "l2": 1e-3, "seed": 5}
+
+
+@pytest.fixture
+def network() -> Network:
+    return Network([25, 7, 3], "tanh", seed=2)
+
+
+@pytest.fixture(autouse=True)
+def _updates_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make each chunk one step, so that a run can be stopped after any of them."""
+    monkeypatch.setattr(loop, "UPDATE_SECONDS", 0.0)
+
+
+def _bits(folder: Path) -> bytes:
+    return (folder / MODEL_NAME).read_bytes()
+
+
+def _log(folder: Path) -> list[str]:
+    """Return the log without its last column, the seconds."""
+    lines = (folder / LOG_NAME).read_text().splitlines()
+    return [line.rpartition(",")[0] for line in lines]
+
+
+def test_it_learns(network: Network, data: Dataset, backend: Backend) -> None:
+    result = train(network, data, backend=backend, **SETTINGS | {"epochs": 10})
+    assert result.test_accuracy > 0.95
+    assert result.log[0].train_loss > 2 * result.log[-1].train_loss
+    assert not result.stopped
+
+
+def test_the_network_given_is_left_as_it_was(network: Network, data: Dataset) -> None:
+    before = [layer.weight.copy() for layer in network.layers]
+    result = train(network, data, **SETTINGS)
+    for old, layer in zip(before, network.layers, strict=True):
+        np.testing.assert_array_equal(old, layer.weight)
+    assert (result.network.layers[0].weight != before[0]).any()
+
+
+def test_every_backend_learns_the_same(
+    network: Network, data: Dataset, backend: Backend
+) -> None:
+    precise = Network([25, 7, 3], "tanh", seed=2, dtype="float64")
+    plain, other = (
+        train(precise, data, backend=b, **SETTINGS) for b in ("numpy", backend)
+    )
+    for a, b in zip(plain.network.layers, other.network.layers, strict=True):
+        np.testing.assert_allclose(a.weight, b.weight, rtol=1e-9, atol=1e-12)
+    assert plain.test_accuracy == other.test_accuracy
+
+
+def test_two_runs_give_the_same_bits(
+    network: Network, data: Dataset, tmp_path: Path
+) -> None:
+    for name in "ab":
+        train(network, data, out=tmp_path / name, **SETTINGS)
+    assert _bits(tmp_path / "a") == _bits(tmp_path / "b")
+    assert _log(tmp_path / "a") == _log(tmp_path / "b")
+
+
+def test_chunks_of_any_length_give_the_same_bits(
+    network: Network, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(network, data, out=tmp_path / "single", **SETTINGS)
+    monkeypatch.setattr(loop, "UPDATE_SECONDS", 10.0)
+    train(network, data, out=tmp_path / "long", **SETTINGS)
+    assert _bits(tmp_path / "single") == _bits(tmp_path / "long")
+
+
+STEPS = 3 * 10  # three epochs of 150 images, ten batches each
+
+
+@pytest.mark.parametrize("stop", range(1, STEPS + 1))
+def test_stopped_after_any_step_and_resumed(
+    stop: int, network: Network, data: Dataset, tmp_path: Path
+) -> None:
+    train(network, data, out=tmp_path / "whole", **SETTINGS)
+    answers: Iterator[bool] = iter([False] * (stop - 1) + [True])
+    first = train(
+        network,
+        data,
+        out=tmp_path / "parts",
+        should_stop=lambda: next(answers),
+        **SETTINGS,
+    )
+    assert first.stopped == (stop < STEPS)
+    second = train(network, data, out=tmp_path / "parts", resume=True, **SETTINGS)
+    assert not second.stopped
+    assert _bits(tmp_path / "parts") == _bits(tmp_path / "whole")
+    assert _log(tmp_path / "parts") == _log(tmp_path / "whole")
+
+
+def test_resumed_for_longer(network: Network, data: Dataset, tmp_path: Path) -> None:
+    train(network, data, out=tmp_path / "whole", **SETTINGS)
+    train(network, data, out=tmp_path / "parts", **SETTINGS | {"epochs": 1})
+    train(network, data, out=tmp_path / "parts", resume=True, **SETTINGS)
+    # The seconds differ, and the epochs asked for are not part of a model.
+    assert _bits(tmp_path / "parts") == _bits(tmp_path / "whole")
+
+
+def test_resumed_on_another_backend(
+    network: Network, data: Dataset, tmp_path: Path, backend: Backend
+) -> None:
+    train(network, data, out=tmp_path, **SETTINGS | {"epochs": 1})
+    result = train(
+        network, data, out=tmp_path, backend=backend, resume=True, **SETTINGS
+    )
+    expected = train(network, data, **SETTINGS)
+    found, wanted = (r.network.layers[0].weight for r in (result, expected))
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"batch_size": 8}, r"batch_size \(was 16, now 8\)"),
+        ({"seed": 6}, r"seed \(was 5, now 6\)"),
+        ({"learning_rate": 0.1, "l2": 0.0}, r"learning_rate .* l2 "),
+    ],
+)
+def test_resumed_with_other_settings(
+    settings: dict, words: str, network: Network, data: Dataset, tmp_path: Path
+) -> None:
+    train(network, data, out=tmp_path, **SETTINGS)
+    before = (tmp_path / CHECKPOINT_NAME).read_bytes()
+    with pytest.raises(InputError, match=words):
+        train(network, data, out=tmp_path, resume=True, **SETTINGS | settings)
+    assert (tmp_path / CHECKPOINT_NAME).read_bytes() == before
+
+
+def test_resumed_with_another_network_or_other_data(
+    network: Network, data: Dataset, tmp_path: Path
+) -> None:
+    train(network, data, out=tmp_path, **SETTINGS)
+    other = Network([25, 9, 3], "relu", dtype="float64")
+    with pytest.raises(InputError, match=r"network .*25-7-3, now 25-9-3.*dtype"):
+        train(other, data, out=tmp_path, resume=True, **SETTINGS)
+    changed = data._replace(test=data.train)
+    with pytest.raises(InputError, match=r"data \(was [0-9a-f]{16}, now [0-9a-f]{16}\)"):
+        train(network, changed, out=tmp_path, resume=True, **SETTINGS)
+
+
+def test_a_folder_that_holds_a_run(
+    network: Network, data: Dataset, tmp_path: Path
+) -> None:
+    train(network, data, out=tmp_path, **SETTINGS)
+    before = _bits(tmp_path)
+    with pytest.raises(
+        InputError, match=r"already holds a run .*--resume.*--overwrite"
+    ):
+        train(network, data, out=tmp_path, **SETTINGS)
+    assert _bits(tmp_path) == before
+    train(network, data, out=tmp_path, overwrite=True, **SETTINGS | {"seed": 9})
+    assert _bits(tmp_path) != before
+
+
+def test_nothing_to_resume(network: Network, data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no checkpoint\.safetensors here"):
+        train(network, data, out=tmp_path, resume=True, **SETTINGS)
+
+
+def test_a_model_is_not_a_checkpoint(
+    network: Network, data: Dataset, tmp_path: Path
+) -> None:
+    network.save(tmp_path / CHECKPOINT_NAME)
+    with pytest.raises(InputError, match="not a checkpoint"):
+        train(network, data, out=tmp_path, resume=True, **SETTINGS)
+
+
+@pytest.mark.parametrize("epochs", [1, 5])
+def test_divergence_ends_the_run_and_keeps_the_last_good_checkpoint(
+    epochs: int, data: Dataset, tmp_path: Path
+) -> None:
+    network = Network([25, 7, 3], "identity", init="normal:1.0")
+    settings = {"batch_size": 50, "pixels": "raw", "learning_rate": 0.001}
+    train(network, data, out=tmp_path, epochs=1, **settings)
+    before = (tmp_path / CHECKPOINT_NAME).read_bytes()
+    wild = Network([25, 7, 3], "identity", init="normal:1e15")
+    with pytest.raises(DivergedError, match=r"loss is \w+ in epoch 1 by step \d+"):
+        train(wild, data, epochs=epochs, **settings | {"learning_rate": 1000.0})
+    assert (tmp_path / CHECKPOINT_NAME).read_bytes() == before
+
+
+def test_a_batch_larger_than_the_set_is_the_whole_set(
+    network: Network, data: Dataset
+) -> None:
+    full, large = (
+        train(network, data, **SETTINGS | {"batch_size": size})
+        for size in ("full", 10**6)
+    )
+    np.testing.assert_array_equal(
+        full.network.layers[0].weight, large.network.layers[0].weight
+    )
+
+
+def test_progress_is_told(network: Network, data: Dataset) -> None:
+    seen: list[loop.Progress] = []
+    train(network, data, on_progress=seen.append, **SETTINGS)
+    assert len(seen) == STEPS
+    assert [p.epochs for p in seen] == pytest.approx(np.arange(1, STEPS + 1) / 10)
+    assert sum(p.epoch_ended for p in seen) == 3
+    assert all(p.images_per_second > 0 for p in seen)
+
+
+def test_a_network_that_does_not_fit(data: Dataset) -> None:
+    with pytest.raises(InputError, match=r"blobs has 25 features and 3 classes"):
+        train(Network([24, 3]), data)
+
+
+@pytest.mark.parametrize("pixels", ["unit", "raw"])
+def test_pixels_as_bytes_or_as_fractions_train_alike(
+    pixels: str, data: Dataset
+) -> None:
+    network = Network([25, 7, 3], "tanh", dtype="float64")
+    scaled = data._replace(
+        train=data.train._replace(images=(data.train.images / 255)),
+        test=data.test._replace(images=(data.test.images / 255)),
+    )
+    settings = SETTINGS | {"pixels": pixels, "learning_rate": 1e-3}
+    a, b = (train(network, each, **settings) for each in (data, scaled))
+    np.testing.assert_allclose(
+        a.network.layers[0].weight, b.network.layers[0].weight, rtol=1e-6
+    )
+
+
+def test_read_only_data(network: Network, data: Dataset) -> None:
+    for array in (*data.train, *data.test):
+        array.setflags(write=False)
+    train(network, data, **SETTINGS)

@@ -1,0 +1,54 @@
+"""Presets are valid settings, and their networks are those of the table."""
+
+import pytest
+
+from nnx.errors import InputError
+from nnx.settings import Config, config_from
+from nnx.training import presets
+
+TABLE = {
+    "two-layer": ((128,), "tanh", "normal:0.01"),
+    "relu-10": ((10,), "relu", "he"),
+    "relu-25-25": ((25, 25), "relu", "he"),
+    "tanh-1000": ((1000,), "tanh", None),
+    "kaggle": ((10,), "relu", None),
+    "quick": ((128,), None, None),
+}
+EXACTLY = {
+    "relu-10": {"batch_size": "full", "learning_rate": 0.1, "epochs": 500},
+    "tanh-1000": {
+        "batch_size": "full", "learning_rate": 0.02, "epochs": 100, "pixels": "raw",
+    },
+}  # fmt: skip
+
+
+def _config(name: str) -> Config:
+    return config_from(presets.load(name), name)
+
+
+def test_the_presets_are_those_of_the_table() -> None:
+    assert set(presets.names()) == set(TABLE)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_networks(name: str) -> None:
+    config = _config(name)
+    for found, wanted in zip(
+        (config.hidden, config.activation, config.init), TABLE[name], strict=True
+    ):
+        assert wanted is None or found == wanted
+
+
+@pytest.mark.parametrize("name", EXACTLY)
+def test_settings_that_are_published(name: str) -> None:
+    config = _config(name)
+    assert {key: getattr(config, key) for key in EXACTLY[name]} == EXACTLY[name]
+
+
+def test_l2_is_on_where_it_is_named() -> None:
+    assert _config("relu-25-25").l2 > 0
+
+
+def test_a_name_that_is_not_there() -> None:
+    with pytest.raises(InputError, match=r"no preset is called 'x'; there are kaggle"):
+        presets.load("x")
