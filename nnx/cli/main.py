@@ -1,16 +1,18 @@
 """The `nnx` command: its subcommands, and what becomes of errors."""
 
 import os
+import signal
 import sys
+import warnings
+from types import FrameType
 from typing import Annotated
 
 import typer
 
 from nnx import __version__
 from nnx.cli import checks, data, evaluate, info, predict, train
+from nnx.cli.signals import EXIT
 from nnx.errors import NnxError, OutOfMemoryError
-
-STOPPED = 130
 
 app = typer.Typer(
     name="nnx",
@@ -55,10 +57,14 @@ def nnx(
     """
 
 
+class _StoppedError(BaseException):
+    """A signal came; no `except Exception` on its way may take it for an error."""
+
+
 def main() -> None:
     """Run the command line; an error is one line on stderr and an exit status."""
-    # What rich would make of a terminal's absence differs from place to place.
     debug = "--debug" in sys.argv[1:2]
+    _prepare(debug)
     try:
         status = app(standalone_mode=False)
         sys.stdout.flush()
@@ -66,14 +72,34 @@ def main() -> None:
         # The reader, `head` for one, has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
-    except (KeyboardInterrupt, typer.Abort):
-        _complain("stopped before anything was written")
-        status = STOPPED
+    except _StoppedError as stopped:
+        _complain("stopped")
+        status = EXIT[stopped.args[0]]
     except Exception as error:
         if debug:
             raise
         status = _explained(error)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _prepare(debug: bool) -> None:
+    """Make output possible wherever it goes, and signals end nnx in one line."""
+    for name in "stdout", "stderr":
+        stream = getattr(sys, name)
+        if stream is None:  # closed, as a shell's >&- does it
+            setattr(sys, name, open(os.devnull, "w"))
+        else:  # not every encoding has every character
+            stream.reconfigure(errors="replace")
+    for number in EXIT:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, _stop)
+    if not debug:
+        # NumPy warns of overflow, and the loss that is no longer finite ends it.
+        warnings.simplefilter("ignore", RuntimeWarning)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise _StoppedError(number)
 
 
 def _explained(error: Exception) -> int:
@@ -84,8 +110,11 @@ def _explained(error: Exception) -> int:
         _complain(str(error))
         return error.exit_status
     if hasattr(error, "format_message"):
-        _complain(f"{error.format_message()} (see nnx --help)")
+        _complain(f"{error.format_message() or 'no command given'} (see nnx --help)")
         return int(getattr(error, "exit_code", 2))
+    if isinstance(error, OSError):
+        _complain(str(error))
+        return NnxError.exit_status
     raise error
 
 

@@ -7,6 +7,19 @@ import typer
 
 from nnx.errors import InputError
 
+def number(kind: type[int] | type[float], *names: str, help: str) -> Any:
+    """Return an option for a number; what is none is refused with its text."""
+    what = "an integer" if kind is int else "a number"
+
+    def parse(text: str) -> float:
+        try:
+            return kind(text)
+        except ValueError:
+            raise typer.BadParameter(f"{text!r} is not {what}") from None
+
+    return typer.Option(*names, parser=parse, help=help, metavar="N")
+
+
 Json = Annotated[
     bool,
     typer.Option("--json", help="Print one JSON object as the last line of output."),
@@ -30,7 +43,7 @@ BackendOption = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(help="Threads of the matrix products; all cores by default."),
+    number(int, help="Threads of the matrix products; all cores by default."),
 ]
 ModelArgument = Annotated[
     Path,

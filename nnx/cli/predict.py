@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from nnx.network import Network
 
 UNSURE = 0.5
-COLUMNS = 10
+# Characters beside the file's name and the label, on a terminal of 80.
+ROOM = 60
 
 
 def predict(
@@ -87,16 +88,19 @@ def _remark(path: Path, picture: "Picture", row: dict[str, Any]) -> None:
 
 
 def _tables(classes: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    """Print a table of probabilities; of the best ten, where classes are many."""
+    """Print a table of probabilities; of the best ones, where all have no room."""
     if not rows:
         return
-    if len(classes) <= COLUMNS:
-        columns = ["file", "label", *(f"p({name})" for name in classes)]
-        cells = [
-            [r["file"], r["label"], *map(show.percent, r["probabilities"])]
-            for r in rows
-        ]
+    if sum(max(6, len(name) + 1) for name in classes) <= ROOM:
+        title = "probability of each class in %"
+        columns = ["file", "label", *classes]
+        chances = [[f"{100 * p:.1f}" for p in r["probabilities"]] for r in rows]
     else:
+        title = ""
         columns = ["file", "label", "confidence"]
-        cells = [[r["file"], r["label"], show.percent(r["confidence"])] for r in rows]
-    show.table("", columns, cells)
+        chances = [[show.percent(r["confidence"])] for r in rows]
+    cells = [
+        [r["file"], r["label"], *chance]
+        for r, chance in zip(rows, chances, strict=True)
+    ]
+    show.table(title, columns, cells)

@@ -23,16 +23,31 @@ def as_json(value: dict[str, Any]) -> None:
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """Print a table on stdout; numbers, all but the first column, to the right."""
+    """Print a table on stdout; numbers, all but the first column, to the right.
+
+    Only on a terminal is the first column folded, where the table is too wide.
+    """
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    drawn = Table(title=title, title_justify="left", title_style="bold")
+    drawn = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        padding=0,
+        show_edge=False,
+    )
     for i, column in enumerate(columns):
-        drawn.add_column(column, justify="right" if i else "left")
+        drawn.add_column(
+            column, justify="right" if i else "left", no_wrap=i > 0, overflow="fold"
+        )
     for row in rows:
         drawn.add_row(*row)
-    Console(file=sys.stdout).print(drawn)
+    width = None if sys.stdout.isatty() else 10_000
+    # A file's name may look like rich's markup, [red].png for one.
+    Console(file=sys.stdout, width=width, markup=False, emoji=False).print(drawn)
 
 
 def percent(fraction: float) -> str:

@@ -13,6 +13,7 @@ from nnx.cli.options import (
     Json,
     Threads,
     batch_size,
+    number,
     threads_limited,
     widths,
 )
@@ -38,60 +39,60 @@ def train(
     data_dir: DataDir = None,
     backend: Annotated[
         str | None,
-        typer.Option(help="What computes: see 'nnx info'.  [default: numpy]"),
+        typer.Option(help="What computes: see 'nnx info' (default numpy)."),
     ] = None,
     hidden: Annotated[
         str | None,
-        typer.Option(help="Widths of the hidden layers: 128,64.  [default: 128]"),
+        typer.Option(help="Widths of the hidden layers: 128,64 (default 128)."),
     ] = None,
     activation: Annotated[
         str | None,
         typer.Option(
             help="Of the hidden layers: relu, leaky_relu, elu, tanh, sigmoid, "
-            "softplus or identity.  [default: relu]"
+            "softplus or identity (default relu)."
         ),
     ] = None,
     init: Annotated[
         str | None,
         typer.Option(
             help="Initial weights: auto, he, glorot, lecun, normal:0.01 or zeros.  "
-            "[default: auto]"
+            "(default auto)"
         ),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes over the images.  [default: 20]")
+        int | None, number(int, help="Passes over the images (default 20).")
     ] = None,
     batch: Annotated[
         str | None,
         typer.Option(
-            "--batch-size", help="Images a step, or full.  [default: 32]", metavar="N"
+            "--batch-size", help="Images a step, or full (default 32).", metavar="N"
         ),
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Length of a step.  [default: 0.2]")
+        float | None, number(float, help="Length of a step (default 0.2).")
     ] = None,
     l2: Annotated[
         float | None,
-        typer.Option("--l2", help="Penalty l2/2 · Σ weight².  [default: 0]"),
+        number(float, "--l2", help="Penalty l2/2 · Σ weight² (default 0)."),
     ] = None,
     pixels: Annotated[
         str | None,
         typer.Option(
-            help="unit scales pixels to [0, 1]; raw leaves them.  [default: unit]"
+            help="unit scales pixels to [0, 1]; raw leaves them (default unit)."
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of weights and shuffles.  [default: 0]")
+        int | None, number(int, help="Of weights and shuffles (default 0).")
     ] = None,
     dtype: Annotated[
-        str | None, typer.Option(help="float32 or float64.  [default: float32]")
+        str | None, typer.Option(help="float32 or float64 (default float32).")
     ] = None,
     threads: Threads = None,
     out: Annotated[
         Path | None,
         typer.Option(
             help="The run's folder, for model, settings and log.  "
-            "[default: runs/DATASET-TIME]"
+            "(default runs/DATASET-TIME)"
         ),
     ] = None,
     resume: Annotated[
@@ -102,7 +103,7 @@ def train(
     ] = False,
     require_accuracy: Annotated[
         float | None,
-        typer.Option(help="Exit with status 1 if the test accuracy is below this."),
+        number(float, help="Exit with status 1 if the test accuracy is below this."),
     ] = None,
     json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print no progress.")] = False,
