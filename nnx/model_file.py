@@ -5,6 +5,7 @@ shapes are compared with the sizes before a network is made of them.
 """
 
 import json
+import zlib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,16 +92,29 @@ def save(
         "frame": model.frame,
         "pixels": model.pixels,
     }
+    tensors |= arrays or {}
+    described |= extra or {}
+    described["crc32"] = _crc32(described, tensors)
     # One key, as safetensors orders several of them at random.
-    metadata = {KEY: json.dumps(described | (extra or {}), sort_keys=True)}
-    files.write(path, serialize(tensors | (arrays or {}), metadata))
+    metadata = {KEY: json.dumps(described, sort_keys=True)}
+    files.write(path, serialize(tensors, metadata))
+
+
+def _crc32(described: dict[str, Any], tensors: dict[str, Array]) -> int:
+    """Return the CRC-32 of all that a file holds, to tell when a bit has flipped."""
+    found = zlib.crc32(json.dumps(described, sort_keys=True).encode())
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        found = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), found)
+        found = zlib.crc32(array.data.cast("B") if array.size else b"", found)
+    return found
 
 
 def load(path: Path) -> Stored:
     """Return what a model file, a checkpoint, or a run's folder holds.
 
-    Refused: a file that is not there, not safetensors, cut short, from a newer
-    nnx, or whose tensors are not those of the network it describes.
+    Refused: a file that is not there, not safetensors, cut short, damaged, from a
+    newer nnx, or whose tensors are not those of the network it describes.
     """
     if path.is_dir():
         path = _in_folder(path)
@@ -112,9 +126,20 @@ def load(path: Path) -> Stored:
                 f"{path}: written by a newer nnx (format {described['format']}; "
                 f"this one reads up to {FORMAT}): upgrade nnx"
             )
-        return _checked(path, described, tensors)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        crc32 = described.pop("crc32")
+        damaged = crc32 != _crc32(described, tensors)
+        stored = _checked(path, described, tensors)
+    except (
+        AttributeError,
+        KeyError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise InputError(f"{path}: not a model written by nnx ({error!r})") from None
+    if damaged:
+        raise InputError(f"{path}: damaged: its checksum is wrong; take another copy")
+    return stored
 
 
 def _in_folder(folder: Path) -> Path:
@@ -161,6 +186,9 @@ def _checked(
         pixels=described["pixels"],
     )
     _check_names(path, model)
+    left = [name for name in tensors if name.startswith("layers.")]
+    if left:
+        raise InputError(f"{path}: {left[0]} belongs to no layer it describes")
     extra = {key: value for key, value in described.items() if key not in own}
     return Stored(model, tensors, extra)
 
@@ -189,5 +217,8 @@ def _check_names(path: Path, model: Model) -> None:
         or model.pixels not in PIXELS
         or frame.height * frame.width != model.sizes[0]
         or frame.maximum < 1
+        or not 0 <= frame.box <= min(frame.height, frame.width)
+        or not all(type(number) is int for number in frame)
+        or not all(isinstance(name, str) for name in model.classes)
     ):
         raise InputError(f"{path}: its description contradicts itself")

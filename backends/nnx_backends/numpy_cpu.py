@@ -6,6 +6,7 @@ import numpy as np
 
 from nnx.backend import Backend
 from nnx.maths import steps
+from nnx.maths.kernels import Array
 
 
 def load() -> Backend:
@@ -16,8 +17,15 @@ def load() -> Backend:
         xp=np,
         from_numpy=np.asarray,
         to_numpy=np.asarray,
+        update=_update,
         run_steps=_run_steps,
     )
+
+
+def _update(parameter: Array, gradient: Array, learning_rate: float) -> Array:
+    """Return `sgd.update`'s bits in the gradient's memory, which nobody needs again."""
+    np.multiply(gradient, learning_rate, out=gradient)
+    return np.subtract(parameter, gradient, out=gradient)
 
 
 def _run_steps(*args: Any) -> steps.State:

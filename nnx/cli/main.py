@@ -87,7 +87,7 @@ def _prepare(debug: bool) -> None:
     for name in "stdout", "stderr":
         stream = getattr(sys, name)
         if stream is None:  # closed, as a shell's >&- does it
-            setattr(sys, name, open(os.devnull, "w"))
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         else:  # not every encoding has every character
             stream.reconfigure(errors="replace")
     for number in EXIT:

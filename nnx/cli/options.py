@@ -1,11 +1,20 @@
 """Options that several commands share, and how their text is read."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from nnx.errors import InputError
+
+
+def expanded(text: str) -> Path:
+    """Return a path; ~ is the user's home, which shells leave as it is in --out=~/x."""
+    if not text:
+        raise typer.BadParameter("the name of a folder is missing")
+    return Path(os.path.expanduser(text))
+
 
 def number(kind: type[int] | type[float], *names: str, help: str) -> Any:
     """Return an option for a number; what is none is refused with its text."""
@@ -34,8 +43,10 @@ DatasetOption = Annotated[
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        help="A folder that already holds the data set's files; NNX_DATA_DIR is "
-        "looked at too."
+        help="A folder that already holds the files of mnist, fashion-mnist or "
+        "kmnist; NNX_DATA_DIR is looked at too.",
+        parser=expanded,
+        metavar="DIR",
     ),
 ]
 BackendOption = Annotated[

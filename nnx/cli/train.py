@@ -1,7 +1,9 @@
 """`nnx train`."""
 
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +15,7 @@ from nnx.cli.options import (
     Json,
     Threads,
     batch_size,
+    expanded,
     number,
     threads_limited,
     widths,
@@ -55,8 +58,8 @@ def train(
     init: Annotated[
         str | None,
         typer.Option(
-            help="Initial weights: auto, he, glorot, lecun, normal:0.01 or zeros.  "
-            "(default auto)"
+            help="Initial weights: auto, he, glorot, lecun, normal:0.01 or zeros "
+            "(default auto)."
         ),
     ] = None,
     epochs: Annotated[
@@ -91,8 +94,10 @@ def train(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The run's folder, for model, settings and log.  "
-            "(default runs/DATASET-TIME)"
+            help="The run's folder, for model, settings and log "
+            "(default runs/DATASET-TIME).",
+            parser=expanded,
+            metavar="DIR",
         ),
     ] = None,
     resume: Annotated[
@@ -142,6 +147,10 @@ def train(
         raise InputError(
             f"--require-accuracy takes a fraction from 0 to 1, not {require_accuracy}"
         )
+    if resume and overwrite:
+        raise InputError(
+            "--resume goes on with a run, --overwrite replaces it: not both"
+        )
     with threads_limited(threads):
         _train(config, out, resume, overwrite, require_accuracy, json, quiet)
 
@@ -152,7 +161,7 @@ def _config(
     """Return the run's settings: those given, over the preset's or the old run's."""
     from nnx.settings import config_from
     from nnx.training import presets
-    from nnx.training.folder import load_config
+    from nnx.training.folder import check_resumed, load_config
 
     base: dict[str, Any] = {}
     if resume:
@@ -164,9 +173,20 @@ def _config(
     if preset is not None:
         base |= presets.load(preset)
     config = config_from(base | given)
-    # A path has to hold from any folder that the run is resumed from.
-    path = Path(config.dataset).expanduser()
-    return replace(config, dataset=str(path.absolute())) if path.exists() else config
+    config = replace(config, dataset=_lasting(config.dataset))
+    if resume and out is not None:
+        check_resumed(out, config)
+    return config
+
+
+def _lasting(dataset: str) -> str:
+    """Return a name, or a path that holds from any folder the run is resumed from."""
+    from nnx.data.named import NAMES
+
+    path = os.path.expanduser(dataset)
+    if dataset in NAMES or not os.path.exists(path):
+        return dataset
+    return str(Path(path).absolute())
 
 
 def _train(
@@ -197,7 +217,8 @@ def _train(
     )
     folder = out or default_folder(data.name)
     prepare(folder, resume=resume, overwrite=overwrite)
-    save_config(folder, config)
+    if not resume:
+        save_config(folder, config)
     if not quiet:
         _introduce(data, network, backend, folder)
     with Stopper() as stopper, shown(config.epochs, quiet) as show_progress:
@@ -211,9 +232,12 @@ def _train(
             should_stop=stopper.asked,
             **config.training(),
         )
+    if resume:  # not before the checkpoint was found to be of the same run
+        save_config(folder, config)
     _report(config, data, backend, folder, result, json)
     if result.stopped:
-        show.note(f"nnx: stopped and saved; go on: nnx train --out {folder} --resume")
+        again = f"nnx train --out {quote(str(folder))} --resume"
+        show.note(f"nnx: stopped and saved; go on: {again}")
         raise typer.Exit(stopper.exit_status)
     if require_accuracy is not None and result.test_accuracy < require_accuracy:
         show.note(
@@ -253,7 +277,7 @@ def _report(
             f"(loss {result.train_loss:.4f})"
         )
         show.line(
-            f"{len(result.log)} epochs in {result.seconds:.2f} s, "
+            f"epochs: {len(result.log)} in {result.seconds:.2f} s, "
             f"{result.images_per_second:,.0f} images/s; model: {model}"
         )
         return

@@ -46,6 +46,8 @@ def _parted(path: Path) -> Part:
             f"{path}: {where} no label column: usable for predict only; to train, "
             "name the column of the classes label in the first line"
         )
+    if [name.lower() for name in header or ()].count("label") > 1:
+        raise InputError(f"{path}: its header has more than one label column")
     source = str(path)
     return Part(
         Found(

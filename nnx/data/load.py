@@ -30,17 +30,23 @@ def load(
 
     refused: a name or path that is not there, files that are not what they should be
     """
-    if source == "digits":
+    if source == "digits" and data_dir is None:
         return digits()
     if source in PUBLISHED:
         folder = _folder(str(source), data_dir)
         return idx_folder.load(folder, str(source), PUBLISHED[str(source)].classes)
-    path = Path(source).expanduser()
+    if data_dir is not None:
+        raise InputError(
+            f"a folder of data files is for {', '.join(PUBLISHED)}; {source} has none"
+        )
+    path = _expanded(source)
     with readable(path):
         if path.is_dir():
             return _load_folder(path)
         if path.is_file():
             return _load_file(path)
+        if path.exists():
+            raise InputError(f"{path}: neither a file nor a folder")
     raise InputError(_missing(source, path))
 
 
@@ -84,9 +90,9 @@ def _missing(source: str | os.PathLike[str], path: Path) -> str:
 def _folder(name: str, data_dir: str | os.PathLike[str] | None) -> Path:
     """Return the folder that holds a published set, fetching the set if need be."""
     if data_dir is not None:
-        return _given(name, Path(data_dir).expanduser())
+        return _given(name, _expanded(data_dir))
     if named := os.environ.get("NNX_DATA_DIR"):
-        for folder in _holding(name, Path(named).expanduser()):
+        for folder in _holding(name, _expanded(named)):
             if len(idx_folder.find(folder)) == len(idx_folder.STEMS):
                 return folder
     return fetch(name)
@@ -109,6 +115,11 @@ def _holding(name: str, data_dir: Path) -> Iterator[Path]:
         for folder in (data_dir / name, data_dir):
             if idx_folder.find(folder) and _owner(folder) in (None, name):
                 yield folder
+
+
+def _expanded(path: str | os.PathLike[str]) -> Path:
+    # Path.expanduser raises for a user who is not there; this leaves the path as it is.
+    return Path(os.path.expanduser(path))
 
 
 def _owner(folder: Path) -> str | None:

@@ -8,7 +8,10 @@ from nnx.maths.kernels import Array, Namespace
 
 
 def update(parameter: Array, gradient: Array, learning_rate: float) -> Array:
-    """Return the parameter one step downhill; all arrays have one shape."""
+    """Return the parameter one step downhill; all arrays have one shape.
+
+    A backend's own form may use the gradient's memory for what it returns.
+    """
     return parameter - learning_rate * gradient
 
 

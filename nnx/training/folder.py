@@ -8,6 +8,7 @@ model.safetensors       the network, once the run is done or was stopped
 
 import csv
 import io
+import os
 from dataclasses import asdict
 from datetime import datetime
 from itertools import chain, count
@@ -34,9 +35,12 @@ MAY_CHANGE = {"epochs"}
 
 def prepare(folder: Path, *, resume: bool = False, overwrite: bool = False) -> None:
     """Make the folder ready; refuse one that holds a run, unless told what to do."""
-    held = [name for name in RESULTS if (folder / name).exists()]
+    held = [name for name in RESULTS if os.path.exists(folder / name)]
     if resume and CHECKPOINT_NAME not in held:
-        raise InputError(f"{folder}: no {CHECKPOINT_NAME} here to resume from")
+        raise InputError(
+            f"{folder}: no {CHECKPOINT_NAME} here to resume from; "
+            "begin the run, without --resume"
+        )
     if held and not resume and not overwrite:
         raise InputError(
             f"{folder}: already holds a run ({', '.join(held)}); choose another "
@@ -59,7 +63,17 @@ def save_config(folder: Path, config: Config) -> None:
 
 def load_config(folder: Path) -> Config:
     """Return the settings of the run in a folder."""
+    if not os.path.exists(folder / CONFIG_NAME):
+        raise InputError(f"{folder}: holds no run: there is no {CONFIG_NAME}")
     return config_from(files.read_toml(folder / CONFIG_NAME), str(folder / CONFIG_NAME))
+
+
+def check_resumed(folder: Path, config: Config) -> None:
+    """Refuse settings that would make another run of the one in a folder."""
+    # The data are compared by their content, and may have been moved.
+    moved = {"dataset", "data_dir", "backend"}
+    now = {name: v for name, v in asdict(config).items() if name not in moved}
+    _refuse_changes(folder / CONFIG_NAME, asdict(load_config(folder)), now)
 
 
 def default_folder(dataset: str) -> Path:
@@ -133,15 +147,19 @@ class Keeper(NamedTuple):
         extra = stored.extra
         found = _described(stored.model) | extra["training"] | {"data": extra["data"]}
         wanted = _described(self.model) | asdict(self.training) | {"data": self.digest}
-        different = [
-            f"{name} (was {found.get(name)}, now {value})"
-            for name, value in wanted.items()
-            if name not in MAY_CHANGE and found.get(name) != value
-        ]
-        if different:
-            raise InputError(
-                f"{path}: is of another run, which differs in {', '.join(different)}"
-            )
+        _refuse_changes(path, found, wanted)
+
+
+def _refuse_changes(path: Path, was: dict[str, Any], now: dict[str, Any]) -> None:
+    different = [
+        f"{name} (was {was.get(name)}, now {value})"
+        for name, value in now.items()
+        if name not in MAY_CHANGE and was.get(name) != value
+    ]
+    if different:
+        raise InputError(
+            f"{path}: is of another run, which differs in {', '.join(different)}"
+        )
 
 
 def _described(model: Model) -> dict[str, Any]:
