@@ -29,7 +29,8 @@ class Network:
     sizes: features in, hidden widths, classes; [784, 128, 10]
     activation: of the hidden layers; a name in nnx.activations()
     init: "he", "glorot", "lecun", "normal:σ", "zeros"; "auto" is "he" for relu and
-        its kin and "glorot" for the others
+        its kin and "glorot" for the others; or one of them for each layer, as in
+        "he,zeros"
     seed: of the initial weights, which are the same on every backend
     dtype: "float32" or "float64"
     Refused: sizes, names and ranges that do not fit, with InputError.
@@ -56,11 +57,15 @@ class Network:
             ("dtype", dtype),
         ]:
             check(name, value)
-        if init == "auto":
-            init = "he" if activation in HE_FAMILY else "glorot"
         layers = [
-            _initial(init, shape, seed, i, dtype)
-            for i, shape in enumerate(pairwise(sizes))
+            _initial(name, shape, seed, i, dtype)
+            for i, (shape, name) in enumerate(
+                zip(
+                    pairwise(sizes),
+                    _inits(init, activation, len(sizes) - 1),
+                    strict=True,
+                )
+            )
         ]
         self.model = Model(
             layers=layers,
@@ -159,6 +164,16 @@ def to_device(layers: Layers, backend: Backend) -> Layers:
 def to_host(layers: Layers, backend: Backend) -> Layers:
     """Return the layers' parameters as NumPy arrays."""
     return [Layer(*(backend.to_numpy(array) for array in layer)) for layer in layers]
+
+
+def _inits(init: str, activation: str, layers: int) -> list[str]:
+    """Return the name of each layer's initializer."""
+    names = init.split(",")
+    if len(names) not in (1, layers):
+        raise InputError(f"init names {len(names)} layers, {init}; there are {layers}")
+    auto = "he" if activation in HE_FAMILY else "glorot"
+    named = [auto if name == "auto" else name for name in names]
+    return named if len(named) == layers else named * layers
 
 
 def _initial(

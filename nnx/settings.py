@@ -58,11 +58,13 @@ def _is_hidden(value: Any) -> bool:
 
 
 def _is_init(value: Any) -> bool:
-    if not isinstance(value, str):
-        return False
-    family, colon, sigma = value.partition(":")
+    return isinstance(value, str) and all(map(_is_one_init, value.split(",")))
+
+
+def _is_one_init(name: str) -> bool:
+    family, colon, sigma = name.partition(":")
     if family != "normal":
-        return value in INITIALIZERS
+        return name == "auto" or name in INITIALIZERS
     try:
         return bool(colon) and 0 < float(sigma) < math.inf
     except ValueError:
@@ -78,8 +80,9 @@ RULES = {
     ),
     "activation": _one_of(ACTIVATIONS),
     "init": Rule(
-        "one of auto, " + ", ".join(INITIALIZERS) + ", or normal:σ with σ > 0",
-        lambda value: value == "auto" or _is_init(value),
+        f"one of auto, {', '.join(INITIALIZERS)} or normal:σ with σ > 0, or one for "
+        "each layer with commas between",
+        _is_init,
     ),
     "dtype": _one_of(DTYPES),
     "epochs": _integer(1, 10**6),
@@ -130,7 +133,8 @@ class Config(Training):
     dataset: a name or a path
     data_dir: a folder that holds the dataset's files; "" looks where it usually is
     hidden: the widths of the hidden layers; none for a linear classifier
-    init: how weights are drawn; "auto" suits the activation
+    init: how weights are drawn, in all layers or one after another; "auto" suits
+        the activation
     """
 
     dataset: str = "digits"

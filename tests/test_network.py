@@ -47,6 +47,18 @@ def test_auto_keeps_the_size_of_signals(activation: str) -> None:
     assert chances.max() < 1
 
 
+def test_an_initializer_for_each_layer() -> None:
+    network = Network([400, 300, 200, 3], "tanh", init="normal:0.5,auto,zeros")
+    first, second, last = (layer.weight for layer in network.layers)
+    assert first.std() == pytest.approx(0.5, rel=0.02)
+    np.testing.assert_array_equal(
+        second, Network([400, 300, 200, 3], "tanh").layers[1].weight
+    )
+    assert not last.any()
+    with pytest.raises(InputError, match="init names 2 layers, he,he; there are 3"):
+        Network([400, 300, 200, 3], init="he,he")
+
+
 def test_the_seed_decides_the_weights() -> None:
     a, b, c = (Network([6, 5, 3], seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(a.layers[0].weight, b.layers[0].weight)

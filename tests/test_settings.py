@@ -27,7 +27,7 @@ def test_defaults_are_allowed() -> None:
         ("seed", [-1, 2**63, 0.5]),
         ("hidden", [[0], [1.5], 128, [10**6], "128", [True]]),
         ("activation", ["gelu2", "", None, ["relu"]]),
-        ("init", ["xavier", "normal:", "normal:0", "normal:inf", "normal:x", 1]),
+        ("init", ["xavier", "normal:", "normal:0", "normal:x", 1, "he,", "he,xavier"]),
         ("dtype", ["float16", "double"]),
         ("dataset", ["", 1]),
         ("backend", ["", None]),
