@@ -56,7 +56,8 @@ def measure(
     recipe = Recipe(
         network.model.activations, 1 / 255, workload.batch_size, LEARNING_RATE, 0.0
     )
-    n = len(labels)
+    n, steps = len(labels), -(-len(labels) // workload.batch_size)
+    data = Images(images, labels)
     state = State(network.layers, np.float32(0), np.int64(0))
     theirs = [(weight.copy(), bias.copy()) for weight, bias in network.layers]
     floats = images.astype(np.float32) / 255
@@ -64,9 +65,7 @@ def measure(
     for epoch in range(rounds + 1):
         began = time.perf_counter()
         order = random.permutation(n, seed=0, epoch=epoch, xp=np)
-        state = backend.run_steps(
-            state, Images(images, labels), order, 0, -(-n // recipe.batch_size), recipe, backend
-        )  # fmt: skip
+        state = backend.run_steps(state, data, order, 0, steps, recipe, backend)
         ours.append(time.perf_counter() - began)
 
         rng = np.random.default_rng(epoch)

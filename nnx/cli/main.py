@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import warnings
+from io import TextIOWrapper
 from types import FrameType
 from typing import Annotated
 
@@ -88,8 +89,9 @@ def _prepare(debug: bool) -> None:
         stream = getattr(sys, name)
         if stream is None:  # closed, as a shell's >&- does it
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
-        else:  # not every encoding has every character
-            stream.reconfigure(errors="replace")
+    # Not every encoding has every character; stderr writes them as \\u… already.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     for number in EXIT:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup sets it
             signal.signal(number, _stop)
@@ -105,7 +107,8 @@ def _stop(number: int, frame: FrameType | None) -> None:
 def _explained(error: Exception) -> int:
     """Print an error that nnx or the argument parser foresaw; return the status."""
     if isinstance(error, MemoryError):
-        error = OutOfMemoryError(f"out of memory ({error}); try a smaller --batch-size")
+        advice = "try a smaller --batch-size or --hidden"
+        error = OutOfMemoryError(f"out of memory ({error}); {advice}")
     if isinstance(error, NnxError):
         _complain(str(error))
         return error.exit_status

@@ -67,7 +67,7 @@ def _read(path: Path, network: "Network") -> "Picture | None":
     try:
         return picture.read(path, network.model.frame)
     except InputError as error:
-        show.note(f"nnx: {' '.join(str(error).split())}")
+        show.note(f"nnx: {error}")
         return None
 
 

@@ -8,8 +8,8 @@ import typer
 
 
 def note(text: str) -> None:
-    """Print a remark on stderr."""
-    typer.echo(text, err=True)
+    """Print a remark on stderr, in one line whatever a file is called."""
+    typer.echo(" ".join(text.split()), err=True)
 
 
 def line(text: str) -> None:
@@ -31,14 +31,7 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    drawn = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=SIMPLE_HEAD,
-        padding=0,
-        show_edge=False,
-    )
+    drawn = Table(box=SIMPLE_HEAD, padding=0, show_edge=False)
     for i, column in enumerate(columns):
         drawn.add_column(
             column, justify="right" if i else "left", no_wrap=i > 0, overflow="fold"
@@ -47,7 +40,10 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
         drawn.add_row(*row)
     width = None if sys.stdout.isatty() else 10_000
     # A file's name may look like rich's markup, [red].png for one.
-    Console(file=sys.stdout, width=width, markup=False, emoji=False).print(drawn)
+    console = Console(file=sys.stdout, width=width, markup=False, emoji=False)
+    if title:
+        console.print(title, style="bold")
+    console.print(drawn)
 
 
 def percent(fraction: float) -> str:

@@ -37,7 +37,7 @@ def load(
         return idx_folder.load(folder, str(source), PUBLISHED[str(source)].classes)
     if data_dir is not None:
         raise InputError(
-            f"a folder of data files is for {', '.join(PUBLISHED)}; {source} has none"
+            f"a data_dir is for {', '.join(PUBLISHED)}, and not for {source}"
         )
     path = _expanded(source)
     with readable(path):

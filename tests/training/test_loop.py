@@ -152,7 +152,9 @@ def test_resumed_with_another_network_or_other_data(
     with pytest.raises(InputError, match=r"network .*25-7-3, now 25-9-3.*dtype"):
         train(other, data, out=tmp_path, resume=True, **SETTINGS)
     changed = data._replace(test=data.train)
-    with pytest.raises(InputError, match=r"data \(was [0-9a-f]{16}, now [0-9a-f]{16}\)"):
+    with pytest.raises(
+        InputError, match=r"data \(was [0-9a-f]{16}, now [0-9a-f]{16}\)"
+    ):
         train(network, changed, out=tmp_path, resume=True, **SETTINGS)
 
 

@@ -1,0 +1,159 @@
+"""Running the real command in a process of its own, and a watch on what it leaves."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_files import CSV, idx_folder
+
+# A shell that runs the tests in the background has Ctrl-C ignored.
+DEFAULT_SIGNALS = "import signal as s; s.signal(s.SIGINT, s.SIG_DFL)"
+TINY = "--epochs", "1", "--hidden", "5"
+COMMAND = [sys.executable, "-m", "nnx"]
+Completed = subprocess.CompletedProcess[str]
+Run = Callable[..., Completed]
+
+
+def environment(cache: Path) -> dict[str, str]:
+    """Return variables with which no test finds the user's data, nor a network."""
+    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("NNX_", "PYTEST_", "COV_"))
+        and name.lower() not in ("no_proxy", "http_proxy", "https_proxy")
+        and name not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")
+    }
+    # One thread: the tests' machine may be busy, and the sums always the same.
+    own = {"XDG_CACHE_HOME": str(cache), "OPENBLAS_NUM_THREADS": "1"}
+    return kept | proxies | own | {"PYTHONIOENCODING": "utf-8:surrogateescape"}
+
+
+def after(first: str) -> list[str]:
+    """Return a command that does something first, and then becomes `nnx`.
+
+    The tests' process has threads, and could not safely do it between fork and exec.
+    """
+    code = (
+        f"import os, sys; {first}; os.execv(sys.executable, {COMMAND} + sys.argv[1:])"
+    )
+    return [sys.executable, "-I", "-S", "-c", code]
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file under a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        if path.is_file()
+        else "folder"
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.fixture
+def cwd(tmp_path: Path) -> Path:
+    """An empty folder, its name with a space and not in ASCII, to run in."""
+    folder = tmp_path / "Ziffern und Größe"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def run(cwd: Path, tmp_path: Path) -> Run:
+    """Run `nnx` with these arguments; env adds variables, first is done before it."""
+
+    def run(
+        *args: Any, env: dict[str, str] | None = None, first: str = "", **options: Any
+    ) -> Completed:
+        return subprocess.run(
+            [*(after(first) if first else COMMAND), *map(str, args)],
+            **{"cwd": cwd, "capture_output": True} | options,
+            env=environment(tmp_path / "cache") | (env or {}),
+            encoding="utf-8",
+            errors="surrogateescape",
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+        )
+
+    return run
+
+
+@pytest.fixture
+def start(cwd: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Start `nnx` and return the process, with stdout and stderr as pipes."""
+    started = []
+
+    def start(*args: Any, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [*after(DEFAULT_SIGNALS), *map(str, args)],
+            cwd=cwd,
+            env=environment(tmp_path / "cache") | (env or {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="session")
+def _trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of one epoch: `pictures` of 4x4 pixels in 3 classes, and a table's."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "table.csv").write_text(CSV)
+    idx_folder(folder / "squares")
+    for data, name in ("squares", "pictures"), ("table.csv", "table"):
+        ran = subprocess.run(
+            [*COMMAND, "train", "--dataset", data, "--out", name, *TINY],
+            cwd=folder,
+            env=environment(folder / "cache"),
+            capture_output=True,
+            text=True,
+        )
+        assert ran.returncode == 0, ran.stderr
+    return folder
+
+
+@pytest.fixture
+def old_run(_trained: Path, cwd: Path) -> Path:
+    """A finished run in the working folder, on pictures of 4x4 in 3 classes."""
+    shutil.copytree(_trained / "squares", cwd / "squares")
+    return shutil.copytree(_trained / "pictures", cwd / "old run")
+
+
+@pytest.fixture
+def old_table(_trained: Path, cwd: Path) -> Path:
+    """A finished run in the working folder, on rows that are no pictures."""
+    return shutil.copytree(_trained / "table", cwd / "old table")
+
+
+@pytest.fixture
+def refused(run: Run, cwd: Path) -> Callable[..., str]:
+    """Run `nnx`; demand one line of refusal, and that no file came, went or changed."""
+
+    def refused(
+        *args: Any, status: int = 2, says: tuple[str, ...] = (), **options: Any
+    ) -> str:
+        before = tree(cwd)
+        ran = run(*args, **options)
+        assert (ran.returncode, ran.stdout) == (status, ""), ran.stderr
+        lines = ran.stderr.splitlines()
+        assert len(lines) == 1, ran.stderr
+        assert lines[0].startswith("nnx: ")
+        for words in says:
+            assert words in lines[0]
+        assert tree(cwd) == before
+        return lines[0]
+
+    return refused

@@ -1,0 +1,260 @@
+"""What scripts may rely on: JSON, exit statuses, and plain text without a terminal."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import nnx
+
+Run = Callable[..., Any]
+
+
+def last_line(ran: Any) -> Any:
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+def test_train_json(run: Run, old_run: Path, cwd: Path) -> None:
+    train = "train", "--dataset", "squares", "--hidden", "7,5", "--epochs", 3
+    ran = run(*train, "--out", "runs/new", "--json")
+    assert ran.returncode == 0
+    found = last_line(ran)
+    numbers = {name: found.pop(name) for name in list(found) if "_" in name}
+    assert found.pop("seconds") > 0
+    assert found == {
+        "backend": "numpy",
+        "device": "cpu",
+        "dataset": "squares",
+        "network": "16-7-5-3",
+        "parameters": 16 * 7 + 7 + 7 * 5 + 5 + 5 * 3 + 3,
+        "epochs": 3,
+        "model": str(Path("runs/new/model.safetensors")),
+    }
+    assert list(numbers) == [
+        "train_loss",
+        "train_accuracy",
+        "test_loss",
+        "test_accuracy",
+        "images_per_second",
+    ]
+    assert all(0 <= numbers[f"{part}_accuracy"] <= 1 for part in ("train", "test"))
+    for line in ran.stderr.splitlines():
+        assert line.startswith(("squares: ", "epoch "))
+    names = {path.name for path in (cwd / "runs/new").iterdir()}
+    assert {"model.safetensors", "config.toml", "log.csv"} <= names
+
+
+def test_evaluate_json(run: Run, old_run: Path) -> None:
+    ran = run("evaluate", old_run, "--json")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    found = last_line(ran)
+    assert 0 <= found.pop("test_accuracy") <= 1
+    assert found.pop("test_loss") > 0
+    assert found == {
+        "model": str(old_run),
+        "network": "16-5-3",
+        "dataset": "squares",
+        "backend": "numpy",
+        "images": 12,
+    }
+
+
+def test_predict_json(run: Run, old_run: Path, cwd: Path) -> None:
+    Image.fromarray(np.eye(9, dtype=np.uint8) * 255).save(cwd / "ein Strich ü.png")
+    ran = run("predict", old_run, "ein Strich ü.png", "--json")
+    assert ran.returncode == 0
+    found = last_line(ran)
+    assert list(found) == ["predictions"]
+    (row,) = found["predictions"]
+    assert list(row) == ["file", "label", "confidence", "probabilities"]
+    assert row["file"] == "ein Strich ü.png"
+    assert row["label"] == "012"[int(np.argmax(row["probabilities"]))]
+    assert row["confidence"] == max(row["probabilities"])
+    assert sum(row["probabilities"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_gradcheck_json(run: Run) -> None:
+    ran = run("gradcheck", "--json")
+    assert ran.returncode == 0
+    found = last_line(ran)
+    assert list(found) == ["rows", "worst"]
+    for row in found["rows"]:
+        assert list(row) == ["backend", "case", "max_relative_error"]
+    assert max(row["max_relative_error"] for row in found["rows"]) == found["worst"]
+    assert found["worst"] < 1e-6
+
+
+def test_info(run: Run) -> None:
+    found = last_line(run("info", "--json"))
+    assert found["nnx"] == nnx.__version__
+    assert found["backends"]["numpy"]["usable"]
+    ran = run("info")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "backend numpy: usable" in ran.stdout
+
+
+def test_the_first_run_needs_nothing(run: Run, cwd: Path) -> None:
+    ran = run("train", "--epochs", 2, "--json")
+    assert ran.returncode == 0, ran.stderr
+    assert last_line(ran)["dataset"] == "digits"
+    (folder,) = (cwd / "runs").iterdir()
+    assert folder.name.startswith("digits-2")
+    assert run("evaluate", folder).returncode == 0
+
+
+def test_a_folder_called_like_a_data_set_does_not_hide_it(run: Run, cwd: Path) -> None:
+    (cwd / "digits").mkdir()
+    ran = run("train", "--epochs", 1, "--out", "new", "--quiet")
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_an_accuracy_that_is_required(run: Run, old_run: Path) -> None:
+    train = "train", "--dataset", "squares", "--epochs", 1, "--quiet", "--json"
+    missed = run(*train, "--out", "a", "--require-accuracy", 1)
+    found = last_line(missed)["test_accuracy"]
+    assert missed.returncode == 1
+    assert missed.stderr == (
+        f"nnx: test accuracy {found:.4f} is below the required 1\n"
+    )
+    assert Path(old_run.parent / "a/model.safetensors").exists()
+    reached = run(*train, "--out", "b", "--require-accuracy", found)
+    assert (reached.returncode, reached.stderr) == (0, "")
+
+
+def test_quiet_prints_results_alone(run: Run, old_run: Path) -> None:
+    ran = run("train", "--dataset", "squares", "--epochs", 2, "--quiet", "--out", "a")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    accuracy, speed = ran.stdout.splitlines()
+    assert re.match(r"test accuracy \d+\.\d\d % \(loss ", accuracy)
+    assert speed.endswith("model: a/model.safetensors")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["train", "--help"]], ids=str)
+def test_help(run: Run, words: list[str]) -> None:
+    ran = run(*words)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert re.search("Usage: .*nnx", ran.stdout)
+    assert "\x1b" not in ran.stdout
+    if "train" in words:
+        assert "(default 20)" in ran.stdout
+
+
+def test_without_a_command_help_is_shown(run: Run) -> None:
+    ran = run()
+    assert (ran.returncode, ran.stderr) == (
+        2,
+        "nnx: no command given (see nnx --help)\n",
+    )
+    assert re.search("Usage: .*nnx", ran.stdout)
+
+
+def test_version(run: Run) -> None:
+    assert run("--version").stdout == f"nnx {nnx.__version__}\n"
+    script = Path(sys.executable).with_name("nnx")
+    if script.exists():
+        ran = subprocess.run([script, "--version"], capture_output=True, text=True)
+        assert ran.stdout == f"nnx {nnx.__version__}\n"
+
+
+def test_help_loads_no_heavy_library() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "nnx", "--help"]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    loaded = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+    heavy = {"numpy", "scipy", "sklearn", "PIL", "numba", "cupy", "safetensors"}
+    assert "typer" in loaded
+    assert not loaded & heavy
+
+
+def test_debug_shows_the_traceback(run: Run) -> None:
+    ran = run("--debug", "train", "--epochs", "0")
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("Traceback")
+    assert "nnx.errors.InputError: epochs must be" in ran.stderr
+
+
+def test_no_escape_characters_without_a_terminal(run: Run, old_run: Path) -> None:
+    Image.new("L", (9, 9)).save(old_run / "[red]a[b.png")
+    for words in (
+        ["train", "--dataset", "squares", "--epochs", 2, "--out", "a"],
+        ["predict", old_run, old_run / "[red]a[b.png"],
+        ["data", "list"],
+        ["train", "--epochs", 0],
+    ):
+        ran = run(*words, env={"TERM": "xterm-256color"})
+        assert "\x1b" not in ran.stdout + ran.stderr
+        assert "\r" not in ran.stdout + ran.stderr
+        if words[0] == "predict":
+            assert str(old_run / "[red]a[b.png") in ran.stdout
+
+
+def test_a_terminal_gets_a_bar_and_no_colour_means_none(
+    run: Run, old_run: Path
+) -> None:
+    pty = pytest.importorskip("pty")
+    reader, terminal = pty.openpty()
+    shown: list[bytes] = []
+
+    def read() -> None:
+        with suppress(OSError):  # how a terminal ends on Linux
+            while piece := os.read(reader, 1 << 16):
+                shown.append(piece)
+
+    reading = Thread(target=read)
+    reading.start()
+    ran = run(
+        *["train", "--dataset", "squares", "--epochs", 300, "--out", "a"],
+        env={"TERM": "xterm-256color", "NO_COLOR": "1"},
+        **{"capture_output": False, "stdout": subprocess.DEVNULL, "stderr": terminal},
+    )
+    os.close(terminal)
+    reading.join()
+    os.close(reader)
+    text = b"".join(shown).decode(errors="replace")
+    assert ran.returncode == 0
+    assert "images/s" in text
+    assert not re.search("\x1b\\[[0-9;]*[34][0-7]", text)
+
+
+@pytest.mark.parametrize("command", ["data list", "info", "train --help"])
+def test_a_reader_that_has_seen_enough(start: Callable[..., Any], command: str) -> None:
+    process = start(*command.split())
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() in (0, 1)
+
+
+@pytest.mark.parametrize("closed", [[1], [2], [1, 2]], ids=str)
+def test_closed_outputs(run: Run, old_run: Path, closed: list[int]) -> None:
+    ran = run(
+        *["train", "--dataset", "squares", "--epochs", 1, "--out", "a", "--quiet"],
+        first=f"[os.close(number) for number in {closed}]",
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert (old_run.parent / "a/model.safetensors").exists()
+
+
+def test_an_output_that_is_full(run: Run, old_run: Path) -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("needs /dev/full")
+    with open("/dev/full", "w") as full:
+        streams = {"stdout": full, "stderr": subprocess.PIPE, "capture_output": False}
+        ran = run("evaluate", old_run, **streams)
+    assert ran.returncode == 2
+    assert ran.stderr == "nnx: [Errno 28] No space left on device\n"
+
+
+def test_an_encoding_that_lacks_characters(run: Run, old_run: Path) -> None:
+    Image.new("L", (9, 9)).save(old_run / "ü.png")
+    for words in ["train", "--help"], ["predict", old_run, old_run / "ü.png"]:
+        ran = run(*words, env={"PYTHONIOENCODING": "ascii"})
+        assert ran.returncode == 0, ran.stderr

@@ -1,0 +1,121 @@
+"""Pictures to predict: bad ones are named, and the others are read all the same."""
+
+import json
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+Run = Callable[..., Any]
+
+
+def png(path: Path, pixels: np.ndarray, **options: Any) -> Path:
+    Image.fromarray(pixels.astype(np.uint8)).save(path, "PNG", **options)
+    return path
+
+
+def stroke(height: int = 40, width: int = 30) -> np.ndarray:
+    """A white upright stroke on black."""
+    pixels = np.zeros((height, width))
+    pixels[height // 5 : -height // 5, width // 2 - 2 : width // 2 + 2] = 255
+    return pixels
+
+
+def bomb() -> bytes:
+    """A PNG of some bytes that says it has 60000 x 60000 pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        body = kind + content
+        return (
+            struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+        )
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    data = zlib.compress(bytes(100_000))
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", data), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def test_23_and_24_bad_pictures_among_good_ones(
+    run: Run, old_run: Path, cwd: Path
+) -> None:
+    first, last = png(cwd / "first.png", stroke()), png(cwd / "[red] ü.png", stroke())
+    bad = {
+        "text.png": (b"no picture", "not a known kind of picture"),
+        "empty.png": (b"", "not a known kind of picture"),
+        "cut.png": (first.read_bytes()[:-40], "damaged or cut short"),
+        "bomb.png": (bomb(), "too large"),
+        "fits.png": (b"SIMPLE  =                    T".ljust(2880), "not a known kind"),
+        "eps.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a kn"),
+        "pdf.png": (b"%PDF-1.7\n1 0 obj\n<< >>\nendobj\n", "not a known kind"),
+    }
+    for name, (content, _) in bad.items():
+        (cwd / name).write_bytes(content)
+    nowhere = {"gone.png": "No such file", "squares": "not a file"}
+    ran = run("predict", old_run, first, *bad, *nowhere, last, "--json")
+    assert ran.returncode == 1
+    found = json.loads(ran.stdout.splitlines()[-1])["predictions"]
+    assert [row["file"] for row in found] == [str(first), str(last)]
+    assert found[0] | {"file": ""} == found[1] | {"file": ""}
+    complaints = [line for line in ran.stderr.splitlines() if line.startswith("nnx: ")]
+    wanted = {name: words for name, (_, words) in bad.items()} | nowhere
+    assert len(complaints) == len(wanted)
+    for line, (name, words) in zip(complaints, wanted.items(), strict=True):
+        assert line.startswith(f"nnx: {name}: ")
+        assert words in line
+        assert "give a PNG, JPEG, BMP, GIF or PNM picture" in line
+    assert "Traceback" not in ran.stderr
+
+
+def test_25_what_was_done_to_a_picture_is_printed(
+    run: Run, old_run: Path, cwd: Path
+) -> None:
+    ink = np.dstack([255 - stroke()] * 2 + [np.full((40, 30), 250)])
+    png(cwd / "blue.png", ink)
+    png(cwd / "clear.png", np.dstack([np.zeros((40, 30, 3)), stroke()]))
+    grey = Image.fromarray((stroke() * 100).astype(np.uint16))
+    grey.save(cwd / "deep.png")
+    turned = Image.Exif()
+    turned[0x112] = 6
+    png(cwd / "turned.png", stroke(), exif=turned)
+    Image.fromarray(stroke().astype(np.uint8)).convert("P").save(cwd / "palette.png")
+    says = {
+        "blue.png": "colour made grey; dark on light: inverted",
+        "clear.png": "transparency laid on",
+        "deep.png": "more than 8 bits scaled to 8",
+        "turned.png": "turned upright by its EXIF tag",
+        "palette.png": "centred by mass in 4x4",
+    }
+    ran = run("predict", old_run, *says)
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stderr.splitlines()
+    for name, words in says.items():
+        assert any(line.startswith(f"{name}: ") and words in line for line in lines)
+    assert all(name in ran.stdout for name in says)
+
+
+def test_26_odd_sizes_are_read_and_a_blank_one_is_a_guess(
+    run: Run, old_run: Path, cwd: Path
+) -> None:
+    png(cwd / "dot.png", np.zeros((1, 1)))
+    png(cwd / "wide.png", stroke(3, 10_000))
+    png(cwd / "black.png", np.zeros((28, 28)))
+    ran = run("predict", old_run, "dot.png", "wide.png", "black.png")
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stderr.splitlines()
+    for name in "dot.png", "black.png":
+        assert f"{name}: blank: no digit found" in lines
+        assert f"{name}: the answer is hardly more than a guess" in lines
+    assert len(ran.stdout.splitlines()) == 6
+
+
+def test_a_table_takes_no_pictures(
+    refused: Callable[..., str], old_table: Path, cwd: Path
+) -> None:
+    png(cwd / "a.png", stroke())
+    says = ("old table: takes 3 features that are no picture",)
+    refused("predict", old_table, "a.png", says=says)

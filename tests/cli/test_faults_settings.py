@@ -1,0 +1,176 @@
+"""Settings out of range, and folders that already hold a run."""
+
+import csv
+import json
+import shutil
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+Refused = Callable[..., str]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--learning-rate", "nan", "a number above 0 and up to 1000, not nan"),
+        ("--learning-rate", "inf", "a number above 0 and up to 1000, not inf"),
+        ("--learning-rate", "-0.1", "a number above 0 and up to 1000, not -0.1"),
+        ("--learning-rate", "0", "a number above 0 and up to 1000, not 0.0"),
+        ("--learning-rate", "1e9", "a number above 0 and up to 1000, not 1000000000"),
+        ("--learning-rate", "fast", "'--learning-rate': 'fast' is not a number"),
+        ("--l2", "1", "l2 must be a number from 0 and below 1, not 1.0"),
+        ("--l2", "-1e-9", "l2 must be a number from 0 and below 1, not -1e-09"),
+        ("--epochs", "-1", "epochs must be an integer from 1 to 1000000, not -1"),
+        ("--epochs", "0", "epochs must be an integer from 1 to 1000000, not 0"),
+        ("--epochs", "1e3", "'--epochs': '1e3' is not an integer"),
+        ("--batch-size", "0", "batch_size must be an integer from 1, or full, not 0"),
+        ("--batch-size", "all", "an integer from 1, or full; not 'all'"),
+        ("--hidden", "0", "each from 1 to 100000, not (0,)"),
+        ("--hidden", "9,100001", "each from 1 to 100000, not (9, 100001)"),
+        ("--hidden", "9;8", "widths like 128,64, not '9;8'"),
+        ("--seed", "-1", "seed must be an integer from 0 to 9223372036854775807"),
+        ("--seed", str(2**63), "not 9223372036854775808"),
+        ("--threads", "0", "--threads takes an integer from 1, not 0"),
+        ("--threads", "two", "'--threads': 'two' is not an integer"),
+        ("--require-accuracy", "98", "a fraction from 0 to 1, not 98.0"),
+        ("--require-accuracy", "nan", "a fraction from 0 to 1, not nan"),
+        ("--activation", "Relu", "one of identity, relu, leaky_relu"),
+        ("--init", "normal:-1", "normal:σ with σ > 0"),
+        ("--init", "xavier", "init must be one of auto, he, glorot, lecun, zeros"),
+        ("--dtype", "float16", "dtype must be one of float32, float64, not 'float16'"),
+        ("--pixels", "half", "pixels must be one of unit, raw, not 'half'"),
+        ("--backend", "abacus", "no backend is called 'abacus'; there are"),
+        ("--preset", "mine", "no preset is called 'mine'; there are kaggle, quick"),
+        ("--speed", "9", "No such option: --speed"),
+        ("--out", "", "'--out': the name of a folder is missing"),
+        ("--out", "old run/log.csv", "log.csv: cannot hold a run: "),
+        ("--out", "n" * 300, "cannot hold a run: File name too long"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_27_options(
+    refused: Refused, old_run: Path, option: str, value: str, says: str
+) -> None:
+    train = "train", "--dataset", "squares"
+    refused(*train, "--out", old_run, "--overwrite", f"{option}={value}", says=(says,))
+
+
+def test_commands_that_are_incomplete(refused: Refused, old_run: Path) -> None:
+    refused("trian", says=("No such command 'trian'", "(see nnx --help)"))
+    refused("predict", old_run, says=("Missing argument 'FILE…'",))
+    refused("data", "fetch", "mnits", says=("choose from mnist, fashion-mnist",))
+    refused("gradcheck", "--backend", "abacus", says=("no backend is called",))
+    refused("train", "--resume", says=("--resume needs --out",))
+    refused("train", "--out", old_run, "--resume", "--overwrite", says=("not both",))
+
+
+def test_28_a_run_that_diverges_keeps_its_last_good_checkpoint(
+    run: Run, old_run: Path, cwd: Path
+) -> None:
+    # Weights grow by |1 - learning rate · l2| = 8 a step, an epoch has one step, and
+    # float32 ends at 3e38.
+    data = "--dataset", "squares", "--batch-size", "full", "--activation", "identity"
+    wild = "--learning-rate", 10, "--l2", 0.9, "--dtype", "float32"
+    ran = run("train", *data, *wild, "--epochs", 500, "--out", "wild")
+    assert ran.returncode == 3
+    *notes, line = ran.stderr.splitlines()
+    assert all(note.startswith(("squares: ", "epoch ")) for note in notes)
+    with (cwd / "wild" / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) > 10
+    assert line.startswith("nnx: training diverged: the loss is ")
+    assert f"in epoch {len(rows) + 1} by step 1" in line
+    assert "try a learning rate below 10" in line
+    assert not (cwd / "wild" / "model.safetensors").exists()
+    assert run("evaluate", "wild").returncode == 0
+
+
+def test_28_a_learning_rate_that_is_far_too_high(
+    refused: Refused, run: Run, old_run: Path, cwd: Path
+) -> None:
+    data = "--dataset", "squares", "--activation", "identity", "--hidden", "50,50"
+    wild = "--learning-rate", 1000, "--quiet", "--epochs", 500
+    ran = run("train", *data, *wild, "--out", "wild")
+    assert ran.returncode == 3
+    assert ran.stderr.startswith("nnx: training diverged: the loss is ")
+    assert ran.stderr.count("\n") == 1
+
+
+def limit(kind: str, amount: int) -> str:
+    """Return the code by which a process gets less than the machine has."""
+    pytest.importorskip("resource")
+    return f"import resource as r; r.setrlimit(r.{kind}, ({amount}, {amount}))"
+
+
+def test_34_a_file_that_cannot_be_written(refused: Refused, old_run: Path) -> None:
+    says = ("old run/checkpoint.safetensors: cannot write ", " bytes: File too large")
+    resume = "train", "--out", old_run, "--resume", "--epochs", 3, "--quiet"
+    refused(*resume, says=says, first=limit("RLIMIT_FSIZE", 500))
+
+
+def test_45_a_network_that_does_not_fit_in_memory(
+    refused: Refused, old_run: Path
+) -> None:
+    train = "train", "--dataset", "squares", "--out", old_run, "--overwrite"
+    says = (
+        "out of memory (Unable to allocate ",
+        "try a smaller --batch-size or --hidden",
+    )
+    memory = limit("RLIMIT_AS", 4 << 30)
+    refused(*train, "--hidden", "90000,90000", status=4, says=says, first=memory)
+
+
+def test_35_a_folder_that_holds_a_run(refused: Refused, old_run: Path) -> None:
+    says = "old run: already holds a run", "add --resume", "--overwrite to replace"
+    refused("train", "--dataset", "squares", "--out", old_run, says=says)
+
+
+def test_overwrite_replaces_the_run(run: Run, old_run: Path) -> None:
+    train = "train", "--dataset", "squares", "--out", old_run, "--overwrite", "--quiet"
+    ran = run(*train, "--epochs", 2, "--json")
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["epochs"] == 2
+
+
+def test_39_resuming_with_other_settings_lists_them(
+    refused: Refused, run: Run, old_run: Path, cwd: Path
+) -> None:
+    resume = "train", "--out", old_run, "--resume", "--quiet"
+    changed = "--learning-rate", 0.5, "--hidden", "7", "--init", "zeros", "--seed", 4
+    says = (
+        "old run/config.toml: is of another run, which differs in",
+        "learning_rate (was 0.2, now 0.5)",
+        "seed (was 0, now 4)",
+        "hidden (was (5,), now (7,))",
+        "init (was auto, now zeros)",
+    )
+    refused(*resume, *changed, says=says)
+    shutil.copytree(cwd / "squares", cwd / "others")
+    labels = cwd / "others" / "train-labels-idx1-ubyte"
+    content = labels.read_bytes()
+    labels.write_bytes(content[:-2] + content[-2:][::-1])
+    says = ("checkpoint.safetensors: is of another run, which differs in data (was ",)
+    refused(*resume, "--dataset", "others", says=says)
+    # None of this has harmed the run, and longer is no difference.
+    ran = run(*resume, "--epochs", 3, "--json")
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["epochs"] == 3
+    assert tomllib.loads((old_run / "config.toml").read_text())["epochs"] == 3
+
+
+def test_what_a_kill_before_the_first_checkpoint_leaves(
+    refused: Refused, run: Run, old_run: Path, cwd: Path
+) -> None:
+    (cwd / "new").mkdir()
+    shutil.copy(old_run / "config.toml", cwd / "new")
+    train = "train", "--out", "new", "--quiet"
+    says = "new: no checkpoint.safetensors here", "begin the run, without --resume"
+    refused(*train, "--resume", says=says)
+    refused("train", "--out", "none", "--resume", says=("none: holds no run: there",))
+    ran = run(*train, "--dataset", "squares", "--epochs", 1)
+    assert ran.returncode == 0, ran.stderr

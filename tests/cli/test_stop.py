@@ -1,0 +1,113 @@
+"""Signals: a run that was stopped goes on to the bits of one that never was."""
+
+import csv
+import random
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cli_files import IDX_NAMES, idx
+
+Run = Callable[..., Any]
+EPOCHS = 20
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+@pytest.fixture
+def train(cwd: Path) -> list[Any]:
+    """The command for a run of some seconds, on 3,000 random images of 28 x 28."""
+    draw = np.random.default_rng(0).integers
+    (cwd / "noise").mkdir()
+    for name, count in zip(IDX_NAMES, (3000, 3000, 100, 100), strict=True):
+        shape = (count, 28, 28) if "images" in name else (count,)
+        values = draw(0, 256 if "images" in name else 10, shape)
+        (cwd / "noise" / name).write_bytes(idx(values))
+    sizes = "--hidden", "256", "--batch-size", 4, "--learning-rate", 0.01
+    return ["train", "--dataset", "noise", *sizes, "--epochs", EPOCHS]
+
+
+def wait_for(process: Any, words: str) -> str:
+    """Return the first line on the process's stderr with these words."""
+    for line in process.stderr:
+        if words in line:
+            return str(line)
+    raise AssertionError(f"{words!r} never came; status {process.wait()}")
+
+
+def losses(run_folder: Path) -> list[list[str]]:
+    """Return the log without the seconds, which differ from run to run."""
+    with (run_folder / "log.csv").open() as file:
+        return [row[:-1] for row in csv.reader(file)]
+
+
+def test_stopped_thrice_and_killed_is_never_stopped(
+    train: list[Any], start: Callable[..., Any], run: Run, cwd: Path
+) -> None:
+    moments = random.Random(5)
+    whole = start(*train, "--out", "whole", "--quiet")
+    resume: list[str] = []
+    for number in signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGINT:
+        process = start(*train, "--out", "parts", *resume)
+        resume = ["--resume"]
+        speed = wait_for(process, "epoch ").split()[-2]
+        time.sleep(moments.uniform(0, 3000 / float(speed.replace(",", ""))))
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+        if number == signal.SIGKILL:
+            assert process.returncode == -number
+        else:
+            assert process.returncode == STATUS[number], said
+            advice = "nnx: stopped and saved; go on: nnx train --out parts --resume"
+            assert said.splitlines()[-1] == advice
+        assert run("evaluate", "parts").returncode == 0
+    assert 1 + 4 <= len(losses(cwd / "parts")) < 1 + EPOCHS
+    assert run("train", "--out", "parts", "--resume").returncode == 0
+    assert whole.wait(timeout=30) == 0
+    one, other = (cwd / name / "model.safetensors" for name in ("whole", "parts"))
+    assert one.read_bytes() == other.read_bytes()
+    assert losses(cwd / "whole") == losses(cwd / "parts")
+
+
+def test_a_second_signal_ends_at_once_and_files_are_whole(
+    train: list[Any], start: Callable[..., Any], run: Run
+) -> None:
+    # A step of the whole set takes long enough for two signals to come in it.
+    slow = "--hidden", "1000,1000", "--batch-size", "full"
+    process = start(*train, *slow, "--out", "slow")
+    wait_for(process, "epoch 1/")
+    process.send_signal(signal.SIGINT)
+    wait_for(process, "finishing this step and saving")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) == -signal.SIGINT
+    assert run("evaluate", "slow").returncode == 0
+    ran = run("train", "--out", "slow", "--resume", "--epochs", 2)
+    assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize("number", STATUS)
+def test_a_signal_before_training(
+    start: Callable[..., Any], cwd: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    # A proxy that takes the call and never answers holds the program where it is.
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        where = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        process = start(
+            *["train", "--dataset", "mnist", "--out", "new"],
+            env={"HTTP_PROXY": where, "HTTPS_PROXY": where},
+        )
+        proxy.settimeout(20)
+        connection, _ = proxy.accept()
+        process.send_signal(number)
+        _, said = process.communicate(timeout=20)
+        connection.close()
+    assert process.returncode == STATUS[number]
+    downloading, stopped = said.splitlines()
+    assert downloading.startswith("downloading http")
+    assert stopped == "nnx: stopped"
+    assert list(cwd.iterdir()) == []
+    assert not [path for path in cwd.parent.rglob("*") if path.is_file()]
