@@ -13,9 +13,10 @@ def write(path: Path, content: bytes) -> None:
     """Write a file so that a reader finds the old content or the new, never a part.
 
     A temporary file in the same folder is filled, synchronized with the disk,
-    and put in the old one's place.
+    and put in the old one's place. Should the machine stop in between, the next
+    write takes up the temporary file that was left.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.part")
     try:
         with open(temporary, "wb") as file:
             file.write(content)
@@ -43,5 +44,5 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
     """Return the values in TOML text; source is named where it is refused."""
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{source}: not TOML: {error}") from None

@@ -29,6 +29,7 @@ def assemble(
     _check_shapes(parts)
     images, maximum, pixel_notes = as_pixels([part.images for part in parts])
     labels = [class_numbers(part.labels) for part in parts]
+    require_two(labels[0], train.labels.source)
     count = len(classes) if classes else int(labels[0].max()) + 1
     for part, numbers in zip(parts, labels, strict=True):
         _check_range(part.labels, numbers, count)

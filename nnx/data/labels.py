@@ -33,7 +33,7 @@ def require_two(labels: Array, source: str) -> None:
     present = np.unique(labels)
     if len(present) < 2:
         raise InputError(
-            f"{source}: training needs ≥2 classes, found only {present[0]}"
+            f"{source}: training needs ≥2 classes, found only class {present[0]}"
         )
 
 

@@ -175,7 +175,8 @@ def _check_finite(run: Run, loss: float, epoch: int, step: int) -> None:
     if not math.isfinite(loss):
         raise DivergedError(
             f"training diverged: the loss is {loss} in epoch {epoch + 1} by step "
-            f"{step}; try a learning rate below {run.recipe.learning_rate:g}"
+            f"{step}; try a learning rate below {run.recipe.learning_rate:g}, or "
+            "smaller initial weights"
         )
 
 

@@ -52,6 +52,6 @@ def test_refuses_by_row_and_value(values, said):
 
 def test_one_class_is_refused():
     with pytest.raises(
-        InputError, match="file: training needs ≥2 classes, found only 7"
+        InputError, match="file: training needs ≥2 classes, found only class 7"
     ):
         require_two(np.array([7, 7]), "file")

@@ -106,7 +106,10 @@ def test_forms_of_the_file(tmp_path, lines, form):
         (["p0,label", "1,0", "300,1"], "line 3, column 1: pixel value 300"),
         (["p0,p1,p2", "1,2,3"], "no label column: usable for predict only"),
         (ROWS, "no label column: usable for predict only"),
-        ([HEADER, *(f"7{row[1:]}" for row in ROWS)], "needs ≥2 classes, found only 7"),
+        (
+            [HEADER, *(f"7{row[1:]}" for row in ROWS)],
+            "needs ≥2 classes, found only class 7",
+        ),
         ([HEADER], "no samples: only a header line"),
         (["label", "1", "0"], "no samples"),
         ([""], "no samples: the file is empty"),

@@ -90,5 +90,5 @@ def test_one_class_only(tmp_path):
     (tmp_path / f"{IDX_NAMES[1]}.gz").write_bytes(
         gzip.compress(idx_bytes(np.full_like(labels, 7)))
     )
-    with pytest.raises(InputError, match="needs ≥2 classes, found only 7"):
+    with pytest.raises(InputError, match="needs ≥2 classes, found only class 7"):
         load(tmp_path, "mine")

@@ -98,7 +98,7 @@ def test_rectangles_keep_their_shape(tmp_path):
             "y_train[4]: label -1",
         ),
         ({"y_test": Y[:3] + 1}, "y_test[2]: label 3, expected 0 to 2"),
-        ({"y_train": np.full(9, 2)}, "needs ≥2 classes, found only 2"),
+        ({"y_train": np.full(9, 2)}, "needs ≥2 classes, found only class 2"),
     ],
 )
 def test_refuses_arrays(tmp_path, changes, said):
