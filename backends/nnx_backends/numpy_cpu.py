@@ -11,6 +11,7 @@ from nnx.maths.kernels import Array
 
 def load() -> Backend:
     """Return the backend; it works wherever NumPy does."""
+    _keep_freed_memory()
     return Backend(
         name="numpy",
         device="cpu",
@@ -20,6 +21,17 @@ def load() -> Backend:
         update=_update,
         run_steps=_run_steps,
     )
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library keep what a step frees, for the next step to use.
+
+    Otherwise glibc may give it back to the system and take it anew, zeroed page by
+    page, several times a step. It raises its limits for that to the largest mapped
+    block that was ever freed (mallopt(3), M_MMAP_THRESHOLD), and 32 MiB at most.
+    This block is never touched, and so takes no memory.
+    """
+    np.empty(31 * 2**20, np.uint8)
 
 
 def _update(parameter: Array, gradient: Array, learning_rate: float) -> Array:
