@@ -9,7 +9,7 @@ from nnx.errors import BackendError
 
 # Each as the arguments of `find`. A pretended device of array-api-strict stands in
 # for a GPU: an array made on the wrong device is an error there.
-PLAIN = [("numpy", {})]
+PLAIN = [("numpy", {}), ("numba", {})]
 STRICT = [("strict", {}), ("strict", {"device": "device1"})]
 GPU = [pytest.param(("cupy", {}), marks=pytest.mark.gpu)]
 

@@ -1,0 +1,66 @@
+"""Numba on the CPU: whole training steps compiled, by a team of threads.
+
+`run_steps` covers every activation, depth, width and dtype, with L2, for batches of up
+to 1024 images; larger ones take the plain steps with this record's kernels.
+"""
+
+import os
+from typing import Any
+
+import numpy as np
+
+from nnx.backend import Backend
+from nnx.errors import MissingLibraryError
+from nnx.maths import steps
+from nnx.maths.blocks import BLOCK
+from nnx.maths.kernels import Array
+from nnx.maths.steps import Images, Recipe, State
+
+
+def load(threads: int | None = None) -> Backend:
+    """Return the backend.
+
+    threads: of a team; by default one for each core that this process may use
+    Refused: Numba or SciPy missing.
+    """
+    try:
+        from nnx_backends import numba_run
+    except ImportError as error:
+        raise MissingLibraryError(
+            f"backend 'numba' needs Numba and SciPy ({error}): pip install nnx-mlp, "
+            "or use --backend numpy"
+        ) from None
+    team = threads or _cores()
+
+    def run_steps(
+        state: State,
+        images: Images,
+        order: Array,
+        first: int,
+        last: int,
+        recipe: Recipe,
+        kernels: Any,
+    ) -> State:
+        if recipe.batch_size > BLOCK:
+            with np.errstate(over="ignore", invalid="ignore"):
+                return steps.run_steps(
+                    state, images, order, first, last, recipe, kernels
+                )
+        return numba_run.run_steps(state, images, order, first, last, recipe, team)
+
+    return Backend(
+        name="numba",
+        device="cpu",
+        xp=np,
+        from_numpy=np.asarray,
+        to_numpy=np.asarray,
+        dense_forward=numba_run.dense_forward,
+        dense_backward=numba_run.dense_backward,
+        run_steps=run_steps,
+    )
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

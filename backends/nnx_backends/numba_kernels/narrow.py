@@ -1,0 +1,156 @@
+"""Products of narrow layers, tiled in registers; BLAS is poor at a few columns.
+
+A narrow layer's weight is stored (out_features, in_features), so that every inner loop
+runs along contiguous inputs. Bounds are unsigned; see `activations`.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from nnx_backends.numba_kernels.activations import LOOP
+from nnx_backends.numba_kernels.elementary import like
+
+# Columns at a time in the update: eight images and the weights stay in the first cache.
+STRIP = 256
+
+
+@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+def _tile(x: Any, w: Any, y: Any, i: Any, u: Any) -> None:
+    """Set y[i:i+4, u:u+5] to products of four images and five units.
+
+    The twenty sums stay in registers; nine loads feed twenty multiplications.
+    """
+    zero = like(0.0, x[0, 0])
+    a0 = a1 = a2 = a3 = a4 = zero
+    b0 = b1 = b2 = b3 = b4 = zero
+    c0 = c1 = c2 = c3 = c4 = zero
+    d0 = d1 = d2 = d3 = d4 = zero
+    for k in range(np.uint64(x.shape[1])):
+        a, b, c, d = x[i, k], x[i + 1, k], x[i + 2, k], x[i + 3, k]
+        v = w[u, k]
+        a0 += a * v
+        b0 += b * v
+        c0 += c * v
+        d0 += d * v
+        v = w[u + 1, k]
+        a1 += a * v
+        b1 += b * v
+        c1 += c * v
+        d1 += d * v
+        v = w[u + 2, k]
+        a2 += a * v
+        b2 += b * v
+        c2 += c * v
+        d2 += d * v
+        v = w[u + 3, k]
+        a3 += a * v
+        b3 += b * v
+        c3 += c * v
+        d3 += d * v
+        v = w[u + 4, k]
+        a4 += a * v
+        b4 += b * v
+        c4 += c * v
+        d4 += d * v
+    y[i, u], y[i, u + 1], y[i, u + 2], y[i, u + 3], y[i, u + 4] = a0, a1, a2, a3, a4
+    i += 1
+    y[i, u], y[i, u + 1], y[i, u + 2], y[i, u + 3], y[i, u + 4] = b0, b1, b2, b3, b4
+    i += 1
+    y[i, u], y[i, u + 1], y[i, u + 2], y[i, u + 3], y[i, u + 4] = c0, c1, c2, c3, c4
+    i += 1
+    y[i, u], y[i, u + 1], y[i, u + 2], y[i, u + 3], y[i, u + 4] = d0, d1, d2, d3, d4
+
+
+@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+def _one(x: Any, w: Any, i: Any, u: Any) -> Any:
+    """Return the product of one image and one unit."""
+    total = like(0.0, x[0, 0])
+    for k in range(np.uint64(x.shape[1])):
+        total += x[i, k] * w[u, k]
+    return total
+
+
+@njit(nogil=True)
+def products(x: Any, w: Any, y: Any, top: int, bottom: int) -> None:
+    """Set rows [top, bottom) of y to x @ weight.
+
+    x: (batch, in_features); w: (out_features, in_features); y: (batch, out_features)
+    """
+    m = w.shape[0]
+    whole, units = bottom - (bottom - top) % 4, m - m % 5
+    for u in range(0, units, 5):
+        for i in range(top, whole, 4):
+            _tile(x, w, y, i, u)
+    for i in range(top, bottom):
+        for u in range(units if i < whole else 0, m):
+            y[i, u] = _one(x, w, i, u)
+
+
+@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+def input_gradient(dz: Any, w: Any, dx: Any, top: int, bottom: int) -> None:
+    """Set rows [top, bottom) of dx to dz @ weight.T; shapes as for `products`."""
+    m, n = w.shape[0], np.uint64(w.shape[1])
+    units = m - m % 5
+    for i in range(top, bottom):
+        for k in range(n):
+            dx[i, k] = like(0.0, dx[0, 0])
+        for u in range(0, units, 5):
+            a, b, c, d, e = (
+                dz[i, u], dz[i, u + 1], dz[i, u + 2], dz[i, u + 3], dz[i, u + 4]
+            )  # fmt: skip
+            for k in range(n):
+                dx[i, k] += (
+                    a * w[u, k] + b * w[u + 1, k] + c * w[u + 2, k]
+                    + d * w[u + 3, k] + e * w[u + 4, k]
+                )  # fmt: skip
+        for u in range(units, m):
+            a = dz[i, u]
+            for k in range(n):
+                dx[i, k] += a * w[u, k]
+
+
+@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+def _take_off(
+    x: Any, dz: Any, w: Any, i: int, first: Any, last: Any, rate: Any
+) -> None:
+    """Take rate · dz.T @ x of eight images off columns of the weight.
+
+    One unit at a time: over eight checks that arrays do not overlap, LLVM leaves a loop
+    as it is.
+    """
+    for u in range(w.shape[0]):
+        a, b, c, d = dz[i, u], dz[i + 1, u], dz[i + 2, u], dz[i + 3, u]
+        e, f, g, h = dz[i + 4, u], dz[i + 5, u], dz[i + 6, u], dz[i + 7, u]
+        a, b, c, d, e = a * rate, b * rate, c * rate, d * rate, e * rate
+        f, g, h = f * rate, g * rate, h * rate
+        for k in range(first, last):
+            w[u, k] -= (
+                a * x[i, k] + b * x[i + 1, k] + c * x[i + 2, k] + d * x[i + 3, k]
+            ) + (e * x[i + 4, k] + f * x[i + 5, k] + g * x[i + 6, k] + h * x[i + 7, k])
+
+
+@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+def update(
+    x: Any, dz: Any, w: Any, left: int, right: int, rate: Any, keep: Any
+) -> None:
+    """Set columns [left, right) of the weight to keep · weight - rate · (x.T @ dz).T.
+
+    x: (batch, in_features); dz: (batch, out_features); w as for `products`
+    """
+    batch = x.shape[0]
+    whole = batch - batch % 8
+    for begin in range(left, right, STRIP):
+        first, last = np.uint64(begin), np.uint64(min(begin + STRIP, right))
+        if keep != 1:
+            for u in range(w.shape[0]):
+                for k in range(first, last):
+                    w[u, k] *= keep
+        for i in range(0, whole, 8):
+            _take_off(x, dz, w, i, first, last, rate)
+        for i in range(whole, batch):
+            for u in range(w.shape[0]):
+                a = rate * dz[i, u]
+                for k in range(first, last):
+                    w[u, k] -= a * x[i, k]

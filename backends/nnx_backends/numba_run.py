@@ -1,0 +1,166 @@
+"""From the maths' arrays to the flat ones of the compiled steps, and back."""
+
+from ctypes import c_char_p, c_void_p, py_object, pythonapi
+from itertools import pairwise
+from threading import Thread
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.linalg import cython_blas
+from threadpoolctl import ThreadpoolController
+
+from nnx.maths.kernels import Array, Namespace
+from nnx.maths.network import Layer, Layers
+from nnx.maths.steps import Images, Recipe, State
+from nnx_backends.numba_kernels import activations
+from nnx_backends.numba_kernels import steps as compiled
+
+# Each thread calls BLAS for its own share, so BLAS itself may not start threads.
+_BLAS_THREADS = ThreadpoolController()
+CACHE_LINE = 8  # numbers of 8 bytes
+
+
+def _address(name: str) -> int:
+    """Return where a BLAS function of SciPy's is, by its Cython export."""
+    capsule = cython_blas.__pyx_capi__[name]
+    pythonapi.PyCapsule_GetName.restype = c_char_p
+    pythonapi.PyCapsule_GetName.argtypes = [py_object]
+    pythonapi.PyCapsule_GetPointer.restype = c_void_p
+    pythonapi.PyCapsule_GetPointer.argtypes = [py_object, c_char_p]
+    signature = pythonapi.PyCapsule_GetName(capsule)
+    return int(pythonapi.PyCapsule_GetPointer(capsule, signature))
+
+
+_GEMM = {"float32": _address("sgemm"), "float64": _address("dgemm")}
+
+
+class Plan(NamedTuple):
+    """Where everything is in the flat arrays; one entry a layer."""
+
+    sizes: Array
+    codes: Array
+    param_at: Array
+    y_at: Array
+
+
+def run_steps(
+    state: State,
+    images: Images,
+    order: Array,
+    first: int,
+    last: int,
+    recipe: Recipe,
+    threads: int,
+) -> State:
+    """Return the state after the steps; like `nnx.maths.steps.run_steps`."""
+    real = state.layers[0].weight.dtype.type
+    plan = _plan(state.layers, recipe)
+    params = _packed(state.layers, plan)
+    outputs = int(plan.y_at[-1] + recipe.batch_size * plan.sizes[-1])
+    team = max(1, min(threads, recipe.batch_size // 4))
+    losses = np.zeros((team, last - first), real)
+    hits = np.zeros((team, CACHE_LINE), np.int64)
+    shared = (
+        np.zeros(1, np.int64),
+        _GEMM[np.dtype(real).name],
+        np.ascontiguousarray(images.pixels),
+        np.ascontiguousarray(images.labels, np.int64),
+        np.ascontiguousarray(order, np.int64),
+        first,
+        last,
+        recipe.batch_size,
+        real(recipe.scale),
+        real(recipe.learning_rate),
+        real(1 - recipe.learning_rate * recipe.l2),
+        plan.sizes,
+        plan.codes,
+        params,
+        plan.param_at,
+        np.empty(2 * recipe.batch_size * plan.sizes[0], real),
+        np.empty(outputs, real),
+        np.empty(outputs, real),
+        plan.y_at,
+        losses,
+        hits,
+    )
+    _together(team, shared)
+    # One after another, so that the sum does not depend on how a run is cut.
+    summed = np.concatenate([np.reshape(state.loss_sum, 1), losses.sum(axis=0)])
+    return State(
+        _unpacked(params, plan), np.cumsum(summed)[-1], state.hits + hits[:, 0].sum()
+    )
+
+
+def _together(team: int, shared: tuple[Any, ...]) -> None:
+    """Run a team, this thread among it.
+
+    Its other threads are its own, so that two teams never wait for each other.
+    """
+    others = [
+        Thread(target=compiled.train, args=(rank, team, *shared), daemon=True)
+        for rank in range(1, team)
+    ]
+    with _BLAS_THREADS.limit(limits=1, user_api="blas"):
+        for thread in others:
+            thread.start()
+        compiled.train(0, team, *shared)
+        for thread in others:
+            thread.join()
+
+
+def _plan(layers: Layers, recipe: Recipe) -> Plan:
+    sizes = [layers[0].weight.shape[0], *(len(layer.bias) for layer in layers)]
+    param_sizes = [(n + 1) * m for n, m in pairwise(sizes)]
+    y_sizes = [recipe.batch_size * m for m in sizes[1:]]
+    return Plan(
+        np.array(sizes),
+        np.array([activations.NAMES.index(name) for name in recipe.activations]),
+        np.cumsum([0, *param_sizes[:-1]]),
+        np.cumsum([0, *y_sizes[:-1]]),
+    )
+
+
+def _packed(layers: Layers, plan: Plan) -> Array:
+    """Return all parameters in one array; narrow layers (out, in), wide (in, out)."""
+    parts = []
+    for weight, bias in layers:
+        stored = weight.T if len(bias) <= compiled.NARROW else weight
+        parts += [np.ravel(stored), bias]
+    return np.concatenate(parts)
+
+
+def _unpacked(params: Array, plan: Plan) -> Layers:
+    layers = []
+    for at, (n, m) in zip(plan.param_at, pairwise(plan.sizes), strict=True):
+        weight, bias = params[at : at + n * m], params[at + n * m : at + n * m + m]
+        if m <= compiled.NARROW:
+            weight = np.ascontiguousarray(weight.reshape(m, n).T)
+        layers.append(Layer(weight.reshape(n, m), bias))
+    return layers
+
+
+def dense_forward(
+    x: Array, weight: Array, bias: Array, *, activation: str, xp: Namespace
+) -> Array:
+    """Return the layer's output: bias and activation in one pass over the product."""
+    y = np.ascontiguousarray(x @ weight)
+    code = activations.NAMES.index(activation)
+    activations.whole_forward(code, y, np.ascontiguousarray(bias))
+    return y
+
+
+def dense_backward(
+    dy: Array,
+    x: Array,
+    y: Array,
+    weight: Array,
+    *,
+    activation: str,
+    input_gradient: bool,
+    xp: Namespace,
+) -> tuple[Array | None, Array, Array]:
+    """Return the gradients; like `nnx.maths.dense.backward`."""
+    dz = np.array(dy, order="C")
+    code = activations.NAMES.index(activation)
+    activations.whole_backward(code, dz, np.ascontiguousarray(y))
+    return dz @ weight.T if input_gradient else None, x.T @ dz, dz.sum(axis=0)
