@@ -1,6 +1,7 @@
 """The one boundary between the maths and an array library."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -10,6 +11,8 @@ from nnx.maths import dense, losses, sgd, steps
 from nnx.maths.kernels import Array, Namespace
 
 GROUP = "nnx.backends"
+# What "auto" takes, the first that is usable; a GPU is used only when asked for.
+AUTOMATIC = "numba", "numpy"
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Backend:
     from_numpy: a NumPy array moved to the device
     to_numpy: an array of the device as a NumPy array
     synchronize: waits until the device has done all it was given
+    note: what a user should know before the first run, or ""
     dense_forward … run_steps: like the functions of `nnx.maths` that they default to
     """
 
@@ -31,6 +35,7 @@ class Backend:
     from_numpy: Callable[[Array], Array]
     to_numpy: Callable[[Array], Array]
     synchronize: Callable[[], None] = lambda: None
+    note: str = ""
     dense_forward: Callable[..., Array] = dense.forward
     dense_backward: Callable[..., tuple[Array, Array, Array]] = dense.backward
     cross_entropy: Callable[..., tuple[Array, Array]] = losses.cross_entropy
@@ -44,23 +49,33 @@ def names() -> list[str]:
 
 
 def find(name: str, **options: Any) -> Backend:
-    """Return the backend of this name, ready for use.
+    """Return the backend of this name, ready for use; "auto" is the fastest CPU's.
 
     options: handed to the backend's own `load`
     Refused: UnknownBackendError for a name that no installed package offers;
     MissingLibraryError and UnusableBackendError as the backend says.
     """
+    if name == "auto":
+        return _automatic()
     offered = _offered()
     if name not in offered:
-        raise UnknownBackendError(
-            f"no backend is called {name!r}; there are {', '.join(sorted(offered))}"
-        )
+        there = ", ".join(["auto", *sorted(offered)])
+        raise UnknownBackendError(f"no backend is called {name!r}; there are {there}")
     loaded = offered[name].load()(**options)
     if not isinstance(loaded, Backend):
         raise BackendError(
             f"backend {name!r}: {offered[name].value} gave no nnx.backend.Backend"
         )
     return loaded
+
+
+def _automatic() -> Backend:
+    """Return the first usable backend; the last one always is."""
+    *preferred, last = AUTOMATIC
+    for name in preferred:
+        with suppress(BackendError):
+            return find(name)
+    return find(last)
 
 
 def _offered() -> dict[str, EntryPoint]:

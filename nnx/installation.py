@@ -1,15 +1,17 @@
 """What this installation is, and what it can use."""
 
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from nnx import __version__
+from nnx import __version__, blas, cores
 from nnx.backend import find, names
 from nnx.errors import NnxError
 
-PACKAGES = "numpy", "array-api-compat", "scikit-learn", "safetensors", "pillow"
+PACKAGES = (
+    "numpy", "scipy", "numba", "array-api-compat", "scikit-learn", "safetensors",
+    "pillow",
+)  # fmt: skip
 
 
 def info() -> dict[str, Any]:
@@ -17,25 +19,26 @@ def info() -> dict[str, Any]:
     import numpy  # noqa: F401  # so that its BLAS is there to be asked
     from threadpoolctl import threadpool_info
 
+    backends = {name: _usable(name) for name in names()}
+    libraries = [
+        {
+            "library": library["internal_api"],
+            "version": library["version"],
+            "kernels": library.get("architecture"),
+            "threads": library["num_threads"],
+        }
+        for library in threadpool_info()
+        if library["user_api"] == "blas"
+    ]
     return {
         "nnx": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": cores.available(),
         "packages": {name: _version(name) for name in PACKAGES},
-        "blas": [
-            {
-                "library": library["internal_api"],
-                "version": library["version"],
-                "kernels": library.get("architecture"),
-                "threads": library["num_threads"],
-            }
-            for library in threadpool_info()
-            if library["user_api"] == "blas"
-        ],
-        "backends": {name: _usable(name) for name in names()},
+        "blas": libraries,
+        "warning": blas.warning([str(library["kernels"]) for library in libraries]),
+        "backends": backends,
     }
 
 

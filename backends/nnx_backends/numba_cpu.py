@@ -4,17 +4,19 @@
 to 1024 images; larger ones take the plain steps with this record's kernels.
 """
 
-import os
 from typing import Any
 
 import numpy as np
 
+from nnx import cores
 from nnx.backend import Backend
 from nnx.errors import MissingLibraryError
 from nnx.maths import steps
 from nnx.maths.blocks import BLOCK
 from nnx.maths.kernels import Array
 from nnx.maths.steps import Images, Recipe, State
+
+COMPILES = "compiling the kernels, once for this installation: about ten seconds"
 
 
 def load(threads: int | None = None) -> Backend:
@@ -30,7 +32,7 @@ def load(threads: int | None = None) -> Backend:
             f"backend 'numba' needs Numba and SciPy ({error}): pip install nnx-mlp, "
             "or use --backend numpy"
         ) from None
-    team = threads or _cores()
+    team = threads or cores.available()
 
     def run_steps(
         state: State,
@@ -54,13 +56,8 @@ def load(threads: int | None = None) -> Backend:
         xp=np,
         from_numpy=np.asarray,
         to_numpy=np.asarray,
+        note="" if numba_run.is_compiled() else COMPILES,
         dense_forward=numba_run.dense_forward,
         dense_backward=numba_run.dense_backward,
         run_steps=run_steps,
     )
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

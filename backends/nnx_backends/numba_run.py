@@ -2,6 +2,7 @@
 
 from ctypes import c_char_p, c_void_p, py_object, pythonapi
 from itertools import pairwise
+from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
 
@@ -32,6 +33,12 @@ def _address(name: str) -> int:
 
 
 _GEMM = {"float32": _address("sgemm"), "float64": _address("dgemm")}
+
+
+def is_compiled() -> bool:
+    """Return whether an earlier run left the compiled steps in Numba's cache."""
+    folder = Path(compiled.train.stats.cache_path)
+    return any(folder.glob("steps.train-*.nbc"))
 
 
 class Plan(NamedTuple):

@@ -23,6 +23,8 @@ def info(json: Json = False) -> None:
             f"BLAS: {library['library']} {library['version']}, {library['kernels']} "
             f"kernels, {library['threads']} threads"
         )
+    if found["warning"]:
+        show.line(f"warning: {found['warning']}")
     for name, backend in found["backends"].items():
         show.line(f"backend {name}: {_words(backend)}")
 

@@ -54,7 +54,7 @@ BackendOption = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    number(int, help="Threads of the matrix products; all cores by default."),
+    number(int, help="Threads to compute with; all cores by default."),
 ]
 ModelArgument = Annotated[
     Path,

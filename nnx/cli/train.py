@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nnx.cli import show
+from nnx.cli import results, show
 from nnx.cli.options import (
     DataDir,
     DatasetOption,
@@ -23,11 +23,7 @@ from nnx.cli.options import (
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
-    from nnx.backend import Backend
-    from nnx.data.dataset import Dataset
-    from nnx.network import Network
     from nnx.settings import Config
-    from nnx.training.train import Result
 
 
 def train(
@@ -152,7 +148,7 @@ def train(
             "--resume goes on with a run, --overwrite replaces it: not both"
         )
     with threads_limited(threads):
-        _train(config, out, resume, overwrite, require_accuracy, json, quiet)
+        _train(config, threads, out, resume, overwrite, require_accuracy, json, quiet)
 
 
 def _config(
@@ -191,6 +187,7 @@ def _lasting(dataset: str) -> str:
 
 def _train(
     config: "Config",
+    threads: int | None,
     out: Path | None,
     resume: bool,
     overwrite: bool,
@@ -203,10 +200,13 @@ def _train(
     from nnx.cli.signals import Stopper
     from nnx.data.load import load
     from nnx.network import Network
+    from nnx.settings import Training
     from nnx.training import train as training
     from nnx.training.folder import default_folder, prepare, save_config
+    from nnx.training.train import backend_for
 
-    backend = find(config.backend)
+    if config.backend != "auto":
+        find(config.backend)  # refused before data are loaded
     data = load(config.dataset, config.data_dir or None)
     network = Network(
         (data.train.images.shape[1], *config.hidden, len(data.classes)),
@@ -215,12 +215,15 @@ def _train(
         seed=config.seed,
         dtype=config.dtype,
     )
+    settings = Training(**config.training())
+    backend = backend_for(config.backend, network, data, settings, threads)
+    config = replace(config, backend=backend.name)
     folder = out or default_folder(data.name)
     prepare(folder, resume=resume, overwrite=overwrite)
     if not resume:
         save_config(folder, config)
     if not quiet:
-        _introduce(data, network, backend, folder)
+        results.introduce(data, network, backend)
     with Stopper() as stopper, shown(config.epochs, quiet) as show_progress:
         result = training.train(
             network,
@@ -234,7 +237,7 @@ def _train(
         )
     if resume:  # not before the checkpoint was found to be of the same run
         save_config(folder, config)
-    _report(config, data, backend, folder, result, json)
+    results.report(data, backend, folder, result, json)
     if result.stopped:
         again = f"nnx train --out {quote(str(folder))} --resume"
         show.note(f"nnx: stopped and saved; go on: {again}")
@@ -245,56 +248,3 @@ def _train(
             f"required {require_accuracy:g}"
         )
         raise typer.Exit(1)
-
-
-def _introduce(
-    data: "Dataset", network: "Network", backend: "Backend", folder: Path
-) -> None:
-    for remark in data.notes:
-        show.note(f"{data.name}: {remark}")
-    show.note(
-        f"{data.name}: {len(data.train.labels):,} training and "
-        f"{len(data.test.labels):,} test images · network {network.model}, "
-        f"{network.parameters:,} parameters · {backend.name} on {backend.device}"
-    )
-
-
-def _report(
-    config: "Config",
-    data: "Dataset",
-    backend: "Backend",
-    folder: Path,
-    result: "Result",
-    json: bool,
-) -> None:
-    from nnx.model_file import MODEL_NAME
-
-    model = folder / MODEL_NAME
-    if not json:
-        show.line(
-            f"test accuracy {show.percent(result.test_accuracy)} (loss "
-            f"{result.test_loss:.4f}), training {show.percent(result.train_accuracy)} "
-            f"(loss {result.train_loss:.4f})"
-        )
-        show.line(
-            f"epochs: {len(result.log)} in {result.seconds:.2f} s, "
-            f"{result.images_per_second:,.0f} images/s; model: {model}"
-        )
-        return
-    show.as_json(
-        {
-            "backend": backend.name,
-            "device": backend.device,
-            "dataset": data.name,
-            "network": str(result.network.model),
-            "parameters": result.network.parameters,
-            "epochs": len(result.log),
-            "train_loss": result.train_loss,
-            "train_accuracy": result.train_accuracy,
-            "test_loss": result.test_loss,
-            "test_accuracy": result.test_accuracy,
-            "seconds": result.seconds,
-            "images_per_second": result.images_per_second,
-            "model": str(model),
-        }
-    )

@@ -17,6 +17,10 @@ from nnx.training import loop
 from nnx.training.folder import Keeper, prepare
 from nnx.training.loop import Position, Progress, Row, Run
 
+# What an epoch takes with NumPy, roughly: for each step, and each parameter an image.
+STEP_SECONDS, PARAMETER_SECONDS = 1e-4, 6e-11
+SHORT_SECONDS = 2.0
+
 
 class Result(NamedTuple):
     """A run's outcome.
@@ -45,7 +49,7 @@ def train(
     network: Network,
     data: Dataset,
     *,
-    backend: str | Backend = "numpy",
+    backend: str | Backend = "auto",
     out: str | PathLike[str] | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -55,7 +59,8 @@ def train(
 ) -> Result:
     """Return the outcome of training a copy of the network; it is left as it was.
 
-    backend: a name in nnx.backends(), or a Backend
+    backend: a name in nnx.backends(), a Backend, or "auto": numba where it works,
+        and numpy elsewhere and for a run of under two seconds
     out: a folder for config, log, checkpoint and model; nothing is kept without it
     resume: go on from the folder's checkpoint, to the same bits as one long run
     overwrite: replace a run that the folder holds
@@ -66,7 +71,7 @@ def train(
         loss that is no longer finite.
     """
     training = Training(**settings)
-    chosen = find(backend) if isinstance(backend, str) else backend
+    chosen = backend_for(backend, network, data, training)
     model = _fitted(network, data, training)
     run = _run(model, data, training, chosen)
     position = loop.start(to_device(model.layers, chosen), chosen)
@@ -80,6 +85,29 @@ def train(
     if keep is not None:
         result.network.save(keep.folder / MODEL_NAME)
     return result
+
+
+def backend_for(
+    backend: str | Backend,
+    network: Network,
+    data: Dataset,
+    training: Training,
+    threads: int | None = None,
+) -> Backend:
+    """Return the backend asked for; see `train` for what "auto" is.
+
+    A short run would spend more on loading and compiling kernels than on training.
+
+    threads: of the numba backend's team; the others take theirs from BLAS
+    """
+    if isinstance(backend, Backend):
+        return backend
+    n, size = len(data.train.labels), training.batch_size
+    steps = -(-n // size) if isinstance(size, int) else 1
+    seconds = STEP_SECONDS * steps + n * network.parameters * PARAMETER_SECONDS
+    short = training.epochs * seconds < SHORT_SECONDS
+    found = find("numpy" if backend == "auto" and short else backend)
+    return find("numba", threads=threads) if found.name == "numba" else found
 
 
 def _fitted(network: Network, data: Dataset, training: Training) -> Model:

@@ -112,45 +112,50 @@ def input_gradient(dz: Any, w: Any, dx: Any, top: int, bottom: int) -> None:
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-def _take_off(
-    x: Any, dz: Any, w: Any, i: int, first: Any, last: Any, rate: Any
-) -> None:
-    """Take rate · dz.T @ x of eight images off columns of the weight.
+def _add_eight(x: Any, dz: Any, sums: Any, i: int, first: Any, width: Any) -> None:
+    """Add dz.T @ x of eight images to sums, (out_features, width).
 
     One unit at a time: over eight checks that arrays do not overlap, LLVM leaves a loop
     as it is.
     """
-    for u in range(w.shape[0]):
+    for u in range(dz.shape[1]):
         a, b, c, d = dz[i, u], dz[i + 1, u], dz[i + 2, u], dz[i + 3, u]
         e, f, g, h = dz[i + 4, u], dz[i + 5, u], dz[i + 6, u], dz[i + 7, u]
-        a, b, c, d, e = a * rate, b * rate, c * rate, d * rate, e * rate
-        f, g, h = f * rate, g * rate, h * rate
-        for k in range(first, last):
-            w[u, k] -= (
-                a * x[i, k] + b * x[i + 1, k] + c * x[i + 2, k] + d * x[i + 3, k]
-            ) + (e * x[i + 4, k] + f * x[i + 5, k] + g * x[i + 6, k] + h * x[i + 7, k])
+        for k in range(width):
+            j = first + k
+            sums[u, k] += (
+                a * x[i, j] + b * x[i + 1, j] + c * x[i + 2, j] + d * x[i + 3, j]
+            ) + (e * x[i + 4, j] + f * x[i + 5, j] + g * x[i + 6, j] + h * x[i + 7, j])
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
 def update(
-    x: Any, dz: Any, w: Any, left: int, right: int, rate: Any, keep: Any
+    x: Any, dz: Any, w: Any, left: int, right: int, rate: Any, keep: Any, sums: Any
 ) -> None:
     """Set columns [left, right) of the weight to keep · weight - rate · (x.T @ dz).T.
 
+    The gradient of a strip is summed first: taken off the weight a few images at a
+    time, it would be rounded to the weight's size each time.
+
     x: (batch, in_features); dz: (batch, out_features); w as for `products`
+    sums: (at least out_features, STRIP), for use here
     """
-    batch = x.shape[0]
+    batch, m = dz.shape
     whole = batch - batch % 8
+    zero = like(0.0, rate)
     for begin in range(left, right, STRIP):
-        first, last = np.uint64(begin), np.uint64(min(begin + STRIP, right))
-        if keep != 1:
-            for u in range(w.shape[0]):
-                for k in range(first, last):
-                    w[u, k] *= keep
+        first = np.uint64(begin)
+        width = np.uint64(min(STRIP, right - begin))
+        for u in range(m):
+            for k in range(width):
+                sums[u, k] = zero
         for i in range(0, whole, 8):
-            _take_off(x, dz, w, i, first, last, rate)
+            _add_eight(x, dz, sums, i, first, width)
         for i in range(whole, batch):
-            for u in range(w.shape[0]):
-                a = rate * dz[i, u]
-                for k in range(first, last):
-                    w[u, k] -= a * x[i, k]
+            for u in range(m):
+                a = dz[i, u]
+                for k in range(width):
+                    sums[u, k] += a * x[i, first + k]
+        for u in range(m):
+            for k in range(width):
+                w[u, first + k] = keep * w[u, first + k] - rate * sums[u, k]

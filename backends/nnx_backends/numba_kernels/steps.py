@@ -63,10 +63,15 @@ def _loss(z: Any, labels: Any, index: Any, top: int, bottom: int, dz: Any) -> An
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
 def _update_bias(dz: Any, bias: Any, left: int, right: int, rate: Any) -> None:
-    first, last = np.uint64(left), np.uint64(right)
-    for i in range(np.uint64(dz.shape[0])):
-        for j in range(first, last):
-            bias[j] -= rate * dz[i, j]
+    """Take rate times the sum of dz, (batch, m), off the bias's [left, right).
+
+    Summed first: taken off image by image, it would be rounded to the bias's size.
+    """
+    for j in range(np.uint64(left), np.uint64(right)):
+        total = like(0.0, rate)
+        for i in range(np.uint64(dz.shape[0])):
+            total += dz[i, j]
+        bias[j] -= rate * total
 
 
 @njit(nogil=True)
@@ -116,14 +121,14 @@ def _backward(
 
 @njit(nogil=True)
 def _update(
-    blas: int, x: Any, dz: Any, w: Any, bias: Any, rate: Any, keep: Any, rank: int,
-    team: int,
+    blas: int, x: Any, dz: Any, w: Any, bias: Any, rate: Any, keep: Any, sums: Any,
+    rank: int, team: int,
 ) -> None:  # fmt: skip
     """Update this thread's share of a layer: the gradient is never formed."""
     (batch, n), m = x.shape, dz.shape[1]
     if m <= NARROW:
         left, right = share(n, rank, team, GRAIN)
-        narrow.update(x, dz, w, left, right, rate, keep)
+        narrow.update(x, dz, w, left, right, rate, keep, sums)
         if rank == 0:
             _update_bias(dz, bias, 0, m, rate)
         return
@@ -167,6 +172,7 @@ def train(
     losses: (team, last - first), for each step; hits: (team, padding), to add to
     """
     layers = len(codes)
+    sums = np.empty((NARROW, narrow.STRIP), x.dtype)
     for step in range(first, last):
         index = order[step * batch_size : (step + 1) * batch_size]
         batch = len(index)
@@ -201,4 +207,4 @@ def train(
                 below = _matrix(dz, y_at[i - 1], batch, n)
                 _backward(blas, codes[i - 1], gradient, w, below, source, rank, team)
                 barrier(counter, team)
-            _update(blas, source, gradient, w, bias, rate, keep, rank, team)
+            _update(blas, source, gradient, w, bias, rate, keep, sums, rank, team)

@@ -1,0 +1,52 @@
+"""Which kernels OpenBLAS takes, and a better choice where there is one.
+
+An OpenBLAS that is older than an AMD processor takes the kernels of one that it knows,
+and without AVX-512 they run at half the speed. It reads OPENBLAS_CORETYPE as it is
+loaded, so the choice has to be made before NumPy is imported, and only a program may
+make it: a library that is imported into somebody's process leaves it alone.
+"""
+
+import os
+from pathlib import Path
+
+VARIABLE = "OPENBLAS_CORETYPE"
+KERNELS = "SkylakeX"  # OpenBLAS's name for its AVX-512 kernels
+NEEDED = {"avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd"}
+SLOW = {"Haswell", "Zen", "Sandybridge", "Nehalem", "Prescott", "Core2", "generic"}
+
+
+def advised() -> str | None:
+    """Return the kernels to ask for, or None where OpenBLAS knows the processor.
+
+    Intel's processors it knows; off Linux nothing is said.
+    """
+    try:
+        described = Path("/proc/cpuinfo").read_text("utf-8", "replace")
+    except OSError:
+        return None
+    first = described.partition("\n\n")[0].splitlines()
+    pairs = (line.partition(":") for line in first)
+    lines = {name.strip(): value.strip() for name, _, value in pairs}
+    amd = lines.get("vendor_id") == "AuthenticAMD"
+    return KERNELS if amd and set(lines.get("flags", "").split()) >= NEEDED else None
+
+
+def choose() -> None:
+    """Ask for the faster kernels, unless the user has asked for any."""
+    kernels = advised()
+    if kernels is not None and VARIABLE not in os.environ:
+        os.environ[VARIABLE] = kernels
+
+
+def warning(kernels: list[str]) -> str | None:
+    """Return what to set where the kernels in use are slow ones, or None."""
+    better = advised()
+    if better is None or not SLOW.intersection(kernels):
+        return None
+    advice = f"set {VARIABLE}={better} before NumPy is imported"
+    if VARIABLE in os.environ:
+        advice = f"{VARIABLE}={os.environ[VARIABLE]} is set: unset it, or {advice}"
+    return (
+        f"OpenBLAS uses its {', '.join(sorted(set(kernels)))} kernels, about half as "
+        f"fast here as {better}; {advice}"
+    )

@@ -1,0 +1,73 @@
+"""What the compiled steps promise beyond agreeing with the plain maths."""
+
+import sys
+from threading import Thread
+
+import numpy as np
+import pytest
+
+from nnx import Network, find, train
+from nnx.data.dataset import Dataset
+from nnx.errors import DivergedError, MissingLibraryError
+from nnx.maths.steps import Images, Recipe, State
+
+pytest.importorskip("numba")
+
+
+def _run(threads: int | None = None, sizes: tuple[int, ...] = (25, 70, 9, 3)) -> State:
+    rng = np.random.default_rng(0)
+    network = Network(sizes, "tanh", seed=1)
+    images = Images(
+        rng.integers(0, 256, (200, 25)).astype(np.uint8), rng.integers(0, 3, 200)
+    )
+    recipe = Recipe(network.model.activations, 1 / 255, 32, 0.1, 1e-3)
+    state = State(network.layers, np.float32(0), np.int64(0))
+    backend = find("numba", threads=threads)
+    return backend.run_steps(state, images, np.arange(200), 0, 7, recipe, backend)
+
+
+def test_runs_are_bit_identical() -> None:
+    first, second = _run(), _run()
+    for a, b in zip(first.layers, second.layers, strict=True):
+        np.testing.assert_array_equal(a.weight, b.weight)
+        np.testing.assert_array_equal(a.bias, b.bias)
+    assert first.loss_sum == second.loss_sum
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 5])
+def test_a_team_of_any_size_agrees(threads: int) -> None:
+    alone, team = _run(1), _run(threads)
+    for a, b in zip(alone.layers, team.layers, strict=True):
+        np.testing.assert_allclose(a.weight, b.weight, rtol=1e-4, atol=1e-6)
+    assert alone.hits == team.hits
+
+
+def test_two_python_threads_train_at_once() -> None:
+    results: list[State] = []
+    threads = [Thread(target=lambda: results.append(_run(2))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    expected = _run(2)
+    assert len(results) == 4
+    for state in results:
+        np.testing.assert_array_equal(state.layers[0].weight, expected.layers[0].weight)
+
+
+def test_a_loss_that_is_no_number_is_seen(data: Dataset) -> None:
+    wild = Network([25, 40, 3], "relu", init="normal:1e15")
+    with pytest.raises(DivergedError):
+        train(wild, data, backend="numba", epochs=1, learning_rate=1000)
+
+
+def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("nnx_backends.numba_run")
+    monkeypatch.setitem(sys.modules, "nnx_backends.numba_run", None)
+    with pytest.raises(MissingLibraryError, match="use --backend numpy"):
+        find("numba")
+    assert find("auto").name == "numpy"
+
+
+def test_auto_is_numba_where_it_works() -> None:
+    assert find("auto").name == "numba"

@@ -1,0 +1,67 @@
+"""What is asked of OpenBLAS, and how many cores are counted."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nnx import blas, cores
+
+ZEN5 = "vendor_id\t: AuthenticAMD\nflags\t\t: fpu avx512f avx512dq avx512bw avx512vl avx512cd\n\nvendor_id\t: x\n"  # noqa: E501
+
+
+def _with(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr(blas.Path, "read_text", lambda *_: text)
+    monkeypatch.delenv(blas.VARIABLE, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "kernels"),
+    [
+        (ZEN5, "SkylakeX"),
+        (ZEN5.replace("avx512vl", ""), None),
+        (ZEN5.replace("AuthenticAMD", "GenuineIntel"), None),
+        ("", None),
+    ],
+)
+def test_what_is_advised(
+    monkeypatch: pytest.MonkeyPatch, text: str, kernels: str | None
+) -> None:
+    _with(monkeypatch, text)
+    assert blas.advised() == kernels
+    blas.choose()
+    assert os.environ.get(blas.VARIABLE) == kernels
+
+
+def test_the_user_is_never_overridden(monkeypatch: pytest.MonkeyPatch) -> None:
+    _with(monkeypatch, ZEN5)
+    monkeypatch.setenv(blas.VARIABLE, "Haswell")
+    blas.choose()
+    assert os.environ[blas.VARIABLE] == "Haswell"
+    assert "OPENBLAS_CORETYPE=Haswell is set: unset it" in str(
+        blas.warning(["Haswell"])
+    )
+    assert blas.warning(["SkylakeX"]) is None
+
+
+def test_importing_nnx_changes_nothing() -> None:
+    code = (
+        "import os; before = dict(os.environ); import nnx; nnx.Network; nnx.train; "
+        "nnx.info(); assert dict(os.environ) == before"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("max 100000", 8), ("150000 100000", 2), ("50000 100000", 1), ("", 8)],
+)
+def test_a_container_s_limit_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str, expected: int
+) -> None:
+    (tmp_path / "cpu.max").write_text(limit)
+    monkeypatch.setattr(cores, "CGROUP", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert cores.available() == expected
