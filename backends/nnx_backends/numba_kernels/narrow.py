@@ -13,7 +13,7 @@ from nnx_backends.numba_kernels.activations import LOOP
 from nnx_backends.numba_kernels.elementary import like
 
 # Columns at a time in the update: eight images and the weights stay in the first cache.
-STRIP = 256
+STRIP = 512
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")

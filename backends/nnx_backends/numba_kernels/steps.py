@@ -14,20 +14,26 @@ from numba import njit
 from nnx_backends.numba_kernels import activations, narrow
 from nnx_backends.numba_kernels.activations import LOOP, block
 from nnx_backends.numba_kernels.elementary import exp, like
-from nnx_backends.numba_kernels.team import barrier, gemm, share
+from nnx_backends.numba_kernels.team import barrier, gemm, prefetch, share
 
 # Up to so many units a layer is narrow. Measured; see docs/performance.md.
 NARROW = 32
 GRAIN = 16  # units: a cache line of float32
 IMAGES = 4  # images: the height of a tile
+AHEAD = np.uint64(3)  # images that are asked for before they are needed
 N, T = ord("N"), ord("T")
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
 def _gather(pixels: Any, index: Any, top: int, bottom: int, scale: Any, x: Any) -> None:
-    """Set rows of x, (batch, in_features), to the batch's images, scaled."""
+    """Set rows of x, (batch, in_features), to the batch's images, scaled.
+
+    They lie anywhere in memory, so the ones after the next few are asked for early.
+    """
     for i in range(np.uint64(top), np.uint64(bottom)):
         image = index[i]
+        if i + AHEAD < np.uint64(bottom):
+            prefetch(pixels, index[i + AHEAD])
         for k in range(np.uint64(x.shape[1])):
             x[i, k] = like(pixels[image, k], scale) * scale
 
@@ -62,16 +68,30 @@ def _loss(z: Any, labels: Any, index: Any, top: int, bottom: int, dz: Any) -> An
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-def _update_bias(dz: Any, bias: Any, left: int, right: int, rate: Any) -> None:
-    """Take rate times the sum of dz, (batch, m), off the bias's [left, right).
+def _update_narrow_bias(dz: Any, bias: Any, rate: Any) -> None:
+    """Take rate times the sum of dz, (batch, m), off the bias.
 
     Summed first: taken off image by image, it would be rounded to the bias's size.
     """
-    for j in range(np.uint64(left), np.uint64(right)):
+    for j in range(np.uint64(len(bias))):
         total = like(0.0, rate)
         for i in range(np.uint64(dz.shape[0])):
             total += dz[i, j]
         bias[j] -= rate * total
+
+
+@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+def _update_wide_bias(dz: Any, bias: Any, left: int, right: int, rate: Any) -> None:
+    """Do the same for columns [left, right), summed in dz's first row.
+
+    Nobody else reads these columns, and this thread is done with them.
+    """
+    first, last = np.uint64(left), np.uint64(right)
+    for i in range(np.uint64(1), np.uint64(dz.shape[0])):
+        for j in range(first, last):
+            dz[0, j] += dz[i, j]
+    for j in range(first, last):
+        bias[j] -= rate * dz[0, j]
 
 
 @njit(nogil=True)
@@ -130,7 +150,7 @@ def _update(
         left, right = share(n, rank, team, GRAIN)
         narrow.update(x, dz, w, left, right, rate, keep, sums)
         if rank == 0:
-            _update_bias(dz, bias, 0, m, rate)
+            _update_narrow_bias(dz, bias, rate)
         return
     left, right = share(m, rank, team, GRAIN)
     if left < right:
@@ -138,7 +158,7 @@ def _update(
             blas, N, T, right - left, n, batch, -rate, dz, left, m, x, 0, n,
             keep, w, left, m,
         )  # fmt: skip
-        _update_bias(dz, bias, left, right, rate)
+        _update_wide_bias(dz, bias, left, right, rate)
 
 
 @njit(nogil=True)

@@ -70,6 +70,34 @@ def share(n: int, rank: int, team: int, grain: int) -> Any:
 
 
 @intrinsic
+def _prefetch(typing: Any, array: Any, place: Any) -> Any:
+    """Ask for the cache line that holds an element of a flat index."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        from llvmlite import ir
+
+        data = context.make_array(array)(context, builder, args[0]).data
+        address = builder.gep(data, [args[1]])
+        i32 = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [address.type, i32, i32, i32])
+        name = "llvm.prefetch.p0"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        # For reading, to be kept in every cache, as data.
+        builder.call(function, [address, i32(0), i32(3), i32(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
+@njit(nogil=True)
+def prefetch(rows: Any, i: int) -> None:
+    """Ask for row i of a contiguous matrix, line by line."""
+    line = 64 // rows.itemsize
+    for k in range(0, rows.shape[1], line):
+        _prefetch(rows, i * rows.shape[1] + k)
+
+
+@intrinsic
 def gemm(
     typing: Any,
     address: Any,
