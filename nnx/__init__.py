@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nnx.agreement import parity
     from nnx.backend import Backend, find
     from nnx.backend import names as backends
     from nnx.data.dataset import Dataset, Frame, Split
@@ -44,6 +45,7 @@ _HOMES = {
     "gradcheck": "nnx.gradient_check",
     "info": "nnx.installation",
     "load": "nnx.data.load",
+    "parity": "nnx.agreement",
     "read_picture": "nnx.data.picture:read",
     "train": "nnx.training.train",
 }
@@ -63,6 +65,7 @@ __all__ = [
     "gradcheck",
     "info",
     "load",
+    "parity",
     "read_picture",
     "train",
 ]

@@ -1,11 +1,16 @@
-"""`nnx gradcheck`."""
+"""`nnx gradcheck` and `nnx parity`."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nnx.cli import show
 from nnx.cli.options import Json
+
+if TYPE_CHECKING:
+    from nnx.agreement import Agreement
+    from nnx.backend import Backend
 
 BOUND = 1e-6
 
@@ -21,20 +26,12 @@ def gradcheck(
     Every activation, depths 1 to 4, with and without L2. Exits with status 1 if any
     relative error reaches 1e-6.
     """
-    from nnx import backend as backends
-    from nnx.errors import BackendError
+    from nnx.backend import find
     from nnx.gradient_check import gradcheck as run
 
     results = []
-    for name in backends.names() if backend == "all" else [backend]:
-        try:
-            chosen = backends.find(name)
-        except BackendError as error:
-            if backend != "all":
-                raise
-            show.note(f"{name} left out: {error}")
-            continue
-        show.note(f"checking {name} …")
+    for chosen in _usable() if backend == "all" else [find(backend)]:
+        show.note(f"checking {chosen.name} …")
         results += run(chosen)
     worst = max(check.max_relative_error for check in results)
     if json:
@@ -53,3 +50,59 @@ def gradcheck(
     # Written so that NaN fails too.
     if not worst < BOUND:
         raise typer.Exit(1)
+
+
+def parity(json: Json = False) -> None:
+    """Compare every usable backend with the plain maths in float64 on NumPy.
+
+    The gradients, and the parameters, loss and hits after one step and three, on
+    networks of 1 to 4 layers. Exits with status 1 if any error, relative to its
+    array's largest entry, is above 1e-12 in float64 or 1e-5 in float32.
+    """
+    from nnx.agreement import REFERENCE, agreements
+
+    backends = list(_usable())
+    show.note(f"comparing {', '.join(b.name for b in backends)} …")
+    results = list(agreements(backends))
+    if json:
+        rows = [_as_row(result) for result in results]
+        show.as_json({"reference": REFERENCE, "rows": rows})
+    else:
+        _show_parity(results)
+    if not all(result.within_bound for result in results):
+        raise typer.Exit(1)
+
+
+def _as_row(result: "Agreement") -> dict[str, str | float | None]:
+    """Return a row for JSON, which has no word for infinite but null."""
+    error = result.max_relative_error
+    finite = error if error < float("inf") else None
+    return result._asdict() | {"max_relative_error": finite}
+
+
+def _show_parity(results: "list[Agreement]") -> None:
+    from nnx.agreement import BOUNDS, REFERENCE
+
+    cells = [
+        [r.network, r.dtype, r.backend, f"{r.max_relative_error:.1e}"] for r in results
+    ]
+    columns = ["network", "dtype", "backend", "max relative error"]
+    show.table(f"every backend against {REFERENCE}", columns, cells)
+    for dtype, bound in BOUNDS.items():
+        own = [result for result in results if result.dtype == dtype]
+        worst = max(result.max_relative_error for result in own)
+        missed = [f"{r.backend} {r.network}" for r in own if not r.within_bound]
+        verdict = f"NOT met by {', '.join(missed)}" if missed else "met by all"
+        show.line(f"{dtype}: worst {worst:.1e}, bound {bound:g} {verdict}")
+
+
+def _usable() -> "Iterator[Backend]":
+    """Yield every backend that can be used, and say why the others cannot."""
+    from nnx import backend as backends
+    from nnx.errors import BackendError
+
+    for name in backends.names():
+        try:
+            yield backends.find(name)
+        except BackendError as error:
+            show.note(f"{name} left out: {error}")

@@ -5,13 +5,14 @@ import signal
 import sys
 import warnings
 from io import TextIOWrapper
+from itertools import takewhile
 from types import FrameType
 from typing import Annotated
 
 import typer
 
-from nnx import __version__
-from nnx.cli import checks, data, evaluate, info, predict, train
+from nnx import __version__, blas
+from nnx.cli import bench, checks, data, evaluate, info, predict, train
 from nnx.cli.signals import EXIT
 from nnx.errors import NnxError, OutOfMemoryError
 
@@ -26,6 +27,8 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("gradcheck")(checks.gradcheck)
+app.command("parity")(checks.parity)
+app.command("bench")(bench.bench)
 app.command("info")(info.info)
 app.add_typer(data.app, name="data")
 
@@ -47,6 +50,14 @@ def nnx(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error.")
     ] = False,
+    keep_blas: Annotated[
+        bool,
+        typer.Option(
+            "--keep-blas",
+            help="Leave OpenBLAS's choice of kernels alone, which nnx otherwise "
+            "corrects on processors it mistakes.",
+        ),
+    ] = False,
 ) -> None:
     """Train fully-connected networks on handwritten digits, and use them.
 
@@ -58,13 +69,20 @@ def nnx(
     """
 
 
+def _is_option(argument: str) -> bool:
+    return argument.startswith("-")
+
+
 class _StoppedError(BaseException):
     """A signal came; no `except Exception` on its way may take it for an error."""
 
 
 def main() -> None:
     """Run the command line; an error is one line on stderr and an exit status."""
-    debug = "--debug" in sys.argv[1:2]
+    leading = sys.argv[1 : 1 + sum(1 for _ in takewhile(_is_option, sys.argv[1:]))]
+    debug = "--debug" in leading
+    if "--keep-blas" not in leading:
+        blas.choose()  # before anything imports NumPy
     _prepare(debug)
     try:
         status = app(standalone_mode=False)

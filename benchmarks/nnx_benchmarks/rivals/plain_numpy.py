@@ -3,21 +3,38 @@
 Images are floats in memory already; weights are updated in place.
 """
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 
-ACTIVATIONS = {
+from nnx.data.dataset import Array
+from nnx.maths.network import Layer, Layers
+from nnx_benchmarks.trainer import Implementation
+from nnx_benchmarks.workloads import Problem
+
+Function: TypeAlias = Callable[[Array], Array]
+# Each with its derivative, from what it returned.
+ACTIVATIONS: dict[str, tuple[Function, Function]] = {
     "relu": (lambda z: np.maximum(z, 0), lambda y: y > 0),
     "tanh": (np.tanh, lambda y: 1 - y * y),
 }
 
 
 def train_epoch(
-    layers, images, labels, order, *, activation, batch_size, learning_rate
-):
+    layers: Layers,
+    images: Array,
+    labels: Array,
+    order: Array,
+    *,
+    activation: str,
+    batch_size: int,
+    learning_rate: float,
+) -> tuple[float, float]:
     """Train for one epoch, in place; return the mean loss and the accuracy.
 
     layers: a list of (weight (in, out), bias (out,))
-    images: (n, features), float32 in [0, 1]
+    images: (n, features), floating, in [0, 1]
     labels, order: (n,), integers
     """
     function, derivative = ACTIVATIONS[activation]
@@ -49,3 +66,35 @@ def train_epoch(
             weight -= learning_rate * dweight
             bias -= learning_rate * dbias
     return loss / len(order), hits / len(order)
+
+
+class PlainTrainer:
+    """The page, as a trainer."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+    def load(self, layers: Layers) -> None:
+        """Take a copy of these weights."""
+        self.trained = [Layer(w.copy(), b.copy()) for w, b in layers]
+
+    def epoch(self, order: Array, learning_rate: float) -> float:
+        """Train on these images; return their mean loss."""
+        workload = self.problem.workload
+        loss, _ = train_epoch(
+            self.trained,
+            self.problem.floats,
+            self.problem.labels,
+            order,
+            activation=workload.activation,
+            batch_size=workload.batch_size,
+            learning_rate=learning_rate,
+        )
+        return float(loss)
+
+    def layers(self) -> Layers:
+        """Return the weights as they are now."""
+        return self.trained
+
+
+IMPLEMENTATIONS = [Implementation("plain NumPy", PlainTrainer, ("float32", "float64"))]

@@ -1,0 +1,143 @@
+"""How far an implementation is from the same steps in float64 with NumPy.
+
+Measured on the trainer that is then timed. The loss is the one it reports for a first
+batch. The gradients are read off the step it makes: with a learning rate of 2²⁰ the
+new weights are the gradients, to the last place but one, times -2²⁰.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from nnx.backend import find
+from nnx.data.dataset import Array
+from nnx.maths import network, random, steps
+from nnx.maths.network import Layer, Layers
+from nnx_benchmarks.nnx_run import NnxTrainer
+from nnx_benchmarks.rivals.plain_numpy import PlainTrainer
+from nnx_benchmarks.trainer import Trainer
+from nnx_benchmarks.workloads import Problem, initial_layers
+
+STEPS = 100
+READING_RATE = 2.0**20
+# The largest relative error of the loss and the gradients of one batch.
+BOUNDS = {"float32": 1e-5, "float64": 1e-12}
+# How often the error of plain NumPy after 100 steps another's may be, and what is
+# allowed to all: training amplifies rounding, by how much depends on the network.
+LEEWAY, FREE = 10, 1e-4
+# So far from the kink of relu no rounding in float32 takes a unit to its other side.
+CLEARANCE = 1e-5
+
+
+class Reference(NamedTuple):
+    """What the steps give in float64.
+
+    index: of the images in the first batch, which come near no kink
+    loss, gradients: of that batch, at the initial weights
+    trained: the weights after 100 steps
+    rounding: how far a page of plain NumPy in float32 is from them
+    """
+
+    index: Array
+    loss: float
+    gradients: Layers
+    trained: Layers
+    rounding: float
+
+
+class Agreement(NamedTuple):
+    """The largest relative errors, and what is wrong with them, if anything.
+
+    first: of the loss and every gradient of one batch, float32
+    float64: the same in float64; None where an implementation has none
+    after_100: of the weights after 100 steps, float32
+    """
+
+    first: float | None = None
+    float64: float | None = None
+    after_100: float | None = None
+    wrong: str = ""
+
+
+def reference(problem: Problem) -> Reference:
+    """Return what a workload's steps give in float64, from the same float32 weights."""
+    layers, backend = initial_layers(problem.workload), find("numpy")
+    wide = [Layer(*(a.astype(np.float64) for a in layer)) for layer in layers]
+    trainer = NnxTrainer(problem, backend)
+    index = _clear(problem, wide, trainer)
+    sums = steps.batch_sums(wide, trainer.images, index, trainer.recipe, backend)
+    loss = float(sums.loss_sum) / len(index)
+    trained = _after_steps(trainer, problem, wide)
+    plain = _after_steps(PlainTrainer(problem), problem, layers)
+    rounding = largest_error(plain, trained)
+    return Reference(index, loss, sums.gradients, trained, rounding)
+
+
+def check(trainer: Trainer, problem: Problem, wanted: Reference) -> Agreement:
+    """Return how far a trainer in float32 is from the reference."""
+    layers = initial_layers(problem.workload)
+    first = first_error(trainer, layers, wanted)
+    after = largest_error(_after_steps(trainer, problem, layers), wanted.trained)
+    allowed = max(FREE, LEEWAY * wanted.rounding)
+    wrong = beyond("loss and gradients", first, BOUNDS["float32"])
+    wrong = wrong or beyond(f"weights after {STEPS} steps", after, allowed)
+    return Agreement(first, None, after, wrong)
+
+
+def first_error(trainer: Trainer, layers: Layers, wanted: Reference) -> float:
+    """Return the largest error of the first batch's loss and gradients."""
+    trainer.load(layers)
+    loss = trainer.epoch(wanted.index, READING_RATE)
+    moved = zip(layers, trainer.layers(), strict=True)
+    gradients = [
+        Layer(*(_slope(a, b) for a, b in zip(old, new, strict=True)))
+        for old, new in moved
+    ]
+    off = abs(loss - wanted.loss) / wanted.loss
+    return max(off, largest_error(gradients, wanted.gradients))
+
+
+def _slope(old: Array, new: Array) -> Array:
+    return (old.astype(np.float64) - new.astype(np.float64)) / READING_RATE
+
+
+def largest_error(layers: Layers, wanted: Layers) -> float:
+    """Return the largest difference of any array, over that array's largest entry."""
+    pairs = zip(layers, wanted, strict=True)
+    arrays = [pair for layer in pairs for pair in zip(*layer, strict=True)]
+    errors = [np.max(np.abs(a - b)) / np.max(np.abs(b)) for a, b in arrays]
+    return float(np.max(errors))  # NaN stays NaN
+
+
+def beyond(what: str, error: float, bound: float) -> str:
+    """Return what is wrong with an error, or nothing."""
+    # Written so that NaN is wrong too.
+    if error <= bound:
+        return ""
+    return f"disagrees: {what} off by {error:.1e}, more than {bound:.1e}"
+
+
+def _after_steps(trainer: Trainer, problem: Problem, layers: Layers) -> Layers:
+    """Return the weights after 100 steps of as many epochs as they take."""
+    workload, n = problem.workload, len(problem.labels)
+    trainer.load(layers)
+    left, epoch = STEPS, 0
+    while left > 0:
+        order = random.permutation(n, seed=0, epoch=epoch, xp=np)
+        order = order[: left * workload.batch_size]
+        trainer.epoch(order, workload.learning_rate)
+        left -= -(-len(order) // workload.batch_size)
+        epoch += 1
+    return trainer.layers()
+
+
+def _clear(problem: Problem, layers: Layers, trainer: NnxTrainer) -> Array:
+    """Return a first batch, without the images that bring a hidden unit near 0."""
+    size = problem.workload.batch_size
+    order = random.permutation(len(problem.labels), seed=0, epoch=0, xp=np)[: 2 * size]
+    x, _ = steps.gather(trainer.images, order, 1 / 255, layers[0].weight, find("numpy"))
+    outputs = network.forward(layers, x, trainer.recipe.activations, find("numpy"))
+    near = np.zeros(len(order), bool)
+    for y, (weight, bias) in zip(outputs[:-2], layers[:-1], strict=True):
+        near |= np.min(np.abs(y @ weight + bias), axis=1) < CLEARANCE
+    return order[~near][:size]

@@ -1,0 +1,86 @@
+"""The backends of nnx, each by its own `run_steps`."""
+
+import numpy as np
+
+from nnx.backend import Backend, find, names
+from nnx.data.dataset import Array
+from nnx.errors import BackendError
+from nnx.maths.network import Layers
+from nnx.maths.steps import Images, Recipe, State
+from nnx.network import to_device, to_host
+from nnx_benchmarks.trainer import Implementation
+from nnx_benchmarks.workloads import Problem
+
+# Refuses what the standard does not promise; nobody trains with it.
+NOT_FOR_SPEED = {"strict"}
+
+
+def implementations(backend: str) -> tuple[list[Implementation], dict[str, str]]:
+    """Return the backend of this name, or all that are usable, and why others are not.
+
+    Refused: BackendError for one backend that is not usable.
+    """
+    if backend != "all":
+        return [implementation(find(backend))], {}
+    found, left_out = [], {}
+    for name in names():
+        if name in NOT_FOR_SPEED:
+            continue
+        try:
+            found.append(implementation(find(name)))
+        except BackendError as error:
+            left_out[f"nnx {name}"] = str(error)
+    return found, left_out
+
+
+def implementation(backend: Backend) -> Implementation:
+    """Return how a backend of nnx trains."""
+    return Implementation(
+        f"nnx {backend.name}",
+        lambda problem: NnxTrainer(problem, backend),
+        ("float32", "float64"),
+    )
+
+
+class NnxTrainer:
+    """A backend; images stay bytes on its device until a batch is gathered."""
+
+    def __init__(self, problem: Problem, backend: Backend) -> None:
+        workload, hidden = problem.workload, len(problem.workload.sizes) - 2
+        self.backend = backend
+        self.dtype = problem.floats.dtype
+        self.images = Images(*map(backend.from_numpy, (problem.pixels, problem.labels)))
+        self.recipe = Recipe(
+            activations=(workload.activation,) * hidden + ("identity",),
+            scale=1 / 255,
+            batch_size=workload.batch_size,
+            learning_rate=workload.learning_rate,
+            l2=0.0,
+        )
+
+    def load(self, layers: Layers) -> None:
+        """Take a copy of these weights."""
+        copies = [type(layer)(*(a.copy() for a in layer)) for layer in layers]
+        self.trained = to_device(copies, self.backend)
+
+    def epoch(self, order: Array, learning_rate: float) -> float:
+        """Train on these images; return their mean loss."""
+        backend, n = self.backend, len(order)
+        zeros = np.zeros((), self.dtype), np.zeros((), np.int64)
+        state = backend.run_steps(
+            State(self.trained, *map(backend.from_numpy, zeros)),
+            self.images,
+            backend.from_numpy(order),
+            0,
+            -(-n // self.recipe.batch_size),
+            self.recipe._replace(learning_rate=learning_rate),
+            backend,
+        )
+        self.trained = state.layers
+        loss = float(backend.to_numpy(state.loss_sum)) / n
+        backend.synchronize()
+        return loss
+
+    def layers(self) -> Layers:
+        """Return the weights as they are now."""
+        return to_host(self.trained, self.backend)

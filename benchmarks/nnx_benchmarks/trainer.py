@@ -1,0 +1,37 @@
+"""What an implementation gives, so that all are trained and asked in one way."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from nnx.data.dataset import Array
+from nnx.maths.network import Layers
+from nnx_benchmarks.workloads import Problem
+
+
+class Trainer(Protocol):
+    """A network with its training images, where its library wants them."""
+
+    def load(self, layers: Layers) -> None:
+        """Take a copy of these weights, NumPy arrays, to go on from."""
+
+    def epoch(self, order: Array, learning_rate: float) -> float:
+        """Train on these images, batch by batch, and wait until it is done.
+
+        order: (m,), int64 in [0, n); the last batch may be short
+        returns: the mean over the images of their loss in nats, as it was when
+            their batch came
+        """
+
+    def layers(self) -> Layers:
+        """Return the weights as they are now, as NumPy arrays."""
+
+
+class Implementation(NamedTuple):
+    """A way of training, by name.
+
+    dtypes: those it can train in; speed is measured in float32 alone
+    """
+
+    name: str
+    prepare: Callable[[Problem], Trainer]
+    dtypes: tuple[str, ...] = ("float32",)

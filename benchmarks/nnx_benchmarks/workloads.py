@@ -1,0 +1,60 @@
+"""The networks that speed is measured on; an epoch is 60,000 MNIST images."""
+
+from typing import NamedTuple
+
+import nnx
+from nnx.data.dataset import Array
+from nnx.maths.network import Layers
+
+
+class Workload(NamedTuple):
+    """Plain SGD, float32, shuffled anew each epoch."""
+
+    sizes: tuple[int, ...]
+    activation: str
+    batch_size: int
+    learning_rate: float = 0.1
+
+    def __str__(self) -> str:
+        sizes = "-".join(map(str, self.sizes))
+        hidden = f", {self.activation}" if len(self.sizes) > 2 else ""
+        return f"{sizes}{hidden}, batch {self.batch_size}"
+
+
+class Problem(NamedTuple):
+    """A workload and its images, on the host; each implementation moves them itself.
+
+    pixels: (n, in_features), uint8
+    floats: (n, in_features), the pixels in [0, 1]; their dtype is that of training
+    labels: (n,), int64 in [0, 10)
+    """
+
+    workload: Workload
+    pixels: Array
+    floats: Array
+    labels: Array
+
+
+STANDARD = {
+    "tiny": Workload((784, 10, 10), "relu", 64),
+    "narrow": Workload((784, 25, 25, 10), "relu", 64),
+    "classic": Workload((784, 128, 10), "tanh", 64),
+    "wide": Workload((784, 1000, 10), "tanh", 128),
+    "deep": Workload((784, 800, 800, 10), "relu", 128),
+}
+# Shapes that nobody tunes for: what is fast on the five alone is fast by accident.
+OTHER = {
+    "other-linear": Workload((784, 10), "relu", 256),
+    "other-batch-16": Workload((784, 48, 10), "tanh", 16),
+    "other-odd": Workload((784, 333, 77, 10), "relu", 100),
+    "other-4-layers": Workload((784, 60, 50, 40, 10), "tanh", 32),
+    "other-batch-1024": Workload((784, 512, 10), "relu", 1024),
+}
+WORKLOADS = STANDARD | OTHER
+# What --time-to trains unless told otherwise: the preset `quick`.
+QUICK = Workload((784, 128, 10), "relu", 32, 0.3)
+
+
+def initial_layers(workload: Workload, dtype: str = "float32") -> Layers:
+    """Return the weights that every implementation starts from."""
+    return nnx.Network(workload.sizes, workload.activation, seed=0, dtype=dtype).layers

@@ -1,1 +1,0 @@
-"""What nnx is compared with, each from the same weights on the same batches."""

@@ -1,0 +1,57 @@
+"""Throughput of every implementation on every workload, with pytest-benchmark.
+
+    pytest benchmarks --benchmark-only -k "classic and not compiled"
+
+What does not agree with float64 fails and has no speed. `nnx bench` takes epochs in
+turn, which this cannot: compare implementations with that, and versions of one with
+this. MNIST where NNX_DATA_DIR or the cache has it, and random bytes where not.
+"""
+
+from typing import Any
+
+import pytest
+
+from nnx.cores import available
+from nnx.data.dataset import Dataset
+from nnx_benchmarks import agreement, data, measure, nnx_run, rivals
+from nnx_benchmarks.floor import Products
+from nnx_benchmarks.trainer import Implementation
+from nnx_benchmarks.workloads import WORKLOADS
+
+IMPLEMENTATIONS = nnx_run.implementations("all")[0] + rivals.implementations()[0]
+ROUNDS = 3
+
+
+@pytest.fixture(scope="module")
+def images() -> Dataset:
+    return data.images()
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS, ids=lambda i: i.name)
+@pytest.mark.parametrize("key", WORKLOADS)
+def test_epoch(
+    benchmark: Any, key: str, implementation: Implementation, images: Dataset
+) -> None:
+    benchmark.group = key
+    workload = WORKLOADS[key]
+    problem = data.problem(workload, images.train)
+    wanted = agreement.reference(problem)
+    trainer, found = measure.prepared(implementation, problem, wanted)
+    assert trainer is not None, found.wrong
+    benchmark.extra_info.update(found._asdict())
+    order = measure.order(problem, epoch=1)
+    benchmark.pedantic(
+        trainer.epoch,
+        (order, workload.learning_rate),
+        rounds=ROUNDS,
+        warmup_rounds=1,
+    )
+
+
+@pytest.mark.parametrize("threads", sorted({1, available()}))
+@pytest.mark.parametrize("key", WORKLOADS)
+def test_floor(benchmark: Any, key: str, threads: int) -> None:
+    benchmark.group = key
+    products = Products(WORKLOADS[key])
+    args = data.IMAGES, threads
+    benchmark.pedantic(products.seconds, args, rounds=ROUNDS, warmup_rounds=1)

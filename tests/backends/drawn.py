@@ -1,0 +1,164 @@
+"""Networks, images, kernels' arguments and memory layouts, for hypothesis to draw."""
+
+import math
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from hypothesis import strategies as st
+
+from nnx.agreement import BOUNDS
+from nnx.data.dataset import Array
+from nnx.maths.activations import ACTIVATIONS
+from nnx.maths.network import Layer, Layers
+from nnx.maths.steps import Images, Recipe
+from nnx.reference import PLAIN
+
+widths = st.one_of(st.integers(1, 40), st.integers(1, 1100))
+layouts = st.sampled_from(["C", "F", "strided", "reversed"])
+
+
+class Problem(NamedTuple):
+    """Steps first … last - 1 from these layers; all on the host."""
+
+    layers: Layers
+    images: Images
+    order: Array
+    first: int
+    last: int
+    recipe: Recipe
+
+    def __repr__(self) -> str:
+        """What a failure prints; the arrays themselves are long."""
+        shapes = [f"{array.dtype}{array.shape}" for array in (*self.images, self.order)]
+        sizes = [len(layer.weight) for layer in self.layers]
+        return (
+            f"{sizes} {self.layers[0].weight.dtype}, pixels, labels, order {shapes}, "
+            f"steps {self.first}:{self.last}, {self.recipe}"
+        )
+
+
+class Layout(NamedTuple):
+    """How arrays lie in memory."""
+
+    matrices: str
+    vectors: str
+    read_only: bool
+
+
+memory = st.builds(Layout, layouts, layouts, st.booleans())
+
+
+def laid(array: Array, layout: Layout) -> Array:
+    """Return a copy, differently in memory."""
+    kind = layout.matrices if array.ndim == 2 else layout.vectors
+    array = array.copy()
+    if kind == "F":
+        array = np.asfortranarray(array)
+    elif kind == "strided":
+        wide = np.zeros([2 * n + 1 for n in array.shape], array.dtype)
+        every_other = (slice(1, None, 2),) * array.ndim
+        wide[every_other] = array
+        array = wide[every_other]
+    elif kind == "reversed":
+        back = (slice(None, None, -1),) * array.ndim
+        array = array[back].copy()[back]
+    array.setflags(write=not layout.read_only)
+    return array
+
+
+def signed(rng: np.random.Generator, shape: tuple[int, ...], size: float) -> Array:
+    """Return numbers of either sign, none of which is much smaller than `size`."""
+    return rng.choice([-size, size], shape) * rng.uniform(0.5, 1.5, shape)
+
+
+def batch_sizes(most: float) -> st.SearchStrategy[int]:
+    return st.integers(1, max(1, min(300, int(most))))
+
+
+@st.composite
+def problems(draw: Any, most_work: float) -> Problem:
+    """Draw a network, images and one to three steps.
+
+    most_work: multiplications in a batch's matrix products, forward
+    """
+    depth = draw(st.integers(1, 4))
+    sizes = [draw(widths) for _ in range(depth)] + [draw(st.integers(2, 12))]
+    work = sum(m * n for m, n in pairwise(sizes))
+    batch = draw(batch_sizes(most_work / work))
+    batches = draw(st.integers(1, 4))
+    images = (batches - 1) * batch + draw(st.integers(1, batch))
+    first = draw(st.integers(0, batches - 1))
+    last = draw(st.integers(first + 1, min(first + 3, batches)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    dtype = draw(st.sampled_from(list(BOUNDS)))
+    layers = [
+        Layer(
+            signed(rng, (m, n), 1 / math.sqrt(m)).astype(dtype),
+            signed(rng, (n,), 0.3).astype(dtype),
+        )
+        for m, n in pairwise(sizes)
+    ]
+    pool = draw(st.sampled_from([images, images + 7, -(-images // 2)]))
+    order = rng.permutation(pool)[:images]
+    if pool < images:
+        order = rng.integers(0, pool, images)
+    pixels, scale = draw_pixels(draw, rng, (pool, sizes[0]))
+    activations = tuple(draw(st.sampled_from(list(ACTIVATIONS))) for _ in layers[1:])
+    # A step so long that it does not throw the next one's rounding about.
+    length = 1 + np.mean(np.sum((pixels * scale) ** 2, axis=1)) + max(sizes[1:])
+    rate, l2 = draw(st.sampled_from([0.1, 1.0])), draw(st.sampled_from([0.0, 0.1]))
+    recipe = Recipe((*activations, "identity"), scale, batch, float(rate / length), l2)
+    labels = rng.integers(0, sizes[-1], pool)
+    return Problem(layers, Images(pixels, labels), order, first, last, recipe)
+
+
+def draw_pixels(
+    draw: Any, rng: np.random.Generator, shape: tuple[int, int]
+) -> tuple[Array, float]:
+    """Return pixels and what scales them; scaled, they are of order 1."""
+    kind = draw(st.sampled_from(["bytes", "few greys", "single", "double", "floats"]))
+    if kind in ("single", "double"):
+        return rng.random(shape).astype(kind), 1.0
+    greys = 5 if kind == "few greys" else 256
+    pixels = rng.integers(0, greys, shape, np.uint8)
+    if kind == "floats":
+        return pixels.astype(np.float32), 1 / 255
+    return pixels, 1.0 if kind == "few greys" else 1 / 255
+
+
+class Kernel(NamedTuple):
+    """A layer and a batch; every number is of order 1 or less.
+
+    x, y, dy: (batch, in_features), (batch, out_features) twice
+    logits, labels: (batch, classes), (batch,)
+    """
+
+    x: Array
+    weight: Array
+    bias: Array
+    y: Array
+    dy: Array
+    logits: Array
+    labels: Array
+
+
+@st.composite
+def kernel_arguments(draw: Any, most_work: float) -> tuple[Kernel, str]:
+    """Draw what kernels are called with, and an activation; work as for problems."""
+    m, n, classes = draw(widths), draw(widths), draw(st.integers(2, 12))
+    batch = draw(batch_sizes(most_work / (m * n)))
+    activation = draw(st.sampled_from(list(ACTIVATIONS)))
+    dtype = draw(st.sampled_from(list(BOUNDS)))
+    spread = draw(st.sampled_from([0.0, 1.0, 100.0, 1e4]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    x, weight, bias, dy = (
+        rng.uniform(-size, size, shape).astype(dtype)
+        for size, shape in [
+            (1, (batch, m)), (1 / math.sqrt(m), (m, n)), (1, n), (1, (batch, n))
+        ]
+    )  # fmt: skip
+    y = PLAIN.dense_forward(x, weight, bias, activation=activation, xp=np)
+    logits = rng.normal(0, spread, (batch, classes)).astype(dtype)
+    labels = rng.integers(0, classes, batch)
+    return Kernel(x, weight, bias, y, dy, logits, labels), activation

@@ -1,0 +1,132 @@
+"""Every implementation trains the same network, and one that does not is found."""
+
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from nnx_benchmarks import agreement, data, nnx_run, rivals
+from nnx_benchmarks.measure import prepared
+from nnx_benchmarks.trainer import Implementation
+from nnx_benchmarks.workloads import Problem, Workload
+
+LIBRARIES = {
+    "plain_numpy": "numpy",
+    "sklearn_mlp": "sklearn",
+    "torch_eager": "torch",
+    "jax_jit": "jax",
+}
+
+
+def rival(module: str) -> list[Implementation]:
+    pytest.importorskip(LIBRARIES[module], reason="an extra: .[rivals]")
+    found = import_module(f"nnx_benchmarks.rivals.{module}").IMPLEMENTATIONS
+    # Compiling PyTorch's takes half a minute, and bench compares it whenever it runs.
+    return [i for i in found if "compiled" not in i.name]
+
+
+def agrees(implementation: Implementation, problem: Problem) -> None:
+    trainer, found = prepared(implementation, problem, agreement.reference(problem))
+    assert trainer is not None, found.wrong
+    assert found.first is not None
+    assert found.first < 1e-5
+    assert found.after_100 is not None
+    assert found.after_100 < 1e-4
+    assert (found.float64 is not None) == ("float64" in implementation.dtypes)
+    if found.float64 is not None:
+        assert found.float64 < 1e-12
+
+
+def test_every_rival_has_a_test() -> None:
+    assert set(LIBRARIES) == set(rivals.MODULES)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("module", LIBRARIES)
+def test_rivals_agree(module: str, activation: str, problem: Problem) -> None:
+    workload = problem.workload._replace(activation=activation)
+    for implementation in rival(module):
+        agrees(implementation, problem._replace(workload=workload))
+
+
+@pytest.mark.parametrize("module", LIBRARIES)
+def test_rivals_agree_without_a_hidden_layer(module: str, problem: Problem) -> None:
+    workload = Workload((784, 10), "relu", 32)
+    for implementation in rival(module):
+        agrees(implementation, problem._replace(workload=workload))
+
+
+def test_backends_agree(problem: Problem) -> None:
+    found, _ = nnx_run.implementations("all")
+    assert "nnx numpy" in {implementation.name for implementation in found}
+    for implementation in found:
+        agrees(implementation, problem)
+
+
+def test_images_near_a_kink_are_left_out(problem: Problem) -> None:
+    workload = problem.workload._replace(activation="relu")
+    dark = np.zeros_like(problem.pixels)  # all hidden units at 0, the kink itself
+    dark[::2] = problem.pixels[::2]
+    wanted = agreement.reference(problem._replace(workload=workload, pixels=dark))
+    assert len(wanted.index) == workload.batch_size
+    assert (wanted.index % 2 == 0).all()
+
+
+def changed(implementation: Implementation, **methods: object) -> Implementation:
+    """Return an implementation whose trainers have some methods of their own."""
+
+    def prepare(problem: Problem) -> object:
+        trainer = implementation.prepare(problem)
+        return type("Changed", (type(trainer),), methods)(problem, trainer.backend)
+
+    return implementation._replace(prepare=prepare)
+
+
+def test_a_wrong_gradient_is_found(problem: Problem, numpy: Implementation) -> None:
+    def epoch(self, order, learning_rate):
+        return super(type(self), self).epoch(order, 1.0001 * learning_rate)
+
+    trainer, found = prepared(
+        changed(numpy, epoch=epoch), problem, agreement.reference(problem)
+    )
+    assert trainer is None
+    assert found.wrong.startswith("disagrees: loss and gradients off by 1.0e-04")
+
+
+def test_a_wrong_loss_is_found(problem: Problem, numpy: Implementation) -> None:
+    def epoch(self, order, learning_rate):
+        return super(type(self), self).epoch(order, learning_rate) + np.nan
+
+    trainer, found = prepared(
+        changed(numpy, epoch=epoch), problem, agreement.reference(problem)
+    )
+    assert trainer is None
+    assert found.wrong.startswith("disagrees: loss and gradients off by nan")
+
+
+def test_leaving_out_a_short_batch_is_found(
+    problem: Problem, numpy: Implementation
+) -> None:
+    def epoch(self, order, learning_rate):
+        whole = len(order) - len(order) % 32
+        return super(type(self), self).epoch(order[:whole], learning_rate)
+
+    trainer, found = prepared(
+        changed(numpy, epoch=epoch), problem, agreement.reference(problem)
+    )
+    assert trainer is None
+    assert found.wrong.startswith("disagrees: weights after 100 steps")
+
+
+def test_one_that_fails_is_named_with_its_reason(problem: Problem) -> None:
+    def fail(problem: Problem) -> None:
+        raise RuntimeError("no compiler\nand much more")
+
+    broken = Implementation("broken", fail)
+    trainer, found = prepared(broken, problem, agreement.reference(problem))
+    assert trainer is None
+    assert found.wrong == "failed: no compiler"
+
+
+def test_random_bytes_have_no_accuracy(workload: Workload) -> None:
+    assert data.accuracy([], workload, data.random_bytes(10)) is None
