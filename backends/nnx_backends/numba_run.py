@@ -1,9 +1,13 @@
 """From the maths' arrays to the flat ones of the compiled steps, and back."""
 
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ctypes import c_char_p, c_void_p, py_object, pythonapi
 from itertools import pairwise
 from pathlib import Path
-from threading import Thread
+from threading import Barrier, Thread
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +22,7 @@ from nnx_backends.numba_kernels import steps as compiled
 
 # Each thread calls BLAS for its own share, so BLAS itself may not start threads.
 _BLAS_THREADS = ThreadpoolController()
-CACHE_LINE = 8  # numbers of 8 bytes
+LINE = 16  # numbers of 4 bytes in a cache line
 
 
 def _address(name: str) -> int:
@@ -66,7 +70,7 @@ def run_steps(
     outputs = int(plan.y_at[-1] + recipe.batch_size * plan.sizes[-1])
     team = max(1, min(threads, recipe.batch_size // 4))
     losses = np.zeros((team, last - first), real)
-    hits = np.zeros((team, CACHE_LINE), np.int64)
+    hits = np.zeros((team, LINE), np.int64)
     shared = (
         np.zeros(1, np.int64),
         _GEMM[np.dtype(real).name],
@@ -83,9 +87,9 @@ def run_steps(
         plan.codes,
         params,
         plan.param_at,
-        np.empty(2 * recipe.batch_size * plan.sizes[0], real),
-        np.empty(outputs, real),
-        np.empty(outputs, real),
+        _aligned(2 * _whole_lines(recipe.batch_size * plan.sizes[0]), real),
+        _aligned(outputs, real),
+        _aligned(outputs, real),
         plan.y_at,
         losses,
         hits,
@@ -103,22 +107,59 @@ def _together(team: int, shared: tuple[Any, ...]) -> None:
 
     Its other threads are its own, so that two teams never wait for each other.
     """
+    ready = Barrier(team)
+
+    def run(rank: int, core: int | None) -> None:
+        with _on_core(core):
+            # Asleep until all are there: one that spins would keep the processor from
+            # one that has not begun.
+            ready.wait()
+            compiled.train(rank, team, *shared)
+
+    cores = _cores(team)
     others = [
-        Thread(target=compiled.train, args=(rank, team, *shared), daemon=True)
+        Thread(target=run, args=(rank, cores[rank]), daemon=True)
         for rank in range(1, team)
     ]
     with _BLAS_THREADS.limit(limits=1, user_api="blas"):
         for thread in others:
             thread.start()
-        compiled.train(0, team, *shared)
+        run(0, cores[0])
         for thread in others:
             thread.join()
 
 
+def _cores(team: int) -> list[int | None]:
+    """Return a core for each thread, this one's first; None where that is not known.
+
+    Two that share a core take turns at every barrier, which looks like work to the
+    scheduler: it leaves them there for as long as they run.
+    """
+    if not hasattr(os, "sched_setaffinity") or team == 1:
+        return [None] * team
+    here, usable = ctypes.CDLL(None).sched_getcpu(), os.sched_getaffinity(0)
+    nearest = sorted(usable, key=lambda core: (core - here) % (max(usable) + 1))
+    return list(nearest[:team]) if len(nearest) >= team else [None] * team
+
+
+@contextmanager
+def _on_core(core: int | None) -> Iterator[None]:
+    """Keep this thread, and no other, on a core; where it may run is put back."""
+    if core is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 def _plan(layers: Layers, recipe: Recipe) -> Plan:
     sizes = [layers[0].weight.shape[0], *(len(layer.bias) for layer in layers)]
-    param_sizes = [(n + 1) * m for n, m in pairwise(sizes)]
-    y_sizes = [recipe.batch_size * m for m in sizes[1:]]
+    param_sizes = [_whole_lines((n + 1) * m) for n, m in pairwise(sizes)]
+    y_sizes = [_whole_lines(recipe.batch_size * m) for m in sizes[1:]]
     return Plan(
         np.array(sizes),
         np.array([activations.NAMES.index(name) for name in recipe.activations]),
@@ -127,13 +168,34 @@ def _plan(layers: Layers, recipe: Recipe) -> Plan:
     )
 
 
+def _whole_lines(count: int) -> int:
+    """Return so many numbers, or a few more that fill a last cache line."""
+    return -(-count // LINE) * LINE
+
+
+def _aligned(count: int, real: type) -> Array:
+    """Return an array that begins with a cache line, its values not set.
+
+    A vector that lies across two lines costs two loads: the narrow kernels take twice
+    the time where all of them do.
+    """
+    size = count * np.dtype(real).itemsize
+    raw = np.empty(size + 64, np.uint8)
+    first = -raw.ctypes.data % 64
+    return raw[first : first + size].view(real)
+
+
 def _packed(layers: Layers, plan: Plan) -> Array:
     """Return all parameters in one array; narrow layers (out, in), wide (in, out)."""
-    parts = []
-    for weight, bias in layers:
+    weight, bias = layers[-1]
+    real = weight.dtype.type
+    params = _aligned(int(plan.param_at[-1]) + weight.size + bias.size, real)
+    for (weight, bias), at in zip(layers, plan.param_at, strict=True):
         stored = weight.T if len(bias) <= compiled.NARROW else weight
-        parts += [np.ravel(stored), bias]
-    return np.concatenate(parts)
+        end = at + weight.size
+        params[at:end].reshape(stored.shape)[:] = stored
+        params[end : end + bias.size] = bias
+    return params
 
 
 def _unpacked(params: Array, plan: Plan) -> Layers:

@@ -12,8 +12,9 @@ from numba import njit
 from nnx_backends.numba_kernels.activations import LOOP
 from nnx_backends.numba_kernels.elementary import like
 
-# Columns at a time in the update: eight images and the weights stay in the first cache.
-STRIP = 512
+# Columns at a time in the update: images and sums stay in the first cache, as 25 lines of
+# it, an odd number, do not fall upon each other there.
+STRIP = 400
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")

@@ -198,7 +198,7 @@ def train(
         batch = len(index)
         top, bottom = share(batch, rank, team, IMAGES)
         # Two batches by turns: others may still be at the last step's update.
-        images = _matrix(x, (step & 1) * batch_size * sizes[0], batch, sizes[0])
+        images = _matrix(x, (step & 1) * (len(x) // 2), batch, sizes[0])
         _gather(pixels, index, top, bottom, scale, images)
         barrier(counter, team)
         source = images
