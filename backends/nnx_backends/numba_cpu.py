@@ -15,6 +15,7 @@ from nnx.maths import steps
 from nnx.maths.blocks import BLOCK
 from nnx.maths.kernels import Array
 from nnx.maths.steps import Images, Recipe, State
+from nnx_backends.host_memory import keep_freed
 
 COMPILES = "compiling the kernels, once for this installation: about ten seconds"
 
@@ -32,6 +33,7 @@ def load(threads: int | None = None) -> Backend:
             f"backend 'numba' needs Numba and SciPy ({error}): pip install nnx-mlp, "
             "or use --backend numpy"
         ) from None
+    keep_freed()
     team = threads or cores.available()
 
     def run_steps(

@@ -74,7 +74,7 @@ def run_steps(
     shared = (
         np.zeros(1, np.int64),
         _GEMM[np.dtype(real).name],
-        np.ascontiguousarray(images.pixels),
+        _compilable(images.pixels),
         np.ascontiguousarray(images.labels, np.int64),
         np.ascontiguousarray(order, np.int64),
         first,
@@ -166,6 +166,12 @@ def _plan(layers: Layers, recipe: Recipe) -> Plan:
         np.cumsum([0, *param_sizes[:-1]]),
         np.cumsum([0, *y_sizes[:-1]]),
     )
+
+
+def _compilable(pixels: Array) -> Array:
+    """Return the pixels, contiguous and of a type that the kernels take."""
+    known = pixels.dtype in (np.uint8, np.float32, np.float64)
+    return np.ascontiguousarray(pixels, pixels.dtype if known else np.float32)
 
 
 def _whole_lines(count: int) -> int:

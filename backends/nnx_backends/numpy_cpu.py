@@ -7,11 +7,12 @@ import numpy as np
 from nnx.backend import Backend
 from nnx.maths import steps
 from nnx.maths.kernels import Array
+from nnx_backends.host_memory import keep_freed
 
 
 def load() -> Backend:
     """Return the backend; it works wherever NumPy does."""
-    _keep_freed_memory()
+    keep_freed()
     return Backend(
         name="numpy",
         device="cpu",
@@ -21,17 +22,6 @@ def load() -> Backend:
         update=_update,
         run_steps=_run_steps,
     )
-
-
-def _keep_freed_memory() -> None:
-    """Let the C library keep what a step frees, for the next step to use.
-
-    Otherwise glibc may give it back to the system and take it anew, zeroed page by
-    page, several times a step. It raises its limits for that to the largest mapped
-    block that was ever freed (mallopt(3), M_MMAP_THRESHOLD), and 32 MiB at most.
-    This block is never touched, and so takes no memory.
-    """
-    np.empty(31 * 2**20, np.uint8)
 
 
 def _update(parameter: Array, gradient: Array, learning_rate: float) -> Array:

@@ -61,6 +61,18 @@ def test_a_loss_that_is_no_number_is_seen(data: Dataset) -> None:
         train(wild, data, backend="numba", epochs=1, learning_rate=1000)
 
 
+@pytest.mark.parametrize("dtype", ["float16", ">f4", ">i2", "int64"])
+def test_pixels_of_other_types(data: Dataset, dtype: str) -> None:
+    kind = data.train.images.astype(dtype)
+    odd = data._replace(train=data.train._replace(images=kind))
+    network = Network([25, 9, 3])
+    numba, numpy = (
+        train(network, odd, backend=name, epochs=2, learning_rate=0.01, pixels="raw")
+        for name in ("numba", "numpy")
+    )
+    assert numba.test_loss == pytest.approx(numpy.test_loss, rel=1e-3)
+
+
 def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("nnx_backends.numba_run")
     monkeypatch.setitem(sys.modules, "nnx_backends.numba_run", None)
