@@ -12,8 +12,8 @@ from numba import njit
 from nnx_backends.numba_kernels.activations import LOOP
 from nnx_backends.numba_kernels.elementary import like
 
-# Columns at a time in the update: images and sums stay in the first cache, where rows of
-# 25 lines, an odd number, do not fall upon each other.
+# Columns at a time in the update: images and sums stay in the first cache, where rows
+# of 25 lines, an odd number, do not fall upon each other.
 STRIP = 400
 
 
