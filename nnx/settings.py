@@ -143,7 +143,7 @@ class Config(Training):
     activation: str = "relu"
     init: str = "auto"
     dtype: str = "float32"
-    backend: str = "auto"
+    backend: str = "numpy"
 
     def training(self) -> dict[str, Any]:
         """Return the settings of training alone."""

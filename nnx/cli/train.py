@@ -38,7 +38,10 @@ def train(
     data_dir: DataDir = None,
     backend: Annotated[
         str | None,
-        typer.Option(help="What computes: see 'nnx info' (default numpy)."),
+        typer.Option(
+            help="What computes: see 'nnx info'; auto "
+            "takes numba where it works and pays (default numpy)."
+        ),
     ] = None,
     hidden: Annotated[
         str | None,
