@@ -4,6 +4,7 @@
 to 1024 images; larger ones take the plain steps with this record's kernels.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,13 +25,13 @@ def load(threads: int | None = None) -> Backend:
     """Return the backend.
 
     threads: of a team; by default one for each core that this process may use
-    Refused: Numba or SciPy missing.
+    Refused: Numba missing.
     """
     try:
-        from nnx_backends import numba_run
+        from nnx_backends import numba_dense, numba_run
     except ImportError as error:
         raise MissingLibraryError(
-            f"backend 'numba' needs Numba and SciPy ({error}): pip install nnx-mlp, "
+            f"backend 'numba' needs Numba ({error}): pip install nnx-mlp, "
             "or use --backend numpy"
         ) from None
     keep_freed()
@@ -45,12 +46,11 @@ def load(threads: int | None = None) -> Backend:
         recipe: Recipe,
         kernels: Any,
     ) -> State:
-        if recipe.batch_size > BLOCK:
-            with np.errstate(over="ignore", invalid="ignore"):
-                return steps.run_steps(
-                    state, images, order, first, last, recipe, kernels
-                )
-        return numba_run.run_steps(state, images, order, first, last, recipe, team)
+        run = (state, images, order, first, last, recipe)
+        if recipe.batch_size <= BLOCK:
+            return numba_run.run_steps(*run, team)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return steps.run_steps(*run, kernels)
 
     return Backend(
         name="numba",
@@ -59,7 +59,7 @@ def load(threads: int | None = None) -> Backend:
         from_numpy=np.asarray,
         to_numpy=np.asarray,
         note="" if numba_run.is_compiled() else COMPILES,
-        dense_forward=numba_run.dense_forward,
-        dense_backward=numba_run.dense_backward,
+        dense_forward=partial(numba_dense.forward, threads=team),
+        dense_backward=numba_dense.backward,
         run_steps=run_steps,
     )

@@ -16,8 +16,8 @@ from nnx_benchmarks.floor_process import Floor
 from nnx_benchmarks.trainer import Implementation, Trainer
 from nnx_benchmarks.workloads import Problem, Workload, initial_layers
 
-# Seconds before each timing, until the last one's threads have gone to sleep: OpenBLAS's
-# look for more work, and keep a core, for 2²⁸ ticks of the clock, 0.13 s at 2 GHz.
+# Seconds before each timing, until the last one's threads have gone to sleep:
+# OpenBLAS's look for more work, and keep a core, for 2²⁸ ticks, 0.13 s at 2 GHz.
 REST = 0.2
 Times: TypeAlias = tuple[float, ...]
 

@@ -162,12 +162,6 @@ def backward(code: int, dy: Any, y: Any, bounds: Any) -> None:
 
 
 @njit(nogil=True, cache=True)
-def whole_forward(code: int, y: Any, bias: Any) -> None:
-    """Add the bias and apply an activation to all of y, in place."""
-    forward(code, y, bias, block(0, y.shape[0], 0, y.shape[1]))
-
-
-@njit(nogil=True, cache=True)
 def whole_backward(code: int, dy: Any, y: Any) -> None:
     """Turn all of dy into dz, in place."""
     backward(code, dy, y, block(0, y.shape[0], 0, y.shape[1]))

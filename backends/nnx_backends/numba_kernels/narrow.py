@@ -28,7 +28,7 @@ def _tile(x: Any, w: Any, y: Any, i: Any, u: Any) -> None:
     b0 = b1 = b2 = b3 = b4 = zero
     c0 = c1 = c2 = c3 = c4 = zero
     d0 = d1 = d2 = d3 = d4 = zero
-    for k in range(np.uint64(x.shape[1])):
+    for k in range(np.uint64(w.shape[1])):
         a, b, c, d = x[i, k], x[i + 1, k], x[i + 2, k], x[i + 3, k]
         v = w[u, k]
         a0 += a * v
@@ -68,7 +68,7 @@ def _tile(x: Any, w: Any, y: Any, i: Any, u: Any) -> None:
 def _one(x: Any, w: Any, i: Any, u: Any) -> Any:
     """Return the product of one image and one unit."""
     total = like(0.0, x[0, 0])
-    for k in range(np.uint64(x.shape[1])):
+    for k in range(np.uint64(w.shape[1])):
         total += x[i, k] * w[u, k]
     return total
 
@@ -77,7 +77,7 @@ def _one(x: Any, w: Any, i: Any, u: Any) -> Any:
 def products(x: Any, w: Any, y: Any, top: int, bottom: int) -> None:
     """Set rows [top, bottom) of y to x @ weight.
 
-    x: (batch, in_features); w: (out_features, in_features); y: (batch, out_features)
+    w: (out_features, in_features); x, y: rows and columns at least as many as needed
     """
     m = w.shape[0]
     whole, units = bottom - (bottom - top) % 4, m - m % 5
@@ -113,13 +113,15 @@ def input_gradient(dz: Any, w: Any, dx: Any, top: int, bottom: int) -> None:
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-def _add_eight(x: Any, dz: Any, sums: Any, i: int, first: Any, width: Any) -> None:
+def _add_eight(
+    x: Any, dz: Any, sums: Any, i: int, m: int, first: Any, width: Any
+) -> None:
     """Add dz.T @ x of eight images to sums, (out_features, width).
 
     One unit at a time: over eight checks that arrays do not overlap, LLVM leaves a loop
     as it is.
     """
-    for u in range(dz.shape[1]):
+    for u in range(m):
         a, b, c, d = dz[i, u], dz[i + 1, u], dz[i + 2, u], dz[i + 3, u]
         e, f, g, h = dz[i + 4, u], dz[i + 5, u], dz[i + 6, u], dz[i + 7, u]
         for k in range(width):
@@ -131,17 +133,18 @@ def _add_eight(x: Any, dz: Any, sums: Any, i: int, first: Any, width: Any) -> No
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
 def update(
-    x: Any, dz: Any, w: Any, left: int, right: int, rate: Any, keep: Any, sums: Any
-) -> None:
+    x: Any, dz: Any, w: Any, batch: int, left: int, right: int, rate: Any, keep: Any,
+    sums: Any,
+) -> None:  # fmt: skip
     """Set columns [left, right) of the weight to keep · weight - rate · (x.T @ dz).T.
 
     The gradient of a strip is summed first: taken off the weight a few images at a
     time, it would be rounded to the weight's size each time.
 
-    x: (batch, in_features); dz: (batch, out_features); w as for `products`
+    dz: like y; the others as for `products`
     sums: (at least out_features, STRIP), for use here
     """
-    batch, m = dz.shape
+    m = w.shape[0]
     whole = batch - batch % 8
     zero = like(0.0, rate)
     for begin in range(left, right, STRIP):
@@ -151,7 +154,7 @@ def update(
             for k in range(width):
                 sums[u, k] = zero
         for i in range(0, whole, 8):
-            _add_eight(x, dz, sums, i, first, width)
+            _add_eight(x, dz, sums, i, m, first, width)
         for i in range(whole, batch):
             for u in range(m):
                 a = dz[i, u]

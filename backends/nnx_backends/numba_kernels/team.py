@@ -90,63 +90,8 @@ def _prefetch(typing: Any, array: Any, place: Any) -> Any:
 
 
 @njit(nogil=True)
-def prefetch(rows: Any, i: int) -> None:
-    """Ask for row i of a contiguous matrix, line by line."""
+def prefetch(rows: Any, i: int, left: int, right: int) -> None:
+    """Ask for columns [left, right) of row i of a contiguous matrix, line by line."""
     line = 64 // rows.itemsize
-    for k in range(0, rows.shape[1], line):
+    for k in range(left, right, line):
         _prefetch(rows, i * rows.shape[1] + k)
-
-
-@intrinsic
-def gemm(
-    typing: Any,
-    address: Any,
-    trans_a: Any,
-    trans_b: Any,
-    m: Any,
-    n: Any,
-    k: Any,
-    alpha: Any,
-    a: Any,
-    a_at: Any,
-    lda: Any,
-    b: Any,
-    b_at: Any,
-    ldb: Any,
-    beta: Any,
-    c: Any,
-    c_at: Any,
-    ldc: Any,
-) -> Any:
-    """Call BLAS's gemm, C = alpha op(A) op(B) + beta C, on column-major matrices.
-
-    address: of sgemm or dgemm with Fortran's calling convention, an integer
-    trans_a, trans_b: the character codes of N and T
-    a, b, c: contiguous arrays, with the place at which the matrix begins
-    """
-    real, i32 = a.dtype, types.int32
-    matrices = [[array, types.intp, i32] for array in (a, b, c)]
-    arguments = [types.intp, types.uint8, types.uint8, i32, i32, i32, real]
-    arguments += [*matrices[0], *matrices[1], real, *matrices[2]]
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        from llvmlite import ir
-
-        def by_reference(value: Any) -> Any:
-            return cgutils.alloca_once_value(builder, value)
-
-        def start(kind: Any, place: int) -> Any:
-            array = context.make_array(kind)(context, builder, args[place])
-            return builder.gep(array.data, [args[place + 1]])
-
-        passed = [by_reference(value) for value in args[1:7]]
-        passed += [start(a, 7), by_reference(args[9])]
-        passed += [start(b, 10), by_reference(args[12])]
-        passed += [by_reference(args[13])]
-        passed += [start(c, 14), by_reference(args[16])]
-        kind = ir.FunctionType(ir.VoidType(), [value.type for value in passed])
-        function = builder.inttoptr(args[0], kind.as_pointer())
-        builder.call(function, passed)
-        return context.get_dummy_value()
-
-    return types.void(*arguments), generate

@@ -1,0 +1,116 @@
+"""Vector instructions for kernels that the compiler does not turn into them by itself.
+
+They are LLVM's, on whole registers of this processor (LLVM Language Reference Manual).
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import binding, ir
+from numba.core import cgutils
+
+
+def _registers() -> tuple[int, int]:
+    """Return the bytes of a vector register, and how many of a row a tile may take."""
+    has = binding.get_host_cpu_features()
+    if has.get("avx512f"):
+        return 64, 4
+    if has.get("avx2"):
+        return 32, 2
+    return 16, 4 if has.get("neon") else 2
+
+
+VECTOR, WIDEST = _registers()
+
+
+def lanes(real: Any) -> int:
+    """Return how many numbers of a type are in a vector."""
+    return VECTOR // int(np.dtype(real).itemsize)
+
+
+class Vectors:
+    """Instructions on vectors of one type of number.
+
+    Sums are variables, which the compiler keeps in registers.
+    """
+
+    def __init__(self, context: Any, builder: Any, real: Any) -> None:
+        self.context, self.builder = context, builder
+        self.align = real.bitwidth // 8
+        self.type = ir.VectorType(context.get_data_type(real), VECTOR // self.align)
+        self.suffix = f"v{self.type.count}f{real.bitwidth}"
+
+    def data(self, kind: Any, array: Any) -> Any:
+        """Return an array's pointer."""
+        return self.context.make_array(kind)(self.context, self.builder, array).data
+
+    def at(self, first: Any, times: Any, stride: Any) -> Any:
+        """Return first + times · stride; either of the two may be a Python integer."""
+        times, stride = (
+            ir.Constant(first.type, i) if isinstance(i, int) else i
+            for i in (times, stride)
+        )
+        return self.builder.add(first, self.builder.mul(times, stride))
+
+    def _address(self, data: Any, at: Any, kind: Any) -> Any:
+        place = self.builder.gep(data, [at])
+        return self.builder.bitcast(place, kind.as_pointer())
+
+    def load(self, data: Any, at: Any) -> Any:
+        """Return the vector that begins there."""
+        return self.builder.load(self._address(data, at, self.type), align=self.align)
+
+    def store(self, value: Any, data: Any, at: Any) -> None:
+        """Write a vector there."""
+        address = self._address(data, at, value.type)
+        self.builder.store(value, address, align=self.align)
+
+    def broadcast(self, number: Any) -> Any:
+        """Return a vector of the same number."""
+        empty, i32 = ir.Constant(self.type, ir.Undefined), ir.IntType(32)
+        one = self.builder.insert_element(empty, number, i32(0))
+        zeros = ir.Constant(ir.VectorType(i32, self.type.count), None)
+        return self.builder.shuffle_vector(one, empty, zeros)
+
+    def totals(self, count: int) -> list[Any]:
+        """Return so many variables, zero."""
+        zero = ir.Constant(self.type, None)
+        return [cgutils.alloca_once_value(self.builder, zero) for _ in range(count)]
+
+    def product_sum(self, a: Any, b: Any, c: Any) -> Any:
+        """Return a · b + c."""
+        kind = ir.FunctionType(self.type, [self.type] * 3)
+        name = f"llvm.fmuladd.{self.suffix}"
+        fma = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        return self.builder.call(fma, [a, b, c])
+
+    def add_product(self, a: Any, b: Any, total: Any) -> None:
+        """Add a · b to a variable."""
+        before = self.builder.load(total)
+        self.builder.store(self.product_sum(a, b, before), total)
+
+    def sums(self, totals: list[Any]) -> Any:
+        """Return a vector of each variable's sum; as many as a vector has numbers.
+
+        Neighbours are added, then neighbours' neighbours, two vectors into one.
+        """
+        lanes, apart = self.type.count, 1
+        vectors = [self.builder.load(total) for total in totals]
+        while apart < lanes:
+            chosen = [
+                [i for at in range(0, lanes, 2 * apart) for side in (0, lanes)
+                 for i in range(side + at + shift, side + at + shift + apart)]
+                for shift in (0, apart)
+            ]  # fmt: skip
+            vectors = [
+                self.builder.fadd(*(self.take(a, b, some) for some in chosen))
+                for a, b in zip(vectors[::2], vectors[1::2], strict=True)
+            ]
+            apart *= 2
+        return vectors[0]
+
+    def take(self, a: Any, b: Any, which: list[int]) -> Any:
+        """Return a vector of some of a's and b's numbers."""
+        i32 = ir.IntType(32)
+        mask = ir.Constant(ir.VectorType(i32, len(which)), which)
+        return self.builder.shuffle_vector(a, b, mask)
