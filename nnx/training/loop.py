@@ -115,11 +115,21 @@ def fit(run: Run, position: Position) -> Iterator[Progress]:
 
     Refused: a loss that is no longer finite, with DivergedError.
     """
+    if position.epoch < run.epochs:
+        _take_no_step(run, position.state)
     while position.epoch < run.epochs:
         for reached in _epoch(run, position):
             ended = reached.step == run.steps_per_epoch
             position = _end_epoch(run, reached) if ended else reached
             yield _progress(run, position)
+
+
+def _take_no_step(run: Run, state: State) -> None:
+    """Have the backend compile or load what it needs before training is timed."""
+    order = run.backend.xp.zeros(
+        0, dtype=run.backend.xp.int64, device=run.train.labels.device
+    )
+    run.backend.run_steps(state, run.train, order, 0, 0, run.recipe, run.backend)
 
 
 def _epoch(run: Run, position: Position) -> Iterator[Position]:

@@ -45,10 +45,12 @@ def losses(run_folder: Path) -> list[list[str]]:
         return [row[:-1] for row in csv.reader(file)]
 
 
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_stopped_thrice_and_killed_is_never_stopped(
-    train: list[Any], start: Callable[..., Any], run: Run, cwd: Path
+    train: list[Any], start: Callable[..., Any], run: Run, cwd: Path, backend: str
 ) -> None:
     moments = random.Random(5)
+    train += ["--backend", backend]
     whole = start(*train, "--out", "whole", "--quiet")
     resume: list[str] = []
     for number in signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGINT:
@@ -56,6 +58,7 @@ def test_stopped_thrice_and_killed_is_never_stopped(
         resume = ["--resume"]
         speed = wait_for(process, "epoch ").split()[-2]
         time.sleep(moments.uniform(0, 3000 / float(speed.replace(",", ""))))
+        assert process.poll() is None, "the run ended before the signal was sent"
         process.send_signal(number)
         _, said = process.communicate(timeout=30)
         if number == signal.SIGKILL:

@@ -1,7 +1,10 @@
 """The loop and its folder: a run that is stopped anywhere ends with the same bits."""
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from nnx import Network, train
 from nnx.backend import Backend
 from nnx.data.dataset import Dataset
 from nnx.errors import DivergedError, InputError
+from nnx.maths.steps import State
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
 from nnx.training import loop
 from nnx.training.folder import LOG_NAME
@@ -81,6 +85,25 @@ def test_chunks_of_any_length_give_the_same_bits(
     monkeypatch.setattr(loop, "UPDATE_SECONDS", 10.0)
     train(network, data, out=tmp_path / "long", **SETTINGS)
     assert _bits(tmp_path / "single") == _bits(tmp_path / "long")
+
+
+def test_what_a_backend_does_first_is_not_timed(
+    network: Network, data: Dataset, reference: Backend
+) -> None:
+    """As Numba compiles in its first call: a run's speed would be that of LLVM."""
+    calls: list[int] = []
+
+    def compile_first(*args: Any) -> State:
+        if not calls:
+            time.sleep(0.5)
+        calls.append(1)
+        return reference.run_steps(*args)
+
+    slow = replace(reference, run_steps=compile_first)
+    result = train(network, data, backend=slow, **SETTINGS)
+    assert result.seconds < 0.5
+    plain = train(network, data, backend=reference, **SETTINGS)
+    assert result.train_loss == plain.train_loss
 
 
 STEPS = 3 * 10  # three epochs of 150 images, ten batches each
