@@ -19,6 +19,10 @@ from nnx.maths.steps import Images, Recipe, State
 from nnx_backends.host_memory import keep_freed
 
 COMPILES = "compiling the kernels, once for this installation: about ten seconds"
+COMPILES_ANEW = (
+    "compiling the kernels, in every run, as Numba can write to no cache folder: about "
+    "ten seconds; set NUMBA_CACHE_DIR to a folder that it can write to"
+)
 
 
 def load(threads: int | None = None) -> Backend:
@@ -36,6 +40,8 @@ def load(threads: int | None = None) -> Backend:
         ) from None
     keep_freed()
     team = threads or cores.available()
+
+    expected = COMPILES if numba_run.is_kept() else COMPILES_ANEW
 
     def run_steps(
         state: State,
@@ -58,7 +64,7 @@ def load(threads: int | None = None) -> Backend:
         xp=np,
         from_numpy=np.asarray,
         to_numpy=np.asarray,
-        note="" if numba_run.is_compiled() else COMPILES,
+        note="" if numba_run.is_compiled() else expected,
         dense_forward=partial(numba_dense.forward, threads=team),
         dense_backward=numba_dense.backward,
         run_steps=run_steps,

@@ -44,5 +44,5 @@ def backward(
     """
     dz = np.array(dy, order="C")
     code = activations.NAMES.index(activation)
-    activations.whole_backward(code, dz, np.ascontiguousarray(y))
+    layer.activation_gradient(code, dz, read_only(np.ascontiguousarray(y)))
     return dz @ weight.T if input_gradient else None, x.T @ dz, dz.sum(axis=0)

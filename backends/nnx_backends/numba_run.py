@@ -14,8 +14,13 @@ from nnx_backends.numba_threads import read_only, together
 
 def is_compiled() -> bool:
     """Return whether an earlier run left the compiled steps in Numba's cache."""
-    folder = Path(compiled.train.stats.cache_path)
-    return any(folder.glob("steps.train-*.nbc"))
+    folder = compiled.train.stats.cache_path
+    return is_kept() and any(Path(folder).glob("steps.train-*.nbc"))
+
+
+def is_kept() -> bool:
+    """Return whether there is a folder in which Numba can keep what it compiles."""
+    return compiled.train.stats.cache_path is not None
 
 
 def run_steps(

@@ -1,6 +1,9 @@
 """What the compiled steps promise beyond agreeing with the plain maths."""
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 from threading import Thread
 
 import numpy as np
@@ -83,3 +86,58 @@ def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_auto_is_numba_where_it_works() -> None:
     assert find("auto").name == "numba"
+
+
+UNWRITABLE = """
+from numba.core import caching
+def refuse(locator):
+    raise PermissionError(13, "no folder can be written")
+caching._CacheLocator.ensure_cache_path = refuse
+"""
+FULL = """
+from numba.core import caching
+def refuse(file, path):
+    raise OSError(28, "No space left on device")
+caching.IndexDataCacheFile._open_for_write = refuse
+"""
+USE = """
+import numpy as np, nnx
+from nnx_backends.numba_kernels.activations import whole_forward
+backend, x = nnx.find("numba"), np.ones((2, 2))
+y = backend.dense_forward(x, x, np.zeros(2), activation="relu", xp=np)
+assert (y == 2).all()
+print(sum(whole_forward.stats.cache_hits.values()), backend.note)
+"""
+
+
+def _use(cache: Path, first: str = "") -> str:
+    """Use a kernel in a process that has its own cache; return hits and the note."""
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", first + USE],
+        env=os.environ | {"NUMBA_CACHE_DIR": str(cache)},
+        capture_output=True,
+        text=True,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return ran.stdout
+
+
+def test_no_folder_for_the_kernels(tmp_path: Path) -> None:
+    said = _use(tmp_path, UNWRITABLE)
+    assert "in every run" in said
+    assert "set NUMBA_CACHE_DIR" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_space_for_the_kernels(tmp_path: Path) -> None:
+    _use(tmp_path, FULL)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+def test_damaged_kernels_are_compiled_again(tmp_path: Path, kind: str) -> None:
+    assert _use(tmp_path).startswith("0 compiling the kernels, once")
+    for path in tmp_path.rglob(f"*.{kind}"):
+        path.write_bytes(path.read_bytes()[:20])
+    assert _use(tmp_path).startswith("0 ")
+    assert _use(tmp_path).startswith("1 ")

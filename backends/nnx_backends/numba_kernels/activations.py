@@ -159,9 +159,3 @@ def backward(code: int, dy: Any, y: Any, bounds: Any) -> None:
         _b5(dy, y, bounds)
     elif code == 6:
         _b6(dy, y, bounds)
-
-
-@njit(nogil=True, cache=True)
-def whole_backward(code: int, dy: Any, y: Any) -> None:
-    """Turn all of dy into dz, in place."""
-    backward(code, dy, y, block(0, y.shape[0], 0, y.shape[1]))

@@ -8,6 +8,7 @@ from numba import njit
 from nnx_backends.numba_kernels import activations, narrow, wide
 from nnx_backends.numba_kernels.activations import LOOP, block
 from nnx_backends.numba_kernels.elementary import like
+from nnx_backends.numba_kernels.kept import kept
 from nnx_backends.numba_kernels.steps import NARROW
 from nnx_backends.numba_kernels.team import share
 from nnx_backends.numba_kernels.vectors import VECTOR
@@ -32,7 +33,7 @@ def _few(x: Any, w: Any, y: Any, top: int, bottom: int) -> None:
                 y[i, j] += x[i, last] * w[last, j]
 
 
-@njit(nogil=True, cache=True)
+@kept(nogil=True)
 def forward(rank: int, team: int, code: int, x: Any, w: Any, bias: Any, y: Any) -> None:
     """Set this thread's rows of y to f(x @ w + bias).
 
@@ -48,3 +49,9 @@ def forward(rank: int, team: int, code: int, x: Any, w: Any, bias: Any, y: Any) 
     else:
         wide.plain_product(x, w, y, top, bottom)
     activations.forward(code, y, bias, block(top, bottom, 0, m))
+
+
+@kept(nogil=True)
+def activation_gradient(code: int, dy: Any, y: Any) -> None:
+    """Turn dy into dz, in place; both (batch, m)."""
+    activations.backward(code, dy, y, block(0, y.shape[0], 0, y.shape[1]))

@@ -16,6 +16,7 @@ from numba import njit
 from nnx_backends.numba_kernels import activations, narrow, wide
 from nnx_backends.numba_kernels.activations import LOOP, block
 from nnx_backends.numba_kernels.elementary import exp, like
+from nnx_backends.numba_kernels.kept import kept
 from nnx_backends.numba_kernels.team import barrier, prefetch, share
 
 # Up to so many units a layer is narrow. Measured; see docs/performance.md.
@@ -191,7 +192,7 @@ def _matrix(flat: Any, layout: Any, i: int) -> Any:
     return flat[at : at + rows * stride].reshape((rows, stride))
 
 
-@njit(nogil=True, cache=True)
+@kept(nogil=True)
 def train(
     rank: int, team: int, counter: Any, pixels: Any, labels: Any, order: Any,
     first: int, last: int, batch_size: int, scale: Any, rate: Any, keep: Any,

@@ -44,7 +44,7 @@ def _arrived(typing: Any, counter: Any) -> Any:
     return types.int64(_COUNTER), generate
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def barrier(counter: Any, team: int) -> None:
     """Return once all threads of the team are here.
 
@@ -60,7 +60,7 @@ def barrier(counter: Any, team: int) -> None:
             _give_way()
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def share(n: int, rank: int, team: int, grain: int) -> Any:
     """Return where this thread's part of n begins and ends, in whole grains."""
     grains = (n + grain - 1) // grain

@@ -1,0 +1,55 @@
+"""Compiled functions that are kept on disk, wherever that is possible.
+
+With Numba's own `cache=True`, a program ends at its import where no folder can be
+written, and at the first call where the disk is full or a kept file is damaged.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from numba import njit
+
+# Numba looks only at the file that a function is in, and not at what it calls.
+_SOURCES = sha256(
+    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+).digest()
+
+
+class _Cache:
+    """Numba's cache of one function, none of whose faults is an error."""
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+        self.cache_path = cache.cache_path
+        self.flush = cache.flush
+        cache._cache_file._source_stamp = _SOURCES
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        """Return what was kept, or None; what cannot be read is forgotten."""
+        try:
+            return self._cache.load_overload(signature, context)
+        except Exception:  # damaged bytes may unpickle to any
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, signature: Any, compiled: Any) -> None:
+        """Keep it, if there is room."""
+        with suppress(Exception):
+            self._cache.save_overload(signature, compiled)
+
+
+def kept(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator like `njit(cache=True)` that never refuses a function."""
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        compiled = njit(**options)(function)
+        with suppress(RuntimeError):  # no folder: compiled anew by every process
+            compiled.enable_caching()
+            compiled._cache = _Cache(compiled._cache)
+        return compiled
+
+    return decorate
