@@ -143,7 +143,7 @@ class Config(Training):
     activation: str = "relu"
     init: str = "auto"
     dtype: str = "float32"
-    backend: str = "numpy"
+    backend: str = "auto"
 
     def training(self) -> dict[str, Any]:
         """Return the settings of training alone."""

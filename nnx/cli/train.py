@@ -39,8 +39,8 @@ def train(
     backend: Annotated[
         str | None,
         typer.Option(
-            help="What computes: see 'nnx info'; auto "
-            "takes numba where it works and pays (default numpy)."
+            help="What computes: see 'nnx info'. By default auto, which takes "
+            "numba where it works and pays, and numpy elsewhere."
         ),
     ] = None,
     hidden: Annotated[

@@ -49,7 +49,7 @@ def train(
     network: Network,
     data: Dataset,
     *,
-    backend: str | Backend = "numpy",
+    backend: str | Backend = "auto",
     out: str | PathLike[str] | None = None,
     resume: bool = False,
     overwrite: bool = False,
