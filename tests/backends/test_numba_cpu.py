@@ -1,11 +1,13 @@
 """What the compiled steps promise beyond agreeing with the plain maths."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from threading import Thread
 
+import nnx_backends
 import numpy as np
 import pytest
 
@@ -102,19 +104,22 @@ caching.IndexDataCacheFile._open_for_write = refuse
 """
 USE = """
 import numpy as np, nnx
-from nnx_backends.numba_kernels.activations import whole_forward
+from nnx_backends.numba_kernels import layer
 backend, x = nnx.find("numba"), np.ones((2, 2))
 y = backend.dense_forward(x, x, np.zeros(2), activation="relu", xp=np)
 assert (y == 2).all()
-print(sum(whole_forward.stats.cache_hits.values()), backend.note)
+print(sum(layer.forward.stats.cache_hits.values()), backend.note)
 """
 
 
-def _use(cache: Path, first: str = "") -> str:
-    """Use a kernel in a process that has its own cache; return hits and the note."""
+def _use(cache: Path, first: str = "", path: str = "") -> str:
+    """Use a kernel in a process that has its own cache; return hits and the note.
+
+    path: where Python looks for modules first
+    """
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", first + USE],
-        env=os.environ | {"NUMBA_CACHE_DIR": str(cache)},
+        env=os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": path},
         capture_output=True,
         text=True,
     )
@@ -141,3 +146,13 @@ def test_damaged_kernels_are_compiled_again(tmp_path: Path, kind: str) -> None:
         path.write_bytes(path.read_bytes()[:20])
     assert _use(tmp_path).startswith("0 ")
     assert _use(tmp_path).startswith("1 ")
+
+
+def test_a_kernel_whose_parts_changed_is_compiled_again(tmp_path: Path) -> None:
+    package = tmp_path / "nnx_backends"
+    shutil.copytree(Path(nnx_backends.__file__).parent, package)
+    assert _use(tmp_path / "cache", path=str(tmp_path)).startswith("0 ")
+    assert _use(tmp_path / "cache", path=str(tmp_path)).startswith("1 ")
+    with open(package / "numba_kernels" / "elementary.py", "a") as source:
+        source.write("# changed\n")
+    assert _use(tmp_path / "cache", path=str(tmp_path)).startswith("0 ")
