@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -78,5 +79,7 @@ def _automatic() -> Backend:
     return find(last)
 
 
+@cache
 def _offered() -> dict[str, EntryPoint]:
+    """Return what is installed; looked for once, as that takes a millisecond."""
     return {point.name: point for point in entry_points(group=GROUP)}
