@@ -27,7 +27,8 @@ class Network:
     """A fully-connected network: dense layers, the last one giving logits.
 
     sizes: features in, hidden widths, classes; [784, 128, 10]
-    activation: of the hidden layers; a name in nnx.activations()
+    activation: of the hidden layers, a name in nnx.activations(); or one for each of
+        them, as in "relu,tanh"
     init: "he", "glorot", "lecun", "normal:σ", "zeros"; "auto" is "he" for relu and
         its kin and "glorot" for the others; or one of them for each layer, as in
         "he,zeros"
@@ -57,19 +58,15 @@ class Network:
             ("dtype", dtype),
         ]:
             check(name, value)
+        hidden = _one_each(activation, "activation", len(sizes) - 2)
+        inits = _inits(init, hidden, activation)
         layers = [
             _initial(name, shape, seed, i, dtype)
-            for i, (shape, name) in enumerate(
-                zip(
-                    pairwise(sizes),
-                    _inits(init, activation, len(sizes) - 1),
-                    strict=True,
-                )
-            )
+            for i, (shape, name) in enumerate(zip(pairwise(sizes), inits, strict=True))
         ]
         self.model = Model(
             layers=layers,
-            activations=(activation,) * (len(layers) - 1) + ("identity",),
+            activations=(*hidden, "identity"),
             classes=tuple(str(i) for i in range(sizes[-1])),
             frame=frame_of(sizes[0], None, 255),
             pixels="unit",
@@ -166,14 +163,28 @@ def to_host(layers: Layers, backend: Backend) -> Layers:
     return [Layer(*(backend.to_numpy(array) for array in layer)) for layer in layers]
 
 
-def _inits(init: str, activation: str, layers: int) -> list[str]:
-    """Return the name of each layer's initializer."""
-    names = init.split(",")
-    if len(names) not in (1, layers):
-        raise InputError(f"init names {len(names)} layers, {init}; there are {layers}")
-    auto = "he" if activation in HE_FAMILY else "glorot"
-    named = [auto if name == "auto" else name for name in names]
-    return named if len(named) == layers else named * layers
+def _one_each(names: str, setting: str, layers: int) -> list[str]:
+    """Return a name for each layer; one alone is for all."""
+    each = names.split(",")
+    if len(each) not in (1, layers):
+        raise InputError(
+            f"{setting} names {len(each)} layers, {names}; there are {layers}"
+        )
+    return each if len(each) == layers else each * layers
+
+
+def _inits(init: str, hidden: list[str], activation: str) -> list[str]:
+    """Return the name of each layer's initializer.
+
+    "auto" suits the layer's activation; the last one's, which has none, the one before.
+    """
+    last = (hidden or [activation])[-1:]
+    names = _one_each(init, "init", len(hidden) + 1)
+    suited = ["he" if name in HE_FAMILY else "glorot" for name in (*hidden, *last)]
+    return [
+        suits if name == "auto" else name
+        for name, suits in zip(names, suited, strict=True)
+    ]
 
 
 def _initial(

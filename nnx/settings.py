@@ -57,6 +57,10 @@ def _is_hidden(value: Any) -> bool:
     )
 
 
+def _is_activation(value: Any) -> bool:
+    return isinstance(value, str) and set(value.split(",")) <= set(ACTIVATIONS)
+
+
 def _is_init(value: Any) -> bool:
     return isinstance(value, str) and all(map(_is_one_init, value.split(",")))
 
@@ -78,7 +82,11 @@ RULES = {
     "hidden": Rule(
         f"widths of hidden layers, each from 1 to {HIDDEN_LIMIT}", _is_hidden
     ),
-    "activation": _one_of(ACTIVATIONS),
+    "activation": Rule(
+        f"one of {', '.join(ACTIVATIONS)}, or one for each hidden layer with commas "
+        "between",
+        _is_activation,
+    ),
     "init": Rule(
         f"one of auto, {', '.join(INITIALIZERS)} or normal:σ with σ > 0, or one for "
         "each layer with commas between",
@@ -133,6 +141,7 @@ class Config(Training):
     dataset: a name or a path
     data_dir: a folder that holds the dataset's files; "" looks where it usually is
     hidden: the widths of the hidden layers; none for a linear classifier
+    activation: of all hidden layers, or of one after another: "relu,tanh"
     init: how weights are drawn, in all layers or one after another; "auto" suits
         the activation
     """

@@ -117,3 +117,21 @@ def test_read_only_and_strided_images() -> None:
     np.testing.assert_allclose(
         network.predict_proba(np.asfortranarray(images)), expected, rtol=1e-6
     )
+
+
+def test_an_activation_for_each_layer() -> None:
+    network = Network([4, 5, 6, 3], "relu,tanh", dtype="float64")
+    assert network.model.activations == ("relu", "tanh", "identity")
+    x = np.random.default_rng(0).random((7, 4))
+    (a, _), (b, _), (c, _) = network.layers
+    z = np.tanh(np.maximum(x @ a, 0) @ b) @ c
+    chances = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(network.predict_proba(x), chances, rtol=1e-12)
+    # Each layer's weights suit its own activation, the last one's the one before.
+    he, glorot = Network([4, 5, 6, 3], "relu"), Network([4, 5, 6, 3], "tanh")
+    for layer, other in enumerate((he, glorot, glorot)):
+        np.testing.assert_allclose(
+            network.layers[layer].weight, other.layers[layer].weight, rtol=1e-6
+        )
+    with pytest.raises(InputError, match="activation names 2 layers, .*; there are 1"):
+        Network([4, 5, 3], "relu,tanh")

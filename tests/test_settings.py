@@ -26,7 +26,7 @@ def test_defaults_are_allowed() -> None:
         ("pixels", ["scaled", 1, None]),
         ("seed", [-1, 2**63, 0.5]),
         ("hidden", [[0], [1.5], 128, [10**6], "128", [True]]),
-        ("activation", ["gelu2", "", None, ["relu"]]),
+        ("activation", ["gelu2", "", None, ["relu"], "relu,", "relu,gelu2"]),
         ("init", ["xavier", "normal:", "normal:0", "normal:x", 1, "he,", "he,xavier"]),
         ("dtype", ["float16", "double"]),
         ("dataset", ["", 1]),

@@ -51,7 +51,7 @@ def train(
         str | None,
         typer.Option(
             help="Of the hidden layers: relu, leaky_relu, elu, tanh, sigmoid, "
-            "softplus or identity (default relu)."
+            "softplus or identity (default relu); or one for each: relu,tanh."
         ),
     ] = None,
     init: Annotated[
