@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from nnx.errors import BackendError, UnknownBackendError
-from nnx.maths import dense, losses, sgd, steps
+from nnx.maths import dense, distortion, losses, sgd, steps
 from nnx.maths.kernels import Array, Namespace
 
 GROUP = "nnx.backends"
@@ -27,7 +27,7 @@ class Backend:
     to_numpy: an array of the device as a NumPy array
     synchronize: waits until the device has done all it was given
     note: what a user should know before the first run, or ""
-    dense_forward … run_steps: like the functions of `nnx.maths` that they default to
+    dense_forward … distort: like the functions of `nnx.maths` that they default to
     """
 
     name: str
@@ -42,6 +42,7 @@ class Backend:
     cross_entropy: Callable[..., tuple[Array, Array]] = losses.cross_entropy
     update: Callable[..., Array] = sgd.update
     run_steps: Callable[..., steps.State] = steps.run_steps
+    distort: Callable[..., Array] = distortion.distort
 
 
 def names() -> list[str]:

@@ -11,11 +11,17 @@ from typing import Any, NamedTuple
 
 from nnx.errors import InputError
 from nnx.maths.activations import ACTIVATIONS
+from nnx.maths.distortion import Distortion
 from nnx.maths.initializers import INITIALIZERS
 
 DTYPES = "float32", "float64"
 PIXELS = "unit", "raw"
 HIDDEN_LIMIT = 100_000
+# The most of each distortion, and the narrowest Gaussian that is one.
+MOST = Distortion(
+    shift=1000, rotation=180, scale=0.95, shear=10, elastic=1000, sigma=100
+)
+LEAST_SIGMA = 0.1
 
 
 class Rule(NamedTuple):
@@ -61,6 +67,34 @@ def _is_activation(value: Any) -> bool:
     return isinstance(value, str) and set(value.split(",")) <= set(ACTIVATIONS)
 
 
+def distortion_from(text: str) -> Distortion | None:
+    """Return the distortion that a setting describes: "shift=2,rotation=15".
+
+    "" is none. Refused: ValueError for names that do not exist or come
+    twice, and for amounts out of range.
+    """
+    if not text:
+        return None
+    pairs = [part.partition("=")[::2] for part in text.split(",")]
+    amounts = {name.strip(): float(amount) for name, amount in pairs}
+    if len(amounts) < len(pairs) or not set(amounts) <= set(Distortion._fields):
+        raise ValueError(text)
+    found = Distortion(**amounts)
+    if not all(0 <= amount <= most for amount, most in zip(found, MOST, strict=True)):
+        raise ValueError(text)
+    if found.sigma < LEAST_SIGMA:
+        raise ValueError(text)
+    return found
+
+
+def _is_augment(value: Any) -> bool:
+    try:
+        distortion_from(value)
+    except (ValueError, AttributeError):
+        return False
+    return isinstance(value, str)
+
+
 def _is_init(value: Any) -> bool:
     return isinstance(value, str) and all(map(_is_one_init, value.split(",")))
 
@@ -99,6 +133,12 @@ RULES = {
         "a number above 0 and up to 1000", lambda value: 0 < value <= 1000
     ),
     "l2": _number("a number from 0 and below 1", lambda value: 0 <= value < 1),
+    "augment": Rule(
+        "amounts of "
+        + ", ".join(f"{name} up to {most:g}" for name, most in MOST._asdict().items())
+        + f' (from {LEAST_SIGMA}), as in shift=2,rotation=15, or ""',
+        _is_augment,
+    ),
     "pixels": _one_of(PIXELS),
     "seed": _integer(0, 2**63 - 1),
 }
@@ -118,6 +158,8 @@ class Training:
     batch_size: images a step, or "full" for all of them
     learning_rate: what gradients are multiplied by
     l2: the strength of the penalty l2/2 · Σ weight²
+    augment: how far training images are distorted, anew in every epoch: amounts of
+        `nnx.maths.distortion.Distortion`, as in "shift=2,rotation=15"; "" is not at all
     pixels: "unit" scales them to [0, 1]; "raw" leaves them as they are
     seed: for the shuffles
     """
@@ -126,6 +168,7 @@ class Training:
     batch_size: int | str = 32
     learning_rate: float = 0.2
     l2: float = 0.0
+    augment: str = ""
     pixels: str = "unit"
     seed: int = 0
 

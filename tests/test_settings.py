@@ -23,6 +23,8 @@ def test_defaults_are_allowed() -> None:
         ("batch_size", [0, -5, "half", 2.0, False]),
         ("learning_rate", [0, -0.1, float("nan"), float("inf"), 1e9, "0.1"]),
         ("l2", [-1e-9, 1, float("nan")]),
+        ("augment", ["shift", "shift=x", "shfit=1", "shift=-1", "rotation=200", None]),
+        ("augment", ["shift=1,shift=2", "sigma=0", "scale=nan", "shift=1,", 1, "=1"]),
         ("pixels", ["scaled", 1, None]),
         ("seed", [-1, 2**63, 0.5]),
         ("hidden", [[0], [1.5], 128, [10**6], "128", [True]]),

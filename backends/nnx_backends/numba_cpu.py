@@ -32,7 +32,7 @@ def load(threads: int | None = None) -> Backend:
     Refused: Numba missing.
     """
     try:
-        from nnx_backends import numba_dense, numba_run
+        from nnx_backends import numba_dense, numba_distort, numba_run
     except ImportError as error:
         raise MissingLibraryError(
             f"backend 'numba' needs Numba ({error}): pip install nnx-mlp, "
@@ -68,4 +68,5 @@ def load(threads: int | None = None) -> Backend:
         dense_forward=partial(numba_dense.forward, threads=team),
         dense_backward=numba_dense.backward,
         run_steps=run_steps,
+        distort=partial(numba_distort.distort, threads=team),
     )

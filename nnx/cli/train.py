@@ -77,6 +77,15 @@ def train(
         float | None,
         number(float, "--l2", help="Penalty l2/2 · Σ weight² (default 0)."),
     ] = None,
+    augment: Annotated[
+        str | None,
+        typer.Option(
+            help="Distort training pictures anew in every epoch, at most by "
+            "shift=2,rotation=15,scale=0.15,shear=0.1,elastic=34,sigma=4 (or some of "
+            "them: pixels, degrees, factors).",
+            metavar="AMOUNTS",
+        ),
+    ] = None,
     pixels: Annotated[
         str | None,
         typer.Option(
@@ -135,6 +144,7 @@ def train(
         "batch_size": batch_size(batch),
         "learning_rate": learning_rate,
         "l2": l2,
+        "augment": augment,
         "pixels": pixels,
         "seed": seed,
         "dtype": dtype,

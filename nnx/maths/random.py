@@ -24,6 +24,7 @@ class Stream(IntEnum):
 
     WEIGHTS = 0
     SHUFFLE = 1
+    DISTORTION = 2
 
 
 def philox(
@@ -53,6 +54,11 @@ def _high(product: Array, *, xp: Namespace) -> Array:
     return (product >> 32) & WORD
 
 
+def key(seed: int) -> tuple[int, int]:
+    """Return a seed, an integer in [0, 2⁶⁴), as the generator's key."""
+    return seed & WORD, seed >> 32
+
+
 def words(
     n: int,
     *,
@@ -71,7 +77,7 @@ def words(
     index = xp.arange(-(-n // 4), dtype=xp.int64, device=device)
     zero = xp.zeros_like(index)
     counter = index, zero + step, zero + epoch, zero + int(stream)
-    lanes = philox(counter, (seed & WORD, seed >> 32), xp=xp)
+    lanes = philox(counter, key(seed), xp=xp)
     return xp.reshape(xp.stack(lanes, axis=1), (-1,))[:n]
 
 

@@ -15,6 +15,8 @@ from nnx.backend import Backend
 from nnx.data.dataset import Split
 from nnx.errors import DivergedError
 from nnx.maths import evaluation, random
+from nnx.maths.blocks import BLOCK, block
+from nnx.maths.distortion import Distortion
 from nnx.maths.kernels import Array
 from nnx.maths.network import Layers
 from nnx.maths.steps import Images, Recipe, State
@@ -54,7 +56,11 @@ class Position(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Everything that stays the same in a run; arrays are on the device."""
+    """Everything that stays the same in a run; arrays are on the device.
+
+    distortion: of the training images, anew in every epoch; None leaves them
+    size: height and width of an image
+    """
 
     backend: Backend
     train: Images
@@ -63,6 +69,8 @@ class Run(NamedTuple):
     test_scale: float
     epochs: int
     seed: int
+    distortion: Distortion | None
+    size: tuple[int, int]
 
     @property
     def images(self) -> int:
@@ -129,25 +137,17 @@ def _take_no_step(run: Run, state: State) -> None:
     order = run.backend.xp.zeros(
         0, dtype=run.backend.xp.int64, device=run.train.labels.device
     )
-    run.backend.run_steps(state, run.train, order, 0, 0, run.recipe, run.backend)
+    _steps(run, Position(state), order, 0, {})
 
 
 def _epoch(run: Run, position: Position) -> Iterator[Position]:
     """Yield positions about every tenth of a second until the epoch's last step."""
-    order = _order(run, position.epoch)
+    order, kept = _order(run, position.epoch), dict[int, Array]()
     chunk = 1
     while position.step < run.steps_per_epoch:
         began = time.perf_counter()
         last = min(position.step + chunk, run.steps_per_epoch)
-        state = run.backend.run_steps(
-            position.state,
-            run.train,
-            order,
-            position.step,
-            last,
-            run.recipe,
-            run.backend,
-        )
+        state = _steps(run, position, order, last, kept)
         _check_finite(run, _float(run, state.loss_sum), position.epoch, last)
         elapsed = time.perf_counter() - began
         position = position._replace(
@@ -159,6 +159,55 @@ def _epoch(run: Run, position: Position) -> Iterator[Position]:
             chunk *= 2
         elif elapsed > UPDATE_SECONDS * 2:
             chunk = max(1, chunk // 2)
+
+
+def _steps(
+    run: Run, position: Position, order: Array, last: int, kept: dict[int, Array]
+) -> State:
+    """Return the state after the epoch's steps from the position to the last one.
+
+    kept: see `_distorted`
+    """
+    images, first = run.train, position.step
+    if run.distortion is not None:
+        some = slice(images_in(run, first), images_in(run, last))
+        images = _distorted(run, position, order, some, kept)
+        order = run.backend.xp.arange(
+            images.labels.shape[0], dtype=order.dtype, device=order.device
+        )
+        first, last = 0, last - first
+    return run.backend.run_steps(
+        position.state, images, order, first, last, run.recipe, run.backend
+    )
+
+
+def _distorted(
+    run: Run, position: Position, order: Array, some: slice, kept: dict[int, Array]
+) -> Images:
+    """Return some images of an epoch's order, distorted for this epoch.
+
+    Always in the same blocks, however the epoch is cut into steps: a library may round
+    otherwise for another number of images.
+
+    kept: the last block, by its number, for the steps that go on in it
+    """
+    xp, parts = run.backend.xp, []
+    for i in range(some.start // BLOCK, max(1, -(-some.stop // BLOCK))):
+        if i not in kept:
+            index = order[block(i, order.shape[0], BLOCK)]
+            kept.clear()
+            kept[i] = run.backend.distort(
+                xp.take(run.train.pixels, index, axis=0),
+                index,
+                run.size,
+                run.distortion,
+                seed=run.seed,
+                epoch=position.epoch,
+                like=position.state.layers[0].weight,
+                xp=xp,
+            )
+        parts.append(kept[i][max(some.start - i * BLOCK, 0) : some.stop - i * BLOCK, :])
+    return Images(xp.concat(parts), xp.take(run.train.labels, order[some], axis=0))
 
 
 def _order(run: Run, epoch: int) -> Array:

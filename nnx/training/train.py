@@ -12,13 +12,14 @@ from nnx.errors import InputError
 from nnx.maths.steps import Recipe
 from nnx.model_file import MODEL_NAME, Model
 from nnx.network import Network, to_device, to_host
-from nnx.settings import Training
+from nnx.settings import Training, distortion_from
 from nnx.training import loop
 from nnx.training.folder import Keeper, prepare
 from nnx.training.loop import Position, Progress, Row, Run
 
-# What an epoch takes with NumPy, roughly: for each step, and each parameter an image.
-STEP_SECONDS, PARAMETER_SECONDS = 1e-4, 6e-11
+# What an epoch takes with NumPy, roughly: for each step, for each parameter an image,
+# and for an image's distortion.
+STEP_SECONDS, PARAMETER_SECONDS, DISTORTION_SECONDS = 1e-4, 6e-11, 1e-4
 SHORT_SECONDS = 2.0
 
 
@@ -105,6 +106,8 @@ def backend_for(
     n, size = len(data.train.labels), training.batch_size
     steps = -(-n // size) if isinstance(size, int) else 1
     seconds = STEP_SECONDS * steps + n * network.parameters * PARAMETER_SECONDS
+    if training.augment:
+        seconds += n * DISTORTION_SECONDS
     short = training.epochs * seconds < SHORT_SECONDS
     found = find("numpy" if backend == "auto" and short else backend)
     return find("numba", threads=threads) if found.name == "numba" else found
@@ -117,6 +120,10 @@ def _fitted(network: Network, data: Dataset, training: Training) -> Model:
         raise InputError(
             f"{data.name} has {features} features and {classes} classes; "
             f"a network {network.model} does not fit it"
+        )
+    if training.augment and data.frame.height == 1:
+        raise InputError(
+            f"augment needs pictures; {data.name} has {features} features in a row"
         )
     return network.model._replace(
         classes=data.classes, frame=data.frame, pixels=training.pixels
@@ -140,6 +147,8 @@ def _run(model: Model, data: Dataset, training: Training, backend: Backend) -> R
         test_scale=model.scale(data.test.images.dtype),
         epochs=training.epochs,
         seed=training.seed,
+        distortion=distortion_from(training.augment),
+        size=(data.frame.height, data.frame.width),
     )
 
 

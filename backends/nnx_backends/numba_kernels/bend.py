@@ -1,0 +1,116 @@
+"""Distorted images, one after another; the formulas are `nnx.maths.distortion`'s."""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from nnx_backends.numba_kernels.activations import LOOP
+from nnx_backends.numba_kernels.elementary import like
+from nnx_backends.numba_kernels.kept import kept
+from nnx_backends.numba_kernels.team import share
+
+WORD = np.uint64(0xFFFFFFFF)
+HALF = np.uint64(32)
+LEFT, RIGHT = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+KEY_LEFT, KEY_RIGHT = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
+
+
+@njit(nogil=True, error_model="numpy")
+def _philox(a: Any, b: Any, c: Any, d: Any, k0: Any, k1: Any) -> Any:
+    """Return four random words; see `nnx.maths.random.philox`."""
+    for _ in range(10):
+        left, right = a * LEFT, c * RIGHT
+        a, b, c, d = (
+            (right >> HALF) ^ b ^ k0, right & WORD, (left >> HALF) ^ d ^ k1, left & WORD
+        )  # fmt: skip
+        k0, k1 = (k0 + KEY_LEFT) & WORD, (k1 + KEY_RIGHT) & WORD
+    return a, b, c, d
+
+
+@njit(nogil=True, error_model="numpy")
+def _noise(field: Any, words: Any, counter: Any, key: Any) -> None:
+    """Set the field, flat, to numbers in (-1, 1), a byte of a random word each.
+
+    words: (whole blocks of four,) uint32, for use here
+    """
+    first, image, epoch, stream = counter
+    for block in range(np.uint64(len(words) // 4)):
+        a, b, c, d = _philox(first + block, image, epoch, stream, key[0], key[1])
+        at = block * np.uint64(4)
+        words[at], words[at + np.uint64(1)] = a, b
+        words[at + np.uint64(2)], words[at + np.uint64(3)] = c, d
+    drawn = words.view(np.uint8)
+    middle, reach = like(127.5, field[0]), like(1 / 128.0, field[0])
+    for i in range(np.uint64(len(field))):
+        field[i] = (like(drawn[i], middle) - middle) * reach
+
+
+@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+def _multiply(a: Any, b: Any, c: Any) -> None:
+    """Set c to a @ b, small matrices, whose rows are best whole vectors."""
+    m, depth, n = np.uint64(c.shape[0]), np.uint64(a.shape[1]), np.uint64(c.shape[1])
+    for i in range(m):
+        for j in range(n):
+            c[i, j] = like(0.0, a[0, 0])
+        for k in range(depth):
+            factor = a[i, k]
+            for j in range(n):
+                c[i, j] += factor * b[k, j]
+
+
+@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+def _sample(pixels: Any, place: Any, moved: Any, elastic: Any, out: Any) -> None:
+    """Set an image to another's pixels, each from the four around its source.
+
+    pixels, out: (height, width); place: (6,); moved: (2, height, at least width)
+    """
+    height, width = out.shape
+    zero, one = like(0.0, elastic), like(1.0, elastic)
+    half = like(0.5, elastic)
+    for i in range(height):
+        y = like(i, one) - like(height - 1, one) * half
+        for j in range(width):
+            x = like(j, one) - like(width - 1, one) * half
+            row = place[0] * y + place[1] * x + place[2] + elastic * moved[0, i, j]
+            column = place[3] * y + place[4] * x + place[5] + elastic * moved[1, i, j]
+            row = min(max(row, -one), like(height, one))
+            column = min(max(column, -one), like(width, one))
+            top, left = int(np.floor(row)), int(np.floor(column))
+            down, right = row - like(top, one), column - like(left, one)
+            total = zero
+            for k in range(2):
+                for m in range(2):
+                    if 0 <= top + k < height and 0 <= left + m < width:
+                        share_y = down if k else one - down
+                        share_x = right if m else one - right
+                        pixel = like(pixels[top + k, left + m], one)
+                        total += share_y * share_x * pixel
+            out[i, j] = total
+
+
+@kept(nogil=True)
+def distort(
+    rank: int, team: int, pixels: Any, index: Any, places: Any, key: Any, counter: Any,
+    elastic: Any, tall: Any, broad: Any, out: Any,
+) -> None:  # fmt: skip
+    """Distort this thread's images.
+
+    pixels, out: (n, height, width); index: (n,) uint64; places: (n, 6)
+    key: two words; counter: first block of the fields, epoch and stream
+    tall, broad: the Gaussian's weights, (height, height) and (width, at least width)
+    """
+    first, epoch, stream = counter
+    height, width = out.shape[1:]
+    words = np.empty((2 * height * width + 15) // 16 * 4, np.uint32)
+    drawn = np.empty((2, height, width), out.dtype)
+    half = np.empty((height, broad.shape[1]), out.dtype)
+    moved = np.zeros((2, height, broad.shape[1]), out.dtype)
+    top, bottom = share(len(out), rank, team, 1)
+    for i in range(top, bottom):
+        if elastic > 0:
+            _noise(drawn.reshape(-1), words, (first, index[i], epoch, stream), key)
+            for side in range(2):
+                _multiply(drawn[side], broad, half)
+                _multiply(tall, half, moved[side])
+        _sample(pixels[i], places[i], moved, elastic, out[i])

@@ -1,0 +1,219 @@
+"""Training images drawn anew: shifted, turned, scaled, sheared and bent.
+
+Elastic distortion moves each pixel by a random field that was smoothed by a Gaussian:
+Simard, Steinkraus and Platt, "Best practices for convolutional neural networks applied
+to visual document analysis", ICDAR 2003.
+"""
+
+import math
+from typing import NamedTuple
+
+from nnx.maths import random
+from nnx.maths.kernels import Array, Namespace
+
+# Words of an image's own draws, whole blocks of four; its field's bytes come after.
+OWN = 8
+BYTES = 4  # in a word
+
+
+class Distortion(NamedTuple):
+    """How far images are distorted at most; what is 0 leaves them as they are.
+
+    shift: pixels, up or down and left or right
+    rotation: degrees, either way
+    scale: of height and of width, each drawn from 1 - scale to 1 + scale
+    shear: pixels to the side for each pixel up, either way
+    elastic: what the smoothed field, of numbers in (-1, 1), is multiplied by, pixels
+    sigma: of the Gaussian that smooths it, pixels
+    """
+
+    shift: float = 0.0
+    rotation: float = 0.0
+    scale: float = 0.0
+    shear: float = 0.0
+    elastic: float = 0.0
+    sigma: float = 4.0
+
+
+def distort(
+    pixels: Array,
+    index: Array,
+    size: tuple[int, int],
+    amounts: Distortion,
+    *,
+    seed: int,
+    epoch: int,
+    like: Array,
+    xp: Namespace,
+) -> Array:
+    """Return images distorted anew, (n, height * width), in `like`'s dtype.
+
+    What comes in from outside is 0. The draws depend on the seed, the epoch and the
+    image's number alone, and are the same bits on every backend.
+
+    pixels: (n, height * width), of any number type
+    index: (n,), int64 in [0, 2³²), the images' numbers
+    size: height, width
+    """
+    shape = index.shape[0], math.prod(size)
+    places = matrices(index, size, amounts, seed=seed, epoch=epoch, xp=xp)
+    rows, columns = _affine(places, size, like, xp=xp)
+    if amounts.elastic > 0:
+        bits = _words(index, _field_words(size), OWN // 4, seed, epoch, xp=xp)
+        down, right = _field(bits, size, amounts, like, xp=xp)
+        rows, columns = rows + down, columns + right
+    sources = xp.reshape(rows, shape), xp.reshape(columns, shape)
+    return _bilinear(xp.astype(pixels, like.dtype), sources, size, xp=xp)
+
+
+def matrices(
+    index: Array,
+    size: tuple[int, int],
+    amounts: Distortion,
+    *,
+    seed: int,
+    epoch: int,
+    xp: Namespace,
+) -> Array:
+    """Return where each image's pixels come from before it is bent, (n, 6) float64.
+
+    Row and column, from the middle, are multiplied by numbers 0 and 1, and number 2 is
+    added, for the source's row; by 3, 4 and 5 for its column. Arguments as `distort`'s.
+    """
+    bits = xp.reshape(_words(index, OWN, 0, seed, epoch, xp=xp), (-1,))
+    drawn = xp.reshape(2.0 * random.uniform(bits, xp=xp) - 1.0, (index.shape[0], OWN))
+    down, right = amounts.shift * drawn[:, 0], amounts.shift * drawn[:, 1]
+    angle = math.radians(amounts.rotation) * drawn[:, 2]
+    tall, broad = (1.0 + amounts.scale * drawn[:, i] for i in (3, 4))
+    slant = amounts.shear * drawn[:, 5]
+    cos, sin = xp.cos(angle), xp.sin(angle)
+    middle = (size[0] - 1) / 2, (size[1] - 1) / 2
+    rows = [tall * cos, -broad * sin, down + middle[0]]
+    columns = [tall * sin + slant, broad * cos, right + middle[1]]
+    return xp.stack(rows + columns, axis=1)
+
+
+def _field_words(size: tuple[int, int]) -> int:
+    """Return how many words two fields of this size take, a byte a pixel."""
+    return -(-2 * math.prod(size) // BYTES)
+
+
+def _words(
+    index: Array, count: int, first: int, seed: int, epoch: int, *, xp: Namespace
+) -> Array:
+    """Return random words for each image, (n, count) int64 in [0, 2³²).
+
+    first: of the generator's blocks of four
+    """
+    each = -(-count // 4)
+    lane = first + xp.arange(each, dtype=xp.int64, device=index.device)
+    block = xp.reshape(lane[None, :] + 0 * index[:, None], (-1,))
+    image = xp.reshape(0 * lane[None, :] + index[:, None], (-1,))
+    zero = xp.zeros_like(block)
+    counter = block, image, zero + epoch, zero + int(random.Stream.DISTORTION)
+    lanes = random.philox(counter, random.key(seed), xp=xp)
+    return xp.reshape(xp.stack(lanes, axis=1), (index.shape[0], 4 * each))[:, :count]
+
+
+def _affine(
+    places: Array, size: tuple[int, int], like: Array, *, xp: Namespace
+) -> tuple[Array, Array]:
+    """Return the rows and the columns that pixels come from, (n, height, width)."""
+    y, x = (
+        xp.arange(n, dtype=like.dtype, device=like.device) - (n - 1) / 2 for n in size
+    )
+    a, b, c, d, e, f = (
+        xp.astype(places[:, i], like.dtype)[:, None, None] for i in range(6)
+    )
+    y, x = y[None, :, None], x[None, None, :]
+    return a * y + b * x + c, d * y + e * x + f
+
+
+def _field(
+    bits: Array,
+    size: tuple[int, int],
+    amounts: Distortion,
+    like: Array,
+    *,
+    xp: Namespace,
+) -> tuple[Array, Array]:
+    """Return how far each pixel moves down and right, two of (n, height, width).
+
+    bits: (n, words); one byte a number is enough, as smoothing adds up some hundred
+    """
+    height, width = size
+    parts = [(bits >> shift) & 0xFF for shift in (0, 8, 16, 24)]
+    numbers = xp.reshape(
+        xp.stack(parts, axis=2), (bits.shape[0], BYTES * bits.shape[1])
+    )
+    field = (xp.astype(numbers[:, : 2 * height * width], like.dtype) - 127.5) / 128.0
+    # Each direction is one product of all rows with a band of Gaussian weights.
+    across = xp.matmul(
+        xp.reshape(field, (-1, width)), gaussian(width, amounts, like, xp=xp)
+    )
+    turned = xp.permute_dims(xp.reshape(across, (-1, height, width)), (0, 2, 1))
+    down = xp.matmul(
+        xp.reshape(turned, (-1, height)), gaussian(height, amounts, like, xp=xp)
+    )
+    both = xp.permute_dims(xp.reshape(down, (-1, width, height)), (0, 2, 1))
+    moved = amounts.elastic * xp.reshape(both, (bits.shape[0], 2, height, width))
+    return moved[:, 0, :, :], moved[:, 1, :, :]
+
+
+def gaussian(n: int, amounts: Distortion, like: Array, *, xp: Namespace) -> Array:
+    """Return the weights of a Gaussian filter, (n, n); beyond the edge all is 0.
+
+    They add up to 1 over all whole distances up to 4 sigma, as scipy.ndimage's do.
+    """
+    reach = int(4.0 * amounts.sigma + 0.5)
+    total = sum(
+        math.exp(-0.5 * (d / amounts.sigma) ** 2) for d in range(-reach, reach + 1)
+    )
+    place = xp.arange(n, dtype=like.dtype, device=like.device)
+    apart = place[:, None] - place[None, :]
+    near = xp.astype(xp.abs(apart) <= reach, like.dtype)
+    return near * xp.exp(-0.5 * (apart / amounts.sigma) ** 2) / total
+
+
+def _bilinear(
+    pixels: Array, sources: tuple[Array, Array], size: tuple[int, int], *, xp: Namespace
+) -> Array:
+    """Return the images at other places, each from the four pixels around.
+
+    pixels, sources: (n, height * width)
+    """
+    height, width = size
+    n = pixels.shape[0]
+    framed = xp.reshape(_framed(xp.reshape(pixels, (n, height, width)), xp=xp), (-1,))
+    top, y = _cell(sources[0], height, xp=xp)
+    left, x = _cell(sources[1], width, xp=xp)
+    image = xp.arange(n, dtype=xp.int64, device=pixels.device) * (
+        (height + 2) * (width + 2)
+    )
+    corner = image[:, None] + top * (width + 2) + left
+
+    def at(step: int) -> Array:
+        values = xp.take(framed, xp.reshape(corner + step, (-1,)), axis=0)
+        return xp.reshape(values, (n, height * width))
+
+    above = at(0) + x * (at(1) - at(0))
+    below = at(width + 2) + x * (at(width + 3) - at(width + 2))
+    return above + y * (below - above)
+
+
+def _cell(place: Array, n: int, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return the framed pixel before each place, and how far beyond it the place is.
+
+    returns: int64 in [0, n], and numbers in [0, 1]
+    """
+    inside = xp.clip(place + 1.0, 0.0, n + 1.0)
+    before = xp.clip(xp.floor(inside), 0.0, float(n))
+    return xp.astype(before, xp.int64), inside - before
+
+
+def _framed(images: Array, *, xp: Namespace) -> Array:
+    """Return (n, height, width) images in a frame of zeros, one pixel wide."""
+    n, height, width = images.shape
+    column = xp.zeros((n, height, 1), dtype=images.dtype, device=images.device)
+    row = xp.zeros((n, 1, width + 2), dtype=images.dtype, device=images.device)
+    return xp.concat([row, xp.concat([column, images, column], axis=2), row], axis=1)
