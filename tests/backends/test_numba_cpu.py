@@ -156,3 +156,46 @@ def test_a_kernel_whose_parts_changed_is_compiled_again(tmp_path: Path) -> None:
     with open(package / "numba_kernels" / "elementary.py", "a") as source:
         source.write("# changed\n")
     assert _use(tmp_path / "cache", path=str(tmp_path)).startswith("0 ")
+
+
+OTHER_VECTORS = """
+import numba, sys
+import numpy as np
+from llvmlite import binding
+size, *features = sys.argv[1:]
+own = binding.get_host_cpu_features
+binding.get_host_cpu_features = lambda: dict.fromkeys(features, True)
+from nnx_backends.numba_kernels import vectors
+binding.get_host_cpu_features = own
+assert (vectors.VECTOR, vectors.WIDEST) == (int(size), 2)
+
+import nnx
+from nnx.agreement import BOUNDS, Case, problem, worst_error
+from nnx.reference import PLAIN, relative_error
+from nnx_backends import numba_dense
+bound, backend = BOUNDS["float32"], nnx.find("numba", threads=2)
+posed = problem(Case((45, 70, 36, 12, 3), "tanh", 23), "float32")
+assert worst_error(posed, backend) <= bound
+numba_dense.WORTH_A_THREAD = 1
+rng = np.random.default_rng(0)
+for layer in posed.layers:
+    for rows in (1, 5, 23, 130):
+        x = rng.random((rows, len(layer.weight)), np.float32)
+        expected = PLAIN.dense_forward(x, *layer, activation="tanh", xp=np)
+        got = backend.dense_forward(x, *layer, activation="tanh", xp=np)
+        assert relative_error(got, expected, np.float32) <= bound
+"""
+
+
+@pytest.mark.parametrize("processor", [("16",), ("32", "avx2")])
+def test_processors_with_other_vectors(
+    tmp_path: Path, processor: tuple[str, ...]
+) -> None:
+    """What is compiled is for this processor, in vectors of another's size."""
+    ran = subprocess.run(
+        [sys.executable, "-c", OTHER_VECTORS, *processor],
+        env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
