@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def run_steps(
         team,
         compiled.train,
         np.zeros(1, np.int64),
-        read_only(_compilable(images.pixels)),
+        read_only(_compilable(images.pixels, real)),
         read_only(np.ascontiguousarray(images.labels, np.int64)),
         read_only(np.ascontiguousarray(order, np.int64)),
         first,
@@ -68,7 +69,10 @@ def run_steps(
     return State(layers, np.cumsum(summed)[-1], state.hits + hits[:, 0].sum())
 
 
-def _compilable(pixels: Array) -> Array:
-    """Return the pixels, contiguous and of a type that the kernels take."""
+def _compilable(pixels: Array, real: Any) -> Array:
+    """Return the pixels, contiguous and of a type that the kernels take.
+
+    real: what they are computed with, and converted to where they must be
+    """
     known = pixels.dtype in (np.uint8, np.float32, np.float64)
-    return np.ascontiguousarray(pixels, pixels.dtype if known else np.float32)
+    return np.ascontiguousarray(pixels, pixels.dtype if known else real)

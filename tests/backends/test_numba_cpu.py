@@ -14,6 +14,7 @@ import pytest
 from nnx import Network, find, train
 from nnx.data.dataset import Dataset
 from nnx.errors import DivergedError, MissingLibraryError
+from nnx.maths.network import Layer
 from nnx.maths.steps import Images, Recipe, State
 
 pytest.importorskip("numba")
@@ -76,6 +77,19 @@ def test_pixels_of_other_types(data: Dataset, dtype: str) -> None:
         for name in ("numba", "numpy")
     )
     assert numba.test_loss == pytest.approx(numpy.test_loss, rel=1e-3)
+
+
+def test_pixels_keep_float64_s_digits() -> None:
+    """A network in float64 sees a large integer whole."""
+    images = Images(np.full((4, 1), 2**24 + 1), np.zeros(4, np.int64))
+    recipe = Recipe(("identity",), 1.0, 4, 2.0**-24, 0.0)
+    layers = [Layer(np.zeros((1, 2)), np.zeros(2))]
+    state = State(layers, np.float64(0), np.int64(0))
+    numba, numpy = (
+        backend.run_steps(state, images, np.arange(4), 0, 1, recipe, backend)
+        for backend in (find("numba"), find("numpy"))
+    )
+    np.testing.assert_array_equal(numba.layers[0].weight, numpy.layers[0].weight)
 
 
 def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
