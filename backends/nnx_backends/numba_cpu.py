@@ -53,9 +53,10 @@ def load(threads: int | None = None) -> Backend:
         kernels: Any,
     ) -> State:
         run = (state, images, order, first, last, recipe)
-        if recipe.batch_size <= BLOCK:
-            return numba_run.run_steps(*run, team)
+        # A loss that is no longer finite is found by the loop.
         with np.errstate(over="ignore", invalid="ignore"):
+            if recipe.batch_size <= BLOCK:
+                return numba_run.run_steps(*run, team)
             return steps.run_steps(*run, kernels)
 
     return Backend(

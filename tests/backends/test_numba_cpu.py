@@ -92,6 +92,17 @@ def test_pixels_keep_float64_s_digits() -> None:
     np.testing.assert_array_equal(numba.layers[0].weight, numpy.layers[0].weight)
 
 
+def test_losses_whose_sum_overflows_give_no_warning() -> None:
+    """The loop says that training diverged, in one line."""
+    images = Images(np.ones((28, 1), np.uint8), np.ones(28, np.int64))
+    recipe = Recipe(("identity",), 1.0, 4, 1e-3, 0.0)
+    weight, bias = np.array([[1e37, -1e37]], np.float32), np.zeros(2, np.float32)
+    state = State([Layer(weight, bias)], np.float32(0), np.int64(0))
+    backend = find("numba")
+    after = backend.run_steps(state, images, np.arange(28), 0, 7, recipe, backend)
+    assert after.loss_sum == np.inf
+
+
 def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("nnx_backends.numba_run")
     monkeypatch.setitem(sys.modules, "nnx_backends.numba_run", None)
