@@ -103,6 +103,17 @@ def test_losses_whose_sum_overflows_give_no_warning() -> None:
     assert after.loss_sum == np.inf
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores have no names")
+def test_a_system_that_lets_nobody_choose_a_core(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*args: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    assert _run(2).hits == _run(1).hits
+
+
 def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("nnx_backends.numba_run")
     monkeypatch.setitem(sys.modules, "nnx_backends.numba_run", None)
