@@ -11,7 +11,7 @@ import numpy as np
 
 from nnx import cores
 from nnx.backend import Backend
-from nnx.errors import MissingLibraryError
+from nnx.errors import MissingLibraryError, UnusableBackendError
 from nnx.maths import steps
 from nnx.maths.blocks import BLOCK
 from nnx.maths.kernels import Array
@@ -29,9 +29,16 @@ def load(threads: int | None = None) -> Backend:
     """Return the backend.
 
     threads: of a team; by default one for each core that this process may use
-    Refused: Numba missing.
+    Refused: Numba missing, or told not to compile.
     """
     try:
+        from numba import config
+
+        if config.DISABLE_JIT:
+            raise UnusableBackendError(
+                "backend 'numba' has nothing but what it compiles: unset "
+                "NUMBA_DISABLE_JIT, or use --backend numpy"
+            )
         from nnx_backends import numba_dense, numba_distort, numba_run
     except ImportError as error:
         raise MissingLibraryError(

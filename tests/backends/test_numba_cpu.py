@@ -122,6 +122,16 @@ def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     assert find("auto").name == "numpy"
 
 
+def test_numba_that_may_not_compile() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", "import nnx; print(nnx.find('auto').name)"],
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert (ran.stdout, ran.stderr) == ("numpy\n", "")
+
+
 def test_auto_is_numba_where_it_works() -> None:
     assert find("auto").name == "numba"
 
