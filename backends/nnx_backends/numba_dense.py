@@ -20,10 +20,11 @@ def forward(
     threads: int,
 ) -> Array:
     """Return the layer's output; like `nnx.maths.dense.forward`."""
-    y = np.empty((len(x), len(bias)), weight.dtype)
+    real = np.result_type(x, weight, bias)
+    y = np.empty((len(x), len(bias)), real)
     team = min(threads, 1 + x.shape[0] * weight.size // WORTH_A_THREAD)
     code = activations.NAMES.index(activation)
-    arrays = (read_only(np.ascontiguousarray(a)) for a in (x, weight, bias))
+    arrays = (read_only(np.ascontiguousarray(a, real)) for a in (x, weight, bias))
     together(team, layer.forward, code, *arrays, y)
     return y
 

@@ -92,6 +92,20 @@ def test_pixels_keep_float64_s_digits() -> None:
     np.testing.assert_array_equal(numba.layers[0].weight, numpy.layers[0].weight)
 
 
+@pytest.mark.parametrize("units", [3, 20, 40])
+@pytest.mark.parametrize("kinds", ["fdd", "dff", "ffd"])
+def test_a_layer_of_mixed_dtypes(kinds: str, units: int) -> None:
+    """They are promoted, and not read as what they are not."""
+    rng = np.random.default_rng(0)
+    x, weight, bias = (
+        rng.random(shape).astype(kind)
+        for shape, kind in zip([(20, 9), (9, units), units], kinds, strict=True)
+    )
+    y = find("numba").dense_forward(x, weight, bias, activation="relu", xp=np)
+    assert y.dtype == np.float64
+    np.testing.assert_allclose(y, x @ weight + bias, rtol=1e-6)
+
+
 def test_losses_whose_sum_overflows_give_no_warning() -> None:
     """The loop says that training diverged, in one line."""
     images = Images(np.ones((28, 1), np.uint8), np.ones(28, np.int64))
