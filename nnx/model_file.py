@@ -178,6 +178,9 @@ def _checked(
         for name, shape in wanted.items():
             _check_tensor(path, f"layers.{i}.{name}", arrays[name], shape)
         layers.append(Layer(**arrays))
+    kinds = {array.dtype.name for layer in layers for array in layer}
+    if len(kinds) > 1:
+        raise InputError(f"{path}: its layers are {' and '.join(sorted(kinds))}")
     model = Model(
         layers=layers,
         activations=tuple(described["activations"]),

@@ -90,6 +90,16 @@ def test_weights_that_are_not_finite(network: Network, tmp_path: Path) -> None:
         Network.load(path)
 
 
+@pytest.mark.parametrize("name", ["layers.0.bias", "layers.1.weight"])
+def test_layers_of_two_dtypes(network: Network, tmp_path: Path, name: str) -> None:
+    """A backend takes all for what the first is."""
+    path = tmp_path / "model.safetensors"
+    network.save(path)
+    _rewritten(path, {}, **{name: tensors_of(path.read_bytes())[name].astype(float)})
+    with pytest.raises(InputError, match="its layers are float32 and float64"):
+        Network.load(path)
+
+
 def test_a_missing_tensor(network: Network, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     network.save(path)
