@@ -35,10 +35,11 @@ def places(
 ) -> list[Place]:
     """Return each layer's place, for a team and batches of at most this size."""
     rows, found = _whole(batch_size, wide.WHOLE), list[Place]()
+    real = layers[0].weight.dtype
     param_at = output_at = 0
     for (weight, _), name in zip(layers, names, strict=True):
         n, m = weight.shape
-        panel = _panel(m, team, weight.dtype)
+        panel = _panel(m, team, real)
         whole = _whole(m, panel) if panel else m
         stored = (_whole(n, wide.WHOLE) if panel else n) * whole
         bias_at, code = param_at + stored, activations.NAMES.index(name)
@@ -95,7 +96,7 @@ def packed(layers: Layers, places: list[Place]) -> Array:
 
     The weights of narrow layers lie as (out, in), of wide ones as (panels, in, panel).
     """
-    params = zeros(places[-1].bias_at + places[-1].outputs, layers[-1].weight.dtype)
+    params = zeros(places[-1].bias_at + places[-1].outputs, layers[0].weight.dtype)
     for (weight, bias), place in zip(layers, places, strict=True):
         stored = params[place.weight_at : place.bias_at]
         if place.panel:

@@ -106,6 +106,26 @@ def test_a_layer_of_mixed_dtypes(kinds: str, units: int) -> None:
     np.testing.assert_allclose(y, x @ weight + bias, rtol=1e-6)
 
 
+def test_steps_on_layers_of_mixed_dtypes() -> None:
+    """All are taken in the first one's dtype."""
+    first, *others = Network([9, 40, 50, 3], seed=0).layers
+    mixed = [first, *(Layer(*(a.astype(float) for a in la)) for la in others)]
+    images = Images(np.ones((20, 9), np.uint8), np.zeros(20, np.int64))
+    recipe = Recipe(("relu", "relu", "identity"), 0.1, 10, 0.1, 0.0)
+    backend = find("numba")
+    one, other = (
+        backend.run_steps(
+            State(layers, np.float32(0), np.int64(0)),
+            *(images, np.arange(20), 0, 2, recipe, backend),
+        )
+        for layers in (mixed, [first, *others])
+    )
+    assert one.loss_sum == other.loss_sum
+    for a, b in zip(one.layers, other.layers, strict=True):
+        assert a.weight.dtype == np.float32
+        np.testing.assert_array_equal(a.weight, b.weight)
+
+
 def test_losses_whose_sum_overflows_give_no_warning() -> None:
     """The loop says that training diverged, in one line."""
     images = Images(np.ones((28, 1), np.uint8), np.ones(28, np.int64))
