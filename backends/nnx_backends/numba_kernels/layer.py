@@ -11,7 +11,6 @@ from nnx_backends.numba_kernels.elementary import like
 from nnx_backends.numba_kernels.kept import kept
 from nnx_backends.numba_kernels.steps import NARROW
 from nnx_backends.numba_kernels.team import share
-from nnx_backends.numba_kernels.vectors import VECTOR
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
@@ -42,7 +41,7 @@ def forward(rank: int, team: int, code: int, x: Any, w: Any, bias: Any, y: Any) 
     """
     m = w.shape[1]
     top, bottom = share(len(x), rank, team, wide.ROWS)
-    if bottom - top < wide.ROWS or m < VECTOR // w.itemsize:
+    if bottom - top < wide.ROWS:
         _few(x, w, y, top, bottom)
     elif m <= NARROW:
         narrow.products(x, np.ascontiguousarray(w.T), y, top, bottom)
