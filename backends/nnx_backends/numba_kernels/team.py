@@ -7,6 +7,7 @@ barriers it writes only what is its share, so that results do not depend on timi
 import os
 from typing import Any
 
+from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -74,8 +75,6 @@ def _prefetch(typing: Any, array: Any, place: Any) -> Any:
     """Ask for the cache line that holds an element of a flat index."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        from llvmlite import ir
-
         data = context.make_array(array)(context, builder, args[0]).data
         address = builder.gep(data, [args[1]])
         i32 = ir.IntType(32)

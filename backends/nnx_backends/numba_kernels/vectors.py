@@ -77,17 +77,13 @@ class Vectors:
         zero = ir.Constant(self.type, None)
         return [cgutils.alloca_once_value(self.builder, zero) for _ in range(count)]
 
-    def product_sum(self, a: Any, b: Any, c: Any) -> Any:
-        """Return a · b + c."""
+    def add_product(self, a: Any, b: Any, total: Any) -> None:
+        """Add a · b to a variable."""
         kind = ir.FunctionType(self.type, [self.type] * 3)
         name = f"llvm.fmuladd.{self.suffix}"
         fma = cgutils.get_or_insert_function(self.builder.module, kind, name)
-        return self.builder.call(fma, [a, b, c])
-
-    def add_product(self, a: Any, b: Any, total: Any) -> None:
-        """Add a · b to a variable."""
-        before = self.builder.load(total)
-        self.builder.store(self.product_sum(a, b, before), total)
+        sum_ = self.builder.call(fma, [a, b, self.builder.load(total)])
+        self.builder.store(sum_, total)
 
     def sums(self, totals: list[Any]) -> Any:
         """Return a vector of each variable's sum; as many as a vector has numbers.

@@ -128,18 +128,15 @@ _d1, _d2, _d3, _d4 = map(_dots, (1, 2, 3, 4))
 
 
 @njit(nogil=True)
-def _tile(
-    width: int, a: Any, a_at: int, a_row: int, a_step: int, b: Any, b_at: int,
-    b_step: int, c: Any, c_at: int, c_row: int, depth: int, alpha: Any, beta: Any,
-) -> None:  # fmt: skip
+def _tile(width: int, *args: Any) -> None:
     if width == 4:
-        _p4(a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, depth, alpha, beta)
+        _p4(*args)
     elif width == 3:
-        _p3(a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, depth, alpha, beta)
+        _p3(*args)
     elif width == 2:
-        _p2(a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, depth, alpha, beta)
+        _p2(*args)
     else:
-        _p1(a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, depth, alpha, beta)
+        _p1(*args)
 
 
 @njit(nogil=True)
@@ -180,18 +177,15 @@ def update(
 
 
 @njit(nogil=True)
-def _dot(
-    width: int, a: Any, a_at: int, a_row: int, b: Any, b_at: int, panel: int,
-    panels: int, c: Any, c_at: int, c_row: int,
-) -> None:  # fmt: skip
+def _dot(width: int, *args: Any) -> None:
     if width == 4:
-        _d4(a, a_at, a_row, b, b_at, panel, panels, c, c_at, c_row)
+        _d4(*args)
     elif width == 3:
-        _d3(a, a_at, a_row, b, b_at, panel, panels, c, c_at, c_row)
+        _d3(*args)
     elif width == 2:
-        _d2(a, a_at, a_row, b, b_at, panel, panels, c, c_at, c_row)
+        _d2(*args)
     else:
-        _d1(a, a_at, a_row, b, b_at, panel, panels, c, c_at, c_row)
+        _d1(*args)
 
 
 @njit(nogil=True)
