@@ -112,7 +112,8 @@ def agreements(backends: Sequence[Backend]) -> Iterator[Agreement]:
         for dtype in BOUNDS:
             posed = problem(case, dtype)
             for backend in backends:
-                error = worst_error(posed, backend)
+                with backend.scope():
+                    error = worst_error(posed, backend)
                 yield Agreement(backend.name, dtype, case.name, error)
 
 

@@ -1,13 +1,14 @@
 """The one boundary between the maths and an array library."""
 
+import inspect
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from nnx.errors import BackendError, UnknownBackendError
+from nnx.errors import BackendError, InputError, UnknownBackendError
 from nnx.maths import dense, distortion, losses, sgd, steps
 from nnx.maths.kernels import Array, Namespace
 
@@ -27,6 +28,8 @@ class Backend:
     to_numpy: an array of the device as a NumPy array
     synchronize: waits until the device has done all it was given
     note: what a user should know before the first run, or ""
+    scope: gives a context to compute in: its device is the current one, and what its
+        library raises leaves it as an NnxError of one line
     dense_forward … distort: like the functions of `nnx.maths` that they default to
     """
 
@@ -37,6 +40,7 @@ class Backend:
     to_numpy: Callable[[Array], Array]
     synchronize: Callable[[], None] = lambda: None
     note: str = ""
+    scope: Callable[[], AbstractContextManager[None]] = nullcontext
     dense_forward: Callable[..., Array] = dense.forward
     dense_backward: Callable[..., tuple[Array, Array, Array]] = dense.backward
     cross_entropy: Callable[..., tuple[Array, Array]] = losses.cross_entropy
@@ -53,22 +57,38 @@ def names() -> list[str]:
 def find(name: str, **options: Any) -> Backend:
     """Return the backend of this name, ready for use; "auto" is the fastest CPU's.
 
-    options: handed to the backend's own `load`
+    options: handed to the backend's own `load`, such as device
     Refused: UnknownBackendError for a name that no installed package offers;
-    MissingLibraryError and UnusableBackendError as the backend says.
+    InputError for an option that the backend does not take; MissingLibraryError and
+    UnusableBackendError as the backend says.
     """
     if name == "auto":
+        _check_options(name, _automatic, options)
         return _automatic()
     offered = _offered()
     if name not in offered:
         there = ", ".join(["auto", *sorted(offered)])
         raise UnknownBackendError(f"no backend is called {name!r}; there are {there}")
-    loaded = offered[name].load()(**options)
+    load = offered[name].load()
+    _check_options(name, load, options)
+    loaded = load(**options)
     if not isinstance(loaded, Backend):
         raise BackendError(
             f"backend {name!r}: {offered[name].value} gave no nnx.backend.Backend"
         )
     return loaded
+
+
+def _check_options(
+    name: str, load: Callable[..., Any], options: dict[str, Any]
+) -> None:
+    """Refuse an option that this backend has no use for."""
+    for option, value in options.items():
+        if option not in inspect.signature(load).parameters:
+            raise InputError(
+                f"backend {name!r} takes no {option}, and {value!r} was given; "
+                "choose a --backend that does"
+            )
 
 
 def _automatic() -> Backend:

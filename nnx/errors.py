@@ -34,7 +34,7 @@ class MissingLibraryError(BackendError):
 
 
 class UnusableBackendError(BackendError):
-    """The backend's library is installed, but cannot work on this machine."""
+    """The backend's library is installed, but cannot work here, or no longer can."""
 
 
 class DivergedError(NnxError):

@@ -49,7 +49,8 @@ def cases() -> list[tuple[str, int, float]]:
 def checks(backend: Backend) -> Iterator[Check]:
     """Yield each case's result as it is ready."""
     for activation, depth, l2 in cases():
-        error = worst_error(activation, depth, l2, backend)
+        with backend.scope():
+            error = worst_error(activation, depth, l2, backend)
         case = f"{activation}, {depth} layers" + (f", l2 {l2:g}" if l2 else "")
         yield Check(backend.name, case, error)
 

@@ -123,14 +123,15 @@ class Network:
         chosen = find(backend) if isinstance(backend, str) else backend
         rows = self._rows(images)
         scale = self.model.scale(rows.dtype)
-        layers = to_device(self.layers, chosen)
         parts = []
-        for block in blocks(len(rows)):
-            pixels = chosen.from_numpy(rows[block])
-            logits = evaluation.logits(
-                layers, pixels, self.model.activations, scale, chosen
-            )
-            parts.append(chosen.to_numpy(losses.softmax(logits, xp=chosen.xp)))
+        with chosen.scope():
+            layers = to_device(self.layers, chosen)
+            for block in blocks(len(rows)):
+                pixels = chosen.from_numpy(rows[block])
+                logits = evaluation.logits(
+                    layers, pixels, self.model.activations, scale, chosen
+                )
+                parts.append(chosen.to_numpy(losses.softmax(logits, xp=chosen.xp)))
         return np.concatenate(parts)
 
     def _rows(self, images: Any) -> Array:

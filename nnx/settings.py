@@ -16,6 +16,7 @@ from nnx.maths.initializers import INITIALIZERS
 
 DTYPES = "float32", "float64"
 PIXELS = "unit", "raw"
+PRECISIONS = "full", "tf32"
 HIDDEN_LIMIT = 100_000
 # The most of each distortion, and the narrowest Gaussian that is one.
 MOST = Distortion(
@@ -127,6 +128,7 @@ RULES = {
         _is_init,
     ),
     "dtype": _one_of(DTYPES),
+    "precision": _one_of(PRECISIONS),
     "epochs": _integer(1, 10**6),
     "batch_size": Rule("an integer from 1, or full", _is_batch_size),
     "learning_rate": _number(
@@ -187,6 +189,7 @@ class Config(Training):
     activation: of all hidden layers, or of one after another: "relu,tanh"
     init: how weights are drawn, in all layers or one after another; "auto" suits
         the activation
+    precision: "tf32" lets a backend that can round the factors of float32 products
     """
 
     dataset: str = "digits"
@@ -196,6 +199,7 @@ class Config(Training):
     init: str = "auto"
     dtype: str = "float32"
     backend: str = "auto"
+    precision: str = "full"
 
     def training(self) -> dict[str, Any]:
         """Return the settings of training alone."""

@@ -9,14 +9,18 @@ from nnx_benchmarks.workloads import STANDARD, WORKLOADS, Workload
 
 
 def implementations(
-    backend: str, rival: Callable[[str], bool] | None, note: Callable[[str], None]
+    backend: str,
+    rival: Callable[[str], bool] | None,
+    note: Callable[[str], None],
+    **options: str,
 ) -> list[Implementation]:
     """Return the backends and the rivals that are wanted, and say who is left out.
 
     backend: a name, or all
     rival: whether one of this name is wanted; None for no rivals
+    options: of the backend, as for `nnx.find`
     """
-    found, left_out = nnx_run.implementations(backend)
+    found, left_out = nnx_run.implementations(backend, **options)
     if rival is not None:
         others, missing = rivals.implementations()
         found += [other for other in others if rival(other.name)]

@@ -4,7 +4,7 @@ import numpy as np
 
 from nnx.backend import Backend, find, names
 from nnx.data.dataset import Array
-from nnx.errors import BackendError
+from nnx.errors import BackendError, InputError
 from nnx.maths.network import Layers
 from nnx.maths.steps import Images, Recipe, State
 from nnx.network import to_device, to_host
@@ -15,13 +15,18 @@ from nnx_benchmarks.workloads import Problem
 NOT_FOR_SPEED = {"strict"}
 
 
-def implementations(backend: str) -> tuple[list[Implementation], dict[str, str]]:
+def implementations(
+    backend: str, **options: str
+) -> tuple[list[Implementation], dict[str, str]]:
     """Return the backend of this name, or all that are usable, and why others are not.
 
-    Refused: BackendError for one backend that is not usable.
+    options: of one backend, as for `nnx.find`
+    Refused: BackendError for one backend that is not usable; options for all.
     """
     if backend != "all":
-        return [implementation(find(backend))], {}
+        return [implementation(find(backend, **options))], {}
+    if options:
+        raise InputError(f"--{' --'.join(options)} goes with one --backend, not all")
     found, left_out = [], {}
     for name in names():
         if name in NOT_FOR_SPEED:
@@ -65,6 +70,10 @@ class NnxTrainer:
 
     def epoch(self, order: Array, learning_rate: float) -> float:
         """Train on these images; return their mean loss."""
+        with self.backend.scope():
+            return self._epoch(order, learning_rate)
+
+    def _epoch(self, order: Array, learning_rate: float) -> float:
         backend, n = self.backend, len(order)
         zeros = np.zeros((), self.dtype), np.zeros((), np.int64)
         state = backend.run_steps(

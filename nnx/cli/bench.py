@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nnx.cli import show
-from nnx.cli.options import DataDir, Json, expanded, number
+from nnx.cli.options import DataDir, Device, Json, expanded, number, on
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def bench(
     backend: Annotated[
         str, typer.Option(help="A backend's name, or all that are usable.")
     ] = "all",
+    device: Device = None,
     rivals: Annotated[
         bool,
         typer.Option(
@@ -77,14 +78,24 @@ def bench(
         raise InputError(f"--rounds takes an integer from 1, not {rounds}")
     _warn_if_busy()
     if time_to is not None:
-        _time_to(time_to, workload or [], backend, rivals, rounds, data_dir, out, json)
+        _time_to(
+            time_to,
+            workload or [],
+            backend,
+            device,
+            rivals,
+            rounds,
+            data_dir,
+            out,
+            json,
+        )
         return
     from nnx_benchmarks import choose, data
     from nnx_benchmarks.measure import measure
 
     workloads = choose.workloads(workload or [])
     wanted = (lambda name: True) if rivals else None
-    implementations = choose.implementations(backend, wanted, show.note)
+    implementations = choose.implementations(backend, wanted, show.note, **on(device))
     images = _images(data.images(data_dir))
     folder = _prepared(out, (JSON_NAME, PICTURE_NAME))
     results = [
@@ -185,6 +196,7 @@ def _time_to(
     target: float,
     keys: list[str],
     backend: str,
+    device: str | None,
     rivals: bool,
     rounds: int,
     data_dir: Path | None,
@@ -204,7 +216,7 @@ def _time_to(
     if images.name == data.RANDOM:
         raise InputError("--time-to needs MNIST: nnx data fetch mnist, or --data-dir")
     wanted: Callable[[str], bool] = lambda name: rivals or name.startswith("PyTorch")  # noqa: E731
-    implementations = choose.implementations(backend, wanted, show.note)
+    implementations = choose.implementations(backend, wanted, show.note, **on(device))
     folder = _prepared(out, (JSON_NAME,))
     finishes = time_to.race(
         target, workload, images, implementations, rounds, show.note

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nnx.cli import show
-from nnx.cli.options import Json
+from nnx.cli.options import Device, Json, on
+from nnx.errors import InputError
 
 if TYPE_CHECKING:
     from nnx.agreement import Agreement
@@ -19,6 +20,7 @@ def gradcheck(
     backend: Annotated[
         str, typer.Option(help="A backend's name, or all that are usable.")
     ] = "numpy",
+    device: Device = None,
     json: Json = False,
 ) -> None:
     """Compare backpropagation with central differences of the loss, in float64.
@@ -29,8 +31,11 @@ def gradcheck(
     from nnx.backend import find
     from nnx.gradient_check import gradcheck as run
 
+    if backend == "all" and device is not None:
+        raise InputError("--device goes with one --backend, not all")
+    named = [] if backend == "all" else [find(backend, **on(device))]
     results = []
-    for chosen in _usable() if backend == "all" else [find(backend)]:
+    for chosen in named or _usable():
         show.note(f"checking {chosen.name} …")
         results += run(chosen)
     worst = max(check.max_relative_error for check in results)

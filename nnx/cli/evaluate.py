@@ -7,9 +7,11 @@ from nnx.cli.options import (
     BackendOption,
     DataDir,
     DatasetOption,
+    Device,
     Json,
     ModelArgument,
     Threads,
+    on,
     threads_limited,
 )
 from nnx.errors import InputError
@@ -20,6 +22,7 @@ def evaluate(
     dataset: DatasetOption = None,
     data_dir: DataDir = None,
     backend: BackendOption = "numpy",
+    device: Device = None,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -33,7 +36,7 @@ def evaluate(
     from nnx.training.evaluate import evaluate as run
 
     network = Network.load(model)
-    chosen = backends.find(backend)
+    chosen = backends.find(backend, **on(device))
     trained_on = _trained_on(model) if dataset is None else (dataset, None)
     data = load(trained_on[0], data_dir or trained_on[1])
     with threads_limited(threads):

@@ -52,6 +52,13 @@ DataDir = Annotated[
 BackendOption = Annotated[
     str, typer.Option("--backend", help="What computes: see 'nnx info'.")
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Which of the backend's devices, where it has several: 0, cuda:1, …",
+        metavar="DEVICE",
+    ),
+]
 Threads = Annotated[
     int | None,
     number(int, help="Threads to compute with; all cores by default."),
@@ -82,6 +89,11 @@ def batch_size(text: str | None) -> int | str | None:
         raise InputError(
             f"--batch-size takes an integer from 1, or full; not {text!r}"
         ) from None
+
+
+def on(device: str | None) -> dict[str, str]:
+    """Return what `nnx.find` is told of a device: nothing where none was given."""
+    return {} if device is None else {"device": device}
 
 
 def threads_limited(threads: int | None) -> Any:

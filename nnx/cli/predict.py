@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nnx.cli import show
-from nnx.cli.options import BackendOption, Json, ModelArgument
+from nnx.cli.options import BackendOption, Device, Json, ModelArgument, on
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def predict(
         typer.Argument(metavar="FILE…", help="PNG, JPEG, BMP, GIF or PGM, any size."),
     ],
     backend: BackendOption = "numpy",
+    device: Device = None,
     json: Json = False,
 ) -> None:
     """Say which digit each picture shows, and how probable each class is.
@@ -36,7 +37,7 @@ def predict(
     from nnx.network import Network
 
     network = Network.load(model)
-    chosen = backends.find(backend)
+    chosen = backends.find(backend, **on(device))
     frame = network.model.frame
     if not frame.box:
         raise InputError(

@@ -28,6 +28,7 @@ def introduce(data: "Dataset", network: "Network", backend: "Backend") -> None:
 def report(
     data: "Dataset",
     backend: "Backend",
+    precision: str,
     folder: Path,
     result: "Result",
     json: bool,
@@ -36,11 +37,12 @@ def report(
     from nnx.model_file import MODEL_NAME
 
     model = folder / MODEL_NAME
+    products = "" if precision == "full" else f"; products in {precision}"
     if not json:
         show.line(
             f"test accuracy {show.percent(result.test_accuracy)} (loss "
             f"{result.test_loss:.4f}), training {show.percent(result.train_accuracy)} "
-            f"(loss {result.train_loss:.4f})"
+            f"(loss {result.train_loss:.4f}){products}"
         )
         show.line(
             f"epochs: {len(result.log)} in {result.seconds:.2f} s, "
@@ -51,6 +53,7 @@ def report(
         {
             "backend": backend.name,
             "device": backend.device,
+            "precision": precision,
             "dataset": data.name,
             "network": str(result.network.model),
             "parameters": result.network.parameters,

@@ -12,11 +12,13 @@ from nnx.cli import results, show
 from nnx.cli.options import (
     DataDir,
     DatasetOption,
+    Device,
     Json,
     Threads,
     batch_size,
     expanded,
     number,
+    on,
     threads_limited,
     widths,
 )
@@ -43,6 +45,7 @@ def train(
             "numba where it works and pays, and numpy elsewhere."
         ),
     ] = None,
+    device: Device = None,
     hidden: Annotated[
         str | None,
         typer.Option(help="Widths of the hidden layers: 128,64 (default 128)."),
@@ -98,6 +101,13 @@ def train(
     dtype: Annotated[
         str | None, typer.Option(help="float32 or float64 (default float32).")
     ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="full, or tf32: lets a GPU round the factors of float32 products "
+            "to 10 bits (default full)."
+        ),
+    ] = None,
     threads: Threads = None,
     out: Annotated[
         Path | None,
@@ -148,6 +158,7 @@ def train(
         "pixels": pixels,
         "seed": seed,
         "dtype": dtype,
+        "precision": precision,
     }
     config = _config(
         {k: v for k, v in given.items() if v is not None}, preset, out, resume
@@ -161,7 +172,17 @@ def train(
             "--resume goes on with a run, --overwrite replaces it: not both"
         )
     with threads_limited(threads):
-        _train(config, threads, out, resume, overwrite, require_accuracy, json, quiet)
+        _train(
+            config,
+            on(device),
+            threads,
+            out,
+            resume,
+            overwrite,
+            require_accuracy,
+            json,
+            quiet,
+        )
 
 
 def _config(
@@ -200,6 +221,7 @@ def _lasting(dataset: str) -> str:
 
 def _train(
     config: "Config",
+    options: dict[str, str],
     threads: int | None,
     out: Path | None,
     resume: bool,
@@ -218,8 +240,10 @@ def _train(
     from nnx.training.folder import default_folder, prepare, save_config
     from nnx.training.train import backend_for
 
-    if config.backend != "auto":
-        find(config.backend)  # refused before data are loaded
+    if config.precision != "full":
+        options |= {"precision": config.precision}
+    if config.backend != "auto" or options:
+        find(config.backend, **options)  # refused before data are loaded
     data = load(config.dataset, config.data_dir or None)
     network = Network(
         (data.train.images.shape[1], *config.hidden, len(data.classes)),
@@ -229,7 +253,7 @@ def _train(
         dtype=config.dtype,
     )
     settings = Training(**config.training())
-    backend = backend_for(config.backend, network, data, settings, threads)
+    backend = backend_for(config.backend, network, data, settings, threads, **options)
     config = replace(config, backend=backend.name)
     folder = out or default_folder(data.name)
     prepare(folder, resume=resume, overwrite=overwrite)
@@ -250,7 +274,7 @@ def _train(
         )
     if resume:  # not before the checkpoint was found to be of the same run
         save_config(folder, config)
-    results.report(data, backend, folder, result, json)
+    results.report(data, backend, config.precision, folder, result, json)
     if result.stopped:
         again = f"nnx train --out {quote(str(folder))} --resume"
         show.note(f"nnx: stopped and saved; go on: {again}")

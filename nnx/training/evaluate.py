@@ -28,7 +28,8 @@ def evaluate(
 ) -> Evaluation:
     """Return the loss and accuracy on the data's test images.
 
-    Refused: data whose features, classes or pixel range are not the network's.
+    Refused: data whose features, classes or pixel range are not the network's, and
+    labels that are not among the classes.
     """
     model = network.model
     fits = (data.train.images.shape[1], data.classes, data.frame.maximum)
@@ -39,15 +40,16 @@ def evaluate(
             f"are {_words(fits)}; the network was trained with {_words(wanted)}"
         )
     chosen = find(backend) if isinstance(backend, str) else backend
-    loss_sum, hits = evaluation.evaluate(
-        to_device(network.layers, chosen),
-        on_device(data.test, chosen),
-        model.activations,
-        model.scale(data.test.images.dtype),
-        chosen,
-    )
+    with chosen.scope():
+        loss_sum, hits = evaluation.evaluate(
+            to_device(network.layers, chosen),
+            on_device(data.test, len(data.classes), chosen),
+            model.activations,
+            model.scale(data.test.images.dtype),
+            chosen,
+        )
+        loss, right = (float(chosen.to_numpy(number)) for number in (loss_sum, hits))
     n = len(data.test.labels)
-    loss, right = (float(chosen.to_numpy(number)) for number in (loss_sum, hits))
     return Evaluation(loss / n, right / n, n)
 
 

@@ -71,7 +71,7 @@ def load_config(folder: Path) -> Config:
 def check_resumed(folder: Path, config: Config) -> None:
     """Refuse settings that would make another run of the one in a folder."""
     # The data are compared by their content, and may have been moved.
-    moved = {"dataset", "data_dir", "backend"}
+    moved = {"dataset", "data_dir", "backend", "precision"}
     now = {name: v for name, v in asdict(config).items() if name not in moved}
     _refuse_changes(folder / CONFIG_NAME, asdict(load_config(folder)), now)
 

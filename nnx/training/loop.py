@@ -13,6 +13,7 @@ import numpy as np
 
 from nnx.backend import Backend
 from nnx.data.dataset import Split
+from nnx.data.labels import check_range
 from nnx.errors import DivergedError
 from nnx.maths import evaluation, random
 from nnx.maths.blocks import BLOCK, block
@@ -100,8 +101,12 @@ class Progress(NamedTuple):
     epoch_ended: bool
 
 
-def on_device(split: Split, backend: Backend) -> Images:
-    """Return a split's images and labels on the backend's device, as they are."""
+def on_device(split: Split, classes: int, backend: Backend) -> Images:
+    """Return a split's images and labels on the backend's device, as they are.
+
+    Refused: a label that is not an integer in [0, classes), with InputError.
+    """
+    check_range(np.asarray(split.labels), len(split.images), classes)
     return Images(backend.from_numpy(split.images), backend.from_numpy(split.labels))
 
 

@@ -1,6 +1,7 @@
 """Training a network on a data set, with or without a folder to keep the run in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +9,8 @@ from typing import Any, NamedTuple
 from nnx.backend import Backend, find
 from nnx.data.dataset import Dataset
 from nnx.data.digest import digest
-from nnx.errors import InputError
+from nnx.errors import InputError, OutOfMemoryError
+from nnx.maths.blocks import BLOCK
 from nnx.maths.steps import Recipe
 from nnx.model_file import MODEL_NAME, Model
 from nnx.network import Network, to_device, to_host
@@ -69,20 +71,21 @@ def train(
     should_stop: asked as often; once it says so, the run is saved and ends
     settings: epochs, batch_size, learning_rate, l2, pixels, seed: see nnx.Training
     Refused: InputError for settings and data that do not fit; DivergedError for a
-        loss that is no longer finite.
+        loss that is no longer finite; OutOfMemoryError for a device without room.
     """
     training = Training(**settings)
     chosen = backend_for(backend, network, data, training)
     model = _fitted(network, data, training)
-    run = _run(model, data, training, chosen)
-    position = loop.start(to_device(model.layers, chosen), chosen)
-    keep = None
-    if out is not None:
-        prepare(Path(out), resume=resume, overwrite=overwrite)
-        keep = Keeper(Path(out), model, training, digest(data)[:16], chosen)
-        position = keep.load() if resume else position
-    position = _follow(run, position, keep, on_progress, should_stop)
-    result = _result(run, position, model)
+    with _advising(_batch_size(training, data)), chosen.scope():
+        run = _run(model, data, training, chosen)
+        position = loop.start(to_device(model.layers, chosen), chosen)
+        keep = None
+        if out is not None:
+            prepare(Path(out), resume=resume, overwrite=overwrite)
+            keep = Keeper(Path(out), model, training, digest(data)[:16], chosen)
+            position = keep.load() if resume else position
+        position = _follow(run, position, keep, on_progress, should_stop)
+        result = _result(run, position, model)
     if keep is not None:
         result.network.save(keep.folder / MODEL_NAME)
     return result
@@ -94,23 +97,43 @@ def backend_for(
     data: Dataset,
     training: Training,
     threads: int | None = None,
+    **options: Any,
 ) -> Backend:
     """Return the backend asked for; see `train` for what "auto" is.
 
     A short run would spend more on loading and compiling kernels than on training.
 
     threads: of the numba backend's team; the others take theirs from BLAS
+    options: as for `nnx.find`
     """
     if isinstance(backend, Backend):
         return backend
-    n, size = len(data.train.labels), training.batch_size
-    steps = -(-n // size) if isinstance(size, int) else 1
+    n = len(data.train.labels)
+    steps = -(-n // _batch_size(training, data))
     seconds = STEP_SECONDS * steps + n * network.parameters * PARAMETER_SECONDS
     if training.augment:
         seconds += n * DISTORTION_SECONDS
     short = training.epochs * seconds < SHORT_SECONDS
-    found = find("numpy" if backend == "auto" and short else backend)
+    found = find("numpy" if backend == "auto" and short else backend, **options)
     return find("numba", threads=threads) if found.name == "numba" else found
+
+
+def _batch_size(training: Training, data: Dataset) -> int:
+    """Return how many images a step takes; no more than there are."""
+    n, size = len(data.train.labels), training.batch_size
+    return min(size, n) if isinstance(size, int) else n
+
+
+@contextmanager
+def _advising(batch_size: int) -> Iterator[None]:
+    """Say what would take less memory, where a device has too little."""
+    try:
+        yield
+    except OutOfMemoryError as error:
+        # Of a larger batch, so many images are on their way at once.
+        smaller = min(batch_size, BLOCK) // 2
+        batch = f"--batch-size {smaller} or " if smaller else ""
+        raise OutOfMemoryError(f"{error}; try {batch}a smaller --hidden") from None
 
 
 def _fitted(network: Network, data: Dataset, training: Training) -> Model:
@@ -131,18 +154,18 @@ def _fitted(network: Network, data: Dataset, training: Training) -> Model:
 
 
 def _run(model: Model, data: Dataset, training: Training, backend: Backend) -> Run:
-    n, size = len(data.train.labels), training.batch_size
+    classes = len(model.classes)
     recipe = Recipe(
         activations=model.activations,
         scale=model.scale(data.train.images.dtype),
-        batch_size=min(size, n) if isinstance(size, int) else n,
+        batch_size=_batch_size(training, data),
         learning_rate=training.learning_rate,
         l2=training.l2,
     )
     return Run(
         backend=backend,
-        train=loop.on_device(data.train, backend),
-        test=loop.on_device(data.test, backend),
+        train=loop.on_device(data.train, classes, backend),
+        test=loop.on_device(data.test, classes, backend),
         recipe=recipe,
         test_scale=model.scale(data.test.images.dtype),
         epochs=training.epochs,

@@ -34,6 +34,7 @@ def test_train_json(run: Run, old_run: Path, cwd: Path) -> None:
     assert found == {
         "backend": "numpy",
         "device": "cpu",
+        "precision": "full",
         "dataset": "squares",
         "network": "16-7-5-3",
         "parameters": 16 * 7 + 7 + 7 * 5 + 5 + 5 * 3 + 3,
