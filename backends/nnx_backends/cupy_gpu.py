@@ -1,51 +1,165 @@
-"""CuPy on a CUDA device."""
+"""CuPy on a CUDA device.
 
+CuPy's own device= arguments are not to be relied on, and array-api-compat leaves them
+out: what makes an array makes it on the current device, which `scope` sets.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from nnx.backend import Backend
-from nnx.errors import MissingLibraryError, UnusableBackendError
+from nnx.errors import (
+    InputError,
+    MissingLibraryError,
+    NnxError,
+    UnusableBackendError,
+)
+from nnx.maths.kernels import Array
+from nnx_backends import cupy_errors
+
+TF32_SINCE = 80  # compute capability 8.0, Ampere
+TF32 = (
+    "float32 products in TF32, whose factors have 10 bits: results differ from other "
+    "backends' from the third digit on"
+)
 
 
-def load(device: int = 0) -> Backend:
+def load(device: str | int = "0", precision: str = "full") -> Backend:
     """Return the backend on one CUDA device, which becomes the current one.
 
-    device: the device's number
-    Refused: CuPy missing; no driver; a driver older than the runtime; no such
-    device.
+    device: its number, as in "1" or "cuda:1"
+    precision: "full", or "tf32" for products of float32 arrays on tensor cores
+    Refused: CuPy missing; no driver, or one older than the runtime; no such device;
+    a compiler, a kernel cache or a cuBLAS that does not work; a card without TF32.
     """
-    try:
-        import cupy
-    except ImportError:
-        raise MissingLibraryError(
-            "backend 'cupy' needs CuPy, which is not installed: "
-            "pip install 'nnx-mlp[cuda12]' (or [cuda13])"
-        ) from None
-    _check_device(cupy, device)
-    # CuPy's own device= arguments are unreliable: one device serves the process.
-    cupy.cuda.Device(device).use()
+    number = _number(device)
+    cupy = _cupy()
+    _check_device(cupy, number)
+
+    @contextmanager
+    def scope() -> Iterator[None]:
+        with cupy_errors.translated(cupy, number), cupy.cuda.Device(number):
+            _set_precision(cupy, precision)
+            yield
+
+    with cupy_errors.translated(cupy, number):
+        cupy.cuda.Device(number).use()
+        _check_precision(cupy, number, precision)
+        with scope():
+            _check_it_works(cupy)
     from array_api_compat import cupy as xp
 
-    properties = cupy.cuda.runtime.getDeviceProperties(device)
+    def from_numpy(array: Array) -> Array:
+        with cupy.cuda.Device(number):
+            return cupy.asarray(array)
+
+    properties = cupy.cuda.runtime.getDeviceProperties(number)
     return Backend(
         name="cupy",
-        device=f"cuda:{device} ({properties['name'].decode()})",
+        device=f"cuda:{number} ({properties['name'].decode()})",
         xp=xp,
-        from_numpy=cupy.asarray,
+        from_numpy=from_numpy,
         to_numpy=cupy.asnumpy,
-        synchronize=lambda: cupy.cuda.get_current_stream().synchronize(),
+        synchronize=cupy.cuda.Device(number).synchronize,
+        note=TF32 if precision == "tf32" else "",
+        scope=scope,
     )
 
 
-def _check_device(cupy: Any, device: int) -> None:
-    """Refuse a machine without a usable device, and a device that is not there."""
+def _number(device: str | int) -> int:
+    """Return the number in "1", "cuda:1" or 1; "cuda" is the first."""
+    name = "0" if device == "cuda" else str(device)
+    found = re.fullmatch(r"(?:cuda:)?([0-9]{1,3})", name)
+    if found is None:
+        raise InputError(f"backend 'cupy' has devices 0, 1, … or cuda:0, not {name!r}")
+    return int(found[1])
+
+
+def _cupy() -> Any:
+    """Return the library, refused where it is missing or broken."""
     try:
-        count = cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise UnusableBackendError(
-            f"backend 'cupy' finds no usable CUDA device ({error}): "
-            "check the driver with nvidia-smi, or use --backend numpy"
+        import cupy
+    except ModuleNotFoundError:
+        raise MissingLibraryError(
+            "backend 'cupy' needs CuPy, which is not installed: " + cupy_errors.INSTALL
         ) from None
-    if not 0 <= device < count:
+    except ImportError as error:
+        # CuPy's message has a frame around it, and the cause in its last line.
+        cause = str(error).strip(" =\n").rpartition("\n")[2].strip()
         raise UnusableBackendError(
-            f"backend 'cupy' has no device {device}; there are {count}, from 0"
+            f"backend 'cupy' cannot import CuPy ({cause}): {cupy_errors.INSTALL}"
+        ) from None
+    return cupy
+
+
+def _check_device(cupy: Any, number: int) -> None:
+    """Refuse a machine without a usable device, and a device that is not there."""
+    runtime = cupy.cuda.runtime
+    try:
+        count = runtime.getDeviceCount()
+    except Exception as error:
+        told = cupy_errors.explained(error, cupy, number)
+        raise _without_driver(runtime) or told or error from None
+    if number >= count:
+        raise UnusableBackendError(
+            f"backend 'cupy' has no device {number}; there are {count}, from 0"
         )
+
+
+def _without_driver(runtime: Any) -> NnxError | None:
+    """Return what to do where there is no driver, or one that is too old."""
+    driver, own = runtime.driverGetVersion(), runtime.runtimeGetVersion()
+    if driver == 0:
+        return UnusableBackendError(
+            "backend 'cupy' finds no NVIDIA driver: install one, and see that "
+            "nvidia-smi works; or use another --backend"
+        )
+    if driver < own:
+        return UnusableBackendError(
+            f"backend 'cupy' finds a driver for CUDA {_version(driver)}, older than "
+            f"CuPy's CUDA {_version(own)}: "
+            f"{cupy_errors.REMEDIES['cudaErrorInsufficientDriver']}"
+        )
+    return None
+
+
+def _version(number: int) -> str:
+    """Return 12040 as 12.4."""
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def _check_precision(cupy: Any, number: int, precision: str) -> None:
+    """Refuse TF32 where the card has none, or the environment forbids it."""
+    if precision not in ("full", "tf32"):
+        raise InputError(f"precision must be one of full, tf32, not {precision!r}")
+    if precision == "tf32":
+        capability = int(cupy.cuda.Device(number).compute_capability)
+        if capability < TF32_SINCE:
+            raise UnusableBackendError(
+                f"cuda:{number} has no TF32: its compute capability is "
+                f"{capability / 10}, and 8.0 is needed; give no --precision"
+            )
+        if os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
+            raise InputError(
+                "NVIDIA_TF32_OVERRIDE=0 forbids TF32: unset it, or give no --precision"
+            )
+
+
+def _set_precision(cupy: Any, precision: str) -> None:
+    """Have float32 products made in float32, or in TF32 where that was asked for.
+
+    The variable CUPY_TF32, which may be set for another program, decides nothing:
+    CuPy reads it once, and a process may hold a backend of each precision.
+    """
+    linalg = cupy._core._routines_linalg
+    name = "TF32" if precision == "tf32" else "DEFAULT"
+    linalg.set_compute_type("float32", getattr(linalg, f"COMPUTE_TYPE_{name}"))
+
+
+def _check_it_works(cupy: Any) -> None:
+    """Use the compiler, its cache and cuBLAS once, so that what fails fails early."""
+    square = cupy.ones((2, 2), cupy.float32)
+    cupy.asnumpy(square @ square + square)

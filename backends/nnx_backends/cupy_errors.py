@@ -1,0 +1,137 @@
+"""What CuPy and CUDA raise, as errors of nnx: one line, with a remedy."""
+
+import errno
+import os
+import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from nnx.errors import NnxError, OutOfMemoryError, UnusableBackendError
+
+INSTALL = "pip install 'nnx-mlp[cuda12]' (or [cuda13])"
+IN_MEMORY = (
+    "set CUPY_CACHE_DIR to a folder that can be written to, or CUPY_CACHE_IN_MEMORY=1"
+)
+# By the name with which a message of CUDA's, or of its libraries', begins.
+OUT_OF_MEMORY = {
+    "cudaErrorMemoryAllocation",
+    "CUDA_ERROR_OUT_OF_MEMORY",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+}
+REMEDIES = {
+    "cudaErrorInsufficientDriver": "update the driver, or install CuPy for an older "
+    "CUDA: pip install 'nnx-mlp[cuda12]'",
+    "cudaErrorNoDevice": "check that nvidia-smi lists a card, and what "
+    "CUDA_VISIBLE_DEVICES hides",
+    "cudaErrorInvalidDevice": "nvidia-smi lists the devices that there are",
+    "cudaErrorDevicesUnavailable": "nvidia-smi shows who has the device to himself",
+    "cudaErrorNoKernelImageForDevice": "this CuPy has no kernels for so old or new "
+    f"a card: {INSTALL}",
+    "CUDA_ERROR_UNSUPPORTED_PTX_VERSION": "update the driver, which is older than "
+    "the compiler",
+}
+# After most errors on a device, nothing works on it until the process ends.
+START_AGAIN = (
+    "start again: a run's last checkpoint is whole, and --resume goes on from it; if "
+    "it fails again, nvidia-smi and dmesg tell of a faulty card"
+)
+
+
+@contextmanager
+def translated(cupy: Any, device: int) -> Iterator[None]:
+    """Make an NnxError of what CuPy raises.
+
+    Refused: OutOfMemoryError, with the pool's unused memory given back;
+    UnusableBackendError for whatever else CuPy and CUDA raise.
+    """
+    try:
+        yield
+    except Exception as error:
+        told = explained(error, cupy, device)
+        if told is None:
+            raise
+        # The frames' arrays first, as the pool gives back only what nobody holds.
+        traceback.clear_frames(error.__traceback__)
+        with suppress(Exception):
+            cupy.get_default_memory_pool().free_all_blocks()
+        raise told from None
+
+
+def explained(error: Exception, cupy: Any, device: int) -> NnxError | None:
+    """Return the error in nnx's words, or None where it is not CuPy's."""
+    says = " ".join(str(error).split())
+    if _is_of_the_cache(error):
+        return UnusableBackendError(
+            f"backend 'cupy' cannot keep its kernels ({says}): {IN_MEMORY}"
+        )
+    if _is_of_a_library(error, says):
+        return UnusableBackendError(
+            f"backend 'cupy' misses a library of CUDA's ({says}): {INSTALL}"
+        )
+    if type(error).__module__.partition(".")[0] not in ("cupy", "cupy_backends"):
+        return None
+    code = re.split(r"[:\s]", says, maxsplit=1)[0]
+    if isinstance(error, MemoryError) or code in OUT_OF_MEMORY:
+        return OutOfMemoryError(
+            f"out of memory on cuda:{device}: {_needed(says)}{_free(cupy)}"
+        )
+    if type(error).__name__ in ("CompileException", "NVRTCError"):
+        return UnusableBackendError(
+            f"backend 'cupy' cannot compile a kernel ({says[:300]}): CuPy and the CUDA "
+            f"toolkit it finds may not fit together: {INSTALL}"
+        )
+    return UnusableBackendError(
+        f"backend 'cupy' failed on cuda:{device} ({says}): "
+        f"{REMEDIES.get(code, START_AGAIN)}"
+    )
+
+
+def _is_of_the_cache(error: Exception) -> bool:
+    """Return whether a kernel could not be written to CuPy's cache."""
+    if not isinstance(error, OSError):
+        return False
+    folder = os.environ.get("CUPY_CACHE_DIR", os.path.expanduser("~/.cupy"))
+    name = os.fsdecode(error.filename) if error.filename else ""
+    return name.startswith(folder) or error.errno == errno.ENOSPC
+
+
+def _is_of_a_library(error: Exception, says: str) -> bool:
+    """Return whether one of CUDA's libraries, which CuPy loads late, is not there."""
+    return (
+        says.startswith("CuPy failed to load ")
+        or type(error).__name__ == "DynamicLibNotFoundError"
+        or (
+            isinstance(error, ImportError)
+            and re.search(r"\.so|\.dll", says) is not None
+        )
+    )
+
+
+def _needed(says: str) -> str:
+    """Return what CuPy's message asked for, in words."""
+    found = re.search(r"allocating ([\d,]+) bytes", says)
+    return f"needs {_size(int(found[1].replace(',', '')))}, " if found else ""
+
+
+def _free(cupy: Any) -> str:
+    """Return what could still be had: of the card, and under the pool's limit."""
+    try:
+        pool = cupy.get_default_memory_pool()
+        free = cupy.cuda.runtime.memGetInfo()[0] + pool.free_bytes()
+        limit = pool.get_limit()
+        if limit:
+            free = min(free, limit - pool.used_bytes())
+    except Exception:
+        return "free is not known"
+    of_limit = f" of a limit of {_size(limit)}" if limit else ""
+    return f"free {_size(free)}{of_limit}"
+
+
+def _size(count: int) -> str:
+    """Return bytes in the unit that suits them."""
+    for unit, size in ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"
