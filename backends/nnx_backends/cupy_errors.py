@@ -21,8 +21,6 @@ OUT_OF_MEMORY = {
     "CUBLAS_STATUS_ALLOC_FAILED",
 }
 REMEDIES = {
-    "cudaErrorInsufficientDriver": "update the driver, or install CuPy for an older "
-    "CUDA: pip install 'nnx-mlp[cuda12]'",
     "cudaErrorNoDevice": "check that nvidia-smi lists a card, and what "
     "CUDA_VISIBLE_DEVICES hides",
     "cudaErrorInvalidDevice": "nvidia-smi lists the devices that there are",
@@ -79,8 +77,8 @@ def explained(error: Exception, cupy: Any, device: int) -> NnxError | None:
         )
     if type(error).__name__ in ("CompileException", "NVRTCError"):
         return UnusableBackendError(
-            f"backend 'cupy' cannot compile a kernel ({says[:300]}): CuPy and the CUDA "
-            f"toolkit it finds may not fit together: {INSTALL}"
+            f"backend 'cupy' cannot compile a kernel ({says[:300]}): CuPy may not fit "
+            f"the CUDA toolkit that it finds: {INSTALL}"
         )
     return UnusableBackendError(
         f"backend 'cupy' failed on cuda:{device} ({says}): "

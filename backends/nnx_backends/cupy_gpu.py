@@ -102,14 +102,16 @@ def _check_device(cupy: Any, number: int) -> None:
         count = runtime.getDeviceCount()
     except Exception as error:
         told = cupy_errors.explained(error, cupy, number)
-        raise _without_driver(runtime) or told or error from None
+        if "cudaErrorInsufficientDriver" in str(error):
+            told = _without_driver(runtime)
+        raise told or error from None
     if number >= count:
         raise UnusableBackendError(
             f"backend 'cupy' has no device {number}; there are {count}, from 0"
         )
 
 
-def _without_driver(runtime: Any) -> NnxError | None:
+def _without_driver(runtime: Any) -> NnxError:
     """Return what to do where there is no driver, or one that is too old."""
     driver, own = runtime.driverGetVersion(), runtime.runtimeGetVersion()
     if driver == 0:
@@ -117,13 +119,11 @@ def _without_driver(runtime: Any) -> NnxError | None:
             "backend 'cupy' finds no NVIDIA driver: install one, and see that "
             "nvidia-smi works; or use another --backend"
         )
-    if driver < own:
-        return UnusableBackendError(
-            f"backend 'cupy' finds a driver for CUDA {_version(driver)}, older than "
-            f"CuPy's CUDA {_version(own)}: "
-            f"{cupy_errors.REMEDIES['cudaErrorInsufficientDriver']}"
-        )
-    return None
+    return UnusableBackendError(
+        f"backend 'cupy' finds a driver for CUDA {_version(driver)}, older than CuPy's "
+        f"CUDA {_version(own)}: update the driver, or install CuPy for an older CUDA: "
+        "pip install 'nnx-mlp[cuda12]'"
+    )
 
 
 def _version(number: int) -> str:
