@@ -11,9 +11,7 @@ from typing import Any
 from nnx.errors import NnxError, OutOfMemoryError, UnusableBackendError
 
 INSTALL = "pip install 'nnx-mlp[cuda12]' (or [cuda13])"
-IN_MEMORY = (
-    "set CUPY_CACHE_DIR to a folder that can be written to, or CUPY_CACHE_IN_MEMORY=1"
-)
+CACHE_DIR = "set CUPY_CACHE_DIR to a folder that can be written to"
 # By the name with which a message of CUDA's, or of its libraries', begins.
 OUT_OF_MEMORY = {
     "cudaErrorMemoryAllocation",
@@ -62,7 +60,8 @@ def explained(error: Exception, cupy: Any, device: int) -> NnxError | None:
     says = " ".join(str(error).split())
     if _is_of_the_cache(error):
         return UnusableBackendError(
-            f"backend 'cupy' cannot keep its kernels ({says}): {IN_MEMORY}"
+            f"backend 'cupy' cannot keep its kernels ({says}): {CACHE_DIR}, or "
+            "CUPY_CACHE_IN_MEMORY=1"
         )
     if _is_of_a_library(error, says):
         return UnusableBackendError(

@@ -92,6 +92,12 @@ def _cupy() -> Any:
         raise UnusableBackendError(
             f"backend 'cupy' cannot import CuPy ({cause}): {cupy_errors.INSTALL}"
         ) from None
+    except OSError as error:
+        # CuPy makes its folder then, even where it is to keep kernels in memory.
+        raise UnusableBackendError(
+            f"backend 'cupy' cannot make its kernels' folder ({error}): "
+            + cupy_errors.CACHE_DIR
+        ) from None
     return cupy
 
 

@@ -35,6 +35,7 @@ AT_FIRST = {
         'identifier "half" is undefined',
         "pip install",
     ),
+    "no-cache": ("cannot make its kernels' folder", ".cupy", "set CUPY_CACHE_DIR"),
     "cache": ("cannot keep its kernels", "kernel_cache", "CUPY_CACHE_IN_MEMORY=1"),
     "full-cache": ("No space left on device", "CUPY_CACHE_DIR"),
 }

@@ -20,6 +20,8 @@ if FAULT == "broken":
         f"\n{frame}\nFailed to import CuPy.\n\nOriginal error:\n  ImportError: "
         f"libcudart.so.12: cannot open shared object file\n{frame}\n"
     )
+if FAULT == "no-cache":
+    raise PermissionError(13, "Permission denied", os.path.expanduser("~/.cupy"))
 
 from cupy import cuda, fft, linalg  # noqa: E402, F401
 
