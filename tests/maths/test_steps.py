@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from nnx.backend import Backend
-from nnx.maths import blocks, steps
+from nnx.backend import Backend, find
+from nnx.maths import blocks, evaluation, steps
 from nnx.maths.network import Layer, forward
 from nnx.maths.steps import Images, Recipe, State
 from nnx.network import to_device, to_host
@@ -146,3 +146,28 @@ def test_forward_gives_every_layer_s_output(backend: Backend) -> None:
     x = backend.from_numpy(np.ones((2, 4)))
     outputs = forward(layers, x, ("relu", "identity"), backend)
     assert [o.shape for o in outputs] == [(2, 4), (2, 6), (2, 3)]
+
+
+@pytest.mark.parametrize("batch", [5, 1500])
+def test_no_step_reads_back_from_the_device(
+    monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    """A number that Python asks for holds up a GPU until all before it is done."""
+    backend = find("strict", device="device1")
+    layers = to_device(_layers([9, 4, 3]), backend)
+    images = _images(backend, 2 * batch + 1, 9, 3)
+    order = backend.from_numpy(np.arange(2 * batch + 1))
+    recipe = Recipe(("relu", "identity"), 1.0, batch, 0.1, 0.01)
+    zero = backend.from_numpy(np.zeros(()))
+    state = State(layers, zero, backend.from_numpy(np.zeros((), np.int64)))
+
+    def read(array: object, *args: object) -> None:
+        raise AssertionError("read back")
+
+    for name in ("bool", "int", "float", "complex", "index", "array", "buffer"):
+        monkeypatch.setattr(type(zero), f"__{name}__", read, raising=False)
+    with pytest.raises(AssertionError, match="read back"):
+        float(zero)
+    state = backend.run_steps(state, images, order, 0, 3, recipe, backend)
+    evaluation.evaluate(state.layers, images, recipe.activations, recipe.scale, backend)
+    assert state.loss_sum.shape == ()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnx import Network, train
+from nnx import Network, evaluate, gradcheck, train
 from nnx.backend import Backend
 from nnx.data.dataset import Dataset
-from nnx.errors import DivergedError, InputError
+from nnx.errors import DivergedError, InputError, OutOfMemoryError
 from nnx.maths.steps import State
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
 from nnx.training import loop
@@ -70,20 +71,24 @@ def test_every_backend_learns_the_same(
 
 
 def test_two_runs_give_the_same_bits(
-    network: Network, data: Dataset, tmp_path: Path
+    network: Network, data: Dataset, tmp_path: Path, backend: Backend
 ) -> None:
     for name in "ab":
-        train(network, data, out=tmp_path / name, **SETTINGS)
+        train(network, data, backend=backend, out=tmp_path / name, **SETTINGS)
     assert _bits(tmp_path / "a") == _bits(tmp_path / "b")
     assert _log(tmp_path / "a") == _log(tmp_path / "b")
 
 
 def test_chunks_of_any_length_give_the_same_bits(
-    network: Network, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: Network,
+    data: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    backend: Backend,
 ) -> None:
-    train(network, data, out=tmp_path / "single", **SETTINGS)
+    train(network, data, backend=backend, out=tmp_path / "single", **SETTINGS)
     monkeypatch.setattr(loop, "UPDATE_SECONDS", 10.0)
-    train(network, data, out=tmp_path / "long", **SETTINGS)
+    train(network, data, backend=backend, out=tmp_path / "long", **SETTINGS)
     assert _bits(tmp_path / "single") == _bits(tmp_path / "long")
 
 
@@ -129,10 +134,13 @@ def test_stopped_after_any_step_and_resumed(
     assert _log(tmp_path / "parts") == _log(tmp_path / "whole")
 
 
-def test_resumed_for_longer(network: Network, data: Dataset, tmp_path: Path) -> None:
-    train(network, data, out=tmp_path / "whole", **SETTINGS)
-    train(network, data, out=tmp_path / "parts", **SETTINGS | {"epochs": 1})
-    train(network, data, out=tmp_path / "parts", resume=True, **SETTINGS)
+def test_resumed_for_longer(
+    network: Network, data: Dataset, tmp_path: Path, backend: Backend
+) -> None:
+    own = {"backend": backend} | SETTINGS
+    train(network, data, out=tmp_path / "whole", **own)
+    train(network, data, out=tmp_path / "parts", **own | {"epochs": 1})
+    train(network, data, out=tmp_path / "parts", resume=True, **own)
     # The seconds differ, and the epochs asked for are not part of a model.
     assert _bits(tmp_path / "parts") == _bits(tmp_path / "whole")
 
@@ -268,3 +276,94 @@ def test_read_only_data(network: Network, data: Dataset) -> None:
     for array in (*data.train, *data.test):
         array.setflags(write=False)
     train(network, data, **SETTINGS)
+
+
+def _labelled(data: Dataset, part: str, labels: Any) -> Dataset:
+    """Return the data with other labels in one part."""
+    split = getattr(data, part)
+    return data._replace(**{part: split._replace(labels=labels)})
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda labels: np.where(np.arange(len(labels)) == 7, 2, labels),
+            "7 has label 2",
+        ),
+        (lambda labels: labels - 1, "image 0 has label -1, expected 0 to 1"),
+        (lambda labels: labels / 1.0, "float64 labels of shape"),
+        (lambda labels: labels[:-1], "each of .* images, got int64 labels of shape"),
+        (lambda labels: labels[:, None], "labels of shape .*, 1"),
+    ],
+)
+def test_10_no_label_reaches_a_device_unchecked(
+    data: Dataset, reference: Backend, part: str, change: Any, words: str
+) -> None:
+    """Data may be made by hand; a GPU reads an index that is too high as another."""
+    moved: list[str] = []
+
+    def from_numpy(array: Any) -> Any:
+        moved.append(str(array.shape))
+        return reference.from_numpy(array)
+
+    watched = replace(reference, from_numpy=from_numpy)
+    two = data._replace(classes=("a", "b"))
+    for name in ("train", "test"):
+        two = _labelled(two, name, getattr(data, name).labels % 2)
+    labels = change(getattr(two, part).labels)
+    wrong = _labelled(two, part, labels)
+    network = Network([25, 2])
+    with pytest.raises(InputError, match=words):
+        train(network, wrong, backend=watched, epochs=1)
+    assert str(labels.shape) not in moved
+    if part == "test":
+        model = train(network, two, epochs=1).network
+        with pytest.raises(InputError, match=words):
+            evaluate(model, wrong, backend=watched)
+        assert str(labels.shape) not in moved
+
+
+def test_a_run_without_room_says_what_would_take_less(
+    network: Network, data: Dataset, reference: Backend, tmp_path: Path
+) -> None:
+    def no_room(*args: Any) -> State:
+        raise OutOfMemoryError("out of memory on the abacus")
+
+    full = replace(reference, run_steps=no_room)
+    for size, advice in ((16, "--batch-size 8 or a"), (1, "a"), ("full", "75 or a")):
+        settings = SETTINGS | {"batch_size": size}
+        with pytest.raises(OutOfMemoryError, match=f"abacus; try .*{advice} smaller"):
+            train(network, data, backend=full, out=tmp_path / str(size), **settings)
+
+
+def test_training_testing_and_predicting_are_in_the_backend_s_scope(
+    network: Network, data: Dataset, reference: Backend
+) -> None:
+    """So that nothing is made on another device, and no error of a library's leaks."""
+    inside: list[bool] = []
+
+    @contextmanager
+    def scope() -> Iterator[None]:
+        inside.append(True)
+        yield
+        inside.pop()
+
+    def checked(function: Any) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
+            assert inside
+            return function(*args, **options)
+
+        return call
+
+    names = "from_numpy", "to_numpy", "dense_forward", "dense_backward", "run_steps"
+    wrapped = {name: checked(getattr(reference, name)) for name in names}
+    scoped = replace(reference, scope=scope, **wrapped)
+    trained = train(network, data, backend=scoped, **SETTINGS).network
+    evaluate(trained, data, backend=scoped)
+    trained.predict(data.test.images, backend=scoped)
+    gradcheck(scoped)
+    assert not inside
+    with pytest.raises(AssertionError):
+        scoped.from_numpy(data.test.images)
