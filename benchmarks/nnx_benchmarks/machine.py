@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,6 +30,7 @@ def machine() -> dict[str, Any]:
     return {
         "processor": processor(),
         "cores": available(),
+        "cards": cards(),
         "platform": platform.platform(),
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
@@ -49,6 +51,17 @@ def processor() -> str:
         lines = []
     names = [line.partition(":")[2] for line in lines if line.startswith("model name")]
     return names[0].strip() if names else platform.processor() or platform.machine()
+
+
+def cards() -> list[str]:
+    """Return each NVIDIA card's name, driver and memory."""
+    query = "--query-gpu=name,driver_version,memory.total"
+    command = ["nvidia-smi", query, "--format=csv,noheader"]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return ran.stdout.splitlines() if ran.returncode == 0 else []
 
 
 def _threads() -> list[dict[str, Any]]:
@@ -76,7 +89,7 @@ def summary(machine: dict[str, Any]) -> str:
         if pool.get("kernels")
     }
     cores = f"{machine['cores']} cores"
-    return " · ".join([machine["processor"], cores, *sorted(blas)])
+    return " · ".join([machine["processor"], cores, *sorted(blas), *machine["cards"]])
 
 
 def _version(package: str) -> str | None:

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -140,3 +141,18 @@ def test_machine() -> None:
     assert found["packages"]["numpy"] == np.__version__
     assert any(pool["kernels"] for pool in found["threads"] if "kernels" in pool)
     assert found["processor"] in machine.summary(found)
+
+
+def test_cards_are_named_where_there_are_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert machine.cards() == []
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'A card, 1.2, 3 MiB'\n")
+    tool.chmod(0o755)
+    described = machine.machine()
+    assert described["cards"] == ["A card, 1.2, 3 MiB"]
+    assert machine.summary(described).endswith(" · A card, 1.2, 3 MiB")
+    tool.write_text("#!/bin/sh\necho 'No devices were found'; exit 6\n")
+    assert machine.cards() == []

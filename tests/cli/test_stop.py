@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 from cli_files import IDX_NAMES, idx
 
+from nnx import find
+from nnx.errors import BackendError
+
 Run = Callable[..., Any]
 EPOCHS = 20
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -45,10 +48,16 @@ def losses(run_folder: Path) -> list[list[str]]:
         return [row[:-1] for row in csv.reader(file)]
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize(
+    "backend", ["numpy", "numba", pytest.param("cupy", marks=pytest.mark.gpu)]
+)
 def test_stopped_thrice_and_killed_is_never_stopped(
     train: list[Any], start: Callable[..., Any], run: Run, cwd: Path, backend: str
 ) -> None:
+    try:
+        find(backend)
+    except BackendError as error:
+        pytest.skip(str(error))
     moments = random.Random(5)
     train += ["--backend", backend]
     whole = start(*train, "--out", "whole", "--quiet")

@@ -1,0 +1,113 @@
+"""The CuPy backend on a stand-in for CuPy: which device, which products, what is freed.
+
+What fails, and what a user is told then, is in `tests/cli/test_faults_gpu.py`; what a
+card computes, in every test of the `backend` fixture, and in `tests/cli/test_card.py`.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FAKE = Path(__file__).parents[1] / "fake_cuda"
+
+
+def said(code: str, **variables: str) -> list[str]:
+    """Return the lines that Python code prints where CuPy is the stand-in."""
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env=os.environ | {"PYTHONPATH": str(FAKE)} | variables,
+        capture_output=True,
+        text=True,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return ran.stdout.splitlines()
+
+
+ELSEWHERE = """
+from threading import Thread
+import cupy, nnx
+
+def train():
+    cupy.devices.clear()
+    data = nnx.load("digits")
+    network = nnx.Network([64, 8, 10])
+    result = nnx.train(network, data, backend=one, epochs=1)
+    result.network.predict(data.test.images, backend=one)
+    print(nnx.evaluate(result.network, data, backend=one).accuracy > 0.1)
+    print(len(cupy.devices) > 50, set(cupy.devices), cupy.cuda.current())
+
+one = nnx.find("cupy", device="cuda:1")
+print(one.device, cupy.cuda.current())
+other = nnx.find("cupy")
+print(other.device, cupy.cuda.current())
+thread = Thread(target=train)
+thread.start()
+thread.join()
+"""
+
+
+def test_everything_is_made_on_the_backend_s_device() -> None:
+    """In another thread, whose current device is the first, and after another load."""
+    assert said(ELSEWHERE) == [
+        "cuda:1 (Stand-in) 1",
+        "cuda:0 (Stand-in) 0",
+        "True",
+        "True {1} 0",
+    ]
+
+
+PRODUCTS = """
+import cupy, nnx
+full, tf32 = nnx.find("cupy"), nnx.find("cupy", precision="tf32")
+for backend in full, tf32, full:
+    cupy.kinds.clear()
+    with backend.scope():
+        print(cupy.kinds)
+print("TF32" in full.note, "TF32" in tf32.note)
+"""
+
+
+@pytest.mark.parametrize("wished", ["0", "1"])
+def test_products_are_full_unless_nnx_is_asked(wished: str) -> None:
+    """Whatever CUPY_TF32 says, and beside a backend of the other precision."""
+    said_of = said(PRODUCTS, CUPY_TF32=wished)
+    assert said_of == ["[1]", "[7]", "[1]", "False True"]
+
+
+FREED = """
+import weakref
+import cupy, nnx, numpy
+from nnx.errors import OutOfMemoryError
+backend = nnx.find("cupy")
+
+def step():
+    global held
+    array = numpy.ones(3)
+    held = weakref.ref(array)
+    raise cupy.FAULTS["oom"]()
+
+cupy.pool.free_all_blocks = lambda: print("held" if held() is not None else "free")
+try:
+    with backend.scope():
+        step()
+except OutOfMemoryError as error:
+    print(error)
+for raised in ValueError("mine"), nnx.NnxError("mine"), OSError(2, "mine", "file"):
+    try:
+        with backend.scope():
+            raise raised
+    except Exception as error:
+        print(error is raised)
+"""
+
+
+def test_no_memory_is_held_by_the_error_that_says_so() -> None:
+    """What a step had made is let go first; other errors come through as they are."""
+    assert said(FREED) == [
+        "free",
+        "out of memory on cuda:0: needs 1.5 GiB, free 1.0 GiB",
+        *["True"] * 3,
+    ]
