@@ -1,7 +1,5 @@
 """What CuPy and CUDA raise, as errors of nnx: one line, with a remedy."""
 
-import errno
-import os
 import re
 import traceback
 from collections.abc import Iterator
@@ -21,8 +19,7 @@ OUT_OF_MEMORY = {
 REMEDIES = {
     "cudaErrorNoDevice": "check that nvidia-smi lists a card, and what "
     "CUDA_VISIBLE_DEVICES hides",
-    "cudaErrorInvalidDevice": "nvidia-smi lists the devices that there are",
-    "cudaErrorDevicesUnavailable": "nvidia-smi shows who has the device to himself",
+    "cudaErrorDevicesUnavailable": "nvidia-smi shows what has the device to itself",
     "cudaErrorNoKernelImageForDevice": "this CuPy has no kernels for so old or new "
     f"a card: {INSTALL}",
     "CUDA_ERROR_UNSUPPORTED_PTX_VERSION": "update the driver, which is older than "
@@ -86,12 +83,13 @@ def explained(error: Exception, cupy: Any, device: int) -> NnxError | None:
 
 
 def _is_of_the_cache(error: Exception) -> bool:
-    """Return whether a kernel could not be written to CuPy's cache."""
-    if not isinstance(error, OSError):
-        return False
-    folder = os.environ.get("CUPY_CACHE_DIR", os.path.expanduser("~/.cupy"))
-    name = os.fsdecode(error.filename) if error.filename else ""
-    return name.startswith(folder) or error.errno == errno.ENOSPC
+    """Return whether CuPy could not read or write a file, which its kernels' alone are.
+
+    A disk may be full for others too, and what they raise comes through as it is.
+    """
+    frames = traceback.walk_tb(error.__traceback__)
+    modules = [str(frame.f_globals.get("__name__")) for frame, _ in frames]
+    return isinstance(error, OSError) and any(m.startswith("cupy") for m in modules)
 
 
 def _is_of_a_library(error: Exception, says: str) -> bool:

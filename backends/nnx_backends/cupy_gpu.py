@@ -1,7 +1,7 @@
 """CuPy on a CUDA device.
 
-CuPy's own device= arguments are not to be relied on, and array-api-compat leaves them
-out: what makes an array makes it on the current device, which `scope` sets.
+What makes an array makes it on the current device, which `scope` sets: array-api-compat
+takes a device= and forgets it.
 """
 
 import os
