@@ -63,6 +63,18 @@ def test_the_maths_calls_no_method_that_is_not_in_the_standard(path: Path) -> No
             assert of_namespace or called not in shortcuts, ast.unparse(node)
 
 
+@pytest.mark.parametrize("path", MATHS, ids=_name)
+def test_the_maths_calls_nothing_that_waits_for_a_gpu(path: Path) -> None:
+    """What picks by a mask must first know how many; array-api-compat's clip does."""
+    waiting = {
+        "clip", "nonzero", "isin", "unique_all", "unique_counts", "unique_inverse",
+        "unique_values",
+    }  # fmt: skip
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith("xp"):
+            assert node.attr not in waiting, ast.unparse(node)
+
+
 def test_the_maths_knows_no_backend_s_name() -> None:
     for path in MATHS:
         words = path.read_text().lower()

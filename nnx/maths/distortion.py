@@ -206,8 +206,8 @@ def _cell(place: Array, n: int, *, xp: Namespace) -> tuple[Array, Array]:
 
     returns: int64 in [0, n], and numbers in [0, 1]
     """
-    inside = xp.clip(place + 1.0, 0.0, n + 1.0)
-    before = xp.clip(xp.floor(inside), 0.0, float(n))
+    inside = xp.minimum(xp.maximum(place + 1.0, 0.0), n + 1.0)
+    before = xp.minimum(xp.floor(inside), float(n))
     return xp.astype(before, xp.int64), inside - before
 
 
