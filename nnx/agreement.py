@@ -12,7 +12,7 @@ import numpy as np
 
 from nnx.backend import Backend, find, names
 from nnx.data.dataset import Array
-from nnx.errors import BackendError
+from nnx.errors import NnxError
 from nnx.maths import steps
 from nnx.maths.network import Layer, Layers
 from nnx.maths.steps import Images, Recipe, State, Sums
@@ -101,7 +101,7 @@ def parity(*backends: str | Backend) -> list[Agreement]:
 def _usable() -> list[Backend]:
     found = []
     for name in names():
-        with suppress(BackendError):
+        with suppress(NnxError):
             found.append(find(name))
     return found
 

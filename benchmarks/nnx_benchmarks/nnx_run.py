@@ -4,7 +4,7 @@ import numpy as np
 
 from nnx.backend import Backend, find, names
 from nnx.data.dataset import Array
-from nnx.errors import BackendError, InputError
+from nnx.errors import InputError, NnxError
 from nnx.maths.network import Layers
 from nnx.maths.steps import Images, Recipe, State
 from nnx.network import to_device, to_host
@@ -33,7 +33,7 @@ def implementations(
             continue
         try:
             found.append(implementation(find(name)))
-        except BackendError as error:
+        except NnxError as error:
             left_out[f"nnx {name}"] = str(error)
     return found, left_out
 

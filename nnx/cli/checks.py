@@ -104,10 +104,10 @@ def _show_parity(results: "list[Agreement]") -> None:
 def _usable() -> "Iterator[Backend]":
     """Yield every backend that can be used, and say why the others cannot."""
     from nnx import backend as backends
-    from nnx.errors import BackendError
+    from nnx.errors import NnxError
 
     for name in backends.names():
         try:
             yield backends.find(name)
-        except BackendError as error:
+        except NnxError as error:
             show.note(f"{name} left out: {error}")

@@ -12,7 +12,7 @@ from nnx import agreement, backend
 from nnx.agreement import Case
 from nnx.backend import Backend
 from nnx.cli import checks
-from nnx.errors import UnusableBackendError
+from nnx.errors import OutOfMemoryError, UnusableBackendError
 from nnx.maths import steps
 from nnx.maths.steps import State
 
@@ -50,7 +50,7 @@ def flat(*args: Any) -> State:
 
 @pytest.fixture
 def crooked(reference: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four backends: a right one, two wrong ones, and one that cannot be used."""
+    """A right backend, two wrong ones, and two that cannot be used now."""
     offered = {
         "right": replace(reference, name="right"),
         "lucky": replace(reference, name="lucky", run_steps=lucky),
@@ -60,9 +60,11 @@ def crooked(reference: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     def find(name: str) -> Backend:
         if name == "broken":
             raise UnusableBackendError("backend 'broken' finds no abacus")
+        if name == "full":
+            raise OutOfMemoryError("out of beads")
         return offered[name]
 
-    monkeypatch.setattr(backend, "names", lambda: [*offered, "broken"])
+    monkeypatch.setattr(backend, "names", lambda: [*offered, "broken", "full"])
     monkeypatch.setattr(backend, "find", find)
     monkeypatch.setattr(agreement, "CASES", (Case((9, 5, 3), "relu", 16),))
 
@@ -75,6 +77,7 @@ def test_wrong_backends_as_json(
     assert ended.value.exit_code == 1
     out, err = capsys.readouterr()
     assert "broken left out: backend 'broken' finds no abacus\n" in err
+    assert "full left out: out of beads\n" in err
     errors = {
         (row["backend"], row["dtype"]): row["max_relative_error"]
         for row in json.loads(out)["rows"]

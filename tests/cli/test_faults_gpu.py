@@ -50,6 +50,11 @@ def test_44_46_what_cannot_work_is_refused_before_data_are_read(
     refused(*TRAIN, *new, env=fake(fault), says=AT_FIRST[fault])
 
 
+def test_45_a_card_that_others_have_filled(refused: Refused, old_run: Path) -> None:
+    says = ("out of memory on cuda:0: free 1.0 GiB",)
+    refused(*TRAIN, "--out", "new", env=fake("full"), status=4, says=says)
+
+
 @pytest.mark.parametrize(
     ("command", "says"),
     [

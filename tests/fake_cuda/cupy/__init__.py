@@ -29,6 +29,9 @@ FAULTS = {
     "oom": lambda: cuda.memory.OutOfMemoryError(
         "Out of memory allocating 1,610,612,736 bytes (allocated so far: 512 bytes)."
     ),
+    "full": lambda: cuda.runtime.CUDARuntimeError(
+        "cudaErrorMemoryAllocation: out of memory"
+    ),
     "sticky": lambda: cuda.runtime.CUDARuntimeError(
         "cudaErrorIllegalAddress: an illegal memory access was encountered"
     ),
