@@ -1,5 +1,6 @@
 """What this installation is, and what it can use."""
 
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -17,7 +18,6 @@ PACKAGES = (
 def info() -> dict[str, Any]:
     """Return versions, the processor, BLAS kernels, and each backend or why not."""
     import numpy  # noqa: F401  # so that its BLAS is there to be asked
-    from threadpoolctl import threadpool_info
 
     backends = {name: _usable(name) for name in names()}
     libraries = [
@@ -27,7 +27,7 @@ def info() -> dict[str, Any]:
             "kernels": library.get("architecture"),
             "threads": library["num_threads"],
         }
-        for library in threadpool_info()
+        for library in _libraries()
         if library["user_api"] == "blas"
     ]
     return {
@@ -40,6 +40,18 @@ def info() -> dict[str, Any]:
         "warning": blas.warning([str(library["kernels"]) for library in libraries]),
         "backends": backends,
     }
+
+
+def _libraries() -> list[dict[str, Any]]:
+    """Return what threadpoolctl finds, without the variable that its import sets."""
+    name = "KMP_DUPLICATE_LIB_OK"
+    before = os.environ.get(name)
+    from threadpoolctl import threadpool_info
+
+    if before is None:
+        os.environ.pop(name, None)
+    found: list[dict[str, Any]] = threadpool_info()
+    return found
 
 
 def _version(package: str) -> str | None:

@@ -51,7 +51,9 @@ def test_importing_nnx_changes_nothing() -> None:
         "import os; before = dict(os.environ); import nnx; nnx.Network; nnx.train; "
         "nnx.info(); assert dict(os.environ) == before"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    # threadpoolctl's import sets it, and may have, here.
+    env = {k: v for k, v in os.environ.items() if k != "KMP_DUPLICATE_LIB_OK"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=env)
 
 
 @pytest.mark.parametrize(
