@@ -12,16 +12,18 @@ from nnx.errors import BackendError
 PLAIN = [("numpy", {}), ("numba", {})]
 STRICT = [("strict", {}), ("strict", {"device": "device1"})]
 GPU = [pytest.param(("cupy", {}), marks=pytest.mark.gpu)]
+# What need not be installed: a backend that cannot be used is skipped, and says why.
+EXTRAS = [("torch", {}), ("jax", {})]
 
 
 def _name(chosen: tuple[str, dict[str, str]]) -> str:
     return "-".join([chosen[0], *chosen[1].values()])
 
 
-@pytest.fixture(params=PLAIN + STRICT + GPU, ids=_name)
+@pytest.fixture(params=PLAIN + STRICT + EXTRAS + GPU, ids=_name)
 def backend(request: pytest.FixtureRequest) -> Backend:
     name, options = request.param
-    if name != "cupy":
+    if name in ("numpy", "numba", "strict"):
         return find(name, **options)
     try:
         return find(name, **options)

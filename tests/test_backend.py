@@ -22,12 +22,17 @@ def test_an_unknown_name() -> None:
         backends.find("abacus")
 
 
-def test_a_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(
-        MissingLibraryError, match=r"not installed: pip install .*cuda12"
-    ):
-        backends.find("cupy")
+@pytest.mark.parametrize(
+    ("name", "extra"), [("cupy", "cuda12"), ("torch", "torch"), ("jax", "jax")]
+)
+def test_a_missing_library(
+    monkeypatch: pytest.MonkeyPatch, name: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    remedy = rf"not installed.*: pip install 'nnx-mlp\[{extra}\]'"
+    with pytest.raises(MissingLibraryError, match=remedy) as refused:
+        backends.find(name)
+    assert "\n" not in str(refused.value)
 
 
 def test_a_device_that_the_strict_backend_does_not_pretend() -> None:

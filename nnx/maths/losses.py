@@ -19,7 +19,9 @@ def cross_entropy(
     shifted = logits - xp.max(logits, axis=1, keepdims=True)
     exps = xp.exp(shifted)
     norm = xp.sum(exps, axis=1, keepdims=True)
-    columns = xp.arange(classes, dtype=labels.dtype, device=labels.device)
+    # An array that is only being traced, to be compiled, is on no device yet.
+    place = getattr(labels, "device", None)
+    columns = xp.arange(classes, dtype=labels.dtype, device=place)
     hot = xp.astype(labels[:, None] == columns[None, :], logits.dtype)
     losses = xp.log(norm)[:, 0] - xp.vecdot(hot, shifted)
     return xp.sum(losses) / batch, (exps / norm - hot) / batch

@@ -140,7 +140,7 @@ def fit(run: Run, position: Position) -> Iterator[Progress]:
 def _take_no_step(run: Run, state: State) -> None:
     """Have the backend compile or load what it needs before training is timed."""
     order = run.backend.xp.zeros(
-        0, dtype=run.backend.xp.int64, device=run.train.labels.device
+        run.images, dtype=run.backend.xp.int64, device=run.train.labels.device
     )
     _steps(run, Position(state), order, 0, {})
 

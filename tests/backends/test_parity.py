@@ -1,5 +1,6 @@
 """Backends against the plain maths, on drawn shapes, dtypes, layouts and orders."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,16 +22,36 @@ BACKENDS = [
     "numpy",
     "strict",
     "numba",
+    "torch",
+    "jax",
     pytest.param("cupy", marks=pytest.mark.gpu),
 ]
 # Multiplications for a batch: what bounds a test's time.
 WORK = {"strict": 1e6}
 MOST_WORK = 5e7
-HELD = settings(
-    max_examples=100,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+# JAX compiles for every new shape, and every example has one.
+EXAMPLES = {"jax": 10}
+MOST_EXAMPLES = 100
+
+
+def held(test: Callable[..., None]) -> Callable[[Backend], None]:
+    """Run a test on as many examples as its backend has time for."""
+
+    def run(tested: Backend) -> None:
+        def one(data: st.DataObject) -> None:
+            test(tested, data)
+
+        # What failed is kept, and tried first next time, under this name.
+        one.__name__ = test.__name__
+        examples = settings(
+            max_examples=EXAMPLES.get(tested.name, MOST_EXAMPLES),
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        )
+        examples(given(data=st.data())(one))()
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -80,8 +101,7 @@ def assert_same_bits(a: State, b: State, backend: Backend) -> None:
         np.testing.assert_array_equal(one, other)
 
 
-@HELD
-@given(data=st.data())
+@held
 def test_steps(tested: Backend, data: st.DataObject) -> None:
     """The backend's own steps, and the plain steps through its kernels."""
     drawn = data.draw(problems(WORK.get(tested.name, MOST_WORK)))
@@ -112,8 +132,7 @@ def test_steps(tested: Backend, data: st.DataObject) -> None:
         np.testing.assert_array_equal(tested.to_numpy(given_), kept)
 
 
-@HELD
-@given(data=st.data())
+@held
 def test_steps_cut_anywhere_give_the_same_bits(
     tested: Backend, data: st.DataObject
 ) -> None:
@@ -179,8 +198,7 @@ def assert_near(
         np.testing.assert_array_equal(tested.to_numpy(own), kept)
 
 
-@HELD
-@given(data=st.data())
+@held
 def test_dense_forward(tested: Backend, data: st.DataObject) -> None:
     called = call(tested, data)
     x, weight, bias = called.wide[:3]
@@ -191,12 +209,9 @@ def test_dense_forward(tested: Backend, data: st.DataObject) -> None:
     assert_near(got, expected, terms, called, tested)
 
 
-@HELD
-@given(data=st.data(), input_gradient=st.booleans())
-def test_dense_backward(
-    tested: Backend, data: st.DataObject, input_gradient: bool
-) -> None:
-    called = call(tested, data)
+@held
+def test_dense_backward(tested: Backend, data: st.DataObject) -> None:
+    called, input_gradient = call(tested, data), data.draw(st.booleans())
     a, k = called.own, called.wide
     names = {"activation": called.activation, "input_gradient": input_gradient}
     gots = tested.dense_backward(a.dy, a.x, a.y, a.weight, **names, xp=tested.xp)
@@ -206,8 +221,7 @@ def test_dense_backward(
         assert_near(gots[i], expected[i], np.sqrt(squares[i]), called, tested)
 
 
-@HELD
-@given(data=st.data())
+@held
 def test_cross_entropy(tested: Backend, data: st.DataObject) -> None:
     called = call(tested, data)
     logits, labels = called.own[-2:]
@@ -219,8 +233,7 @@ def test_cross_entropy(tested: Backend, data: st.DataObject) -> None:
     assert_near(dlogits, expected[1], one / batch, called, tested)
 
 
-@HELD
-@given(data=st.data())
+@held
 def test_update(tested: Backend, data: st.DataObject) -> None:
     """A backend may use the gradient's memory for what it returns."""
     called = call(tested, data)

@@ -1,0 +1,59 @@
+"""JAX on the CPU or an accelerator: whole training steps compiled."""
+
+from functools import cache, partial
+
+import numpy as np
+
+from nnx.backend import Backend
+from nnx.errors import MissingLibraryError, UnusableBackendError
+
+
+def load(device: str | None = None) -> Backend:
+    """Return the backend on one of JAX's devices.
+
+    It turns on JAX's 64-bit types and its exact matrix products, for the whole process.
+
+    device: such as cpu, cuda, cuda:1, tpu; by default the one that JAX prefers
+    Refused: JAX missing; a device that it does not know or cannot use.
+    """
+    try:
+        import jax
+    except ImportError:
+        raise MissingLibraryError(
+            "backend 'jax' needs JAX, which is not installed: "
+            "pip install 'nnx-mlp[jax]'"
+        ) from None
+    jax.config.update("jax_enable_x64", True)
+    # Otherwise accelerators round the factors of a float32 product to fewer digits.
+    jax.config.update("jax_default_matmul_precision", "highest")
+    return _backend(device)
+
+
+@cache
+def _backend(device: str | None) -> Backend:
+    """Return the one record of a device: what is compiled is kept for a record."""
+    import jax
+    from jax import numpy as jnp
+
+    from nnx_backends import jax_steps
+
+    kind, _, number = (device or "").partition(":")
+    try:
+        place = jax.devices(kind or None)[int(number or 0)]
+    except (RuntimeError, ValueError, IndexError) as error:
+        why = str(error).strip().partition("\n")[0]
+        raise UnusableBackendError(
+            f"backend 'jax' cannot use device {device!r} ({why}): "
+            "use cpu, or install a JAX that is built for it"
+        ) from None
+    cpu = place.platform == "cpu"
+    words = "cpu" if cpu else f"{place.platform}:{place.id} ({place.device_kind})"
+    return Backend(
+        name="jax",
+        device=words,
+        xp=jnp,
+        from_numpy=partial(jnp.array, device=place),
+        to_numpy=np.array,
+        synchronize=lambda: jax.block_until_ready(jax.live_arrays()),
+        run_steps=jax_steps.run_steps,
+    )

@@ -1,0 +1,87 @@
+"""PyTorch on the CPU, a CUDA device or Apple's GPU, without its autograd."""
+
+from typing import Any
+
+import numpy as np
+
+from nnx.backend import Backend
+from nnx.errors import MissingLibraryError, UnusableBackendError
+from nnx.maths import steps
+from nnx.maths.activations import ACTIVATIONS
+from nnx.maths.kernels import Array, Namespace
+from nnx_backends.host_memory import keep_freed
+
+
+def load(device: str = "cpu") -> Backend:
+    """Return the backend on one of PyTorch's devices.
+
+    device: such as cpu, cuda, cuda:1, mps
+    Refused: PyTorch missing; a device that it does not know or cannot use.
+    """
+    try:
+        import torch
+        from array_api_compat import torch as xp
+    except ImportError:
+        raise MissingLibraryError(
+            "backend 'torch' needs PyTorch, which is not installed: "
+            "pip install 'nnx-mlp[torch]'"
+        ) from None
+    place = _place(torch, device)
+    keep_freed()
+
+    def from_numpy(array: Any) -> Array:
+        # A copy in PyTorch's own memory: how an array is aligned decides its sums'
+        # last bits.
+        native = np.asarray(array, np.asarray(array).dtype.newbyteorder("="), order="C")
+        return torch.tensor(native, device=place)
+
+    return Backend(
+        name="torch",
+        device=_in_words(torch, place),
+        xp=xp,
+        from_numpy=from_numpy,
+        to_numpy=lambda array: array.cpu().numpy(),
+        synchronize=lambda: _synchronize(torch, place),
+        dense_forward=_forward,
+        update=_update,
+        run_steps=torch.inference_mode()(steps.run_steps),
+    )
+
+
+def _place(torch: Any, device: str) -> Any:
+    """Return the device, on which one number was put and read back."""
+    try:
+        place = torch.device(device)
+        torch.zeros((), device=place).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        why = str(error).strip().partition("\n")[0]
+        raise UnusableBackendError(
+            f"backend 'torch' cannot use device {device!r} ({why}): "
+            "use cpu, or install a PyTorch that is built for it"
+        ) from None
+    return place
+
+
+def _in_words(torch: Any, place: Any) -> str:
+    if place.type != "cuda":
+        return str(place)
+    return f"{place} ({torch.cuda.get_device_name(place)})"
+
+
+def _synchronize(torch: Any, place: Any) -> None:
+    if place.type == "cuda":
+        torch.cuda.synchronize(place)
+    elif place.type == "mps":
+        torch.mps.synchronize()
+
+
+def _forward(
+    x: Array, weight: Array, bias: Array, *, activation: str, xp: Namespace
+) -> Array:
+    """Return `dense.forward`'s output, the bias added by the matrix product."""
+    return ACTIVATIONS[activation].forward(xp.addmm(bias, x, weight), xp=xp)
+
+
+def _update(parameter: Array, gradient: Array, learning_rate: float) -> Array:
+    """Return what `sgd.update` does, in one operation."""
+    return parameter.sub(gradient, alpha=learning_rate)

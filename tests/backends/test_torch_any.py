@@ -1,0 +1,72 @@
+"""PyTorch's devices, and what of NumPy's arrays PyTorch does not take as it is."""
+
+import numpy as np
+import pytest
+
+from nnx import Network, find, train
+from nnx.backend import Backend
+from nnx.data.dataset import Dataset
+from nnx.errors import UnusableBackendError
+
+torch = pytest.importorskip(
+    "torch", reason="PyTorch is not installed: pip install nnx-mlp[torch]"
+)
+
+
+@pytest.fixture
+def torch_cpu() -> Backend:
+    return find("torch")
+
+
+@pytest.mark.parametrize("device", ["abacus", "cuda:99", "meta", "cpu:x"])
+def test_a_device_that_cannot_be_used(device: str) -> None:
+    with pytest.raises(UnusableBackendError, match="use cpu") as refused:
+        find("torch", device=device)
+    assert repr(device) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_device_in_words(torch_cpu: Backend) -> None:
+    assert torch_cpu.device == "cpu"
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6.0).reshape(2, 3)[:, ::-1],
+        np.asfortranarray(np.arange(6).reshape(2, 3)),
+        np.arange(6, dtype=">f4"),
+        np.float32(2.5),
+    ],
+    ids=["reversed", "columns", "big-endian", "scalar"],
+)
+def test_arrays_of_any_form(torch_cpu: Backend, array: np.ndarray) -> None:
+    back = torch_cpu.to_numpy(torch_cpu.from_numpy(array))
+    assert back.shape == array.shape
+    np.testing.assert_array_equal(back, array)
+
+
+def test_arrays_are_copied(torch_cpu: Backend) -> None:
+    array = np.zeros(3)
+    moved = torch_cpu.from_numpy(array)
+    array[:] = 1
+    assert torch_cpu.to_numpy(moved).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("dtype", ["float16", ">f4", ">i2", "uint16", "int64"])
+def test_pixels_of_other_types(data: Dataset, dtype: str) -> None:
+    kind = data.train.images.astype(dtype)
+    odd = data._replace(train=data.train._replace(images=kind))
+    network = Network([25, 9, 3])
+    ours, numpy = (
+        train(network, odd, backend=name, epochs=2, learning_rate=0.01, pixels="raw")
+        for name in ("torch", "numpy")
+    )
+    assert ours.test_loss == pytest.approx(numpy.test_loss, rel=1e-3)
+
+
+def test_nothing_is_kept_for_autograd(torch_cpu: Backend) -> None:
+    x, weight = (torch_cpu.from_numpy(np.ones((2, 2))) for _ in range(2))
+    bias = torch_cpu.from_numpy(np.zeros(2))
+    y = torch_cpu.dense_forward(x, weight, bias, activation="relu", xp=torch_cpu.xp)
+    assert not y.requires_grad
