@@ -66,7 +66,8 @@ def _loop(
         index = lax.dynamic_slice_in_dim(order, i * recipe.batch_size, width)
         return step(state, images, index, recipe, kernels)
 
-    return lax.fori_loop(begin, end, body, state)
+    reached: State = lax.fori_loop(begin, end, body, state)
+    return reached
 
 
 _steps = jax.jit(_loop, static_argnames=("fixed", "width", "kernels"))

@@ -1,5 +1,6 @@
 """PyTorch on the CPU, a CUDA device or Apple's GPU, without its autograd."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ def load(device: str = "cpu") -> Backend:
     def from_numpy(array: Any) -> Array:
         # A copy in PyTorch's own memory: how an array is aligned decides its sums'
         # last bits.
-        native = np.asarray(array, np.asarray(array).dtype.newbyteorder("="), order="C")
+        kind = np.asarray(array).dtype.newbyteorder("=")
+        native = np.array(array, kind, order="C")
         return torch.tensor(native, device=place)
 
     return Backend(
@@ -43,7 +45,7 @@ def load(device: str = "cpu") -> Backend:
         to_numpy=lambda array: array.cpu().numpy(),
         synchronize=lambda: _synchronize(torch, place),
         dense_forward=_forward,
-        update=_update,
+        update=partial(_update, torch),
         run_steps=torch.inference_mode()(steps.run_steps),
     )
 
@@ -82,6 +84,6 @@ def _forward(
     return ACTIVATIONS[activation].forward(xp.addmm(bias, x, weight), xp=xp)
 
 
-def _update(parameter: Array, gradient: Array, learning_rate: float) -> Array:
-    """Return what `sgd.update` does, in one operation."""
-    return parameter.sub(gradient, alpha=learning_rate)
+def _update(torch: Any, parameter: Array, gradient: Array, rate: float) -> Array:
+    """Return what `sgd.update` does, in the gradient's memory."""
+    return torch.sub(parameter, gradient, alpha=rate, out=gradient)

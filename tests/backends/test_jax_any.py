@@ -10,7 +10,9 @@ from nnx.errors import UnusableBackendError
 from nnx.maths.steps import Images, Recipe, State
 from nnx.network import to_device
 
-jax = pytest.importorskip("jax", reason="JAX is not installed: pip install nnx-mlp[jax]")
+jax = pytest.importorskip(
+    "jax", reason="JAX is not installed: pip install nnx-mlp[jax]"
+)
 
 
 @pytest.fixture

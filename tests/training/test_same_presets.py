@@ -37,7 +37,7 @@ def digits() -> Dataset:
         labels = rng.integers(0, 10, n)
         flipped = rng.random((n, 784)) < 0.2
         images = (strokes[labels] ^ flipped) * rng.integers(50, 256, (n, 784))
-        return Split((images * (rng.random((n, 784)) < 0.25)).astype(np.uint8), labels)
+        return Split((images * (rng.random((n, 784)) < 0.6)).astype(np.uint8), labels)
 
     frame = Frame(28, 28, 255, 20)
     return Dataset("strokes", split(IMAGES), split(IMAGES), tuple("0123456789"), frame)
