@@ -57,7 +57,9 @@ def compilations(jax_cpu: Backend, steps: list[tuple[int, int]], **kinds: float)
 
 def test_spans_and_learning_rates_compile_nothing_anew(jax_cpu: Backend) -> None:
     """The first call asks for no steps, and has both sizes of a batch compiled."""
-    jax.clear_caches()
+    from nnx_backends import jax_steps
+
+    jax_steps._steps.clear_cache()
     assert compilations(jax_cpu, [(0, 0)]) == 2
     assert compilations(jax_cpu, [(0, 1), (1, 4), (4, 6), (0, 6), (5, 6)]) == 0
     assert compilations(jax_cpu, [(0, 3)] * 3, learning_rate=0.1, scale=0.5) == 0
@@ -68,7 +70,7 @@ def test_training_compiles_before_it_is_timed(
 ) -> None:
     from nnx_backends import jax_steps
 
-    jax.clear_caches()
+    jax_steps._steps.clear_cache()
     sizes = []
     train(
         Network([25, 9, 3]),
