@@ -139,8 +139,9 @@ def fit(run: Run, position: Position) -> Iterator[Progress]:
 
 def _take_no_step(run: Run, state: State) -> None:
     """Have the backend compile or load what it needs before training is timed."""
+    n = 0 if run.distortion else run.images
     order = run.backend.xp.zeros(
-        run.images, dtype=run.backend.xp.int64, device=run.train.labels.device
+        n, dtype=run.backend.xp.int64, device=run.train.labels.device
     )
     _steps(run, Position(state), order, 0, {})
 
