@@ -1,4 +1,4 @@
-"""Every gradient against central differences, on every backend; nothing skipped."""
+"""Every gradient against central differences, on every backend that is installed."""
 
 import math
 

@@ -73,11 +73,10 @@ def run(cwd: Path, tmp_path: Path) -> Run:
     ) -> Completed:
         return subprocess.run(
             [*(after(first) if first else COMMAND), *map(str, args)],
-            **{"cwd": cwd, "capture_output": True} | options,
+            **{"cwd": cwd, "capture_output": True, "timeout": 60} | options,
             env=environment(tmp_path / "cache") | (env or {}),
             encoding="utf-8",
             errors="surrogateescape",
-            timeout=60,
             stdin=subprocess.DEVNULL,
         )
 
