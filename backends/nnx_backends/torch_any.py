@@ -1,12 +1,14 @@
 """PyTorch on the CPU, a CUDA device or Apple's GPU, without its autograd."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from nnx.backend import Backend
-from nnx.errors import MissingLibraryError, UnusableBackendError
+from nnx.errors import MissingLibraryError, OutOfMemoryError, UnusableBackendError
 from nnx.maths import steps
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.kernels import Array, Namespace
@@ -44,6 +46,7 @@ def load(device: str = "cpu") -> Backend:
         from_numpy=from_numpy,
         to_numpy=lambda array: array.cpu().numpy(),
         synchronize=lambda: _synchronize(torch, place),
+        scope=partial(_scope, torch, place),
         dense_forward=_forward,
         update=partial(_update, torch),
         run_steps=torch.inference_mode()(steps.run_steps),
@@ -75,6 +78,16 @@ def _synchronize(torch: Any, place: Any) -> None:
         torch.cuda.synchronize(place)
     elif place.type == "mps":
         torch.mps.synchronize()
+
+
+@contextmanager
+def _scope(torch: Any, place: Any) -> Iterator[None]:
+    """Make an OutOfMemoryError of PyTorch's; arrays say themselves where they are."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        why = ", ".join(str(error).split(". ")[1:3])
+        raise OutOfMemoryError(f"out of memory on {place}: {why}") from None
 
 
 def _forward(

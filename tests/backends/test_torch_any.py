@@ -1,12 +1,14 @@
 """PyTorch's devices, and what of NumPy's arrays PyTorch does not take as it is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from nnx import Network, find, train
 from nnx.backend import Backend
 from nnx.data.dataset import Dataset
-from nnx.errors import UnusableBackendError
+from nnx.errors import OutOfMemoryError, UnusableBackendError
 
 torch = pytest.importorskip(
     "torch", reason="PyTorch is not installed: pip install nnx-mlp[torch]"
@@ -70,3 +72,21 @@ def test_nothing_is_kept_for_autograd(torch_cpu: Backend) -> None:
     bias = torch_cpu.from_numpy(np.zeros(2))
     y = torch_cpu.dense_forward(x, weight, bias, activation="relu", xp=torch_cpu.xp)
     assert not y.requires_grad
+
+
+def test_out_of_memory_is_one_line(data: Dataset, torch_cpu: Backend) -> None:
+    says = (
+        "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity "
+        "of 1.00 GiB of which 3.00 MiB is free. Of the allocated memory\n more words."
+    )
+
+    def full(*arguments: object, **options: object) -> None:
+        raise torch.OutOfMemoryError(says)
+
+    with pytest.raises(OutOfMemoryError) as refused:
+        train(Network([25, 9, 3]), data, backend=replace(torch_cpu, run_steps=full))
+    assert str(refused.value) == (
+        "out of memory on cpu: Tried to allocate 20.00 MiB, GPU 0 has a total capacity "
+        "of 1.00 GiB of which 3.00 MiB is free; try --batch-size 16 or a smaller "
+        "--hidden"
+    )
