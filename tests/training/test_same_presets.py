@@ -56,7 +56,9 @@ def outcome(preset: str, backend: Backend, data: Dataset) -> Outcome:
     ).model._replace(pixels=config.pixels, frame=data.frame)
     scale, names = model.scale(data.train.images.dtype), model.activations
     recipe = Recipe(names, scale, size, config.learning_rate, config.l2)
-    train, test = (on_device(part, backend) for part in (data.train, data.test))
+    train, test = (
+        on_device(part, len(data.classes), backend) for part in (data.train, data.test)
+    )
     layers, losses = to_device(model.layers, backend), list[float]()
     for k in range(STEPS):
         epoch, i = divmod(k, -(-n // size))
