@@ -138,7 +138,11 @@ def fit(run: Run, position: Position) -> Iterator[Progress]:
 
 
 def _take_no_step(run: Run, state: State) -> None:
-    """Have the backend compile or load what it needs before training is timed."""
+    """Have the backend compile or load what it needs before training is timed.
+
+    The order is as long as an epoch's, from which follows how short its last batch is;
+    distorted images are handed over in parts, each with an order of its own.
+    """
     n = 0 if run.distortion else run.images
     order = run.backend.xp.zeros(
         n, dtype=run.backend.xp.int64, device=run.train.labels.device
