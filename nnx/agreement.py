@@ -15,7 +15,8 @@ from nnx.data.dataset import Array
 from nnx.errors import NnxError
 from nnx.maths import steps
 from nnx.maths.network import Layer, Layers
-from nnx.maths.steps import Images, Recipe, State, Sums
+from nnx.maths.optimizers import Rates
+from nnx.maths.steps import Epoch, Images, Recipe, State, Sums
 from nnx.network import Network, to_device
 from nnx.reference import PLAIN, change_errors, cleared, errors, on_host, widened
 from nnx.training.loop import start
@@ -23,7 +24,7 @@ from nnx.training.loop import start
 REFERENCE = "numpy float64"
 # Of the difference, relative to the largest entry of each array.
 BOUNDS = {"float64": 1e-12, "float32": 1e-5}
-RATE, L2 = 0.1, 0.01
+RATES, L2 = Rates(0.1), 0.01
 
 
 class Case(NamedTuple):
@@ -132,16 +133,18 @@ def problem(case: Case, dtype: str) -> Problem:
     n = 2 * case.batch + case.batch // 2 + 1
     pixels = rng.integers(0, 256, (n, case.sizes[0]), np.uint8)
     images = Images(pixels, rng.integers(0, case.sizes[-1], n))
-    recipe = Recipe(model.activations, 1 / 255, case.batch, RATE, L2)
-    order, three_steps = cleared(layers, images, rng.permutation(n), 0, 3, recipe)
-    free, wide = recipe._replace(l2=0.0), widened(layers)
+    recipe = Recipe(model.activations, 1 / 255, case.batch, l2=L2)
+    order, three_steps = cleared(
+        layers, images, rng.permutation(n), 0, 3, recipe, RATES
+    )
+    free, begun = recipe._replace(l2=0.0), start(widened(layers), PLAIN).state
     return Problem(
         layers,
         images,
         order,
         recipe,
-        steps.batch_sums(wide, images, order[: case.batch], free, PLAIN),
-        steps.run_steps(start(wide, PLAIN).state, images, order, 0, 1, free, PLAIN),
+        steps.batch_sums(begun, images, order[: case.batch], 0, free, PLAIN),
+        steps.run_steps(begun, images, Epoch(order, [RATES]), 0, 1, free, PLAIN),
         three_steps,
     )
 
@@ -151,9 +154,10 @@ def worst_error(posed: Problem, backend: Backend) -> float:
     dtype = str(posed.layers[0].weight.dtype)
     layers = to_device(posed.layers, backend)
     images = Images(*(backend.from_numpy(array) for array in posed.images))
-    order = backend.from_numpy(posed.order)
-    free, index = posed.recipe._replace(l2=0.0), order[: posed.recipe.batch_size]
-    sums = steps.batch_sums(layers, images, index, free, backend)
+    epoch = Epoch(backend.from_numpy(posed.order), [RATES] * 3)
+    free, index = posed.recipe._replace(l2=0.0), epoch.order[: posed.recipe.batch_size]
+    state = start(layers, backend).state
+    sums = steps.batch_sums(state, images, index, 0, free, backend)
     found = errors(on_host(sums, backend), posed.gradients, dtype)
     worst = max(found.values())
     for last, recipe, expected in (
@@ -161,7 +165,7 @@ def worst_error(posed: Problem, backend: Backend) -> float:
         (3, posed.recipe, posed.three_steps),
     ):
         state = start(layers, backend).state
-        state = backend.run_steps(state, images, order, 0, last, recipe, backend)
+        state = backend.run_steps(state, images, epoch, 0, last, recipe, backend)
         got = on_host(state, backend)
         found = errors(got, expected, dtype)
         found |= change_errors(posed.layers, got.layers, expected.layers, last)

@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from nnx.errors import BackendError, InputError, UnknownBackendError
-from nnx.maths import dense, distortion, losses, sgd, steps
+from nnx.maths import dense, distortion, losses, optimizers, steps
 from nnx.maths.kernels import Array, Namespace
 
 GROUP = "nnx.backends"
@@ -44,7 +44,7 @@ class Backend:
     dense_forward: Callable[..., Array] = dense.forward
     dense_backward: Callable[..., tuple[Array, Array, Array]] = dense.backward
     cross_entropy: Callable[..., tuple[Array, Array]] = losses.cross_entropy
-    update: Callable[..., Array] = sgd.update
+    update: Callable[..., Array] = optimizers.update
     run_steps: Callable[..., steps.State] = steps.run_steps
     distort: Callable[..., Array] = distortion.distort
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from nnx.backend import Backend, find
 from nnx.data.dataset import Array
-from nnx.maths import sgd, steps
+from nnx.maths import regularization, steps
 from nnx.maths.activations import ACTIVATIONS
-from nnx.maths.network import Layer, Layers, forward
-from nnx.maths.steps import Images, Recipe
+from nnx.maths.network import Layer, Layers, forward, logits
+from nnx.maths.steps import Images, Recipe, State
 from nnx.network import to_device, to_host
 
 FEATURES, HIDDEN, CLASSES, BATCH = 5, 4, 3, 6
@@ -58,7 +58,7 @@ def checks(backend: Backend) -> Iterator[Check]:
 def worst_error(activation: str, depth: int, l2: float, backend: Backend) -> float:
     """Return one case's largest error, relative to the gradient's largest entry."""
     activations = (activation,) * (depth - 1) + ("identity",)
-    recipe = Recipe(activations, 1.0, BATCH, 0.1, l2)
+    recipe = Recipe(activations, 1.0, BATCH, l2=l2)
     layers, host = _drawn(activations, depth)
     images = Images(*(backend.from_numpy(array) for array in host))
     index = backend.from_numpy(np.arange(BATCH))
@@ -66,7 +66,8 @@ def worst_error(activation: str, depth: int, l2: float, backend: Backend) -> flo
     def loss(moved: Layers) -> float:
         return _loss(to_device(moved, backend), images, recipe, backend)
 
-    sums = steps.batch_sums(to_device(layers, backend), images, index, recipe, backend)
+    state = State(to_device(layers, backend), 0.0, 0)
+    sums = steps.batch_sums(state, images, index, 0, recipe, backend)
     analytic = _flat(to_host(sums.gradients, backend))
     numeric = _central_differences(loss, layers)
     return float(np.max(np.abs(analytic - numeric)) / np.max(np.abs(numeric)))
@@ -75,10 +76,10 @@ def worst_error(activation: str, depth: int, l2: float, backend: Backend) -> flo
 def _loss(layers: Layers, images: Images, recipe: Recipe, backend: Backend) -> float:
     """Return what training minimizes: the mean loss with the penalty."""
     xp = backend.xp
-    logits = forward(layers, images.pixels, recipe.activations, backend)[-1]
-    loss, _ = backend.cross_entropy(logits, images.labels, xp=xp)
+    z = logits(layers, images.pixels, recipe.activations, backend)
+    loss, _ = backend.cross_entropy(z, images.labels, xp=xp)
     for weight, _ in layers if recipe.l2 else []:
-        loss = loss + sgd.l2_penalty(weight, recipe.l2, xp=xp)
+        loss = loss + regularization.penalty(weight, 0.0, recipe.l2, xp=xp)
     return float(backend.to_numpy(loss))
 
 
@@ -109,8 +110,8 @@ def _drawn(activations: tuple[str, ...], depth: int) -> tuple[Layers, Images]:
         images = Images(
             rng.normal(size=(BATCH, FEATURES)), rng.integers(0, CLASSES, BATCH)
         )
-        outputs = forward(layers, images.pixels, activations, reference)
-        inputs = (x @ w + b for x, (w, b) in zip(outputs, layers, strict=False))
+        traces, _, _ = forward(layers, images.pixels, activations, reference)
+        inputs = (t.x @ w + b for t, (w, b) in zip(traces, layers, strict=True))
         if all(np.min(np.abs(z)) > CLEARANCE for z in inputs):
             return layers, images
     raise AssertionError("no network without a kink nearby")

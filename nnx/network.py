@@ -156,12 +156,12 @@ class Network:
 
 def to_device(layers: Layers, backend: Backend) -> Layers:
     """Return the layers' parameters on the backend's device."""
-    return [Layer(*(backend.from_numpy(array) for array in layer)) for layer in layers]
+    return [type(layer)(*map(backend.from_numpy, layer)) for layer in layers]
 
 
 def to_host(layers: Layers, backend: Backend) -> Layers:
     """Return the layers' parameters as NumPy arrays."""
-    return [Layer(*(backend.to_numpy(array) for array in layer)) for layer in layers]
+    return [type(layer)(*map(backend.to_numpy, layer)) for layer in layers]
 
 
 def _one_each(names: str, setting: str, layers: int) -> list[str]:

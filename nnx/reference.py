@@ -15,6 +15,7 @@ from nnx.maths import steps
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.blocks import block
 from nnx.maths.network import Layer, Layers
+from nnx.maths.optimizers import Rates
 from nnx.maths.steps import Images, Recipe, State, Sums
 from nnx.network import to_host
 from nnx.training.loop import start
@@ -35,7 +36,13 @@ def widened(layers: Layers) -> Layers:
 
 
 def cleared(
-    layers: Layers, images: Images, order: Array, first: int, last: int, recipe: Recipe
+    layers: Layers,
+    images: Images,
+    order: Array,
+    first: int,
+    last: int,
+    recipe: Recipe,
+    rates: Rates,
 ) -> tuple[Array, State]:
     """Return an order with no image at a kink, and the reference's state after it.
 
@@ -52,7 +59,7 @@ def cleared(
         if not good.any():
             raise ValueError(f"no image of batch {i} is clear of kinks")
         order[rows] = np.where(good, order[rows], order[rows][np.argmax(good)])
-        state = steps.step(state, images, order[rows], recipe, PLAIN)
+        state = steps.step(state, images, order[rows], rates, i, recipe, PLAIN)
     return order, state
 
 
@@ -76,7 +83,7 @@ def clear(layers: Layers, x: Array, activations: Sequence[str]) -> Array:
 
 def on_host(part: Part, backend: Backend) -> Part:
     """Return a state, or sums, as NumPy arrays."""
-    scalars = map(backend.to_numpy, part[1:])
+    scalars = map(backend.to_numpy, part[1:3])
     return type(part)(to_host(part[0], backend), *scalars)
 
 

@@ -13,6 +13,7 @@ from nnx.errors import InputError
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.distortion import Distortion
 from nnx.maths.initializers import INITIALIZERS
+from nnx.maths.schedules import SHAPES, Schedule
 
 DTYPES = "float32", "float64"
 PIXELS = "unit", "raw"
@@ -23,6 +24,27 @@ MOST = Distortion(
     shift=1000, rotation=180, scale=0.95, shear=10, elastic=1000, sigma=100
 )
 LEAST_SIGMA = 0.1
+OPTIMIZERS = "sgd", "nesterov", "adam", "adamw", "rmsprop"
+# What "auto" is, by the optimizer: learning rate, momentum (Adam's β₁) and β₂.
+AUTOMATIC = {
+    "sgd": (0.2, 0.0, 0.0),
+    "nesterov": (0.02, 0.9, 0.0),
+    "adam": (0.001, 0.9, 0.999),
+    "adamw": (0.001, 0.9, 0.999),
+    "rmsprop": (0.001, 0.0, 0.99),
+}
+# Of a schedule's numbers, the least and the most.
+COURSE = {
+    "warmup": (0.0, 1e6),
+    "every": (0.01, 1e6),
+    "factor": (1e-9, 1.0),
+    "rate": (0.0, 1e6),
+    "to": (0.0, 1000.0),
+    "over": (0.0, 1e6),
+    "patience": (1, 1e6),
+    "rise": (0.01, 0.99),
+    "start": (0.0, 1.0),
+}
 
 
 class Rule(NamedTuple):
@@ -96,6 +118,41 @@ def _is_augment(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def schedule_from(text: str) -> Schedule:
+    """Return the schedule that a setting describes: "cosine:warmup=2,to=0.001".
+
+    Refused: ValueError for names that do not exist or come twice, and for numbers out
+    of range.
+    """
+    name, colon, rest = text.partition(":")
+    pairs = [part.partition("=")[::2] for part in rest.split(",")] if colon else []
+    given = {key.strip(): float(number) for key, number in pairs}
+    if name not in SHAPES or len(given) < len(pairs) or not set(given) <= set(COURSE):
+        raise ValueError(text)
+    for key, number in given.items():
+        low, high = COURSE[key]
+        if not low <= number <= high:
+            raise ValueError(text)
+    patience = int(given.pop("patience", Schedule().patience))
+    return Schedule(name, patience=patience, **given)
+
+
+def _is_schedule(value: Any) -> bool:
+    try:
+        schedule_from(value)
+    except (ValueError, AttributeError):
+        return False
+    return True
+
+
+def _is_class_weights(value: Any) -> bool:
+    if value == "balanced":
+        return True
+    return isinstance(value, list | tuple) and all(
+        type(weight) in (int, float) and 0 <= weight <= 1e6 for weight in value
+    ) and (not value or any(value))
+
+
 def _is_init(value: Any) -> bool:
     return isinstance(value, str) and all(map(_is_one_init, value.split(",")))
 
@@ -108,6 +165,22 @@ def _is_one_init(name: str) -> bool:
         return bool(colon) and 0 < float(sigma) < math.inf
     except ValueError:
         return False
+
+
+_SHARE = _number("a number from 0 and below 1", lambda value: 0 <= value < 1)
+_AMOUNT = _number("a number from 0 to 1000000", lambda value: 0 <= value <= 1e6)
+_SCHEDULE = Rule(
+    f"one of {', '.join(SHAPES)}, with some of "
+    + ", ".join(f"{k} from {low:g} to {high:g}" for k, (low, high) in COURSE.items())
+    + ", as in cosine:warmup=2,to=0.001",
+    _is_schedule,
+)
+
+
+def _or_auto(rule: Rule) -> Rule:
+    return Rule(
+        f"{rule.allowed}, or auto", lambda value: value == "auto" or rule.holds(value)
+    )
 
 
 RULES = {
@@ -131,10 +204,29 @@ RULES = {
     "precision": _one_of(PRECISIONS),
     "epochs": _integer(1, 10**6),
     "batch_size": Rule("an integer from 1, or full", _is_batch_size),
-    "learning_rate": _number(
-        "a number above 0 and up to 1000", lambda value: 0 < value <= 1000
+    "optimizer": _one_of(OPTIMIZERS),
+    "learning_rate": _or_auto(
+        _number("a number above 0 and up to 1000", lambda value: 0 < value <= 1000)
     ),
-    "l2": _number("a number from 0 and below 1", lambda value: 0 <= value < 1),
+    "momentum": _or_auto(_SHARE),
+    "beta2": _or_auto(_SHARE),
+    "schedule": _SCHEDULE,
+    "momentum_schedule": _SCHEDULE,
+    "l1": _SHARE,
+    "l2": _SHARE,
+    "weight_decay": _SHARE,
+    "clip_norm": _AMOUNT,
+    "max_norm": _AMOUNT,
+    "input_dropout": _SHARE,
+    "dropout": _SHARE,
+    "batch_norm": Rule("true or false", lambda value: isinstance(value, bool)),
+    "label_smoothing": _SHARE,
+    "class_weights": Rule(
+        "a number from 0 for each class, not all 0, or balanced", _is_class_weights
+    ),
+    "averaging": _SHARE,
+    "validation": _SHARE,
+    "early_stopping": _integer(0, 10**6),
     "augment": Rule(
         "amounts of "
         + ", ".join(f"{name} up to {most:g}" for name, most in MOST._asdict().items())
@@ -158,18 +250,52 @@ class Training:
 
     epochs: passes over the training images
     batch_size: images a step, or "full" for all of them
-    learning_rate: what gradients are multiplied by
-    l2: the strength of the penalty l2/2 · Σ weight²
+    optimizer: "sgd", "nesterov", "adam" or "rmsprop"; "adamw" is adam
+    learning_rate: what the optimizer's direction is multiplied by; "auto" is 0.2 for
+        sgd, times 1 - momentum, and 0.001 for adam and rmsprop
+    momentum: of SGD and RMSprop, and Adam's β₁; "auto" is 0.9 for nesterov and adam
+    beta2: how much of their mean square Adam and RMSprop keep
+    schedule, momentum_schedule: how the two change; see `nnx.maths.schedules`
+    l1, l2: the strengths of the penalties l1 · Σ |weight| and l2/2 · Σ weight²
+    weight_decay: what share of the weights, times the learning rate, a step takes off
+    clip_norm: the most that the gradient's norm may be; 0 is no bound
+    max_norm: the most that the norm of a unit's weights may be; 0 is no bound
+    input_dropout, dropout: the share of pixels, and of hidden units, that is left out
+    batch_norm: whether hidden layers are normalized batch by batch
+    label_smoothing: the share of each label that is spread over all classes
+    class_weights: what each class counts; "balanced": as much as any other
+    averaging: how much of the weights' moving average, which is then what is used,
+        a step keeps; 0 is no average
+    validation: the share of the training images that is held out for choosing
+    early_stopping: epochs without a better validation accuracy after which training
+        ends with the best epoch's weights; 0 is never
     augment: how far training images are distorted, anew in every epoch: amounts of
         `nnx.maths.distortion.Distortion`, as in "shift=2,rotation=15"; "" is not at all
     pixels: "unit" scales them to [0, 1]; "raw" leaves them as they are
-    seed: for the shuffles
+    seed: for shuffles, dropout and distortion
     """
 
     epochs: int = 20
     batch_size: int | str = 32
-    learning_rate: float = 0.2
+    optimizer: str = "sgd"
+    learning_rate: float | str = "auto"
+    momentum: float | str = "auto"
+    beta2: float | str = "auto"
+    schedule: str = "constant"
+    momentum_schedule: str = "constant"
+    l1: float = 0.0
     l2: float = 0.0
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0
+    max_norm: float = 0.0
+    input_dropout: float = 0.0
+    dropout: float = 0.0
+    batch_norm: bool = False
+    label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] | str = ()
+    averaging: float = 0.0
+    validation: float = 0.0
+    early_stopping: int = 0
     augment: str = ""
     pixels: str = "unit"
     seed: int = 0
@@ -177,6 +303,30 @@ class Training:
     def __post_init__(self) -> None:
         for field in fields(self):
             check(field.name, getattr(self, field.name))
+        rate, momentum, beta2 = AUTOMATIC[self.optimizer]
+        if self.momentum != "auto" and self.optimizer in ("sgd", "nesterov"):
+            rate = 0.2 * (1.0 - float(self.momentum))
+        for name, value in (
+            ("learning_rate", rate), ("momentum", momentum), ("beta2", beta2)
+        ):  # fmt: skip
+            if getattr(self, name) == "auto":
+                object.__setattr__(self, name, value)
+        if isinstance(self.class_weights, list):
+            object.__setattr__(self, "class_weights", tuple(self.class_weights))
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Refuse settings that make no sense beside each other."""
+        choosing = self.early_stopping > 0 or self.schedule.startswith("plateau")
+        if choosing and self.validation == 0.0:
+            name = "early_stopping" if self.early_stopping else "schedule plateau"
+            raise InputError(
+                f"{name} needs images to choose by: set validation, such as 0.1"
+            )
+        if self.momentum_schedule.startswith("plateau"):
+            raise InputError("momentum_schedule cannot be plateau; the schedule can")
+        if self.batch_norm and self.batch_size == 1:
+            raise InputError("batch_norm needs a batch_size of 2 or more, not 1")
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,15 @@ import jax
 from jax import lax
 from jax import numpy as jnp
 
-from nnx.maths.kernels import Array, Kernels
-from nnx.maths.steps import Images, Recipe, State, step
+from nnx.maths.kernels import Kernels
+from nnx.maths.optimizers import Rates
+from nnx.maths.steps import Epoch, Images, Recipe, State, step
 
 
 def run_steps(
     state: State,
     images: Images,
-    order: Array,
+    epoch: Epoch,
     first: int,
     last: int,
     recipe: Recipe,
@@ -24,50 +25,49 @@ def run_steps(
     Whole batches are one call, and a short last one another. Asked for no steps, it
     compiles both and changes nothing.
     """
-    n, size = order.shape[0], recipe.batch_size
+    n, size = epoch.order.shape[0], recipe.batch_size
     whole, short = divmod(n, size)
     real = state.layers[0].weight.dtype
-    sums = jnp.asarray(state.loss_sum, real), jnp.asarray(state.hits, jnp.int64)
-    state = State(state.layers, *sums)
-    floats = recipe.scale, recipe.learning_rate
-    fixed = recipe._replace(scale=0.0, learning_rate=0.0)
+    state = state._replace(
+        loss_sum=jnp.asarray(state.loss_sum, real),
+        hits=jnp.asarray(state.hits, jnp.int64),
+    )
+    rates = jnp.asarray(epoch.rates, real)
+    traced = Epoch(epoch.order, rates, jnp.asarray(epoch.begin, jnp.int64))
     for width, begin, end in (
         (size if whole else 0, first, min(last, whole)),
         (short, max(first, whole), last),
     ):
         if width and (begin < end or first == last):
-            state = _steps(
-                state, images, order, begin, end, floats, fixed, width, kernels
-            )
+            state = _steps(state, images, traced, begin, end, recipe, width, kernels)
     return state
 
 
 def _loop(
     state: State,
     images: Images,
-    order: Array,
+    epoch: Epoch,
     begin: Any,
     end: Any,
-    floats: Any,
-    fixed: Recipe,
+    recipe: Recipe,
     width: int,
     kernels: Kernels,
 ) -> State:
     """Return the state after the steps begin … end - 1, each of `width` images.
 
-    begin, end and floats are traced: other spans, learning rates and scales need
-    nothing to be compiled anew. So it is a loop, as a scan has its length compiled in.
-    The state is not donated: whoever called may go on from it again.
+    begin, end and the epoch are traced: other spans and rates need nothing to be
+    compiled anew. So it is a loop, as a scan has its length compiled in. The state is
+    not donated: whoever called may go on from it again.
     """
-    scale, learning_rate = floats
-    recipe = fixed._replace(scale=scale, learning_rate=learning_rate)
+    order, rates, before = epoch
 
     def body(i: Any, state: State) -> State:
         index = lax.dynamic_slice_in_dim(order, i * recipe.batch_size, width)
-        return step(state, images, index, recipe, kernels)
+        now = Rates(*(rates[i, k] for k in range(len(Rates._fields))))
+        return step(state, images, index, now, before + i, recipe, kernels)
 
     reached: State = lax.fori_loop(begin, end, body, state)
     return reached
 
 
-_steps = jax.jit(_loop, static_argnames=("fixed", "width", "kernels"))
+_steps = jax.jit(_loop, static_argnames=("recipe", "width", "kernels"))

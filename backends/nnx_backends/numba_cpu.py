@@ -13,9 +13,7 @@ from nnx import cores
 from nnx.backend import Backend
 from nnx.errors import MissingLibraryError, UnusableBackendError
 from nnx.maths import steps
-from nnx.maths.blocks import BLOCK
-from nnx.maths.kernels import Array
-from nnx.maths.steps import Images, Recipe, State
+from nnx.maths.steps import Epoch, Images, Recipe, State
 from nnx_backends.host_memory import keep_freed
 
 COMPILES = "compiling the kernels, once for this installation: about ten seconds"
@@ -53,16 +51,16 @@ def load(threads: int | None = None) -> Backend:
     def run_steps(
         state: State,
         images: Images,
-        order: Array,
+        epoch: Epoch,
         first: int,
         last: int,
         recipe: Recipe,
         kernels: Any,
     ) -> State:
-        run = (state, images, order, first, last, recipe)
+        run = (state, images, epoch, first, last, recipe)
         # A loss that is no longer finite is found by the loop.
         with np.errstate(over="ignore", invalid="ignore"):
-            if recipe.batch_size <= BLOCK:
+            if numba_run.covers(state, recipe):
                 return numba_run.run_steps(*run, team)
             return steps.run_steps(*run, kernels)
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from nnx.maths.activations import ACTIVATIONS
+from nnx.maths.blocks import BLOCK
 from nnx.maths.kernels import Array
-from nnx.maths.steps import Images, Recipe, State
+from nnx.maths.steps import Epoch, Images, Recipe, State
 from nnx_backends import numba_layout as layout
 from nnx_backends.numba_kernels import steps as compiled
 from nnx_backends.numba_threads import read_only, together
@@ -24,10 +26,22 @@ def is_kept() -> bool:
     return compiled.train.stats.cache_path is not None
 
 
+def covers(state: State, recipe: Recipe) -> bool:
+    """Return whether the compiled steps do all that this recipe asks for."""
+    plain = Recipe(recipe.activations, recipe.scale, recipe.batch_size, l2=recipe.l2)
+    return (
+        recipe._replace(seed=0, beta2=0.0) == plain
+        and recipe.batch_size <= BLOCK
+        and not state.moments
+        and not state.averages
+        and not any(ACTIVATIONS[name].from_z for name in recipe.activations)
+    )
+
+
 def run_steps(
     state: State,
     images: Images,
-    order: Array,
+    epoch: Epoch,
     first: int,
     last: int,
     recipe: Recipe,
@@ -48,13 +62,13 @@ def run_steps(
         np.zeros(1, np.int64),
         read_only(_compilable(images.pixels, real)),
         read_only(np.ascontiguousarray(images.labels, np.int64)),
-        read_only(np.ascontiguousarray(order, np.int64)),
+        read_only(np.ascontiguousarray(epoch.order, np.int64)),
         first,
         last,
         recipe.batch_size,
         real(recipe.scale),
-        real(recipe.learning_rate),
-        real(1 - recipe.learning_rate * recipe.l2),
+        real(epoch.rates[0].learning_rate if epoch.rates else 0),
+        real(1 - (epoch.rates[0].learning_rate if epoch.rates else 0) * recipe.l2),
         np.array(places, np.int64),
         params,
         layout.zeros(math.prod(batches), real).reshape(batches),

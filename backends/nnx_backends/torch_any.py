@@ -98,5 +98,5 @@ def _forward(
 
 
 def _update(torch: Any, parameter: Array, gradient: Array, rate: float) -> Array:
-    """Return what `sgd.update` does, in the gradient's memory."""
+    """Return what `optimizers.update` does, in the gradient's memory."""
     return torch.sub(parameter, gradient, alpha=rate, out=gradient)

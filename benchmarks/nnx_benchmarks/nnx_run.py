@@ -6,7 +6,8 @@ from nnx.backend import Backend, find, names
 from nnx.data.dataset import Array
 from nnx.errors import InputError, NnxError
 from nnx.maths.network import Layers
-from nnx.maths.steps import Images, Recipe, State
+from nnx.maths.optimizers import Rates
+from nnx.maths.steps import Epoch, Images, Recipe, State
 from nnx.network import to_device, to_host
 from nnx_benchmarks.trainer import Implementation
 from nnx_benchmarks.workloads import Problem
@@ -59,8 +60,6 @@ class NnxTrainer:
             activations=(workload.activation,) * hidden + ("identity",),
             scale=1 / 255,
             batch_size=workload.batch_size,
-            learning_rate=workload.learning_rate,
-            l2=0.0,
         )
 
     def load(self, layers: Layers) -> None:
@@ -75,14 +74,16 @@ class NnxTrainer:
 
     def _epoch(self, order: Array, learning_rate: float) -> float:
         backend, n = self.backend, len(order)
+        count = -(-n // self.recipe.batch_size)
+        rates = [Rates(learning_rate)] * count
         zeros = np.zeros((), self.dtype), np.zeros((), np.int64)
         state = backend.run_steps(
             State(self.trained, *map(backend.from_numpy, zeros)),
             self.images,
-            backend.from_numpy(order),
+            Epoch(backend.from_numpy(order), rates),
             0,
-            -(-n // self.recipe.batch_size),
-            self.recipe._replace(learning_rate=learning_rate),
+            count,
+            self.recipe,
             backend,
         )
         self.trained = state.layers

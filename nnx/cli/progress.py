@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import typer
 
-from nnx.training.loop import Progress
+from nnx.training.loop import Progress, Row
 
 
 @contextmanager
@@ -26,10 +26,17 @@ def _line(progress: Progress, epochs: int) -> None:
         row = progress.position.log[-1]
         typer.echo(
             f"epoch {row.epoch}/{epochs}  train loss {row.train_loss:.4f} accuracy "
-            f"{row.train_accuracy:.4f}  test loss {row.test_loss:.4f} accuracy "
-            f"{row.test_accuracy:.4f}  {progress.images_per_second:,.0f} images/s",
+            f"{row.train_accuracy:.4f}  {_held(row)}  "
+            f"{progress.images_per_second:,.0f} images/s",
             err=True,
         )
+
+
+def _held(row: Row) -> str:
+    """Say how an epoch did on the images that it is measured by."""
+    which = "test" if row.validation_loss is None else "validation"
+    loss, accuracy = row.held
+    return f"{which} loss {loss:.4f} accuracy {accuracy:.4f}"
 
 
 def _bar(epochs: int) -> Iterator[Callable[[Progress], None]]:
@@ -43,7 +50,7 @@ def _bar(epochs: int) -> Iterator[Callable[[Progress], None]]:
 
         def show(progress: Progress) -> None:
             log = progress.position.log
-            tested = f" · test accuracy {log[-1].test_accuracy:.4f}" if log else ""
+            tested = f" · {_held(log[-1])}" if log else ""
             text = (
                 f"epoch {math.ceil(progress.epochs)}/{epochs} · loss "
                 f"{progress.loss:.4f}{tested} · "

@@ -12,11 +12,18 @@ def hold_out(split: Split, part: int) -> tuple[list[Split], str]:
     """
     count = len(split.labels)
     held = max(1, count // part)
+    note = (
+        f"no test part: {held} of {count} samples, always the same ones, are held out"
+    )
+    return list(parted(split, held)), note
+
+
+def parted(split: Split, held: int) -> tuple[Split, Split]:
+    """Return a part to train on, and one of so many samples, always the same ones."""
+    count = len(split.labels)
     # Independent of a run's seed, and drawn from RandomState because NumPy promises
     # never to change its stream (NEP 19).
     order = np.random.RandomState(0).permutation(count)
     rows = np.sort(order[held:]), np.sort(order[:held])
-    note = (
-        f"no test part: {held} of {count} samples, always the same ones, are held out"
-    )
-    return [Split(split.images[r], split.labels[r]) for r in rows], note
+    train, other = (Split(split.images[r], split.labels[r]) for r in rows)
+    return train, other

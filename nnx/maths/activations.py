@@ -1,22 +1,28 @@
-"""Activations and their gradients, which need only the output `y`.
+"""Activations and their gradients, most of which need only the output `y`.
 
 Each pair is y = f(z) and dz = dy · f'(z). All three arrays have one shape, any.
 They choose by multiplying with 0 and 1, as NumPy's `where` is ten times slower.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 from nnx.maths.kernels import Array, Namespace
 
 LEAKY_SLOPE = 0.01  # Maas, Hannun and Ng, 2013
+GELU_SCALE, GELU_CUBIC = math.sqrt(2.0 / math.pi), 0.044715
 
 
 class Activation(NamedTuple):
-    """A function y = f(z, xp=xp) and its gradient dz = g(dy, y, xp=xp)."""
+    """A function y = f(z, xp=xp) and its gradient dz = g(dy, y, xp=xp).
+
+    from_z: whether the gradient is g(dy, z, xp=xp), as f' does not follow from y
+    """
 
     forward: Callable[..., Array]
     backward: Callable[..., Array]
+    from_z: bool = False
 
 
 def identity(z: Array, *, xp: Namespace) -> Array:
@@ -92,6 +98,39 @@ def softplus_backward(dy: Array, y: Array, *, xp: Namespace) -> Array:
     return -dy * xp.expm1(-y)
 
 
+def silu(z: Array, *, xp: Namespace) -> Array:
+    """Return z · sigmoid(z).
+
+    Source: Elfwing, Uchibe and Doya, arXiv:1702.03118; also called swish.
+    """
+    return z * sigmoid(z, xp=xp)
+
+
+def silu_backward(dy: Array, z: Array, *, xp: Namespace) -> Array:
+    """Return dz; with s = sigmoid(z), f' = s (1 + z (1 - s))."""
+    s = sigmoid(z, xp=xp)
+    return dy * (s * (1.0 + z * (1.0 - s)))
+
+
+def gelu(z: Array, *, xp: Namespace) -> Array:
+    """Return z · Φ(z) with Φ the normal distribution, in its form with tanh.
+
+    Source: Hendrycks and Gimpel, arXiv:1606.08415.
+    """
+    return 0.5 * z * (1.0 + _gelu_tanh(z, xp=xp))
+
+
+def gelu_backward(dy: Array, z: Array, *, xp: Namespace) -> Array:
+    """Return dz; with t the tanh, f' = (1 + t)/2 + z/2 · (1 - t²) · its argument's."""
+    t = _gelu_tanh(z, xp=xp)
+    inner = GELU_SCALE * (1.0 + 3.0 * GELU_CUBIC * z * z)
+    return dy * (0.5 * (1.0 + t) + 0.5 * z * (1.0 - t * t) * inner)
+
+
+def _gelu_tanh(z: Array, *, xp: Namespace) -> Array:
+    return xp.tanh(GELU_SCALE * (z + GELU_CUBIC * z * z * z))
+
+
 ACTIVATIONS = {
     "identity": Activation(identity, identity_backward),
     "relu": Activation(relu, relu_backward),
@@ -100,4 +139,6 @@ ACTIVATIONS = {
     "tanh": Activation(tanh, tanh_backward),
     "sigmoid": Activation(sigmoid, sigmoid_backward),
     "softplus": Activation(softplus, softplus_backward),
+    "silu": Activation(silu, silu_backward, from_z=True),
+    "gelu": Activation(gelu, gelu_backward, from_z=True),
 }

@@ -12,7 +12,7 @@ class Kernels(Protocol):
     """A namespace and the four functions that a backend may do better.
 
     Each is called like its plain form: `dense.forward`, `dense.backward`,
-    `losses.cross_entropy` and `sgd.update`.
+    `losses.cross_entropy` and `optimizers.update`.
     """
 
     @property

@@ -1,30 +1,81 @@
-"""The loss of logits against integer labels, and the penalty on weights."""
+"""The loss of logits against integer labels."""
+
+from collections.abc import Sequence
 
 from nnx.maths.kernels import Array, Namespace
 
 
 def cross_entropy(
-    logits: Array, labels: Array, *, xp: Namespace
+    logits: Array,
+    labels: Array,
+    *,
+    smoothing: float = 0.0,
+    class_weights: Sequence[float] = (),
+    xp: Namespace,
 ) -> tuple[Array, Array]:
     """Return the mean loss in nats, and its gradient with respect to logits.
 
     The largest logit of each row is taken off first, so that no finite logit
-    overflows. The gradient is softmax(logits) minus the one-hot labels.
+    overflows. The gradient is softmax(logits) minus the targets.
 
     logits: (batch, classes)
     labels: (batch,), integers in [0, classes)
+    smoothing: the share of a target that is spread over all classes alike (Szegedy et
+        al., arXiv:1512.00567)
+    class_weights: what each class counts; the mean is over the labels' weights. None:
+        each image counts alike
     returns: loss (), dlogits (batch, classes)
     """
-    batch, classes = logits.shape
     shifted = logits - xp.max(logits, axis=1, keepdims=True)
     exps = xp.exp(shifted)
     norm = xp.sum(exps, axis=1, keepdims=True)
+    targets, each, total = _targets(labels, logits, smoothing, class_weights, xp=xp)
+    losses = each * xp.log(norm)[:, 0] - xp.vecdot(targets, shifted)
+    slopes = exps / norm if not class_weights else each[:, None] * (exps / norm)
+    return xp.sum(losses) / total, (slopes - targets) / total
+
+
+def _targets(
+    labels: Array,
+    logits: Array,
+    smoothing: float,
+    class_weights: Sequence[float],
+    *,
+    xp: Namespace,
+) -> tuple[Array, Array | float, Array | float]:
+    """Return what the probabilities should be, each row's sum, and the batch's weight."""
+    batch, classes = logits.shape
     # An array that is only being traced, to be compiled, is on no device yet.
     place = getattr(labels, "device", None)
     columns = xp.arange(classes, dtype=labels.dtype, device=place)
-    hot = xp.astype(labels[:, None] == columns[None, :], logits.dtype)
-    losses = xp.log(norm)[:, 0] - xp.vecdot(hot, shifted)
-    return xp.sum(losses) / batch, (exps / norm - hot) / batch
+    targets = xp.astype(labels[:, None] == columns[None, :], logits.dtype)
+    if smoothing > 0.0:
+        targets = (1.0 - smoothing) * targets + smoothing / classes
+    if not class_weights:
+        return targets, 1.0, batch
+    weights = xp.asarray(class_weights, dtype=logits.dtype, device=place)
+    targets = targets * weights
+    return targets, xp.sum(targets, axis=1), xp.sum(xp.take(weights, labels, axis=0))
+
+
+def share(
+    labels: Array,
+    of: Array,
+    class_weights: Sequence[float],
+    *,
+    like: Array,
+    xp: Namespace,
+) -> Array | float:
+    """Return what part of a batch's weight some of its images have.
+
+    labels, of: some images' labels, and the whole batch's
+    """
+    if not class_weights:
+        return labels.shape[0] / of.shape[0]
+    place = getattr(labels, "device", None)
+    weights = xp.asarray(class_weights, dtype=like.dtype, device=place)
+    part, whole = (xp.sum(xp.take(weights, each, axis=0)) for each in (labels, of))
+    return part / whole
 
 
 def softmax(logits: Array, *, xp: Namespace) -> Array:

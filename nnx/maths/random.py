@@ -25,6 +25,7 @@ class Stream(IntEnum):
     WEIGHTS = 0
     SHUFFLE = 1
     DISTORTION = 2
+    DROPOUT = 3
 
 
 def philox(

@@ -1,12 +1,14 @@
 """Training steps: a batch of images in, the next state out."""
 
-from functools import reduce
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from nnx.maths import losses, network, sgd
-from nnx.maths.blocks import BLOCK, block, blocks
+from nnx.maths import dropout, losses, network, optimizers, regularization
+from nnx.maths.batch_norm import Moments
+from nnx.maths.blocks import block, blocks
 from nnx.maths.kernels import Array, Kernels
-from nnx.maths.network import Layer, Layers
+from nnx.maths.network import Layers
+from nnx.maths.optimizers import Rates
 
 
 class Images(NamedTuple):
@@ -25,13 +27,45 @@ class Recipe(NamedTuple):
 
     activations: a name for each layer
     scale: what pixels are multiplied by
+    optimizer: a name in `optimizers.OPTIMIZERS`
+    beta2: how much of its mean square Adam or RMSprop keeps
+    l1, l2: the strengths of the penalties l1 · Σ |weight| and l2/2 · Σ weight²
+    weight_decay: what share of the weights, times the learning rate, a step takes off
+    clip_norm: the most that the gradient's norm may be; 0 is no bound
+    max_norm: the most that the norm of a unit's weights may be; 0 is no bound
+    input_dropout, dropout: the share of pixels, and of hidden units, that is left out
+    smoothing, class_weights: see `losses.cross_entropy`
+    seed: for dropout
     """
 
     activations: tuple[str, ...]
     scale: float
     batch_size: int
-    learning_rate: float
-    l2: float
+    optimizer: str = "sgd"
+    beta2: float = 0.0
+    l1: float = 0.0
+    l2: float = 0.0
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0
+    max_norm: float = 0.0
+    input_dropout: float = 0.0
+    dropout: float = 0.0
+    smoothing: float = 0.0
+    class_weights: tuple[float, ...] = ()
+    seed: int = 0
+
+
+class Epoch(NamedTuple):
+    """What the steps of an epoch take, or of a part of one.
+
+    order: (n,), the numbers of its images, in turn; the last batch may be short
+    rates: of each step
+    begin: how many steps the run took before
+    """
+
+    order: Array
+    rates: Sequence[Rates]
+    begin: int = 0
 
 
 class State(NamedTuple):
@@ -39,11 +73,17 @@ class State(NamedTuple):
 
     loss_sum: (), the sum over the epoch's images so far of their loss in nats
     hits: (), how many of them were classified rightly
+    slots: the optimizer's memory, each in the layers' form
+    moments: of each layer with batch normalization
+    averages: the moving average of the layers, or none
     """
 
     layers: Layers
     loss_sum: Array
     hits: Array
+    slots: tuple[Layers, ...] = ()
+    moments: tuple[Moments, ...] = ()
+    averages: Layers | tuple[()] = ()
 
 
 class Sums(NamedTuple):
@@ -52,11 +92,13 @@ class Sums(NamedTuple):
     gradients: of the batch's mean loss, in the layers' form
     loss_sum: (), in nats
     hits: (), an integer
+    moments: of each layer with batch normalization, after the batch
     """
 
     gradients: Layers
     loss_sum: Array
     hits: Array
+    moments: tuple[Moments, ...] = ()
 
 
 def gather(
@@ -73,93 +115,161 @@ def gather(
 
 
 def block_sums(
-    layers: Layers,
+    state: State,
     images: Images,
     index: Array,
-    batch_size: int,
+    rows: slice,
+    number: int,
     recipe: Recipe,
     kernels: Kernels,
 ) -> Sums:
     """Return what one block adds to its batch's gradients, loss and hits.
 
-    index: (block,), integers in [0, n)
-    batch_size: of the whole batch, over which the mean is taken
+    index: (batch,), integers in [0, n); rows: those of the block
+    number: how many steps the run took before
     """
-    x, labels = gather(images, index, recipe.scale, layers[0].weight, kernels)
-    outputs = network.forward(layers, x, recipe.activations, kernels)
-    loss, dlogits = kernels.cross_entropy(outputs[-1], labels, xp=kernels.xp)
-    if index.shape[0] < batch_size:
-        dlogits = dlogits * (index.shape[0] / batch_size)
-    return Sums(
-        network.backward(layers, outputs, dlogits, recipe.activations, kernels),
-        loss * index.shape[0],
-        losses.hits(outputs[-1], labels, xp=kernels.xp),
+    layers, xp = state.layers, kernels.xp
+    part, batch = index[rows], index.shape[0]
+    x, labels = gather(images, part, recipe.scale, layers[0].weight, kernels)
+    factors = _factors(layers, x, rows.start, number, recipe, kernels)
+    traces, moments, logits = network.forward(
+        layers, x, recipe.activations, kernels, state.moments, factors
     )
+    loss, dlogits = kernels.cross_entropy(
+        logits,
+        labels,
+        smoothing=recipe.smoothing,
+        class_weights=recipe.class_weights,
+        xp=xp,
+    )
+    loss_sum = loss * part.shape[0]
+    if part.shape[0] < batch:
+        whole = xp.take(images.labels, index, axis=0)
+        share = losses.share(
+            labels, whole, recipe.class_weights, like=logits, xp=xp
+        )
+        dlogits, loss_sum = dlogits * share, loss * (share * batch)
+    return Sums(
+        network.backward(layers, traces, dlogits, recipe.activations, kernels, factors),
+        loss_sum,
+        losses.hits(logits, labels, xp=xp),
+        tuple(moments),
+    )
+
+
+def _factors(
+    layers: Layers, x: Array, first: int, number: int, recipe: Recipe, kernels: Kernels
+) -> list[Array]:
+    """Return what dropout multiplies each layer's input by; none without dropout."""
+    if recipe.input_dropout == 0.0 and recipe.dropout == 0.0:
+        return []
+    rates = [recipe.input_dropout] + [recipe.dropout] * (len(layers) - 1)
+    return [
+        dropout.factors(
+            (x.shape[0], layer.weight.shape[0]),
+            rate,
+            seed=recipe.seed,
+            step=number,
+            layer=i,
+            first=first,
+            like=x,
+            xp=kernels.xp,
+        )
+        for i, (layer, rate) in enumerate(zip(layers, rates, strict=True))
+    ]
 
 
 def batch_sums(
-    layers: Layers, images: Images, index: Array, recipe: Recipe, kernels: Kernels
+    state: State,
+    images: Images,
+    index: Array,
+    number: int,
+    recipe: Recipe,
+    kernels: Kernels,
 ) -> Sums:
     """Return the gradients of the penalized mean loss, the loss and the hits.
 
-    Batches of more than BLOCK images are summed up block by block.
+    Batches of more than BLOCK images are summed up block by block, and each block is
+    normalized by itself (Hoffer, Hubara and Soudry, arXiv:1705.08741).
 
     index: (batch,), integers in [0, n)
+    number: how many steps the run took before
     """
-    n = index.shape[0]
-    parts = [index] if n <= BLOCK else [index[rows] for rows in blocks(n)]
-    total = reduce(
-        _added, (block_sums(layers, images, p, n, recipe, kernels) for p in parts)
-    )
-    if recipe.l2 == 0.0:
+    total: Sums | None = None
+    for rows in blocks(index.shape[0]):
+        sums = block_sums(state, images, index, rows, number, recipe, kernels)
+        state = state._replace(moments=sums.moments)
+        total = sums if total is None else _added(total, sums)
+    assert total is not None, "a batch has images"
+    if recipe.l1 == 0.0 and recipe.l2 == 0.0:
         return total
     penalized = [
-        Layer(sgd.l2_backward(dweight, layer.weight, recipe.l2), dbias)
-        for (dweight, dbias), layer in zip(total.gradients, layers, strict=True)
+        gradient._replace(
+            weight=regularization.penalty_backward(
+                gradient.weight, layer.weight, recipe.l1, recipe.l2, xp=kernels.xp
+            )
+        )
+        for gradient, layer in zip(total.gradients, state.layers, strict=True)
     ]
     return total._replace(gradients=penalized)
 
 
 def _added(a: Sums, b: Sums) -> Sums:
-    """Return the sums of two blocks."""
-    pairs = zip(a.gradients, b.gradients, strict=True)
-    gradients = [Layer(p.weight + q.weight, p.bias + q.bias) for p, q in pairs]
-    return Sums(gradients, a.loss_sum + b.loss_sum, a.hits + b.hits)
+    """Return the sums of two blocks, with the later one's moments."""
+    gradients = [
+        type(p)(*(x + y for x, y in zip(p, q, strict=True)))
+        for p, q in zip(a.gradients, b.gradients, strict=True)
+    ]
+    return Sums(gradients, a.loss_sum + b.loss_sum, a.hits + b.hits, b.moments)
 
 
 def step(
-    state: State, images: Images, index: Array, recipe: Recipe, kernels: Kernels
+    state: State,
+    images: Images,
+    index: Array,
+    rates: Rates,
+    number: int,
+    recipe: Recipe,
+    kernels: Kernels,
 ) -> State:
     """Return the state after one batch.
 
     index: (batch,), integers in [0, n)
+    number: how many steps the run took before
     """
-    sums = batch_sums(state.layers, images, index, recipe, kernels)
-    layers = [
-        Layer(
-            kernels.update(layer.weight, dweight, recipe.learning_rate),
-            kernels.update(layer.bias, dbias, recipe.learning_rate),
-        )
-        for layer, (dweight, dbias) in zip(state.layers, sums.gradients, strict=True)
-    ]
-    return State(layers, state.loss_sum + sums.loss_sum, state.hits + sums.hits)
+    sums = batch_sums(state, images, index, number, recipe, kernels)
+    gradients = sums.gradients
+    if recipe.clip_norm > 0.0:
+        gradients = optimizers.clipped(gradients, recipe.clip_norm, xp=kernels.xp)
+    layers, slots = optimizers.updated(
+        state.layers, gradients, state.slots, rates, recipe, kernels
+    )
+    averages = state.averages
+    if averages:
+        averages = optimizers.averaged(averages, layers, rates)
+    return State(
+        layers,
+        state.loss_sum + sums.loss_sum,
+        state.hits + sums.hits,
+        slots,
+        sums.moments,
+        averages,
+    )
 
 
 def run_steps(
     state: State,
     images: Images,
-    order: Array,
+    epoch: Epoch,
     first: int,
     last: int,
     recipe: Recipe,
     kernels: Kernels,
 ) -> State:
-    """Return the state after the epoch's steps first … last - 1.
-
-    order: (n,), the order in which the epoch takes the images; the last batch
-        may be short
-    """
-    n, size = order.shape[0], recipe.batch_size
+    """Return the state after the epoch's steps first … last - 1."""
+    n, size = epoch.order.shape[0], recipe.batch_size
     for i in range(first, last):
-        state = step(state, images, order[block(i, n, size)], recipe, kernels)
+        index = epoch.order[block(i, n, size)]
+        number, rates = epoch.begin + i, epoch.rates[i]
+        state = step(state, images, index, rates, number, recipe, kernels)
     return state

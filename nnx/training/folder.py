@@ -8,7 +8,9 @@ model.safetensors       the network, once the run is done or was stopped
 
 import csv
 import io
+import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 from itertools import chain, count
@@ -19,11 +21,12 @@ import numpy as np
 
 from nnx import files, model_file
 from nnx.backend import Backend
+from nnx.data.dataset import Array
 from nnx.errors import InputError
-from nnx.maths.steps import State
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME, Model, Stored
-from nnx.network import to_device, to_host
+from nnx.network import to_host
 from nnx.settings import Config, Training, config_from
+from nnx.training import loop
 from nnx.training.loop import Position, Row
 
 CONFIG_NAME = "config.toml"
@@ -99,10 +102,10 @@ class Keeper(NamedTuple):
 
     def save(self, position: Position) -> None:
         """Write the position and, from it, the log."""
-        state, to_numpy = position.state, self.backend.to_numpy
+        held = position.state, position.best
         arrays = {
-            "loss_sum": np.asarray(to_numpy(state.loss_sum)),
-            "hits": np.asarray(to_numpy(state.hits)),
+            name: np.asarray(self.backend.to_numpy(array))
+            for name, array in named(held, "state")
         }
         extra = {
             "training": asdict(self.training),
@@ -112,12 +115,15 @@ class Keeper(NamedTuple):
             "seconds": position.seconds,
             "log": position.log,
         }
-        model = self.model._replace(layers=to_host(state.layers, self.backend))
+        layers = loop.in_use(position.state, self.backend)
+        model = self.model._replace(layers=to_host(layers, self.backend))
         model_file.save(self.folder / CHECKPOINT_NAME, model, arrays, extra)
         files.write(self.folder / LOG_NAME, _csv(position.log))
 
-    def load(self) -> Position:
+    def load(self, begun: Position) -> Position:
         """Return the position to go on from, on the device.
+
+        begun: the position at which the run began, whose form it has
 
         Refused: a checkpoint of another network, of other settings or other data.
         """
@@ -125,18 +131,17 @@ class Keeper(NamedTuple):
         stored = model_file.load(path)
         try:
             self._check_same(path, stored)
-            return self._position(stored)
+            return self._position(stored, begun)
         except (KeyError, TypeError) as error:
             raise InputError(f"{path}: not a checkpoint ({error!r})") from None
 
-    def _position(self, stored: Stored) -> Position:
-        extra, arrays, move = stored.extra, stored.arrays, self.backend.from_numpy
+    def _position(self, stored: Stored, begun: Position) -> Position:
+        extra, plain = stored.extra, loop.in_use(begun.state, self.backend)
+        best = plain if any(n.startswith("state.1.") for n in stored.arrays) else None
+        state, best = filled((begun.state, best), "state", stored.arrays, self.backend)
         return Position(
-            state=State(
-                to_device(stored.model.layers, self.backend),
-                move(arrays["loss_sum"]),
-                move(arrays["hits"]),
-            ),
+            state=state,
+            best=best,
             epoch=extra["epoch"],
             step=extra["step"],
             seconds=extra["seconds"],
@@ -146,8 +151,40 @@ class Keeper(NamedTuple):
     def _check_same(self, path: Path, stored: Stored) -> None:
         extra = stored.extra
         found = _described(stored.model) | extra["training"] | {"data": extra["data"]}
-        wanted = _described(self.model) | asdict(self.training) | {"data": self.digest}
+        # As JSON has it, which knows no tuples.
+        training = json.loads(json.dumps(asdict(self.training)))
+        wanted = _described(self.model) | training | {"data": self.digest}
         _refuse_changes(path, found, wanted)
+
+
+def named(tree: Any, name: str) -> Iterator[tuple[str, Array]]:
+    """Yield every array of nested tuples and lists, with its place as a name."""
+    if isinstance(tree, tuple | list):
+        names = getattr(tree, "_fields", range(len(tree)))
+        for part, value in zip(names, tree, strict=True):
+            yield from named(value, f"{name}.{part}")
+    elif tree is not None:
+        yield name, tree
+
+
+def filled(tree: Any, name: str, arrays: dict[str, Array], backend: Backend) -> Any:
+    """Return the same form, on the device, with the arrays that have these names.
+
+    Refused: KeyError for one that is missing, TypeError for another shape or dtype.
+    """
+    if isinstance(tree, tuple | list):
+        names = getattr(tree, "_fields", range(len(tree)))
+        parts = [
+            filled(value, f"{name}.{part}", arrays, backend)
+            for part, value in zip(names, tree, strict=True)
+        ]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+    if tree is None:
+        return None
+    like = backend.to_numpy(tree)
+    if arrays[name].shape != like.shape or arrays[name].dtype != like.dtype:
+        raise TypeError(f"{name} is {arrays[name].dtype}{arrays[name].shape}")
+    return backend.from_numpy(arrays[name])
 
 
 def _refuse_changes(path: Path, was: dict[str, Any], now: dict[str, Any]) -> None:

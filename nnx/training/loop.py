@@ -15,12 +15,16 @@ from nnx.backend import Backend
 from nnx.data.dataset import Split
 from nnx.data.labels import check_range
 from nnx.errors import DivergedError
-from nnx.maths import evaluation, random
+from nnx.maths import evaluation, network, random
+from nnx.maths.batch_norm import Moments
 from nnx.maths.blocks import BLOCK, block
 from nnx.maths.distortion import Distortion
 from nnx.maths.kernels import Array
-from nnx.maths.network import Layers
-from nnx.maths.steps import Images, Recipe, State
+from nnx.maths.network import Layers, NormedLayer
+from nnx.maths.optimizers import OPTIMIZERS
+from nnx.maths.steps import Epoch, Images, Recipe, State
+from nnx.training import pace
+from nnx.training.pace import Pace
 
 # A progress update, with its one read-back, about so often.
 UPDATE_SECONDS = 0.1
@@ -30,16 +34,29 @@ class Row(NamedTuple):
     """An epoch's line in the log.
 
     train_loss, train_accuracy: the mean over the epoch's batches as they came
-    test_loss, test_accuracy: of the network at the epoch's end
+    validation_loss, validation_accuracy: of the network at the epoch's end, on images
+        held out for choosing; None where there are none
+    test_loss, test_accuracy: the same on the test images, which are left alone where
+        there are others to choose by
     seconds: of training since the run began, without testing and loading
     """
 
     epoch: int
     train_loss: float
     train_accuracy: float
-    test_loss: float
-    test_accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    test_loss: float | None
+    test_accuracy: float | None
     seconds: float
+
+    @property
+    def held(self) -> tuple[float, float]:
+        """Loss and accuracy on the images that the epoch was measured by."""
+        if self.validation_loss is not None and self.validation_accuracy is not None:
+            return self.validation_loss, self.validation_accuracy
+        assert self.test_loss is not None and self.test_accuracy is not None
+        return self.test_loss, self.test_accuracy
 
 
 class Position(NamedTuple):
@@ -47,6 +64,7 @@ class Position(NamedTuple):
 
     epoch: epochs completed
     step: steps completed in the epoch that is running
+    best: the layers, in use, of the epoch that did best on the validation images
     """
 
     state: State
@@ -54,24 +72,35 @@ class Position(NamedTuple):
     step: int = 0
     seconds: float = 0.0
     log: tuple[Row, ...] = ()
+    best: Layers | None = None
 
 
 class Run(NamedTuple):
     """Everything that stays the same in a run; arrays are on the device.
 
+    held: the images that an epoch is measured by, and what scales their pixels
+    validated: whether these are held out of the training images, and not the test's
+    early_stopping: epochs without a better one after which the run ends; 0 is never
     distortion: of the training images, anew in every epoch; None leaves them
     size: height and width of an image
     """
 
     backend: Backend
     train: Images
-    test: Images
+    held: Images
     recipe: Recipe
-    test_scale: float
-    epochs: int
+    held_scale: float
+    pace: Pace
     seed: int
     distortion: Distortion | None
     size: tuple[int, int]
+    validated: bool = False
+    early_stopping: int = 0
+
+    @property
+    def epochs(self) -> int:
+        """How many there are at most."""
+        return self.pace.epochs
 
     @property
     def images(self) -> int:
@@ -110,17 +139,51 @@ def on_device(split: Split, classes: int, backend: Backend) -> Images:
     return Images(backend.from_numpy(split.images), backend.from_numpy(split.labels))
 
 
-def start(layers: Layers, backend: Backend) -> Position:
-    """Return the position at which a run of these layers, on the device, begins."""
-    return Position(_fresh(layers, backend))
+def start(
+    layers: Layers,
+    backend: Backend,
+    *,
+    optimizer: str = "sgd",
+    batch_norm: bool = False,
+    averaged: bool = False,
+) -> Position:
+    """Return the position at which a run of these layers, on the device, begins.
 
-
-def _fresh(layers: Layers, backend: Backend) -> State:
-    """Return the state at an epoch's start."""
-    loss_sum = np.zeros((), str(layers[0].weight.dtype).rpartition(".")[2])
-    return State(
-        layers, backend.from_numpy(loss_sum), backend.from_numpy(np.zeros((), np.int64))
+    batch_norm: whether the hidden layers are normalized
+    averaged: whether a moving average of the layers is kept
+    """
+    xp = backend.xp
+    moments = []
+    if batch_norm:
+        *hidden, last = layers
+        layers = [NormedLayer(*layer, xp.ones_like(layer.bias)) for layer in hidden]
+        moments = [
+            Moments(xp.zeros_like(layer.bias), xp.ones_like(layer.bias))
+            for layer in layers
+        ]
+        layers.append(last)
+    slots = tuple(
+        [type(layer)(*map(xp.zeros_like, layer)) for layer in layers]
+        for _ in range(OPTIMIZERS[optimizer].slots)
     )
+    kind = str(layers[0].weight.dtype).rpartition(".")[2]
+    state = State(
+        layers, *_no_sums(kind, backend), slots, tuple(moments),
+        layers if averaged else (),
+    )  # fmt: skip
+    return Position(state)
+
+
+def _no_sums(kind: str, backend: Backend) -> tuple[Array, Array]:
+    """Return an epoch's loss and hits at its start."""
+    loss_sum, hits = np.zeros((), kind), np.zeros((), np.int64)
+    return backend.from_numpy(loss_sum), backend.from_numpy(hits)
+
+
+def in_use(state: State, backend: Backend) -> Layers:
+    """Return the plain layers that a state's network is used with."""
+    layers = state.averages or state.layers
+    return list(network.folded(layers, state.moments, xp=backend.xp))
 
 
 def fit(run: Run, position: Position) -> Iterator[Progress]:
@@ -128,13 +191,29 @@ def fit(run: Run, position: Position) -> Iterator[Progress]:
 
     Refused: a loss that is no longer finite, with DivergedError.
     """
-    if position.epoch < run.epochs:
+    if not is_done(run, position):
         _take_no_step(run, position.state)
-    while position.epoch < run.epochs:
+    while not is_done(run, position):
         for reached in _epoch(run, position):
             ended = reached.step == run.steps_per_epoch
             position = _end_epoch(run, reached) if ended else reached
             yield _progress(run, position)
+
+
+def is_done(run: Run, position: Position) -> bool:
+    """Return whether all epochs are over, or the last few brought nothing better."""
+    scores = [_score(row) for row in position.log]
+    if run.early_stopping and scores:
+        since = len(scores) - 1 - scores.index(max(scores))
+        if since >= run.early_stopping:
+            return True
+    return position.epoch >= run.epochs
+
+
+def _score(row: Row) -> tuple[float, float]:
+    """Return what the best epoch has the most of."""
+    loss, accuracy = row.held
+    return accuracy, -loss
 
 
 def _take_no_step(run: Run, state: State) -> None:
@@ -147,17 +226,18 @@ def _take_no_step(run: Run, state: State) -> None:
     order = run.backend.xp.zeros(
         n, dtype=run.backend.xp.int64, device=run.train.labels.device
     )
-    _steps(run, Position(state), order, 0, {})
+    _steps(run, Position(state), _with_rates(run, Position(state), order), 0, {})
 
 
 def _epoch(run: Run, position: Position) -> Iterator[Position]:
     """Yield positions about every tenth of a second until the epoch's last step."""
     order, kept = _order(run, position.epoch), dict[int, Array]()
+    epoch = _with_rates(run, position, order)
     chunk = 1
     while position.step < run.steps_per_epoch:
         began = time.perf_counter()
         last = min(position.step + chunk, run.steps_per_epoch)
-        state = _steps(run, position, order, last, kept)
+        state = _steps(run, position, epoch, last, kept)
         _check_finite(run, _float(run, state.loss_sum), position.epoch, last)
         elapsed = time.perf_counter() - began
         position = position._replace(
@@ -171,8 +251,15 @@ def _epoch(run: Run, position: Position) -> Iterator[Position]:
             chunk = max(1, chunk // 2)
 
 
+def _with_rates(run: Run, position: Position, order: Array) -> Epoch:
+    """Return the epoch that the position is in."""
+    steps, scores = run.steps_per_epoch, [row.held[1] for row in position.log]
+    rates = pace.rates(run.pace, position.epoch, steps, scores)
+    return Epoch(order, rates, position.epoch * steps)
+
+
 def _steps(
-    run: Run, position: Position, order: Array, last: int, kept: dict[int, Array]
+    run: Run, position: Position, epoch: Epoch, last: int, kept: dict[int, Array]
 ) -> State:
     """Return the state after the epoch's steps from the position to the last one.
 
@@ -181,13 +268,14 @@ def _steps(
     images, first = run.train, position.step
     if run.distortion is not None:
         some = slice(images_in(run, first), images_in(run, last))
-        images = _distorted(run, position, order, some, kept)
+        images = _distorted(run, position, epoch.order, some, kept)
         order = run.backend.xp.arange(
-            images.labels.shape[0], dtype=order.dtype, device=order.device
+            images.labels.shape[0], dtype=epoch.order.dtype, device=epoch.order.device
         )
+        epoch = Epoch(order, epoch.rates[first:last], epoch.begin + first)
         first, last = 0, last - first
     return run.backend.run_steps(
-        position.state, images, order, first, last, run.recipe, run.backend
+        position.state, images, epoch, first, last, run.recipe, run.backend
     )
 
 
@@ -244,7 +332,7 @@ def _check_finite(run: Run, loss: float, epoch: int, step: int) -> None:
     if not math.isfinite(loss):
         raise DivergedError(
             f"training diverged: the loss is {loss} in epoch {epoch + 1} by step "
-            f"{step}; try a learning rate below {run.recipe.learning_rate:g}, or "
+            f"{step}; try a learning rate below {run.pace.learning_rate:g}, or "
             "smaller initial weights"
         )
 
@@ -252,21 +340,27 @@ def _check_finite(run: Run, loss: float, epoch: int, step: int) -> None:
 def _end_epoch(run: Run, position: Position) -> Position:
     """Return the position at the next epoch's start, this epoch's row in the log."""
     state, n = position.state, run.images
-    test_loss, test_accuracy = score(run, state.layers, run.test, run.test_scale)
-    _check_finite(run, test_loss, position.epoch, position.step)
+    layers = in_use(state, run.backend)
+    held = score(run, layers, run.held, run.held_scale)
+    _check_finite(run, held[0], position.epoch, position.step)
+    none = None, None
     row = Row(
-        epoch=position.epoch + 1,
-        train_loss=_float(run, state.loss_sum) / n,
-        train_accuracy=_float(run, state.hits) / n,
-        test_loss=test_loss,
-        test_accuracy=test_accuracy,
-        seconds=position.seconds,
+        position.epoch + 1,
+        _float(run, state.loss_sum) / n,
+        _float(run, state.hits) / n,
+        *(held if run.validated else none),
+        *(none if run.validated else held),
+        position.seconds,
     )
+    is_best = all(_score(row) > _score(other) for other in position.log)
+    kind = str(layers[0].weight.dtype).rpartition(".")[2]
+    loss_sum, hits = _no_sums(kind, run.backend)
     return position._replace(
-        state=_fresh(state.layers, run.backend),
+        state=state._replace(loss_sum=loss_sum, hits=hits),
         epoch=row.epoch,
         step=0,
         log=(*position.log, row),
+        best=layers if run.early_stopping and is_best else position.best,
     )
 
 
@@ -290,6 +384,6 @@ def _progress(run: Run, position: Position) -> Progress:
         speed = run.images / (began[-1] - began[-2])
     else:
         n = images_in(run, position.step)
-        loss, accuracy = (_float(run, total) / n for total in position.state[1:])
+        loss, accuracy = (_float(run, total) / n for total in position.state[1:3])
         speed = n / (position.seconds - began[-1])
     return Progress(position, epochs, loss, accuracy, speed, position.step == 0)

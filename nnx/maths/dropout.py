@@ -1,0 +1,59 @@
+"""Dropout: units left out at random in training, and the others made larger.
+
+Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout", JMLR 15, 2014.
+Which units is a function of the seed, the step, the layer, the image's place in its
+batch and the unit, the same on every backend.
+"""
+
+from nnx.maths import random
+from nnx.maths.kernels import Array, Namespace
+
+# A unit has half of a random word, so that a rate is a whole number of these parts.
+PARTS = 1 << 16
+# Units a block: what so many neighbouring counters give, eight halves of words each.
+# The first halves of their first words are the first units, as vector code wants it.
+COUNTERS, HALVES = 16, 8
+
+
+def threshold(rate: float) -> int:
+    """Return below which a unit's half of a word leaves it out."""
+    return round(rate * PARTS)
+
+
+def factors(
+    shape: tuple[int, int],
+    rate: float,
+    *,
+    seed: int,
+    step: int,
+    layer: int,
+    first: int,
+    like: Array,
+    xp: Namespace,
+) -> Array:
+    """Return what a layer's inputs are multiplied by, 0 or 1 / (1 - rate).
+
+    shape: (images, in_features), of the result
+    rate: the share of units that is left out, in [0, 1)
+    step: since the run began; layer: its number, from 0
+    first: the first image's place in its batch
+    returns: in `like`'s dtype
+    """
+    n, width = shape
+    each = -(-width // (COUNTERS * HALVES)) * COUNTERS
+    counter = xp.arange(each, dtype=xp.int64, device=getattr(like, "device", None))
+    image = first + xp.arange(n, dtype=xp.int64, device=getattr(like, "device", None))
+    column = xp.reshape(counter[None, :] + 0 * image[:, None], (-1,))
+    row = xp.reshape(0 * counter[None, :] + image[:, None], (-1,))
+    zero = xp.zeros_like(column)
+    stream = int(random.Stream.DROPOUT) + (layer << 8)
+    words = random.philox(
+        (column, row, zero + (step & random.WORD), zero + stream),
+        random.key(seed),
+        xp=xp,
+    )
+    halves = [half for word in words for half in (word & (PARTS - 1), word >> 16)]
+    blocks = xp.reshape(xp.stack(halves), (HALVES, n, -1, COUNTERS))
+    drawn = xp.reshape(xp.permute_dims(blocks, (1, 2, 0, 3)), (n, -1))[:, :width]
+    least = threshold(rate)
+    return xp.astype(drawn >= least, like.dtype) * (PARTS / (PARTS - least))
