@@ -40,14 +40,14 @@ def _forward(function: Callable[..., Any]) -> Any:
 
 
 def _backward(function: Callable[..., Any]) -> Any:
-    """Return a compiled loop for dy = dy · f'(y) over a block."""
+    """Return a compiled loop for dy = dy · f'(share · y) over a block."""
 
     @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-    def loop(dy: Any, y: Any, bounds: Any) -> None:
+    def loop(dy: Any, y: Any, bounds: Any, share: Any) -> None:
         top, bottom, left, right = bounds
         for i in range(top, bottom):
             for j in range(left, right):
-                dy[i, j] = dy[i, j] * function(y[i, j])
+                dy[i, j] = dy[i, j] * function(share * y[i, j])
 
     return loop
 
@@ -145,17 +145,17 @@ def forward(code: int, y: Any, bias: Any, bounds: Any) -> None:
 
 
 @njit(nogil=True, error_model="numpy")
-def backward(code: int, dy: Any, y: Any, bounds: Any) -> None:
-    """Turn a block of dy into dz, in place; y is as `forward` left it."""
+def backward(code: int, dy: Any, y: Any, bounds: Any, share: Any) -> None:
+    """Turn a block of dy into dz, in place; share · y is as `forward` left it."""
     if code == 1:
-        _b1(dy, y, bounds)
+        _b1(dy, y, bounds, share)
     elif code == 2:
-        _b2(dy, y, bounds)
+        _b2(dy, y, bounds, share)
     elif code == 3:
-        _b3(dy, y, bounds)
+        _b3(dy, y, bounds, share)
     elif code == 4:
-        _b4(dy, y, bounds)
+        _b4(dy, y, bounds, share)
     elif code == 5:
-        _b5(dy, y, bounds)
+        _b5(dy, y, bounds, share)
     elif code == 6:
-        _b6(dy, y, bounds)
+        _b6(dy, y, bounds, share)

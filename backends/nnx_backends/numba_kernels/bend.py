@@ -8,24 +8,8 @@ from numba import njit
 from nnx_backends.numba_kernels.activations import LOOP
 from nnx_backends.numba_kernels.elementary import like
 from nnx_backends.numba_kernels.kept import kept
+from nnx_backends.numba_kernels.philox import philox
 from nnx_backends.numba_kernels.team import share
-
-WORD = np.uint64(0xFFFFFFFF)
-HALF = np.uint64(32)
-LEFT, RIGHT = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
-KEY_LEFT, KEY_RIGHT = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
-
-
-@njit(nogil=True, error_model="numpy")
-def _philox(a: Any, b: Any, c: Any, d: Any, k0: Any, k1: Any) -> Any:
-    """Return four random words; see `nnx.maths.random.philox`."""
-    for _ in range(10):
-        left, right = a * LEFT, c * RIGHT
-        a, b, c, d = (
-            (right >> HALF) ^ b ^ k0, right & WORD, (left >> HALF) ^ d ^ k1, left & WORD
-        )  # fmt: skip
-        k0, k1 = (k0 + KEY_LEFT) & WORD, (k1 + KEY_RIGHT) & WORD
-    return a, b, c, d
 
 
 @njit(nogil=True, error_model="numpy")
@@ -36,7 +20,7 @@ def _noise(field: Any, words: Any, counter: Any, key: Any) -> None:
     """
     first, image, epoch, stream = counter
     for block in range(np.uint64(len(words) // 4)):
-        a, b, c, d = _philox(first + block, image, epoch, stream, key[0], key[1])
+        a, b, c, d = philox(first + block, image, epoch, stream, key[0], key[1])
         at = block * np.uint64(4)
         words[at], words[at + np.uint64(1)] = a, b
         words[at + np.uint64(2)], words[at + np.uint64(3)] = c, d

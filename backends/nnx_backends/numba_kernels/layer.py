@@ -53,4 +53,5 @@ def forward(rank: int, team: int, code: int, x: Any, w: Any, bias: Any, y: Any) 
 @kept(nogil=True)
 def activation_gradient(code: int, dy: Any, y: Any) -> None:
     """Turn dy into dz, in place; both (batch, m)."""
-    activations.backward(code, dy, y, block(0, y.shape[0], 0, y.shape[1]))
+    bounds = block(0, y.shape[0], 0, y.shape[1])
+    activations.backward(code, dy, y, bounds, like(1.0, y[0, 0]))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from nnx_backends.numba_kernels import optimizers
 from nnx_backends.numba_kernels.activations import LOOP
 from nnx_backends.numba_kernels.elementary import like
 
@@ -132,6 +133,24 @@ def _add_eight(
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
+def _sum_up(
+    x: Any, dz: Any, sums: Any, m: int, batch: int, first: Any, width: Any
+) -> None:
+    """Set sums, (out_features, width), to columns of (x.T @ dz).T."""
+    whole = batch - batch % 8
+    for u in range(m):
+        for k in range(width):
+            sums[u, k] = like(0.0, x[0, 0])
+    for i in range(0, whole, 8):
+        _add_eight(x, dz, sums, i, m, first, width)
+    for i in range(whole, batch):
+        for u in range(m):
+            a = dz[i, u]
+            for k in range(width):
+                sums[u, k] += a * x[i, first + k]
+
+
+@njit(nogil=True, fastmath=LOOP, error_model="numpy")
 def update(
     x: Any, dz: Any, w: Any, batch: int, left: int, right: int, rate: Any, keep: Any,
     sums: Any,
@@ -145,21 +164,42 @@ def update(
     sums: (at least out_features, STRIP), for use here
     """
     m = w.shape[0]
-    whole = batch - batch % 8
-    zero = like(0.0, rate)
     for begin in range(left, right, STRIP):
         first = np.uint64(begin)
         width = np.uint64(min(STRIP, right - begin))
-        for u in range(m):
-            for k in range(width):
-                sums[u, k] = zero
-        for i in range(0, whole, 8):
-            _add_eight(x, dz, sums, i, m, first, width)
-        for i in range(whole, batch):
-            for u in range(m):
-                a = dz[i, u]
-                for k in range(width):
-                    sums[u, k] += a * x[i, first + k]
+        _sum_up(x, dz, sums, m, batch, first, width)
         for u in range(m):
             for k in range(width):
                 w[u, first + k] = keep * w[u, first + k] - rate * sums[u, k]
+
+
+@njit(nogil=True)
+def optimize(
+    x: Any, dz: Any, n: int, m: int, batch: int, left: int, right: int,
+    params: Any, slots: Any, at: int, numbers: Any, sums: Any,
+) -> None:  # fmt: skip
+    """Take an optimizer's step with columns [left, right) of a weight, (m, n).
+
+    at: where it begins in the parameters
+    params, slots, numbers: see `optimizers.apply`; others as for `update`
+    """
+    for begin in range(left, right, STRIP):
+        width = min(STRIP, right - begin)
+        _sum_up(x, dz, sums, m, batch, np.uint64(begin), np.uint64(width))
+        for u in range(m):
+            place = at + u * n + begin
+            optimizers.apply(sums[u], 0, params, slots, place, width, numbers)
+
+
+@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+def bound(w: Any, top: int, bottom: int, most: Any) -> None:
+    """Make the weights of units [top, bottom) shorter whose norm is above most."""
+    for u in range(top, bottom):
+        total = like(0.0, most)
+        for k in range(np.uint64(w.shape[1])):
+            total += w[u, k] * w[u, k]
+        norm = np.sqrt(total)
+        if norm > most:
+            scale = most / norm
+            for k in range(np.uint64(w.shape[1])):
+                w[u, k] *= scale

@@ -10,11 +10,14 @@ with zeros to whole tiles.
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from nnx_backends.numba_kernels import optimizers
+from nnx_backends.numba_kernels.activations import LOOP
 from nnx_backends.numba_kernels.elementary import like
 from nnx_backends.numba_kernels.vectors import VECTOR, WIDEST, Vectors
 
@@ -174,6 +177,57 @@ def update(
                 dz, p * columns, dz.shape[1],
                 w, (p * rows + k) * columns, columns, batch, -rate, keep,
             )  # fmt: skip
+
+
+@njit(nogil=True)
+def optimize(
+    x: Any, dz: Any, shape: Any, batch: int, n: int, left: int, right: int,
+    params: Any, slots: Any, at: int, numbers: Any, gradient: Any,
+) -> None:  # fmt: skip
+    """Take an optimizer's step with panels [left, right) of a weight.
+
+    shape: the weight's as it is stored; at: where it begins in the parameters
+    params, slots, numbers: see `optimizers.apply`
+    gradient: (at least ROWS · columns,), for use here; others as for `update`
+    """
+    _, rows, columns = shape
+    one, zero = like(1.0, x[0, 0]), like(0.0, x[0, 0])
+    for p in range(left, right):
+        for k in range(0, n, ROWS):
+            _tile(
+                columns // (VECTOR // x.itemsize), x, k, 1, x.shape[1],
+                dz, p * columns, dz.shape[1],
+                gradient, 0, columns, batch, one, zero,
+            )  # fmt: skip
+            place = at + (p * rows + k) * columns
+            optimizers.apply(
+                gradient, 0, params, slots, place, ROWS * columns, numbers
+            )
+
+
+@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+def bound(w: Any, left: int, right: int, most: Any, norms: Any) -> None:
+    """Make columns of panels [left, right) shorter whose norm is above most.
+
+    norms: (at least a panel's columns,), for use here
+    """
+    rows, columns = np.uint64(w.shape[1]), np.uint64(w.shape[2])
+    one = like(1.0, most)
+    for p in range(left, right):
+        panel, above = w[p], False
+        for j in range(columns):
+            norms[j] = like(0.0, most)
+        for k in range(rows):
+            for j in range(columns):
+                norms[j] += panel[k, j] * panel[k, j]
+        for j in range(columns):
+            norm = np.sqrt(norms[j])
+            above |= norm > most
+            norms[j] = most / norm if norm > most else one
+        if above:
+            for k in range(rows):
+                for j in range(columns):
+                    panel[k, j] *= norms[j]
 
 
 @njit(nogil=True)
