@@ -3,38 +3,73 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
+from nnx.maths import dropout, random
 from nnx.maths.dropout import COUNTERS, HALVES
 from nnx_backends.numba_kernels.activations import LOOP
 from nnx_backends.numba_kernels.elementary import like
-from nnx_backends.numba_kernels.philox import HALF, WORD, philox
+from nnx_backends.numba_kernels.philox import HALF, WORD
 
 BLOCK = COUNTERS * HALVES
-LANES = np.uint64(COUNTERS)
-LOW, SIXTEEN = np.uint64(0xFFFF), np.uint64(16)
 
 
-@njit(nogil=True, error_model="numpy")
-def _draw(row: Any, image: Any, left: Any, right: Any, draw: Any) -> None:
-    """Set row[left:right], whole blocks, to 1 for each unit that stays, and 0 else.
+@intrinsic
+def _draw_block(
+    typing: Any, row: Any, at: Any, counter: Any, image: Any, step: Any, stream: Any,
+    k0: Any, k1: Any, least: Any,
+) -> Any:  # fmt: skip
+    """Set row[at:at + BLOCK] to 1 for each unit that stays, and 0 for the others.
 
-    image: its place in the batch
-    draw: the least half of a word with which a unit stays, step, stream and key
+    Sixteen counters at once, by LLVM's vectors: left to itself the compiler multiplies
+    64-bit numbers one by one, which takes eight times as long.
+
+    counter: the first of the block's
     """
-    least, step, stream, k0, k1 = draw
-    for b in range(left // np.uint64(BLOCK), right // np.uint64(BLOCK)):
-        at = b * np.uint64(BLOCK)
-        for k in range(LANES):
-            words = philox(b * LANES + k, image, step, stream, k0, k1)
-            row[at + k] = (words[0] & LOW) >= least
-            row[at + LANES + k] = (words[0] >> SIXTEEN) >= least
-            row[at + np.uint64(2) * LANES + k] = (words[1] & LOW) >= least
-            row[at + np.uint64(3) * LANES + k] = (words[1] >> SIXTEEN) >= least
-            row[at + np.uint64(4) * LANES + k] = (words[2] & LOW) >= least
-            row[at + np.uint64(5) * LANES + k] = (words[2] >> SIXTEEN) >= least
-            row[at + np.uint64(6) * LANES + k] = (words[3] & LOW) >= least
-            row[at + np.uint64(7) * LANES + k] = (words[3] >> SIXTEEN) >= least
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.VectorType(ir.IntType(64), COUNTERS)
+
+        def same(number: Any) -> Any:
+            empty = ir.Constant(kind, ir.Undefined)
+            one = builder.insert_element(empty, number, ir.IntType(32)(0))
+            zeros = ir.Constant(ir.VectorType(ir.IntType(32), COUNTERS), None)
+            return builder.shuffle_vector(one, empty, zeros)
+
+        def constant(number: int) -> Any:
+            return ir.Constant(kind, [number] * COUNTERS)
+
+        word, half = constant(random.WORD), constant(32)
+        left, right = map(constant, random.MULTIPLIERS)
+        a, b, c, d, k0, k1, least = map(same, args[2:])
+        a = builder.add(a, ir.Constant(kind, list(range(COUNTERS))))
+        for _ in range(random.ROUNDS):
+            x, y = builder.mul(a, left), builder.mul(c, right)
+            a = builder.xor(builder.xor(builder.lshr(y, half), b), k0)
+            c = builder.xor(builder.xor(builder.lshr(x, half), d), k1)
+            b, d = builder.and_(y, word), builder.and_(x, word)
+            k0, k1 = (
+                builder.and_(builder.add(key, constant(step)), word)
+                for key, step in zip((k0, k1), random.KEY_STEPS, strict=True)
+            )
+        data = context.make_array(row)(context, builder, args[0]).data
+        low, sixteen = constant(dropout.PARTS - 1), constant(16)
+        halves = [
+            part
+            for w in (a, b, c, d)
+            for part in (builder.and_(w, low), builder.lshr(w, sixteen))
+        ]
+        byte = ir.VectorType(ir.IntType(8), COUNTERS)
+        for i, part in enumerate(halves):
+            stays = builder.zext(builder.icmp_unsigned(">=", part, least), byte)
+            place = builder.gep(data, [builder.add(args[1], args[1].type(i * COUNTERS))])
+            builder.store(stays, builder.bitcast(place, byte.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    n = types.uint64
+    return types.void(row, n, n, n, n, n, n, n, n), generate
 
 
 @njit(nogil=True, error_model="numpy")
@@ -60,7 +95,12 @@ def leave_out(y: Any, bounds: Any, draw: Any, scale: Any, row: Any) -> None:
     top, bottom, left, right = bounds
     block = np.uint64(BLOCK)
     first, last = left // block * block, (right + block - np.uint64(1)) // block * block
+    least, step, stream, k0, k1 = draw
+    counters, blocks = np.uint64(COUNTERS), (last - first) // block
     for i in range(top, bottom):
-        _draw(row, i, first, last, draw)
+        for b in range(blocks):
+            at = first + b * block
+            counter = at // block * counters
+            _draw_block(row, at, counter, i, step, stream, k0, k1, least)
         for j in range(left, right):
             y[i, j] *= like(row[j], scale) * scale
