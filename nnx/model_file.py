@@ -17,7 +17,7 @@ from nnx.data.dataset import Array, Frame
 from nnx.errors import InputError
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.network import Layer, Layers
-from nnx.settings import DTYPES, PIXELS
+from nnx.rules import DTYPES, PIXELS
 
 FORMAT = 1
 KEY = "nnx"

@@ -18,7 +18,7 @@ from nnx.maths import evaluation, initializers, losses
 from nnx.maths.blocks import blocks
 from nnx.maths.network import Layer, Layers
 from nnx.model_file import Model
-from nnx.settings import check
+from nnx.rules import check
 
 HE_FAMILY = "relu", "leaky_relu", "elu"
 

@@ -5,7 +5,8 @@ from dataclasses import fields
 import pytest
 
 from nnx.errors import InputError
-from nnx.settings import RULES, Config, Training, config_from
+from nnx.rules import RULES
+from nnx.settings import Config, Training, config_from
 
 
 def test_every_setting_has_a_rule() -> None:

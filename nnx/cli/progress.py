@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import typer
 
-from nnx.training.loop import Progress, Row
+from nnx.training.log import Row
+from nnx.training.run import Progress
 
 
 @contextmanager

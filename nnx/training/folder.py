@@ -27,7 +27,8 @@ from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME, Model, Stored
 from nnx.network import to_host
 from nnx.settings import Config, Training, config_from
 from nnx.training import loop
-from nnx.training.loop import Position, Row
+from nnx.training.log import Row
+from nnx.training.run import Position
 
 CONFIG_NAME = "config.toml"
 LOG_NAME = "log.csv"

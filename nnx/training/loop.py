@@ -7,7 +7,6 @@ asks for the next position decides what to do with this one.
 import math
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 
@@ -18,116 +17,16 @@ from nnx.errors import DivergedError
 from nnx.maths import evaluation, network, random
 from nnx.maths.batch_norm import Moments
 from nnx.maths.blocks import BLOCK, block
-from nnx.maths.distortion import Distortion
 from nnx.maths.kernels import Array
 from nnx.maths.network import Layers, NormedLayer
 from nnx.maths.optimizers import OPTIMIZERS
-from nnx.maths.steps import Epoch, Images, Recipe, State
+from nnx.maths.steps import Epoch, Images, State
 from nnx.training import pace
-from nnx.training.pace import Pace
+from nnx.training.log import Row, best
+from nnx.training.run import Position, Progress, Run
 
 # A progress update, with its one read-back, about so often.
 UPDATE_SECONDS = 0.1
-
-
-class Row(NamedTuple):
-    """An epoch's line in the log.
-
-    train_loss, train_accuracy: the mean over the epoch's batches as they came
-    validation_loss, validation_accuracy: of the network at the epoch's end, on images
-        held out for choosing; None where there are none
-    test_loss, test_accuracy: the same on the test images, which are left alone where
-        there are others to choose by
-    seconds: of training since the run began, without testing and loading
-    """
-
-    epoch: int
-    train_loss: float
-    train_accuracy: float
-    validation_loss: float | None
-    validation_accuracy: float | None
-    test_loss: float | None
-    test_accuracy: float | None
-    seconds: float
-
-    @property
-    def held(self) -> tuple[float, float]:
-        """Loss and accuracy on the images that the epoch was measured by."""
-        if self.validation_loss is not None and self.validation_accuracy is not None:
-            return self.validation_loss, self.validation_accuracy
-        assert self.test_loss is not None and self.test_accuracy is not None
-        return self.test_loss, self.test_accuracy
-
-
-class Position(NamedTuple):
-    """Everything that changes in a run; training goes on from it exactly.
-
-    epoch: epochs completed
-    step: steps completed in the epoch that is running
-    best: the layers, in use, of the epoch that did best on the validation images
-    """
-
-    state: State
-    epoch: int = 0
-    step: int = 0
-    seconds: float = 0.0
-    log: tuple[Row, ...] = ()
-    best: Layers | None = None
-
-
-class Run(NamedTuple):
-    """Everything that stays the same in a run; arrays are on the device.
-
-    held: the images that an epoch is measured by, and what scales their pixels
-    validated: whether these are held out of the training images, and not the test's
-    early_stopping: epochs without a better one after which the run ends; 0 is never
-    distortion: of the training images, anew in every epoch; None leaves them
-    size: height and width of an image
-    """
-
-    backend: Backend
-    train: Images
-    held: Images
-    recipe: Recipe
-    held_scale: float
-    pace: Pace
-    seed: int
-    distortion: Distortion | None
-    size: tuple[int, int]
-    validated: bool = False
-    early_stopping: int = 0
-
-    @property
-    def epochs(self) -> int:
-        """How many there are at most."""
-        return self.pace.epochs
-
-    @property
-    def images(self) -> int:
-        """How many training images there are."""
-        return int(self.train.labels.shape[0])
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """How many batches hold all training images; the last may be short."""
-        return -(-self.images // self.recipe.batch_size)
-
-
-class Progress(NamedTuple):
-    """A moment in a run.
-
-    epochs: completed so far, with the part of the one that is running
-    loss, accuracy: of the epoch so far, or of the whole epoch at its end
-    images_per_second: of the running epoch, or of the whole one at its end
-    epoch_ended: whether the position is at an epoch's end
-    """
-
-    position: Position
-    epochs: float
-    loss: float
-    accuracy: float
-    images_per_second: float
-    epoch_ended: bool
 
 
 def on_device(split: Split, classes: int, backend: Backend) -> Images:
@@ -152,11 +51,13 @@ def start(
     batch_norm: whether the hidden layers are normalized
     averaged: whether a moving average of the layers is kept
     """
-    xp = backend.xp
-    moments = []
+    xp, moments = backend.xp, list[Moments]()
     if batch_norm:
         *hidden, last = layers
-        layers = [NormedLayer(*layer, xp.ones_like(layer.bias)) for layer in hidden]
+        layers = [
+            NormedLayer(layer.weight, layer.bias, xp.ones_like(layer.bias))
+            for layer in hidden
+        ]
         moments = [
             Moments(xp.zeros_like(layer.bias), xp.ones_like(layer.bias))
             for layer in layers
@@ -166,16 +67,15 @@ def start(
         [type(layer)(*map(xp.zeros_like, layer)) for layer in layers]
         for _ in range(OPTIMIZERS[optimizer].slots)
     )
-    kind = str(layers[0].weight.dtype).rpartition(".")[2]
-    state = State(
-        layers, *_no_sums(kind, backend), slots, tuple(moments),
-        layers if averaged else (),
-    )  # fmt: skip
-    return Position(state)
+    sums = _no_sums(layers, backend)
+    return Position(
+        State(layers, *sums, slots, tuple(moments), layers if averaged else ())
+    )
 
 
-def _no_sums(kind: str, backend: Backend) -> tuple[Array, Array]:
+def _no_sums(layers: Layers, backend: Backend) -> tuple[Array, Array]:
     """Return an epoch's loss and hits at its start."""
+    kind = str(layers[0].weight.dtype).rpartition(".")[2]
     loss_sum, hits = np.zeros((), kind), np.zeros((), np.int64)
     return backend.from_numpy(loss_sum), backend.from_numpy(hits)
 
@@ -191,29 +91,13 @@ def fit(run: Run, position: Position) -> Iterator[Progress]:
 
     Refused: a loss that is no longer finite, with DivergedError.
     """
-    if not is_done(run, position):
+    if not run.is_done(position):
         _take_no_step(run, position.state)
-    while not is_done(run, position):
+    while not run.is_done(position):
         for reached in _epoch(run, position):
             ended = reached.step == run.steps_per_epoch
             position = _end_epoch(run, reached) if ended else reached
             yield _progress(run, position)
-
-
-def is_done(run: Run, position: Position) -> bool:
-    """Return whether all epochs are over, or the last few brought nothing better."""
-    scores = [_score(row) for row in position.log]
-    if run.early_stopping and scores:
-        since = len(scores) - 1 - scores.index(max(scores))
-        if since >= run.early_stopping:
-            return True
-    return position.epoch >= run.epochs
-
-
-def _score(row: Row) -> tuple[float, float]:
-    """Return what the best epoch has the most of."""
-    loss, accuracy = row.held
-    return accuracy, -loss
 
 
 def _take_no_step(run: Run, state: State) -> None:
@@ -267,7 +151,7 @@ def _steps(
     """
     images, first = run.train, position.step
     if run.distortion is not None:
-        some = slice(images_in(run, first), images_in(run, last))
+        some = slice(run.images_in(first), run.images_in(last))
         images = _distorted(run, position, epoch.order, some, kept)
         order = run.backend.xp.arange(
             images.labels.shape[0], dtype=epoch.order.dtype, device=epoch.order.device
@@ -318,11 +202,6 @@ def _order(run: Run, epoch: int) -> Array:
     )
 
 
-def images_in(run: Run, step: int) -> int:
-    """Return how many images of the epoch its first steps take."""
-    return min(step * run.recipe.batch_size, run.images)
-
-
 def _float(run: Run, array: Array) -> float:
     """Return a number of the device's, which waits for the device."""
     return float(run.backend.to_numpy(array))
@@ -344,23 +223,26 @@ def _end_epoch(run: Run, position: Position) -> Position:
     held = score(run, layers, run.held, run.held_scale)
     _check_finite(run, held[0], position.epoch, position.step)
     none = None, None
+    validation, test = (held, none) if run.validated else (none, held)
     row = Row(
-        position.epoch + 1,
-        _float(run, state.loss_sum) / n,
-        _float(run, state.hits) / n,
-        *(held if run.validated else none),
-        *(none if run.validated else held),
-        position.seconds,
+        epoch=position.epoch + 1,
+        train_loss=_float(run, state.loss_sum) / n,
+        train_accuracy=_float(run, state.hits) / n,
+        validation_loss=validation[0],
+        validation_accuracy=validation[1],
+        test_loss=test[0],
+        test_accuracy=test[1],
+        seconds=position.seconds,
     )
-    is_best = all(_score(row) > _score(other) for other in position.log)
-    kind = str(layers[0].weight.dtype).rpartition(".")[2]
-    loss_sum, hits = _no_sums(kind, run.backend)
+    log = (*position.log, row)
+    is_best = run.early_stopping > 0 and best(log) is row
+    loss_sum, hits = _no_sums(layers, run.backend)
     return position._replace(
         state=state._replace(loss_sum=loss_sum, hits=hits),
         epoch=row.epoch,
         step=0,
-        log=(*position.log, row),
-        best=layers if run.early_stopping and is_best else position.best,
+        log=log,
+        best=layers if is_best else position.best,
     )
 
 
@@ -383,7 +265,8 @@ def _progress(run: Run, position: Position) -> Progress:
         loss, accuracy = row.train_loss, row.train_accuracy
         speed = run.images / (began[-1] - began[-2])
     else:
-        n = images_in(run, position.step)
-        loss, accuracy = (_float(run, total) / n for total in position.state[1:3])
+        n = run.images_in(position.step)
+        loss = _float(run, position.state.loss_sum) / n
+        accuracy = _float(run, position.state.hits) / n
         speed = n / (position.seconds - began[-1])
     return Progress(position, epochs, loss, accuracy, speed, position.step == 0)

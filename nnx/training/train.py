@@ -6,22 +6,19 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from nnx.backend import Backend, find
-from nnx.data.dataset import Dataset, Split
+from nnx.data.dataset import Dataset
 from nnx.data.digest import digest
-from nnx.data.split import parted
-from nnx.errors import InputError, OutOfMemoryError
+from nnx.errors import OutOfMemoryError
 from nnx.maths.blocks import BLOCK
-from nnx.maths.steps import Recipe
 from nnx.model_file import MODEL_NAME, Model
 from nnx.network import Network, to_device, to_host
-from nnx.settings import Training, distortion_from, schedule_from
+from nnx.settings import Training
 from nnx.training import loop
 from nnx.training.folder import Keeper, prepare
-from nnx.training.loop import Position, Progress, Row, Run
-from nnx.training.pace import Pace
+from nnx.training.log import Row
+from nnx.training.run import Position, Progress, Run
+from nnx.training.setup import batch_size, fitted, held_out, run_of
 
 # What an epoch takes with NumPy, roughly: for each step, for each parameter an image,
 # and for an image's distortion.
@@ -82,11 +79,11 @@ def train(
     """
     training = Training(**settings)
     chosen = backend_for(backend, network, data, training)
-    model = _fitted(network, data, training)
+    model = fitted(network, data, training)
     kept = digest(data)[:16] if out is not None else ""
-    data, validation = _held_out(data, training)
-    with _advising(_batch_size(training, data)), chosen.scope():
-        run = _run(model, data, validation, training, chosen)
+    data, validation = held_out(data, training)
+    with _advising(batch_size(training, data)), chosen.scope():
+        run = run_of(model, data, validation, training, chosen)
         position = loop.start(
             to_device(model.layers, chosen),
             chosen,
@@ -124,7 +121,7 @@ def backend_for(
     if isinstance(backend, Backend):
         return backend
     n = len(data.train.labels)
-    steps = -(-n // _batch_size(training, data))
+    steps = -(-n // batch_size(training, data))
     seconds = STEP_SECONDS * steps + n * network.parameters * PARAMETER_SECONDS
     if training.augment:
         seconds += n * DISTORTION_SECONDS
@@ -133,130 +130,16 @@ def backend_for(
     return find("numba", threads=threads) if found.name == "numba" else found
 
 
-def _batch_size(training: Training, data: Dataset) -> int:
-    """Return how many images a step takes; no more than there are."""
-    n, size = len(data.train.labels), training.batch_size
-    return min(size, n) if isinstance(size, int) else n
-
-
 @contextmanager
-def _advising(batch_size: int) -> Iterator[None]:
-    """Say what would take less memory, where a device has too little."""
+def _advising(images: int) -> Iterator[None]:
+    """Say what would take less memory than a batch of so many images."""
     try:
         yield
     except OutOfMemoryError as error:
         # Of a larger batch, so many images are on their way at once.
-        smaller = min(batch_size, BLOCK) // 2
+        smaller = min(images, BLOCK) // 2
         batch = f"--batch-size {smaller} or " if smaller else ""
         raise OutOfMemoryError(f"{error}; try {batch}a smaller --hidden") from None
-
-
-def _fitted(network: Network, data: Dataset, training: Training) -> Model:
-    """Return the network's model as it is for this data, refused if it is not."""
-    features, classes = data.train.images.shape[1], len(data.classes)
-    if (network.sizes[0], network.sizes[-1]) != (features, classes):
-        raise InputError(
-            f"{data.name} has {features} features and {classes} classes; "
-            f"a network {network.model} does not fit it"
-        )
-    if training.augment and data.frame.height == 1:
-        raise InputError(
-            f"augment needs pictures; {data.name} has {features} features in a row"
-        )
-    weights = training.class_weights
-    if weights and weights != "balanced" and len(weights) != classes:
-        raise InputError(
-            f"class_weights has {len(weights)} numbers; {data.name} has {classes} "
-            "classes"
-        )
-    return network.model._replace(
-        classes=data.classes, frame=data.frame, pixels=training.pixels
-    )
-
-
-def _held_out(data: Dataset, training: Training) -> tuple[Dataset, Split | None]:
-    """Return the data to train on, and what is held out of them for choosing."""
-    n = len(data.train.labels)
-    if training.validation == 0.0:
-        return data, None
-    if n < 2:
-        raise InputError(f"validation needs 2 or more training images, not {n}")
-    held = min(max(1, round(n * training.validation)), n - 1)
-    train, validation = parted(data.train, held)
-    return data._replace(train=train), validation
-
-
-def _run(
-    model: Model,
-    data: Dataset,
-    validation: Split | None,
-    training: Training,
-    backend: Backend,
-) -> Run:
-    classes = len(model.classes)
-    held = data.test if validation is None else validation
-    return Run(
-        backend=backend,
-        train=loop.on_device(data.train, classes, backend),
-        held=loop.on_device(held, classes, backend),
-        recipe=_recipe(model, data, training),
-        held_scale=model.scale(held.images.dtype),
-        pace=_pace(training),
-        seed=training.seed,
-        distortion=distortion_from(training.augment),
-        size=(data.frame.height, data.frame.width),
-        validated=validation is not None,
-        early_stopping=training.early_stopping,
-    )
-
-
-def _recipe(model: Model, data: Dataset, training: Training) -> Recipe:
-    return Recipe(
-        activations=model.activations,
-        scale=model.scale(data.train.images.dtype),
-        batch_size=_batch_size(training, data),
-        optimizer=_optimizer(training),
-        beta2=float(training.beta2),
-        l1=training.l1,
-        l2=training.l2,
-        weight_decay=training.weight_decay,
-        clip_norm=training.clip_norm,
-        max_norm=training.max_norm,
-        input_dropout=training.input_dropout,
-        dropout=training.dropout,
-        smoothing=training.label_smoothing,
-        class_weights=_class_weights(data, training),
-        seed=training.seed,
-    )
-
-
-def _pace(training: Training) -> Pace:
-    return Pace(
-        learning_rate=float(training.learning_rate),
-        momentum=float(training.momentum),
-        schedule=schedule_from(training.schedule),
-        momentum_schedule=schedule_from(training.momentum_schedule),
-        optimizer=_optimizer(training),
-        beta2=float(training.beta2),
-        averaging=training.averaging,
-        epochs=training.epochs,
-    )
-
-
-def _optimizer(training: Training) -> str:
-    """Return what the maths calls it; decay is decoupled in any of them."""
-    if training.optimizer == "sgd" and float(training.momentum) > 0.0:
-        return "momentum"
-    return "adam" if training.optimizer == "adamw" else training.optimizer
-
-
-def _class_weights(data: Dataset, training: Training) -> tuple[float, ...]:
-    """Return what each class counts; balanced, one that is rare as much as any."""
-    if not isinstance(training.class_weights, str):
-        return training.class_weights
-    counts = np.bincount(data.train.labels, minlength=len(data.classes))
-    weights = len(data.train.labels) / (len(counts) * np.maximum(counts, 1))
-    return tuple(map(float, weights))
 
 
 def _follow(
@@ -287,7 +170,7 @@ def _result(run: Run, position: Position, model: Model, data: Dataset) -> Result
         test = loop.on_device(data.test, len(model.classes), run.backend)
         scale = model.scale(data.test.images.dtype)
         test_loss, test_accuracy = loop.score(run, layers, test, scale)
-    images = position.epoch * run.images + loop.images_in(run, position.step)
+    images = position.epoch * run.images + run.images_in(position.step)
     return Result(
         network=Network.of(model._replace(layers=to_host(layers, run.backend))),
         train_loss=train_loss,
@@ -299,5 +182,5 @@ def _result(run: Run, position: Position, model: Model, data: Dataset) -> Result
         seconds=position.seconds,
         images_per_second=images / position.seconds if position.seconds else 0.0,
         log=position.log,
-        stopped=not loop.is_done(run, position),
+        stopped=not run.is_done(position),
     )
