@@ -36,8 +36,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Return a TOML file's values; refused where it is not there or not TOML."""
     try:
         return parse_toml(path.read_text("utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not TOML: it is no text in UTF-8") from None
 
 
 def parse_toml(text: str, source: str) -> dict[str, Any]:

@@ -121,7 +121,8 @@ RULES = {
     "data_dir": Rule("a path", lambda value: isinstance(value, str)),
     "backend": _text("the name of a backend"),
     "hidden": Rule(
-        f"widths of hidden layers, each from 1 to {HIDDEN_LIMIT}", _is_hidden
+        f"widths of hidden layers, each from 1 to {HIDDEN_LIMIT}, as in 128,64",
+        _is_hidden,
     ),
     "activation": Rule(
         f"one of {', '.join(ACTIVATIONS)}, or one for each hidden layer with commas "

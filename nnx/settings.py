@@ -1,6 +1,7 @@
 """The records that hold every setting; `nnx.rules` says what each may be."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any
@@ -159,17 +160,41 @@ def config_from(values: Mapping[str, Any], source: str = "") -> Config:
     source: the file they come from, for the error's words
     Refused: a setting that does not exist, or may not have this value.
     """
-    known = [field.name for field in fields(Config)]
-    try:
-        for name in values:
-            if name not in known:
-                raise InputError(f"no setting is called {name!r}; {_hint(name, known)}")
+    with _naming(source):
+        _check_each(values)
         return Config(**values)
+
+
+def layered(
+    base: Mapping[str, Any], values: Mapping[str, Any], source: str = ""
+) -> dict[str, Any]:
+    """Return settings with others over them, which are refused by themselves.
+
+    Another optimizer takes its own rates with it, as the old one's do not suit it.
+    """
+    with _naming(source):
+        _check_each(values)
+    before = base.get("optimizer", Config.optimizer)
+    if values.get("optimizer", before) != before:
+        own = {*AUTOMATIC[before], "momentum_schedule"}
+        base = {name: value for name, value in base.items() if name not in own}
+    return {**base, **values}
+
+
+@contextmanager
+def _naming(source: str) -> Iterator[None]:
+    try:
+        yield
     except InputError as error:
         raise InputError(f"{source}: {error}" if source else str(error)) from None
 
 
-def _hint(name: str, known: list[str]) -> str:
-    """Return what may have been meant, or all that there is."""
-    near = get_close_matches(name.lower().replace("-", "_"), known, n=1)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+def _check_each(values: Mapping[str, Any]) -> None:
+    known = [field.name for field in fields(Config)]
+    all_names = ", ".join(known)
+    for name, value in values.items():
+        if name not in known:
+            near = get_close_matches(name.lower().replace("-", "_"), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {all_names}"
+            raise InputError(f"no setting is called {name!r}; {hint}")
+        check(name, value)

@@ -1,13 +1,14 @@
 """The `nnx` command: its subcommands, and what becomes of errors."""
 
 import os
+import re
 import signal
 import sys
 import warnings
 from io import TextIOWrapper
 from itertools import takewhile
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,6 +32,9 @@ app.command("parity")(checks.parity)
 app.command("bench")(bench.bench)
 app.command("info")(info.info)
 app.add_typer(data.app, name="data")
+
+# What a word that is given without an option is likely to be.
+POSITIONAL = {"train": "--dataset", "evaluate": "--dataset", "bench": "--workload"}
 
 
 def _version(wanted: bool) -> None:
@@ -131,12 +135,22 @@ def _explained(error: Exception) -> int:
         _complain(str(error))
         return error.exit_status
     if hasattr(error, "format_message"):
-        _complain(f"{error.format_message() or 'no command given'} (see nnx --help)")
+        message = error.format_message() or "no command given"
+        _complain(f"{message}{_instead(error, message)} (see nnx --help)")
         return int(getattr(error, "exit_code", 2))
     if isinstance(error, OSError):
         _complain(str(error))
         return NnxError.exit_status
     raise error
+
+
+def _instead(error: Any, message: str) -> str:
+    """Return which option a word without one may have been meant for."""
+    command = getattr(getattr(error, "ctx", None), "info_name", None)
+    word = re.search(r"unexpected extra argument\S* \((\S+)\)", message)
+    if word is None or command not in POSITIONAL:
+        return ""
+    return f"; did you mean {POSITIONAL[command]} {word[1]}?"
 
 
 def _complain(message: str) -> None:

@@ -69,28 +69,6 @@ ModelArgument = Annotated[
 ]
 
 
-def widths(text: str | None) -> tuple[int, ...] | None:
-    """Return '128,64' as (128, 64), and '' as no hidden layer."""
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        raise InputError(f"--hidden takes widths like 128,64, not {text!r}") from None
-
-
-def batch_size(text: str | None) -> int | str | None:
-    """Return a number of images, or 'full'."""
-    if text is None or text == "full":
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        raise InputError(
-            f"--batch-size takes an integer from 1, or full; not {text!r}"
-        ) from None
-
-
 def on(device: str | None) -> dict[str, str]:
     """Return what `nnx.find` is told of a device: nothing where none was given."""
     return {} if device is None else {"device": device}

@@ -9,105 +9,40 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nnx.cli import results, show
-from nnx.cli.options import (
-    DataDir,
-    DatasetOption,
-    Device,
-    Json,
-    Threads,
-    batch_size,
-    expanded,
-    number,
-    on,
-    threads_limited,
-    widths,
-)
+from nnx.cli.options import Device, Json, Threads, expanded, number, on, threads_limited
+from nnx.cli.settings_options import with_settings
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
+    from nnx.cli.signals import Stopper
     from nnx.settings import Config
+    from nnx.training.train import Result
 
 
+@with_settings
 def train(
+    given: dict[str, Any],
     preset: Annotated[
         str | None,
         typer.Option(
             help="Settings of a published result: two-layer, relu-10, relu-25-25, "
-            "tanh-1000, kaggle or quick; other options go before them."
+            "tanh-1000, kaggle, quick, simard, dropout, elastic, ciresan or fashion. "
+            "A --config goes before them, and other options before both.",
+            metavar="NAME",
+            rich_help_panel="Settings",
         ),
     ] = None,
-    dataset: DatasetOption = None,
-    data_dir: DataDir = None,
-    backend: Annotated[
-        str | None,
+    config: Annotated[
+        Path | None,
         typer.Option(
-            help="What computes: see 'nnx info'. By default auto, which takes "
-            "numba where it works and pays, and numpy elsewhere."
+            help="A TOML file of settings, such as a run's config.toml, which does the "
+            "run again; names are those of the options, with _ for -.",
+            parser=expanded,
+            metavar="FILE",
+            rich_help_panel="Settings",
         ),
     ] = None,
     device: Device = None,
-    hidden: Annotated[
-        str | None,
-        typer.Option(help="Widths of the hidden layers: 128,64 (default 128)."),
-    ] = None,
-    activation: Annotated[
-        str | None,
-        typer.Option(
-            help="Of the hidden layers: relu, leaky_relu, elu, tanh, sigmoid, "
-            "softplus or identity (default relu); or one for each: relu,tanh."
-        ),
-    ] = None,
-    init: Annotated[
-        str | None,
-        typer.Option(
-            help="Initial weights: auto, he, glorot, lecun, normal:0.01 or zeros "
-            "(default auto)."
-        ),
-    ] = None,
-    epochs: Annotated[
-        int | None, number(int, help="Passes over the images (default 20).")
-    ] = None,
-    batch: Annotated[
-        str | None,
-        typer.Option(
-            "--batch-size", help="Images a step, or full (default 32).", metavar="N"
-        ),
-    ] = None,
-    learning_rate: Annotated[
-        float | None, number(float, help="Length of a step (default 0.2).")
-    ] = None,
-    l2: Annotated[
-        float | None,
-        number(float, "--l2", help="Penalty l2/2 · Σ weight² (default 0)."),
-    ] = None,
-    augment: Annotated[
-        str | None,
-        typer.Option(
-            help="Distort training pictures anew in every epoch, at most by "
-            "shift=2,rotation=15,scale=0.15,shear=0.1,elastic=34,sigma=4 (or some of "
-            "them: pixels, degrees, factors).",
-            metavar="AMOUNTS",
-        ),
-    ] = None,
-    pixels: Annotated[
-        str | None,
-        typer.Option(
-            help="unit scales pixels to [0, 1]; raw leaves them (default unit)."
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None, number(int, help="Of weights and shuffles (default 0).")
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option(help="float32 or float64 (default float32).")
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            help="full, or tf32: lets a GPU round the factors of float32 products "
-            "to 10 bits (default full)."
-        ),
-    ] = None,
     threads: Threads = None,
     out: Annotated[
         Path | None,
@@ -139,30 +74,14 @@ def train(
 
     nnx train --preset quick                           MNIST, to 98 %
 
-    nnx train --dataset fashion-mnist --hidden 256,128 --epochs 30
+    nnx train --dataset fashion-mnist --hidden 256,128 --optimizer adam --dropout 0.2
+
+    nnx train --validation 0.1 --early-stopping 5 --epochs 100
+
+    nnx train --config mine.toml --seed 1              settings from a file
 
     nnx train --out runs/mine --resume                 go on where it stopped
     """
-    given = {
-        "dataset": dataset,
-        "data_dir": None if data_dir is None else str(data_dir.absolute()),
-        "backend": backend,
-        "hidden": widths(hidden),
-        "activation": activation,
-        "init": init,
-        "epochs": epochs,
-        "batch_size": batch_size(batch),
-        "learning_rate": learning_rate,
-        "l2": l2,
-        "augment": augment,
-        "pixels": pixels,
-        "seed": seed,
-        "dtype": dtype,
-        "precision": precision,
-    }
-    config = _config(
-        {k: v for k, v in given.items() if v is not None}, preset, out, resume
-    )
     if require_accuracy is not None and not 0 <= require_accuracy <= 1:
         raise InputError(
             f"--require-accuracy takes a fraction from 0 to 1, not {require_accuracy}"
@@ -171,9 +90,12 @@ def train(
         raise InputError(
             "--resume goes on with a run, --overwrite replaces it: not both"
         )
+    if resume and out is None:
+        raise InputError("--resume needs --out, the folder of the run to go on with")
+    settings = _settings(given, config, preset, out if resume else None)
     with threads_limited(threads):
         _train(
-            config,
+            settings,
             on(device),
             threads,
             out,
@@ -185,27 +107,27 @@ def train(
         )
 
 
-def _config(
-    given: dict[str, Any], preset: str | None, out: Path | None, resume: bool
+def _settings(
+    given: dict[str, Any], file: Path | None, preset: str | None, old: Path | None
 ) -> "Config":
-    """Return the run's settings: those given, over the preset's or the old run's."""
-    from nnx.settings import config_from
+    """Return the run's settings: those given, over the file's, over the preset's.
+
+    old: the folder of the run to go on with, whose settings are under all of them
+    """
+    from nnx.files import read_toml
+    from nnx.settings import config_from, layered
     from nnx.training import presets
     from nnx.training.folder import check_resumed, load_config
 
-    base: dict[str, Any] = {}
-    if resume:
-        if out is None:
-            raise InputError(
-                "--resume needs --out, the folder of the run to go on with"
-            )
-        base = asdict(load_config(out))
+    values = asdict(load_config(old)) if old is not None else {}
     if preset is not None:
-        base |= presets.load(preset)
-    config = config_from(base | given)
+        values = layered(values, presets.load(preset), f"preset {preset}")
+    if file is not None:
+        values = layered(values, read_toml(file), str(file))
+    config = config_from(layered(values, given))
     config = replace(config, dataset=_lasting(config.dataset))
-    if resume and out is not None:
-        check_resumed(out, config)
+    if old is not None:
+        check_resumed(old, config)
     return config
 
 
@@ -238,6 +160,7 @@ def _train(
     from nnx.settings import Training
     from nnx.training import train as training
     from nnx.training.folder import default_folder, prepare, save_config
+    from nnx.training.setup import fitted, held_count
     from nnx.training.train import backend_for
 
     if config.precision != "full":
@@ -253,6 +176,7 @@ def _train(
         dtype=config.dtype,
     )
     settings = Training(**config.training())
+    fitted(network, data, settings)  # refused before an old run is replaced
     backend = backend_for(config.backend, network, data, settings, threads, **options)
     config = replace(config, backend=backend.name)
     folder = out or default_folder(data.name)
@@ -260,7 +184,7 @@ def _train(
     if not resume:
         save_config(folder, config)
     if not quiet:
-        results.introduce(data, network, backend)
+        results.introduce(data, network, backend, held_count(data, settings))
     with Stopper() as stopper, shown(config.epochs, quiet) as show_progress:
         result = training.train(
             network,
@@ -274,14 +198,23 @@ def _train(
         )
     if resume:  # not before the checkpoint was found to be of the same run
         save_config(folder, config)
+    if resume and not result.trained and not quiet:
+        results.nothing_to_do(result)
     results.report(data, backend, config.precision, folder, result, json)
+    _close(result, folder, stopper, require_accuracy)
+
+
+def _close(
+    result: "Result", folder: Path, stopper: "Stopper", required: float | None
+) -> None:
+    """Say what is left to do, with the exit status that stands for it."""
     if result.stopped:
         again = f"nnx train --out {quote(str(folder))} --resume"
         show.note(f"nnx: stopped and saved; go on: {again}")
         raise typer.Exit(stopper.exit_status)
-    if require_accuracy is not None and result.test_accuracy < require_accuracy:
+    if required is not None and result.test_accuracy < required:
         show.note(
             f"nnx: test accuracy {result.test_accuracy:.4f} is below the "
-            f"required {require_accuracy:g}"
+            f"required {required:g}"
         )
         raise typer.Exit(1)

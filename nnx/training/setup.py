@@ -35,6 +35,9 @@ def fitted(network: Network, data: Dataset, training: Training) -> Model:
         raise InputError(
             f"augment needs pictures; {data.name} has {features} features in a row"
         )
+    n = len(data.train.labels)
+    if training.validation and n < 2:
+        raise InputError(f"validation needs 2 or more training images, not {n}")
     weights = training.class_weights
     if weights and weights != "balanced" and len(weights) != classes:
         raise InputError(
@@ -53,14 +56,19 @@ def held_out(data: Dataset, training: Training) -> tuple[Dataset, Split | None]:
     """
     for part in data.train, data.test:
         check_range(np.asarray(part.labels), len(part.images), len(data.classes))
-    n = len(data.train.labels)
-    if training.validation == 0.0:
+    held = held_count(data, training)
+    if held == 0:
         return data, None
-    if n < 2:
-        raise InputError(f"validation needs 2 or more training images, not {n}")
-    held = min(max(1, round(n * training.validation)), n - 1)
     train, validation = parted(data.train, held)
     return data._replace(train=train), validation
+
+
+def held_count(data: Dataset, training: Training) -> int:
+    """Return how many training images are held out, none of them or at least one."""
+    if training.validation == 0.0:
+        return 0
+    n = len(data.train.labels)
+    return min(max(1, round(n * training.validation)), n - 1)
 
 
 def run_of(

@@ -18,22 +18,65 @@ Refused = Callable[..., str]
 @pytest.mark.parametrize(
     ("option", "value", "says"),
     [
-        ("--learning-rate", "nan", "a number above 0 and up to 1000, not nan"),
-        ("--learning-rate", "inf", "a number above 0 and up to 1000, not inf"),
-        ("--learning-rate", "-0.1", "a number above 0 and up to 1000, not -0.1"),
-        ("--learning-rate", "0", "a number above 0 and up to 1000, not 0.0"),
-        ("--learning-rate", "1e9", "a number above 0 and up to 1000, not 1000000000"),
-        ("--learning-rate", "fast", "'--learning-rate': 'fast' is not a number"),
-        ("--l2", "1", "l2 must be a number from 0 and below 1, not 1.0"),
+        ("--learning-rate", "nan", "a number above 0 and up to 1000, or auto, not nan"),
+        ("--learning-rate", "inf", "a number above 0 and up to 1000, or auto, not inf"),
+        (
+            "--learning-rate",
+            "-0.1",
+            "a number above 0 and up to 1000, or auto, not -0.1",
+        ),
+        ("--learning-rate", "0", "a number above 0 and up to 1000, or auto, not 0"),
+        ("--learning-rate", "1e9", "1000, or auto, not 1000000000"),
+        ("--learning-rate", "fast", "up to 1000, or auto, not 'fast'"),
+        ("--l2", "1", "l2 must be a number from 0 and below 1, not 1"),
         ("--l2", "-1e-9", "l2 must be a number from 0 and below 1, not -1e-09"),
         ("--epochs", "-1", "epochs must be an integer from 1 to 1000000, not -1"),
         ("--epochs", "0", "epochs must be an integer from 1 to 1000000, not 0"),
-        ("--epochs", "1e3", "'--epochs': '1e3' is not an integer"),
+        ("--epochs", "1e3", "epochs must be an integer from 1 to 1000000, not 1000.0"),
         ("--batch-size", "0", "batch_size must be an integer from 1, or full, not 0"),
-        ("--batch-size", "all", "an integer from 1, or full; not 'all'"),
-        ("--hidden", "0", "each from 1 to 100000, not (0,)"),
-        ("--hidden", "9,100001", "each from 1 to 100000, not (9, 100001)"),
-        ("--hidden", "9;8", "widths like 128,64, not '9;8'"),
+        ("--batch-size", "all", "an integer from 1, or full, not 'all'"),
+        ("--hidden", "0", "each from 1 to 100000, as in 128,64, not (0,)"),
+        (
+            "--hidden",
+            "9,100001",
+            "each from 1 to 100000, as in 128,64, not (9, 100001)",
+        ),
+        ("--hidden", "9;8", "each from 1 to 100000, as in 128,64, not '9;8'"),
+        ("--optimizer", "adamm", "one of sgd, nesterov, adam, adamw, rmsprop, not 'a"),
+        ("--momentum", "1", "momentum must be a number from 0 and below 1, or auto, "),
+        ("--momentum", "", "below 1, or auto, not ''"),
+        ("--beta2", "-0.1", "beta2 must be a number from 0 and below 1, or auto"),
+        ("--beta2", "0.9", "beta2 is for adam and rmsprop; sgd has none, not 0.9"),
+        ("--schedule", "cosin", "not 'cosin': no schedule is called 'cosin'"),
+        ("--schedule", "step:to=1", "'to' is none of warmup, every, factor"),
+        ("--schedule", "step:every", "every= is no number"),
+        ("--schedule", "step:every=0", "every may be 0.01 to 1e+06"),
+        ("--schedule", "step:factor=1,factor=1", "factor comes twice"),
+        ("--schedule", "cosine:", "'' is none of warmup, to, over"),
+        ("--schedule", "plateau", "schedule plateau needs images to choose by"),
+        ("--schedule", "plateau:patience=1.5", "patience is a whole number"),
+        ("--momentum-schedule", "plateau", "momentum_schedule cannot be plateau"),
+        ("--momentum-schedule", "linear:to=1", "must end below 1, not at to=1"),
+        ("--dropout", "1", "dropout must be a number from 0 and below 1, not 1"),
+        ("--input-dropout", "nan", "input_dropout must be a number from 0 and below"),
+        ("--max-norm", "-1", "max_norm must be a number from 0 to 1000000, not -1"),
+        ("--clip-norm", "inf", "clip_norm must be a number from 0 to 1000000, not in"),
+        ("--class-weights", "1,2", "class_weights has 2 numbers; squares has 3 classe"),
+        ("--class-weights", "0,0,0", "class_weights must be a number from 0 to 100000"),
+        (
+            "--class-weights",
+            "fair",
+            "for each class, not all 0, or balanced, not 'fair'",
+        ),
+        ("--validation", "1", "validation must be a number from 0 and below 1, not 1"),
+        (
+            "--early-stopping",
+            "3",
+            "early_stopping needs images to choose by: set valid",
+        ),
+        ("--averaging", "1", "averaging must be a number from 0 and below 1, not 1"),
+        ("--label-smoothing", "x", "from 0 and below 1, not 'x'"),
+        ("--augment", "spin=2", "'spin' is none of shift, rotation, scale, shear"),
         ("--seed", "-1", "seed must be an integer from 0 to 9223372036854775807"),
         ("--seed", str(2**63), "not 9223372036854775808"),
         ("--threads", "0", "--threads takes an integer from 1, not 0"),
@@ -62,6 +105,10 @@ def test_27_options(
 
 
 def test_commands_that_are_incomplete(refused: Refused, old_run: Path) -> None:
+    refused("train", "mnist", says=("did you mean --dataset mnist? (see nnx",))
+    refused("bench", "tiny", says=("did you mean --workload tiny? (see nnx",))
+    batch = "--batch-norm", "--batch-size", "1"
+    refused("train", *batch, says=("batch_norm needs a batch_size of 2 or more",))
     refused("trian", says=("No such command 'trian'", "(see nnx --help)"))
     refused("predict", old_run, says=("Missing argument 'FILE…'",))
     refused("data", "fetch", "mnits", says=("choose from mnist, fashion-mnist",))

@@ -1,0 +1,172 @@
+"""Settings from files and presets: which goes before which, and what is refused."""
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnx.cli.settings_options import PANELS
+from nnx.settings import Config
+
+Run = Callable[..., Any]
+Refused = Callable[..., str]
+# A value for every option of training that is not its default, all at once.
+ALL = {
+    "--validation": "0.2",
+    "--augment": "shift=1",
+    "--pixels": "raw",
+    "--hidden": "7,6",
+    "--activation": "tanh,gelu",
+    "--init": "lecun",
+    "--dtype": "float64",
+    "--optimizer": "adamw",
+    "--epochs": "6",
+    "--batch-size": "7",
+    "--learning-rate": "0.01",
+    "--schedule": "plateau:patience=1,warmup=0.5",
+    "--momentum": "0.8",
+    "--momentum-schedule": "linear:to=0.9",
+    "--beta2": "0.99",
+    "--clip-norm": "1",
+    "--averaging": "0.9",
+    "--early-stopping": "2",
+    "--l1": "1e-5",
+    "--l2": "1e-4",
+    "--weight-decay": "0.01",
+    "--max-norm": "3",
+    "--input-dropout": "0.1",
+    "--dropout": "0.3",
+    "--label-smoothing": "0.1",
+    "--class-weights": "1,2,1",
+    "--seed": "5",
+    "--backend": "numpy",
+    "--precision": "full",
+}
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    return tomllib.loads((folder / "config.toml").read_text())
+
+
+def test_every_setting_is_an_option() -> None:
+    listed = [name for panel in PANELS.values() for name in panel]
+    assert sorted(listed) == sorted(field.name for field in fields(Config))
+
+
+def test_all_options_at_once_and_again_from_the_run_s_settings(
+    run: Run, old_run: Path, cwd: Path
+) -> None:
+    given = [word for pair in ALL.items() for word in pair]
+    ran = run(
+        *["train", "--dataset", "squares", *given, "--batch-norm", "--out", "a"],
+        "--json",
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = _settings(cwd / "a")
+    changed = {name for name, value in asdict(Config()).items() if found[name] != value}
+    assert changed >= {name[2:].replace("-", "_") for name in ALL} - {"precision"}
+    ran = run("train", "--config", "a/config.toml", "--out", "b", "--quiet")
+    assert ran.returncode == 0, ran.stderr
+    a, b = (cwd / name / "model.safetensors" for name in "ab")
+    assert a.read_bytes() == b.read_bytes()
+    assert _settings(cwd / "b") == found
+
+
+def test_options_go_before_a_file_and_a_file_before_a_preset(
+    run: Run, old_run: Path, cwd: Path
+) -> None:
+    text = """
+        dataset = "squares"
+        hidden = [6]
+        epochs = 2
+        dropout = 0
+        class_weights = [1, 0, 2.5]
+        batch_norm = true
+    """
+    (cwd / "mine.toml").write_text(text)
+    ran = run(
+        *["train", "--preset", "relu-25-25", "--config", "mine.toml", "--out", "a"],
+        *["--epochs", "1", "--no-batch-norm", "--quiet"],
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = _settings(cwd / "a")
+    wanted = {
+        "epochs": 1,
+        "hidden": [6],
+        "l2": 1e-4,
+        "dropout": 0.0,
+        "class_weights": [1, 0, 2.5],
+        "batch_norm": False,
+    }
+    assert {name: found[name] for name in wanted} == wanted
+
+
+def test_another_optimizer_comes_with_its_own_rates(
+    run: Run, old_run: Path, cwd: Path
+) -> None:
+    (cwd / "mine.toml").write_text("learning_rate = 0.3\nmomentum = 0.5\n")
+    base = "train", "--dataset", "squares", "--config", "mine.toml", "--quiet"
+    ran = run(*base, "--optimizer", "adam", "--out", "a", "--epochs", 1)
+    assert ran.returncode == 0, ran.stderr
+    found = _settings(cwd / "a")
+    assert (found["learning_rate"], found["momentum"]) == (0.001, 0.9)
+    again = "train", "--config", "a/config.toml", "--optimizer", "sgd", "--quiet"
+    ran = run(*again, "--out", "b", "--epochs", 1)
+    assert ran.returncode == 0, ran.stderr
+    found = _settings(cwd / "b")
+    assert (found["learning_rate"], found["momentum"], found["beta2"]) == (0.2, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("drop_out = 0.1", "no setting is called 'drop_out'; did you mean dropout?"),
+        ("batch-size = 2", "no setting is called 'batch-size'; did you mean batch_si"),
+        ("qwertz = 2", "no setting is called 'qwertz'; there are epochs, batch_size,"),
+        ("[training]\nl2 = 0.1", "no setting is called 'training'; there are epochs"),
+        ("dropout = '0.1'", "dropout must be a number from 0 and below 1, not '0.1'"),
+        ("dropout = 1", "dropout must be a number from 0 and below 1, not 1"),
+        ("dropout = inf", "dropout must be a number from 0 and below 1, not inf"),
+        ("dropout = 2020-01-01", "dropout must be a number from 0 and below 1, not da"),
+        ("epochs = 1.0", "epochs must be an integer from 1 to 1000000, not 1.0"),
+        ("epochs = true", "epochs must be an integer from 1 to 1000000, not True"),
+        ("hidden = 128", "each from 1 to 100000, as in 128,64, not 128"),
+        ("hidden = ['9']", "each from 1 to 100000, as in 128,64, not ['9']"),
+        ("batch_norm = 1", "batch_norm must be true or false, not 1"),
+        ("schedule = 3", "as in cosine:warmup=2,to=0.001, not 3"),
+        ("class_weights = 'x'", "for each class, not all 0, or balanced, not 'x'"),
+        ("dataset = ''", "dataset must be the name of a dataset or a path, not ''"),
+        ("l2 = 0.1\nl2 = 0.2", "not TOML: Cannot overwrite a value (at "),
+        ("dropout 0.1", "not TOML: Expected '=' after a key in a key/value pair"),
+        ("l2 = 0.1\ndropout =", "not TOML: Invalid value (at "),
+        (b"\xff\xfe", "not TOML: it is no text in UTF-8"),
+        (b"PK\x03\x04\x00", "not TOML: "),
+    ],
+    ids=lambda value: str(value)[:14],
+)
+def test_files_that_are_refused(
+    refused: Refused, cwd: Path, text: str | bytes, says: str
+) -> None:
+    content = text if isinstance(text, bytes) else text.encode()
+    (cwd / "my run.toml").write_bytes(content)
+    refused("train", "--config", "my run.toml", says=("nnx: my run.toml: ", says))
+
+
+def test_files_that_are_none(refused: Refused, cwd: Path) -> None:
+    (cwd / "folder").mkdir()
+    says = ("nnx: none.toml: cannot be read: No such file or directory",)
+    refused("train", "--config", "none.toml", says=says)
+    says = ("nnx: folder: cannot be read: Is a directory",)
+    refused("train", "--config", "folder", says=says)
+    refused("train", "--config", "", says=("'--config': the name of a",))
+
+
+def test_a_file_does_not_change_a_run_that_is_resumed(
+    refused: Refused, old_run: Path, cwd: Path
+) -> None:
+    (cwd / "mine.toml").write_text("dropout = 0.25")
+    resume = "train", "--out", old_run, "--resume", "--config", "mine.toml"
+    refused(*resume, says=("differs in dropout (was 0.0, now 0.25)",))
