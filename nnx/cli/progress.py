@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import typer
 
-from nnx.training.log import Row
-from nnx.training.run import Progress
+from nnx.training.log import best
+from nnx.training.run import Position, Progress
 
 
 @contextmanager
@@ -27,17 +27,19 @@ def _line(progress: Progress, epochs: int) -> None:
         row = progress.position.log[-1]
         typer.echo(
             f"epoch {row.epoch}/{epochs}  train loss {row.train_loss:.4f} accuracy "
-            f"{row.train_accuracy:.4f}  {_held(row)}  "
+            f"{row.train_accuracy:.4f}  {_held(progress.position)}  "
             f"{progress.images_per_second:,.0f} images/s",
             err=True,
         )
 
 
-def _held(row: Row) -> str:
-    """Say how an epoch did on the images that it is measured by."""
+def _held(position: Position) -> str:
+    """Say how the last epoch did on what it is measured by, and which one is kept."""
+    row = position.log[-1]
     which = "test" if row.validation_loss is None else "validation"
     loss, accuracy = row.held
-    return f"{which} loss {loss:.4f} accuracy {accuracy:.4f}"
+    kept = f"  best epoch {best(position.log).epoch}" if position.best else ""
+    return f"{which} loss {loss:.4f} accuracy {accuracy:.4f}{kept}"
 
 
 def _bar(epochs: int) -> Iterator[Callable[[Progress], None]]:
@@ -50,8 +52,8 @@ def _bar(epochs: int) -> Iterator[Callable[[Progress], None]]:
         bar = bars.add_task("", total=epochs)
 
         def show(progress: Progress) -> None:
-            log = progress.position.log
-            tested = f" · {_held(log[-1])}" if log else ""
+            position = progress.position
+            tested = f" · {_held(position)}" if position.log else ""
             text = (
                 f"epoch {math.ceil(progress.epochs)}/{epochs} · loss "
                 f"{progress.loss:.4f}{tested} · "

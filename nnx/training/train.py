@@ -16,7 +16,7 @@ from nnx.network import Network, to_device, to_host
 from nnx.settings import Training
 from nnx.training import loop
 from nnx.training.folder import Keeper, prepare
-from nnx.training.log import Row
+from nnx.training.log import Row, best
 from nnx.training.run import Position, Progress, Run
 from nnx.training.setup import batch_size, fitted, held_out, run_of
 
@@ -37,6 +37,9 @@ class Result(NamedTuple):
     images_per_second: in training
     log: a row for each epoch
     stopped: whether training was stopped before its last epoch's end
+    ended_early: whether it ended before that as nothing better came
+    best_epoch: whose weights these are where early stopping chose them
+    trained: whether there was anything left to do
     """
 
     network: Network
@@ -50,6 +53,9 @@ class Result(NamedTuple):
     images_per_second: float
     log: tuple[Row, ...]
     stopped: bool
+    ended_early: bool
+    best_epoch: int | None
+    trained: bool
 
 
 def train(
@@ -96,8 +102,9 @@ def train(
             prepare(Path(out), resume=resume, overwrite=overwrite)
             keep = Keeper(Path(out), model, training, kept, chosen)
             position = keep.load(position) if resume else position
-        position = _follow(run, position, keep, on_progress, should_stop)
-        result = _result(run, position, model, data)
+        begun = position
+        position = _follow(run, begun, keep, on_progress, should_stop)
+        result = _result(run, position, model, data, trained=position is not begun)
     if keep is not None:
         result.network.save(keep.folder / MODEL_NAME)
     return result
@@ -161,7 +168,9 @@ def _follow(
     return position
 
 
-def _result(run: Run, position: Position, model: Model, data: Dataset) -> Result:
+def _result(
+    run: Run, position: Position, model: Model, data: Dataset, trained: bool
+) -> Result:
     layers = position.best or loop.in_use(position.state, run.backend)
     train_loss, train_accuracy = loop.score(run, layers, run.train, run.recipe.scale)
     held = loop.score(run, layers, run.held, run.held_scale)
@@ -183,4 +192,7 @@ def _result(run: Run, position: Position, model: Model, data: Dataset) -> Result
         images_per_second=images / position.seconds if position.seconds else 0.0,
         log=position.log,
         stopped=not run.is_done(position),
+        ended_early=run.is_done(position) and position.epoch < run.epochs,
+        best_epoch=best(position.log).epoch if position.best else None,
+        trained=trained,
     )

@@ -29,6 +29,8 @@ def test_train_json(run: Run, old_run: Path, cwd: Path) -> None:
     ran = run(*train, "--out", "runs/new", "--json")
     assert ran.returncode == 0
     found = last_line(ran)
+    assert [found.pop(name) for name in ("ended_early", "best_epoch")] == [False, None]
+    assert found.pop("validation_loss") is found.pop("validation_accuracy") is None
     numbers = {name: found.pop(name) for name in list(found) if "_" in name}
     assert found.pop("seconds") > 0
     assert found == {

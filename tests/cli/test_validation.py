@@ -1,0 +1,87 @@
+"""What is said and kept of a run that holds images out, and of one that ends early."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Run = Callable[..., Any]
+Refused = Callable[..., str]
+TRAIN = "train", "--dataset", "squares", "--validation", 0.2
+# Nothing can be learnt so slowly: the first epoch stays the best.
+EARLY = *TRAIN, "--early-stopping", 2, "--learning-rate", 1e-9, "--epochs", 9
+
+
+def test_a_run_without_validation_is_told_as_ever(
+    run: Run, old_run: Path, cwd: Path
+) -> None:
+    ran = run("train", "--dataset", "squares", "--epochs", 2, "--out", "a", "--json")
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    assert "test loss" in ran.stderr
+    assert "validation" not in ran.stderr
+    header, *rows = (cwd / "a" / "log.csv").read_text().splitlines()
+    assert header == (
+        "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,"
+        "test_loss,test_accuracy,seconds"
+    )
+    assert len(rows) == 2
+    for row in rows:
+        assert row.split(",")[3:5] == ["", ""]
+        assert all(row.split(",")[5:])
+    assert found["validation_loss"] is None
+    assert found["ended_early"] is False
+
+
+def test_validation_leaves_the_test_images_until_the_end(
+    run: Run, old_run: Path, cwd: Path
+) -> None:
+    ran = run(*TRAIN, "--epochs", 2, "--out", "a", "--json")
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    introduced, *lines = ran.stderr.splitlines()
+    assert "24 training, 6 validation and 12 test images" in introduced
+    assert all("validation loss" in line and "test" not in line for line in lines)
+    with (cwd / "a" / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["test_loss"] + row["test_accuracy"] for row in rows] == ["", ""]
+    assert found["validation_loss"] == float(rows[-1]["validation_loss"])
+    assert found["validation_accuracy"] == float(rows[-1]["validation_accuracy"])
+    assert found["test_accuracy"] * 12 % 1 == 0
+    assert (found["ended_early"], found["best_epoch"]) == (False, None)
+
+
+def test_a_run_that_ends_early(
+    run: Run, refused: Refused, old_run: Path, cwd: Path
+) -> None:
+    ran = run(*EARLY, "--out", "a", "--json")
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    rows = (cwd / "a" / "log.csv").read_text().splitlines()[1:]
+    assert found["ended_early"]
+    assert len(rows) == found["epochs"] == found["best_epoch"] + 2 < 9
+    assert ran.stderr.splitlines()[-1].startswith(f"epoch {found['epochs']}/9 ")
+    assert f"  best epoch {found['best_epoch']}  " in ran.stderr.splitlines()[-1]
+    model = (cwd / "a" / "model.safetensors").read_bytes()
+
+    again = run("train", "--out", "a", "--resume")
+    assert again.returncode == 0, again.stderr
+    assert (
+        f"nnx: nothing to do: training ended early after epoch {found['epochs']}"
+    ) in again.stderr
+    first, second = again.stdout.splitlines()
+    assert ", validation " in first
+    assert f"epochs: {found['epochs']} (ended early), best epoch " in second
+    assert (cwd / "a" / "model.safetensors").read_bytes() == model
+
+    says = ("is of another run, which differs in early_stopping (was 2, now 5)",)
+    refused("train", "--out", "a", "--resume", "--early-stopping", 5, says=says)
+    says = ("differs in validation (was 0.2, now 0.3)",)
+    refused("train", "--out", "a", "--resume", "--validation", 0.3, says=says)
+
+
+def test_a_run_that_is_done_says_so_when_it_is_resumed(run: Run, old_run: Path) -> None:
+    ran = run("train", "--out", old_run, "--resume")
+    assert ran.returncode == 0, ran.stderr
+    assert "nnx: nothing to do: all epochs are done; --epochs 2 would" in ran.stderr
