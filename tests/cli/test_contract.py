@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 import nnx
+from nnx.training import presets
 
 Run = Callable[..., Any]
 
@@ -150,6 +151,7 @@ def test_help(run: Run, words: list[str]) -> None:
     assert "\x1b" not in ran.stdout
     if "train" in words:
         assert "(default 20)" in ran.stdout
+        assert all(name in ran.stdout for name in presets.names())
 
 
 def test_without_a_command_help_is_shown(run: Run) -> None:

@@ -89,7 +89,7 @@ Refused = Callable[..., str]
         ("--dtype", "float16", "dtype must be one of float32, float64, not 'float16'"),
         ("--pixels", "half", "pixels must be one of unit, raw, not 'half'"),
         ("--backend", "abacus", "no backend is called 'abacus'; there are"),
-        ("--preset", "mine", "no preset is called 'mine'; there are kaggle, quick"),
+        ("--preset", "mine", "no preset is called 'mine'; there are ciresan, dropo"),
         ("--speed", "9", "No such option"),
         ("--out", "", "'--out': the name of a folder is missing"),
         ("--out", "old run/log.csv", "log.csv: cannot hold a run: "),

@@ -1,7 +1,10 @@
 """Presets are valid settings, and their networks are those of the table."""
 
+import numpy as np
 import pytest
 
+from nnx import Network, train
+from nnx.data.dataset import Dataset, Frame, Split
 from nnx.errors import InputError
 from nnx.settings import Config, config_from
 from nnx.training import presets
@@ -13,6 +16,11 @@ TABLE = {
     "tanh-1000": ((1000,), "tanh", None),
     "kaggle": ((10,), "relu", None),
     "quick": ((128,), None, None),
+    "simard": ((800,), "relu", "he"),
+    "dropout": ((1024,) * 3, "relu", "he"),
+    "elastic": ((800,), "relu", "he"),
+    "ciresan": ((2500, 2000, 1500, 1000, 500), "tanh", None),
+    "fashion": ((512, 256), "relu", "he"),
 }
 EXACTLY = {
     "relu-10": {"batch_size": "full", "learning_rate": 0.1, "epochs": 500},
@@ -45,10 +53,28 @@ def test_settings_that_are_published(name: str) -> None:
     assert {key: getattr(config, key) for key in EXACTLY[name]} == EXACTLY[name]
 
 
+@pytest.mark.parametrize("name", TABLE)
+def test_a_few_steps(name: str) -> None:
+    """Of pictures of the same size, and a network of the same depth but narrow."""
+    config = _config(name)
+    assert (config.validation, config.early_stopping) == (0.0, 0)
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 10
+    images = rng.integers(0, 256, (40, 784)).astype(np.uint8)
+    part = Split(images, labels)
+    data = Dataset("noise", part, part, tuple("0123456789"), Frame(28, 28, 255, 20))
+    sizes = 784, *(min(width, 16) for width in config.hidden), 10
+    network = Network(sizes, config.activation, init=config.init, dtype="float64")
+    settings = config.training() | {"epochs": 3}
+    result = train(network, data, backend="numpy", **settings)
+    assert len(result.log) == 3
+    assert np.isfinite(result.test_loss)
+
+
 def test_l2_is_on_where_it_is_named() -> None:
     assert _config("relu-25-25").l2 > 0
 
 
 def test_a_name_that_is_not_there() -> None:
-    with pytest.raises(InputError, match=r"no preset is called 'x'; there are kaggle"):
+    with pytest.raises(InputError, match=r"no preset is called 'x'; there are ciresan"):
         presets.load("x")
