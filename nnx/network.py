@@ -16,7 +16,7 @@ from nnx.data.dataset import Array
 from nnx.errors import InputError
 from nnx.maths import evaluation, initializers, losses
 from nnx.maths.blocks import blocks
-from nnx.maths.network import Layer, Layers
+from nnx.maths.network import Layer, Layers, Trained
 from nnx.model_file import Model
 from nnx.rules import check
 
@@ -154,12 +154,12 @@ class Network:
         return f"Network({self.model})"
 
 
-def to_device(layers: Layers, backend: Backend) -> Layers:
+def to_device(layers: Trained, backend: Backend) -> list[Any]:
     """Return the layers' parameters on the backend's device."""
     return [type(layer)(*map(backend.from_numpy, layer)) for layer in layers]
 
 
-def to_host(layers: Layers, backend: Backend) -> Layers:
+def to_host(layers: Trained, backend: Backend) -> list[Any]:
     """Return the layers' parameters as NumPy arrays."""
     return [type(layer)(*map(backend.to_numpy, layer)) for layer in layers]
 

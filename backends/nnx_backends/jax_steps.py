@@ -59,12 +59,12 @@ def _loop(
     compiled anew. So it is a loop, as a scan has its length compiled in. The state is
     not donated: whoever called may go on from it again.
     """
-    order, rates, before = epoch
+    rates: Any = epoch.rates
 
     def body(i: Any, state: State) -> State:
-        index = lax.dynamic_slice_in_dim(order, i * recipe.batch_size, width)
+        index = lax.dynamic_slice_in_dim(epoch.order, i * recipe.batch_size, width)
         now = Rates(*(rates[i, k] for k in range(len(Rates._fields))))
-        return step(state, images, index, now, before + i, recipe, kernels)
+        return step(state, images, index, now, epoch.begin + i, recipe, kernels)
 
     reached: State = lax.fori_loop(begin, end, body, state)
     return reached

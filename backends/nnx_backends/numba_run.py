@@ -21,7 +21,6 @@ from nnx_backends.numba_kernels import steps as compiled
 from nnx_backends.numba_kernels.steps import Options
 from nnx_backends.numba_threads import read_only, together
 
-
 RATES = len(Rates._fields)
 
 
@@ -56,17 +55,20 @@ def run_steps(
     threads: int,
 ) -> State:
     """Return the state after the steps; like `nnx.maths.steps.run_steps`."""
-    real = state.layers[0].weight.dtype.type
+    plain: Any = state.layers  # none with batch normalization; see `covers`
+    real = plain[0].weight.dtype.type
     team = max(1, min(threads, recipe.batch_size // 4))
-    places = layout.places(state.layers, recipe.activations, recipe.batch_size, team)
+    places = layout.places(plain, recipe.activations, recipe.batch_size, team)
     outputs = places[-1].output_at + places[-1].rows * places[-1].stride
     batches = team, places[-1].rows, layout.stride(places[0].inputs)
-    params = layout.packed(state.layers, places)
+    params = layout.packed(plain, places)
     slots = layout.zeros(len(state.slots) * len(params), real)
     slots = slots.reshape(len(state.slots), len(params))
-    for flat, layers in zip(slots, state.slots, strict=True):
+    remembered: Any = state.slots
+    for flat, layers in zip(slots, remembered, strict=True):
         flat[:] = layout.packed(layers, places)
-    averages = layout.packed(state.averages or state.layers, places)
+    averaged: Any = state.averages
+    averages = layout.packed(averaged or plain, places)
     losses = np.zeros((team, last - first), real)
     hits = np.zeros((team, layout.LINE), np.int64)
     together(

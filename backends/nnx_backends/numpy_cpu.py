@@ -25,7 +25,7 @@ def load() -> Backend:
 
 
 def _update(parameter: Array, gradient: Array, learning_rate: float) -> Array:
-    """Return `optimizers.update`'s bits in the gradient's memory, which nobody needs again."""
+    """Return `optimizers.update`'s bits in memory that nobody needs again."""
     np.multiply(gradient, learning_rate, out=gradient)
     return np.subtract(parameter, gradient, out=gradient)
 

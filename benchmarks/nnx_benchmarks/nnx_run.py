@@ -86,7 +86,7 @@ class NnxTrainer:
             self.recipe,
             backend,
         )
-        self.trained = state.layers
+        self.trained = list(state.layers)
         loss = float(backend.to_numpy(state.loss_sum)) / n
         backend.synchronize()
         return loss

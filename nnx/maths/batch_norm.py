@@ -1,6 +1,7 @@
 """Batch normalization of a layer's products, before its activation.
 
-Ioffe and Szegedy, arXiv:1502.03167. The layer's bias is what they call β, its gain γ.
+Ioffe and Szegedy, arXiv:1502.03167. The gain and bias are what they call gamma and
+beta.
 """
 
 from typing import NamedTuple

@@ -42,8 +42,8 @@ def _targets(
     class_weights: Sequence[float],
     *,
     xp: Namespace,
-) -> tuple[Array, Array | float, Array | float]:
-    """Return what the probabilities should be, each row's sum, and the batch's weight."""
+) -> tuple[Array, Array, Array]:
+    """Return what probabilities should be, each row's sum, and the batch's weight."""
     batch, classes = logits.shape
     # An array that is only being traced, to be compiled, is on no device yet.
     place = getattr(labels, "device", None)

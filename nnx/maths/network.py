@@ -31,7 +31,8 @@ class NormedLayer(NamedTuple):
     gain: Array
 
 
-Layers: TypeAlias = list[Layer | NormedLayer]
+Layers: TypeAlias = Sequence[Layer]
+Trained: TypeAlias = Sequence[Layer | NormedLayer]
 
 
 class Trace(NamedTuple):
@@ -62,7 +63,7 @@ def logits(
 
 
 def forward(
-    layers: Layers,
+    layers: Trained,
     x: Array,
     activations: Sequence[str],
     kernels: Kernels,
@@ -112,19 +113,19 @@ def _plain_forward(
 
 
 def backward(
-    layers: Layers,
+    layers: Trained,
     traces: Sequence[Trace],
     dlogits: Array,
     activations: Sequence[str],
     kernels: Kernels,
     factors: Sequence[Array] = (),
-) -> Layers:
+) -> Trained:
     """Return the gradient of every layer, in the layers' own form.
 
     traces: as `forward` returned them, with the same factors
     dlogits: (batch, classes)
     """
-    gradients: Layers = []
+    gradients: list[Layer | NormedLayer] = []
     dy = dlogits
     for i in reversed(range(len(layers))):
         dy, gradient = _layer_backward(
@@ -149,10 +150,8 @@ def _layer_backward(
     if ACTIVATIONS[activation].from_z or trace.normalized is not None:
         dy = ACTIVATIONS[activation].backward(dy, kept, xp=xp)
         activation = "identity"
-    if trace.normalized is not None:
-        dy, dgain, dshift = batch_norm.backward(
-            dy, layer.gain, trace.normalized, xp=xp
-        )
+    if isinstance(layer, NormedLayer) and trace.normalized is not None:
+        dy, dgain, dshift = batch_norm.backward(dy, layer.gain, trace.normalized, xp=xp)
     dx, dweight, dbias = kernels.dense_backward(
         dy,
         trace.x,
@@ -167,7 +166,9 @@ def _layer_backward(
     return dx, Layer(dweight, dbias)
 
 
-def folded(layers: Layers, moments: Sequence[Moments], *, xp: Namespace) -> list[Layer]:
+def folded(
+    layers: Trained, moments: Sequence[Moments], *, xp: Namespace
+) -> list[Layer]:
     """Return plain layers that do as these do in use.
 
     moments: of each layer with batch normalization

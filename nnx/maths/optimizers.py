@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from nnx.maths import regularization
 from nnx.maths.kernels import Array, Kernels, Namespace
-from nnx.maths.network import Layers
+from nnx.maths.network import Trained
 
 EPSILON = 1e-8  # added to the root of the mean square, as by PyTorch and Keras
 
@@ -32,9 +32,10 @@ class Rates(NamedTuple):
 
 
 class Optimizer(NamedTuple):
-    """How many slots a parameter has, and direction(gradient, slots, rates, beta2, xp=xp).
+    """How many slots a parameter has, and how they and a gradient give a direction.
 
-    A direction is an array of its own, and comes with the slots as they are then.
+    It is called as direction(gradient, slots, rates, beta2, xp=xp), and returns an
+    array of its own with the slots as they are then.
     """
 
     slots: int
@@ -141,13 +142,13 @@ OPTIMIZERS = {
 
 
 def updated(
-    layers: Layers,
-    gradients: Layers,
-    slots: tuple[Layers, ...],
+    layers: Trained,
+    gradients: Trained,
+    slots: tuple[Trained, ...],
     rates: Rates,
     recipe: Any,
     kernels: Kernels,
-) -> tuple[Layers, tuple[Layers, ...]]:
+) -> tuple[Trained, tuple[Trained, ...]]:
     """Return the layers and the slots after a step.
 
     Weights, and no biases, decay before it (Loshchilov and Hutter, arXiv:1711.05101)
@@ -164,9 +165,9 @@ def updated(
             layer = layer._replace(weight=keep * layer.weight)
         arrays, new = [], []
         for parameter, slope, *slot in zip(layer, gradient, *old, strict=True):
-            step, slot = direction(slope, slot, rates, recipe.beta2, xp=kernels.xp)
+            step, kept_slot = direction(slope, slot, rates, recipe.beta2, xp=kernels.xp)
             arrays.append(kernels.update(parameter, step, rates.learning_rate))
-            new.append(slot)
+            new.append(kept_slot)
         layer = type(layer)(*arrays)
         if recipe.max_norm > 0.0:
             bounded = regularization.max_norm(
@@ -178,7 +179,7 @@ def updated(
     return found, tuple(list(each) for each in zip(*kept, strict=True))
 
 
-def clipped(gradients: Layers, most: float, *, xp: Namespace) -> Layers:
+def clipped(gradients: Trained, most: float, *, xp: Namespace) -> Trained:
     """Return the gradients, made smaller where their norm, all as one, is above most.
 
     Source: Pascanu, Mikolov and Bengio, arXiv:1211.5063.
@@ -189,7 +190,7 @@ def clipped(gradients: Layers, most: float, *, xp: Namespace) -> Layers:
     return [type(layer)(*(scale * array for array in layer)) for layer in gradients]
 
 
-def averaged(averages: Layers, layers: Layers, rates: Rates) -> Layers:
+def averaged(averages: Trained, layers: Trained, rates: Rates) -> Trained:
     """Return the moving average of the layers, one step on.
 
     Source: Polyak and Juditsky, "Acceleration of stochastic approximation by
@@ -197,6 +198,8 @@ def averaged(averages: Layers, layers: Layers, rates: Rates) -> Layers:
     """
     keep = rates.averaging
     return [
-        type(layer)(*(keep * a + (1.0 - keep) * b for a, b in zip(old, layer, strict=True)))
+        type(layer)(
+            *(keep * a + (1.0 - keep) * b for a, b in zip(old, layer, strict=True))
+        )
         for old, layer in zip(averages, layers, strict=True)
     ]

@@ -42,7 +42,8 @@ def constant(base: float, time: float, s: Schedule, epochs: float) -> float:
 
 def step(base: float, time: float, s: Schedule, epochs: float) -> float:
     """Return base, multiplied by the factor every so many epochs."""
-    return base * s.factor ** math.floor(time / s.every)
+    steps: float = math.floor(time / s.every)
+    return base * s.factor**steps
 
 
 def exponential(base: float, time: float, s: Schedule, epochs: float) -> float:

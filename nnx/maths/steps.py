@@ -7,7 +7,7 @@ from nnx.maths import dropout, losses, network, optimizers, regularization
 from nnx.maths.batch_norm import Moments
 from nnx.maths.blocks import block, blocks
 from nnx.maths.kernels import Array, Kernels
-from nnx.maths.network import Layers
+from nnx.maths.network import Trained
 from nnx.maths.optimizers import Rates
 
 
@@ -78,12 +78,12 @@ class State(NamedTuple):
     averages: the moving average of the layers, or none
     """
 
-    layers: Layers
+    layers: Trained
     loss_sum: Array
     hits: Array
-    slots: tuple[Layers, ...] = ()
+    slots: tuple[Trained, ...] = ()
     moments: tuple[Moments, ...] = ()
-    averages: Layers | tuple[()] = ()
+    averages: Trained | tuple[()] = ()
 
 
 class Sums(NamedTuple):
@@ -95,7 +95,7 @@ class Sums(NamedTuple):
     moments: of each layer with batch normalization, after the batch
     """
 
-    gradients: Layers
+    gradients: Trained
     loss_sum: Array
     hits: Array
     moments: tuple[Moments, ...] = ()
@@ -145,9 +145,7 @@ def block_sums(
     loss_sum = loss * part.shape[0]
     if part.shape[0] < batch:
         whole = xp.take(images.labels, index, axis=0)
-        share = losses.share(
-            labels, whole, recipe.class_weights, like=logits, xp=xp
-        )
+        share = losses.share(labels, whole, recipe.class_weights, like=logits, xp=xp)
         dlogits, loss_sum = dlogits * share, loss * (share * batch)
     return Sums(
         network.backward(layers, traces, dlogits, recipe.activations, kernels, factors),
@@ -158,7 +156,7 @@ def block_sums(
 
 
 def _factors(
-    layers: Layers, x: Array, first: int, number: int, recipe: Recipe, kernels: Kernels
+    layers: Trained, x: Array, first: int, number: int, recipe: Recipe, kernels: Kernels
 ) -> list[Array]:
     """Return what dropout multiplies each layer's input by; none without dropout."""
     if recipe.input_dropout == 0.0 and recipe.dropout == 0.0:

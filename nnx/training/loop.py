@@ -51,26 +51,21 @@ def start(
     batch_norm: whether the hidden layers are normalized
     averaged: whether a moving average of the layers is kept
     """
-    xp, moments = backend.xp, list[Moments]()
-    if batch_norm:
-        *hidden, last = layers
-        layers = [
-            NormedLayer(layer.weight, layer.bias, xp.ones_like(layer.bias))
-            for layer in hidden
-        ]
-        moments = [
-            Moments(xp.zeros_like(layer.bias), xp.ones_like(layer.bias))
-            for layer in layers
-        ]
-        layers.append(last)
+    xp, normed = backend.xp, layers[:-1] if batch_norm else []
+    trained = [
+        *(NormedLayer(*layer, xp.ones_like(layer.bias)) for layer in normed),
+        *layers[len(normed) :],
+    ]
+    moments = tuple(
+        Moments(xp.zeros_like(layer.bias), xp.ones_like(layer.bias)) for layer in normed
+    )
     slots = tuple(
-        [type(layer)(*map(xp.zeros_like, layer)) for layer in layers]
+        [type(layer)(*map(xp.zeros_like, layer)) for layer in trained]
         for _ in range(OPTIMIZERS[optimizer].slots)
     )
     sums = _no_sums(layers, backend)
-    return Position(
-        State(layers, *sums, slots, tuple(moments), layers if averaged else ())
-    )
+    averages = trained if averaged else ()
+    return Position(State(trained, *sums, slots, moments, averages))
 
 
 def _no_sums(layers: Layers, backend: Backend) -> tuple[Array, Array]:

@@ -64,7 +64,9 @@ def _draw_block(
         byte = ir.VectorType(ir.IntType(8), COUNTERS)
         for i, part in enumerate(halves):
             stays = builder.zext(builder.icmp_unsigned(">=", part, least), byte)
-            place = builder.gep(data, [builder.add(args[1], args[1].type(i * COUNTERS))])
+            place = builder.gep(
+                data, [builder.add(args[1], args[1].type(i * COUNTERS))]
+            )
             builder.store(stays, builder.bitcast(place, byte.as_pointer()), align=1)
         return context.get_dummy_value()
 

@@ -10,7 +10,7 @@ from nnx_backends.numba_kernels.elementary import exp, like
 
 
 @njit(nogil=True, error_model="numpy")
-def total_weight(labels: Any, index: Any, weights: Any) -> Any:
+def _total_weight(labels: Any, index: Any, weights: Any) -> Any:
     """Return what the batch's images count together."""
     total = like(0.0, weights[0])
     for i in range(np.uint64(len(index))):
@@ -21,7 +21,7 @@ def total_weight(labels: Any, index: Any, weights: Any) -> Any:
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
 def _softmax(z: Any, i: Any, count: Any, dz: Any) -> Any:
     """Set a row of dz to exp(z - best); return their sum, and which is the best."""
-    best = np.uint64(0)
+    best: Any = np.uint64(0)
     for j in range(np.uint64(1), count):
         if z[i, j] > z[i, best]:
             best = j
@@ -34,7 +34,7 @@ def _softmax(z: Any, i: Any, count: Any, dz: Any) -> Any:
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-def plain(
+def _plain(
     z: Any, labels: Any, index: Any, classes: int, top: int, bottom: int, dz: Any
 ) -> Any:
     """Set rows of dz to (softmax - one-hot) / batch; return summed loss and hits.
@@ -57,7 +57,7 @@ def plain(
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-def weighted(
+def _weighted(
     z: Any, labels: Any, index: Any, classes: int, top: int, bottom: int, dz: Any,
     smoothing: Any, weights: Any,
 ) -> Any:  # fmt: skip
@@ -70,7 +70,7 @@ def weighted(
     total, hits, one = like(0.0, z[0, 0]), 0, like(1.0, z[0, 0])
     count = np.uint64(classes)
     spread = smoothing / like(classes, one)
-    whole = total_weight(labels, index, weights)
+    whole = _total_weight(labels, index, weights)
     everywhere = like(0.0, one)
     for j in range(count):
         everywhere += spread * weights[j]
@@ -88,3 +88,14 @@ def weighted(
             dz[i, j] = dz[i, j] * scale - spread * weights[j] / whole
         dz[i, label] -= own / whole
     return total * (like(len(index), one) / whole), hits
+
+
+@njit(nogil=True)
+def either(
+    z: Any, labels: Any, index: Any, classes: int, top: int, bottom: int, dz: Any,
+    is_plain: bool, smoothing: Any, weights: Any,
+) -> Any:  # fmt: skip
+    """Do the one or the other."""
+    if is_plain:
+        return _plain(z, labels, index, classes, top, bottom, dz)
+    return _weighted(z, labels, index, classes, top, bottom, dz, smoothing, weights)

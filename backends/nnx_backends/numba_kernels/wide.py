@@ -200,9 +200,7 @@ def optimize(
                 gradient, 0, columns, batch, one, zero,
             )  # fmt: skip
             place = at + (p * rows + k) * columns
-            optimizers.apply(
-                gradient, 0, params, slots, place, ROWS * columns, numbers
-            )
+            optimizers.apply(gradient, 0, params, slots, place, ROWS * columns, numbers)
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
