@@ -135,7 +135,7 @@ def problem(case: Case, dtype: str) -> Problem:
     images = Images(pixels, rng.integers(0, case.sizes[-1], n))
     recipe = Recipe(model.activations, 1 / 255, case.batch, l2=L2)
     order, three_steps = cleared(
-        layers, images, rng.permutation(n), 0, 3, recipe, RATES
+        layers, images, rng.permutation(n), 0, 3, recipe, [RATES] * 3
     )
     free, begun = recipe._replace(l2=0.0), start(widened(layers), PLAIN).state
     return Problem(

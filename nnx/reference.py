@@ -12,12 +12,11 @@ import numpy as np
 from nnx.backend import Backend
 from nnx.data.dataset import Array
 from nnx.maths import steps
-from nnx.maths.activations import ACTIVATIONS
+from nnx.maths.batch_norm import Moments
 from nnx.maths.blocks import block
-from nnx.maths.network import Layer, Layers
+from nnx.maths.network import Layer, Layers, NormedLayer, Trace, forward
 from nnx.maths.optimizers import Rates
 from nnx.maths.steps import Images, Recipe, State, Sums
-from nnx.network import to_host
 from nnx.training.loop import start
 
 PLAIN = Backend("plain", "cpu", np, np.asarray, np.asarray)
@@ -26,70 +25,122 @@ CLEARANCE = 1e-5
 # What a step may round off the largest parameter: a backend may take a gradient off
 # part by part, and round with each.
 LAST_DIGITS = 4
+# Images that are tried for a place in a batch.
+ATTEMPTS = 30
 
 Part = TypeVar("Part", State, Sums)
 
 
 def widened(layers: Layers) -> Layers:
     """Return the layers in float64."""
-    return [Layer(*(array.astype(np.float64) for array in layer)) for layer in layers]
+    return [
+        type(layer)(*(array.astype(np.float64) for array in layer)) for layer in layers
+    ]
 
 
 def cleared(
-    layers: Layers,
+    begun: Layers | State,
     images: Images,
     order: Array,
     first: int,
     last: int,
     recipe: Recipe,
-    rates: Rates,
+    rates: Sequence[Rates],
+    begin: int = 0,
 ) -> tuple[Array, State]:
     """Return an order with no image at a kink, and the reference's state after it.
 
     In each batch, a clear image takes the place of those that are not.
 
+    begun: layers, or a state in float64
+    rates, begin: see `nnx.maths.steps.Epoch`
     Refused: a batch without any clear image, with ValueError.
     """
-    order, state = order.copy(), start(widened(layers), PLAIN).state
+    order = order.copy()
+    state = begun if isinstance(begun, State) else start(widened(begun), PLAIN).state
     for i in range(first, last):
         rows = block(i, len(order), recipe.batch_size)
-        like = state.layers[0].weight
-        x, _ = steps.gather(images, order[rows], recipe.scale, like, PLAIN)
-        good = clear(state.layers, x, recipe.activations)
-        if not good.any():
-            raise ValueError(f"no image of batch {i} is clear of kinks")
-        order[rows] = np.where(good, order[rows], order[rows][np.argmax(good)])
-        state = steps.step(state, images, order[rows], rates, i, recipe, PLAIN)
+        order[rows] = _cleared_batch(state, images, order[rows], recipe, begin + i, i)
+        state = steps.step(
+            state, images, order[rows], rates[i], begin + i, recipe, PLAIN
+        )
     return order, state
 
 
-def clear(layers: Layers, x: Array, activations: Sequence[str]) -> Array:
+def _cleared_batch(
+    state: State, images: Images, index: Array, recipe: Recipe, number: int, i: int
+) -> Array:
+    """Return a batch's images, those at a kink replaced.
+
+    Dropout leaves out other units of an image in another place, and a normalized batch
+    changes with each of its images: so what is put in place is looked at again.
+    """
+    for attempt in range(ATTEMPTS):
+        like = state.layers[0].weight
+        x, _ = steps.gather(images, index, recipe.scale, like, PLAIN)
+        factors = steps.left_out(state.layers, x, 0, number, recipe, PLAIN)
+        good = clear(state.layers, x, recipe.activations, state.moments, factors)
+        if good.all():
+            return index
+        if not good.any():
+            break
+        others = index[good]
+        index = np.where(good, index, others[attempt % len(others)])
+    raise ValueError(f"no image of batch {i} is clear of kinks")
+
+
+def clear(
+    layers: Layers,
+    x: Array,
+    activations: Sequence[str],
+    moments: Sequence[Moments] = (),
+    factors: Sequence[Array] = (),
+) -> Array:
     """Return for which images no unit comes near 0, nor the top two logits a tie.
 
     x: (batch, in_features), float64
+    moments, factors: as for `network.forward`
     returns: (batch,), bool
     """
     good = np.ones(len(x), bool)
-    for i, ((weight, bias), activation) in enumerate(
-        zip(layers, activations, strict=True)
-    ):
-        z = x @ weight + bias
-        top = np.partition(z, -2, axis=1) if i == len(layers) - 1 else None
-        gaps = np.abs(z) if top is None else top[:, -1:] - top[:, -2:-1]
-        good &= np.min(gaps, axis=1) > CLEARANCE * np.max(np.abs(z))
-        x = ACTIVATIONS[activation].forward(z, xp=np)
-    return good
+    traces, _, logits = forward(layers, x, activations, PLAIN, moments, factors)
+    for layer, trace in zip(layers[:-1], traces[:-1], strict=True):
+        z = before_activation(layer, trace)
+        good &= np.min(np.abs(z), axis=1) > CLEARANCE * np.max(np.abs(z))
+    top = np.partition(logits, -2, axis=1)
+    return good & (top[:, -1] - top[:, -2] > CLEARANCE * np.max(np.abs(logits)))
+
+
+def before_activation(layer: Layer | NormedLayer, trace: Trace) -> Array:
+    """Return what a layer's activation was given, (batch, out_features)."""
+    if isinstance(layer, NormedLayer) and trace.normalized is not None:
+        return layer.gain * trace.normalized.values + layer.bias
+    return trace.x @ layer.weight + layer.bias
 
 
 def on_host(part: Part, backend: Backend) -> Part:
     """Return a state, or sums, as NumPy arrays."""
-    scalars = map(backend.to_numpy, part[1:3])
-    return type(part)(to_host(part[0], backend), *scalars)
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, list):
+            return [moved(each) for each in value]
+        if isinstance(value, tuple):
+            each = map(moved, value)
+            return type(value)(*each) if hasattr(value, "_fields") else tuple(each)
+        return backend.to_numpy(value)
+
+    return type(part)(*map(moved, part))
 
 
 def errors(got: State | Sums, expected: State | Sums, dtype: str) -> dict[str, float]:
     """Return the relative error of every array, by its name."""
     pairs = _paired(got[0], expected[0]) | {"loss": (got[1], expected[1])}
+    pairs |= _paired(got.moments, expected.moments)
+    if isinstance(got, State) and isinstance(expected, State):
+        slots = zip(got.slots, expected.slots, strict=True)
+        for i, (mine, other) in enumerate(slots):
+            pairs |= _paired(mine, other, f"slot {i} of ")
+        pairs |= _paired(got.averages, expected.averages, "average of ")
     kind = np.dtype(dtype).type
     found = {name: relative_error(*pair, kind) for name, pair in pairs.items()}
     return found | {"hits": relative_error(got[2], expected[2], np.integer)}
@@ -118,12 +169,16 @@ def _change_error(before: Array, got: Array, expected: Array, count: int) -> flo
     return _ratio(np.maximum(excess, 0.0), np.max(np.abs(expected - before)))
 
 
-def _paired(got: Layers, expected: Layers) -> dict[str, tuple[Array, Array]]:
-    """Return two arrays for the name of each parameter."""
+def _paired(
+    got: Sequence[Any], expected: Sequence[Any], what: str = ""
+) -> dict[str, tuple[Array, Array]]:
+    """Return two arrays for the name of each parameter, or of each moment."""
     return {
-        f"{name} {i}": pair
-        for i, layers in enumerate(zip(got, expected, strict=True))
-        for name, pair in zip(Layer._fields, zip(*layers, strict=True), strict=True)
+        f"{what}{name} {i}": pair
+        for i, (mine, other) in enumerate(zip(got, expected, strict=True))
+        for name, pair in zip(
+            type(other)._fields, zip(mine, other, strict=True), strict=True
+        )
     }
 
 

@@ -14,7 +14,8 @@ from nnx.backend import Backend
 from nnx.maths import dense, losses, steps
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.network import Layer
-from nnx.maths.steps import Images, Recipe, State
+from nnx.maths.optimizers import Rates
+from nnx.maths.steps import Epoch, Images, Recipe, State
 from nnx.reference import change_errors, clear, cleared, relative_error
 
 SMALL = (Case((20, 9, 7, 3), "relu", 16),)
@@ -103,22 +104,21 @@ def changed(**changes: Any) -> Kernel:
     return run_steps
 
 
-def no_penalty(state: State, images: Images, order: Any, *rest: Any) -> State:
+def no_penalty(state: State, images: Images, epoch: Epoch, *rest: Any) -> State:
     first, last, recipe, kernels = rest
     free = recipe._replace(l2=0.0)
-    return steps.run_steps(state, images, order, first, last, free, kernels)
+    return steps.run_steps(state, images, epoch, first, last, free, kernels)
 
 
-def longer_steps(state: State, images: Images, order: Any, *rest: Any) -> State:
+def longer_steps(state: State, images: Images, epoch: Epoch, *rest: Any) -> State:
+    longer = [r._replace(learning_rate=r.learning_rate * 1.001) for r in epoch.rates]
+    return steps.run_steps(state, images, epoch._replace(rates=longer), *rest)
+
+
+def whole_batches_only(state: State, images: Images, epoch: Epoch, *rest: Any) -> State:
     first, last, recipe, kernels = rest
-    longer = recipe._replace(learning_rate=recipe.learning_rate * 1.001)
-    return steps.run_steps(state, images, order, first, last, longer, kernels)
-
-
-def whole_batches_only(state: State, images: Images, order: Any, *rest: Any) -> State:
-    first, last, recipe, kernels = rest
-    last = min(last, len(order) // recipe.batch_size)
-    return steps.run_steps(state, images, order, first, last, recipe, kernels)
+    last = min(last, len(epoch.order) // recipe.batch_size)
+    return steps.run_steps(state, images, epoch, first, last, recipe, kernels)
 
 
 def other_bias(layers: list[Layer]) -> list[Layer]:
@@ -188,9 +188,9 @@ def test_an_image_at_a_kink_is_not_clear() -> None:
 def test_an_image_at_a_kink_gives_its_place_to_another() -> None:
     layers = [Layer(np.array([[1.0, -1.0]]), np.zeros(2))]
     images = Images(np.array([[3.0], [0.0], [1.0]]), np.array([0, 0, 1]))
-    recipe = Recipe(("identity",), 1.0, 2, 0.0, 0.0)
-    order, state = cleared(layers, images, np.array([1, 2, 0]), 0, 2, recipe)
+    recipe, still = Recipe(("identity",), 1.0, 2), [Rates(0.0)] * 2
+    order, state = cleared(layers, images, np.array([1, 2, 0]), 0, 2, recipe, still)
     assert order.tolist() == [2, 2, 0]
     assert (state.hits, state.layers[0].weight.tolist()) == (1, [[1.0, -1.0]])
     with pytest.raises(ValueError, match="batch 1"):
-        cleared(layers, images, np.array([0, 2, 1]), 0, 2, recipe)
+        cleared(layers, images, np.array([0, 2, 1]), 0, 2, recipe, still)

@@ -13,6 +13,7 @@ from nnx.backend import find
 from nnx.data.dataset import Array
 from nnx.maths import network, random, steps
 from nnx.maths.network import Layer, Layers
+from nnx.maths.steps import State
 from nnx_benchmarks.nnx_run import NnxTrainer
 from nnx_benchmarks.rivals.plain_numpy import PlainTrainer
 from nnx_benchmarks.trainer import Trainer
@@ -65,7 +66,8 @@ def reference(problem: Problem) -> Reference:
     wide = [Layer(*(a.astype(np.float64) for a in layer)) for layer in layers]
     trainer = NnxTrainer(problem, backend)
     index = _clear(problem, wide, trainer)
-    sums = steps.batch_sums(wide, trainer.images, index, trainer.recipe, backend)
+    state = State(wide, 0.0, 0)
+    sums = steps.batch_sums(state, trainer.images, index, 0, trainer.recipe, backend)
     loss = float(sums.loss_sum) / len(index)
     trained = _after_steps(trainer, problem, wide)
     plain = _after_steps(PlainTrainer(problem), problem, layers)
@@ -136,8 +138,8 @@ def _clear(problem: Problem, layers: Layers, trainer: NnxTrainer) -> Array:
     size = problem.workload.batch_size
     order = random.permutation(len(problem.labels), seed=0, epoch=0, xp=np)[: 2 * size]
     x, _ = steps.gather(trainer.images, order, 1 / 255, layers[0].weight, find("numpy"))
-    outputs = network.forward(layers, x, trainer.recipe.activations, find("numpy"))
+    traces, _, _ = network.forward(layers, x, trainer.recipe.activations, find("numpy"))
     near = np.zeros(len(order), bool)
-    for y, (weight, bias) in zip(outputs[:-2], layers[:-1], strict=True):
-        near |= np.min(np.abs(y @ weight + bias), axis=1) < CLEARANCE
+    for trace, (weight, bias) in zip(traces[:-1], layers[:-1], strict=True):
+        near |= np.min(np.abs(trace.x @ weight + bias), axis=1) < CLEARANCE
     return order[~near][:size]

@@ -42,13 +42,12 @@ def constant(base: float, time: float, s: Schedule, epochs: float) -> float:
 
 def step(base: float, time: float, s: Schedule, epochs: float) -> float:
     """Return base, multiplied by the factor every so many epochs."""
-    steps: float = math.floor(time / s.every)
-    return base * s.factor**steps
+    return base * math.pow(s.factor, math.floor(time / s.every))
 
 
 def exponential(base: float, time: float, s: Schedule, epochs: float) -> float:
     """Return base, multiplied by the factor in each epoch, little by little."""
-    return base * s.factor**time
+    return base * math.pow(s.factor, time)
 
 
 def inverse(base: float, time: float, s: Schedule, epochs: float) -> float:

@@ -131,7 +131,7 @@ def block_sums(
     layers, xp = state.layers, kernels.xp
     part, batch = index[rows], index.shape[0]
     x, labels = gather(images, part, recipe.scale, layers[0].weight, kernels)
-    factors = _factors(layers, x, rows.start, number, recipe, kernels)
+    factors = left_out(layers, x, rows.start, number, recipe, kernels)
     traces, moments, logits = network.forward(
         layers, x, recipe.activations, kernels, state.moments, factors
     )
@@ -155,10 +155,13 @@ def block_sums(
     )
 
 
-def _factors(
+def left_out(
     layers: Trained, x: Array, first: int, number: int, recipe: Recipe, kernels: Kernels
 ) -> list[Array]:
-    """Return what dropout multiplies each layer's input by; none without dropout."""
+    """Return what dropout multiplies each layer's input by; none without dropout.
+
+    first: the first image's place in its batch; number: of the step
+    """
     if recipe.input_dropout == 0.0 and recipe.dropout == 0.0:
         return []
     rates = [recipe.input_dropout] + [recipe.dropout] * (len(layers) - 1)

@@ -18,7 +18,7 @@ from nnx.maths import evaluation, network, random
 from nnx.maths.batch_norm import Moments
 from nnx.maths.blocks import BLOCK, block
 from nnx.maths.kernels import Array
-from nnx.maths.network import Layers, NormedLayer
+from nnx.maths.network import Layer, Layers, NormedLayer, Trained
 from nnx.maths.optimizers import OPTIMIZERS
 from nnx.maths.steps import Epoch, Images, State
 from nnx.training import pace
@@ -52,14 +52,14 @@ def start(
     averaged: whether a moving average of the layers is kept
     """
     xp, normed = backend.xp, layers[:-1] if batch_norm else []
-    trained = [
+    trained: list[Layer | NormedLayer] = [
         *(NormedLayer(*layer, xp.ones_like(layer.bias)) for layer in normed),
         *layers[len(normed) :],
     ]
     moments = tuple(
         Moments(xp.zeros_like(layer.bias), xp.ones_like(layer.bias)) for layer in normed
     )
-    slots = tuple(
+    slots: tuple[Trained, ...] = tuple(
         [type(layer)(*map(xp.zeros_like, layer)) for layer in trained]
         for _ in range(OPTIMIZERS[optimizer].slots)
     )

@@ -11,6 +11,7 @@ from nnx.agreement import BOUNDS
 from nnx.data.dataset import Array
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.network import Layer, Layers
+from nnx.maths.optimizers import OPTIMIZERS, Rates
 from nnx.maths.steps import Images, Recipe
 from nnx.reference import PLAIN
 
@@ -19,7 +20,10 @@ layouts = st.sampled_from(["C", "F", "strided", "reversed"])
 
 
 class Problem(NamedTuple):
-    """Steps first … last - 1 from these layers; all on the host."""
+    """Steps first … last - 1 from these layers; all on the host.
+
+    rates, begin: as an epoch's; averaged: whether the layers' average is kept
+    """
 
     layers: Layers
     images: Images
@@ -27,6 +31,9 @@ class Problem(NamedTuple):
     first: int
     last: int
     recipe: Recipe
+    rates: list[Rates]
+    begin: int = 0
+    averaged: bool = False
 
     def __repr__(self) -> str:
         """What a failure prints; the arrays themselves are long."""
@@ -34,7 +41,8 @@ class Problem(NamedTuple):
         sizes = [len(layer.weight) for layer in self.layers]
         return (
             f"{sizes} {self.layers[0].weight.dtype}, pixels, labels, order {shapes}, "
-            f"steps {self.first}:{self.last}, {self.recipe}"
+            f"steps {self.first}:{self.last} after {self.begin}, {self.recipe}, "
+            f"{self.rates}, averaged: {self.averaged}"
         )
 
 
@@ -107,10 +115,48 @@ def problems(draw: Any, most_work: float) -> Problem:
     activations = tuple(draw(st.sampled_from(list(ACTIVATIONS))) for _ in layers[1:])
     # A step so long that it does not throw the next one's rounding about.
     length = 1 + np.mean(np.sum((pixels * scale) ** 2, axis=1)) + max(sizes[1:])
-    rate, l2 = draw(st.sampled_from([0.1, 1.0])), draw(st.sampled_from([0.0, 0.1]))
-    recipe = Recipe((*activations, "identity"), scale, batch, float(rate / length), l2)
-    labels = rng.integers(0, sizes[-1], pool)
-    return Problem(layers, Images(pixels, labels), order, first, last, recipe)
+    length = float(draw(st.sampled_from([0.1, 1.0])) / length)
+    plain = Recipe((*activations, "identity"), scale, batch)
+    recipe = draw(recipes(plain, rng, sizes[-1]))
+    if recipe.optimizer in ("adam", "rmsprop"):
+        length = 1e-3  # whatever the gradient's size
+    images_ = Images(pixels, rng.integers(0, sizes[-1], pool))
+    begin, averaged = draw(st.sampled_from([0, 1, 2**31])), draw(st.booleans())
+    rates = draw_rates(draw, rng, length, batches)
+    return Problem(layers, images_, order, first, last, recipe, rates, begin, averaged)
+
+
+@st.composite
+def recipes(draw: Any, plain: Recipe, rng: np.random.Generator, classes: int) -> Recipe:
+    """Draw what a step does beyond the plain one; often nothing, or but one thing."""
+    weights = tuple(map(float, rng.uniform(0.5, 2.0, classes)))
+    options: dict[str, list[Any]] = {
+        "optimizer": list(OPTIMIZERS),
+        "l1": [0.05],
+        "l2": [0.1],
+        "weight_decay": [0.5],
+        "clip_norm": [0.01, 1e3],
+        "max_norm": [0.5, 3.0],
+        "input_dropout": [0.2],
+        "dropout": [0.5, 0.1],
+        "smoothing": [0.1],
+        "class_weights": [weights],
+    }
+    names = draw(st.lists(st.sampled_from(list(options)), unique=True))
+    chosen = {name: draw(st.sampled_from(options[name])) for name in names}
+    seed = draw(st.sampled_from([0, 2**64 - 1]))
+    return plain._replace(beta2=0.9, seed=seed, **chosen)
+
+
+def draw_rates(
+    draw: Any, rng: np.random.Generator, length: float, steps: int
+) -> list[Rates]:
+    """Return rates of each step; no two are alike, or all are."""
+    most = Rates(length, 0.9, 2.0, 1.5, 0.8)
+    if draw(st.booleans()):
+        return [most] * steps
+    shares = rng.uniform(0.5, 1.0, (steps, len(most))).tolist()
+    return [Rates(*(a * b for a, b in zip(most, row, strict=True))) for row in shares]
 
 
 def draw_pixels(

@@ -7,7 +7,8 @@ from nnx import Network, find, train
 from nnx.backend import Backend
 from nnx.data.dataset import Dataset
 from nnx.errors import UnusableBackendError
-from nnx.maths.steps import Images, Recipe, State
+from nnx.maths.optimizers import Rates
+from nnx.maths.steps import Epoch, Images, Recipe, State
 from nnx.network import to_device
 
 jax = pytest.importorskip(
@@ -34,7 +35,10 @@ def test_one_record_for_a_device() -> None:
 
 
 def compilations(jax_cpu: Backend, steps: list[tuple[int, int]], **kinds: float) -> int:
-    """Return how often 110 images in batches of 20 were compiled for in these calls."""
+    """Return how often 110 images in batches of 20 were compiled for in these calls.
+
+    kinds: which of the rates are others in each call
+    """
     from nnx_backends import jax_steps
 
     rng = np.random.default_rng(0)
@@ -42,27 +46,26 @@ def compilations(jax_cpu: Backend, steps: list[tuple[int, int]], **kinds: float)
         jax_cpu.from_numpy(rng.integers(0, 256, (110, 6), np.uint8)),
         jax_cpu.from_numpy(rng.integers(0, 3, 110)),
     )
-    network, order = Network([6, 4, 3]), jax_cpu.from_numpy(np.arange(110))
-    recipe = Recipe(network.model.activations, 1 / 255, 20, 0.1, 0.0)
+    network, epoch = Network([6, 4, 3]), Epoch(jax_cpu.from_numpy(np.arange(110)), [])
+    recipe = Recipe(network.model.activations, 1 / 255, 20)
     sums = np.float32(0), np.int64(0)
     state = State(to_device(network.layers, jax_cpu), *map(jax_cpu.from_numpy, sums))
     before = jax_steps._steps._cache_size()
     for i, span in enumerate(steps):
         changed = {name: value + i for name, value in kinds.items()}
-        state = jax_cpu.run_steps(
-            state, images, order, *span, recipe._replace(**changed), jax_cpu
-        )
+        epoch = epoch._replace(rates=[Rates(0.1, **changed)] * 6, begin=6 * i)
+        state = jax_cpu.run_steps(state, images, epoch, *span, recipe, jax_cpu)
     return int(jax_steps._steps._cache_size() - before)
 
 
-def test_spans_and_learning_rates_compile_nothing_anew(jax_cpu: Backend) -> None:
+def test_spans_and_rates_compile_nothing_anew(jax_cpu: Backend) -> None:
     """The first call asks for no steps, and has both sizes of a batch compiled."""
     from nnx_backends import jax_steps
 
     jax_steps._steps.clear_cache()
     assert compilations(jax_cpu, [(0, 0)]) == 2
     assert compilations(jax_cpu, [(0, 1), (1, 4), (4, 6), (0, 6), (5, 6)]) == 0
-    assert compilations(jax_cpu, [(0, 3)] * 3, learning_rate=0.1, scale=0.5) == 0
+    assert compilations(jax_cpu, [(0, 3)] * 3, momentum=0.1, averaging=0.5) == 0
 
 
 def test_training_compiles_before_it_is_timed(

@@ -15,7 +15,8 @@ from nnx import Network, find, train
 from nnx.data.dataset import Dataset
 from nnx.errors import DivergedError, MissingLibraryError
 from nnx.maths.network import Layer
-from nnx.maths.steps import Images, Recipe, State
+from nnx.maths.optimizers import Rates
+from nnx.maths.steps import Epoch, Images, Recipe, State
 
 pytest.importorskip("numba")
 
@@ -26,10 +27,11 @@ def _run(threads: int | None = None, sizes: tuple[int, ...] = (25, 70, 9, 3)) ->
     images = Images(
         rng.integers(0, 256, (200, 25)).astype(np.uint8), rng.integers(0, 3, 200)
     )
-    recipe = Recipe(network.model.activations, 1 / 255, 32, 0.1, 1e-3)
+    recipe = Recipe(network.model.activations, 1 / 255, 32, l2=1e-3)
+    epoch = Epoch(np.arange(200), [Rates(0.1)] * 7)
     state = State(network.layers, np.float32(0), np.int64(0))
     backend = find("numba", threads=threads)
-    return backend.run_steps(state, images, np.arange(200), 0, 7, recipe, backend)
+    return backend.run_steps(state, images, epoch, 0, 7, recipe, backend)
 
 
 def test_runs_are_bit_identical() -> None:
@@ -82,11 +84,14 @@ def test_pixels_of_other_types(data: Dataset, dtype: str) -> None:
 def test_pixels_keep_float64_s_digits() -> None:
     """A network in float64 sees a large integer whole."""
     images = Images(np.full((4, 1), 2**24 + 1), np.zeros(4, np.int64))
-    recipe = Recipe(("identity",), 1.0, 4, 2.0**-24, 0.0)
+    recipe, epoch = (
+        Recipe(("identity",), 1.0, 4),
+        Epoch(np.arange(4), [Rates(2.0**-24)]),
+    )
     layers = [Layer(np.zeros((1, 2)), np.zeros(2))]
     state = State(layers, np.float64(0), np.int64(0))
     numba, numpy = (
-        backend.run_steps(state, images, np.arange(4), 0, 1, recipe, backend)
+        backend.run_steps(state, images, epoch, 0, 1, recipe, backend)
         for backend in (find("numba"), find("numpy"))
     )
     np.testing.assert_array_equal(numba.layers[0].weight, numpy.layers[0].weight)
@@ -111,12 +116,13 @@ def test_steps_on_layers_of_mixed_dtypes() -> None:
     first, *others = Network([9, 40, 50, 3], seed=0).layers
     mixed = [first, *(Layer(*(a.astype(float) for a in la)) for la in others)]
     images = Images(np.ones((20, 9), np.uint8), np.zeros(20, np.int64))
-    recipe = Recipe(("relu", "relu", "identity"), 0.1, 10, 0.1, 0.0)
+    recipe = Recipe(("relu", "relu", "identity"), 0.1, 10)
+    epoch = Epoch(np.arange(20), [Rates(0.1)] * 2)
     backend = find("numba")
     one, other = (
         backend.run_steps(
             State(layers, np.float32(0), np.int64(0)),
-            *(images, np.arange(20), 0, 2, recipe, backend),
+            *(images, epoch, 0, 2, recipe, backend),
         )
         for layers in (mixed, [first, *others])
     )
@@ -129,11 +135,14 @@ def test_steps_on_layers_of_mixed_dtypes() -> None:
 def test_losses_whose_sum_overflows_give_no_warning() -> None:
     """The loop says that training diverged, in one line."""
     images = Images(np.ones((28, 1), np.uint8), np.ones(28, np.int64))
-    recipe = Recipe(("identity",), 1.0, 4, 1e-3, 0.0)
+    recipe, epoch = (
+        Recipe(("identity",), 1.0, 4),
+        Epoch(np.arange(28), [Rates(1e-3)] * 7),
+    )
     weight, bias = np.array([[1e37, -1e37]], np.float32), np.zeros(2, np.float32)
     state = State([Layer(weight, bias)], np.float32(0), np.int64(0))
     backend = find("numba")
-    after = backend.run_steps(state, images, np.arange(28), 0, 7, recipe, backend)
+    after = backend.run_steps(state, images, epoch, 0, 7, recipe, backend)
     assert after.loss_sum == np.inf
 
 

@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 
 from nnx.backend import Backend
-from nnx.maths import sgd
+from nnx.maths import optimizers
 
 FULL_BATCHES = """
 import resource
 import numpy as np
 from nnx import Network, find
-from nnx.maths.steps import Images, Recipe, State
+from nnx.maths.optimizers import Rates
+from nnx.maths.steps import Epoch, Images, Recipe, State
 
 backend, n = find("NAME"), 4096
 images = Images(np.zeros((n, 784), np.uint8), np.zeros(n, np.int64))
 network = Network([784, 10])
-recipe = Recipe(network.model.activations, 1 / 255, n, 0.1, 0.0)
+recipe = Recipe(network.model.activations, 1 / 255, n)
 state = State(network.layers, np.float32(0), np.int64(0))
 
 def faults(steps):
@@ -27,7 +28,7 @@ def faults(steps):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(steps):
         state = backend.run_steps(
-            state, images, np.arange(n), 0, 1, recipe, backend
+            state, images, Epoch(np.arange(n), [Rates(0.1)]), 0, 1, recipe, backend
         )
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
@@ -40,7 +41,7 @@ def test_the_update_is_the_plain_one_to_the_bit(reference: Backend) -> None:
     rng = np.random.default_rng(0)
     for dtype in ("float32", "float64"):
         parameter, gradient = rng.normal(size=(2, 50, 7)).astype(dtype)
-        expected = sgd.update(parameter, gradient, 0.1)
+        expected = optimizers.update(parameter, gradient, 0.1)
         kept = parameter.copy()
         got = reference.update(parameter, gradient.copy(), 0.1)
         np.testing.assert_array_equal(got, expected)

@@ -8,7 +8,8 @@ import pytest
 from nnx.backend import Backend, find
 from nnx.maths import blocks, evaluation, steps
 from nnx.maths.network import Layer, forward
-from nnx.maths.steps import Images, Recipe, State
+from nnx.maths.optimizers import Rates
+from nnx.maths.steps import Epoch, Images, Recipe, State
 from nnx.network import to_device, to_host
 
 
@@ -35,11 +36,13 @@ def test_one_step_worked_by_hand(backend: Backend) -> None:
         backend.from_numpy(np.array([[2, 4]], np.uint8)),
         backend.from_numpy(np.array([0])),
     )
-    recipe = Recipe(("identity",), 0.5, 1, 0.1, 0.0)
+    recipe = Recipe(("identity",), 0.5, 1)
     state = steps.step(
         State(layers, 0.0, 0),
         images,
         backend.from_numpy(np.array([0])),
+        Rates(0.1),
+        0,
         recipe,
         backend,
     )
@@ -52,9 +55,9 @@ def test_one_step_worked_by_hand(backend: Backend) -> None:
 def test_l2_shrinks_weights_and_not_biases(backend: Backend) -> None:
     layers = to_device(_layers([4, 3]), backend)
     images, index = _images(backend, 6, 4, 3), backend.from_numpy(np.arange(6))
-    recipe = Recipe(("identity",), 1.0, 6, 0.1, 0.0)
+    recipe = Recipe(("identity",), 1.0, 6)
     plain, decayed = (
-        steps.batch_sums(layers, images, index, r, backend)
+        steps.batch_sums(State(layers, 0.0, 0), images, index, 0, r, backend)
         for r in (recipe, recipe._replace(l2=0.3))
     )
     (dw, db), (dw2, db2) = (to_host(s.gradients, backend)[0] for s in (plain, decayed))
@@ -68,11 +71,11 @@ def test_a_large_batch_in_blocks_is_the_same_batch(
     """23 images in blocks of 5, the last of 3, against all at once."""
     layers = to_device(_layers([4, 6, 3]), backend)
     images, index = _images(backend, 23, 4, 3), backend.from_numpy(np.arange(23))
-    recipe = Recipe(("tanh", "identity"), 1 / 255, 23, 0.1, 0.01)
-    whole = steps.batch_sums(layers, images, index, recipe, backend)
-    monkeypatch.setattr(steps, "BLOCK", 5)
+    recipe = Recipe(("tanh", "identity"), 1 / 255, 23, l2=0.01)
+    state = State(layers, 0.0, 0)
+    whole = steps.batch_sums(state, images, index, 0, recipe, backend)
     monkeypatch.setattr(steps, "blocks", lambda n: blocks.blocks(n, 5))
-    parts = steps.batch_sums(layers, images, index, recipe, backend)
+    parts = steps.batch_sums(state, images, index, 0, recipe, backend)
     for a, b in zip(
         to_host(whole.gradients, backend),
         to_host(parts.gradients, backend),
@@ -95,8 +98,8 @@ def test_an_epoch_takes_every_image_once_and_the_last_batch_short(
         _images(backend, 11, 4, 3),
         backend.from_numpy(np.arange(11)[::-1].copy()),
     )
-    recipe = Recipe(("identity",), 1 / 255, 4, 0.0, 0.0)
-    state = steps.run_steps(State(layers, 0.0, 0), images, order, 0, 3, recipe, backend)
+    recipe, epoch = Recipe(("identity",), 1 / 255, 4), Epoch(order, [Rates(0.0)] * 3)
+    state = steps.run_steps(State(layers, 0.0, 0), images, epoch, 0, 3, recipe, backend)
     x = backend.to_numpy(images.pixels) / 255
     (w, b), labels = _layers([4, 3])[0], backend.to_numpy(images.labels)
     logits = x @ w + b
@@ -111,8 +114,9 @@ def test_dtypes_and_shapes_stay(backend: Backend, dtype: str) -> None:
     sizes = [4, 7, 5, 3]
     layers = to_device(_layers(sizes, dtype), backend)
     images, index = _images(backend, 9, 4, 3), backend.from_numpy(np.arange(9))
-    recipe = Recipe(("elu", "softplus", "identity"), 1 / 255, 9, 0.1, 0.1)
-    state = steps.step(State(layers, 0.0, 0), images, index, recipe, backend)
+    recipe = Recipe(("elu", "softplus", "identity"), 1 / 255, 9, l2=0.1)
+    begun, rates = State(layers, 0.0, 0), Rates(0.1)
+    state = steps.step(begun, images, index, rates, 0, recipe, backend)
     for before, after in zip(
         _layers(sizes, dtype), to_host(state.layers, backend), strict=True
     ):
@@ -125,27 +129,29 @@ def test_inputs_are_not_modified(reference: Backend) -> None:
     images = _images(reference, 8, 4, 3)
     for array in [*(a for layer in layers for a in layer), *images]:
         array.setflags(write=False)
-    recipe = Recipe(("relu", "identity"), 1 / 255, 4, 0.1, 0.1)
-    order = np.arange(8)
-    steps.run_steps(State(layers, 0.0, 0), images, order, 0, 2, recipe, reference)
+    recipe = Recipe(("relu", "identity"), 1 / 255, 4, l2=0.1)
+    epoch = Epoch(np.arange(8), [Rates(0.1)] * 2)
+    steps.run_steps(State(layers, 0.0, 0), images, epoch, 0, 2, recipe, reference)
 
 
 def test_columns_of_a_transposed_array_are_images_too(reference: Backend) -> None:
     layers, images = _layers([4, 3]), _images(reference, 8, 4, 3)
     strided = Images(np.asfortranarray(images.pixels), images.labels)
-    recipe = Recipe(("identity",), 1 / 255, 8, 0.1, 0.0)
+    recipe, state = Recipe(("identity",), 1 / 255, 8), State(layers, 0.0, 0)
     a, b = (
-        steps.batch_sums(layers, each, np.arange(8), recipe, reference)
+        steps.batch_sums(state, each, np.arange(8), 0, recipe, reference)
         for each in (images, strided)
     )
     np.testing.assert_allclose(a.gradients[0].weight, b.gradients[0].weight, rtol=1e-14)
 
 
-def test_forward_gives_every_layer_s_output(backend: Backend) -> None:
+def test_forward_keeps_every_layer_s_input_and_output(backend: Backend) -> None:
     layers = to_device(_layers([4, 6, 3]), backend)
     x = backend.from_numpy(np.ones((2, 4)))
-    outputs = forward(layers, x, ("relu", "identity"), backend)
-    assert [o.shape for o in outputs] == [(2, 4), (2, 6), (2, 3)]
+    traces, moments, logits = forward(layers, x, ("relu", "identity"), backend)
+    assert [t.x.shape for t in traces] == [(2, 4), (2, 6)]
+    assert [t.kept.shape for t in traces] == [(2, 6), (2, 3)]
+    assert (moments, logits.shape) == ([], (2, 3))
 
 
 @pytest.mark.parametrize("batch", [5, 1500])
@@ -157,7 +163,8 @@ def test_no_step_reads_back_from_the_device(
     layers = to_device(_layers([9, 4, 3]), backend)
     images = _images(backend, 2 * batch + 1, 9, 3)
     order = backend.from_numpy(np.arange(2 * batch + 1))
-    recipe = Recipe(("relu", "identity"), 1.0, batch, 0.1, 0.01)
+    recipe = Recipe(("relu", "identity"), 1.0, batch, l2=0.01)
+    epoch = Epoch(order, [Rates(0.1)] * 3)
     zero = backend.from_numpy(np.zeros(()))
     state = State(layers, zero, backend.from_numpy(np.zeros((), np.int64)))
 
@@ -168,6 +175,6 @@ def test_no_step_reads_back_from_the_device(
         monkeypatch.setattr(type(zero), f"__{name}__", read, raising=False)
     with pytest.raises(AssertionError, match="read back"):
         float(zero)
-    state = backend.run_steps(state, images, order, 0, 3, recipe, backend)
+    state = backend.run_steps(state, images, epoch, 0, 3, recipe, backend)
     evaluation.evaluate(state.layers, images, recipe.activations, recipe.scale, backend)
     assert state.loss_sum.shape == ()

@@ -12,7 +12,8 @@ from nnx.data.dataset import Dataset, Frame
 from nnx.errors import InputError
 from nnx.maths import random, steps
 from nnx.maths.distortion import Distortion, distort
-from nnx.maths.steps import Images, Recipe, State
+from nnx.maths.optimizers import Rates
+from nnx.maths.steps import Epoch, Images, Recipe, State
 from nnx.model_file import MODEL_NAME
 from nnx.training import loop
 
@@ -33,7 +34,7 @@ def test_a_run_is_steps_on_distorted_images(
     """The same as distorting all images by hand before each epoch."""
     result = train(network, data, backend="numpy", **SETTINGS)
     amounts = Distortion(1.0, 20.0, 0.1, 0.1, 3.0, 1.5)
-    recipe = Recipe(network.model.activations, 1 / 255, 16, 0.3, 0.0)
+    recipe = Recipe(network.model.activations, 1 / 255, 16)
     layers, index = network.layers, np.arange(150)
     for epoch in range(3):
         pixels = distort(
@@ -43,7 +44,8 @@ def test_a_run_is_steps_on_distorted_images(
         order = random.permutation(150, seed=5, epoch=epoch, xp=np)
         state = State(layers, np.zeros(()), np.zeros((), np.int64))
         images = Images(pixels, data.train.labels)
-        state = steps.run_steps(state, images, order, 0, 10, recipe, reference)
+        course = Epoch(order, [Rates(0.3)] * 10)
+        state = steps.run_steps(state, images, course, 0, 10, recipe, reference)
         layers = state.layers
         assert result.log[epoch].train_loss == pytest.approx(state.loss_sum / 150)
     for got, wanted in zip(result.network.layers, layers, strict=True):

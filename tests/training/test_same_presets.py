@@ -10,7 +10,8 @@ from nnx.backend import Backend, find
 from nnx.data.dataset import Dataset, Frame, Split
 from nnx.errors import BackendError
 from nnx.maths import evaluation, random
-from nnx.maths.steps import Recipe
+from nnx.maths.optimizers import Rates
+from nnx.maths.steps import Epoch, Recipe
 from nnx.network import Network, to_device
 from nnx.settings import config_from
 from nnx.training import presets
@@ -55,7 +56,8 @@ def outcome(preset: str, backend: Backend, data: Dataset) -> Outcome:
         seed=config.seed,
     ).model._replace(pixels=config.pixels, frame=data.frame)
     scale, names = model.scale(data.train.images.dtype), model.activations
-    recipe = Recipe(names, scale, size, config.learning_rate, config.l2)
+    recipe = Recipe(names, scale, size, l2=config.l2)
+    rates = [Rates(float(config.learning_rate))] * -(-n // size)
     train, test = (
         on_device(part, len(data.classes), backend) for part in (data.train, data.test)
     )
@@ -66,7 +68,8 @@ def outcome(preset: str, backend: Backend, data: Dataset) -> Outcome:
             place = train.labels.device
             order = random.permutation(n, seed=0, epoch=epoch, xp=xp, device=place)
         state = start(layers, backend).state
-        state = backend.run_steps(state, train, order, i, i + 1, recipe, backend)
+        course = Epoch(order, rates, epoch * len(rates))
+        state = backend.run_steps(state, train, course, i, i + 1, recipe, backend)
         layers = state.layers
         losses.append(float(backend.to_numpy(state.loss_sum)) / min(size, n - i * size))
     _, hits = evaluation.evaluate(layers, test, names, scale, backend)
