@@ -76,12 +76,10 @@ def _is_text_for(read: Callable[[str], object]) -> Callable[[Any], bool]:
 
 
 def _is_class_weights(value: Any) -> bool:
-    if value == "balanced":
-        return True
-    return (
+    # A batch of classes that count nothing would have no mean.
+    return value == "balanced" or (
         isinstance(value, list | tuple)
-        and all(type(weight) in (int, float) and 0 <= weight <= 1e6 for weight in value)
-        and (not value or any(value))
+        and all(type(w) in (int, float) and 1e-6 <= w <= 1e6 for w in value)
     )
 
 
@@ -100,7 +98,11 @@ def _is_one_init(name: str) -> bool:
 
 
 _SHARE = _number("a number from 0 and below 1", lambda value: 0 <= value < 1)
-_AMOUNT = _number("a number from 0 to 1000000", lambda value: 0 <= value <= 1e6)
+_DROPPED = _number("a number from 0 to 0.99", lambda value: 0 <= value <= 0.99)
+_BOUND = _number(
+    "0, or a number from 0.000001 to 1000000",
+    lambda value: value == 0 or 1e-6 <= value <= 1e6,
+)
 _SCHEDULE = Rule(
     ", ".join(
         f"{name}:{','.join(keys)}" if keys else name for name, keys in COURSES.items()
@@ -149,14 +151,14 @@ RULES = {
     "l1": _SHARE,
     "l2": _SHARE,
     "weight_decay": _SHARE,
-    "clip_norm": _AMOUNT,
-    "max_norm": _AMOUNT,
-    "input_dropout": _SHARE,
-    "dropout": _SHARE,
+    "clip_norm": _BOUND,
+    "max_norm": _BOUND,
+    "input_dropout": _DROPPED,
+    "dropout": _DROPPED,
     "batch_norm": Rule("true or false", lambda value: isinstance(value, bool)),
     "label_smoothing": _SHARE,
     "class_weights": Rule(
-        "a number from 0 to 1000000 for each class, not all 0, or balanced",
+        "a number from 0.000001 to 1000000 for each class, or balanced",
         _is_class_weights,
     ),
     "averaging": _SHARE,

@@ -6,7 +6,7 @@ import pytest
 
 from nnx.errors import InputError
 from nnx.rules import RULES
-from nnx.settings import Config, Training, config_from
+from nnx.settings import Config, Training, config_from, layered
 
 
 def test_every_setting_has_a_rule() -> None:
@@ -23,7 +23,25 @@ def test_defaults_are_allowed() -> None:
         ("epochs", [0, -1, 1.5, "3", True, 10**7]),
         ("batch_size", [0, -5, "half", 2.0, False]),
         ("learning_rate", [0, -0.1, float("nan"), float("inf"), 1e9, "0.1"]),
+        ("optimizer", ["Adam", "", None, 1]),
+        ("momentum", [-0.1, 1, float("nan"), "0.9", None]),
+        ("beta2", [1.0, True]),
+        ("schedule", ["", "cos", "step:", "linear:to", "step:every=x", "step:rise=1"]),
+        ("schedule", ["plateau:patience=0", "plateau:patience=1.5", "cosine:to=nan"]),
+        ("schedule", ["cosine:to=1,to=1", 3, None, "constant:every=2"]),
+        ("l1", [-1e-9, 1, float("nan")]),
         ("l2", [-1e-9, 1, float("nan")]),
+        ("weight_decay", [-1, 1]),
+        ("clip_norm", [-1, 1e-7, float("inf"), 1e7]),
+        ("max_norm", [-1, 1e-7, "3"]),
+        ("dropout", [1, 0.999999, -0.1]),
+        ("input_dropout", [1, 0.999999, -0.1]),
+        ("batch_norm", [0, 1, "true", None]),
+        ("label_smoothing", [1, -0.1]),
+        ("class_weights", ["fair", [1, 0], [1, "2"], [True], [1, float("nan")], 1]),
+        ("averaging", [1, -0.1]),
+        ("validation", [1, -0.1, "0.1"]),
+        ("early_stopping", [-1, 1.5, True]),
         ("augment", ["shift", "shift=x", "shfit=1", "shift=-1", "rotation=200", None]),
         ("augment", ["shift=1,shift=2", "sigma=0", "scale=nan", "shift=1,", 1, "=1"]),
         ("pixels", ["scaled", 1, None]),
@@ -51,3 +69,47 @@ def test_a_setting_that_does_not_exist() -> None:
 def test_python_keywords_are_checked_too() -> None:
     with pytest.raises(InputError, match=r"learning_rate must be a number above 0"):
         Training(learning_rate=-1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"early_stopping": 3}, "early_stopping needs images to choose by"),
+        ({"schedule": "plateau"}, "schedule plateau needs images to choose by"),
+        ({"momentum_schedule": "plateau"}, "momentum_schedule cannot be plateau"),
+        ({"momentum_schedule": "linear:to=1"}, "must end below 1, not at to=1"),
+        ({"batch_norm": True, "batch_size": 1}, "batch_norm needs a batch_size of 2"),
+        ({"beta2": 0.9}, "beta2 is for adam and rmsprop; sgd has none, not 0.9"),
+    ],
+)
+def test_settings_that_do_not_go_together(settings: dict, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        Training(**settings)
+
+
+def test_what_auto_is() -> None:
+    def rates(**settings: object) -> tuple:
+        training = Training(**settings)
+        return training.learning_rate, training.momentum, training.beta2
+
+    assert rates() == (0.2, 0.0, 0.0)
+    assert rates(momentum=0.9) == (0.02, 0.9, 0.0)
+    assert rates(optimizer="nesterov") == (0.02, 0.9, 0.0)
+    assert rates(optimizer="adam") == rates(optimizer="adamw") == (0.001, 0.9, 0.999)
+    assert rates(optimizer="rmsprop", learning_rate=1) == (1.0, 0.0, 0.99)
+
+
+def test_integers_and_lists_are_what_they_stand_for() -> None:
+    config = config_from(
+        {"dropout": 0, "learning_rate": 1, "hidden": [9], "class_weights": [1, 2]}
+    )
+    assert config == Config(learning_rate=1.0, hidden=(9,), class_weights=(1, 2))
+    assert type(config.dropout) is type(config.learning_rate) is float
+
+
+def test_another_optimizer_takes_its_own_rates_with_it() -> None:
+    base = {"learning_rate": 0.3, "momentum": 0.5, "momentum_schedule": "linear:to=0.9"}
+    assert layered(base, {"optimizer": "adam"}) == {"optimizer": "adam"}
+    assert layered(base, {"optimizer": "sgd"}) == base | {"optimizer": "sgd"}
+    with pytest.raises(InputError, match=r"^mine: no setting .*did you mean dropout\?"):
+        layered(base, {"dropuot": 0.1}, "mine")

@@ -83,7 +83,7 @@ def test_options_go_before_a_file_and_a_file_before_a_preset(
         hidden = [6]
         epochs = 2
         dropout = 0
-        class_weights = [1, 0, 2.5]
+        class_weights = [1, 0.5, 2.5]
         batch_norm = true
     """
     (cwd / "mine.toml").write_text(text)
@@ -98,7 +98,7 @@ def test_options_go_before_a_file_and_a_file_before_a_preset(
         "hidden": [6],
         "l2": 1e-4,
         "dropout": 0.0,
-        "class_weights": [1, 0, 2.5],
+        "class_weights": [1, 0.5, 2.5],
         "batch_norm": False,
     }
     assert {name: found[name] for name in wanted} == wanted
@@ -127,17 +127,20 @@ def test_another_optimizer_comes_with_its_own_rates(
         ("batch-size = 2", "no setting is called 'batch-size'; did you mean batch_si"),
         ("qwertz = 2", "no setting is called 'qwertz'; there are epochs, batch_size,"),
         ("[training]\nl2 = 0.1", "no setting is called 'training'; there are epochs"),
-        ("dropout = '0.1'", "dropout must be a number from 0 and below 1, not '0.1'"),
-        ("dropout = 1", "dropout must be a number from 0 and below 1, not 1"),
-        ("dropout = inf", "dropout must be a number from 0 and below 1, not inf"),
-        ("dropout = 2020-01-01", "dropout must be a number from 0 and below 1, not da"),
+        ("dropout = '0.1'", "dropout must be a number from 0 to 0.99, not '0.1'"),
+        ("dropout = 1", "dropout must be a number from 0 to 0.99, not 1"),
+        ("dropout = inf", "dropout must be a number from 0 to 0.99, not inf"),
+        (
+            "dropout = 2020-01-01",
+            "dropout must be a number from 0 to 0.99, not datetim",
+        ),
         ("epochs = 1.0", "epochs must be an integer from 1 to 1000000, not 1.0"),
         ("epochs = true", "epochs must be an integer from 1 to 1000000, not True"),
         ("hidden = 128", "each from 1 to 100000, as in 128,64, not 128"),
         ("hidden = ['9']", "each from 1 to 100000, as in 128,64, not ['9']"),
         ("batch_norm = 1", "batch_norm must be true or false, not 1"),
         ("schedule = 3", "as in cosine:warmup=2,to=0.001, not 3"),
-        ("class_weights = 'x'", "for each class, not all 0, or balanced, not 'x'"),
+        ("class_weights = 'x'", "for each class, or balanced, not 'x'"),
         ("dataset = ''", "dataset must be the name of a dataset or a path, not ''"),
         ("l2 = 0.1\nl2 = 0.2", "not TOML: Cannot overwrite a value (at "),
         ("dropout 0.1", "not TOML: Expected '=' after a key in a key/value pair"),
