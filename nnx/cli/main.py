@@ -147,7 +147,7 @@ def _explained(error: Exception) -> int:
 def _instead(error: Any, message: str) -> str:
     """Return which option a word without one may have been meant for."""
     command = getattr(getattr(error, "ctx", None), "info_name", None)
-    word = re.search(r"unexpected extra argument\S* \((\S+)\)", message)
+    word = re.search(r"unexpected extra argument\S* \(([^\s)]+)", message)
     if word is None or command not in POSITIONAL:
         return ""
     return f"; did you mean {POSITIONAL[command]} {word[1]}?"

@@ -54,10 +54,10 @@ def report(
             parts.insert(1, f"validation {_score(result.validation_accuracy, loss)}")
         show.line(", ".join(parts) + products)
         early = " (ended early)" if result.ended_early else ""
-        kept = f", best epoch {result.best_epoch}" if result.best_epoch else ""
+        kept = f"; best epoch {result.best_epoch}" if result.best_epoch else ""
         show.line(
-            f"epochs: {len(result.log)}{early}{kept} in {result.seconds:.2f} s, "
-            f"{result.images_per_second:,.0f} images/s; model: {model}"
+            f"epochs: {len(result.log)}{early} in {result.seconds:.2f} s, "
+            f"{result.images_per_second:,.0f} images/s{kept}; model: {model}"
         )
         return
     show.as_json(

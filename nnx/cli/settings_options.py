@@ -35,7 +35,7 @@ def _number(text: str) -> float | str:
 def _numbers(text: str) -> tuple[float | str, ...] | str:
     """Return '128,64' as (128, 64), '' as no number, and a word as it is."""
     found = tuple(_number(part) for part in text.split(",") if part.strip())
-    return text if any(isinstance(number, str) for number in found) else found
+    return text.strip() if any(isinstance(part, str) for part in found) else found
 
 
 class Setting(NamedTuple):

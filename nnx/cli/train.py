@@ -125,7 +125,8 @@ def _settings(
     if file is not None:
         values = layered(values, read_toml(file), str(file))
     config = config_from(layered(values, given))
-    config = replace(config, dataset=_lasting(config.dataset))
+    folder = config.data_dir and str(Path(config.data_dir).expanduser().absolute())
+    config = replace(config, dataset=_lasting(config.dataset), data_dir=folder)
     if old is not None:
         check_resumed(old, config)
     return config

@@ -72,7 +72,8 @@ def test_a_run_that_ends_early(
     ) in again.stderr
     first, second = again.stdout.splitlines()
     assert ", validation " in first
-    assert f"epochs: {found['epochs']} (ended early), best epoch " in second
+    assert second.startswith(f"epochs: {found['epochs']} (ended early) in ")
+    assert f"; best epoch {found['best_epoch']}; model: a" in second
     assert (cwd / "a" / "model.safetensors").read_bytes() == model
 
     says = ("is of another run, which differs in early_stopping (was 2, now 5)",)
