@@ -58,6 +58,14 @@ def bench(
             "the recipe of the preset quick or of a workload, and PyTorch's.",
         ),
     ] = None,
+    options: Annotated[
+        bool,
+        typer.Option(
+            "--options",
+            help="Measure what each training option costs instead: momentum, dropout, "
+            "batch normalization and so on, one at a time.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Measure training speed, and how far each result is from float64.
@@ -73,10 +81,17 @@ def bench(
     nnx bench --workload all --rivals --rounds 9
 
     nnx bench --time-to 0.98
+
+    nnx bench --options --workload wide --backend numba
     """
     if rounds < 1:
         raise InputError(f"--rounds takes an integer from 1, not {rounds}")
     _warn_if_busy()
+    if options:
+        if time_to is not None or rivals:
+            raise InputError("--options goes with neither --time-to nor --rivals")
+        _options(workload or ["classic"], backend, device, rounds, data_dir, out, json)
+        return
     if time_to is not None:
         _time_to(
             time_to,
@@ -190,6 +205,46 @@ def _write(path: Path, found: dict[str, Any]) -> None:
 def _end(disagreed: bool) -> None:
     if disagreed:
         raise typer.Exit(1)
+
+
+def _options(
+    keys: list[str],
+    backend: str,
+    device: str | None,
+    rounds: int,
+    data_dir: Path | None,
+    out: Path | None,
+    json: bool,
+) -> None:
+    from nnx_benchmarks import choose, data, machine, options
+
+    workloads = choose.workloads(keys)
+    chosen = options.backends(backend, show.note, **on(device))
+    images = _images(data.images(data_dir))
+    folder = _prepared(out, (JSON_NAME,))
+    costs = {
+        key: options.measure(one, images, chosen, rounds, show.note)
+        for key, one in workloads.items()
+    }
+    described = machine.machine()
+    rows = [
+        {"workload": key} | row
+        for key, found in costs.items()
+        for row in options.as_json(found)
+    ]
+    found = {"rows": rows, "images": images.name, "machine": described}
+    _write(folder / JSON_NAME, found)
+    if json:
+        show.as_json(found)
+    else:
+        show.line(machine.summary(described))
+        for key, some in costs.items():
+            title = f"{key}: {workloads[key]}"
+            cells, without = options.table(some), options.without_speed(some)
+            _show(title, options.COLUMNS, cells, without)
+        show.line(options.LEGEND)
+        show.line(f"written: {folder / JSON_NAME}")
+    _end(any(row["ms_per_epoch"] is None for row in rows))
 
 
 def _time_to(
