@@ -1,30 +1,44 @@
 """Every gradient against central differences, on every backend that is installed."""
 
-import math
+from dataclasses import replace
+from itertools import permutations, product
+from typing import Any
 
+import numpy as np
 import pytest
 
 from nnx import gradient_check
 from nnx.backend import Backend
-from nnx.maths import activations
+from nnx.gradient_check import DROPOUT, LOSSES, PENALTIES, Case, cases
+from nnx.maths import activations, batch_norm, losses
 from nnx.maths.activations import ACTIVATIONS
 
 BOUND = 1e-6
+TITLES = {"smoothing": "smoothing 0.1", "class_weights": "class weights"}
 
 
-@pytest.mark.parametrize(
-    ("activation", "depth", "l2"), gradient_check.cases(), ids=lambda value: str(value)
-)
-def test_gradient(activation: str, depth: int, l2: float, backend: Backend) -> None:
-    error = gradient_check.worst_error(activation, depth, l2, backend)
-    assert error < BOUND
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradients(activation: str, backend: Backend) -> None:
+    """All cases of an activation; more tests than these would take longer to name."""
+    chosen = [case for case in cases() if case.activation == activation]
+    errors = {c.name: gradient_check.worst_error(c, backend) for c in chosen}
+    assert len(errors) == len(chosen) > 70
+    assert {name: e for name, e in errors.items() if not e < BOUND} == {}
 
 
-def test_every_activation_depth_and_penalty_is_a_case() -> None:
-    cases = {(a, d, bool(l2)) for a, d, l2 in gradient_check.cases()}
-    assert cases == {
-        (a, d, p) for a in ACTIVATIONS for d in range(1, 5) for p in (0, 1)
-    }
+def test_every_combination_is_a_case() -> None:
+    names = {case.name for case in cases()}
+    assert len(names) == len(cases())
+    parts = product(ACTIVATIONS, LOSSES, PENALTIES, ("", "batch norm"), DROPOUT)
+    for name, *rest in parts:
+        assert ", ".join([name, "3 layers", *filter(None, rest)]) in names
+    for name, depth in product(ACTIVATIONS, range(1, 5)):
+        assert {f"{name}, {depth} layers", f"{name}, {depth} layers, l2 0.1"} <= names
+    assert "gelu, 3 layers, batch norm, batch of one" in names
+
+
+def wrong_cases(backend: Backend) -> list[Case]:
+    return [c for c in cases() if gradient_check.worst_error(c, backend) > BOUND]
 
 
 def test_a_wrong_gradient_is_found(
@@ -32,10 +46,49 @@ def test_a_wrong_gradient_is_found(
 ) -> None:
     wrong = ACTIVATIONS["tanh"]._replace(backward=activations.sigmoid_backward)
     monkeypatch.setitem(ACTIVATIONS, "tanh", wrong)
+    expected = [c for c in cases() if c.activation == "tanh" and c.depth > 1]
+    assert wrong_cases(reference) == expected
+
+
+def test_a_wrong_gain_is_found(
+    monkeypatch: pytest.MonkeyPatch, reference: Backend
+) -> None:
+    right = batch_norm.backward
+
+    def wrong(*args: Any, **options: Any) -> Any:
+        dz, dgain, dbias = right(*args, **options)
+        return dz, dgain * (1 + 1e-4), dbias
+
+    monkeypatch.setattr(batch_norm, "backward", wrong)
+    chosen = "tanh, 3 layers, batch norm", "tanh, 3 layers"
     errors = [
-        c.max_relative_error
-        for c in gradient_check.gradcheck(reference)
-        if "tanh" in c.case
+        gradient_check.worst_error(case, reference)
+        for name, case in product(chosen, cases())
+        if case.name == name
     ]
-    deep = [e for e in errors if not math.isclose(e, 0, abs_tol=BOUND)]
-    assert len(deep) == 6  # depths 2 to 4, as one layer has no hidden activation
+    assert errors[0] > BOUND > errors[1]
+
+
+def test_a_loss_that_is_not_the_reference_s_is_found(reference: Backend) -> None:
+    def other(*args: Any, **options: Any) -> Any:
+        loss, dlogits = losses.cross_entropy(*args, **options)
+        return loss * (1 + 1e-11), dlogits
+
+    backend = replace(reference, cross_entropy=other)
+    assert gradient_check.worst_error(cases()[0], backend) == np.inf
+
+
+def test_a_loss_that_forgets_an_option_is_found(reference: Backend) -> None:
+    """Its gradient is not the one of what is minimized, with either option."""
+    for kept, left in permutations(TITLES):
+
+        def other(*args: Any, left: str = left, **options: Any) -> Any:
+            return losses.cross_entropy(
+                *args, **options | {left: type(options[left])()}
+            )
+
+        backend = replace(reference, cross_entropy=other)
+        (case,) = (c for c in cases() if c.name == f"tanh, 3 layers, {TITLES[left]}")
+        assert gradient_check.worst_error(case, backend) == np.inf
+        (case,) = (c for c in cases() if c.name == f"tanh, 3 layers, {TITLES[kept]}")
+        assert gradient_check.worst_error(case, backend) < BOUND
