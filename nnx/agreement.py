@@ -1,20 +1,20 @@
 """Every backend against the plain maths in float64 on NumPy, the reference.
 
 A backend may replace kernels, or whole training steps; both are compared: the
-gradients that its kernels give, one step, and three steps of which the last is short.
+gradients that its kernels give, one step, and three steps of which the last is short,
+with every option that a backend's own steps may have a way of their own with.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nnx.backend import Backend, find, names
-from nnx.data.dataset import Array
 from nnx.errors import NnxError
 from nnx.maths import steps
-from nnx.maths.network import Layer, Layers
+from nnx.maths.network import Layers
 from nnx.maths.optimizers import Rates
 from nnx.maths.steps import Epoch, Images, Recipe, State, Sums
 from nnx.network import Network, to_device
@@ -24,22 +24,73 @@ from nnx.training.loop import start
 REFERENCE = "numpy float64"
 # Of the difference, relative to the largest entry of each array.
 BOUNDS = {"float64": 1e-12, "float32": 1e-5}
-RATES, L2 = Rates(0.1), 0.01
+L2 = 0.01
+# No rate is another's, nor the next step's.
+RATES = [
+    Rates(0.1, 0.9, 3.0, 2.5, 0.7), Rates(0.07, 0.8, 2.0, 1.5, 0.8),
+    Rates(0.12, 0.85, 1.5, 1.2, 0.6),
+]  # fmt: skip
+BEGIN = 1000  # steps the run took before
 
 
 class Case(NamedTuple):
-    """A network and its batch; sizes as for `Network`, activation of hidden layers."""
+    """A network and its batch; sizes as for `Network`, activation of hidden layers.
+
+    options: of the recipe
+    """
 
     sizes: tuple[int, ...]
     activation: str
     batch: int
+    options: tuple[tuple[str, Any], ...] = ()
+    averaged: bool = False
+    batch_norm: bool = False
 
     @property
     def name(self) -> str:
-        """Such as 784-10-10 relu."""
-        return f"{'-'.join(map(str, self.sizes))} {self.activation}"
+        """Such as 784-10-10 relu, or 64-48-32-10 tanh momentum."""
+        more = [str(v) if k == "optimizer" else k for k, v in self.options]
+        more += [k for k in ("averaged", "batch_norm") if getattr(self, k)]
+        return " ".join(["-".join(map(str, self.sizes)), self.activation, *more])
 
 
+def _with(
+    activation: str, averaged: bool = False, batch_norm: bool = False, **options: Any
+) -> Case:
+    """Return a case of some options, with two hidden layers, narrow and wide."""
+    sizes, pairs = (45, 70, 12, 3), tuple(options.items())
+    return Case(sizes, activation, 23, pairs, averaged, batch_norm)
+
+
+# Adam and RMSprop divide a gradient by its own size. Where it is a sum that all but
+# cancels, what is left of it is rounding, and so is the step: no two orders of a sum
+# agree there. So their networks are small and no gradient of theirs all but cancels.
+WEIGHTS = 0.5, 1.0, 2.0
+OPTIONAL = (
+    _with("relu", optimizer="momentum"),
+    _with("tanh", optimizer="nesterov"),
+    Case((8, 36, 3), "tanh", 64, (("optimizer", "adam"), ("beta2", 0.99))),
+    Case((8, 36, 3), "tanh", 64, (("optimizer", "rmsprop"), ("beta2", 0.9))),
+    _with("relu", weight_decay=0.3),
+    _with("tanh", l1=0.01),
+    _with("relu", max_norm=1.0),
+    _with("relu", input_dropout=0.2, dropout=0.5),
+    _with("tanh", dropout=0.3),
+    _with("relu", smoothing=0.1),
+    _with("tanh", class_weights=WEIGHTS),
+    _with("tanh", smoothing=0.1, class_weights=WEIGHTS),
+    _with("relu", clip_norm=0.1),
+    _with("tanh", averaged=True),
+    _with("tanh", batch_norm=True),
+    _with("gelu", batch_norm=True, dropout=0.3, optimizer="momentum"),
+    _with("silu", optimizer="nesterov", weight_decay=0.3, l1=0.01, max_norm=1.0),
+    _with(
+        "tanh", averaged=True, optimizer="momentum", l1=0.01, weight_decay=0.3,
+        clip_norm=0.1, max_norm=1.0, input_dropout=0.2, dropout=0.5, smoothing=0.1,
+        class_weights=WEIGHTS,
+    ),
+    Case((64, 30, 10), "tanh", 1500, (("dropout", 0.3), ("smoothing", 0.1))),
+)  # fmt: skip
 CASES = (
     Case((784, 10), "identity", 128),
     Case((784, 10, 10), "relu", 128),
@@ -56,6 +107,7 @@ CASES = (
     Case((37, 13, 7, 5), "relu", 17),
     Case((37, 13, 7, 5), "tanh", 17),
     Case((1, 1, 2), "tanh", 1),
+    *OPTIONAL,
 )
 
 
@@ -84,9 +136,10 @@ class Problem(NamedTuple):
     three_steps: after all batches, with L2
     """
 
+    case: Case
     layers: Layers
     images: Images
-    order: Array
+    epoch: Epoch
     recipe: Recipe
     gradients: Sums
     one_step: State
@@ -127,47 +180,63 @@ def problem(case: Case, dtype: str) -> Problem:
     rng = np.random.default_rng(case.sizes)
     model = Network(case.sizes, case.activation, seed=0, dtype=dtype).model
     layers = [
-        Layer(weight, rng.normal(0, 0.1, bias.shape).astype(dtype))
-        for weight, bias in model.layers
+        layer._replace(bias=rng.normal(0, 0.1, layer.bias.shape).astype(dtype))
+        for layer in model.layers
     ]
     n = 2 * case.batch + case.batch // 2 + 1
     pixels = rng.integers(0, 256, (n, case.sizes[0]), np.uint8)
     images = Images(pixels, rng.integers(0, case.sizes[-1], n))
-    recipe = Recipe(model.activations, 1 / 255, case.batch, l2=L2)
+    plain = Recipe(model.activations, 1 / 255, case.batch, l2=L2, seed=3)
+    recipe = plain._replace(**dict(case.options))
+    begun = _begun(case, widened(layers), PLAIN)
     order, three_steps = cleared(
-        layers, images, rng.permutation(n), 0, 3, recipe, [RATES] * 3
+        begun, images, rng.permutation(n), 0, 3, recipe, RATES, BEGIN
     )
-    free, begun = recipe._replace(l2=0.0), start(widened(layers), PLAIN).state
+    free, epoch = recipe._replace(l2=0.0), Epoch(order, RATES, BEGIN)
+    first = order[: case.batch]
     return Problem(
+        case,
         layers,
         images,
-        order,
+        epoch,
         recipe,
-        steps.batch_sums(begun, images, order[: case.batch], 0, free, PLAIN),
-        steps.run_steps(begun, images, Epoch(order, [RATES]), 0, 1, free, PLAIN),
+        steps.batch_sums(begun, images, first, BEGIN, free, PLAIN),
+        steps.run_steps(begun, images, epoch, 0, 1, free, PLAIN),
         three_steps,
     )
+
+
+def _begun(case: Case, layers: Layers, backend: Backend) -> State:
+    """Return the state from which a case's steps begin; layers on the device."""
+    optimizer = dict(case.options).get("optimizer", "sgd")
+    return start(
+        layers,
+        backend,
+        optimizer=optimizer,
+        batch_norm=case.batch_norm,
+        averaged=case.averaged,
+    ).state
 
 
 def worst_error(posed: Problem, backend: Backend) -> float:
     """Return the largest error of the backend's gradients, one step and three."""
     dtype = str(posed.layers[0].weight.dtype)
-    layers = to_device(posed.layers, backend)
+    begun = _begun(posed.case, to_device(posed.layers, backend), backend)
+    before = on_host(begun, backend).layers
     images = Images(*(backend.from_numpy(array) for array in posed.images))
-    epoch = Epoch(backend.from_numpy(posed.order), [RATES] * 3)
+    epoch = posed.epoch._replace(order=backend.from_numpy(posed.epoch.order))
     free, index = posed.recipe._replace(l2=0.0), epoch.order[: posed.recipe.batch_size]
-    state = start(layers, backend).state
-    sums = steps.batch_sums(state, images, index, 0, free, backend)
+    sums = steps.batch_sums(begun, images, index, BEGIN, free, backend)
     found = errors(on_host(sums, backend), posed.gradients, dtype)
     worst = max(found.values())
     for last, recipe, expected in (
         (1, free, posed.one_step),
         (3, posed.recipe, posed.three_steps),
     ):
-        state = start(layers, backend).state
+        state = _begun(posed.case, to_device(posed.layers, backend), backend)
         state = backend.run_steps(state, images, epoch, 0, last, recipe, backend)
         got = on_host(state, backend)
         found = errors(got, expected, dtype)
-        found |= change_errors(posed.layers, got.layers, expected.layers, last)
+        found |= change_errors(before, got.layers, expected.layers, last)
         worst = max(worst, *found.values())
     return worst

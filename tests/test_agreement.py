@@ -14,7 +14,7 @@ from nnx.backend import Backend
 from nnx.maths import dense, losses, steps
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.network import Layer
-from nnx.maths.optimizers import Rates
+from nnx.maths.optimizers import OPTIMIZERS, Rates
 from nnx.maths.steps import Epoch, Images, Recipe, State
 from nnx.reference import change_errors, clear, cleared, relative_error
 
@@ -147,6 +147,78 @@ def test_wrong_steps_are_found(
 ) -> None:
     found = worst(replace(reference, run_steps=wrong))
     assert min(found.values()) > seen or seen == np.inf == min(found.values())
+
+
+def stale(name: str) -> Kernel:
+    """Return steps that forget what they did to a part of the state."""
+
+    def run_steps(state: State, *args: Any) -> State:
+        kept = {name: getattr(state, name)}
+        return steps.run_steps(state, *args)._replace(**kept)
+
+    return run_steps
+
+
+def without(**options: Any) -> Kernel:
+    """Return steps that do not know some options."""
+
+    def run_steps(state: State, images: Images, *args: Any) -> State:
+        *span, recipe, kernels = args
+        return steps.run_steps(
+            state, images, *span, recipe._replace(**options), kernels
+        )
+
+    return run_steps
+
+
+def first_rates(state: State, images: Images, epoch: Epoch, *rest: Any) -> State:
+    same = epoch._replace(rates=[epoch.rates[0]] * 3)
+    return steps.run_steps(state, images, same, *rest)
+
+
+def new_run(state: State, images: Images, epoch: Epoch, *rest: Any) -> State:
+    return steps.run_steps(state, images, epoch._replace(begin=0), *rest)
+
+
+EVERYTHING = max(CASES, key=lambda case: len(case.options))._replace(
+    sizes=(20, 9, 7, 3), batch_norm=True
+)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        stale("slots"),
+        stale("moments"),
+        stale("averages"),
+        first_rates,
+        new_run,
+        without(optimizer="nesterov"),
+        without(l1=0.0),
+        without(weight_decay=0.0),
+        without(clip_norm=0.0),
+        without(max_norm=0.0),
+        without(input_dropout=0.0),
+        without(dropout=0.0),
+        without(smoothing=0.0),
+        without(class_weights=()),
+    ],
+)
+def test_steps_without_an_option_are_found(
+    wrong: Kernel, reference: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agreement, "CASES", (EVERYTHING,))
+    assert max(worst(reference).values()) < 1e-5
+    found = worst(replace(reference, run_steps=wrong))
+    assert min(found.values()) > 1e-3
+
+
+def test_every_option_of_a_recipe_is_a_case() -> None:
+    names = {name for case in CASES for name, _ in case.options}
+    plain = {"activations", "scale", "batch_size", "l2", "seed"}
+    assert names | plain == set(Recipe._fields)
+    found = {dict(case.options).get("optimizer", "sgd") for case in CASES}
+    assert found == set(OPTIMIZERS)
 
 
 def test_the_error_is_relative_to_the_largest_entry() -> None:
