@@ -2,11 +2,16 @@
 
 import doctest
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import nnx
+from nnx.notation import COURSES
+from nnx.rules import OPTIMIZERS
+from nnx.settings import config_from
+from nnx.training import presets
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "backends" / "README.md"]
@@ -25,6 +30,21 @@ def test_examples_run(
     names: dict[str, object] = {}
     for example in _examples(page):
         exec(compile(example, page.name, "exec"), names)
+
+
+def test_settings_in_the_guide_are_settings() -> None:
+    text = (ROOT / "docs" / "guide.md").read_text("utf-8")
+    examples = re.findall(r"^```toml\n(.*?)^```", text, re.S | re.M)
+    assert examples
+    for example in examples:
+        config_from(tomllib.loads(example))
+
+
+def test_the_guide_s_tables_are_complete() -> None:
+    rows = re.findall(r"^\| `(.*?)`", (ROOT / "docs" / "guide.md").read_text(), re.M)
+    readme = re.findall(r"^\| `(.*?)`", (ROOT / "README.md").read_text(), re.M)
+    assert set(COURSES) | set(OPTIMIZERS) - {"adamw"} <= set(rows)
+    assert set(presets.names()) <= set(rows) | set(readme)
 
 
 def test_the_readme_has_an_example() -> None:

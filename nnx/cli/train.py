@@ -197,7 +197,8 @@ def _train(
             should_stop=stopper.asked,
             **config.training(),
         )
-    if resume:  # not before the checkpoint was found to be of the same run
+    # Not before the checkpoint was found to be of the same run.
+    if resume and result.trained:
         save_config(folder, config)
     if resume and not result.trained and not quiet:
         results.nothing_to_do(result)

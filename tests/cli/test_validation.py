@@ -83,6 +83,9 @@ def test_a_run_that_ends_early(
 
 
 def test_a_run_that_is_done_says_so_when_it_is_resumed(run: Run, old_run: Path) -> None:
-    ran = run("train", "--out", old_run, "--resume")
-    assert ran.returncode == 0, ran.stderr
-    assert "nnx: nothing to do: all epochs are done; --epochs 2 would" in ran.stderr
+    before = {path: path.read_bytes() for path in old_run.iterdir()}
+    for epochs in (), ("--epochs", 1):
+        ran = run("train", "--out", old_run, "--resume", *epochs)
+        assert ran.returncode == 0, ran.stderr
+        assert "nnx: nothing to do: all epochs are done; --epochs 2" in ran.stderr
+    assert {path: path.read_bytes() for path in old_run.iterdir()} == before
