@@ -14,7 +14,7 @@ from nnx.data.dataset import Array
 from nnx.maths import steps
 from nnx.maths.batch_norm import Moments
 from nnx.maths.blocks import block
-from nnx.maths.network import Layer, Layers, NormedLayer, Trace, forward
+from nnx.maths.network import Layer, NormedLayer, Trace, Trained, forward
 from nnx.maths.optimizers import Rates
 from nnx.maths.steps import Images, Recipe, State, Sums
 from nnx.training.loop import start
@@ -31,7 +31,7 @@ ATTEMPTS = 30
 Part = TypeVar("Part", State, Sums)
 
 
-def widened(layers: Layers) -> Layers:
+def widened(layers: Sequence[Layer]) -> list[Layer]:
     """Return the layers in float64."""
     return [
         type(layer)(*(array.astype(np.float64) for array in layer)) for layer in layers
@@ -39,7 +39,7 @@ def widened(layers: Layers) -> Layers:
 
 
 def cleared(
-    begun: Layers | State,
+    begun: Trained | State,
     images: Images,
     order: Array,
     first: int,
@@ -90,7 +90,7 @@ def _cleared_batch(
 
 
 def clear(
-    layers: Layers,
+    layers: Trained,
     x: Array,
     activations: Sequence[str],
     moments: Sequence[Moments] = (),
@@ -147,7 +147,7 @@ def errors(got: State | Sums, expected: State | Sums, dtype: str) -> dict[str, f
 
 
 def change_errors(
-    before: Layers, got: Layers, expected: Layers, count: int
+    before: Trained, got: Trained, expected: Trained, count: int
 ) -> dict[str, float]:
     """Return the relative error of every parameter's change in so many steps.
 

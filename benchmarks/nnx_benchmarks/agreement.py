@@ -12,7 +12,7 @@ import numpy as np
 from nnx.backend import find
 from nnx.data.dataset import Array
 from nnx.maths import network, random, steps
-from nnx.maths.network import Layer, Layers
+from nnx.maths.network import Layer, Layers, Trained
 from nnx.maths.steps import State
 from nnx_benchmarks.nnx_run import NnxTrainer
 from nnx_benchmarks.rivals.plain_numpy import PlainTrainer
@@ -41,8 +41,8 @@ class Reference(NamedTuple):
 
     index: Array
     loss: float
-    gradients: Layers
-    trained: Layers
+    gradients: Trained
+    trained: Trained
     rounding: float
 
 
@@ -103,7 +103,7 @@ def _slope(old: Array, new: Array) -> Array:
     return (old.astype(np.float64) - new.astype(np.float64)) / READING_RATE
 
 
-def largest_error(layers: Layers, wanted: Layers) -> float:
+def largest_error(layers: Trained, wanted: Trained) -> float:
     """Return the largest difference of any array, over that array's largest entry."""
     pairs = zip(layers, wanted, strict=True)
     arrays = [pair for layer in pairs for pair in zip(*layer, strict=True)]

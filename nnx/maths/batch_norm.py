@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from nnx.maths.kernels import Array, Namespace
 
-EPSILON = 1e-5  # added to variances, as by PyTorch
+EPSILON = 1e-5  # added to variances
 RENEWAL = 0.1  # of the running moments that a batch replaces
 
 

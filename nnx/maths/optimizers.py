@@ -11,7 +11,7 @@ from nnx.maths import regularization
 from nnx.maths.kernels import Array, Kernels, Namespace
 from nnx.maths.network import Trained
 
-EPSILON = 1e-8  # added to the root of the mean square, as by PyTorch and Keras
+EPSILON = 1e-8  # added to the root of the mean square
 
 
 class Rates(NamedTuple):
@@ -73,7 +73,7 @@ def momentum(
     """Return the velocity, and it as the slot.
 
     Source: Polyak, "Some methods of speeding up the convergence of iteration methods",
-    1964, as PyTorch has it: the velocity is not yet multiplied by the learning rate.
+    1964. The velocity is not yet multiplied by the learning rate.
     """
     velocity = rates.momentum * slots[0] + gradient
     return 1.0 * velocity, (velocity,)
@@ -90,7 +90,8 @@ def nesterov(
     """Return the gradient with the velocity that it leads to, which is the slot.
 
     Source: Sutskever, Martens, Dahl and Hinton, "On the importance of initialization
-    and momentum in deep learning", ICML 2013, as PyTorch has it.
+    and momentum in deep learning", ICML 2013, with the
+    velocity as above.
     """
     velocity = rates.momentum * slots[0] + gradient
     return gradient + rates.momentum * velocity, (velocity,)
@@ -125,7 +126,7 @@ def rmsprop(
     """Return the velocity of the gradient over its root mean square.
 
     Source: Tieleman and Hinton, "Neural networks for machine learning", lecture 6.5,
-    2012, as PyTorch has it; the slots are the mean square and the velocity.
+    2012, with momentum; the slots are the mean square and the velocity.
     """
     square = beta2 * slots[0] + (1.0 - beta2) * (gradient * gradient)
     velocity = rates.momentum * slots[1] + gradient / (xp.sqrt(square) + EPSILON)

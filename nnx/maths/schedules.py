@@ -71,7 +71,7 @@ def cosine(base: float, time: float, s: Schedule, epochs: float) -> float:
 def one_cycle(base: float, time: float, s: Schedule, epochs: float) -> float:
     """Return half a cosine up to base, and one down to the end.
 
-    Source: Smith and Topin, arXiv:1708.07120, as fastai and PyTorch have it.
+    Source: Smith and Topin, arXiv:1708.07120, as fastai has it.
     """
     done = _done(time, s, epochs)
     if done < s.rise:
