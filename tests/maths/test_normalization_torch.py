@@ -1,0 +1,268 @@
+"""Batch normalization, losses, activations and schedules against PyTorch's."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nnx.backend import Backend, find
+from nnx.maths import losses, network, schedules, steps
+from nnx.maths.activations import ACTIVATIONS
+from nnx.maths.batch_norm import Moments
+from nnx.maths.network import Layer, NormedLayer
+from nnx.maths.schedules import Schedule
+from nnx.maths.steps import Images, Recipe, State
+from nnx.network import to_device, to_host
+
+torch = pytest.importorskip(
+    "torch", reason="PyTorch is not installed: pip install nnx-mlp[torch]"
+)
+CLASS_WEIGHTS = (0.5, 1.0, 2.0, 1.5)
+
+
+@pytest.fixture(params=["numpy", "numba", "torch", "strict"])
+def some(request: pytest.FixtureRequest) -> Backend:
+    return find(request.param)
+
+
+@pytest.fixture(autouse=True)
+def _gradients() -> Iterator[None]:
+    """Keep autograd's records, which the backend of nnx does without."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def close(got: Any, wanted: Any) -> None:
+    if isinstance(wanted, torch.Tensor):
+        wanted = wanted.detach().numpy()
+    np.testing.assert_allclose(got, wanted, rtol=1e-10, atol=1e-13)
+
+
+def normed() -> tuple[State, Images]:
+    """Return a network with two normalized layers, amid a run, and a batch."""
+    rng = np.random.default_rng(3)
+    layers: list[Any] = [
+        NormedLayer(
+            rng.normal(size=(m, n)), rng.normal(size=n), rng.uniform(0.5, 2.0, n)
+        )
+        for m, n in ((6, 5), (5, 7))
+    ]
+    moments = tuple(
+        Moments(rng.normal(size=n), rng.uniform(0.5, 2.0, n)) for n in (5, 7)
+    )
+    layers.append(Layer(rng.normal(size=(7, 4)), rng.normal(size=4)))
+    images = Images(rng.normal(size=(13, 6)), rng.integers(0, 4, 13))
+    return State(layers, 0.0, 0, moments=moments), images
+
+
+def torch_net(state: State, activation: Any) -> Any:
+    modules = []
+    for layer, moments in zip(state.layers, (*state.moments, None), strict=True):
+        linear = torch.nn.Linear(*layer.weight.shape, bias=moments is None)
+        linear.weight.data = torch.tensor(layer.weight.T.copy())
+        modules.append(linear)
+        if moments is None:
+            linear.bias.data = torch.tensor(layer.bias)
+            continue
+        norm = torch.nn.BatchNorm1d(len(layer.bias), dtype=torch.float64)
+        norm.weight.data, norm.bias.data = map(torch.tensor, (layer.gain, layer.bias))
+        norm.running_mean.data = torch.tensor(moments.mean)
+        norm.running_var.data = torch.tensor(moments.variance)
+        modules += [norm, activation]
+    return torch.nn.Sequential(*modules)
+
+
+SAME_ACTIVATIONS = {
+    "tanh": torch.nn.Tanh(),
+    "relu": torch.nn.ReLU(),
+    "leaky_relu": torch.nn.LeakyReLU(0.01),
+    "elu": torch.nn.ELU(),
+    "sigmoid": torch.nn.Sigmoid(),
+    "softplus": torch.nn.Softplus(),
+    "silu": torch.nn.SiLU(),
+    "gelu": torch.nn.GELU(approximate="tanh"),
+    "identity": torch.nn.Identity(),
+}
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_batch_normalization(activation: str, some: Backend) -> None:
+    """The loss, every gradient, the running moments, and the network in use."""
+    state, images = normed()
+    net = torch_net(state, SAME_ACTIVATIONS[activation])
+    loss = torch.nn.functional.cross_entropy(
+        net(torch.tensor(images.pixels)), torch.tensor(images.labels)
+    )
+    loss.backward()
+    names = (activation, activation, "identity")
+    moved = state._replace(
+        layers=to_device(state.layers, some),
+        moments=tuple(Moments(*map(some.from_numpy, m)) for m in state.moments),
+    )
+    on_device, index = Images(*map(some.from_numpy, images)), np.arange(13)
+    sums = steps.batch_sums(
+        moved, on_device, some.from_numpy(index), 0, Recipe(names, 1.0, 13), some
+    )
+    close(some.to_numpy(sums.loss_sum) / 13, loss)
+    gradients = to_host(sums.gradients, some)
+    for i, gradient in enumerate(gradients):
+        close(gradient.weight, net[3 * i].weight.grad.T)
+        if i < 2:
+            close(gradient.gain, net[3 * i + 1].weight.grad)
+            close(gradient.bias, net[3 * i + 1].bias.grad)
+            close(some.to_numpy(sums.moments[i].mean), net[3 * i + 1].running_mean)
+            close(some.to_numpy(sums.moments[i].variance), net[3 * i + 1].running_var)
+        else:
+            close(gradient.bias, net[3 * i].bias.grad)
+    folded = network.folded(moved.layers, sums.moments, xp=some.xp)
+    got = network.logits(folded, on_device.pixels, names, some)
+    net.eval()
+    close(some.to_numpy(got), net(torch.tensor(images.pixels)))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("class_weights", [(), CLASS_WEIGHTS])
+def test_cross_entropy(
+    smoothing: float, class_weights: tuple[float, ...], some: Backend
+) -> None:
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(0, 3, (50, 4)), rng.integers(0, 4, 50)
+    own = torch.tensor(logits, requires_grad=True)
+    weight = torch.tensor(class_weights, dtype=torch.float64) if class_weights else None
+    wanted = torch.nn.functional.cross_entropy(
+        own, torch.tensor(labels), weight, label_smoothing=smoothing
+    )
+    wanted.backward()
+    loss, dlogits = some.cross_entropy(
+        *map(some.from_numpy, (logits, labels)),
+        smoothing=smoothing,
+        class_weights=class_weights,
+        xp=some.xp,
+    )
+    close(some.to_numpy(loss), wanted)
+    close(some.to_numpy(dlogits), own.grad)
+
+
+@pytest.mark.parametrize("batch", [1025, 2500])
+def test_weighted_images_in_blocks(batch: int, some: Backend) -> None:
+    """The mean is over the whole batch's weights, and not over each block's."""
+    rng = np.random.default_rng(0)
+    images = Images(rng.normal(size=(batch, 3)), np.sort(rng.integers(0, 4, batch)))
+    weight, bias = rng.normal(size=(3, 4)), rng.normal(size=4)
+    own = [torch.tensor(a, requires_grad=True) for a in (weight, bias)]
+    loss = torch.nn.functional.cross_entropy(
+        torch.tensor(images.pixels) @ own[0] + own[1],
+        torch.tensor(images.labels),
+        torch.tensor(CLASS_WEIGHTS, dtype=torch.float64),
+        label_smoothing=0.1,
+    )
+    loss.backward()
+    recipe = Recipe(
+        ("identity",), 1.0, batch, smoothing=0.1, class_weights=CLASS_WEIGHTS
+    )
+    sums = steps.batch_sums(
+        State(to_device([Layer(weight, bias)], some), 0.0, 0),
+        Images(*map(some.from_numpy, images)),
+        some.from_numpy(np.arange(batch)),
+        0,
+        recipe,
+        some,
+    )
+    (gradient,) = to_host(sums.gradients, some)
+    close(gradient.weight, own[0].grad)
+    close(gradient.bias, own[1].grad)
+    close(some.to_numpy(sums.loss_sum) / batch, loss)
+
+
+@pytest.mark.parametrize("name", SAME_ACTIVATIONS)
+def test_activations(name: str, some: Backend) -> None:
+    z, dy = np.linspace(-9, 9, 200), np.linspace(-2, 3, 200)
+    own = torch.tensor(z, requires_grad=True)
+    y = SAME_ACTIVATIONS[name](own)
+    y.backward(torch.tensor(dy))
+    activation, xp = ACTIVATIONS[name], some.xp
+    got = activation.forward(some.from_numpy(z), xp=xp)
+    kept = some.from_numpy(z) if activation.from_z else got
+    dz = activation.backward(some.from_numpy(dy), kept, xp=xp)
+    # torch's softplus is z itself over 20, which is 2e-9 off.
+    np.testing.assert_allclose(some.to_numpy(got), y.detach(), rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(some.to_numpy(dz), own.grad, rtol=1e-9, atol=1e-13)
+
+
+def course(make: Any, steps_: int, base: float = 0.3) -> list[float]:
+    """Return the learning rates that one of PyTorch's schedulers gives."""
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=base)
+    scheduler, found = make(optimizer), []
+    for _ in range(steps_):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+lr = torch.optim.lr_scheduler
+SCHEDULES = {
+    "step": (Schedule("step", every=3, factor=0.4), lambda o: lr.StepLR(o, 3, 0.4)),
+    "exponential": (
+        Schedule("exponential", factor=0.9), lambda o: lr.ExponentialLR(o, 0.9)
+    ),
+    "cosine": (
+        Schedule("cosine", to=0.01),
+        lambda o: lr.CosineAnnealingLR(o, 20, eta_min=0.01),
+    ),
+    "linear": (
+        Schedule("linear", to=0.03, over=12), lambda o: lr.LinearLR(o, 1.0, 0.1, 12)
+    ),
+    "inverse": (
+        Schedule("inverse", rate=0.2),
+        lambda o: lr.LambdaLR(o, lambda t: 1 / (1 + 0.2 * t)),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules(name: str) -> None:
+    """Theirs take an epoch a step."""
+    schedule, make = SCHEDULES[name]
+    got = [schedules.value(0.3, time, schedule, 20) for time in range(20)]
+    np.testing.assert_allclose(got, course(make, 20), rtol=1e-12)
+
+
+def test_one_cycle() -> None:
+    """PyTorch's is over with the last step and not after it, of 101 here."""
+    wanted = course(
+        lambda o: lr.OneCycleLR(
+            o, 0.3, total_steps=101, pct_start=31 / 101, final_div_factor=100.0
+        ),
+        100,
+    )
+    schedule = Schedule("one-cycle", rise=0.3, start=0.04, to=0.3 / 25 / 100)
+    got = [schedules.value(0.3, time, schedule, 100) for time in range(100)]
+    np.testing.assert_allclose(got, wanted, rtol=1e-10)
+
+
+@pytest.mark.parametrize("patience", [1, 2, 3])
+def test_plateaus(patience: int) -> None:
+    """PyTorch acts when there are more bad epochs than its patience."""
+    rng = np.random.default_rng(patience)
+    scores = rng.integers(0, 30, 60).tolist()
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    scheduler = lr.ReduceLROnPlateau(
+        optimizer, "max", 0.5, patience - 1, threshold=0.0, min_lr=0.0, eps=0.0
+    )
+    for i, score in enumerate(scores):
+        scheduler.step(score)
+        count = schedules.plateaus(scores[: i + 1], patience)
+        assert optimizer.param_groups[0]["lr"] == 0.5**count
+    assert schedules.plateaus(scores, patience) > 5
+
+
+def test_hits_are_pytorch_s_too(some: Backend) -> None:
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(50, 4)), rng.integers(0, 4, 50)
+    hits = losses.hits(*map(some.from_numpy, (logits, labels)), xp=some.xp)
+    wanted = (torch.tensor(logits).argmax(1) == torch.tensor(labels)).sum()
+    assert int(some.to_numpy(hits)) == int(wanted)
