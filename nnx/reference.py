@@ -31,7 +31,7 @@ ATTEMPTS = 30
 Part = TypeVar("Part", State, Sums)
 
 
-def widened(layers: Sequence[Layer]) -> list[Layer]:
+def widened(layers: Layers) -> list[Layer]:
     """Return the layers in float64."""
     return [
         type(layer)(*(array.astype(np.float64) for array in layer)) for layer in layers
@@ -39,7 +39,7 @@ def widened(layers: Sequence[Layer]) -> list[Layer]:
 
 
 def cleared(
-    begun: Trained | State,
+    begun: Layers | State,
     images: Images,
     order: Array,
     first: int,
