@@ -14,7 +14,7 @@ from nnx.data.dataset import Array
 from nnx.maths import steps
 from nnx.maths.batch_norm import Moments
 from nnx.maths.blocks import block
-from nnx.maths.network import Layer, NormedLayer, Trace, Trained, forward
+from nnx.maths.network import Layer, Layers, NormedLayer, Trace, Trained, forward
 from nnx.maths.optimizers import Rates
 from nnx.maths.steps import Images, Recipe, State, Sums
 from nnx.training.loop import start
