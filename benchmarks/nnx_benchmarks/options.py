@@ -11,7 +11,7 @@ import nnx
 from nnx.backend import Backend, find
 from nnx.data.dataset import Dataset, Split
 from nnx.errors import InputError, NnxError
-from nnx.network import to_device, to_host
+from nnx.network import to_host
 from nnx.settings import Training
 from nnx.training import loop, setup
 from nnx_benchmarks.agreement import BOUNDS, largest_error
@@ -165,14 +165,7 @@ def _begun(
     training = Training(batch_size=workload.batch_size, epochs=epochs, **settings)
     model = setup.fitted(network, dataset, training)
     run = setup.run_of(model, dataset, None, training, backend)
-    position = loop.start(
-        to_device(model.layers, backend),
-        backend,
-        optimizer=run.recipe.optimizer,
-        batch_norm=training.batch_norm,
-        averaged=training.averaging > 0.0,
-    )
-    return run, position
+    return run, setup.begun(run, model, training)
 
 
 def table(costs: Sequence[Cost]) -> list[list[str]]:

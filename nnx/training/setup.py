@@ -9,12 +9,12 @@ from nnx.data.split import parted
 from nnx.errors import InputError
 from nnx.maths.steps import Recipe
 from nnx.model_file import Model
-from nnx.network import Network
+from nnx.network import Network, to_device
 from nnx.notation import distortion_from, schedule_from
 from nnx.settings import Training
-from nnx.training.loop import on_device
+from nnx.training.loop import on_device, start
 from nnx.training.pace import Pace
-from nnx.training.run import Run
+from nnx.training.run import Position, Run
 
 
 def batch_size(training: Training, data: Dataset) -> int:
@@ -96,6 +96,17 @@ def run_of(
         size=(data.frame.height, data.frame.width),
         validated=validation is not None,
         early_stopping=training.early_stopping,
+    )
+
+
+def begun(run: Run, model: Model, training: Training) -> Position:
+    """Return the position at which the run of this model begins."""
+    return start(
+        to_device(model.layers, run.backend),
+        run.backend,
+        optimizer=run.recipe.optimizer,
+        batch_norm=training.batch_norm,
+        averaged=training.averaging > 0.0,
     )
 
 

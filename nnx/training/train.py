@@ -12,13 +12,13 @@ from nnx.data.digest import digest
 from nnx.errors import OutOfMemoryError
 from nnx.maths.blocks import BLOCK
 from nnx.model_file import MODEL_NAME, Model
-from nnx.network import Network, to_device, to_host
+from nnx.network import Network, to_host
 from nnx.settings import Training
 from nnx.training import loop
 from nnx.training.folder import Keeper, prepare
 from nnx.training.log import Row, best
 from nnx.training.run import Position, Progress, Run
-from nnx.training.setup import batch_size, fitted, held_out, run_of
+from nnx.training.setup import batch_size, begun, fitted, held_out, run_of
 
 # What an epoch takes with NumPy, roughly: for each step, for each parameter an image,
 # and for an image's distortion.
@@ -90,21 +90,14 @@ def train(
     data, validation = held_out(data, training)
     with _advising(batch_size(training, data)), chosen.scope():
         run = run_of(model, data, validation, training, chosen)
-        position = loop.start(
-            to_device(model.layers, chosen),
-            chosen,
-            optimizer=run.recipe.optimizer,
-            batch_norm=training.batch_norm,
-            averaged=training.averaging > 0.0,
-        )
+        position = begun(run, model, training)
         keep = None
         if out is not None:
             prepare(Path(out), resume=resume, overwrite=overwrite)
             keep = Keeper(Path(out), model, training, kept, chosen)
             position = keep.load(position) if resume else position
-        begun = position
-        position = _follow(run, begun, keep, on_progress, should_stop)
-        result = _result(run, position, model, data, trained=position is not begun)
+        reached = _follow(run, position, keep, on_progress, should_stop)
+        result = _result(run, reached, model, data, trained=reached is not position)
     if keep is not None:
         result.network.save(keep.folder / MODEL_NAME)
     return result

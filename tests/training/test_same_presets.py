@@ -10,7 +10,7 @@ import pytest
 from nnx.backend import Backend, find
 from nnx.data.dataset import Dataset, Frame, Split
 from nnx.errors import BackendError
-from nnx.network import Network, to_device
+from nnx.network import Network
 from nnx.settings import Training, config_from
 from nnx.training import loop, presets, setup
 
@@ -58,13 +58,7 @@ def outcome(
     training = Training(**config.training())
     model = setup.fitted(network, data, training)
     run = setup.run_of(model, data, None, training, backend)
-    position = loop.start(
-        to_device(model.layers, backend),
-        backend,
-        optimizer=run.recipe.optimizer,
-        batch_norm=training.batch_norm,
-        averaged=training.averaging > 0.0,
-    )
+    position = setup.begun(run, model, training)
     losses, total, seen = list[float](), 0.0, 0
     for progress in islice(loop.fit(run, position), _steps(preset)):
         position, ended = progress.position, progress.epoch_ended
