@@ -12,7 +12,8 @@ class Kernels(Protocol):
     """A namespace and the four functions that a backend may do better.
 
     Each is called like its plain form: `dense.forward`, `dense.backward`,
-    `losses.cross_entropy` and `optimizers.update`.
+    `losses.cross_entropy` and `optimizers.update`; the first two never with an
+    activation whose gradient is from z, which is a function of its own.
     """
 
     @property
