@@ -30,8 +30,8 @@ OTHERS: dict[str, dict[str, Any]] = {
         "momentum_schedule": "constant", "augment": "",
     },
     "one cycle": {
-        "optimizer": "nesterov", "schedule": "one-cycle", "batch_norm": False,
-        "momentum_schedule": "dip:to=0.7", "augment": "",
+        "optimizer": "nesterov", "beta2": "auto", "schedule": "one-cycle",
+        "batch_norm": False, "momentum_schedule": "dip:to=0.7", "augment": "",
     },
 }  # fmt: skip
 # 150 images, of which 21 are held out: four whole batches and one of a single image.

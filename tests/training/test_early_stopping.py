@@ -9,9 +9,9 @@ from nnx import Network, train
 from nnx.backend import Backend
 from nnx.data.dataset import Dataset
 from nnx.maths.steps import Images, Recipe, State
-from nnx.training import loop
-from nnx.training.loop import Position, Row, Run
+from nnx.training.log import Row
 from nnx.training.pace import Pace
+from nnx.training.run import Position, Run
 
 
 def a_run(backend: Backend, early_stopping: int) -> Run:
@@ -46,14 +46,14 @@ def test_two_epochs_without_a_better_one(
     held: list[tuple[float, float]], ended: bool, reference: Backend
 ) -> None:
     position = Position(State([], 0.0, 0), len(held), log=a_log(*held))
-    assert loop.is_done(a_run(reference, 2), position) == ended
-    assert not loop.is_done(a_run(reference, 0), position)
+    assert a_run(reference, 2).is_done(position) == ended
+    assert not a_run(reference, 0).is_done(position)
 
 
 def test_the_last_epoch_ends_any_run(reference: Backend) -> None:
     for patience in (0, 20):
         position = Position(State([], 0.0, 0), 10, log=a_log((0.5, 1.0)))
-        assert loop.is_done(a_run(reference, patience), position)
+        assert a_run(reference, patience).is_done(position)
 
 
 SETTINGS: dict[str, Any] = {
