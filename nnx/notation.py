@@ -20,6 +20,7 @@ COURSES = {
     "dip": ("to", "over", "rise"),
     "plateau": ("factor", "patience"),
 }
+EXPONENTIAL = 0.95  # the factor of "exponential", where none is given
 BOUNDS = {
     "warmup": (0.0, 1e6),
     "every": (0.01, 1e6),
@@ -58,6 +59,9 @@ def schedule_from(text: str) -> Schedule:
     if name not in COURSES:
         raise ValueError(f"no schedule is called {name!r}")
     given = _numbers(rest, ("warmup", *COURSES[name])) if colon else {}
+    if name == "exponential":
+        # Half in every epoch, as from step to step, would be over too soon.
+        given.setdefault("factor", EXPONENTIAL)
     for key, number in given.items():
         _in_range(key, number, *BOUNDS[key])
     patience = given.pop("patience", Schedule().patience)

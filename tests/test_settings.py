@@ -5,6 +5,7 @@ from dataclasses import fields
 import pytest
 
 from nnx.errors import InputError
+from nnx.notation import schedule_from
 from nnx.rules import RULES
 from nnx.settings import Config, Training, config_from, layered
 
@@ -113,3 +114,9 @@ def test_another_optimizer_takes_its_own_rates_with_it() -> None:
     assert layered(base, {"optimizer": "sgd"}) == base | {"optimizer": "sgd"}
     with pytest.raises(InputError, match=r"^mine: no setting .*did you mean dropout\?"):
         layered(base, {"dropuot": 0.1}, "mine")
+
+
+def test_an_exponential_schedule_falls_slowly_unless_told_otherwise() -> None:
+    assert schedule_from("exponential").factor == 0.95
+    assert schedule_from("exponential:factor=0.5").factor == 0.5
+    assert schedule_from("step").factor == 0.5
