@@ -82,7 +82,7 @@ def run_steps(
         last,
         recipe.batch_size,
         real(recipe.scale),
-        read_only(_rates(epoch.rates[first:last], real)),
+        read_only(_rates(epoch.rates[first:last])),
         _options(recipe, epoch.begin, bool(state.averages), real),
         read_only(_class_weights(recipe, places[-1].outputs, real)),
         np.array(places, np.int64),
@@ -107,9 +107,9 @@ def run_steps(
     )
 
 
-def _rates(rates: Sequence[Rates], real: Any) -> Array:
+def _rates(rates: Sequence[Rates]) -> Array:
     """Return a row of numbers for each step."""
-    numbers = np.fromiter(chain.from_iterable(rates), real, len(rates) * RATES)
+    numbers = np.fromiter(chain.from_iterable(rates), float, len(rates) * RATES)
     return numbers.reshape(len(rates), RATES)
 
 
@@ -120,6 +120,7 @@ def _options(recipe: Recipe, before: int, averaged: bool, real: Any) -> Options:
         code=optimizers.NAMES.index(recipe.optimizer),
         stored=recipe.optimizer != "sgd" or recipe.l1 > 0.0,
         beta2=real(recipe.beta2),
+        square_rest=real(1.0 - recipe.beta2),
         l1=real(recipe.l1),
         l2=real(recipe.l2),
         weight_decay=real(recipe.weight_decay),

@@ -18,6 +18,8 @@ NAMES = "sgd", "momentum", "nesterov", "adam", "rmsprop"
 class Numbers(NamedTuple):
     """What a step does to parameters: an optimizer's code, then its numbers.
 
+    mean_rest, square_rest: 1 - momentum and 1 - beta2, of which float32 would leave
+        three digits where beta2 is 0.9999
     keep: what weights are multiplied by for their decay
     """
 
@@ -27,6 +29,8 @@ class Numbers(NamedTuple):
     mean_scale: Any
     square_scale: Any
     beta2: Any
+    mean_rest: Any
+    square_rest: Any
     keep: Any
     l1: Any
     l2: Any
@@ -72,14 +76,13 @@ def _nesterov(g: Any, g_at: Any, w: Any, v: Any, at: Any, count: Any, n: Any) ->
 def _adam(
     g: Any, g_at: Any, w: Any, m: Any, s: Any, at: Any, count: Any, n: Any
 ) -> None:
-    one = like(1.0, n.rate)
     for i in range(count):
         j = at + i
         slope = _penalized(g[g_at + i], w[j], n.l1, n.l2)
-        mean = n.momentum * m[j] + (one - n.momentum) * slope
-        square = n.beta2 * s[j] + (one - n.beta2) * (slope * slope)
+        mean = n.momentum * m[j] + n.mean_rest * slope
+        square = n.beta2 * s[j] + n.square_rest * (slope * slope)
         m[j], s[j] = mean, square
-        root = np.sqrt(n.square_scale * square) + like(EPSILON, one)
+        root = np.sqrt(n.square_scale * square) + like(EPSILON, n.rate)
         w[j] = n.keep * w[j] - n.rate * (n.mean_scale * mean / root)
 
 
@@ -87,12 +90,11 @@ def _adam(
 def _rmsprop(
     g: Any, g_at: Any, w: Any, s: Any, v: Any, at: Any, count: Any, n: Any
 ) -> None:
-    one = like(1.0, n.rate)
     for i in range(count):
         j = at + i
         slope = _penalized(g[g_at + i], w[j], n.l1, n.l2)
-        square = n.beta2 * s[j] + (one - n.beta2) * (slope * slope)
-        velocity = n.momentum * v[j] + slope / (np.sqrt(square) + like(EPSILON, one))
+        square = n.beta2 * s[j] + n.square_rest * (slope * slope)
+        velocity = n.momentum * v[j] + slope / (np.sqrt(square) + like(EPSILON, n.rate))
         s[j], v[j] = square, velocity
         w[j] = n.keep * w[j] - n.rate * velocity
 
@@ -120,8 +122,9 @@ def apply(
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-def average(averages: Any, params: Any, first: int, last: int, keep: Any) -> None:
-    """Move the averages first … last - 1 towards the parameters."""
-    rest = like(1.0, keep) - keep
+def average(
+    averages: Any, params: Any, first: int, last: int, keep: Any, rest: Any
+) -> None:
+    """Move the averages first … last - 1 towards the parameters; rest is 1 - keep."""
     for i in range(np.uint64(first), np.uint64(last)):
         averages[i] = keep * averages[i] + rest * params[i]

@@ -113,7 +113,8 @@ def update(
     one, zero = like(1.0, numbers.rate), like(0.0, numbers.rate)
     free = Numbers(
         numbers.code, numbers.rate, numbers.momentum, numbers.mean_scale,
-        numbers.square_scale, numbers.beta2, one, zero, zero,
+        numbers.square_scale, numbers.beta2, numbers.mean_rest,
+        numbers.square_rest, one, zero, zero,
     )  # fmt: skip
     flat, keep = params[weight_at:bias_at], numbers.keep - numbers.rate * numbers.l2
     if columns == 0:

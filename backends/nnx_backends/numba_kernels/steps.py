@@ -37,6 +37,7 @@ class Options(NamedTuple):
     """What a run's steps do; see `nnx.maths.steps.Recipe` for what is not here.
 
     code: the optimizer's place in `optimizers.NAMES`
+    square_rest: 1 - beta2
     stored: whether the optimizer needs gradients, and they are not only taken off
     pixels_least, units_least: of dropout, see `nnx.maths.dropout.threshold`
     pixels_scale, units_scale: what the units that stay are multiplied by
@@ -48,6 +49,7 @@ class Options(NamedTuple):
     code: int
     stored: bool
     beta2: Any
+    square_rest: Any
     l1: Any
     l2: Any
     weight_decay: Any
@@ -97,10 +99,12 @@ def _gather(gathered: Any, rows: Any, columns: Any) -> None:
 @njit(nogil=True)
 def _numbers(rates: Any, options: Any) -> Any:
     """Return what a step does to weights; rates: as `nnx.maths.optimizers.Rates`."""
-    one = like(1.0, rates[0])
+    real = options.l1
     return Numbers(
-        options.code, rates[0], rates[1], rates[2], rates[3], options.beta2,
-        one - rates[0] * options.weight_decay, options.l1, options.l2,
+        options.code, like(rates[0], real), like(rates[1], real), like(rates[2], real),
+        like(rates[3], real), options.beta2, like(1.0 - rates[1], real),
+        options.square_rest, like(1.0 - rates[0] * options.weight_decay, real),
+        options.l1, options.l2,
     )  # fmt: skip
 
 
@@ -179,7 +183,7 @@ def train(
     """Train on the steps first … last - 1, as one of a team.
 
     counter: (1,) int64, zero
-    rates: (last - first, 5), see `nnx.maths.optimizers.Rates`
+    rates: (last - first, 5) float64, see `nnx.maths.optimizers.Rates`
     class_weights: (classes,)
     layout: (layers, 9), see `nnx_backends.numba_layout.Place`
     params, averages, y, dz: flat; y and dz are the layers' outputs and the loss's
@@ -228,4 +232,7 @@ def train(
         if options.averaged:
             barrier(counter, team)
             begin, end = share(len(params), rank, team, GRAIN)
-            optimizers.average(averages, params, begin, end, rates[step - first, 4])
+            keep = rates[step - first, 4]
+            optimizers.average(
+                averages, params, begin, end, like(keep, scale), like(1.0 - keep, scale)
+            )
