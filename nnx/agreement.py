@@ -24,7 +24,6 @@ from nnx.training.loop import start
 REFERENCE = "numpy float64"
 # Of the difference, relative to the largest entry of each array.
 BOUNDS = {"float64": 1e-12, "float32": 1e-5}
-L2 = 0.01
 # No rate is another's, nor the next step's.
 RATES = [
     Rates(0.1, 0.9, 3.0, 2.5, 0.7), Rates(0.07, 0.8, 2.0, 1.5, 0.8),
@@ -66,6 +65,7 @@ def _with(
 # cancels, what is left of it is rounding, and so is the step: no two orders of a sum
 # agree there. So their networks are small and no gradient of theirs all but cancels.
 WEIGHTS = 0.5, 1.0, 2.0
+L2 = (("l2", 0.01),)
 OPTIONAL = (
     _with("relu", optimizer="momentum"),
     _with("tanh", optimizer="nesterov"),
@@ -85,27 +85,27 @@ OPTIONAL = (
     _with("gelu", batch_norm=True, dropout=0.3, optimizer="momentum"),
     _with("silu", optimizer="nesterov", weight_decay=0.3, l1=0.01, max_norm=1.0),
     _with(
-        "tanh", averaged=True, optimizer="momentum", l1=0.01, weight_decay=0.3,
-        clip_norm=0.1, max_norm=1.0, input_dropout=0.2, dropout=0.5, smoothing=0.1,
-        class_weights=WEIGHTS,
+        "tanh", averaged=True, optimizer="momentum", l1=0.01, **dict(L2),
+        weight_decay=0.3, clip_norm=0.1, max_norm=1.0, input_dropout=0.2, dropout=0.5,
+        smoothing=0.1, class_weights=WEIGHTS,
     ),
     Case((64, 30, 10), "tanh", 1500, (("dropout", 0.3), ("smoothing", 0.1))),
 )  # fmt: skip
 CASES = (
     Case((784, 10), "identity", 128),
     Case((784, 10, 10), "relu", 128),
-    Case((784, 25, 25, 10), "relu", 128),
+    Case((784, 25, 25, 10), "relu", 128, L2),
     Case((784, 128, 10), "tanh", 64),
-    Case((784, 1000, 10), "tanh", 64),
+    Case((784, 1000, 10), "tanh", 64, L2),
     Case((784, 800, 800, 10), "relu", 64),
     Case((784, 100, 50, 10), "identity", 64),
-    Case((784, 100, 50, 10), "leaky_relu", 64),
+    Case((784, 100, 50, 10), "leaky_relu", 64, L2),
     Case((64, 48, 32, 16, 10), "elu", 64),
-    Case((64, 48, 32, 16, 10), "sigmoid", 64),
+    Case((64, 48, 32, 16, 10), "sigmoid", 64, L2),
     Case((64, 48, 32, 16, 10), "softplus", 64),
-    Case((64, 30, 10), "relu", 1500),
+    Case((64, 30, 10), "relu", 1500, L2),
     Case((37, 13, 7, 5), "relu", 17),
-    Case((37, 13, 7, 5), "tanh", 17),
+    Case((37, 13, 7, 5), "tanh", 17, L2),
     Case((1, 1, 2), "tanh", 1),
     *OPTIONAL,
 )
@@ -131,9 +131,9 @@ class Agreement(NamedTuple):
 class Problem(NamedTuple):
     """What a backend computes, on the host, and the reference's results.
 
-    gradients: of the first batch, without L2
-    one_step: after the first batch, without L2
-    three_steps: after all batches, with L2
+    gradients: of the first batch
+    one_step: after it
+    three_steps: after all batches
     """
 
     case: Case
@@ -186,22 +186,21 @@ def problem(case: Case, dtype: str) -> Problem:
     n = 2 * case.batch + case.batch // 2 + 1
     pixels = rng.integers(0, 256, (n, case.sizes[0]), np.uint8)
     images = Images(pixels, rng.integers(0, case.sizes[-1], n))
-    plain = Recipe(model.activations, 1 / 255, case.batch, l2=L2, seed=3)
+    plain = Recipe(model.activations, 1 / 255, case.batch, seed=3)
     recipe = plain._replace(**dict(case.options))
     begun = _begun(case, widened(layers), PLAIN)
     order, three_steps = cleared(
         begun, images, rng.permutation(n), 0, 3, recipe, RATES, BEGIN
     )
-    free, epoch = recipe._replace(l2=0.0), Epoch(order, RATES, BEGIN)
-    first = order[: case.batch]
+    epoch, first = Epoch(order, RATES, BEGIN), order[: case.batch]
     return Problem(
         case,
         layers,
         images,
         epoch,
         recipe,
-        steps.batch_sums(begun, images, first, BEGIN, free, PLAIN),
-        steps.run_steps(begun, images, epoch, 0, 1, free, PLAIN),
+        steps.batch_sums(begun, images, first, BEGIN, recipe, PLAIN),
+        steps.run_steps(begun, images, epoch, 0, 1, recipe, PLAIN),
         three_steps,
     )
 
@@ -225,14 +224,12 @@ def worst_error(posed: Problem, backend: Backend) -> float:
     before = on_host(begun, backend).layers
     images = Images(*(backend.from_numpy(array) for array in posed.images))
     epoch = posed.epoch._replace(order=backend.from_numpy(posed.epoch.order))
-    free, index = posed.recipe._replace(l2=0.0), epoch.order[: posed.recipe.batch_size]
-    sums = steps.batch_sums(begun, images, index, BEGIN, free, backend)
+    recipe = posed.recipe
+    index = epoch.order[: recipe.batch_size]
+    sums = steps.batch_sums(begun, images, index, BEGIN, recipe, backend)
     found = errors(on_host(sums, backend), posed.gradients, dtype)
     worst = max(found.values())
-    for last, recipe, expected in (
-        (1, free, posed.one_step),
-        (3, posed.recipe, posed.three_steps),
-    ):
+    for last, expected in (1, posed.one_step), (3, posed.three_steps):
         state = _begun(posed.case, to_device(posed.layers, backend), backend)
         state = backend.run_steps(state, images, epoch, 0, last, recipe, backend)
         got = on_host(state, backend)

@@ -18,7 +18,7 @@ from nnx.maths.optimizers import OPTIMIZERS, Rates
 from nnx.maths.steps import Epoch, Images, Recipe, State
 from nnx.reference import change_errors, clear, cleared, relative_error
 
-SMALL = (Case((20, 9, 7, 3), "relu", 16),)
+SMALL = (Case((20, 9, 7, 3), "relu", 16, agreement.L2),)
 Kernel = Callable[..., Any]
 
 
