@@ -10,7 +10,7 @@ import pytest
 from nnx import gradient_check
 from nnx.backend import Backend
 from nnx.gradient_check import DROPOUT, LOSSES, PENALTIES, Case, cases
-from nnx.maths import activations, batch_norm, losses
+from nnx.maths import activations, batch_norm, dense, losses
 from nnx.maths.activations import ACTIVATIONS
 
 BOUND = 1e-6
@@ -67,6 +67,15 @@ def test_a_wrong_gain_is_found(
         if case.name == name
     ]
     assert errors[0] > BOUND > errors[1]
+
+
+def test_a_gradient_that_is_no_number_is_found(reference: Backend) -> None:
+    def unfilled(*args: Any, **options: Any) -> Any:
+        dx, dweight, dbias = dense.backward(*args, **options)
+        return dx, dweight * np.nan, dbias
+
+    backend = replace(reference, dense_backward=unfilled)
+    assert gradient_check.worst_error(cases()[0], backend) == np.inf
 
 
 def test_a_loss_that_is_not_the_reference_s_is_found(reference: Backend) -> None:
