@@ -41,8 +41,11 @@ def constant(base: float, time: float, s: Schedule, epochs: float) -> float:
 
 
 def step(base: float, time: float, s: Schedule, epochs: float) -> float:
-    """Return base, multiplied by the factor every so many epochs."""
-    return base * math.pow(s.factor, math.floor(time / s.every))
+    """Return base, multiplied by the factor every so many epochs.
+
+    A time that is rounded to just below a step has reached it.
+    """
+    return base * math.pow(s.factor, math.floor(time / s.every + 1e-9))
 
 
 def exponential(base: float, time: float, s: Schedule, epochs: float) -> float:
@@ -103,7 +106,7 @@ SHAPES: dict[str, Callable[[float, float, Schedule, float], float]] = {
 def value(base: float, time: float, schedule: Schedule, epochs: float) -> float:
     """Return the setting at a time.
 
-    base: as it was set; time: epochs done, since the warm-up ended
+    base: as it was set; time: epochs done since the run began
     epochs: of the whole run
     """
     if time < schedule.warmup:

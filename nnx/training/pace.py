@@ -8,6 +8,7 @@ from nnx.maths.optimizers import Rates
 from nnx.maths.schedules import Schedule
 
 CONSTANT = Schedule()
+NEGLIGIBLE = 1e-20  # beside 1, in float64
 
 
 class Pace(NamedTuple):
@@ -41,7 +42,8 @@ def rates(pace: Pace, epoch: int, steps: int, scores: Sequence[float]) -> list[R
     first = epoch * steps
     if _always_the_same(pace):
         return [_one(pace, first, steps)] * steps
-    return [_one(pace, first + i, steps) for i in range(steps)]
+    paces = [_one(pace, first + i, steps) for i in range(steps)]
+    return _unbiased(pace, paces, first, steps) if pace.optimizer == "adam" else paces
 
 
 def _always_the_same(pace: Pace) -> bool:
@@ -62,17 +64,34 @@ def _one(pace: Pace, number: int, steps: int) -> Rates:
     learning_rate = schedules.value(
         pace.learning_rate, time, pace.schedule, pace.epochs
     )
-    momentum = schedules.value(
-        pace.momentum, number / steps, pace.momentum_schedule, pace.epochs
-    )
+    momentum = _momentum(pace, number, steps)
     # As in TensorFlow's ExponentialMovingAverage, so that it forgets how it began.
     averaging = min(pace.averaging, (1 + number) / (10 + number))
-    if pace.optimizer != "adam":
-        return Rates(learning_rate, momentum, averaging=averaging)
-    return Rates(
-        learning_rate,
-        momentum,
-        1.0 / (1.0 - momentum ** (number + 1)),
-        1.0 / (1.0 - pace.beta2 ** (number + 1)),
-        averaging,
+    return Rates(learning_rate, momentum, averaging=averaging)
+
+
+def _momentum(pace: Pace, number: int, steps: int) -> float:
+    return schedules.value(
+        pace.momentum, number / steps, pace.momentum_schedule, pace.epochs
     )
+
+
+def _unbiased(
+    pace: Pace, paces: Sequence[Rates], first: int, steps: int
+) -> list[Rates]:
+    """Return Adam's rates with what its averages are multiplied by.
+
+    After t steps, what is left of the mean's beginning at 0 is the product of all β₁ so
+    far, which is β₁ᵗ where the momentum stays the same.
+    """
+    left, found = 1.0, []
+    for number in range(first):
+        left *= _momentum(pace, number, steps)
+        if left < NEGLIGIBLE:
+            break
+    for number, each in enumerate(paces, first):
+        left *= each.momentum
+        squares = 1.0 / (1.0 - pace.beta2 ** (number + 1))
+        scales = {"mean_scale": 1.0 / (1.0 - left), "square_scale": squares}
+        found.append(each._replace(**scales))
+    return found

@@ -182,6 +182,26 @@ def test_adam_s_scales() -> None:
     assert pace.rates(paced, 1, 2, [])[0].mean_scale == pytest.approx(1 / (1 - 0.9**3))
 
 
+def test_adam_s_mean_of_equal_gradients_is_the_gradient() -> None:
+    """However the momentum rises: from 0, 0.5 to 0.99, or in a warm-up."""
+    for course in (
+        Schedule("linear", to=0.99),
+        Schedule("linear", to=0.99, over=0.2),
+        Schedule(warmup=2.0),
+    ):
+        paced = Pace(0.1, 0.5, momentum_schedule=course, optimizer="adam", epochs=4)
+        mean = 0.0
+        for rates in (r for n in range(4) for r in pace.rates(paced, n, 45, [])):
+            mean = rates.momentum * mean + (1 - rates.momentum)
+            assert rates.mean_scale * mean == pytest.approx(1.0, rel=1e-12)
+
+
+def test_steps_of_a_tenth_are_taken_in_time() -> None:
+    schedule = Schedule("step", every=0.1)
+    halved = [schedules.value(1.0, i / 10, schedule, 5) for i in range(50)]
+    assert halved == [0.5**i for i in range(50)]
+
+
 def test_rates_do_not_depend_on_how_the_state_was_cut() -> None:
     paced = Pace(0.1, 0.9, Schedule("one-cycle"), Schedule("dip", to=0.8), epochs=4)
     own = [r for n in range(4) for r in pace.rates(paced, n, 5, [])]
