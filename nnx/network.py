@@ -13,6 +13,7 @@ from nnx import model_file
 from nnx.backend import Backend, find
 from nnx.data.assemble import frame_of
 from nnx.data.dataset import Array
+from nnx.data.pixels import check_finite
 from nnx.errors import InputError
 from nnx.maths import evaluation, initializers, losses
 from nnx.maths.blocks import blocks
@@ -46,11 +47,7 @@ class Network:
         seed: int = 0,
         dtype: str = "float32",
     ) -> None:
-        if len(sizes) < 2 or sizes[-1] < 2:
-            raise InputError(
-                f"a network needs features in and 2 or more classes out, not {sizes}"
-            )
-        check("hidden", sizes)
+        _check_sizes(sizes)
         for name, value in [
             ("activation", activation),
             ("init", init),
@@ -146,8 +143,7 @@ class Network:
                 f"expected images of shape (n, {features}), got {array.shape}"
             )
         rows = array.reshape(array.shape[0], features)
-        if rows.dtype.kind not in "uif" or not np.isfinite(rows).all():
-            raise InputError("images must be finite numbers")
+        check_finite(rows)
         return rows
 
     def __repr__(self) -> str:
@@ -162,6 +158,21 @@ def to_device(layers: Trained, backend: Backend) -> list[Any]:
 def to_host(layers: Trained, backend: Backend) -> list[Any]:
     """Return the layers' parameters as NumPy arrays."""
     return [type(layer)(*map(backend.to_numpy, layer)) for layer in layers]
+
+
+def _check_sizes(sizes: Any) -> None:
+    """Refuse what is no features, widths of hidden layers and classes."""
+    if (
+        not isinstance(sizes, list | tuple)
+        or len(sizes) < 2
+        or not all(type(size) is int and size > 0 for size in sizes)
+        or sizes[-1] < 2
+    ):
+        raise InputError(
+            "sizes must be features, widths of hidden layers and 2 or more classes, as "
+            f"in [784, 128, 10], not {sizes!r}"
+        )
+    check("hidden", sizes[1:-1])
 
 
 def _one_each(names: str, setting: str, layers: int) -> list[str]:

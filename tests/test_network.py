@@ -24,6 +24,10 @@ def test_sizes_parameters_and_name() -> None:
         ([5, 1], {}, "2 or more classes"),
         ([5, 0, 3], {}, "widths"),
         ([5, 2.5, 3], {}, "widths"),
+        ([5, 10**6, 3], {}, "hidden must be widths .* from 1 to 100000"),
+        (64, {}, r"sizes must be .* \[784, 128, 10\], not 64"),
+        (None, {}, "sizes must be"),
+        ([64, "10"], {}, "sizes must be"),
         ([5, 3], {"activation": "swish"}, "activation must be one of"),
         ([5, 3], {"init": "normal:-1"}, "σ > 0"),
         ([5, 3], {"init": "normal"}, "σ > 0"),
@@ -35,6 +39,10 @@ def test_sizes_parameters_and_name() -> None:
 def test_what_is_refused(sizes: list, options: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         Network(sizes, **options)
+
+
+def test_pictures_may_have_more_pixels_than_a_layer_units() -> None:
+    assert Network([120_000, 2, 3]).sizes == (120_000, 2, 3)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

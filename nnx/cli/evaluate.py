@@ -37,6 +37,8 @@ def evaluate(
 
     network = Network.load(model)
     chosen = backends.find(backend, **on(device))
+    if chosen.name == "numba":
+        chosen = backends.find("numba", threads=threads)
     trained_on = _trained_on(model) if dataset is None else (dataset, None)
     data = load(trained_on[0], data_dir or trained_on[1])
     with threads_limited(threads):

@@ -37,7 +37,7 @@ def evaluate(
     if fits != wanted:
         raise InputError(
             f"{data.name} does not fit the network: features, classes, brightest pixel "
-            f"are {_words(fits)}; the network was trained with {_words(wanted)}"
+            f"are {_words(fits)}; the network takes {_words(wanted)}"
         )
     chosen = find(backend) if isinstance(backend, str) else backend
     with chosen.scope():

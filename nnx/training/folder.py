@@ -52,8 +52,8 @@ def prepare(folder: Path, *, resume: bool = False, overwrite: bool = False) -> N
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in held if not resume else []:
-            (folder / name).unlink()
+        for name in (*held, CONFIG_NAME) if held and not resume else ():
+            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot hold a run: {error.strerror}") from None
 
@@ -126,15 +126,22 @@ class Keeper(NamedTuple):
 
         begun: the position at which the run began, whose form it has
 
-        Refused: a checkpoint of another network, of other settings or other data.
+        Refused: a checkpoint of another network, of other settings or other data, or
+        beyond the last epoch.
         """
         path = self.folder / CHECKPOINT_NAME
         stored = model_file.load(path)
         try:
             self._check_same(path, stored)
-            return self._position(stored, begun)
+            position = self._position(stored, begun)
         except (KeyError, TypeError) as error:
             raise InputError(f"{path}: not a checkpoint ({error!r})") from None
+        if (position.epoch, position.step) > (self.training.epochs, 0):
+            raise InputError(
+                f"{path}: is beyond epoch {position.epoch} already; epochs cannot be "
+                f"{self.training.epochs}"
+            )
+        return position
 
     def _position(self, stored: Stored, begun: Position) -> Position:
         extra, plain = stored.extra, loop.in_use(begun.state, self.backend)

@@ -5,6 +5,7 @@ import numpy as np
 from nnx.backend import Backend
 from nnx.data.dataset import Dataset, Split
 from nnx.data.labels import check_range
+from nnx.data.pixels import check_images
 from nnx.data.split import parted
 from nnx.errors import InputError
 from nnx.maths.steps import Recipe
@@ -24,8 +25,14 @@ def batch_size(training: Training, data: Dataset) -> int:
 
 
 def fitted(network: Network, data: Dataset, training: Training) -> Model:
-    """Return the network's model as it is for this data, refused if it is not."""
-    features, classes = data.train.images.shape[1], len(data.classes)
+    """Return the network's model as it is for this data, refused if it is not.
+
+    Images and labels are looked at before any are moved or left for the end.
+    """
+    features, classes = data.train.images.shape[-1], len(data.classes)
+    for part in data.train, data.test:
+        check_images(part.images, features)
+        check_range(np.asarray(part.labels), len(part.images), classes)
     if (network.sizes[0], network.sizes[-1]) != (features, classes):
         raise InputError(
             f"{data.name} has {features} features and {classes} classes; "
@@ -50,12 +57,7 @@ def fitted(network: Network, data: Dataset, training: Training) -> Model:
 
 
 def held_out(data: Dataset, training: Training) -> tuple[Dataset, Split | None]:
-    """Return the data to train on, and what is held out of them for choosing.
-
-    Refused: labels that are no classes, before any are moved or left for the end.
-    """
-    for part in data.train, data.test:
-        check_range(np.asarray(part.labels), len(part.images), len(data.classes))
+    """Return the data to train on, and what is held out of them for choosing."""
     held = held_count(data, training)
     if held == 0:
         return data, None
@@ -152,9 +154,13 @@ def _optimizer(training: Training) -> str:
 
 
 def _class_weights(data: Dataset, training: Training) -> tuple[float, ...]:
-    """Return what each class counts; balanced, one that is rare as much as any."""
+    """Return what each class counts; balanced, one that is rare as much as any.
+
+    One without any image counts nothing: by its share of smoothed labels it would
+    count more than what is there.
+    """
     if not isinstance(training.class_weights, str):
         return training.class_weights
     counts = np.bincount(data.train.labels, minlength=len(data.classes))
     weights = len(data.train.labels) / (len(counts) * np.maximum(counts, 1))
-    return tuple(map(float, weights))
+    return tuple(map(float, np.where(counts > 0, weights, 0.0)))

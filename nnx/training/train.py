@@ -74,7 +74,7 @@ def train(
 
     backend: a name in nnx.backends(), a Backend, or "auto": numba where it works,
         and numpy elsewhere and for a run of under two seconds
-    out: a folder for config, log, checkpoint and model; nothing is kept without it
+    out: a folder for log, checkpoint and model; nothing is kept without it
     resume: go on from the folder's checkpoint, to the same bits as one long run
     overwrite: replace a run that the folder holds
     on_progress: called about ten times a second, and at each epoch's end
@@ -84,8 +84,8 @@ def train(
         loss that is no longer finite; OutOfMemoryError for a device without room.
     """
     training = Training(**settings)
-    chosen = backend_for(backend, network, data, training)
     model = fitted(network, data, training)
+    chosen = backend_for(backend, network, data, training)
     kept = digest(data)[:16] if out is not None else ""
     data, validation = held_out(data, training)
     with _advising(batch_size(training, data)), chosen.scope():

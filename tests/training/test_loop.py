@@ -325,6 +325,72 @@ def test_10_no_label_reaches_a_device_unchecked(
         assert str(labels.shape) not in moved
 
 
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda images: images[:0], r"expected images of shape \(n, 25\), got \(0, 25"),
+        (lambda images: images[:, :-1], "expected images|does not fit"),
+        (lambda images: images.reshape(-1), "expected images"),
+        (lambda images: np.where(images > 0, np.nan, 0.0), "must be finite numbers"),
+        (lambda images: np.where(images > 0, np.inf, 0.0), "must be finite numbers"),
+        (lambda images: images.astype(complex), "must be finite numbers"),
+    ],
+)
+def test_images_that_are_none_are_refused_at_the_door(
+    network: Network, data: Dataset, part: str, change: Any, words: str
+) -> None:
+    split = getattr(data, part)
+    images = change(split.images)
+    labels = split.labels[: len(images)]
+    wrong = data._replace(**{part: split._replace(images=images, labels=labels)})
+    with pytest.raises(InputError, match=words):
+        train(network, wrong, epochs=1)
+
+
+def test_a_class_without_images_is_not_predicted(
+    network: Network, data: Dataset
+) -> None:
+    """Its part of a smoothed label, times what it would count, is more than the rest.
+
+    The images of another class are then taken for it.
+    """
+    there = data.train.labels != 0
+    part = data.train._replace(
+        images=data.train.images[there], labels=data.train.labels[there]
+    )
+    rare = data._replace(train=part, test=part)
+    options = {"class_weights": "balanced", "label_smoothing": 0.3}
+    result = train(network, rare, epochs=20, learning_rate=0.5, **options)
+    predicted = result.network.predict(part.images)
+    assert (predicted == part.labels).mean() > 0.9
+
+
+def test_resumed_for_fewer_epochs_than_are_done(
+    network: Network, data: Dataset, tmp_path: Path
+) -> None:
+    whole = SETTINGS | {"epochs": 3}
+    train(network, data, out=tmp_path, **whole)
+    with pytest.raises(InputError, match="beyond epoch 3 already; epochs cannot be 2"):
+        train(network, data, out=tmp_path, resume=True, **whole | {"epochs": 2})
+    left = iter(range(1 + STEPS // 3))
+    train(
+        network, data, out=tmp_path, overwrite=True,
+        should_stop=lambda: next(left) == STEPS // 3, **whole,
+    )  # fmt: skip
+    with pytest.raises(InputError, match="beyond epoch 1 already; epochs cannot be 1"):
+        train(network, data, out=tmp_path, resume=True, **whole | {"epochs": 1})
+
+
+def test_another_run_s_settings_do_not_stay_in_the_folder(
+    network: Network, data: Dataset, tmp_path: Path
+) -> None:
+    train(network, data, out=tmp_path, **SETTINGS)
+    (tmp_path / "config.toml").write_text("hidden = [7]\n")
+    train(network, data, out=tmp_path, overwrite=True, **SETTINGS)
+    assert not (tmp_path / "config.toml").exists()
+
+
 def test_a_run_without_room_says_what_would_take_less(
     network: Network, data: Dataset, reference: Backend, tmp_path: Path
 ) -> None:
