@@ -65,7 +65,7 @@ def _with(
 # cancels, what is left of it is rounding, and so is the step: no two orders of a sum
 # agree there. So their networks are small and no gradient of theirs all but cancels.
 WEIGHTS = 0.5, 1.0, 2.0
-L2 = (("l2", 0.01),)
+L2: tuple[tuple[str, Any], ...] = (("l2", 0.01),)
 OPTIONAL = (
     _with("relu", optimizer="momentum"),
     _with("tanh", optimizer="nesterov"),

@@ -39,7 +39,9 @@ def _integer(low: int, high: int) -> Rule:
 
 def _number(allowed: str, holds: Callable[[float], bool]) -> Rule:
     def both(value: Any) -> bool:
-        return type(value) in (int, float) and math.isfinite(value) and holds(value)
+        if type(value) not in (int, float):
+            return False
+        return -math.inf < value < math.inf and holds(value)
 
     return Rule(allowed, both)
 
@@ -103,13 +105,16 @@ _BOUND = _number(
     "0, or a number from 0.000001 to 1000000",
     lambda value: value == 0 or 1e-6 <= value <= 1e6,
 )
-_SCHEDULE = Rule(
-    ", ".join(
-        f"{name}:{','.join(keys)}" if keys else name for name, keys in COURSES.items()
-    )
-    + ", any with warmup too, as in cosine:warmup=2,to=0.001",
-    _is_text_for(schedule_from),
-)
+
+
+def _course(*left_out: str) -> Rule:
+    words = [
+        f"{name}:{','.join(keys)}" if keys else name
+        for name, keys in COURSES.items()
+        if name not in left_out
+    ]
+    usage = ", any with warmup too, as in cosine:warmup=2,to=0.001"
+    return Rule(", ".join(words) + usage, _is_text_for(schedule_from))
 
 
 def _or_auto(rule: Rule) -> Rule:
@@ -146,8 +151,8 @@ RULES = {
     ),
     "momentum": _or_auto(_SHARE),
     "beta2": _or_auto(_SHARE),
-    "schedule": _SCHEDULE,
-    "momentum_schedule": _SCHEDULE,
+    "schedule": _course(),
+    "momentum_schedule": _course("plateau"),
     "l1": _SHARE,
     "l2": _SHARE,
     "weight_decay": _SHARE,

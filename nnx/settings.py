@@ -28,8 +28,9 @@ class Training:
     epochs: passes over the training images
     batch_size: images a step, or "full" for all of them
     optimizer: "sgd", "nesterov", "adam" or "rmsprop"; "adamw" is adam
-    learning_rate: what the optimizer's direction is multiplied by; "auto" is 0.2 for
-        sgd, times 1 - momentum, and 0.001 for adam and rmsprop
+    learning_rate: what the optimizer's direction is multiplied by; "auto" is 0.001 for
+        adam and rmsprop, and 0.2 times 1 - momentum for sgd, where its course ends if
+        that is higher
     momentum: of SGD and RMSprop, and Adam's β₁; "auto" is 0.9 for nesterov and adam
     beta2: how much of their mean square Adam and RMSprop keep
     schedule, momentum_schedule: how the two change; see `nnx.maths.schedules`
@@ -44,8 +45,8 @@ class Training:
     averaging: how much of the weights' moving average, which is then what is used,
         a step keeps; 0 is no average
     validation: the share of the training images that is held out for choosing
-    early_stopping: epochs without a better validation accuracy after which training
-        ends with the best epoch's weights; 0 is never
+    early_stopping: epochs without a better validation accuracy, or an equal one with
+        less loss, after which training ends with the best epoch's weights; 0 is never
     augment: how far training images are distorted, anew in every epoch: amounts of
         `nnx.maths.distortion.Distortion`, as in "shift=2,rotation=15"; "" is not at all
     pixels: "unit" scales them to [0, 1]; "raw" leaves them as they are
@@ -79,7 +80,7 @@ class Training:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
+            value = _scalar(getattr(self, field.name))
             check(field.name, value)
             self._set(field.name, _plain(value, field.default))
         automatic = self.learning_rate == "auto"
@@ -87,8 +88,11 @@ class Training:
             if getattr(self, name) == "auto":
                 self._set(name, usual)
         if automatic and self.optimizer in ("sgd", "nesterov"):
-            rate = float(self.learning_rate) * (1.0 - float(self.momentum))
-            self._set("learning_rate", round(rate, 12))
+            highest = max(
+                float(self.momentum), schedule_from(self.momentum_schedule).to
+            )
+            rate = float(self.learning_rate) * (1.0 - highest)
+            self._set("learning_rate", float(f"{rate:.12g}"))
         self._check_together()
 
     def _set(self, name: str, value: Any) -> None:
@@ -96,7 +100,8 @@ class Training:
 
     def _check_together(self) -> None:
         """Refuse settings that make no sense beside each other."""
-        choosing = self.early_stopping > 0 or self.schedule.startswith("plateau")
+        plateau = schedule_from(self.schedule).name == "plateau"
+        choosing = self.early_stopping > 0 or plateau
         if choosing and self.validation == 0.0:
             name = "early_stopping" if self.early_stopping else "schedule plateau"
             raise InputError(
@@ -116,6 +121,11 @@ class Training:
             )
         if self.batch_norm and self.batch_size == 1:
             raise InputError("batch_norm needs a batch_size of 2 or more, not 1")
+
+
+def _scalar(value: Any) -> Any:
+    """Return a NumPy scalar as the Python number that it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
 def _plain(value: Any, default: Any) -> Any:

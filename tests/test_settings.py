@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 
+import numpy as np
 import pytest
 
 from nnx.errors import InputError
@@ -24,6 +25,7 @@ def test_defaults_are_allowed() -> None:
         ("epochs", [0, -1, 1.5, "3", True, 10**7]),
         ("batch_size", [0, -5, "half", 2.0, False]),
         ("learning_rate", [0, -0.1, float("nan"), float("inf"), 1e9, "0.1"]),
+        ("learning_rate", [10**400, -(10**400)]),
         ("optimizer", ["Adam", "", None, 1]),
         ("momentum", [-0.1, 1, float("nan"), "0.9", None]),
         ("beta2", [1.0, True]),
@@ -76,6 +78,7 @@ def test_python_keywords_are_checked_too() -> None:
     ("settings", "says"),
     [
         ({"early_stopping": 3}, "early_stopping needs images to choose by"),
+        ({"schedule": " plateau"}, "schedule plateau needs images to choose by"),
         ({"schedule": "plateau"}, "schedule plateau needs images to choose by"),
         ({"momentum_schedule": "plateau"}, "momentum_schedule cannot be plateau"),
         ({"momentum_schedule": "linear:to=1"}, "must end below 1, not at to=1"),
@@ -95,6 +98,9 @@ def test_what_auto_is() -> None:
 
     assert rates() == (0.2, 0.0, 0.0)
     assert rates(momentum=0.9) == (0.02, 0.9, 0.0)
+    assert rates(momentum=1 - 1e-13)[0] == pytest.approx(2e-14, rel=1e-2)
+    rising = {"momentum": 0.5, "momentum_schedule": "linear:to=0.99,over=2"}
+    assert rates(**rising)[0] == 0.002
     assert rates(optimizer="nesterov") == (0.02, 0.9, 0.0)
     assert rates(optimizer="adam") == rates(optimizer="adamw") == (0.001, 0.9, 0.999)
     assert rates(optimizer="rmsprop", learning_rate=1) == (1.0, 0.0, 0.99)
@@ -106,6 +112,16 @@ def test_integers_and_lists_are_what_they_stand_for() -> None:
     )
     assert config == Config(learning_rate=1.0, hidden=(9,), class_weights=(1, 2))
     assert type(config.dropout) is type(config.learning_rate) is float
+
+
+def test_numpy_s_scalars_are_numbers() -> None:
+    training = Training(
+        epochs=np.int64(3), learning_rate=np.float32(0.5), batch_norm=np.bool_(True)
+    )
+    assert training == Training(epochs=3, learning_rate=0.5, batch_norm=True)
+    assert type(training.epochs) is int
+    with pytest.raises(InputError, match=r"learning_rate must be .*, not nan"):
+        Training(learning_rate=np.float64("nan"))
 
 
 def test_another_optimizer_takes_its_own_rates_with_it() -> None:

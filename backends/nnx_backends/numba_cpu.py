@@ -1,7 +1,8 @@
 """Numba on the CPU: whole training steps compiled, by a team of threads.
 
-`run_steps` covers every activation, depth, width and dtype, with L2, for batches of up
-to 1024 images; larger ones take the plain steps with this record's kernels.
+`run_steps` covers every depth, width and dtype in batches of up to 1024 images, with
+every option but gelu, silu, batch normalization and a bound on the gradient's norm;
+what it does not cover takes the plain steps with this record's kernels.
 """
 
 from functools import partial

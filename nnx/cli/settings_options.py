@@ -143,8 +143,9 @@ PANELS = {
             "X",
         ),
         "early_stopping": Setting(
-            "End after so many epochs without a better validation accuracy, with the "
-            "best epoch's weights (needs --validation); 0 never does."
+            "End after so many epochs without a better validation accuracy, or an "
+            "equal one with less loss, with the best epoch's weights (needs "
+            "--validation); 0 never does."
         ),
     },
     "Regularization": {

@@ -7,7 +7,8 @@ from typing import NamedTuple
 class Row(NamedTuple):
     """An epoch's line in the log.
 
-    train_loss, train_accuracy: the mean over the epoch's batches as they came
+    train_loss, train_accuracy: the mean over the epoch's batches as they came, with
+        dropout, smoothed labels and class weights where there are any
     validation_loss, validation_accuracy: of the network at the epoch's end, on images
         held out for choosing; None where there are none
     test_loss, test_accuracy: the same on the test images, which are left alone where
