@@ -35,7 +35,7 @@ def write(path: Path, content: bytes) -> None:
 def read_toml(path: Path) -> dict[str, Any]:
     """Return a TOML file's values; refused where it is not there or not TOML."""
     try:
-        return parse_toml(path.read_text("utf-8"), str(path))
+        return parse_toml(path.read_text("utf-8-sig"), str(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -46,5 +46,5 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
     """Return the values in TOML text; source is named where it is refused."""
     try:
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{source}: not TOML: {error}") from None

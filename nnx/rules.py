@@ -51,7 +51,14 @@ def _one_of(names: Any) -> Rule:
 
 
 def _text(allowed: str) -> Rule:
-    return Rule(allowed, lambda value: isinstance(value, str) and value != "")
+    return Rule(allowed, lambda value: _is_text(value) and value != "")
+
+
+def _is_text(value: Any) -> bool:
+    """Return whether a settings file, which is UTF-8, can hold this text."""
+    if isinstance(value, str):
+        value.encode()  # or ValueError
+    return isinstance(value, str)
 
 
 def _is_batch_size(value: Any) -> bool:
@@ -125,7 +132,7 @@ def _or_auto(rule: Rule) -> Rule:
 
 RULES = {
     "dataset": _text("the name of a dataset or a path"),
-    "data_dir": Rule("a path", lambda value: isinstance(value, str)),
+    "data_dir": Rule("a path", _is_text),
     "backend": _text("the name of a backend"),
     "hidden": Rule(
         f"widths of hidden layers, each from 1 to {HIDDEN_LIMIT}, as in 128,64",
@@ -144,7 +151,7 @@ RULES = {
     "dtype": _one_of(DTYPES),
     "precision": _one_of(PRECISIONS),
     "epochs": _integer(1, 10**6),
-    "batch_size": Rule("an integer from 1, or full", _is_batch_size),
+    "batch_size": Rule("an integer from 1 to 2147483647, or full", _is_batch_size),
     "optimizer": _one_of(OPTIMIZERS),
     "learning_rate": _or_auto(
         _number("a number above 0 and up to 1000", lambda value: 0 < value <= 1000)

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from nnx.errors import InputError
+from nnx.maths import schedules
 from nnx.notation import schedule_from
 from nnx.rules import check
 
@@ -16,9 +17,15 @@ AUTOMATIC = {
     "sgd": {"learning_rate": 0.2, "momentum": 0.0, "beta2": 0.0},
     "nesterov": {"learning_rate": 0.2, "momentum": 0.9, "beta2": 0.0},
     "adam": {"learning_rate": 0.001, "momentum": 0.9, "beta2": 0.999},
-    "adamw": {"learning_rate": 0.001, "momentum": 0.9, "beta2": 0.999},
     "rmsprop": {"learning_rate": 0.001, "momentum": 0.0, "beta2": 0.99},
 }
+# What is written in a notation of its own.
+NOTATIONS = {"schedule", "momentum_schedule", "augment", "activation", "init"}
+# What a command is told beside settings.
+OPTIONS = {
+    "config", "preset", "out", "resume", "overwrite", "threads", "device", "json",
+    "quiet", "require_accuracy",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,7 @@ class Training:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = _scalar(getattr(self, field.name))
+            value = _tidied(field.name, getattr(self, field.name))
             check(field.name, value)
             self._set(field.name, _plain(value, field.default))
         automatic = self.learning_rate == "auto"
@@ -88,15 +95,17 @@ class Training:
             if getattr(self, name) == "auto":
                 self._set(name, usual)
         if automatic and self.optimizer in ("sgd", "nesterov"):
-            highest = max(
-                float(self.momentum), schedule_from(self.momentum_schedule).to
-            )
-            rate = float(self.learning_rate) * (1.0 - highest)
+            rate = float(self.learning_rate) * (1.0 - self._highest_momentum())
             self._set("learning_rate", float(f"{rate:.12g}"))
         self._check_together()
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
+
+    def _highest_momentum(self) -> float:
+        """Return the higher one of where the momentum begins and where it ends."""
+        begins, course = float(self.momentum), schedule_from(self.momentum_schedule)
+        return max(begins, schedules.value(begins, self.epochs, course, self.epochs))
 
     def _check_together(self) -> None:
         """Refuse settings that make no sense beside each other."""
@@ -123,8 +132,16 @@ class Training:
             raise InputError("batch_norm needs a batch_size of 2 or more, not 1")
 
 
-def _scalar(value: Any) -> Any:
-    """Return a NumPy scalar as the Python number that it is."""
+def _tidied(name: str, value: Any) -> Any:
+    """Return a value in the one form that is kept and compared.
+
+    NumPy's scalars are the numbers that they are, spaces in a notation stand for
+    nothing, and adamw is adam.
+    """
+    if name in NOTATIONS and isinstance(value, str):
+        return value.replace(" ", "")
+    if name == "optimizer" and isinstance(value, str):
+        return "adam" if value == "adamw" else value
     return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
@@ -184,8 +201,8 @@ def layered(
     """
     with _naming(source):
         _check_each(values)
-    before = base.get("optimizer", Config.optimizer)
-    if values.get("optimizer", before) != before:
+    before = _tidied("optimizer", base.get("optimizer", Config.optimizer))
+    if _tidied("optimizer", values.get("optimizer", before)) != before:
         own = {*AUTOMATIC[before], "momentum_schedule"}
         base = {name: value for name, value in base.items() if name not in own}
     return {**base, **values}
@@ -204,7 +221,12 @@ def _check_each(values: Mapping[str, Any]) -> None:
     all_names = ", ".join(known)
     for name, value in values.items():
         if name not in known:
+            if name in OPTIONS:
+                option = "--" + name.replace("_", "-")
+                raise InputError(
+                    f"{name!r} is no setting: give {option} to the command"
+                )
             near = get_close_matches(name.lower().replace("-", "_"), known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {all_names}"
             raise InputError(f"no setting is called {name!r}; {hint}")
-        check(name, value)
+        check(name, _tidied(name, value))

@@ -114,6 +114,22 @@ def test_integers_and_lists_are_what_they_stand_for() -> None:
     assert type(config.dropout) is type(config.learning_rate) is float
 
 
+def test_one_form_of_each_setting_is_kept() -> None:
+    spaced = Training(
+        optimizer="adamw", schedule=" step : every = 5", augment="shift =1"
+    )
+    assert spaced == Training(
+        optimizer="adam", schedule="step:every=5", augment="shift=1"
+    )
+    adam = {"optimizer": "adam", "learning_rate": 0.01}
+    assert layered(adam, {"optimizer": "adamw"})["learning_rate"] == 0.01
+
+
+def test_a_path_that_no_settings_file_can_hold() -> None:
+    with pytest.raises(InputError, match="dataset must be .*surrogates not allowed"):
+        config_from({"dataset": "d\udcff.csv"})
+
+
 def test_numpy_s_scalars_are_numbers() -> None:
     training = Training(
         epochs=np.int64(3), learning_rate=np.float32(0.5), batch_norm=np.bool_(True)

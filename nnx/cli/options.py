@@ -52,6 +52,7 @@ DataDir = Annotated[
 BackendOption = Annotated[
     str, typer.Option("--backend", help="What computes: see 'nnx info'.")
 ]
+MOST_THREADS = 1024
 Device = Annotated[
     str | None,
     typer.Option(
@@ -78,6 +79,8 @@ def threads_limited(threads: int | None) -> Any:
     """Return a context in which the matrix products use so many threads."""
     from threadpoolctl import threadpool_limits
 
-    if threads is not None and threads < 1:
-        raise InputError(f"--threads takes an integer from 1, not {threads}")
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise InputError(
+            f"--threads takes an integer from 1 to {MOST_THREADS}, not {threads}"
+        )
     return threadpool_limits(threads, user_api="blas")

@@ -16,6 +16,7 @@ from nnx.errors import InputError
 if TYPE_CHECKING:
     from nnx.cli.signals import Stopper
     from nnx.settings import Config
+    from nnx.training.run import Progress
     from nnx.training.train import Result
 
 
@@ -125,7 +126,9 @@ def _settings(
     if file is not None:
         values = layered(values, read_toml(file), str(file))
     config = config_from(layered(values, given))
-    folder = config.data_dir and str(Path(config.data_dir).expanduser().absolute())
+    folder = config.data_dir and str(
+        Path(os.path.expanduser(config.data_dir)).absolute()
+    )
     config = replace(config, dataset=_lasting(config.dataset), data_dir=folder)
     if old is not None:
         check_resumed(old, config)
@@ -164,6 +167,7 @@ def _train(
     from nnx.training.setup import fitted, held_count
     from nnx.training.train import backend_for
 
+    again = {"threads": threads, "device": options.get("device")}
     if config.precision != "full":
         options |= {"precision": config.precision}
     if config.backend != "auto" or options:
@@ -186,6 +190,15 @@ def _train(
         save_config(folder, config)
     if not quiet:
         results.introduce(data, network, backend, held_count(data, settings))
+    unsaved = resume
+
+    def on_progress(progress: "Progress") -> None:
+        nonlocal unsaved
+        if unsaved:  # not before the checkpoint was found to be of the same run
+            save_config(folder, config)
+            unsaved = False
+        show_progress(progress)
+
     with Stopper() as stopper, shown(config.epochs, quiet) as show_progress:
         result = training.train(
             network,
@@ -193,26 +206,33 @@ def _train(
             backend=backend,
             out=folder,
             resume=resume,
-            on_progress=show_progress,
+            overwrite=not resume,  # prepared above
+            on_progress=on_progress,
             should_stop=stopper.asked,
             **config.training(),
         )
-    # Not before the checkpoint was found to be of the same run.
-    if resume and result.trained:
-        save_config(folder, config)
     if resume and not result.trained and not quiet:
         results.nothing_to_do(result)
     results.report(data, backend, config.precision, folder, result, json)
-    _close(result, folder, stopper, require_accuracy)
+    _close(result, folder, again, stopper, require_accuracy)
 
 
 def _close(
-    result: "Result", folder: Path, stopper: "Stopper", required: float | None
+    result: "Result",
+    folder: Path,
+    again: dict[str, Any],
+    stopper: "Stopper",
+    required: float | None,
 ) -> None:
-    """Say what is left to do, with the exit status that stands for it."""
+    """Say what is left to do, with the exit status that stands for it.
+
+    again: options that no settings file holds, and that a resumed run needs too
+    """
     if result.stopped:
-        again = f"nnx train --out {quote(str(folder))} --resume"
-        show.note(f"nnx: stopped and saved; go on: {again}")
+        words = ["nnx train --out", quote(str(folder)), "--resume"]
+        for name, value in again.items():
+            words += [] if value is None else [f"--{name} {value}"]
+        show.note(f"nnx: stopped and saved; go on: {' '.join(words)}")
         raise typer.Exit(stopper.exit_status)
     if required is not None and result.test_accuracy < required:
         show.note(

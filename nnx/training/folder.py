@@ -50,6 +50,11 @@ def prepare(folder: Path, *, resume: bool = False, overwrite: bool = False) -> N
             f"{folder}: already holds a run ({', '.join(held)}); choose another "
             "--out, or add --resume to go on with it or --overwrite to replace it"
         )
+    if not (held or resume or overwrite or _may_be_replaced(folder / CONFIG_NAME)):
+        raise InputError(
+            f"{folder}: already holds a {CONFIG_NAME}; choose another --out, or add "
+            "--overwrite to replace it"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in (*held, CONFIG_NAME) if held and not resume else ():
@@ -58,11 +63,26 @@ def prepare(folder: Path, *, resume: bool = False, overwrite: bool = False) -> N
         raise InputError(f"{folder}: cannot hold a run: {error.strerror}") from None
 
 
+def _may_be_replaced(path: Path) -> bool:
+    """Return whether a file is not there, or is all that a run that died has left."""
+    if not os.path.exists(path):
+        return True
+    try:
+        config = config_from(files.read_toml(path))
+    except InputError:
+        return False
+    return path.read_bytes() == _as_toml(config)
+
+
 def save_config(folder: Path, config: Config) -> None:
     """Write a run's settings as TOML."""
+    files.write(folder / CONFIG_NAME, _as_toml(config))
+
+
+def _as_toml(config: Config) -> bytes:
     import tomli_w
 
-    files.write(folder / CONFIG_NAME, tomli_w.dumps(asdict(config)).encode())
+    return tomli_w.dumps(asdict(config)).encode()
 
 
 def load_config(folder: Path) -> Config:

@@ -117,7 +117,7 @@ def _epoch(run: Run, position: Position) -> Iterator[Position]:
         began = time.perf_counter()
         last = min(position.step + chunk, run.steps_per_epoch)
         state = _steps(run, position, epoch, last, kept)
-        _check_finite(run, _float(run, state.loss_sum), position.epoch, last)
+        check_finite(run, _float(run, state.loss_sum), position.epoch, last)
         elapsed = time.perf_counter() - began
         position = position._replace(
             state=state, step=last, seconds=position.seconds + elapsed
@@ -202,7 +202,8 @@ def _float(run: Run, array: Array) -> float:
     return float(run.backend.to_numpy(array))
 
 
-def _check_finite(run: Run, loss: float, epoch: int, step: int) -> None:
+def check_finite(run: Run, loss: float, epoch: int, step: int) -> None:
+    """Refuse a loss that is no number, or infinite, with DivergedError."""
     if not math.isfinite(loss):
         raise DivergedError(
             f"training diverged: the loss is {loss} in epoch {epoch + 1} by step "
@@ -216,7 +217,7 @@ def _end_epoch(run: Run, position: Position) -> Position:
     state, n = position.state, run.images
     layers = in_use(state, run.backend)
     held = score(run, layers, run.held, run.held_scale)
-    _check_finite(run, held[0], position.epoch, position.step)
+    check_finite(run, held[0], position.epoch, position.step)
     none = None, None
     validation, test = (held, none) if run.validated else (none, held)
     row = Row(

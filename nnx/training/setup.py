@@ -146,11 +146,11 @@ def _pace(training: Training) -> Pace:
 
 
 def _optimizer(training: Training) -> str:
-    """Return what the maths calls it; decay is decoupled in any of them."""
+    """Return what the maths calls it."""
     moving = training.momentum != 0.0 or training.momentum_schedule != "constant"
     if training.optimizer == "sgd" and moving:
         return "momentum"
-    return "adam" if training.optimizer == "adamw" else training.optimizer
+    return training.optimizer
 
 
 def _class_weights(data: Dataset, training: Training) -> tuple[float, ...]:

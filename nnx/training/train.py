@@ -172,6 +172,8 @@ def _result(
         test = loop.on_device(data.test, len(model.classes), run.backend)
         scale = model.scale(data.test.images.dtype)
         test_loss, test_accuracy = loop.score(run, layers, test, scale)
+    for loss in train_loss, test_loss:
+        loop.check_finite(run, loss, position.epoch, position.step)
     images = position.epoch * run.images + run.images_in(position.step)
     return Result(
         network=Network.of(model._replace(layers=to_host(layers, run.backend))),

@@ -140,6 +140,8 @@ def test_another_optimizer_comes_with_its_own_rates(
         ("hidden = ['9']", "each from 1 to 100000, as in 128,64, not ['9']"),
         ("batch_norm = 1", "batch_norm must be true or false, not 1"),
         ("schedule = 3", "as in cosine:warmup=2,to=0.001, not 3"),
+        ("threads = 2", "'threads' is no setting: give --threads to the command"),
+        ("l2 = " + "1" * 5000, "not TOML: "),
         ("class_weights = 'x'", "for each class, or balanced, not 'x'"),
         ("dataset = ''", "dataset must be the name of a dataset or a path, not ''"),
         ("l2 = 0.1\nl2 = 0.2", "not TOML: Cannot overwrite a value (at "),

@@ -33,8 +33,12 @@ Refused = Callable[..., str]
         ("--epochs", "-1", "epochs must be an integer from 1 to 1000000, not -1"),
         ("--epochs", "0", "epochs must be an integer from 1 to 1000000, not 0"),
         ("--epochs", "1e3", "epochs must be an integer from 1 to 1000000, not 1000.0"),
-        ("--batch-size", "0", "batch_size must be an integer from 1, or full, not 0"),
-        ("--batch-size", "all", "an integer from 1, or full, not 'all'"),
+        (
+            "--batch-size",
+            "0",
+            "batch_size must be an integer from 1 to 2147483647, or full, not 0",
+        ),
+        ("--batch-size", "all", "an integer from 1 to 2147483647, or full, not 'all'"),
         ("--hidden", "0", "each from 1 to 100000, as in 128,64, not (0,)"),
         (
             "--hidden",
@@ -83,7 +87,8 @@ Refused = Callable[..., str]
         ("--augment", "spin=2", "'spin' is none of shift, rotation, scale, shear"),
         ("--seed", "-1", "seed must be an integer from 0 to 9223372036854775807"),
         ("--seed", str(2**63), "not 9223372036854775808"),
-        ("--threads", "0", "--threads takes an integer from 1, not 0"),
+        ("--threads", "0", "--threads takes an integer from 1 to 1024, not 0"),
+        ("--threads", "9" * 20, "from 1 to 1024, not 99999999999999999999"),
         ("--threads", "two", "'--threads': 'two' is not an integer"),
         ("--require-accuracy", "98", "a fraction from 0 to 1, not 98.0"),
         ("--require-accuracy", "nan", "a fraction from 0 to 1, not nan"),
@@ -215,6 +220,21 @@ def test_39_resuming_with_other_settings_lists_them(
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["epochs"] == 3
     assert tomllib.loads((old_run / "config.toml").read_text())["epochs"] == 3
+
+
+def test_a_config_file_of_one_s_own_is_not_replaced(
+    refused: Refused, run: Run, old_run: Path, cwd: Path
+) -> None:
+    for folder, text in ("mine", "# mine\nepochs = 2\n"), ("other", "no TOML"):
+        (cwd / folder).mkdir()
+        (cwd / folder / "config.toml").write_text(text)
+        says = (f"{folder}: already holds a config.toml", "or add --overwrite")
+        refused("train", "--dataset", "squares", "--out", folder, says=says)
+    config, out = ("--config", "mine/config.toml"), ("--out", "mine", "--overwrite")
+    ran = run("train", "--dataset", "squares", *config, *out, "--quiet")
+    assert ran.returncode == 0, ran.stderr
+    settings = tomllib.loads((cwd / "mine" / "config.toml").read_text())
+    assert settings["epochs"] == 2
 
 
 def test_what_a_kill_before_the_first_checkpoint_leaves(

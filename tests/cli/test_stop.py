@@ -85,6 +85,23 @@ def test_stopped_thrice_and_killed_is_never_stopped(
     assert losses(cwd / "whole") == losses(cwd / "parts")
 
 
+def test_a_run_killed_while_resumed_for_longer_goes_on_for_longer(
+    start: Callable[..., Any], run: Run, old_run: Path
+) -> None:
+    process = start("train", "--out", old_run, "--resume", "--epochs", 10**6)
+    wait_for(process, "epoch 3/")
+    process.kill()
+    process.communicate(timeout=30)
+    again = start("train", "--out", old_run, "--resume", "--threads", 1)
+    wait_for(again, "/1000000")
+    again.send_signal(signal.SIGTERM)
+    _, said = again.communicate(timeout=30)
+    assert said.endswith("nnx train --out 'old run' --resume --threads 1\n") or (
+        said.endswith(f"nnx train --out '{old_run}' --resume --threads 1\n")
+    )
+    assert again.returncode == STATUS[signal.SIGTERM]
+
+
 def test_a_second_signal_ends_at_once_and_files_are_whole(
     train: list[Any], start: Callable[..., Any], run: Run
 ) -> None:

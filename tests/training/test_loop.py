@@ -230,6 +230,18 @@ def test_divergence_ends_the_run_and_keeps_the_last_good_checkpoint(
     assert (tmp_path / CHECKPOINT_NAME).read_bytes() == before
 
 
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+def test_a_loss_of_the_test_images_that_is_not_finite(data: Dataset) -> None:
+    """With images held out, the test images are looked at only when all is done."""
+    train_part = data.train._replace(images=np.ones_like(data.train.images))
+    test_part = data.test._replace(images=np.full_like(data.test.images, 255))
+    dim = data._replace(train=train_part, test=test_part)
+    network = Network([25, 9, 3], "identity", init="normal:3e17")
+    options = {"pixels": "raw", "learning_rate": 1e-30, "validation": 0.1}
+    with pytest.raises(DivergedError, match="the loss is nan in epoch"):
+        train(network, dim, epochs=1, **options)
+
+
 def test_a_batch_larger_than_the_set_is_the_whole_set(
     network: Network, data: Dataset
 ) -> None:
