@@ -1,7 +1,7 @@
 """What `nnx train` says before and after a run."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nnx.cli import show
 
@@ -42,46 +42,50 @@ def report(
     """Print a run's outcome, as two lines or as one JSON object."""
     from nnx.model_file import MODEL_NAME
 
-    model = folder / MODEL_NAME
-    products = "" if precision == "full" else f"; products in {precision}"
-    if not json:
-        parts = [
-            f"test accuracy {_score(result.test_accuracy, result.test_loss)}",
-            f"training {_score(result.train_accuracy, result.train_loss)}",
-        ]
-        if result.validation_accuracy is not None:
-            loss = result.validation_loss
-            parts.insert(1, f"validation {_score(result.validation_accuracy, loss)}")
-        show.line(", ".join(parts) + products)
-        early = " (ended early)" if result.ended_early else ""
-        kept = f"; best epoch {result.best_epoch}" if result.best_epoch else ""
-        show.line(
-            f"epochs: {len(result.log)}{early} in {result.seconds:.2f} s, "
-            f"{result.images_per_second:,.0f} images/s{kept}; model: {model}"
-        )
+    model = str(folder / MODEL_NAME)
+    if json:
+        show.as_json(_row(data, backend, precision, model, result))
         return
-    show.as_json(
-        {
-            "backend": backend.name,
-            "device": backend.device,
-            "precision": precision,
-            "dataset": data.name,
-            "network": str(result.network.model),
-            "parameters": result.network.parameters,
-            "epochs": len(result.log),
-            "ended_early": result.ended_early,
-            "best_epoch": result.best_epoch,
-            "train_loss": result.train_loss,
-            "train_accuracy": result.train_accuracy,
-            "validation_loss": result.validation_loss,
-            "validation_accuracy": result.validation_accuracy,
-            "test_loss": result.test_loss,
-            "test_accuracy": result.test_accuracy,
-            "seconds": result.seconds,
-            "images_per_second": result.images_per_second,
-            "model": str(model),
-        }
+    products = "" if precision == "full" else f"; products in {precision}"
+    parts = [
+        f"test accuracy {_score(result.test_accuracy, result.test_loss)}",
+        f"training {_score(result.train_accuracy, result.train_loss)}",
+    ]
+    if result.validation_accuracy is not None:
+        loss = result.validation_loss
+        parts.insert(1, f"validation {_score(result.validation_accuracy, loss)}")
+    show.line(", ".join(parts) + products)
+    early = " (ended early)" if result.ended_early else ""
+    kept = f"; best epoch {result.best_epoch}" if result.best_epoch else ""
+    show.line(
+        f"epochs: {len(result.log)}{early} in {result.seconds:.2f} s, "
+        f"{result.images_per_second:,.0f} images/s{kept}; model: {model}"
     )
+
+
+def _row(
+    data: "Dataset", backend: "Backend", precision: str, model: str, result: "Result"
+) -> dict[str, Any]:
+    return {
+        "backend": backend.name,
+        "device": backend.device,
+        "precision": precision,
+        "dataset": data.name,
+        "network": str(result.network.model),
+        "parameters": result.network.parameters,
+        "epochs": len(result.log),
+        "ended_early": result.ended_early,
+        "best_epoch": result.best_epoch,
+        "train_loss": result.train_loss,
+        "train_accuracy": result.train_accuracy,
+        "validation_loss": result.validation_loss,
+        "validation_accuracy": result.validation_accuracy,
+        "test_loss": result.test_loss,
+        "test_accuracy": result.test_accuracy,
+        "seconds": result.seconds,
+        "images_per_second": result.images_per_second,
+        "model": model,
+    }
 
 
 def _score(accuracy: float, loss: float | None) -> str:

@@ -4,7 +4,7 @@ import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -14,10 +14,26 @@ from nnx.cli.settings_options import with_settings
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
+    from nnx.backend import Backend
     from nnx.cli.signals import Stopper
+    from nnx.data.dataset import Dataset
+    from nnx.network import Network
     from nnx.settings import Config
     from nnx.training.run import Progress
     from nnx.training.train import Result
+
+
+class Asked(NamedTuple):
+    """What the command was told beside settings; as its options."""
+
+    device: str | None
+    threads: int | None
+    out: Path | None
+    resume: bool
+    overwrite: bool
+    require_accuracy: float | None
+    json: bool
+    quiet: bool
 
 
 @with_settings
@@ -97,14 +113,9 @@ def train(
     with threads_limited(threads):
         _train(
             settings,
-            on(device),
-            threads,
-            out,
-            resume,
-            overwrite,
-            require_accuracy,
-            json,
-            quiet,
+            Asked(
+                device, threads, out, resume, overwrite, require_accuracy, json, quiet
+            ),
         )
 
 
@@ -145,29 +156,16 @@ def _lasting(dataset: str) -> str:
     return str(Path(path).absolute())
 
 
-def _train(
-    config: "Config",
-    options: dict[str, str],
-    threads: int | None,
-    out: Path | None,
-    resume: bool,
-    overwrite: bool,
-    require_accuracy: float | None,
-    json: bool,
-    quiet: bool,
-) -> None:
+def _made(config: "Config", asked: Asked) -> tuple["Dataset", "Network", "Backend"]:
+    """Return the data, the network and the backend, refused if they do not fit."""
     from nnx.backend import find
-    from nnx.cli.progress import shown
-    from nnx.cli.signals import Stopper
     from nnx.data.load import load
     from nnx.network import Network
     from nnx.settings import Training
-    from nnx.training import train as training
-    from nnx.training.folder import default_folder, prepare, save_config
-    from nnx.training.setup import fitted, held_count
+    from nnx.training.setup import fitted
     from nnx.training.train import backend_for
 
-    again = {"threads": threads, "device": options.get("device")}
+    options = on(asked.device)
     if config.precision != "full":
         options |= {"precision": config.precision}
     if config.backend != "auto" or options:
@@ -180,17 +178,30 @@ def _train(
         seed=config.seed,
         dtype=config.dtype,
     )
-    settings = Training(**config.training())
-    fitted(network, data, settings)  # refused before an old run is replaced
-    backend = backend_for(config.backend, network, data, settings, threads, **options)
+    training = Training(**config.training())
+    fitted(network, data, training)  # refused before an old run is replaced
+    backend = backend_for(
+        config.backend, network, data, training, asked.threads, **options
+    )
+    return data, network, backend
+
+
+def _train(config: "Config", asked: Asked) -> None:
+    from nnx.cli.progress import shown
+    from nnx.cli.signals import Stopper
+    from nnx.training import train as training
+    from nnx.training.folder import default_folder, prepare, save_config
+    from nnx.training.setup import held_count
+
+    data, network, backend = _made(config, asked)
     config = replace(config, backend=backend.name)
-    folder = out or default_folder(data.name)
-    prepare(folder, resume=resume, overwrite=overwrite)
-    if not resume:
+    folder = asked.out or default_folder(data.name)
+    prepare(folder, resume=asked.resume, overwrite=asked.overwrite)
+    if not asked.resume:
         save_config(folder, config)
-    if not quiet:
-        results.introduce(data, network, backend, held_count(data, settings))
-    unsaved = resume
+    if not asked.quiet:
+        results.introduce(data, network, backend, held_count(data, config))
+    unsaved = asked.resume
 
     def on_progress(progress: "Progress") -> None:
         nonlocal unsaved
@@ -199,41 +210,35 @@ def _train(
             unsaved = False
         show_progress(progress)
 
-    with Stopper() as stopper, shown(config.epochs, quiet) as show_progress:
+    with Stopper() as stopper, shown(config.epochs, asked.quiet) as show_progress:
         result = training.train(
             network,
             data,
             backend=backend,
             out=folder,
-            resume=resume,
-            overwrite=not resume,  # prepared above
+            resume=asked.resume,
+            overwrite=not asked.resume,  # prepared above
             on_progress=on_progress,
             should_stop=stopper.asked,
             **config.training(),
         )
-    if resume and not result.trained and not quiet:
+    if asked.resume and not result.trained and not asked.quiet:
         results.nothing_to_do(result)
-    results.report(data, backend, config.precision, folder, result, json)
-    _close(result, folder, again, stopper, require_accuracy)
+    results.report(data, backend, config.precision, folder, result, asked.json)
+    _close(result, folder, asked, stopper)
 
 
-def _close(
-    result: "Result",
-    folder: Path,
-    again: dict[str, Any],
-    stopper: "Stopper",
-    required: float | None,
-) -> None:
-    """Say what is left to do, with the exit status that stands for it.
-
-    again: options that no settings file holds, and that a resumed run needs too
-    """
+def _close(result: "Result", folder: Path, asked: Asked, stopper: "Stopper") -> None:
+    """Say what is left to do, with the exit status that stands for it."""
     if result.stopped:
         words = ["nnx train --out", quote(str(folder)), "--resume"]
-        for name, value in again.items():
+        # What no settings file holds, and a resumed run needs too.
+        for name in "device", "threads":
+            value = getattr(asked, name)
             words += [] if value is None else [f"--{name} {value}"]
         show.note(f"nnx: stopped and saved; go on: {' '.join(words)}")
         raise typer.Exit(stopper.exit_status)
+    required = asked.require_accuracy
     if required is not None and result.test_accuracy < required:
         show.note(
             f"nnx: test accuracy {result.test_accuracy:.4f} is below the "
