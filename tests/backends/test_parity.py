@@ -32,7 +32,7 @@ BACKENDS = [
 WORK = {"strict": 1e6}
 MOST_WORK = 5e7
 # JAX compiles for every new shape, and every example has one.
-EXAMPLES = {"jax": 10}
+EXAMPLES = {"jax": 6}
 # How much further off than plain steps in float32 a backend may be where they are far.
 LEEWAY = 5
 MOST_EXAMPLES = 100
