@@ -13,18 +13,13 @@ import pytest
 from nnx import Network, evaluate, gradcheck, train
 from nnx.backend import Backend
 from nnx.data.dataset import Dataset
-from nnx.errors import DivergedError, InputError, OutOfMemoryError
+from nnx.errors import DivergedError, OutOfMemoryError
 from nnx.maths.steps import State
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
 from nnx.training import loop
 from nnx.training.folder import LOG_NAME
 
 SETTINGS = {"epochs": 3, "batch_size": 16, "learning_rate": 0.3, "l2": 1e-3, "seed": 5}
-
-
-@pytest.fixture
-def network() -> Network:
-    return Network([25, 7, 3], "tanh", seed=2)
 
 
 @pytest.fixture(autouse=True)
@@ -157,65 +152,6 @@ def test_resumed_on_another_backend(
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"batch_size": 8}, r"batch_size \(was 16, now 8\)"),
-        ({"seed": 6}, r"seed \(was 5, now 6\)"),
-        ({"learning_rate": 0.1, "l2": 0.0}, r"learning_rate .* l2 "),
-    ],
-)
-def test_resumed_with_other_settings(
-    settings: dict, words: str, network: Network, data: Dataset, tmp_path: Path
-) -> None:
-    train(network, data, out=tmp_path, **SETTINGS)
-    before = (tmp_path / CHECKPOINT_NAME).read_bytes()
-    with pytest.raises(InputError, match=words):
-        train(network, data, out=tmp_path, resume=True, **SETTINGS | settings)
-    assert (tmp_path / CHECKPOINT_NAME).read_bytes() == before
-
-
-def test_resumed_with_another_network_or_other_data(
-    network: Network, data: Dataset, tmp_path: Path
-) -> None:
-    train(network, data, out=tmp_path, **SETTINGS)
-    other = Network([25, 9, 3], "relu", dtype="float64")
-    with pytest.raises(InputError, match=r"network .*25-7-3, now 25-9-3.*dtype"):
-        train(other, data, out=tmp_path, resume=True, **SETTINGS)
-    changed = data._replace(test=data.train)
-    with pytest.raises(
-        InputError, match=r"data \(was [0-9a-f]{16}, now [0-9a-f]{16}\)"
-    ):
-        train(network, changed, out=tmp_path, resume=True, **SETTINGS)
-
-
-def test_a_folder_that_holds_a_run(
-    network: Network, data: Dataset, tmp_path: Path
-) -> None:
-    train(network, data, out=tmp_path, **SETTINGS)
-    before = _bits(tmp_path)
-    with pytest.raises(
-        InputError, match=r"already holds a run .*--resume.*--overwrite"
-    ):
-        train(network, data, out=tmp_path, **SETTINGS)
-    assert _bits(tmp_path) == before
-    train(network, data, out=tmp_path, overwrite=True, **SETTINGS | {"seed": 9})
-    assert _bits(tmp_path) != before
-
-
-def test_nothing_to_resume(network: Network, data: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no checkpoint\.safetensors here"):
-        train(network, data, out=tmp_path, resume=True, **SETTINGS)
-
-
-def test_a_model_is_not_a_checkpoint(
-    network: Network, data: Dataset, tmp_path: Path
-) -> None:
-    network.save(tmp_path / CHECKPOINT_NAME)
-    with pytest.raises(InputError, match="not a checkpoint"):
-        train(network, data, out=tmp_path, resume=True, **SETTINGS)
-
-
 @pytest.mark.parametrize("epochs", [1, 5])
 def test_divergence_ends_the_run_and_keeps_the_last_good_checkpoint(
     epochs: int, data: Dataset, tmp_path: Path
@@ -238,7 +174,7 @@ def test_a_loss_of_the_test_images_that_is_not_finite(data: Dataset) -> None:
     dim = data._replace(train=train_part, test=test_part)
     network = Network([25, 9, 3], "identity", init="normal:3e17")
     options = {"pixels": "raw", "learning_rate": 1e-30, "validation": 0.1}
-    with pytest.raises(DivergedError, match="the loss is nan in epoch"):
+    with pytest.raises(DivergedError, match="the loss is nan when all is done"):
         train(network, dim, epochs=1, **options)
 
 
@@ -261,146 +197,6 @@ def test_progress_is_told(network: Network, data: Dataset) -> None:
     assert [p.epochs for p in seen] == pytest.approx(np.arange(1, STEPS + 1) / 10)
     assert sum(p.epoch_ended for p in seen) == 3
     assert all(p.images_per_second > 0 for p in seen)
-
-
-def test_a_network_that_does_not_fit(data: Dataset) -> None:
-    with pytest.raises(InputError, match=r"blobs has 25 features and 3 classes"):
-        train(Network([24, 3]), data)
-
-
-@pytest.mark.parametrize("pixels", ["unit", "raw"])
-def test_pixels_as_bytes_or_as_fractions_train_alike(
-    pixels: str, data: Dataset
-) -> None:
-    network = Network([25, 7, 3], "tanh", dtype="float64")
-    scaled = data._replace(
-        train=data.train._replace(images=(data.train.images / 255)),
-        test=data.test._replace(images=(data.test.images / 255)),
-    )
-    settings = SETTINGS | {"pixels": pixels, "learning_rate": 1e-3}
-    a, b = (train(network, each, **settings) for each in (data, scaled))
-    np.testing.assert_allclose(
-        a.network.layers[0].weight, b.network.layers[0].weight, rtol=1e-6
-    )
-
-
-def test_read_only_data(network: Network, data: Dataset) -> None:
-    for array in (*data.train, *data.test):
-        array.setflags(write=False)
-    train(network, data, **SETTINGS)
-
-
-def _labelled(data: Dataset, part: str, labels: Any) -> Dataset:
-    """Return the data with other labels in one part."""
-    split = getattr(data, part)
-    return data._replace(**{part: split._replace(labels=labels)})
-
-
-@pytest.mark.parametrize("part", ["train", "test"])
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (
-            lambda labels: np.where(np.arange(len(labels)) == 7, 2, labels),
-            "7 has label 2",
-        ),
-        (lambda labels: labels - 1, "image 0 has label -1, expected 0 to 1"),
-        (lambda labels: labels / 1.0, "float64 labels of shape"),
-        (lambda labels: labels[:-1], "each of .* images, got int64 labels of shape"),
-        (lambda labels: labels[:, None], "labels of shape .*, 1"),
-    ],
-)
-def test_10_no_label_reaches_a_device_unchecked(
-    data: Dataset, reference: Backend, part: str, change: Any, words: str
-) -> None:
-    """Data may be made by hand; a GPU reads an index that is too high as another."""
-    moved: list[str] = []
-
-    def from_numpy(array: Any) -> Any:
-        moved.append(str(array.shape))
-        return reference.from_numpy(array)
-
-    watched = replace(reference, from_numpy=from_numpy)
-    two = data._replace(classes=("a", "b"))
-    for name in ("train", "test"):
-        two = _labelled(two, name, getattr(data, name).labels % 2)
-    labels = change(getattr(two, part).labels)
-    wrong = _labelled(two, part, labels)
-    network = Network([25, 2])
-    with pytest.raises(InputError, match=words):
-        train(network, wrong, backend=watched, epochs=1)
-    assert str(labels.shape) not in moved
-    if part == "test":
-        model = train(network, two, epochs=1).network
-        with pytest.raises(InputError, match=words):
-            evaluate(model, wrong, backend=watched)
-        assert str(labels.shape) not in moved
-
-
-@pytest.mark.parametrize("part", ["train", "test"])
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda images: images[:0], r"expected images of shape \(n, 25\), got \(0, 25"),
-        (lambda images: images[:, :-1], "expected images|does not fit"),
-        (lambda images: images.reshape(-1), "expected images"),
-        (lambda images: np.where(images > 0, np.nan, 0.0), "must be finite numbers"),
-        (lambda images: np.where(images > 0, np.inf, 0.0), "must be finite numbers"),
-        (lambda images: images.astype(complex), "must be finite numbers"),
-    ],
-)
-def test_images_that_are_none_are_refused_at_the_door(
-    network: Network, data: Dataset, part: str, change: Any, words: str
-) -> None:
-    split = getattr(data, part)
-    images = change(split.images)
-    labels = split.labels[: len(images)]
-    wrong = data._replace(**{part: split._replace(images=images, labels=labels)})
-    with pytest.raises(InputError, match=words):
-        train(network, wrong, epochs=1)
-
-
-def test_a_class_without_images_is_not_predicted(
-    network: Network, data: Dataset
-) -> None:
-    """Its part of a smoothed label, times what it would count, is more than the rest.
-
-    The images of another class are then taken for it.
-    """
-    there = data.train.labels != 0
-    part = data.train._replace(
-        images=data.train.images[there], labels=data.train.labels[there]
-    )
-    rare = data._replace(train=part, test=part)
-    options = {"class_weights": "balanced", "label_smoothing": 0.3}
-    result = train(network, rare, epochs=20, learning_rate=0.5, **options)
-    predicted = result.network.predict(part.images)
-    assert (predicted == part.labels).mean() > 0.9
-
-
-def test_resumed_for_fewer_epochs_than_are_done(
-    network: Network, data: Dataset, tmp_path: Path
-) -> None:
-    whole = SETTINGS | {"epochs": 3}
-    train(network, data, out=tmp_path, **whole)
-    with pytest.raises(InputError, match="beyond epoch 3 already; epochs cannot be 2"):
-        train(network, data, out=tmp_path, resume=True, **whole | {"epochs": 2})
-    left = iter(range(1 + STEPS // 3))
-    train(
-        network, data, out=tmp_path, overwrite=True,
-        should_stop=lambda: next(left) == STEPS // 3, **whole,
-    )  # fmt: skip
-    with pytest.raises(InputError, match="beyond epoch 1 already; epochs cannot be 1"):
-        train(network, data, out=tmp_path, resume=True, **whole | {"epochs": 1})
-
-
-def test_another_run_s_settings_do_not_stay_in_the_folder(
-    network: Network, data: Dataset, tmp_path: Path
-) -> None:
-    train(network, data, out=tmp_path, **SETTINGS)
-    (tmp_path / "config.toml").write_text("hidden = [7]\n")
-    train(network, data, out=tmp_path, overwrite=True, **SETTINGS)
-    assert not (tmp_path / "config.toml").exists()
 
 
 def test_a_run_without_room_says_what_would_take_less(

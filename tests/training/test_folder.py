@@ -1,0 +1,103 @@
+"""A run's folder: what may go on in it, and what may not take its place."""
+
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from nnx import Network, train
+from nnx.data.dataset import Dataset
+from nnx.errors import InputError
+from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
+from nnx.training import loop
+
+SETTINGS = {"epochs": 3, "batch_size": 16, "learning_rate": 0.3, "l2": 1e-3, "seed": 5}
+
+
+def _bits(folder: Path) -> bytes:
+    return (folder / MODEL_NAME).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"batch_size": 8}, r"batch_size \(was 16, now 8\)"),
+        ({"seed": 6}, r"seed \(was 5, now 6\)"),
+        ({"learning_rate": 0.1, "l2": 0.0}, r"learning_rate .* l2 "),
+    ],
+)
+def test_resumed_with_other_settings(
+    settings: dict, words: str, network: Network, data: Dataset, tmp_path: Path
+) -> None:
+    train(network, data, out=tmp_path, **SETTINGS)
+    before = (tmp_path / CHECKPOINT_NAME).read_bytes()
+    with pytest.raises(InputError, match=words):
+        train(network, data, out=tmp_path, resume=True, **SETTINGS | settings)
+    assert (tmp_path / CHECKPOINT_NAME).read_bytes() == before
+
+
+def test_resumed_with_another_network_or_other_data(
+    network: Network, data: Dataset, tmp_path: Path
+) -> None:
+    train(network, data, out=tmp_path, **SETTINGS)
+    other = Network([25, 9, 3], "relu", dtype="float64")
+    with pytest.raises(InputError, match=r"network .*25-7-3, now 25-9-3.*dtype"):
+        train(other, data, out=tmp_path, resume=True, **SETTINGS)
+    changed = data._replace(test=data.train)
+    with pytest.raises(
+        InputError, match=r"data \(was [0-9a-f]{16}, now [0-9a-f]{16}\)"
+    ):
+        train(network, changed, out=tmp_path, resume=True, **SETTINGS)
+
+
+def test_a_folder_that_holds_a_run(
+    network: Network, data: Dataset, tmp_path: Path
+) -> None:
+    train(network, data, out=tmp_path, **SETTINGS)
+    before = _bits(tmp_path)
+    with pytest.raises(
+        InputError, match=r"already holds a run .*--resume.*--overwrite"
+    ):
+        train(network, data, out=tmp_path, **SETTINGS)
+    assert _bits(tmp_path) == before
+    train(network, data, out=tmp_path, overwrite=True, **SETTINGS | {"seed": 9})
+    assert _bits(tmp_path) != before
+
+
+def test_nothing_to_resume(network: Network, data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no checkpoint\.safetensors here"):
+        train(network, data, out=tmp_path, resume=True, **SETTINGS)
+
+
+def test_a_model_is_not_a_checkpoint(
+    network: Network, data: Dataset, tmp_path: Path
+) -> None:
+    network.save(tmp_path / CHECKPOINT_NAME)
+    with pytest.raises(InputError, match="not a checkpoint"):
+        train(network, data, out=tmp_path, resume=True, **SETTINGS)
+
+
+def test_resumed_for_fewer_epochs_than_are_done(
+    network: Network, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "UPDATE_SECONDS", 0.0)  # so that it is asked each step
+    whole = SETTINGS | {"epochs": 3}
+    train(network, data, out=tmp_path, **whole)
+    with pytest.raises(InputError, match="beyond epoch 3 already; epochs cannot be 2"):
+        train(network, data, out=tmp_path, resume=True, **whole | {"epochs": 2})
+    steps = count(1)
+    train(
+        network, data, out=tmp_path, overwrite=True,
+        should_stop=lambda: next(steps) == 11, **whole,
+    )  # fmt: skip
+    with pytest.raises(InputError, match="beyond epoch 1 already; epochs cannot be 1"):
+        train(network, data, out=tmp_path, resume=True, **whole | {"epochs": 1})
+
+
+def test_another_run_s_settings_do_not_stay_in_the_folder(
+    network: Network, data: Dataset, tmp_path: Path
+) -> None:
+    train(network, data, out=tmp_path, **SETTINGS)
+    (tmp_path / "config.toml").write_text("hidden = [7]\n")
+    train(network, data, out=tmp_path, overwrite=True, **SETTINGS)
+    assert not (tmp_path / "config.toml").exists()
