@@ -79,6 +79,11 @@ def find(name: str, **options: Any) -> Backend:
     return loaded
 
 
+def threaded(backend: Backend, threads: int | None) -> Backend:
+    """Return the backend with so many threads, where it has a team of its own."""
+    return find("numba", threads=threads) if backend.name == "numba" else backend
+
+
 def _check_options(
     name: str, load: Callable[..., Any], options: dict[str, Any]
 ) -> None:

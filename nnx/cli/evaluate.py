@@ -36,9 +36,7 @@ def evaluate(
     from nnx.training.evaluate import evaluate as run
 
     network = Network.load(model)
-    chosen = backends.find(backend, **on(device))
-    if chosen.name == "numba":
-        chosen = backends.find("numba", threads=threads)
+    chosen = backends.threaded(backends.find(backend, **on(device)), threads)
     trained_on = _trained_on(model) if dataset is None else (dataset, None)
     data = load(trained_on[0], data_dir or trained_on[1])
     with threads_limited(threads):

@@ -108,7 +108,8 @@ PANELS = {
         "batch_size": Setting("Images a step, or full."),
         "learning_rate": Setting(
             "What the optimizer's direction is multiplied by; auto is 0.2 · (1 - "
-            "momentum) for sgd and nesterov, 0.001 for adam and rmsprop.",
+            "momentum, where it begins or ends) for sgd and nesterov, 0.001 for adam "
+            "and rmsprop.",
             "X",
         ),
         "schedule": Setting(

@@ -161,7 +161,6 @@ def _made(config: "Config", asked: Asked) -> tuple["Dataset", "Network", "Backen
     from nnx.backend import find
     from nnx.data.load import load
     from nnx.network import Network
-    from nnx.settings import Training
     from nnx.training.setup import fitted
     from nnx.training.train import backend_for
 
@@ -178,10 +177,9 @@ def _made(config: "Config", asked: Asked) -> tuple["Dataset", "Network", "Backen
         seed=config.seed,
         dtype=config.dtype,
     )
-    training = Training(**config.training())
-    fitted(network, data, training)  # refused before an old run is replaced
+    fitted(network, data, config)  # refused before an old run is replaced
     backend = backend_for(
-        config.backend, network, data, training, asked.threads, **options
+        config.backend, network, data, config, asked.threads, **options
     )
     return data, network, backend
 

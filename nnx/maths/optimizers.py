@@ -20,7 +20,8 @@ class Rates(NamedTuple):
     learning_rate: what the direction of the step is multiplied by
     momentum: how much of the velocity is kept; Adam's β₁
     mean_scale, square_scale: what Adam's two averages are multiplied by, as they begin
-        at 0: 1 / (1 - β₁ᵗ) and 1 / (1 - β₂ᵗ) in step t = 1, 2, …
+        at 0: 1 / (1 - β₁ᵗ) and 1 / (1 - β₂ᵗ) in step t = 1, 2, …, where β₁ᵗ is the
+        product of all β₁ so far if they differ
     averaging: how much of the weights' moving average is kept
     """
 

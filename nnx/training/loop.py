@@ -117,7 +117,7 @@ def _epoch(run: Run, position: Position) -> Iterator[Position]:
         began = time.perf_counter()
         last = min(position.step + chunk, run.steps_per_epoch)
         state = _steps(run, position, epoch, last, kept)
-        check_finite(run, _float(run, state.loss_sum), position.epoch, last)
+        check_finite(run, _float(run, state.loss_sum), _when(position.epoch, last))
         elapsed = time.perf_counter() - began
         position = position._replace(
             state=state, step=last, seconds=position.seconds + elapsed
@@ -202,14 +202,17 @@ def _float(run: Run, array: Array) -> float:
     return float(run.backend.to_numpy(array))
 
 
-def check_finite(run: Run, loss: float, epoch: int, step: int) -> None:
+def check_finite(run: Run, loss: float, when: str) -> None:
     """Refuse a loss that is no number, or infinite, with DivergedError."""
     if not math.isfinite(loss):
         raise DivergedError(
-            f"training diverged: the loss is {loss} in epoch {epoch + 1} by step "
-            f"{step}; try a learning rate below {run.pace.learning_rate:g}, or "
-            "smaller initial weights"
+            f"training diverged: the loss is {loss} {when}; try a learning rate below "
+            f"{run.pace.learning_rate:g}, or smaller initial weights"
         )
+
+
+def _when(epoch: int, step: int) -> str:
+    return f"in epoch {epoch + 1} by step {step}"
 
 
 def _end_epoch(run: Run, position: Position) -> Position:
@@ -217,7 +220,7 @@ def _end_epoch(run: Run, position: Position) -> Position:
     state, n = position.state, run.images
     layers = in_use(state, run.backend)
     held = score(run, layers, run.held, run.held_scale)
-    check_finite(run, held[0], position.epoch, position.step)
+    check_finite(run, held[0], _when(position.epoch, position.step))
     none = None, None
     validation, test = (held, none) if run.validated else (none, held)
     row = Row(

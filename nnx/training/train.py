@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nnx.backend import Backend, find
+from nnx.backend import Backend, find, threaded
 from nnx.data.dataset import Dataset
 from nnx.data.digest import digest
 from nnx.errors import OutOfMemoryError
@@ -127,7 +127,7 @@ def backend_for(
         seconds += n * DISTORTION_SECONDS
     short = training.epochs * seconds < SHORT_SECONDS
     found = find("numpy" if backend == "auto" and short else backend, **options)
-    return find("numba", threads=threads) if found.name == "numba" else found
+    return threaded(found, threads)
 
 
 @contextmanager
@@ -173,7 +173,7 @@ def _result(
         scale = model.scale(data.test.images.dtype)
         test_loss, test_accuracy = loop.score(run, layers, test, scale)
     for loss in train_loss, test_loss:
-        loop.check_finite(run, loss, position.epoch, position.step)
+        loop.check_finite(run, loss, "when all is done")
     images = position.epoch * run.images + run.images_in(position.step)
     return Result(
         network=Network.of(model._replace(layers=to_host(layers, run.backend))),

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from nnx.cli.settings_options import PANELS
-from nnx.settings import Config
+from nnx.cli.train import Asked
+from nnx.settings import OPTIONS, Config
 
 Run = Callable[..., Any]
 Refused = Callable[..., str]
@@ -158,6 +159,20 @@ def test_files_that_are_refused(
     content = text if isinstance(text, bytes) else text.encode()
     (cwd / "my run.toml").write_bytes(content)
     refused("train", "--config", "my run.toml", says=("nnx: my run.toml: ", says))
+
+
+def test_options_that_are_no_settings_are_known_as_such() -> None:
+    assert {"config", "preset", *Asked._fields} == OPTIONS
+    assert not OPTIONS & {field.name for field in fields(Config)}
+
+
+def test_a_mark_of_the_byte_order_and_a_home_that_is_not_there(
+    refused: Refused, cwd: Path
+) -> None:
+    content = b'\xef\xbb\xbfdata_dir = "~nobody-here/x"\n'
+    (cwd / "my.toml").write_bytes(content)
+    says = ("a data_dir is for mnist, fashion-mnist, kmnist, and not for digits",)
+    refused("train", "--config", "my.toml", says=says)
 
 
 def test_files_that_are_none(refused: Refused, cwd: Path) -> None:
