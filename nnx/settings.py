@@ -26,6 +26,18 @@ OPTIONS = {
     "config", "preset", "out", "resume", "overwrite", "threads", "device", "json",
     "quiet", "require_accuracy",
 }  # fmt: skip
+# What others call settings.
+ALSO_CALLED = {
+    "lr": "learning_rate",
+    "wd": "weight_decay",
+    "batch": "batch_size",
+    "bs": "batch_size",
+    "layers": "hidden",
+    "hidden_layers": "hidden",
+    "data": "dataset",
+    "ema": "averaging",
+    "patience": "early_stopping",
+}
 
 
 @dataclass(frozen=True)
@@ -216,6 +228,11 @@ def _naming(source: str) -> Iterator[None]:
         raise InputError(f"{source}: {error}" if source else str(error)) from None
 
 
+def _nearest(name: str, known: list[str]) -> str | None:
+    near = get_close_matches(name, known, n=1)
+    return ALSO_CALLED.get(name) or (near[0] if near else None)
+
+
 def _check_each(values: Mapping[str, Any]) -> None:
     known = [field.name for field in fields(Config)]
     all_names = ", ".join(known)
@@ -226,7 +243,7 @@ def _check_each(values: Mapping[str, Any]) -> None:
                 raise InputError(
                     f"{name!r} is no setting: give {option} to the command"
                 )
-            near = get_close_matches(name.lower().replace("-", "_"), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {all_names}"
+            near = _nearest(name.lower().replace("-", "_"), known)
+            hint = f"did you mean {near}?" if near else f"there are {all_names}"
             raise InputError(f"no setting is called {name!r}; {hint}")
         check(name, _tidied(name, value))

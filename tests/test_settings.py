@@ -65,8 +65,10 @@ def test_values_that_are_refused(name: str, values: list) -> None:
 
 
 def test_a_setting_that_does_not_exist() -> None:
-    with pytest.raises(InputError, match=r"run\.toml: no setting is called 'lr'; .*l2"):
-        config_from({"lr": 0.1}, "run.toml")
+    with pytest.raises(
+        InputError, match=r"run\.toml: no setting is called 'zzz'; .*l2"
+    ):
+        config_from({"zzz": 0.1}, "run.toml")
 
 
 def test_python_keywords_are_checked_too() -> None:

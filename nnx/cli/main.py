@@ -89,7 +89,7 @@ def main() -> None:
         blas.choose()  # before anything imports NumPy
     _prepare(debug)
     try:
-        status = app(standalone_mode=False)
+        status = app(prog_name="nnx", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader, `head` for one, has seen enough.
@@ -135,13 +135,31 @@ def _explained(error: Exception) -> int:
         _complain(str(error))
         return error.exit_status
     if hasattr(error, "format_message"):
+        _suggest(error)
         message = error.format_message() or "no command given"
-        _complain(f"{message}{_instead(error, message)} (see nnx --help)")
+        _complain(f"{message}{_instead(error, message)} (see {_place(error)} --help)")
         return int(getattr(error, "exit_code", 2))
     if isinstance(error, OSError):
         _complain(str(error))
         return NnxError.exit_status
     raise error
+
+
+def _suggest(error: Any) -> None:
+    """Have the parser suggest the setting that others call what was given."""
+    from nnx.settings import ALSO_CALLED
+
+    name = getattr(error, "option_name", "").lstrip("-").replace("-", "_")
+    option = "--" + ALSO_CALLED.get(name, "").replace("_", "-")
+    context = getattr(error, "ctx", None)
+    if context and any(option in known.opts for known in context.command.params):
+        error.possibilities = [option]
+
+
+def _place(error: Any) -> str:
+    """Return the command that the error is of, as it would be written."""
+    context = getattr(error, "ctx", None)
+    return context.command_path if context else "nnx"
 
 
 def _instead(error: Any, message: str) -> str:

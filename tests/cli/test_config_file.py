@@ -125,6 +125,7 @@ def test_another_optimizer_comes_with_its_own_rates(
     ("text", "says"),
     [
         ("drop_out = 0.1", "no setting is called 'drop_out'; did you mean dropout?"),
+        ("lr = 0.1", "no setting is called 'lr'; did you mean learning_rate?"),
         ("batch-size = 2", "no setting is called 'batch-size'; did you mean batch_si"),
         ("qwertz = 2", "no setting is called 'qwertz'; there are epochs, batch_size,"),
         ("[training]\nl2 = 0.1", "no setting is called 'training'; there are epochs"),

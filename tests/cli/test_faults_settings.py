@@ -100,6 +100,8 @@ Refused = Callable[..., str]
         ("--backend", "abacus", "no backend is called 'abacus'; there are"),
         ("--preset", "mine", "no preset is called 'mine'; there are ciresan, dropo"),
         ("--speed", "9", "No such option"),
+        ("--lr", "0.1", "--learning-rate"),
+        ("--hidden-layers", "5", "--hidden) (see nnx train --help)"),
         ("--out", "", "'--out': the name of a folder is missing"),
         ("--out", "old run/log.csv", "log.csv: cannot hold a run: "),
         ("--out", "n" * 300, "cannot hold a run: File name too long"),
@@ -115,7 +117,9 @@ def test_27_options(
 
 def test_commands_that_are_incomplete(refused: Refused, old_run: Path) -> None:
     refused("train", "mnist", says=("did you mean --dataset mnist? (see nnx",))
-    refused("train", "a", "b", says=("did you mean --dataset a? (see nnx --help)",))
+    refused(
+        "train", "a", "b", says=("did you mean --dataset a? (see nnx train --help)",)
+    )
     refused("bench", "tiny", says=("did you mean --workload tiny? (see nnx",))
     batch = "--batch-norm", "--batch-size", "1"
     refused("train", *batch, says=("batch_norm needs a batch_size of 2 or more",))
