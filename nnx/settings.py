@@ -26,15 +26,13 @@ OPTIONS = {
     "config", "preset", "out", "resume", "overwrite", "threads", "device", "json",
     "quiet", "require_accuracy",
 }  # fmt: skip
-# What others call settings.
+# What others call settings, where no nearest name tells.
 ALSO_CALLED = {
     "lr": "learning_rate",
     "wd": "weight_decay",
     "batch": "batch_size",
     "bs": "batch_size",
     "layers": "hidden",
-    "hidden_layers": "hidden",
-    "data": "dataset",
     "ema": "averaging",
     "patience": "early_stopping",
 }

@@ -16,6 +16,7 @@ from nnx import __version__, blas
 from nnx.cli import bench, checks, data, evaluate, info, predict, train
 from nnx.cli.signals import EXIT
 from nnx.errors import NnxError, OutOfMemoryError
+from nnx.settings import ALSO_CALLED
 
 app = typer.Typer(
     name="nnx",
@@ -147,12 +148,12 @@ def _explained(error: Exception) -> int:
 
 def _suggest(error: Any) -> None:
     """Have the parser suggest the setting that others call what was given."""
-    from nnx.settings import ALSO_CALLED
-
     name = getattr(error, "option_name", "").lstrip("-").replace("-", "_")
-    option = "--" + ALSO_CALLED.get(name, "").replace("_", "-")
     context = getattr(error, "ctx", None)
-    if context and any(option in known.opts for known in context.command.params):
+    if name not in ALSO_CALLED or context is None:
+        return
+    option = "--" + ALSO_CALLED[name].replace("_", "-")
+    if any(option in known.opts for known in context.command.params):
         error.possibilities = [option]
 
 

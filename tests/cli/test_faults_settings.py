@@ -101,7 +101,7 @@ Refused = Callable[..., str]
         ("--preset", "mine", "no preset is called 'mine'; there are ciresan, dropo"),
         ("--speed", "9", "No such option"),
         ("--lr", "0.1", "--learning-rate"),
-        ("--hidden-layers", "5", "--hidden) (see nnx train --help)"),
+        ("--layers", "5", "--hidden) (see nnx train --help)"),
         ("--out", "", "'--out': the name of a folder is missing"),
         ("--out", "old run/log.csv", "log.csv: cannot hold a run: "),
         ("--out", "n" * 300, "cannot hold a run: File name too long"),
