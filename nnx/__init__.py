@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from nnx.gradient_check import gradcheck
     from nnx.installation import info
     from nnx.network import Network
-    from nnx.settings import Training
+    from nnx.settings import Settings, TrainingSettings
     from nnx.training.evaluate import evaluate
-    from nnx.training.train import Result, train
+    from nnx.training.result import Result
+    from nnx.training.train import train
 
 __version__ = "0.1.0"
 
@@ -36,9 +37,10 @@ _HOMES = {
     "Frame": "nnx.data.dataset",
     "Network": "nnx.network",
     "NnxError": "nnx.errors",
-    "Result": "nnx.training.train",
+    "Result": "nnx.training.result",
+    "Settings": "nnx.settings",
     "Split": "nnx.data.dataset",
-    "Training": "nnx.settings",
+    "TrainingSettings": "nnx.settings",
     "backends": "nnx.backend:names",
     "evaluate": "nnx.training.evaluate",
     "find": "nnx.backend",
@@ -56,8 +58,9 @@ __all__ = [
     "Network",
     "NnxError",
     "Result",
+    "Settings",
     "Split",
-    "Training",
+    "TrainingSettings",
     "__version__",
     "backends",
     "evaluate",

@@ -2,19 +2,23 @@
 
 import inspect
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from nnx.errors import BackendError, InputError, UnknownBackendError
-from nnx.maths import dense, distortion, losses, optimizers, steps
-from nnx.maths.kernels import Array, Namespace
+from nnx.errors import BackendError, InputError, NnxError, UnknownBackendError
+from nnx.maths import steps
+from nnx.maths.arrays import Array, Namespace
+from nnx.maths.ops import Ops
+from nnx.maths.state import State
 
 GROUP = "nnx.backends"
-# What "auto" takes, the first that is usable; a GPU is used only when asked for.
+# "auto" is the first of these that is usable, and the last for a short run: it always
+# works, and is there at once. A GPU is used only when asked for.
 AUTOMATIC = "numba", "numpy"
+DEFAULT = AUTOMATIC[-1]  # for what takes no time: prediction, evaluation, checks
 
 
 @dataclass(frozen=True)
@@ -23,30 +27,35 @@ class Backend:
 
     name: what a user calls it
     device: where its arrays are, in words
-    xp: its array API namespace
+    ops: its namespace and functions, for the maths
     from_numpy: a NumPy array moved to the device
     to_numpy: an array of the device as a NumPy array
     synchronize: waits until the device has done all it was given
     note: what a user should know before the first run, or ""
     scope: gives a context to compute in: its device is the current one, and what its
         library raises leaves it as an NnxError of one line
-    dense_forward … distort: like the functions of `nnx.maths` that they default to
+    own_steps: many steps at once, called like `run_steps`; None: one after another
     """
 
     name: str
     device: str
-    xp: Namespace
+    ops: Ops
     from_numpy: Callable[[Array], Array]
     to_numpy: Callable[[Array], Array]
     synchronize: Callable[[], None] = lambda: None
     note: str = ""
-    scope: Callable[[], AbstractContextManager[None]] = nullcontext
-    dense_forward: Callable[..., Array] = dense.forward
-    dense_backward: Callable[..., tuple[Array, Array, Array]] = dense.backward
-    cross_entropy: Callable[..., tuple[Array, Array]] = losses.cross_entropy
-    update: Callable[..., Array] = optimizers.update
-    run_steps: Callable[..., steps.State] = steps.run_steps
-    distort: Callable[..., Array] = distortion.distort
+    scope: Callable[[], AbstractContextManager[Any]] = nullcontext
+    own_steps: Callable[..., State] | None = None
+
+    @property
+    def xp(self) -> Namespace:
+        """The array API namespace."""
+        return self.ops.xp
+
+    @property
+    def run_steps(self) -> Callable[..., State]:
+        """`nnx.maths.steps.run_steps`, called without ops."""
+        return self.own_steps or partial(steps.run_steps, ops=self.ops)
 
 
 def names() -> list[str]:
@@ -58,19 +67,21 @@ def find(name: str, **options: Any) -> Backend:
     """Return the backend of this name, ready for use; "auto" is the fastest CPU's.
 
     options: handed to the backend's own `load`, such as device
-    Refused: UnknownBackendError for a name that no installed package offers;
-    InputError for an option that the backend does not take; MissingLibraryError and
-    UnusableBackendError as the backend says.
+
+    Raises:
+        UnknownBackendError: no installed package offers a backend of this name
+        InputError: an option that the backend does not take
+        MissingLibraryError, UnusableBackendError: as the backend says
     """
     if name == "auto":
-        _check_options(name, _automatic, options)
+        _check_options(name, (), options)
         return _automatic()
     offered = _offered()
     if name not in offered:
         there = ", ".join(["auto", *sorted(offered)])
         raise UnknownBackendError(f"no backend is called {name!r}; there are {there}")
     load = offered[name].load()
-    _check_options(name, load, options)
+    _check_options(name, inspect.signature(load).parameters, options)
     loaded = load(**options)
     if not isinstance(loaded, Backend):
         raise BackendError(
@@ -79,17 +90,44 @@ def find(name: str, **options: Any) -> Backend:
     return loaded
 
 
-def threaded(backend: Backend, threads: int | None) -> Backend:
-    """Return the backend with so many threads, where it has a team of its own."""
-    return find("numba", threads=threads) if backend.name == "numba" else backend
+def choose(
+    name: str | Backend,
+    *,
+    threads: int | None = None,
+    short: bool = False,
+    **options: Any,
+) -> Backend:
+    """Return a backend for a piece of work; see `find` for what is refused.
+
+    threads: of a backend's own team, where it has one
+    short: whether "auto" should take what is there at once
+    """
+    if isinstance(name, Backend):
+        return name
+    if name == "auto" and not options:
+        name = DEFAULT if short else _automatic().name
+    point = _offered().get(name)
+    if threads is not None and point is not None:
+        taken = inspect.signature(point.load()).parameters
+        options |= {"threads": threads} if "threads" in taken else {}
+    return find(name, **options)
 
 
-def _check_options(
-    name: str, load: Callable[..., Any], options: dict[str, Any]
-) -> None:
+def usable() -> tuple[list[Backend], dict[str, str]]:
+    """Return every backend that works here, and why each other one does not."""
+    working, why = list[Backend](), dict[str, str]()
+    for name in names():
+        try:
+            working.append(find(name))
+        except NnxError as error:
+            why[name] = str(error)
+    return working, why
+
+
+def _check_options(name: str, taken: Any, options: dict[str, Any]) -> None:
     """Refuse an option that this backend has no use for."""
     for option, value in options.items():
-        if option not in inspect.signature(load).parameters:
+        if option not in taken:
             raise InputError(
                 f"backend {name!r} takes no {option}, and {value!r} was given; "
                 "choose a --backend that does"
@@ -100,8 +138,10 @@ def _automatic() -> Backend:
     """Return the first usable backend; the last one always is."""
     *preferred, last = AUTOMATIC
     for name in preferred:
-        with suppress(BackendError):
+        try:
             return find(name)
+        except BackendError:
+            continue
     return find(last)
 
 

@@ -6,8 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from nnx import __version__, blas, cores
-from nnx.backend import find, names
-from nnx.errors import NnxError
+from nnx.backend import usable
 
 PACKAGES = (
     "numpy", "scipy", "numba", "array-api-compat", "scikit-learn", "safetensors",
@@ -19,7 +18,12 @@ def info() -> dict[str, Any]:
     """Return versions, the processor, BLAS kernels, and each backend or why not."""
     import numpy  # noqa: F401  # so that its BLAS is there to be asked
 
-    backends = {name: _usable(name) for name in names()}
+    working, why = usable()
+    backends: dict[str, dict[str, Any]] = {
+        name: {"usable": False, "why": reason} for name, reason in why.items()
+    }
+    for backend in working:
+        backends[backend.name] = {"usable": True, "device": backend.device}
     libraries = [
         {
             "library": library["internal_api"],
@@ -38,7 +42,7 @@ def info() -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "blas": libraries,
         "warning": blas.warning([str(library["kernels"]) for library in libraries]),
-        "backends": backends,
+        "backends": dict(sorted(backends.items())),
     }
 
 
@@ -59,11 +63,3 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _usable(name: str) -> dict[str, Any]:
-    try:
-        backend = find(name)
-    except NnxError as error:
-        return {"usable": False, "why": str(error)}
-    return {"usable": True, "device": backend.device}

@@ -16,8 +16,10 @@ from nnx import files
 from nnx.data.dataset import Array, Frame
 from nnx.errors import InputError
 from nnx.maths.activations import ACTIVATIONS
-from nnx.maths.network import Layer, Layers
-from nnx.rules import DTYPES, PIXELS
+from nnx.maths.arrays import named_arrays
+from nnx.maths.state import Layer, Layers
+from nnx.settings.network import DTYPES
+from nnx.settings.training import PIXELS
 
 FORMAT = 1
 KEY = "nnx"
@@ -25,75 +27,45 @@ MODEL_NAME = "model.safetensors"
 CHECKPOINT_NAME = "checkpoint.safetensors"
 
 
-class Model(NamedTuple):
-    """A network and how its inputs and outputs are to be read.
-
-    activations: the name of each layer's activation
-    classes: the name of each class, in the order of the logits
-    frame: how a row of features is a picture; box 0 where it is none
-    pixels: "unit" scales them to [0, 1]; "raw" leaves them as they are
-    """
-
-    layers: Layers
-    activations: tuple[str, ...]
-    classes: tuple[str, ...]
-    frame: Frame
-    pixels: str
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Features in, hidden widths, classes."""
-        return (self.layers[0].weight.shape[0], *(len(b) for _, b in self.layers))
-
-    def scale(self, dtype: Any) -> float:
-        """Return what pixels of this dtype are multiplied by.
-
-        Integers are in [0, frame.maximum], floats in [0, 1].
-        """
-        if np.dtype(dtype).kind == "f":
-            return 1.0 if self.pixels == "unit" else float(self.frame.maximum)
-        return 1.0 / self.frame.maximum if self.pixels == "unit" else 1.0
-
-    def __str__(self) -> str:
-        return "-".join(str(size) for size in self.sizes)
+NETWORK = "layers", "activations", "classes", "frame", "pixels"
 
 
 class Stored(NamedTuple):
-    """What a file holds: a model, and what else was put there.
+    """What a file holds: a network, and what else was put there.
 
-    arrays: by name, beyond the model's own
-    extra: JSON values by name, beyond the model's own
+    network: the attributes of a `nnx.network.Network`
+    arrays: by name, beyond the network's own
+    extra: JSON values by name, beyond the network's own
     """
 
-    model: Model
+    network: dict[str, Any]
     arrays: dict[str, Array]
     extra: dict[str, Any]
 
 
+def sizes(layers: Layers) -> tuple[int, ...]:
+    """Return the widths of the input and of every layer."""
+    return (layers[0].weight.shape[0], *(len(bias) for _, bias in layers))
+
+
 def save(
     path: Path,
-    model: Model,
+    network: dict[str, Any],
     arrays: dict[str, Array] | None = None,
     extra: dict[str, Any] | None = None,
 ) -> None:
-    """Write a model, and whatever a checkpoint adds to it; the same bytes each time."""
+    """Write a network, and whatever a checkpoint adds to it; the same bytes each time.
+
+    network: the attributes of a `nnx.network.Network`; others as in `Stored`
+    """
     from safetensors.numpy import save as serialize
 
-    tensors = {
-        f"layers.{i}.{name}": np.ascontiguousarray(array)
-        for i, layer in enumerate(model.layers)
-        for name, array in layer._asdict().items()
-    }
-    described = {
-        "format": FORMAT,
-        "sizes": model.sizes,
-        "activations": model.activations,
-        "classes": model.classes,
-        "frame": model.frame,
-        "pixels": model.pixels,
-    }
+    layers = network["layers"]
+    own = named_arrays(layers, "layers")
+    tensors = {name: np.ascontiguousarray(array) for name, array in own}
     tensors |= arrays or {}
-    described |= extra or {}
+    described = {name: network[name] for name in NETWORK if name != "layers"}
+    described |= {"format": FORMAT, "sizes": sizes(layers)} | (extra or {})
     described["crc32"] = _crc32(described, tensors)
     # One key, as safetensors orders several of them at random.
     metadata = {KEY: json.dumps(described, sort_keys=True)}
@@ -102,19 +74,20 @@ def save(
 
 def _crc32(described: dict[str, Any], tensors: dict[str, Array]) -> int:
     """Return the CRC-32 of all that a file holds, to tell when a bit has flipped."""
-    found = zlib.crc32(json.dumps(described, sort_keys=True).encode())
+    crc = zlib.crc32(json.dumps(described, sort_keys=True).encode())
     for name in sorted(tensors):
         array = np.ascontiguousarray(tensors[name])
-        found = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), found)
-        found = zlib.crc32(array.data.cast("B") if array.size else b"", found)
-    return found
+        crc = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), crc)
+        crc = zlib.crc32(array.data.cast("B") if array.size else b"", crc)
+    return crc
 
 
 def load(path: Path) -> Stored:
     """Return what a model file, a checkpoint, or a run's folder holds.
 
-    Refused: a file that is not there, not safetensors, cut short, damaged, from a
-    newer nnx, or whose tensors are not those of the network it describes.
+    Raises:
+        InputError: a file that is not there, not safetensors, cut short, damaged, from
+            a newer nnx, or whose tensors are not those of the network it describes
     """
     if path.is_dir():
         path = _in_folder(path)
@@ -169,10 +142,9 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
 def _checked(
     path: Path, described: dict[str, Any], tensors: dict[str, Array]
 ) -> Stored:
-    """Return the model, refused where tensors and description differ."""
-    own = {"format", "sizes", "activations", "classes", "frame", "pixels"}
+    """Return what was stored, refused where tensors and description differ."""
     layers = []
-    for i, (rows, columns) in enumerate(pairwise(described["sizes"])):
+    for i, (rows, columns) in enumerate(pairwise(described.pop("sizes"))):
         wanted = {"weight": (rows, columns), "bias": (columns,)}
         arrays = {n: tensors.pop(f"layers.{i}.{n}", None) for n in wanted}
         for name, shape in wanted.items():
@@ -181,19 +153,19 @@ def _checked(
     kinds = {array.dtype.name for layer in layers for array in layer}
     if len(kinds) > 1:
         raise InputError(f"{path}: its layers are {' and '.join(sorted(kinds))}")
-    model = Model(
-        layers=layers,
-        activations=tuple(described["activations"]),
-        classes=tuple(described["classes"]),
-        frame=Frame(*described["frame"]),
-        pixels=described["pixels"],
-    )
-    _check_names(path, model)
+    network = {
+        "layers": layers,
+        "activations": tuple(described.pop("activations")),
+        "classes": tuple(described.pop("classes")),
+        "frame": Frame(*described.pop("frame")),
+        "pixels": described.pop("pixels"),
+    }
+    _check_names(path, **network)
     left = [name for name in tensors if name.startswith("layers.")]
     if left:
         raise InputError(f"{path}: {left[0]} belongs to no layer it describes")
-    extra = {key: value for key, value in described.items() if key not in own}
-    return Stored(model, tensors, extra)
+    del described["format"]
+    return Stored(network, tensors, described)
 
 
 def _check_tensor(path: Path, name: str, array: Array, shape: tuple[int, ...]) -> None:
@@ -208,20 +180,26 @@ def _check_tensor(path: Path, name: str, array: Array, shape: tuple[int, ...]) -
         raise InputError(f"{path}: {name} holds values that are not finite")
 
 
-def _check_names(path: Path, model: Model) -> None:
-    for name in model.activations:
+def _check_names(
+    path: Path,
+    layers: Layers,
+    activations: tuple[str, ...],
+    classes: tuple[str, ...],
+    frame: Frame,
+    pixels: str,
+) -> None:
+    for name in activations:
         if name not in ACTIVATIONS:
             raise InputError(f"{path}: unknown activation {name!r}")
-    frame = model.frame
     if (
-        not model.layers
-        or len(model.activations) != len(model.layers)
-        or len(model.classes) != model.sizes[-1]
-        or model.pixels not in PIXELS
-        or frame.height * frame.width != model.sizes[0]
+        not layers
+        or len(activations) != len(layers)
+        or len(classes) != sizes(layers)[-1]
+        or pixels not in PIXELS
+        or frame.height * frame.width != sizes(layers)[0]
         or frame.maximum < 1
         or not 0 <= frame.box <= min(frame.height, frame.width)
         or not all(type(number) is int for number in frame)
-        or not all(isinstance(name, str) for name in model.classes)
+        or not all(isinstance(name, str) for name in classes)
     ):
         raise InputError(f"{path}: its description contradicts itself")

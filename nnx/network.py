@@ -10,16 +10,14 @@ from typing import Any, Self
 import numpy as np
 
 from nnx import model_file
-from nnx.backend import Backend, find
-from nnx.data.assemble import frame_of
-from nnx.data.dataset import Array
-from nnx.data.pixels import check_finite
+from nnx.backend import DEFAULT, Backend, choose
+from nnx.data.dataset import Array, Frame, check_finite, frame_of
 from nnx.errors import InputError
 from nnx.maths import evaluation, initializers, losses
+from nnx.maths.arrays import map_arrays
 from nnx.maths.blocks import blocks
-from nnx.maths.network import Layer, Layers, Trained
-from nnx.model_file import Model
-from nnx.rules import check
+from nnx.maths.state import Layer, Layers
+from nnx.settings.values import read_value
 
 HE_FAMILY = "relu", "leaky_relu", "elu"
 
@@ -27,106 +25,126 @@ HE_FAMILY = "relu", "leaky_relu", "elu"
 class Network:
     """A fully-connected network: dense layers, the last one giving logits.
 
-    sizes: features in, hidden widths, classes; [784, 128, 10]
-    activation: of the hidden layers, a name in nnx.activations(); or one for each of
-        them, as in "relu,tanh"
-    init: "he", "glorot", "lecun", "normal:σ", "zeros"; "auto" is "he" for relu and
-        its kin and "glorot" for the others; or one of them for each layer, as in
-        "he,zeros"
-    seed: of the initial weights, which are the same on every backend
-    dtype: "float32" or "float64"
-    Refused: sizes, names and ranges that do not fit, with InputError.
+    layers: the parameters: NumPy arrays, weight (in, out) and bias (out,) a layer
+    activations: the name of each layer's activation
+    classes: the name of each class, in the order of the logits
+    frame: how a row of features is a picture; box 0 where it is none
+    pixels: "unit" scales them to [0, 1]; "raw" leaves them as they are
     """
+
+    layers: Layers
+    activations: tuple[str, ...]
+    classes: tuple[str, ...]
+    frame: Frame
+    pixels: str
 
     def __init__(
         self,
         sizes: Sequence[int],
-        activation: str = "relu",
+        activation: str | Sequence[str] = "relu",
         *,
-        init: str = "auto",
+        init: str | Sequence[str] = "auto",
         seed: int = 0,
         dtype: str = "float32",
     ) -> None:
+        """Draw the initial weights, which are the same on every backend.
+
+        sizes: features in, hidden widths, classes; [784, 128, 10]
+        activation: of the hidden layers, or one for each of them, as in "relu,tanh"
+        init: "he", "glorot", "lecun", "normal:σ", "zeros"; "auto" is "he" for relu and
+            its kin and "glorot" for the others; or one for each layer: "he,zeros"
+        dtype: "float32" or "float64"
+
+        Raises:
+            InputError: sizes, names and ranges that do not fit
+        """
         _check_sizes(sizes)
-        for name, value in [
-            ("activation", activation),
-            ("init", init),
-            ("seed", seed),
-            ("dtype", dtype),
-        ]:
-            check(name, value)
-        hidden = _one_each(activation, "activation", len(sizes) - 2)
-        inits = _inits(init, hidden, activation)
-        layers = [
-            _initial(name, shape, seed, i, dtype)
-            for i, (shape, name) in enumerate(zip(pairwise(sizes), inits, strict=True))
+        hidden = _one_each("activation", activation, len(sizes) - 2)
+        names = _one_each("init", init, len(sizes) - 1)
+        seed, dtype = read_value("seed", seed), read_value("dtype", dtype)
+        # The last layer has no activation: what suits the one before suits it too.
+        before_last = (hidden or read_value("activation", activation))[-1]
+        self.layers = [
+            _initial(name, activation, shape, seed, i, dtype)
+            for i, (shape, name, activation) in enumerate(
+                zip(pairwise(sizes), names, (*hidden, before_last), strict=True)
+            )
         ]
-        self.model = Model(
-            layers=layers,
-            activations=(*hidden, "identity"),
-            classes=tuple(str(i) for i in range(sizes[-1])),
-            frame=frame_of(sizes[0], None, 255),
-            pixels="unit",
-        )
+        self.activations = (*hidden, "identity")
+        self.classes = tuple(str(i) for i in range(sizes[-1]))
+        self.frame = frame_of(sizes[0], None, 255)
+        self.pixels = "unit"
 
     @classmethod
-    def of(cls, model: Model) -> Self:
-        """Return the network of a model that is already there."""
+    def of(cls, **attributes: Any) -> Self:
+        """Return the network of these attributes, all of them."""
         network = cls.__new__(cls)
-        network.model = model
+        vars(network).update(attributes)
         return network
+
+    def replace(self, **attributes: Any) -> Self:
+        """Return the network with other attributes in place of some."""
+        return self.of(**(vars(self) | attributes))
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
         """Return the network of a model file, a checkpoint, or a run's folder.
 
-        Refused: files that are damaged, of another kind, or from a newer nnx.
+        Raises:
+            InputError: files that are damaged, of another kind, or from a newer nnx
         """
-        return cls.of(model_file.load(Path(path)).model)
+        return cls.of(**model_file.load(Path(path)).network)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the network as safetensors, whole or not at all."""
-        model_file.save(Path(path), self.model)
-
-    @property
-    def layers(self) -> Layers:
-        """The parameters: NumPy arrays, weight (in, out) and bias (out,) a layer."""
-        return self.model.layers
+        model_file.save(Path(path), vars(self))
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Features in, hidden widths, classes."""
-        return self.model.sizes
+        return model_file.sizes(self.layers)
 
     @property
     def parameters(self) -> int:
         """How many numbers are trained."""
         return sum(weight.size + bias.size for weight, bias in self.layers)
 
-    def predict(self, images: Any, *, backend: str | Backend = "numpy") -> Array:
+    def pixel_scale(self, dtype: Any) -> float:
+        """Return what pixels of this dtype are multiplied by.
+
+        Integers are in [0, frame.maximum], floats in [0, 1].
+        """
+        if np.dtype(dtype).kind == "f":
+            return 1.0 if self.pixels == "unit" else float(self.frame.maximum)
+        return 1.0 / self.frame.maximum if self.pixels == "unit" else 1.0
+
+    def predict(self, images: Any, *, backend: str | Backend = DEFAULT) -> Array:
         """Return the most probable class of each image, (n,) int64.
 
         images: (n, features) or (n, height, width); integers are pixels as in
             the training data, floats are in [0, 1]
+
+        Raises:
+            InputError: images of another shape, or not finite
         """
         labels = np.argmax(self.predict_proba(images, backend=backend), axis=1)
         return labels.astype(np.int64)
 
-    def predict_proba(self, images: Any, *, backend: str | Backend = "numpy") -> Array:
+    def predict_proba(self, images: Any, *, backend: str | Backend = DEFAULT) -> Array:
         """Return the probability of each class, (n, classes); rows sum to one.
 
-        images: as for `predict`
+        images: as for `predict`, which says what is refused
         """
-        chosen = find(backend) if isinstance(backend, str) else backend
+        chosen = choose(backend)
         rows = self._rows(images)
-        scale = self.model.scale(rows.dtype)
+        scale = self.pixel_scale(rows.dtype)
         parts = []
         with chosen.scope():
-            layers = to_device(self.layers, chosen)
+            layers = map_arrays(chosen.from_numpy, self.layers)
             for block in blocks(len(rows)):
                 pixels = chosen.from_numpy(rows[block])
                 logits = evaluation.logits(
-                    layers, pixels, self.model.activations, scale, chosen
+                    layers, pixels, self.activations, scale, chosen.ops
                 )
                 parts.append(chosen.to_numpy(losses.softmax(logits, xp=chosen.xp)))
         return np.concatenate(parts)
@@ -146,18 +164,11 @@ class Network:
         check_finite(rows)
         return rows
 
+    def __str__(self) -> str:
+        return "-".join(str(size) for size in self.sizes)
+
     def __repr__(self) -> str:
-        return f"Network({self.model})"
-
-
-def to_device(layers: Trained, backend: Backend) -> list[Any]:
-    """Return the layers' parameters on the backend's device."""
-    return [type(layer)(*map(backend.from_numpy, layer)) for layer in layers]
-
-
-def to_host(layers: Trained, backend: Backend) -> list[Any]:
-    """Return the layers' parameters as NumPy arrays."""
-    return [type(layer)(*map(backend.to_numpy, layer)) for layer in layers]
+        return f"Network({self})"
 
 
 def _check_sizes(sizes: Any) -> None:
@@ -172,35 +183,25 @@ def _check_sizes(sizes: Any) -> None:
             "sizes must be features, widths of hidden layers and 2 or more classes, as "
             f"in [784, 128, 10], not {sizes!r}"
         )
-    check("hidden", sizes[1:-1])
+    read_value("hidden", sizes[1:-1])
 
 
-def _one_each(names: str, setting: str, layers: int) -> list[str]:
+def _one_each(setting: str, value: Any, layers: int) -> tuple[str, ...]:
     """Return a name for each layer; one alone is for all."""
-    each = names.split(",")
-    if len(each) not in (1, layers):
+    names: tuple[str, ...] = read_value(setting, value)
+    if len(names) not in (1, layers):
         raise InputError(
-            f"{setting} names {len(each)} layers, {names}; there are {layers}"
+            f"{setting} names {len(names)} layers, {','.join(names)}; there are "
+            f"{layers}"
         )
-    return each if len(each) == layers else each * layers
-
-
-def _inits(init: str, hidden: list[str], activation: str) -> list[str]:
-    """Return the name of each layer's initializer.
-
-    "auto" suits the layer's activation; the last one's, which has none, the one before.
-    """
-    last = (hidden or [activation])[-1:]
-    names = _one_each(init, "init", len(hidden) + 1)
-    suited = ["he" if name in HE_FAMILY else "glorot" for name in (*hidden, *last)]
-    return [
-        suits if name == "auto" else name
-        for name, suits in zip(names, suited, strict=True)
-    ]
+    return names if len(names) == layers else names * layers
 
 
 def _initial(
-    init: str, shape: tuple[int, int], seed: int, layer: int, dtype: str
+    init: str, activation: str, shape: tuple[int, int], seed: int, i: int, dtype: str
 ) -> Layer:
-    weight = initializers.weight(init, shape, seed=seed, layer=layer, xp=np)
+    """Return layer i as it is drawn; init "auto" suits the activation."""
+    if init == "auto":
+        init = "he" if activation in HE_FAMILY else "glorot"
+    weight = initializers.weight(init, shape, seed=seed, layer=i, xp=np)
     return Layer(weight.astype(dtype), np.zeros(shape[1], dtype))

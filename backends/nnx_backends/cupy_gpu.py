@@ -17,7 +17,8 @@ from nnx.errors import (
     NnxError,
     UnusableBackendError,
 )
-from nnx.maths.kernels import Array
+from nnx.maths.arrays import Array
+from nnx.maths.ops import Ops
 from nnx_backends import cupy_errors
 
 TF32_SINCE = 80  # compute capability 8.0, Ampere
@@ -60,7 +61,7 @@ def load(device: str | int = "0", precision: str = "full") -> Backend:
     return Backend(
         name="cupy",
         device=f"cuda:{number} ({properties['name'].decode()})",
-        xp=xp,
+        ops=Ops(xp),
         from_numpy=from_numpy,
         to_numpy=cupy.asnumpy,
         synchronize=cupy.cuda.Device(number).synchronize,

@@ -6,6 +6,7 @@ import numpy as np
 
 from nnx.backend import Backend
 from nnx.errors import MissingLibraryError, UnusableBackendError
+from nnx.maths.ops import Ops
 
 
 def load(device: str | None = None) -> Backend:
@@ -48,12 +49,13 @@ def _backend(device: str | None) -> Backend:
         ) from None
     cpu = place.platform == "cpu"
     words = "cpu" if cpu else f"{place.platform}:{place.id} ({place.device_kind})"
+    ops = Ops(jnp)
     return Backend(
         name="jax",
         device=words,
-        xp=jnp,
+        ops=ops,
         from_numpy=partial(jnp.array, device=place),
         to_numpy=np.array,
         synchronize=lambda: jax.block_until_ready(jax.live_arrays()),
-        run_steps=jax_steps.run_steps,
+        own_steps=partial(jax_steps.run_steps, ops=ops),
     )

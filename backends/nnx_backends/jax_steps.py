@@ -3,71 +3,95 @@
 from typing import Any
 
 import jax
+import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
-from nnx.maths.kernels import Kernels
-from nnx.maths.optimizers import Rates
-from nnx.maths.steps import Epoch, Images, Recipe, State, step
+from nnx.maths import schedules
+from nnx.maths.arrays import Array
+from nnx.maths.blocks import block_count
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.ops import Ops
+from nnx.maths.state import Images, State
+from nnx.maths.steps import step
+
+# What a step's schedules give. It is traced, so that other numbers need nothing to be
+# compiled anew; the rest of the hyperparameters is compiled in.
+TRACED = (
+    "learning_rate", "momentum", "ema_decay", "mean_correction", "square_correction",
+)  # fmt: skip
 
 
 def run_steps(
     state: State,
     images: Images,
-    epoch: Epoch,
-    first: int,
-    last: int,
-    recipe: Recipe,
-    kernels: Kernels,
+    order: Array,
+    count: int,
+    hyper: Hyperparameters,
+    ops: Ops,
 ) -> State:
-    """Return the state after the steps; like `nnx.maths.steps.run_steps`.
+    """Return the state after so many steps; like `nnx.maths.steps.run_steps`.
 
     Whole batches are one call, and a short last one another. Asked for no steps, it
     compiles both and changes nothing.
     """
-    n, size = epoch.order.shape[0], recipe.batch_size
-    whole, short = divmod(n, size)
-    real = state.layers[0].weight.dtype
+    n, size = order.shape[0], hyper.batch_size
+    per_epoch, (whole, short) = block_count(n, size), divmod(n, size)
+    first = state.step % per_epoch
+    numbers = _numbers(state, count, hyper, per_epoch)
+    zeros: dict[str, Any] = dict.fromkeys(TRACED, 0.0)
+    fixed = hyper._replace(**zeros)
+    last, reached = first + count, state.step + count
     state = state._replace(
-        loss_sum=jnp.asarray(state.loss_sum, real),
-        hits=jnp.asarray(state.hits, jnp.int64),
+        step=jnp.asarray(state.step, jnp.int64),
+        correct=jnp.asarray(state.correct, jnp.int64),
     )
-    rates = jnp.asarray(epoch.rates, real)
-    traced = Epoch(epoch.order, rates, jnp.asarray(epoch.begin, jnp.int64))
     for width, begin, end in (
         (size if whole else 0, first, min(last, whole)),
         (short, max(first, whole), last),
     ):
-        if width and (begin < end or first == last):
-            state = _steps(state, images, traced, begin, end, recipe, width, kernels)
-    return state
+        if width and (begin < end or count == 0):
+            state = _loop(state, images, order, numbers, begin, end, fixed, width, ops)
+    return state._replace(step=reached)
 
 
-def _loop(
+def _numbers(state: State, count: int, hyper: Hyperparameters, per_epoch: int) -> Array:
+    """Return what the schedules give, (steps of an epoch, numbers).
+
+    Of the steps asked for alone; its shape is an epoch's, so that nothing has to be
+    compiled for another count.
+    """
+    first = state.step % per_epoch
+    numbers = np.zeros((per_epoch, len(TRACED)))
+    for i, now in enumerate(schedules.at_steps(hyper, state.step, count, per_epoch)):
+        numbers[first + i] = [getattr(now, name) for name in TRACED]
+    return jnp.asarray(numbers, state.layers[0].weight.dtype)
+
+
+def _steps(
     state: State,
     images: Images,
-    epoch: Epoch,
+    order: Array,
+    numbers: Array,
     begin: Any,
     end: Any,
-    recipe: Recipe,
+    hyper: Hyperparameters,
     width: int,
-    kernels: Kernels,
+    ops: Ops,
 ) -> State:
-    """Return the state after the steps begin … end - 1, each of `width` images.
+    """Return the state after the epoch's batches begin … end - 1, `width` images each.
 
-    begin, end and the epoch are traced: other spans and rates need nothing to be
-    compiled anew. So it is a loop, as a scan has its length compiled in. The state is
-    not donated: whoever called may go on from it again.
+    begin and end are traced: so it is a loop, as a scan has its length compiled in. The
+    state is not donated: whoever called may go on from it again.
     """
-    rates: Any = epoch.rates
 
     def body(i: Any, state: State) -> State:
-        index = lax.dynamic_slice_in_dim(epoch.order, i * recipe.batch_size, width)
-        now = Rates(*(rates[i, k] for k in range(len(Rates._fields))))
-        return step(state, images, index, now, epoch.begin + i, recipe, kernels)
+        index = lax.dynamic_slice_in_dim(order, i * hyper.batch_size, width)
+        now: dict[str, Any] = {name: numbers[i, k] for k, name in enumerate(TRACED)}
+        return step(state, images, index, hyper._replace(**now), ops)
 
     reached: State = lax.fori_loop(begin, end, body, state)
     return reached
 
 
-_steps = jax.jit(_loop, static_argnames=("recipe", "width", "kernels"))
+_loop = jax.jit(_steps, static_argnames=("hyper", "width", "ops"))

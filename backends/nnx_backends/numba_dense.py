@@ -1,8 +1,8 @@
 """Dense layers by the compiled kernels, for what the compiled steps do not cover."""
 
 import numpy as np
-
 from nnx.maths.kernels import Array, Namespace
+
 from nnx_backends.numba_kernels import activations, layer
 from nnx_backends.numba_threads import read_only, together
 

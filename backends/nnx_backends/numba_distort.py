@@ -1,10 +1,10 @@
 """Distorted images by a compiled kernel."""
 
 import numpy as np
+from nnx.maths.kernels import Array, Namespace
 
 from nnx.maths import distortion, random
 from nnx.maths.distortion import Distortion
-from nnx.maths.kernels import Array, Namespace
 from nnx_backends.numba_kernels import bend
 from nnx_backends.numba_threads import read_only, together
 

@@ -3,8 +3,8 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-
 from nnx.maths.kernels import Array
+
 from nnx.maths.network import Layer, Layers
 from nnx_backends.numba_kernels import activations, steps, wide
 from nnx_backends.numba_kernels.vectors import WIDEST, lanes

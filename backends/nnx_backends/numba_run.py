@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nnx.maths.kernels import Array
 
 from nnx.maths import dropout
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.blocks import BLOCK
-from nnx.maths.kernels import Array
 from nnx.maths.optimizers import Rates
 from nnx.maths.random import Stream
 from nnx.maths.steps import Epoch, Images, Recipe, State

@@ -1,12 +1,12 @@
 """NumPy on the CPU: the reference every other backend is compared with."""
 
-from typing import Any
+from functools import partial
 
 import numpy as np
 
 from nnx.backend import Backend
-from nnx.maths import steps
-from nnx.maths.kernels import Array
+from nnx.maths.arrays import Array
+from nnx.maths.ops import Ops
 from nnx_backends.host_memory import keep_freed
 
 
@@ -16,21 +16,15 @@ def load() -> Backend:
     return Backend(
         name="numpy",
         device="cpu",
-        xp=np,
+        ops=Ops(np, update=_update),
         from_numpy=np.asarray,
         to_numpy=np.asarray,
-        update=_update,
-        run_steps=_run_steps,
+        # A loss that is no longer finite is told by the training loop.
+        scope=partial(np.errstate, over="ignore", invalid="ignore"),
     )
 
 
-def _update(parameter: Array, gradient: Array, learning_rate: float) -> Array:
-    """Return `optimizers.update`'s bits in memory that nobody needs again."""
-    np.multiply(gradient, learning_rate, out=gradient)
-    return np.subtract(parameter, gradient, out=gradient)
-
-
-def _run_steps(*args: Any) -> steps.State:
-    """Run the plain steps; a loss that is no longer finite is found by the loop."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return steps.run_steps(*args)
+def _update(parameter: Array, direction: Array, learning_rate: float) -> Array:
+    """Return `optimizers.update`'s bits with one new array in place of two."""
+    change = np.multiply(direction, learning_rate)
+    return np.subtract(parameter, change, out=change)

@@ -10,6 +10,7 @@ import numpy as np
 
 from nnx.backend import Backend
 from nnx.errors import InputError, MissingLibraryError
+from nnx.maths.ops import Ops
 
 DEVICES = "CPU_DEVICE", "device1", "device2", "no_float64"
 
@@ -38,7 +39,7 @@ def load(device: str = "CPU_DEVICE") -> Backend:
     return Backend(
         name="strict",
         device=device,
-        xp=xp,
+        ops=Ops(xp),
         from_numpy=lambda array: xp.asarray(array, device=place),
         to_numpy=to_numpy,
     )

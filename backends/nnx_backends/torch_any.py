@@ -11,7 +11,8 @@ from nnx.backend import Backend
 from nnx.errors import MissingLibraryError, OutOfMemoryError, UnusableBackendError
 from nnx.maths import steps
 from nnx.maths.activations import ACTIVATIONS
-from nnx.maths.kernels import Array, Namespace
+from nnx.maths.arrays import Array, Namespace
+from nnx.maths.ops import Ops
 from nnx_backends.host_memory import keep_freed
 
 
@@ -39,17 +40,16 @@ def load(device: str = "cpu") -> Backend:
         native = np.array(array, kind, order="C")
         return torch.tensor(native, device=place)
 
+    ops = Ops(xp, dense_forward=_forward, update=partial(_update, torch))
     return Backend(
         name="torch",
         device=_in_words(torch, place),
-        xp=xp,
+        ops=ops,
         from_numpy=from_numpy,
         to_numpy=lambda array: array.cpu().numpy(),
         synchronize=lambda: _synchronize(torch, place),
         scope=partial(_scope, torch, place),
-        dense_forward=_forward,
-        update=partial(_update, torch),
-        run_steps=torch.inference_mode()(steps.run_steps),
+        own_steps=partial(torch.inference_mode()(steps.run_steps), ops=ops),
     )
 
 
@@ -97,6 +97,6 @@ def _forward(
     return ACTIVATIONS[activation].forward(xp.addmm(bias, x, weight), xp=xp)
 
 
-def _update(torch: Any, parameter: Array, gradient: Array, rate: float) -> Array:
-    """Return what `optimizers.update` does, in the gradient's memory."""
-    return torch.sub(parameter, gradient, alpha=rate, out=gradient)
+def _update(torch: Any, parameter: Array, direction: Array, rate: float) -> Array:
+    """Return what `optimizers.update` does, in one operation."""
+    return torch.sub(parameter, direction, alpha=rate)

@@ -30,13 +30,13 @@ def evaluate(
 
     Without --dataset, on the one that it was trained on.
     """
-    from nnx import backend as backends
+    from nnx.backend import choose
     from nnx.data.load import load
     from nnx.network import Network
     from nnx.training.evaluate import evaluate as run
 
     network = Network.load(model)
-    chosen = backends.threaded(backends.find(backend, **on(device)), threads)
+    chosen = choose(backend, threads=threads, **on(device))
     trained_on = _trained_on(model) if dataset is None else (dataset, None)
     data = load(trained_on[0], data_dir or trained_on[1])
     with threads_limited(threads):
@@ -45,7 +45,7 @@ def evaluate(
         show.as_json(
             {
                 "model": str(model),
-                "network": str(network.model),
+                "network": str(network),
                 "dataset": data.name,
                 "backend": chosen.name,
                 "images": result.images,
@@ -62,10 +62,15 @@ def evaluate(
 
 def _trained_on(model: Path) -> tuple[str, str | None]:
     """Return the dataset and folder that the model's run names in its settings."""
-    from nnx.training.folder import CONFIG_NAME, load_config
+    from nnx.files import read_toml
+    from nnx.settings import complete
+    from nnx.training.folder import CONFIG_NAME
 
     folder = model if model.is_dir() else model.parent
     if not (folder / CONFIG_NAME).is_file():
         raise InputError(f"{folder}: no {CONFIG_NAME} names the data; give --dataset")
-    config = load_config(folder)
-    return config.dataset, config.data_dir or None
+    # These two alone: the run may be of an nnx whose other settings had other names.
+    config = read_toml(folder / CONFIG_NAME)
+    named = {k: v for k, v in config.items() if k in ("dataset", "data_dir")}
+    settings = complete(named, str(folder / CONFIG_NAME))
+    return settings["dataset"], settings["data_dir"] or None

@@ -16,7 +16,7 @@ from nnx import __version__, blas
 from nnx.cli import bench, checks, data, evaluate, info, predict, train
 from nnx.cli.signals import EXIT
 from nnx.errors import NnxError, OutOfMemoryError
-from nnx.settings import ALSO_CALLED
+from nnx.settings.values import ALSO_CALLED
 
 app = typer.Typer(
     name="nnx",

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from nnx.errors import InputError
+from nnx.settings.network import DATA_DIR_HELP, DATASET_HELP
 
 
 def expanded(text: str) -> Path:
@@ -35,16 +36,12 @@ Json = Annotated[
 ]
 DatasetOption = Annotated[
     str | None,
-    typer.Option(
-        help="A name from 'nnx data list', or a path: a folder of IDX files, a CSV "
-        "with a label column, an .npz, or a folder of pictures a class."
-    ),
+    typer.Option(help=DATASET_HELP),
 ]
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        help="A folder that already holds the files of mnist, fashion-mnist or "
-        "kmnist; NNX_DATA_DIR is looked at too.",
+        help=DATA_DIR_HELP,
         parser=expanded,
         metavar="DIR",
     ),
@@ -70,7 +67,7 @@ ModelArgument = Annotated[
 ]
 
 
-def on(device: str | None) -> dict[str, str]:
+def on(device: str | None) -> dict[str, Any]:
     """Return what `nnx.find` is told of a device: nothing where none was given."""
     return {} if device is None else {"device": device}
 

@@ -33,12 +33,12 @@ def predict(
     A picture may be of any size and colour; dark ink on light paper is found and
     inverted, and the digit is centred as in the training data.
     """
-    from nnx import backend as backends
+    from nnx.backend import choose
     from nnx.network import Network
 
     network = Network.load(model)
-    chosen = backends.find(backend, **on(device))
-    frame = network.model.frame
+    chosen = choose(backend, **on(device))
+    frame = network.frame
     if not frame.box:
         raise InputError(
             f"{model}: takes {network.sizes[0]} features that are no picture"
@@ -56,7 +56,7 @@ def predict(
     if json:
         show.as_json({"predictions": rows})
     else:
-        _tables(network.model.classes, rows)
+        _tables(network.classes, rows)
     if failed:
         raise typer.Exit(1)
 
@@ -66,7 +66,7 @@ def _read(path: Path, network: "Network") -> "Picture | None":
     from nnx.data import picture
 
     try:
-        return picture.read(path, network.model.frame)
+        return picture.read(path, network.frame)
     except InputError as error:
         show.note(f"nnx: {error}")
         return None
@@ -76,7 +76,7 @@ def _row(path: Path, network: "Network", chances: Any) -> dict[str, Any]:
     best = int(chances.argmax())
     return {
         "file": str(path),
-        "label": network.model.classes[best],
+        "label": network.classes[best],
         "confidence": float(chances[best]),
         "probabilities": [float(chance) for chance in chances],
     }

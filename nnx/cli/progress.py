@@ -8,57 +8,62 @@ from contextlib import contextmanager
 import typer
 
 from nnx.training.log import best
-from nnx.training.run import Position, Progress
+from nnx.training.plan import Position, Progress
 
 
 @contextmanager
-def shown(epochs: int, quiet: bool) -> Iterator[Callable[[Progress], None]]:
+def shown(quiet: bool) -> Iterator[Callable[[Progress], None]]:
     """Give a function that shows each progress update on stderr."""
     if quiet:
         yield lambda progress: None
     elif sys.stderr.isatty():
-        yield from _bar(epochs)
+        yield from _bar()
     else:
-        yield lambda progress: _line(progress, epochs)
+        yield _line
 
 
-def _line(progress: Progress, epochs: int) -> None:
+def _line(progress: Progress) -> None:
     if progress.epoch_ended:
         row = progress.position.log[-1]
         typer.echo(
-            f"epoch {row.epoch}/{epochs}  train loss {row.train_loss:.4f} accuracy "
-            f"{row.train_accuracy:.4f}  {_held(progress.position)}  "
-            f"{progress.images_per_second:,.0f} images/s",
+            f"epoch {row.epoch}/{progress.total_epochs}  train loss "
+            f"{row.train_loss:.4f} accuracy {row.train_accuracy:.4f}  "
+            f"{_monitored(progress.position)}  {progress.images_per_second:,.0f} images/s",
             err=True,
         )
 
 
-def _held(position: Position) -> str:
-    """Say how the last epoch did on what it is measured by, and which one is kept."""
+def _monitored(position: Position) -> str:
+    """Say how the last epoch did on what it is measured by, and which was the best."""
     row = position.log[-1]
     which = "test" if row.validation_loss is None else "validation"
-    loss, accuracy = row.held
-    kept = f"  best epoch {best(position.log).epoch}" if position.best else ""
-    return f"{which} loss {loss:.4f} accuracy {accuracy:.4f}{kept}"
+    loss, accuracy = row.monitored
+    chosen = f"  best epoch {best(position.log).epoch}" if position.best else ""
+    return f"{which} loss {loss:.4f} accuracy {accuracy:.4f}{chosen}"
 
 
-def _bar(epochs: int) -> Iterator[Callable[[Progress], None]]:
+def _bar() -> Iterator[Callable[[Progress], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
     columns = BarColumn(), TimeRemainingColumn(), TextColumn("{task.description}")
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        bar = bars.add_task("", total=epochs)
+        bar = bars.add_task("", total=None)
 
         def show(progress: Progress) -> None:
             position = progress.position
-            tested = f" · {_held(position)}" if position.log else ""
+            tested = f" · {_monitored(position)}" if position.log else ""
             text = (
-                f"epoch {math.ceil(progress.epochs)}/{epochs} · loss "
+                f"epoch {math.ceil(progress.epochs)}/{progress.total_epochs} · loss "
                 f"{progress.loss:.4f}{tested} · "
                 f"{progress.images_per_second:,.0f} images/s"
             )
-            bars.update(bar, completed=progress.epochs, description=text)
+            bars.update(
+                bar,
+                total=progress.total_epochs,
+                completed=progress.epochs,
+                description=text,
+            )
 
         yield show

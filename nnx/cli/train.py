@@ -1,7 +1,5 @@
 """`nnx train`."""
 
-import os
-from dataclasses import asdict, replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -14,13 +12,10 @@ from nnx.cli.settings_options import with_settings
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
-    from nnx.backend import Backend
     from nnx.cli.signals import Stopper
-    from nnx.data.dataset import Dataset
-    from nnx.network import Network
-    from nnx.settings import Config
-    from nnx.training.run import Progress
-    from nnx.training.train import Result
+    from nnx.settings import Settings
+    from nnx.training.result import Result
+    from nnx.training.run import Run
 
 
 class Asked(NamedTuple):
@@ -93,7 +88,7 @@ def train(
 
     nnx train --dataset fashion-mnist --hidden 256,128 --optimizer adam --dropout 0.2
 
-    nnx train --validation 0.1 --early-stopping 5 --epochs 100
+    nnx train --validation-fraction 0.1 --patience 5 --epochs 100
 
     nnx train --config mine.toml --seed 1              settings from a file
 
@@ -121,115 +116,77 @@ def train(
 
 def _settings(
     given: dict[str, Any], file: Path | None, preset: str | None, old: Path | None
-) -> "Config":
+) -> "Settings":
     """Return the run's settings: those given, over the file's, over the preset's.
 
     old: the folder of the run to go on with, whose settings are under all of them
     """
     from nnx.files import read_toml
-    from nnx.settings import config_from, layered
+    from nnx.settings import complete, layered
     from nnx.training import presets
-    from nnx.training.folder import check_resumed, load_config
+    from nnx.training.folder import load_settings
 
-    values = asdict(load_config(old)) if old is not None else {}
+    values: dict[str, Any] = {**load_settings(old)} if old is not None else {}
     if preset is not None:
         values = layered(values, presets.load(preset), f"preset {preset}")
     if file is not None:
         values = layered(values, read_toml(file), str(file))
-    config = config_from(layered(values, given))
-    folder = config.data_dir and str(
-        Path(os.path.expanduser(config.data_dir)).absolute()
-    )
-    config = replace(config, dataset=_lasting(config.dataset), data_dir=folder)
-    if old is not None:
-        check_resumed(old, config)
-    return config
+    return complete(layered(values, given))
 
 
-def _lasting(dataset: str) -> str:
-    """Return a name, or a path that holds from any folder the run is resumed from."""
-    from nnx.data.named import NAMES
-
-    path = os.path.expanduser(dataset)
-    if dataset in NAMES or not os.path.exists(path):
-        return dataset
-    return str(Path(path).absolute())
-
-
-def _made(config: "Config", asked: Asked) -> tuple["Dataset", "Network", "Backend"]:
-    """Return the data, the network and the backend, refused if they do not fit."""
+def _begun(settings: "Settings", asked: Asked) -> "Run":
+    """Return the run, refused if its parts do not fit."""
     from nnx.backend import find
     from nnx.data.load import load
     from nnx.network import Network
-    from nnx.training.setup import fitted
-    from nnx.training.train import backend_for
+    from nnx.training.folder import default_folder
+    from nnx.training.run import Run
 
     options = on(asked.device)
-    if config.precision != "full":
-        options |= {"precision": config.precision}
-    if config.backend != "auto" or options:
-        find(config.backend, **options)  # refused before data are loaded
-    data = load(config.dataset, config.data_dir or None)
+    if settings["precision"] != "full":
+        options |= {"precision": settings["precision"]}
+    if settings["backend"] != "auto" or options:
+        find(settings["backend"], **options)  # refused before data are loaded
+    data = load(settings["dataset"], settings["data_dir"] or None)
     network = Network(
-        (data.train.images.shape[1], *config.hidden, len(data.classes)),
-        config.activation,
-        init=config.init,
-        seed=config.seed,
-        dtype=config.dtype,
+        (data.train.images.shape[1], *settings["hidden"], len(data.classes)),
+        settings["activation"],
+        init=settings["init"],
+        seed=settings["seed"],
+        dtype=settings["dtype"],
     )
-    fitted(network, data, config)  # refused before an old run is replaced
-    backend = backend_for(
-        config.backend, network, data, config, asked.threads, **options
+    return Run(
+        network,
+        data,
+        {**settings, "dataset": data.source, "data_dir": data.data_dir},
+        backend=settings["backend"],
+        out=asked.out or default_folder(data.name),
+        resume=asked.resume,
+        overwrite=asked.overwrite,
+        threads=asked.threads,
+        **options,
     )
-    return data, network, backend
 
 
-def _train(config: "Config", asked: Asked) -> None:
+def _train(settings: "Settings", asked: Asked) -> None:
     from nnx.cli.progress import shown
     from nnx.cli.signals import Stopper
-    from nnx.training import train as training
-    from nnx.training.folder import default_folder, prepare, save_config
-    from nnx.training.setup import held_count
 
-    data, network, backend = _made(config, asked)
-    config = replace(config, backend=backend.name)
-    folder = asked.out or default_folder(data.name)
-    prepare(folder, resume=asked.resume, overwrite=asked.overwrite)
-    if not asked.resume:
-        save_config(folder, config)
+    run = _begun(settings, asked)
     if not asked.quiet:
-        results.introduce(data, network, backend, held_count(data, config))
-    unsaved = asked.resume
-
-    def on_progress(progress: "Progress") -> None:
-        nonlocal unsaved
-        if unsaved:  # not before the checkpoint was found to be of the same run
-            save_config(folder, config)
-            unsaved = False
-        show_progress(progress)
-
-    with Stopper() as stopper, shown(config.epochs, asked.quiet) as show_progress:
-        result = training.train(
-            network,
-            data,
-            backend=backend,
-            out=folder,
-            resume=asked.resume,
-            overwrite=not asked.resume,  # prepared above
-            on_progress=on_progress,
-            should_stop=stopper.asked,
-            **config.training(),
-        )
-    if asked.resume and not result.trained and not asked.quiet:
+        results.introduce(run)
+    with Stopper() as stopper, shown(asked.quiet) as show_progress:
+        result = run.follow(show_progress, stopper.asked)
+    if run.resumed and not result.trained and not asked.quiet:
         results.nothing_to_do(result)
-    results.report(data, backend, config.precision, folder, result, asked.json)
-    _close(result, folder, asked, stopper)
+    results.report(run, result, asked.json)
+    _close(run, result, asked, stopper)
 
 
-def _close(result: "Result", folder: Path, asked: Asked, stopper: "Stopper") -> None:
+def _close(run: "Run", result: "Result", asked: Asked, stopper: "Stopper") -> None:
     """Say what is left to do, with the exit status that stands for it."""
     if result.stopped:
-        words = ["nnx train --out", quote(str(folder)), "--resume"]
+        words = ["nnx train --out", quote(str(run.folder)), "--resume"]
         # What no settings file holds, and a resumed run needs too.
         for name in "device", "threads":
             value = getattr(asked, name)

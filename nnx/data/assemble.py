@@ -1,8 +1,6 @@
 """From arrays as they were found to a data set that every check has passed."""
 
-import math
-
-from nnx.data.dataset import Array, Dataset, Frame, Split
+from nnx.data.dataset import Array, Dataset, Split, frame_of
 from nnx.data.found import Found, Part
 from nnx.data.labels import class_numbers, require_two
 from nnx.data.pixels import as_pixels
@@ -42,20 +40,6 @@ def assemble(
     frame = frame_of(images[0].shape[1], size, maximum)
     names = classes or tuple(map(str, range(count)))
     return Dataset(name, splits[0], splits[1], names, frame, notes)
-
-
-def frame_of(features: int, size: tuple[int, int] | None, maximum: int) -> Frame:
-    """Return how a row of features is a picture.
-
-    size: (height, width), or None to take a square number of features as a square
-    """
-    side = math.isqrt(features)
-    if size is None and side * side != features:
-        return Frame(1, features, maximum, 0)
-    height, width = size or (side, side)
-    side = min(height, width)
-    # MNIST scales a digit into 20 of its 28 pixels; tiny pictures have no margin.
-    return Frame(height, width, maximum, side * 20 // 28 if side >= 16 else side)
 
 
 def _check_shapes(parts: list[Part]) -> None:

@@ -1,9 +1,18 @@
-"""A labelled set of images on the host, and the checks every source goes through."""
+"""A labelled set of images on the host, and the checks of one that is made by hand."""
 
+import math
 from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from nnx.errors import InputError
 
 # Static types for arrays differ per library; shapes live in the docstrings.
 Array: TypeAlias = Any
+
+
+# The source of a data set that no file holds.
+IN_MEMORY = "in memory"
 
 
 class Frame(NamedTuple):
@@ -37,7 +46,8 @@ class Dataset(NamedTuple):
 
     classes: the name of each class, in the order of the labels
     frame: how a row of features is a picture
-    notes: what was found and decided while loading, a line each
+    notes: remarks on what was decided while loading, a line each
+    source, data_dir: what `nnx.load` was given, with paths made absolute
     """
 
     name: str
@@ -46,3 +56,54 @@ class Dataset(NamedTuple):
     classes: tuple[str, ...]
     frame: Frame
     notes: tuple[str, ...] = ()
+    source: str = IN_MEMORY
+    data_dir: str = ""
+
+
+def frame_of(features: int, size: tuple[int, int] | None, maximum: int) -> Frame:
+    """Return how a row of features is a picture.
+
+    size: (height, width), or None to take a square number of features as a square
+    """
+    side = math.isqrt(features)
+    if size is None and side * side != features:
+        return Frame(1, features, maximum, 0)
+    height, width = size or (side, side)
+    side = min(height, width)
+    # MNIST scales a digit into 20 of its 28 pixels; tiny pictures have no margin.
+    return Frame(height, width, maximum, side * 20 // 28 if side >= 16 else side)
+
+
+def check_images(images: Array, features: int) -> None:
+    """Refuse images that are not one row or more of so many finite numbers."""
+    if images.ndim != 2 or len(images) == 0 or images.shape[1] != features:
+        raise InputError(
+            f"expected images of shape (n, {features}), got {images.shape}"
+        )
+    check_finite(images)
+
+
+def check_finite(images: Array) -> None:
+    """Refuse an array, not empty, of anything but finite numbers."""
+    if images.dtype.kind in "ui":
+        return
+    if images.dtype.kind != "f" or not np.isfinite([images.min(), images.max()]).all():
+        raise InputError("images must be finite numbers")
+
+
+def check_labels(labels: Array, images: int, classes: int) -> None:
+    """Refuse labels that are not one integer in [0, classes) for each image.
+
+    The last check before a device: there, one that is too high may read as another.
+    """
+    if labels.dtype.kind not in "iu" or labels.shape != (images,):
+        raise InputError(
+            f"expected an integer label for each of {images} images, got "
+            f"{labels.dtype} labels of shape {labels.shape}"
+        )
+    bad = (labels < 0) | (labels >= classes)
+    if bad.any():
+        row = int(bad.argmax())
+        raise InputError(
+            f"image {row} has label {labels[row]}, expected 0 to {classes - 1}"
+        )

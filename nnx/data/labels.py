@@ -28,24 +28,6 @@ def class_numbers(found: Found) -> Array:
     return labels.astype(np.int64)
 
 
-def check_range(labels: Array, images: int, classes: int) -> None:
-    """Refuse labels that are not one integer in [0, classes) for each image.
-
-    The last check before a device: there, one that is too high may read as another.
-    """
-    if labels.dtype.kind not in "iu" or labels.shape != (images,):
-        raise InputError(
-            f"expected an integer label for each of {images} images, got "
-            f"{labels.dtype} labels of shape {labels.shape}"
-        )
-    bad = (labels < 0) | (labels >= classes)
-    if bad.any():
-        row = int(bad.argmax())
-        raise InputError(
-            f"image {row} has label {labels[row]}, expected 0 to {classes - 1}"
-        )
-
-
 def require_two(labels: Array, source: str) -> None:
     """Refuse training labels, (n,), that are all the same."""
     present = np.unique(labels)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nnx.data import csv_sets, idx_folder, image_folder, npz
-from nnx.data.dataset import Dataset
+from nnx.data.dataset import IN_MEMORY, Dataset
 from nnx.data.download import fetch
 from nnx.data.files import readable
 from nnx.data.named import NAMES, PUBLISHED, digits, owner
@@ -28,18 +28,26 @@ def load(
     else in the folder that NNX_DATA_DIR names, in the cache, and on its mirrors. Each
     folder may hold the files itself, or in a subfolder called like the set.
 
-    refused: a name or path that is not there, files that are not what they should be
+    Raises:
+        InputError: a name or path that is not there, files that are not what they
+            should be
     """
     if source == "digits" and data_dir is None:
-        return digits()
+        return digits()._replace(source="digits")
     if source in PUBLISHED:
-        folder = _folder(str(source), data_dir)
-        return idx_folder.load(folder, str(source), PUBLISHED[str(source)].classes)
+        name = str(source)
+        data = idx_folder.load(_folder(name, data_dir), name, PUBLISHED[name].classes)
+        folder = "" if data_dir is None else str(_expanded(data_dir).absolute())
+        return data._replace(source=name, data_dir=folder)
     if data_dir is not None:
         raise InputError(
             f"a data_dir is for {', '.join(PUBLISHED)}, and not for {source}"
         )
     path = _expanded(source)
+    return _load_path(source, path)._replace(source=str(path.absolute()))
+
+
+def _load_path(source: str | os.PathLike[str], path: Path) -> Dataset:
     with readable(path):
         if path.is_dir():
             return _load_folder(path)
@@ -76,6 +84,11 @@ def _load_folder(path: Path) -> Dataset:
 
 
 def _missing(source: str | os.PathLike[str], path: Path) -> str:
+    if source == IN_MEMORY:
+        return (
+            "this run's data were made in memory: go on from Python, with nnx.train("
+            "…, resume=True), or give --dataset"
+        )
     if isinstance(source, str) and path.name == source and not path.suffix:
         return (
             f"{source}: neither a data set nor a path; the data sets are "

@@ -14,23 +14,6 @@ _BLOCK = 1 << 20
 _ROUNDING = 1e-4
 
 
-def check_images(images: Array, features: int) -> None:
-    """Refuse images that are not one row or more of so many finite numbers."""
-    if images.ndim != 2 or len(images) == 0 or images.shape[1] != features:
-        raise InputError(
-            f"expected images of shape (n, {features}), got {images.shape}"
-        )
-    check_finite(images)
-
-
-def check_finite(images: Array) -> None:
-    """Refuse an array, not empty, of anything but finite numbers."""
-    if images.dtype.kind in "ui":
-        return
-    if images.dtype.kind != "f" or not np.isfinite([images.min(), images.max()]).all():
-        raise InputError("images must be finite numbers")
-
-
 def as_pixels(found: list[Found]) -> tuple[list[Array], int, tuple[str, ...]]:
     """Return images in the form a data set holds, their brightest value, and notes.
 

@@ -15,10 +15,10 @@ def hold_out(split: Split, part: int) -> tuple[list[Split], str]:
     note = (
         f"no test part: {held} of {count} samples, always the same ones, are held out"
     )
-    return list(parted(split, held)), note
+    return list(train_test_split(split, held)), note
 
 
-def parted(split: Split, held: int) -> tuple[Split, Split]:
+def train_test_split(split: Split, held: int) -> tuple[Split, Split]:
     """Return a part to train on, and one of so many samples, always the same ones."""
     count = len(split.labels)
     # Independent of a run's seed, and drawn from RandomState because NumPy promises

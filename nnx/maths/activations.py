@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from nnx.maths.kernels import Array, Namespace
+from nnx.maths.arrays import Array, Namespace
 
 LEAKY_SLOPE = 0.01  # Maas, Hannun and Ng, 2013
 GELU_SCALE, GELU_CUBIC = math.sqrt(2.0 / math.pi), 0.044715

@@ -1,22 +1,15 @@
 """Batch normalization of a layer's products, before its activation.
 
-Ioffe and Szegedy, arXiv:1502.03167. The gain and bias are what they call gamma and
-beta.
+Ioffe and Szegedy, arXiv:1502.03167. A layer's bias is what they call beta.
 """
 
 from typing import NamedTuple
 
-from nnx.maths.kernels import Array, Namespace
+from nnx.maths.arrays import Array, Namespace
+from nnx.maths.state import Layer, NormalizedLayer, RunningStats
 
 EPSILON = 1e-5  # added to variances
-RENEWAL = 0.1  # of the running moments that a batch replaces
-
-
-class Moments(NamedTuple):
-    """Each unit's running mean and variance; both (out_features,)."""
-
-    mean: Array
-    variance: Array
+MOMENTUM = 0.1  # share of the running statistics that a batch replaces
 
 
 class Normalized(NamedTuple):
@@ -32,51 +25,49 @@ class Normalized(NamedTuple):
 
 
 def forward(
-    z: Array, gain: Array, bias: Array, moments: Moments, *, xp: Namespace
-) -> tuple[Array, Normalized, Moments]:
-    """Return gain · normalized z + bias, what backward needs, and the moments then.
+    z: Array, layer: NormalizedLayer, stats: RunningStats, *, xp: Namespace
+) -> tuple[Array, Normalized, RunningStats]:
+    """Return gamma · normalized z + bias, what backward needs, and the new statistics.
 
-    One image alone has no variance: it is normalized by the running moments, and does
-    not change them.
+    One image alone has no variance: it is normalized by the running statistics, and
+    does not change them.
 
-    z: (batch, out_features), without bias; gain, bias: (out_features,)
+    z: (batch, out_features), the layer's products without bias
     """
     n = z.shape[0]
     if n == 1:
-        scale = 1.0 / xp.sqrt(moments.variance + EPSILON)
-        kept = Normalized((z - moments.mean) * scale, scale, running=True)
-        return gain * kept.values + bias, kept, moments
+        scale = 1.0 / xp.sqrt(stats.variance + EPSILON)
+        normalized = Normalized((z - stats.mean) * scale, scale, running=True)
+        return layer.gamma * normalized.values + layer.bias, normalized, stats
     mean = xp.sum(z, axis=0) / n
     centred = z - mean
     variance = xp.sum(centred * centred, axis=0) / n
     scale = 1.0 / xp.sqrt(variance + EPSILON)
-    kept = Normalized(centred * scale, scale, running=False)
-    renewed = Moments(
-        (1.0 - RENEWAL) * moments.mean + RENEWAL * mean,
-        (1.0 - RENEWAL) * moments.variance + RENEWAL * n / (n - 1) * variance,
+    normalized = Normalized(centred * scale, scale, running=False)
+    renewed = RunningStats(
+        (1.0 - MOMENTUM) * stats.mean + MOMENTUM * mean,
+        (1.0 - MOMENTUM) * stats.variance + MOMENTUM * n / (n - 1) * variance,
     )
-    return gain * kept.values + bias, kept, renewed
+    return layer.gamma * normalized.values + layer.bias, normalized, renewed
 
 
 def backward(
-    dy: Array, gain: Array, kept: Normalized, *, xp: Namespace
+    dy: Array, gamma: Array, normalized: Normalized, *, xp: Namespace
 ) -> tuple[Array, Array, Array]:
-    """Return dz, dgain and dbias.
+    """Return dz, dgamma and dbias.
 
     dy: (batch, out_features), the loss's gradient with respect to forward's result
     """
     n = dy.shape[0]
     dbias = xp.sum(dy, axis=0)
-    dgain = xp.sum(dy * kept.values, axis=0)
-    if kept.running:
-        return dy * (gain * kept.scale), dgain, dbias
-    centred = dy - dbias / n - kept.values * (dgain / n)
-    return centred * (gain * kept.scale), dgain, dbias
+    dgamma = xp.sum(dy * normalized.values, axis=0)
+    if normalized.running:
+        return dy * (gamma * normalized.scale), dgamma, dbias
+    centred = dy - dbias / n - normalized.values * (dgamma / n)
+    return centred * (gamma * normalized.scale), dgamma, dbias
 
 
-def folded(
-    weight: Array, bias: Array, gain: Array, moments: Moments, *, xp: Namespace
-) -> tuple[Array, Array]:
-    """Return the weight and bias of a plain layer that does as this one in use."""
-    scale = gain / xp.sqrt(moments.variance + EPSILON)
-    return weight * scale, bias - moments.mean * scale
+def fold(layer: NormalizedLayer, stats: RunningStats, *, xp: Namespace) -> Layer:
+    """Return the plain layer that does what this one does outside training."""
+    scale = layer.gamma / xp.sqrt(stats.variance + EPSILON)
+    return Layer(layer.weight * scale, layer.bias - stats.mean * scale)

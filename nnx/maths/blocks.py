@@ -5,11 +5,16 @@
 BLOCK = 1024
 
 
+def block_count(n: int, size: int = BLOCK) -> int:
+    """Return how many blocks hold n images; the last may be short."""
+    return -(-n // size)
+
+
 def block(i: int, n: int, size: int = BLOCK) -> slice:
-    """Return the i-th block of n images; the last may be short."""
+    """Return the i-th block of n images."""
     return slice(i * size, min((i + 1) * size, n))
 
 
 def blocks(n: int, size: int = BLOCK) -> list[slice]:
     """Return all blocks of n images."""
-    return [block(i, n, size) for i in range(-(-n // size))]
+    return [block(i, n, size) for i in range(block_count(n, size))]

@@ -1,7 +1,7 @@
 """A dense layer, y = f(x @ weight + bias), and its gradients."""
 
 from nnx.maths.activations import ACTIVATIONS
-from nnx.maths.kernels import Array, Namespace
+from nnx.maths.arrays import Array, Namespace
 
 
 def forward(
@@ -37,5 +37,12 @@ def backward(
     returns: dx, dweight, dbias, shaped like x, weight and bias; dx may be None
     """
     dz = ACTIVATIONS[activation].backward(dy, y, xp=xp)
-    dx = dz @ weight.T if input_gradient else None
-    return dx, x.T @ dz, xp.sum(dz, axis=0)
+    dx, dweight = product_backward(dz, x, weight, input_gradient=input_gradient)
+    return dx, dweight, xp.sum(dz, axis=0)
+
+
+def product_backward(
+    dz: Array, x: Array, weight: Array, *, input_gradient: bool
+) -> tuple[Array | None, Array]:
+    """Return dx and dweight of the product z = x @ weight; see `backward`."""
+    return dz @ weight.T if input_gradient else None, x.T @ dz

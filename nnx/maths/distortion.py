@@ -9,7 +9,7 @@ import math
 from typing import NamedTuple
 
 from nnx.maths import random
-from nnx.maths.kernels import Array, Namespace
+from nnx.maths.arrays import Array, Namespace, device_of
 
 # Words of an image's own draws, whole blocks of four; its field's bytes come after.
 OWN = 8
@@ -106,9 +106,10 @@ def _words(
     first: of the generator's blocks of four
     """
     each = -(-count // 4)
-    lane = first + xp.arange(each, dtype=xp.int64, device=index.device)
-    block = xp.reshape(lane[None, :] + 0 * index[:, None], (-1,))
-    image = xp.reshape(0 * lane[None, :] + index[:, None], (-1,))
+    lane = first + xp.arange(each, dtype=xp.int64, device=device_of(index))
+    shape = index.shape[0], each
+    block = xp.reshape(xp.broadcast_to(lane[None, :], shape), (-1,))
+    image = xp.reshape(xp.broadcast_to(index[:, None], shape), (-1,))
     zero = xp.zeros_like(block)
     counter = block, image, zero + epoch, zero + int(random.Stream.DISTORTION)
     lanes = random.philox(counter, random.key(seed), xp=xp)
@@ -120,7 +121,8 @@ def _affine(
 ) -> tuple[Array, Array]:
     """Return the rows and the columns that pixels come from, (n, height, width)."""
     y, x = (
-        xp.arange(n, dtype=like.dtype, device=like.device) - (n - 1) / 2 for n in size
+        xp.arange(n, dtype=like.dtype, device=device_of(like)) - (n - 1) / 2
+        for n in size
     )
     a, b, c, d, e, f = (
         xp.astype(places[:, i], like.dtype)[:, None, None] for i in range(6)
@@ -169,7 +171,7 @@ def gaussian(n: int, amounts: Distortion, like: Array, *, xp: Namespace) -> Arra
     total = sum(
         math.exp(-0.5 * (d / amounts.sigma) ** 2) for d in range(-reach, reach + 1)
     )
-    place = xp.arange(n, dtype=like.dtype, device=like.device)
+    place = xp.arange(n, dtype=like.dtype, device=device_of(like))
     apart = place[:, None] - place[None, :]
     near = xp.astype(xp.abs(apart) <= reach, like.dtype)
     return near * xp.exp(-0.5 * (apart / amounts.sigma) ** 2) / total
@@ -187,7 +189,7 @@ def _bilinear(
     framed = xp.reshape(_framed(xp.reshape(pixels, (n, height, width)), xp=xp), (-1,))
     top, y = _cell(sources[0], height, xp=xp)
     left, x = _cell(sources[1], width, xp=xp)
-    image = xp.arange(n, dtype=xp.int64, device=pixels.device) * (
+    image = xp.arange(n, dtype=xp.int64, device=device_of(pixels)) * (
         (height + 2) * (width + 2)
     )
     corner = image[:, None] + top * (width + 2) + left
@@ -214,6 +216,6 @@ def _cell(place: Array, n: int, *, xp: Namespace) -> tuple[Array, Array]:
 def _framed(images: Array, *, xp: Namespace) -> Array:
     """Return (n, height, width) images in a frame of zeros, one pixel wide."""
     n, height, width = images.shape
-    column = xp.zeros((n, height, 1), dtype=images.dtype, device=images.device)
-    row = xp.zeros((n, 1, width + 2), dtype=images.dtype, device=images.device)
+    column = xp.zeros((n, height, 1), dtype=images.dtype, device=device_of(images))
+    row = xp.zeros((n, 1, width + 2), dtype=images.dtype, device=device_of(images))
     return xp.concat([row, xp.concat([column, images, column], axis=2), row], axis=1)

@@ -6,7 +6,7 @@ batch and the unit, the same on every backend.
 """
 
 from nnx.maths import random
-from nnx.maths.kernels import Array, Namespace
+from nnx.maths.arrays import Array, Namespace, device_of
 
 # A unit has half of a random word, so that a rate is a whole number of these parts.
 PARTS = 1 << 16
@@ -20,7 +20,7 @@ def threshold(rate: float) -> int:
     return round(rate * PARTS)
 
 
-def factors(
+def mask(
     shape: tuple[int, int],
     rate: float,
     *,
@@ -41,10 +41,11 @@ def factors(
     """
     n, width = shape
     each = -(-width // (COUNTERS * HALVES)) * COUNTERS
-    counter = xp.arange(each, dtype=xp.int64, device=getattr(like, "device", None))
-    image = first + xp.arange(n, dtype=xp.int64, device=getattr(like, "device", None))
-    column = xp.reshape(counter[None, :] + 0 * image[:, None], (-1,))
-    row = xp.reshape(0 * counter[None, :] + image[:, None], (-1,))
+    device = device_of(like)
+    counter = xp.arange(each, dtype=xp.int64, device=device)
+    image = first + xp.arange(n, dtype=xp.int64, device=device)
+    column = xp.reshape(xp.broadcast_to(counter[None, :], (n, each)), (-1,))
+    row = xp.reshape(xp.broadcast_to(image[:, None], (n, each)), (-1,))
     zero = xp.zeros_like(column)
     stream = int(random.Stream.DROPOUT) + (layer << 8)
     words = random.philox(

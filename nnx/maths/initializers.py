@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import TypeAlias
 
-from nnx.maths.kernels import Array, Namespace
+from nnx.maths.arrays import Array, Namespace
 from nnx.maths.random import Stream, normal, uniform, words
 
 Draw: TypeAlias = Callable[[int], Array]  # so many random words

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nnx.maths.kernels import Array, Namespace
+from nnx.maths.arrays import Array, Namespace, device_of
 
 
 def cross_entropy(
@@ -45,20 +45,19 @@ def _targets(
 ) -> tuple[Array, Array, Array]:
     """Return what probabilities should be, each row's sum, and the batch's weight."""
     batch, classes = logits.shape
-    # An array that is only being traced, to be compiled, is on no device yet.
-    place = getattr(labels, "device", None)
-    columns = xp.arange(classes, dtype=labels.dtype, device=place)
+    device = device_of(labels)
+    columns = xp.arange(classes, dtype=labels.dtype, device=device)
     targets = xp.astype(labels[:, None] == columns[None, :], logits.dtype)
     if smoothing > 0.0:
         targets = (1.0 - smoothing) * targets + smoothing / classes
     if not class_weights:
         return targets, 1.0, batch
-    weights = xp.asarray(class_weights, dtype=logits.dtype, device=place)
+    weights = xp.asarray(class_weights, dtype=logits.dtype, device=device)
     targets = targets * weights
     return targets, xp.sum(targets, axis=1), xp.sum(xp.take(weights, labels, axis=0))
 
 
-def share(
+def weight_fraction(
     labels: Array,
     of: Array,
     class_weights: Sequence[float],
@@ -66,14 +65,14 @@ def share(
     like: Array,
     xp: Namespace,
 ) -> Array | float:
-    """Return what part of a batch's weight some of its images have.
+    """Return which fraction of a batch's weight some of its images have.
 
     labels, of: some images' labels, and the whole batch's
     """
     if not class_weights:
         return labels.shape[0] / of.shape[0]
-    place = getattr(labels, "device", None)
-    weights = xp.asarray(class_weights, dtype=like.dtype, device=place)
+    device = device_of(labels)
+    weights = xp.asarray(class_weights, dtype=like.dtype, device=device)
     part, whole = (xp.sum(xp.take(weights, each, axis=0)) for each in (labels, of))
     return part / whole
 
@@ -88,7 +87,7 @@ def softmax(logits: Array, *, xp: Namespace) -> Array:
     return exps / xp.sum(exps, axis=1, keepdims=True)
 
 
-def hits(logits: Array, labels: Array, *, xp: Namespace) -> Array:
+def correct(logits: Array, labels: Array, *, xp: Namespace) -> Array:
     """Return how many rows have their largest logit at the label.
 
     logits: (batch, classes)

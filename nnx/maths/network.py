@@ -1,182 +1,175 @@
-"""A stack of dense layers: forward keeps what backward needs."""
+"""A stack of dense layers: forward caches what backward needs."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
-from nnx.maths import batch_norm
+from nnx.maths import batch_norm, dense
 from nnx.maths.activations import ACTIVATIONS
-from nnx.maths.batch_norm import Moments, Normalized
-from nnx.maths.kernels import Array, Kernels, Namespace
+from nnx.maths.arrays import Array, Namespace
+from nnx.maths.batch_norm import Normalized
+from nnx.maths.ops import Ops
+from nnx.maths.state import (
+    Layer,
+    Layers,
+    NormalizedLayer,
+    Parameters,
+    RunningStats,
+    State,
+)
 
 
-class Layer(NamedTuple):
-    """Parameters of one dense layer; its gradients have the same form.
-
-    weight: (in_features, out_features)
-    bias: (out_features,)
-    """
-
-    weight: Array
-    bias: Array
-
-
-class NormedLayer(NamedTuple):
-    """Parameters of a layer with batch normalization; shapes as in `Layer`.
-
-    gain: (out_features,)
-    """
-
-    weight: Array
-    bias: Array
-    gain: Array
-
-
-Layers: TypeAlias = Sequence[Layer]
-Trained: TypeAlias = Sequence[Layer | NormedLayer]
-
-
-class Trace(NamedTuple):
+class Cache(NamedTuple):
     """What backward needs of a layer.
 
-    x: (batch, in_features), with the units left out that dropout leaves out
-    kept: (batch, out_features), the output y, or z where the activation's gradient
-        asks for it
+    x: (batch, in_features), after dropout
+    output: (batch, out_features), y, or z where the activation's gradient needs that
     """
 
     x: Array
-    kept: Array
+    output: Array
     normalized: Normalized | None = None
 
 
-def logits(
-    layers: Layers, x: Array, activations: Sequence[str], kernels: Kernels
-) -> Array:
-    """Return the logits of a network in use, (batch, classes).
+class Forward(NamedTuple):
+    """What a network makes of a batch.
 
-    layers: none with batch normalization; see `folded`
-    x: (batch, in_features)
-    activations: the name of each layer's activation
+    logits: (batch, classes)
+    caches: of each layer
+    running_stats: of each layer, after the batch; None without batch normalization
     """
-    for layer, activation in zip(layers, activations, strict=True):
-        _, x = _plain_forward(layer, x, activation, kernels)
-    return x
+
+    logits: Array
+    caches: list[Cache]
+    running_stats: tuple[RunningStats | None, ...]
 
 
 def forward(
-    layers: Trained,
+    layers: Parameters,
     x: Array,
     activations: Sequence[str],
-    kernels: Kernels,
-    moments: Sequence[Moments] = (),
-    factors: Sequence[Array] = (),
-) -> tuple[list[Trace], list[Moments], Array]:
-    """Return what backward needs of each layer, the moments then, and the logits.
+    ops: Ops,
+    running_stats: Sequence[RunningStats | None] = (),
+    masks: Sequence[Array | None] = (),
+) -> Forward:
+    """Return the logits of a batch, and what backward needs.
 
     x: (batch, in_features)
-    moments: of each layer with batch normalization
-    factors: what each layer's input is multiplied by, like it; none without dropout
+    running_stats: of each layer, or empty where none has batch normalization
+    masks: what dropout multiplies each layer's input by, shaped like it, or None
     """
-    traces, renewed = [], list[Moments]()
-    for i, (layer, activation) in enumerate(zip(layers, activations, strict=True)):
-        x = x * factors[i] if factors else x
-        if isinstance(layer, NormedLayer):
-            xp, before = kernels.xp, moments[len(renewed)]
-            z, normalized, after = batch_norm.forward(
-                x @ layer.weight, layer.gain, layer.bias, before, xp=xp
-            )
-            y = ACTIVATIONS[activation].forward(z, xp=xp)
-            kept = z if ACTIVATIONS[activation].from_z else y
-            traces.append(Trace(x, kept, normalized))
-            renewed.append(after)
-        else:
-            kept, y = _plain_forward(layer, x, activation, kernels)
-            traces.append(Trace(x, kept))
-        x = y
-    return traces, renewed, x
-
-
-def _plain_forward(
-    layer: Layer, x: Array, activation: str, kernels: Kernels
-) -> tuple[Array, Array]:
-    """Return what the activation's gradient needs, and the layer's output."""
-    from_z = ACTIVATIONS[activation].from_z
-    kept = kernels.dense_forward(
-        x,
-        layer.weight,
-        layer.bias,
-        activation="identity" if from_z else activation,
-        xp=kernels.xp,
+    nothing = [None] * len(layers)
+    caches, renewed = [], list[RunningStats | None]()
+    parts = zip(
+        layers, activations, running_stats or nothing, masks or nothing, strict=True
     )
-    if not from_z:
-        return kept, kept
-    return kept, ACTIVATIONS[activation].forward(kept, xp=kernels.xp)
+    for layer, activation, stats, mask in parts:
+        x = x if mask is None else x * mask
+        f, normalized = ACTIVATIONS[activation], None
+        if isinstance(layer, NormalizedLayer) and stats is not None:
+            z = x @ layer.weight
+            z, normalized, stats = batch_norm.forward(z, layer, stats, xp=ops.xp)
+            y = f.forward(z, xp=ops.xp)
+        else:
+            own = "identity" if f.from_z else activation
+            z = y = ops.dense_forward(
+                x, layer.weight, layer.bias, activation=own, xp=ops.xp
+            )
+            y = f.forward(z, xp=ops.xp) if f.from_z else y
+        caches.append(Cache(x, z if f.from_z else y, normalized))
+        renewed.append(stats)
+        x = y
+    return Forward(x, caches, tuple(renewed))
+
+
+def logits(layers: Layers, x: Array, activations: Sequence[str], ops: Ops) -> Array:
+    """Return the logits of a network outside training, (batch, classes).
+
+    layers: without batch normalization; see `inference_layers`
+    x: (batch, in_features)
+    activations: a name for each layer
+    """
+    return forward(layers, x, activations, ops).logits
 
 
 def backward(
-    layers: Trained,
-    traces: Sequence[Trace],
+    layers: Parameters,
+    caches: Sequence[Cache],
     dlogits: Array,
     activations: Sequence[str],
-    kernels: Kernels,
-    factors: Sequence[Array] = (),
-) -> Trained:
+    ops: Ops,
+    masks: Sequence[Array | None] = (),
+) -> Parameters:
     """Return the gradient of every layer, in the layers' own form.
 
-    traces: as `forward` returned them, with the same factors
+    caches: as `forward` returned them, with the same masks
     dlogits: (batch, classes)
     """
-    gradients: list[Layer | NormedLayer] = []
-    dy = dlogits
+    gradients: list[Layer | NormalizedLayer] = []
+    dy: Array = dlogits
     for i in reversed(range(len(layers))):
         dy, gradient = _layer_backward(
-            layers[i], traces[i], dy, activations[i], i > 0, kernels
+            layers[i], caches[i], dy, activations[i], i > 0, ops
         )
         gradients.append(gradient)
-        if i > 0 and factors:
-            dy = dy * factors[i]
+        mask = masks[i] if masks else None
+        if i > 0 and mask is not None:
+            dy = dy * mask
     return gradients[::-1]
 
 
 def _layer_backward(
-    layer: Layer | NormedLayer,
-    trace: Trace,
+    layer: Layer | NormalizedLayer,
+    cache: Cache,
     dy: Array,
     activation: str,
     input_gradient: bool,
-    kernels: Kernels,
-) -> tuple[Array | None, Layer | NormedLayer]:
+    ops: Ops,
+) -> tuple[Array | None, Layer | NormalizedLayer]:
     """Return the gradient with respect to the layer's input, and its parameters'."""
-    xp, kept = kernels.xp, trace.kept
-    if ACTIVATIONS[activation].from_z or trace.normalized is not None:
-        dy = ACTIVATIONS[activation].backward(dy, kept, xp=xp)
+    xp, f = ops.xp, ACTIVATIONS[activation]
+    if f.from_z or cache.normalized is not None:
+        dy = f.backward(dy, cache.output, xp=xp)
         activation = "identity"
-    if isinstance(layer, NormedLayer) and trace.normalized is not None:
-        dy, dgain, dshift = batch_norm.backward(dy, layer.gain, trace.normalized, xp=xp)
-    dx, dweight, dbias = kernels.dense_backward(
+    if isinstance(layer, NormalizedLayer) and cache.normalized is not None:
+        dz, dgamma, dbias = batch_norm.backward(
+            dy, layer.gamma, cache.normalized, xp=xp
+        )
+        dx, dweight = dense.product_backward(
+            dz, cache.x, layer.weight, input_gradient=input_gradient
+        )
+        return dx, NormalizedLayer(dweight, dbias, dgamma)
+    dx, dweight, dbias = ops.dense_backward(
         dy,
-        trace.x,
-        kept,
+        cache.x,
+        cache.output,
         layer.weight,
         activation=activation,
         input_gradient=input_gradient,
         xp=xp,
     )
-    if trace.normalized is not None:
-        return dx, NormedLayer(dweight, dshift, dgain)
     return dx, Layer(dweight, dbias)
 
 
-def folded(
-    layers: Trained, moments: Sequence[Moments], *, xp: Namespace
+def fold_batch_norm(
+    layers: Parameters,
+    running_stats: Sequence[RunningStats | None],
+    *,
+    xp: Namespace,
 ) -> list[Layer]:
-    """Return plain layers that do as these do in use.
+    """Return plain layers that do what these do outside training.
 
-    moments: of each layer with batch normalization
+    running_stats: of each layer, or empty where none has batch normalization
     """
-    each = iter(moments)
     return [
-        Layer(*batch_norm.folded(*layer, next(each), xp=xp))
-        if isinstance(layer, NormedLayer)
-        else layer
-        for layer in layers
+        batch_norm.fold(layer, stats, xp=xp)
+        if isinstance(layer, NormalizedLayer) and stats is not None
+        else Layer(layer.weight, layer.bias)
+        for layer, stats in zip(
+            layers, running_stats or [None] * len(layers), strict=True
+        )
     ]
+
+
+def inference_layers(state: State, *, xp: Namespace) -> list[Layer]:
+    """Return the plain layers that a state's network is used with."""
+    return fold_batch_norm(state.ema or state.layers, state.running_stats, xp=xp)

@@ -10,7 +10,7 @@ and every library wraps its products alike.
 import math
 from enum import IntEnum
 
-from nnx.maths.kernels import Array, Namespace
+from nnx.maths.arrays import Array, Namespace
 
 WORD = 0xFFFFFFFF
 MULTIPLIERS = 0xD2511F53, 0xCD9E8D57

@@ -1,10 +1,11 @@
-"""What keeps weights small: L1 and L2 penalties, and a bound on each unit's weights.
+"""What limits weights and gradients: L1 and L2 penalties, and bounds on norms.
 
 Penalties are over weights and not over biases. They are part of what is minimized, and
 no part of the loss that is reported.
 """
 
-from nnx.maths.kernels import Array, Namespace
+from nnx.maths.arrays import Array, Namespace, map_arrays, named_arrays
+from nnx.maths.state import Parameters
 
 
 def penalty(weight: Array, l1: float, l2: float, *, xp: Namespace) -> Array:
@@ -26,8 +27,8 @@ def penalty_backward(
     return dweight
 
 
-def max_norm(weight: Array, most: float, *, xp: Namespace) -> Array:
-    """Return the weight, each unit's made shorter where their norm is above most.
+def max_norm(weight: Array, bound: float, *, xp: Namespace) -> Array:
+    """Return the weight, each unit's made shorter where their norm is above the bound.
 
     Source: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout", JMLR
     15, 2014.
@@ -35,4 +36,16 @@ def max_norm(weight: Array, most: float, *, xp: Namespace) -> Array:
     weight: (in_features, out_features), a column for each unit
     """
     norm = xp.sqrt(xp.sum(weight * weight, axis=0))
-    return weight * (most / xp.maximum(norm, most))
+    return weight * (bound / xp.maximum(norm, bound))
+
+
+def clip_norm(gradients: Parameters, bound: float, *, xp: Namespace) -> Parameters:
+    """Return the gradients, scaled down where their norm, all as one, is above bound.
+
+    Source: Pascanu, Mikolov and Bengio, arXiv:1211.5063.
+    """
+    squares = [xp.sum(array * array) for _, array in named_arrays(gradients, "")]
+    norm = xp.sqrt(sum(squares))
+    scale = bound / xp.maximum(norm, bound)
+    clipped: Parameters = map_arrays(lambda array: scale * array, gradients)
+    return clipped

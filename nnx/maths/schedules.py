@@ -1,38 +1,16 @@
 """How the learning rate and the momentum change from step to step.
 
 Each is a function of the epochs done so far, with the part of the one that is running,
-so that it does not matter how a run is cut.
+so that it does not matter how a run is cut. `at_steps` gives the numbers of each step.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 
+from nnx.maths.hyperparameters import Hyperparameters, Schedule
 
-class Schedule(NamedTuple):
-    """A setting's course; which of the numbers count depends on its name.
-
-    name: in `SHAPES`; "plateau" is a function of the log, see `plateaus`
-    warmup: epochs in which it rises from nothing, straight
-    every: epochs from step to step
-    factor: what it is multiplied by at each step, in each epoch, or on a plateau
-    rate: what an epoch adds to the divisor of "inverse"
-    to: where it ends
-    over: epochs until it is there; 0 is all there are
-    patience: epochs without anything better that are a plateau
-    rise, start: the part of a one-cycle run in which it rises, and from what share
-    """
-
-    name: str = "constant"
-    warmup: float = 0.0
-    every: float = 10.0
-    factor: float = 0.5
-    rate: float = 0.1
-    to: float = 0.0
-    over: float = 0.0
-    patience: int = 5
-    rise: float = 0.3
-    start: float = 0.04
+NEGLIGIBLE = 1e-20  # beside 1, in float64
 
 
 def constant(base: float, time: float, s: Schedule, epochs: float) -> float:
@@ -113,6 +91,65 @@ def value(base: float, time: float, schedule: Schedule, epochs: float) -> float:
         return base * time / schedule.warmup
     left = epochs - schedule.warmup
     return SHAPES[schedule.name](base, time - schedule.warmup, schedule, left)
+
+
+def at_steps(
+    hyper: Hyperparameters, first: int, count: int, steps_per_epoch: int
+) -> Iterator[Hyperparameters]:
+    """Yield the hyperparameters of the steps first … first + count - 1 of a run.
+
+    They differ in the learning rate, the momentum, the ema_decay and the corrections;
+    where nothing varies it is the same record each time.
+    """
+    if not _vary(hyper):
+        yield from repeat(hyper, count)
+        return
+    # What is left of the beginning of Adam's mean after t steps is the product of all
+    # β₁ so far, which is β₁ᵗ where the momentum stays the same.
+    left = 1.0
+    for number in range(first if hyper.optimizer == "adam" else 0):
+        left *= _momentum(hyper, number, steps_per_epoch)
+        if left < NEGLIGIBLE:
+            break
+    for number in range(first, first + count):
+        now = _at_step(hyper, number, steps_per_epoch)
+        if hyper.optimizer == "adam":
+            left *= now.momentum
+            now = now._replace(
+                mean_correction=1.0 / (1.0 - left),
+                square_correction=1.0 / (1.0 - hyper.beta2 ** (number + 1)),
+            )
+        yield now
+
+
+def _vary(hyper: Hyperparameters) -> bool:
+    """Return whether any number depends on the step."""
+    schedules = hyper.schedule, hyper.momentum_schedule
+    return (
+        any(s.name not in ("constant", "plateau") or s.warmup for s in schedules)
+        or hyper.ema_decay > 0.0
+        or hyper.optimizer == "adam"
+    )
+
+
+def _at_step(
+    hyper: Hyperparameters, number: int, steps_per_epoch: int
+) -> Hyperparameters:
+    """Return the hyperparameters of a step, of which the run took `number` before."""
+    # A step of the warm-up is counted when it is done, as the first would be nothing.
+    warmup = hyper.schedule.warmup * steps_per_epoch
+    time = (number + (number < warmup)) / steps_per_epoch
+    return hyper._replace(
+        learning_rate=value(hyper.learning_rate, time, hyper.schedule, hyper.epochs),
+        momentum=_momentum(hyper, number, steps_per_epoch),
+        # As in TensorFlow's ExponentialMovingAverage, so that it forgets how it began.
+        ema_decay=min(hyper.ema_decay, (1 + number) / (10 + number)),
+    )
+
+
+def _momentum(hyper: Hyperparameters, number: int, steps_per_epoch: int) -> float:
+    time = number / steps_per_epoch
+    return value(hyper.momentum, time, hyper.momentum_schedule, hyper.epochs)
 
 
 def plateaus(scores: Sequence[float], patience: int) -> int:

@@ -1,213 +1,106 @@
 """Training steps: a batch of images in, the next state out."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from nnx.maths import dropout, losses, network, optimizers, regularization
-from nnx.maths.batch_norm import Moments
-from nnx.maths.blocks import block, blocks
-from nnx.maths.kernels import Array, Kernels
-from nnx.maths.network import Trained
-from nnx.maths.optimizers import Rates
+from nnx.maths import dropout, losses, network, regularization
+from nnx.maths.arrays import Array, map_arrays
+from nnx.maths.blocks import block, block_count, blocks
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.ops import Ops
+from nnx.maths.optimizers import OPTIMIZERS
+from nnx.maths.schedules import at_steps
+from nnx.maths.state import Images, Parameters, RunningStats, State
 
 
-class Images(NamedTuple):
-    """A set of labelled images on the device.
-
-    pixels: (n, in_features), uint8 or floating
-    labels: (n,), int64 in [0, classes)
-    """
-
-    pixels: Array
-    labels: Array
-
-
-class Recipe(NamedTuple):
-    """What a step does; it stays the same from step to step.
-
-    activations: a name for each layer
-    scale: what pixels are multiplied by
-    optimizer: a name in `optimizers.OPTIMIZERS`
-    beta2: how much of its mean square Adam or RMSprop keeps
-    l1, l2: the strengths of the penalties l1 · Σ |weight| and l2/2 · Σ weight²
-    weight_decay: what share of the weights, times the learning rate, a step takes off
-    clip_norm: the most that the gradient's norm may be; 0 is no bound
-    max_norm: the most that the norm of a unit's weights may be; 0 is no bound
-    input_dropout, dropout: the share of pixels, and of hidden units, that is left out
-    smoothing, class_weights: see `losses.cross_entropy`
-    seed: for dropout
-    """
-
-    activations: tuple[str, ...]
-    scale: float
-    batch_size: int
-    optimizer: str = "sgd"
-    beta2: float = 0.0
-    l1: float = 0.0
-    l2: float = 0.0
-    weight_decay: float = 0.0
-    clip_norm: float = 0.0
-    max_norm: float = 0.0
-    input_dropout: float = 0.0
-    dropout: float = 0.0
-    smoothing: float = 0.0
-    class_weights: tuple[float, ...] = ()
-    seed: int = 0
-
-
-class Epoch(NamedTuple):
-    """What the steps of an epoch take, or of a part of one.
-
-    order: (n,), the numbers of its images, in turn; the last batch may be short
-    rates: of each step
-    begin: how many steps the run took before
-    """
-
-    order: Array
-    rates: Sequence[Rates]
-    begin: int = 0
-
-
-class State(NamedTuple):
-    """What a step changes.
-
-    loss_sum: (), the sum over the epoch's images so far of their loss in nats
-    hits: (), how many of them were classified rightly
-    slots: the optimizer's memory, each in the layers' form
-    moments: of each layer with batch normalization
-    averages: the moving average of the layers, or none
-    """
-
-    layers: Trained
-    loss_sum: Array
-    hits: Array
-    slots: tuple[Trained, ...] = ()
-    moments: tuple[Moments, ...] = ()
-    averages: Trained | tuple[()] = ()
-
-
-class Sums(NamedTuple):
+class BatchResult(NamedTuple):
     """What a batch gives.
 
     gradients: of the batch's mean loss, in the layers' form
     loss_sum: (), in nats
-    hits: (), an integer
-    moments: of each layer with batch normalization, after the batch
+    correct: (), an integer
+    running_stats: of each layer, after the batch
     """
 
-    gradients: Trained
+    gradients: Parameters
     loss_sum: Array
-    hits: Array
-    moments: tuple[Moments, ...] = ()
+    correct: Array
+    running_stats: tuple[RunningStats | None, ...] = ()
 
 
-def gather(
-    images: Images, index: Array, scale: float, like: Array, kernels: Kernels
-) -> tuple[Array, Array]:
-    """Return the pixels, scaled and in `like`'s dtype, and the labels.
-
-    index: (batch,), integers in [0, n)
-    returns: x (batch, in_features), labels (batch,)
-    """
-    xp = kernels.xp
-    pixels = xp.take(images.pixels, index, axis=0)
-    return xp.astype(pixels, like.dtype) * scale, xp.take(images.labels, index, axis=0)
-
-
-def block_sums(
+def run_steps(
     state: State,
     images: Images,
-    index: Array,
-    rows: slice,
-    number: int,
-    recipe: Recipe,
-    kernels: Kernels,
-) -> Sums:
-    """Return what one block adds to its batch's gradients, loss and hits.
+    order: Array,
+    count: int,
+    hyper: Hyperparameters,
+    ops: Ops,
+) -> State:
+    """Return the state after so many more steps, all of one epoch.
 
-    index: (batch,), integers in [0, n); rows: those of the block
-    number: how many steps the run took before
+    order: (n,), the epoch's images in turn, integers in [0, n); batch i of the epoch,
+        i = state.step mod ⌈n / batch_size⌉, is its i-th part; the last may be short
+    hyper: of the run
     """
-    layers, xp = state.layers, kernels.xp
-    part, batch = index[rows], index.shape[0]
-    x, labels = gather(images, part, recipe.scale, layers[0].weight, kernels)
-    factors = left_out(layers, x, rows.start, number, recipe, kernels)
-    traces, moments, logits = network.forward(
-        layers, x, recipe.activations, kernels, state.moments, factors
-    )
-    loss, dlogits = kernels.cross_entropy(
-        logits,
-        labels,
-        smoothing=recipe.smoothing,
-        class_weights=recipe.class_weights,
-        xp=xp,
-    )
-    loss_sum = loss * part.shape[0]
-    if part.shape[0] < batch:
-        whole = xp.take(images.labels, index, axis=0)
-        share = losses.share(labels, whole, recipe.class_weights, like=logits, xp=xp)
-        dlogits, loss_sum = dlogits * share, loss * (share * batch)
-    return Sums(
-        network.backward(layers, traces, dlogits, recipe.activations, kernels, factors),
-        loss_sum,
-        losses.hits(logits, labels, xp=xp),
-        tuple(moments),
-    )
+    n, size = order.shape[0], hyper.batch_size
+    per_epoch = block_count(n, size)
+    for now in at_steps(hyper, state.step, count, per_epoch):
+        index = order[block(state.step % per_epoch, n, size)]
+        state = step(state, images, index, now, ops)
+    return state
 
 
-def left_out(
-    layers: Trained, x: Array, first: int, number: int, recipe: Recipe, kernels: Kernels
-) -> list[Array]:
-    """Return what dropout multiplies each layer's input by; none without dropout.
-
-    first: the first image's place in its batch; number: of the step
-    """
-    if recipe.input_dropout == 0.0 and recipe.dropout == 0.0:
-        return []
-    rates = [recipe.input_dropout] + [recipe.dropout] * (len(layers) - 1)
-    return [
-        dropout.factors(
-            (x.shape[0], layer.weight.shape[0]),
-            rate,
-            seed=recipe.seed,
-            step=number,
-            layer=i,
-            first=first,
-            like=x,
-            xp=kernels.xp,
-        )
-        for i, (layer, rate) in enumerate(zip(layers, rates, strict=True))
-    ]
-
-
-def batch_sums(
-    state: State,
-    images: Images,
-    index: Array,
-    number: int,
-    recipe: Recipe,
-    kernels: Kernels,
-) -> Sums:
-    """Return the gradients of the penalized mean loss, the loss and the hits.
-
-    Batches of more than BLOCK images are summed up block by block, and each block is
-    normalized by itself (Hoffer, Hubara and Soudry, arXiv:1705.08741).
+def step(
+    state: State, images: Images, index: Array, hyper: Hyperparameters, ops: Ops
+) -> State:
+    """Return the state after one batch.
 
     index: (batch,), integers in [0, n)
-    number: how many steps the run took before
+    hyper: of this step, see `schedules.at_steps`
     """
-    total: Sums | None = None
+    result = batch_gradients(state, images, index, hyper, ops)
+    gradients = result.gradients
+    if hyper.clip_norm > 0.0:
+        gradients = regularization.clip_norm(gradients, hyper.clip_norm, xp=ops.xp)
+    layers, optimizer_state = _descend(state, gradients, hyper, ops)
+    ema = state.ema
+    if ema:
+        # Polyak and Juditsky, "Acceleration of stochastic approximation by averaging",
+        # 1992, with weights that fall exponentially.
+        keep = hyper.ema_decay
+        ema = map_arrays(lambda a, b: keep * a + (1.0 - keep) * b, ema, layers)
+    return State(
+        state.step + 1,
+        layers,
+        state.loss_sum + result.loss_sum,
+        state.correct + result.correct,
+        optimizer_state,
+        result.running_stats,
+        ema,
+    )
+
+
+def batch_gradients(
+    state: State, images: Images, index: Array, hyper: Hyperparameters, ops: Ops
+) -> BatchResult:
+    """Return the gradients of the penalized mean loss, and the batch's sums.
+
+    Batches of more than `blocks.BLOCK` images are summed up block by block, and each
+    block is normalized by itself (Hoffer, Hubara and Soudry, arXiv:1705.08741).
+
+    index: (batch,), integers in [0, n)
+    """
+    total: BatchResult | None = None
     for rows in blocks(index.shape[0]):
-        sums = block_sums(state, images, index, rows, number, recipe, kernels)
-        state = state._replace(moments=sums.moments)
-        total = sums if total is None else _added(total, sums)
+        result = _block_gradients(state, images, index, rows, hyper, ops)
+        state = state._replace(running_stats=result.running_stats)
+        total = result if total is None else _added(total, result)
     assert total is not None, "a batch has images"
-    if recipe.l1 == 0.0 and recipe.l2 == 0.0:
+    if hyper.l1 == 0.0 and hyper.l2 == 0.0:
         return total
     penalized = [
         gradient._replace(
             weight=regularization.penalty_backward(
-                gradient.weight, layer.weight, recipe.l1, recipe.l2, xp=kernels.xp
+                gradient.weight, layer.weight, hyper.l1, hyper.l2, xp=ops.xp
             )
         )
         for gradient, layer in zip(total.gradients, state.layers, strict=True)
@@ -215,62 +108,132 @@ def batch_sums(
     return total._replace(gradients=penalized)
 
 
-def _added(a: Sums, b: Sums) -> Sums:
-    """Return the sums of two blocks, with the later one's moments."""
-    gradients = [
-        type(p)(*(x + y for x, y in zip(p, q, strict=True)))
-        for p, q in zip(a.gradients, b.gradients, strict=True)
-    ]
-    return Sums(gradients, a.loss_sum + b.loss_sum, a.hits + b.hits, b.moments)
+def _added(a: BatchResult, b: BatchResult) -> BatchResult:
+    """Return the sums of two blocks, with the later one's running statistics."""
+    gradients, loss_sum, correct = map_arrays(lambda x, y: x + y, a[:3], b[:3])
+    return BatchResult(gradients, loss_sum, correct, b.running_stats)
 
 
-def step(
+def _block_gradients(
     state: State,
     images: Images,
     index: Array,
-    rates: Rates,
-    number: int,
-    recipe: Recipe,
-    kernels: Kernels,
-) -> State:
-    """Return the state after one batch.
+    rows: slice,
+    hyper: Hyperparameters,
+    ops: Ops,
+) -> BatchResult:
+    """Return what one block adds to its batch's gradients, loss and count.
+
+    index: (batch,), integers in [0, n); rows: those of the block
+    """
+    layers, xp, batch = state.layers, ops.xp, index.shape[0]
+    x, labels = inputs(state, images, index[rows], hyper, ops)
+    masks = dropout_masks(state, x, rows.start, hyper, ops)
+    seen = network.forward(
+        layers, x, hyper.activations, ops, state.running_stats, masks
+    )
+    loss, dlogits = losses.cross_entropy(
+        seen.logits,
+        labels,
+        smoothing=hyper.label_smoothing,
+        class_weights=hyper.class_weights,
+        xp=xp,
+    )
+    fraction: Array | float = 1.0
+    if labels.shape[0] < batch:
+        whole = xp.take(images.labels, index, axis=0)
+        fraction = losses.weight_fraction(
+            labels, whole, hyper.class_weights, like=dlogits, xp=xp
+        )
+        dlogits = dlogits * fraction
+    return BatchResult(
+        network.backward(layers, seen.caches, dlogits, hyper.activations, ops, masks),
+        loss * (fraction * batch),
+        losses.correct(seen.logits, labels, xp=xp),
+        seen.running_stats,
+    )
+
+
+def inputs(
+    state: State, images: Images, index: Array, hyper: Hyperparameters, ops: Ops
+) -> tuple[Array, Array]:
+    """Return the pixels of a batch, distorted and scaled, and its labels.
 
     index: (batch,), integers in [0, n)
-    number: how many steps the run took before
+    returns: x (batch, in_features) in the parameters' dtype, labels (batch,)
     """
-    sums = batch_sums(state, images, index, number, recipe, kernels)
-    gradients = sums.gradients
-    if recipe.clip_norm > 0.0:
-        gradients = optimizers.clipped(gradients, recipe.clip_norm, xp=kernels.xp)
-    layers, slots = optimizers.updated(
-        state.layers, gradients, state.slots, rates, recipe, kernels
-    )
-    averages = state.averages
-    if averages:
-        averages = optimizers.averaged(averages, layers, rates)
-    return State(
-        layers,
-        state.loss_sum + sums.loss_sum,
-        state.hits + sums.hits,
-        slots,
-        sums.moments,
-        averages,
-    )
+    xp, like = ops.xp, state.layers[0].weight
+    pixels = xp.take(images.pixels, index, axis=0)
+    if hyper.augment is not None:
+        pixels = ops.distort(
+            pixels,
+            index,
+            hyper.image_shape,
+            hyper.augment,
+            seed=hyper.seed,
+            epoch=state.step // block_count(images.labels.shape[0], hyper.batch_size),
+            like=like,
+            xp=xp,
+        )
+    x = xp.astype(pixels, like.dtype) * hyper.pixel_scale
+    return x, xp.take(images.labels, index, axis=0)
 
 
-def run_steps(
-    state: State,
-    images: Images,
-    epoch: Epoch,
-    first: int,
-    last: int,
-    recipe: Recipe,
-    kernels: Kernels,
-) -> State:
-    """Return the state after the epoch's steps first … last - 1."""
-    n, size = epoch.order.shape[0], recipe.batch_size
-    for i in range(first, last):
-        index = epoch.order[block(i, n, size)]
-        number, rates = epoch.begin + i, epoch.rates[i]
-        state = step(state, images, index, rates, number, recipe, kernels)
-    return state
+def dropout_masks(
+    state: State, x: Array, first: int, hyper: Hyperparameters, ops: Ops
+) -> list[Array | None]:
+    """Return what dropout multiplies each layer's input by; None is by 1.
+
+    first: the place of x's first image in its batch
+    """
+    rates = [hyper.input_dropout] + [hyper.dropout] * (len(state.layers) - 1)
+    return [
+        dropout.mask(
+            (x.shape[0], layer.weight.shape[0]),
+            rate,
+            seed=hyper.seed,
+            step=state.step,
+            layer=i,
+            first=first,
+            like=x,
+            xp=ops.xp,
+        )
+        if rate > 0.0
+        else None
+        for i, (layer, rate) in enumerate(zip(state.layers, rates, strict=True))
+    ]
+
+
+def _descend(
+    state: State, gradients: Parameters, hyper: Hyperparameters, ops: Ops
+) -> tuple[Parameters, tuple[Parameters, ...]]:
+    """Return the layers and the optimizer's state after a step.
+
+    Weights, and no biases, decay before it (Loshchilov and Hutter, arXiv:1711.05101)
+    and are bounded after it.
+    """
+    direction, xp = OPTIMIZERS[hyper.optimizer].direction, ops.xp
+    layers, states = [], []
+    for layer, gradient, *memory in zip(
+        state.layers, gradients, *state.optimizer_state, strict=True
+    ):
+        if hyper.weight_decay > 0.0:
+            keep = 1.0 - hyper.learning_rate * hyper.weight_decay
+            layer = layer._replace(weight=keep * layer.weight)
+        moves = [
+            direction(slope, arrays, hyper, xp)
+            for slope, *arrays in zip(gradient, *memory, strict=True)
+        ]
+        layer = type(layer)(
+            *(
+                ops.update(parameter, move, hyper.learning_rate)
+                for parameter, (move, _) in zip(layer, moves, strict=True)
+            )
+        )
+        if hyper.max_norm > 0.0:
+            weight = regularization.max_norm(layer.weight, hyper.max_norm, xp=xp)
+            layer = layer._replace(weight=weight)
+        layers.append(layer)
+        after = zip(*(arrays for _, arrays in moves), strict=True)
+        states.append([type(layer)(*arrays) for arrays in after])
+    return layers, tuple(list(each) for each in zip(*states, strict=True))

@@ -2,12 +2,15 @@
 
 from typing import NamedTuple
 
-from nnx.backend import Backend, find
-from nnx.data.dataset import Dataset
+import numpy as np
+
+from nnx.backend import DEFAULT, Backend, choose
+from nnx.data.dataset import Dataset, check_labels
 from nnx.errors import InputError
 from nnx.maths import evaluation
-from nnx.network import Network, to_device
-from nnx.training.loop import on_device
+from nnx.maths.arrays import map_arrays
+from nnx.network import Network
+from nnx.training.prepare import on_device
 
 
 class Evaluation(NamedTuple):
@@ -24,32 +27,33 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    network: Network, data: Dataset, *, backend: str | Backend = "numpy"
+    network: Network, data: Dataset, *, backend: str | Backend = DEFAULT
 ) -> Evaluation:
     """Return the loss and accuracy on the data's test images.
 
-    Refused: data whose features, classes or pixel range are not the network's, and
-    labels that are not among the classes.
+    Raises:
+        InputError: data whose features, classes or pixel range are not the network's,
+            and labels that are not among the classes
     """
-    model = network.model
-    fits = (data.train.images.shape[1], data.classes, data.frame.maximum)
-    wanted = (network.sizes[0], model.classes, model.frame.maximum)
-    if fits != wanted:
+    theirs = (data.train.images.shape[1], data.classes, data.frame.maximum)
+    own = (network.sizes[0], network.classes, network.frame.maximum)
+    if theirs != own:
         raise InputError(
             f"{data.name} does not fit the network: features, classes, brightest pixel "
-            f"are {_words(fits)}; the network takes {_words(wanted)}"
+            f"are {_words(theirs)}; the network takes {_words(own)}"
         )
-    chosen = find(backend) if isinstance(backend, str) else backend
+    n = len(data.test.images)
+    check_labels(np.asarray(data.test.labels), n, len(data.classes))
+    chosen = choose(backend)
     with chosen.scope():
-        loss_sum, hits = evaluation.evaluate(
-            to_device(network.layers, chosen),
-            on_device(data.test, len(data.classes), chosen),
-            model.activations,
-            model.scale(data.test.images.dtype),
-            chosen,
+        loss_sum, correct = evaluation.evaluate(
+            map_arrays(chosen.from_numpy, network.layers),
+            on_device(data.test, chosen),
+            network.activations,
+            network.pixel_scale(data.test.images.dtype),
+            chosen.ops,
         )
-        loss, right = (float(chosen.to_numpy(number)) for number in (loss_sum, hits))
-    n = len(data.test.labels)
+        loss, right = (float(chosen.to_numpy(each)) for each in (loss_sum, correct))
     return Evaluation(loss / n, right / n, n)
 
 

@@ -1,5 +1,7 @@
 """A run's log: a row for each epoch, and what follows from the rows."""
 
+import csv
+import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,10 +11,10 @@ class Row(NamedTuple):
 
     train_loss, train_accuracy: the mean over the epoch's batches as they came, with
         dropout, smoothed labels and class weights where there are any
-    validation_loss, validation_accuracy: of the network at the epoch's end, on images
-        held out for choosing; None where there are none
+    validation_loss, validation_accuracy: of the network at the epoch's end, on the
+        validation set; None where there is none
     test_loss, test_accuracy: the same on the test images, which are left alone where
-        there are others to choose by
+        there is a validation set
     seconds: of training since the run began, without testing and loading
     """
 
@@ -26,8 +28,8 @@ class Row(NamedTuple):
     seconds: float
 
     @property
-    def held(self) -> tuple[float, float]:
-        """Loss and accuracy on the images that the epoch was measured by."""
+    def monitored(self) -> tuple[float, float]:
+        """Loss and accuracy on the validation set, or else on the test images."""
         if self.validation_loss is not None and self.validation_accuracy is not None:
             return self.validation_loss, self.validation_accuracy
         assert self.test_loss is not None
@@ -36,8 +38,8 @@ class Row(NamedTuple):
 
     @property
     def score(self) -> tuple[float, float]:
-        """What the best epoch has the most of."""
-        loss, accuracy = self.held
+        """What is greatest in the best epoch."""
+        loss, accuracy = self.monitored
         return accuracy, -loss
 
 
@@ -52,3 +54,13 @@ def ended_early(log: Sequence[Row], patience: int) -> bool:
     patience: 0 is without end
     """
     return bool(patience and log) and log[-1].epoch - best(log).epoch >= patience
+
+
+def as_csv(log: Sequence[Row]) -> bytes:
+    """Return the log as a CSV file with a header."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Row._fields)
+    for row in log:
+        writer.writerow([*row[:-1], f"{row.seconds:.3f}"])
+    return text.getvalue().encode()

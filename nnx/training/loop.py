@@ -8,225 +8,112 @@ import math
 import time
 from collections.abc import Iterator
 
-import numpy as np
-
-from nnx.backend import Backend
-from nnx.data.dataset import Split
-from nnx.data.labels import check_range
 from nnx.errors import DivergedError
-from nnx.maths import evaluation, network, random
-from nnx.maths.batch_norm import Moments
-from nnx.maths.blocks import BLOCK, block
-from nnx.maths.kernels import Array
-from nnx.maths.network import Layer, Layers, NormedLayer, Trained
-from nnx.maths.optimizers import OPTIMIZERS
-from nnx.maths.steps import Epoch, Images, State
-from nnx.training import pace
+from nnx.maths import evaluation, random, schedules
+from nnx.maths.arrays import Array
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.network import inference_layers
+from nnx.maths.state import Images, Layers, State, no_sums
 from nnx.training.log import Row, best
-from nnx.training.run import Position, Progress, Run
+from nnx.training.plan import Plan, Position, Progress
 
 # A progress update, with its one read-back, about so often.
 UPDATE_SECONDS = 0.1
 
 
-def on_device(split: Split, classes: int, backend: Backend) -> Images:
-    """Return a split's images and labels on the backend's device, as they are.
-
-    Refused: a label that is not an integer in [0, classes), with InputError.
-    """
-    check_range(np.asarray(split.labels), len(split.images), classes)
-    return Images(backend.from_numpy(split.images), backend.from_numpy(split.labels))
-
-
-def start(
-    layers: Layers,
-    backend: Backend,
-    *,
-    optimizer: str = "sgd",
-    batch_norm: bool = False,
-    averaged: bool = False,
-) -> Position:
-    """Return the position at which a run of these layers, on the device, begins.
-
-    batch_norm: whether the hidden layers are normalized
-    averaged: whether a moving average of the layers is kept
-    """
-    xp, normed = backend.xp, layers[:-1] if batch_norm else []
-    trained: list[Layer | NormedLayer] = [
-        *(NormedLayer(*layer, xp.ones_like(layer.bias)) for layer in normed),
-        *layers[len(normed) :],
-    ]
-    moments = tuple(
-        Moments(xp.zeros_like(layer.bias), xp.ones_like(layer.bias)) for layer in normed
-    )
-    slots: tuple[Trained, ...] = tuple(
-        [type(layer)(*map(xp.zeros_like, layer)) for layer in trained]
-        for _ in range(OPTIMIZERS[optimizer].slots)
-    )
-    sums = _no_sums(layers, backend)
-    averages = trained if averaged else ()
-    return Position(State(trained, *sums, slots, moments, averages))
-
-
-def _no_sums(layers: Layers, backend: Backend) -> tuple[Array, Array]:
-    """Return an epoch's loss and hits at its start."""
-    kind = str(layers[0].weight.dtype).rpartition(".")[2]
-    loss_sum, hits = np.zeros((), kind), np.zeros((), np.int64)
-    return backend.from_numpy(loss_sum), backend.from_numpy(hits)
-
-
-def in_use(state: State, backend: Backend) -> Layers:
-    """Return the plain layers that a state's network is used with."""
-    layers = state.averages or state.layers
-    return list(network.folded(layers, state.moments, xp=backend.xp))
-
-
-def fit(run: Run, position: Position) -> Iterator[Progress]:
+def fit(plan: Plan, position: Position) -> Iterator[Progress]:
     """Yield the run's progress from a position to the last epoch's end.
 
-    Refused: a loss that is no longer finite, with DivergedError.
+    About every tenth of a second, and at each epoch's end.
+
+    Raises:
+        DivergedError: a loss that is no longer finite
     """
-    if not run.is_done(position):
-        _take_no_step(run, position.state)
-    while not run.is_done(position):
-        for reached in _epoch(run, position):
-            ended = reached.step == run.steps_per_epoch
-            position = _end_epoch(run, reached) if ended else reached
-            yield _progress(run, position)
-
-
-def _take_no_step(run: Run, state: State) -> None:
-    """Have the backend compile or load what it needs before training is timed.
-
-    The order is as long as an epoch's, from which follows how short its last batch is;
-    distorted images are handed over in parts, each with an order of its own.
-    """
-    n = 0 if run.distortion else run.images
-    order = run.backend.xp.zeros(
-        n, dtype=run.backend.xp.int64, device=run.train.labels.device
-    )
-    _steps(run, Position(state), _with_rates(run, Position(state), order), 0, {})
-
-
-def _epoch(run: Run, position: Position) -> Iterator[Position]:
-    """Yield positions about every tenth of a second until the epoch's last step."""
-    order, kept = _order(run, position.epoch), dict[int, Array]()
-    epoch = _with_rates(run, position, order)
-    chunk = 1
-    while position.step < run.steps_per_epoch:
+    if plan.is_done(position):
+        return
+    _take_no_step(plan, position.state)
+    order, hyper, chunk = None, plan.hyper, 1
+    while not plan.is_done(position):
+        if order is None:
+            order, hyper = _order(plan, position), _epoch_hyper(plan, position)
         began = time.perf_counter()
-        last = min(position.step + chunk, run.steps_per_epoch)
-        state = _steps(run, position, epoch, last, kept)
-        check_finite(run, _float(run, state.loss_sum), _when(position.epoch, last))
+        count = min(chunk, plan.steps_per_epoch - plan.steps_done(position))
+        state = plan.backend.run_steps(position.state, plan.train, order, count, hyper)
+        check_finite(plan, _float(plan, state.loss_sum), _when(plan, state))
         elapsed = time.perf_counter() - began
-        position = position._replace(
-            state=state, step=last, seconds=position.seconds + elapsed
-        )
-        yield position
-        # Powers of two, so that a backend which compiles for a length does so rarely.
+        position = position._replace(state=state, seconds=position.seconds + elapsed)
+        if ended := plan.steps_done(position) == plan.steps_per_epoch:
+            order, position = None, _end_epoch(plan, position)
+        yield _progress(plan, position, ended)
         if elapsed < UPDATE_SECONDS / 2:
-            chunk *= 2
+            chunk = min(2 * chunk, plan.steps_per_epoch)
         elif elapsed > UPDATE_SECONDS * 2:
             chunk = max(1, chunk // 2)
 
 
-def _with_rates(run: Run, position: Position, order: Array) -> Epoch:
-    """Return the epoch that the position is in."""
-    steps, scores = run.steps_per_epoch, [row.held[1] for row in position.log]
-    rates = pace.rates(run.pace, position.epoch, steps, scores)
-    return Epoch(order, rates, position.epoch * steps)
+def _take_no_step(plan: Plan, state: State) -> None:
+    """Have the backend compile or load what it needs before training is timed."""
+    like, xp = plan.train.labels, plan.backend.xp
+    order = xp.zeros(plan.images, dtype=xp.int64, device=like.device)
+    plan.backend.run_steps(state, plan.train, order, 0, plan.hyper)
 
 
-def _steps(
-    run: Run, position: Position, epoch: Epoch, last: int, kept: dict[int, Array]
-) -> State:
-    """Return the state after the epoch's steps from the position to the last one.
-
-    kept: see `_distorted`
-    """
-    images, first = run.train, position.step
-    if run.distortion is not None:
-        some = slice(run.images_in(first), run.images_in(last))
-        images = _distorted(run, position, epoch.order, some, kept)
-        order = run.backend.xp.arange(
-            images.labels.shape[0], dtype=epoch.order.dtype, device=epoch.order.device
-        )
-        epoch = Epoch(order, epoch.rates[first:last], epoch.begin + first)
-        first, last = 0, last - first
-    return run.backend.run_steps(
-        position.state, images, epoch, first, last, run.recipe, run.backend
-    )
-
-
-def _distorted(
-    run: Run, position: Position, order: Array, some: slice, kept: dict[int, Array]
-) -> Images:
-    """Return some images of an epoch's order, distorted for this epoch.
-
-    Always in the same blocks, however the epoch is cut into steps: a library may round
-    otherwise for another number of images.
-
-    kept: the last block, by its number, for the steps that go on in it
-    """
-    xp, parts = run.backend.xp, []
-    for i in range(some.start // BLOCK, max(1, -(-some.stop // BLOCK))):
-        if i not in kept:
-            index = order[block(i, order.shape[0], BLOCK)]
-            kept.clear()
-            kept[i] = run.backend.distort(
-                xp.take(run.train.pixels, index, axis=0),
-                index,
-                run.size,
-                run.distortion,
-                seed=run.seed,
-                epoch=position.epoch,
-                like=position.state.layers[0].weight,
-                xp=xp,
-            )
-        parts.append(kept[i][max(some.start - i * BLOCK, 0) : some.stop - i * BLOCK, :])
-    return Images(xp.concat(parts), xp.take(run.train.labels, order[some], axis=0))
-
-
-def _order(run: Run, epoch: int) -> Array:
+def _order(plan: Plan, position: Position) -> Array:
     """Return the order of an epoch's images; a full batch has no use for a shuffle."""
-    n, xp = run.images, run.backend.xp
-    if run.recipe.batch_size >= n:
-        return xp.arange(n, dtype=xp.int64, device=run.train.labels.device)
+    n, xp, device = plan.images, plan.backend.xp, plan.train.labels.device
+    if plan.hyper.batch_size >= n:
+        return xp.arange(n, dtype=xp.int64, device=device)
+    epoch = len(position.log)
     return random.permutation(
-        n, seed=run.seed, epoch=epoch, xp=xp, device=run.train.labels.device
+        n, seed=plan.hyper.seed, epoch=epoch, xp=xp, device=device
     )
 
 
-def _float(run: Run, array: Array) -> float:
+def _epoch_hyper(plan: Plan, position: Position) -> Hyperparameters:
+    """Return the hyperparameters of an epoch: a plateau of the log lowers the rate."""
+    hyper, schedule = plan.hyper, plan.hyper.schedule
+    if schedule.name != "plateau":
+        return hyper
+    accuracies = [row.monitored[1] for row in position.log]
+    factor = schedule.factor ** schedules.plateaus(accuracies, schedule.patience)
+    return hyper._replace(learning_rate=factor * hyper.learning_rate)
+
+
+def _float(plan: Plan, array: Array) -> float:
     """Return a number of the device's, which waits for the device."""
-    return float(run.backend.to_numpy(array))
+    return float(plan.backend.to_numpy(array))
 
 
-def check_finite(run: Run, loss: float, when: str) -> None:
-    """Refuse a loss that is no number, or infinite, with DivergedError."""
+def check_finite(plan: Plan, loss: float, when: str) -> None:
+    """Refuse a loss that is no number, or infinite.
+
+    Raises:
+        DivergedError: it is not finite
+    """
     if not math.isfinite(loss):
         raise DivergedError(
             f"training diverged: the loss is {loss} {when}; try a learning rate below "
-            f"{run.pace.learning_rate:g}, or smaller initial weights"
+            f"{plan.hyper.learning_rate:g}, or smaller initial weights"
         )
 
 
-def _when(epoch: int, step: int) -> str:
-    return f"in epoch {epoch + 1} by step {step}"
+def _when(plan: Plan, state: State) -> str:
+    epoch, step = divmod(state.step - 1, plan.steps_per_epoch)
+    return f"in epoch {epoch + 1} by step {step + 1}"
 
 
-def _end_epoch(run: Run, position: Position) -> Position:
+def _end_epoch(plan: Plan, position: Position) -> Position:
     """Return the position at the next epoch's start, this epoch's row in the log."""
-    state, n = position.state, run.images
-    layers = in_use(state, run.backend)
-    held = score(run, layers, run.held, run.held_scale)
-    check_finite(run, held[0], _when(position.epoch, position.step))
+    state, n = position.state, plan.images
+    layers = inference_layers(state, xp=plan.backend.xp)
+    monitored = score(plan, layers, plan.monitored, plan.monitored_scale)
+    check_finite(plan, monitored[0], _when(plan, state))
     none = None, None
-    validation, test = (held, none) if run.validated else (none, held)
+    validation, test = (monitored, none) if plan.has_validation else (none, monitored)
     row = Row(
-        epoch=position.epoch + 1,
-        train_loss=_float(run, state.loss_sum) / n,
-        train_accuracy=_float(run, state.hits) / n,
+        epoch=len(position.log) + 1,
+        train_loss=_float(plan, state.loss_sum) / n,
+        train_accuracy=_float(plan, state.correct) / n,
         validation_loss=validation[0],
         validation_accuracy=validation[1],
         test_loss=test[0],
@@ -234,38 +121,39 @@ def _end_epoch(run: Run, position: Position) -> Position:
         seconds=position.seconds,
     )
     log = (*position.log, row)
-    is_best = run.early_stopping > 0 and best(log) is row
-    loss_sum, hits = _no_sums(layers, run.backend)
-    return position._replace(
-        state=state._replace(loss_sum=loss_sum, hits=hits),
-        epoch=row.epoch,
-        step=0,
-        log=log,
-        best=layers if is_best else position.best,
+    is_best = plan.patience > 0 and best(log) is row
+    loss_sum, correct = no_sums(state.layers, plan.backend.ops)
+    return Position(
+        state._replace(loss_sum=loss_sum, correct=correct),
+        position.seconds,
+        log,
+        layers if is_best else position.best,
     )
 
 
 def score(
-    run: Run, layers: Layers, images: Images, scale: float
+    plan: Plan, layers: Layers, images: Images, pixel_scale: float
 ) -> tuple[float, float]:
-    """Return the mean loss in nats and the accuracy in [0, 1] on some images."""
-    loss_sum, hits = evaluation.evaluate(
-        layers, images, run.recipe.activations, scale, run.backend
+    """Return the mean loss in nats and the accuracy in [0, 1] on these images."""
+    loss_sum, correct = evaluation.evaluate(
+        layers, images, plan.hyper.activations, pixel_scale, plan.backend.ops
     )
     n = images.labels.shape[0]
-    return _float(run, loss_sum) / n, _float(run, hits) / n
+    return _float(plan, loss_sum) / n, _float(plan, correct) / n
 
 
-def _progress(run: Run, position: Position) -> Progress:
-    epochs = position.epoch + position.step / run.steps_per_epoch
-    began = [0.0, *(row.seconds for row in position.log)]
-    if position.step == 0:
-        row = position.log[-1]
-        loss, accuracy = row.train_loss, row.train_accuracy
-        speed = run.images / (began[-1] - began[-2])
+def _progress(plan: Plan, position: Position, epoch_ended: bool) -> Progress:
+    log = position.log
+    epochs = position.state.step / plan.steps_per_epoch
+    if epoch_ended:
+        began = log[-2].seconds if len(log) > 1 else 0.0
+        n, loss, accuracy = plan.images, log[-1].train_loss, log[-1].train_accuracy
     else:
-        n = run.images_in(position.step)
-        loss = _float(run, position.state.loss_sum) / n
-        accuracy = _float(run, position.state.hits) / n
-        speed = n / (position.seconds - began[-1])
-    return Progress(position, epochs, loss, accuracy, speed, position.step == 0)
+        began = log[-1].seconds if log else 0.0
+        n = plan.images_done(position)
+        loss = _float(plan, position.state.loss_sum) / n
+        accuracy = _float(plan, position.state.correct) / n
+    speed = n / (position.seconds - began)
+    return Progress(
+        position, epochs, plan.hyper.epochs, loss, accuracy, speed, epoch_ended
+    )

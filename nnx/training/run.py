@@ -1,90 +1,160 @@
-"""A run: what stays the same in it, what changes, and what it tells of itself."""
+"""The owner of a run: it opens the folder, trains, tells progress, writes results."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any
 
-from nnx.backend import Backend
-from nnx.maths.distortion import Distortion
-from nnx.maths.network import Layers
-from nnx.maths.steps import Images, Recipe, State
-from nnx.training.log import Row, ended_early
-from nnx.training.pace import Pace
+from nnx import files
+from nnx.backend import Backend, choose
+from nnx.data.dataset import Dataset
+from nnx.data.digest import digest
+from nnx.errors import OutOfMemoryError
+from nnx.maths.arrays import map_arrays
+from nnx.maths.blocks import BLOCK
+from nnx.maths.state import initial_state
+from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
+from nnx.network import Network
+from nnx.settings import Settings
+from nnx.training import folder as run_folder
+from nnx.training import log, loop
+from nnx.training.checkpoint import Checkpointer
+from nnx.training.plan import Plan, Position, Progress
+from nnx.training.prepare import batch_size, fitted, plan_of, split_validation
+from nnx.training.result import Result, result_of
+
+# What an epoch takes on the CPU, roughly: for each step, for each parameter an image,
+# and for an image's distortion.
+STEP_SECONDS, PARAMETER_SECONDS, DISTORTION_SECONDS = 1e-4, 6e-11, 1e-4
+SHORT_SECONDS = 2.0
 
 
-class Position(NamedTuple):
-    """Everything that changes in a run; training goes on from it exactly.
+class Run:
+    """A training run, with or without a folder; iterate over it, or `follow` it.
 
-    epoch: epochs completed
-    step: steps completed in the epoch that is running
-    best: the layers, in use, of the epoch that did best on the validation images
+    network: as it was first, fitted to the data
+    data: without what is in the validation set
+    position: where the run is
+    resumed: whether it goes on from a checkpoint
     """
 
-    state: State
-    epoch: int = 0
-    step: int = 0
-    seconds: float = 0.0
-    log: tuple[Row, ...] = ()
-    best: Layers | None = None
+    def __init__(
+        self,
+        network: Network,
+        data: Dataset,
+        settings: Settings,
+        *,
+        backend: str | Backend = "auto",
+        out: str | PathLike[str] | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        **options: Any,
+    ) -> None:
+        """Check that all fit, make the folder ready, and move the data to the device.
+
+        settings: complete ones, see `nnx.settings.complete`; others as for `nnx.train`
+        options: as for `nnx.backend.choose`
+
+        Raises:
+            InputError: settings, network, data and folder that do not fit
+            BackendError: a backend that cannot be used
+            OutOfMemoryError: a device without room
+        """
+        self.network = fitted(network, data, settings)
+        short = _seconds(network, data, settings) < SHORT_SECONDS
+        self.backend = choose(backend, short=short, **options)
+        self.settings: Settings = {**settings, "backend": self.backend.name}
+        self.folder = None if out is None else Path(out)
+        self.resumed = resume
+        self._batch_size = batch_size(data, settings)
+        fingerprint = digest(data)[:16] if self.folder is not None else ""
+        self.data, self.validation = split_validation(data, settings)
+        with self.scope():
+            self.plan, self.position = self._begin()
+            if self.folder is None:
+                return
+            run_folder.prepare(self.folder, resume=resume, overwrite=overwrite)
+            self._checkpointer = Checkpointer(
+                self.folder / CHECKPOINT_NAME,
+                self.plan,
+                self.network,
+                self.settings,
+                fingerprint,
+            )
+            if resume:
+                self.position = self._checkpointer.load(self.position)
+            run_folder.save_settings(self.folder, self.settings)
+
+    def _begin(self) -> tuple[Plan, Position]:
+        """Return the plan and the position at which the run begins, on the device."""
+        plan = plan_of(
+            self.network, self.data, self.validation, self.settings, self.backend
+        )
+        layers = map_arrays(self.backend.from_numpy, self.network.layers)
+        return plan, Position(initial_state(layers, plan.hyper, self.backend.ops))
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """Compute on the backend's device; say what would take less memory."""
+        try:
+            with self.backend.scope():
+                yield
+        except OutOfMemoryError as error:
+            # Of a larger batch, so many images are on their way at once.
+            smaller = min(self._batch_size, BLOCK) // 2
+            batch = f"--batch-size {smaller} or " if smaller else ""
+            raise OutOfMemoryError(f"{error}; try {batch}a smaller --hidden") from None
+
+    def __iter__(self) -> Iterator[Progress]:
+        """Train, and yield where the run is about ten times a second; see `scope`."""
+        for progress in loop.fit(self.plan, self.position):
+            self.position = progress.position
+            yield progress
+
+    def follow(
+        self,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Result:
+        """Return the outcome of the run, trained to its end or until it should stop.
+
+        on_progress, should_stop: as for `nnx.train`
+
+        Raises:
+            DivergedError: a loss that is no longer finite
+            OutOfMemoryError: a device without room
+        """
+        began = self.position
+        with self.scope():
+            for progress in self:
+                stop = should_stop()
+                if progress.epoch_ended or stop:
+                    self.save()
+                on_progress(progress)
+                if stop:
+                    break
+            result = result_of(self, trained=self.position is not began)
+        if self.folder is not None:
+            result.network.save(self.folder / MODEL_NAME)
+        return result
+
+    def save(self) -> None:
+        """Write the checkpoint and, from its log, log.csv; nothing without a folder."""
+        if self.folder is not None:
+            self._checkpointer.save(self.position)
+            table = log.as_csv(self.position.log)
+            files.write(self.folder / run_folder.LOG_NAME, table)
 
 
-class Run(NamedTuple):
-    """Everything that stays the same in a run; arrays are on the device.
+def _seconds(network: Network, data: Dataset, settings: Settings) -> float:
+    """Return what a run takes on the CPU, roughly.
 
-    held: the images that an epoch is measured by, and what scales their pixels
-    validated: whether these are held out of the training images, and not the test's
-    early_stopping: epochs without a better one after which the run ends; 0 is never
-    distortion: of the training images, anew in every epoch; None leaves them
-    size: height and width of an image
+    A short one would spend more on loading and compiling kernels than on training.
     """
-
-    backend: Backend
-    train: Images
-    held: Images
-    recipe: Recipe
-    held_scale: float
-    pace: Pace
-    seed: int
-    distortion: Distortion | None
-    size: tuple[int, int]
-    validated: bool = False
-    early_stopping: int = 0
-
-    @property
-    def epochs(self) -> int:
-        """How many there are at most."""
-        return self.pace.epochs
-
-    @property
-    def images(self) -> int:
-        """How many training images there are."""
-        return int(self.train.labels.shape[0])
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """How many batches hold all training images; the last may be short."""
-        return -(-self.images // self.recipe.batch_size)
-
-    def images_in(self, step: int) -> int:
-        """Return how many images of an epoch its first steps take."""
-        return min(step * self.recipe.batch_size, self.images)
-
-    def is_done(self, position: Position) -> bool:
-        """Return whether all epochs are over, or it has ended early."""
-        early = ended_early(position.log, self.early_stopping)
-        return early or position.epoch >= self.epochs
-
-
-class Progress(NamedTuple):
-    """A moment in a run.
-
-    epochs: completed so far, with the part of the one that is running
-    loss, accuracy: of the epoch so far, or of the whole epoch at its end
-    images_per_second: of the running epoch, or of the whole one at its end
-    epoch_ended: whether the position is at an epoch's end
-    """
-
-    position: Position
-    epochs: float
-    loss: float
-    accuracy: float
-    images_per_second: float
-    epoch_ended: bool
+    n = len(data.train.labels)
+    steps = -(-n // batch_size(data, settings))
+    seconds = STEP_SECONDS * steps + n * network.parameters * PARAMETER_SECONDS
+    if settings["augment"]:
+        seconds += n * DISTORTION_SECONDS
+    return settings["epochs"] * seconds

@@ -1,0 +1,108 @@
+"""What training changes: the parameters, and all that a step keeps for the next."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+from nnx.maths.arrays import Array, map_arrays
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.ops import Ops
+from nnx.maths.optimizers import OPTIMIZERS
+
+
+class Layer(NamedTuple):
+    """Parameters of one dense layer; its gradients have the same form.
+
+    weight: (in_features, out_features)
+    bias: (out_features,)
+    """
+
+    weight: Array
+    bias: Array
+
+
+class NormalizedLayer(NamedTuple):
+    """Parameters of a layer with batch normalization; shapes as in `Layer`.
+
+    bias, gamma: (out_features,); the bias is what the paper calls beta
+    """
+
+    weight: Array
+    bias: Array
+    gamma: Array
+
+
+Layers: TypeAlias = Sequence[Layer]
+Parameters: TypeAlias = Sequence[Layer | NormalizedLayer]
+
+
+class RunningStats(NamedTuple):
+    """Each unit's running mean and variance; both (out_features,)."""
+
+    mean: Array
+    variance: Array
+
+
+class Images(NamedTuple):
+    """A set of labelled images on the device.
+
+    pixels: (n, in_features), uint8 or floating
+    labels: (n,), int64 in [0, classes)
+    """
+
+    pixels: Array
+    labels: Array
+
+
+class State(NamedTuple):
+    """What a step changes.
+
+    step: how many steps the run has taken
+    loss_sum: (), the sum over the epoch's images so far of their loss in nats
+    correct: (), how many of them were classified correctly
+    optimizer_state: the optimizer's arrays, each in the layers' form
+    running_stats: of each layer, None for one without batch normalization
+    ema: the exponential moving average of the layers; empty without one
+    """
+
+    step: int
+    layers: Parameters
+    loss_sum: Array
+    correct: Array
+    optimizer_state: tuple[Parameters, ...] = ()
+    running_stats: tuple[RunningStats | None, ...] = ()
+    ema: Parameters | tuple[()] = ()
+
+
+def initial_state(layers: Layers, hyper: Hyperparameters, ops: Ops) -> State:
+    """Return the state in which a run begins; layers are on the device."""
+    xp, hidden = ops.xp, len(layers) - 1 if hyper.batch_norm else 0
+    parameters: list[Layer | NormalizedLayer] = [
+        NormalizedLayer(*layer, xp.ones_like(layer.bias)) if i < hidden else layer
+        for i, layer in enumerate(layers)
+    ]
+    stats = [
+        RunningStats(xp.zeros_like(layer.bias), xp.ones_like(layer.bias))
+        if i < hidden
+        else None
+        for i, layer in enumerate(layers)
+    ]
+    return State(
+        0,
+        parameters,
+        *no_sums(layers, ops),
+        optimizer_state=tuple(
+            map_arrays(xp.zeros_like, parameters)
+            for _ in range(OPTIMIZERS[hyper.optimizer].arrays)
+        ),
+        running_stats=tuple(stats),
+        ema=parameters if hyper.ema_decay > 0.0 else (),
+    )
+
+
+def no_sums(layers: Parameters, ops: Ops) -> tuple[Array, Array]:
+    """Return loss_sum and correct at an epoch's start."""
+    like, xp = layers[0].bias, ops.xp
+    return (
+        xp.zeros((), dtype=like.dtype, device=like.device),
+        xp.zeros((), dtype=xp.int64, device=like.device),
+    )

@@ -1,0 +1,274 @@
+"""What settings may be: numbers in a range, names of a list, notations.
+
+A `Kind` serves Python, TOML and the command line, so that a value out of range is
+refused alike everywhere.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from nnx.maths.activations import ACTIVATIONS
+from nnx.maths.distortion import Distortion
+from nnx.maths.hyperparameters import Schedule
+from nnx.maths.initializers import INITIALIZERS
+from nnx.settings import notation
+
+HIDDEN_LIMIT = 100_000
+
+
+PANELS = "Data", "Network", "Optimization", "Regularization", "Run"
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+class Kind(NamedTuple):
+    """What a setting may be.
+
+    allowed: in words
+    read: returns a value in the one form that is worked with; ValueError, with the
+        reason if there is more to say, for one that the setting may not have
+    metavar: what stands for the value in the command line's help
+    parse: returns a text of the command line as a value for `read`
+    write: returns a value as a settings file has it
+    """
+
+    allowed: str
+    read: Callable[[Any], Any]
+    metavar: str = "NAME"
+    parse: Callable[[str], Any] = _same
+    write: Callable[[Any], Any] = _same
+
+
+class Row(NamedTuple):
+    """What is known of a setting, besides its name and type.
+
+    default: as `kind.read` returns it
+    help: a sentence or more for the command line and the guide
+    panel: where the help shows it, one of `PANELS`
+    """
+
+    default: Any
+    kind: Kind
+    panel: str
+    help: str
+
+
+def _parse_number(text: str) -> float | str:
+    """Return a number, or the text itself, which is then refused."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _parse_numbers(text: str) -> tuple[float | str, ...] | str:
+    """Return '128,64' as (128, 64), '' as no number, and a word as it is."""
+    numbers = tuple(_parse_number(part) for part in text.split(",") if part.strip())
+    is_word = any(isinstance(number, str) for number in numbers)
+    return text.strip() if is_word else numbers
+
+
+def _require(right: bool) -> None:
+    if not right:
+        raise ValueError
+
+
+def _is_integer(value: Any, low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high
+
+
+def _is_number(value: Any, holds: Callable[[float], bool]) -> bool:
+    return type(value) in (int, float) and -math.inf < value < math.inf and holds(value)
+
+
+def integer(low: int, high: int) -> Kind:
+    """Return the kind of integers in [low, high]."""
+
+    def read(value: Any) -> int:
+        _require(_is_integer(value, low, high))
+        return int(value)
+
+    return Kind(f"an integer from {low} to {high}", read, "N", _parse_number)
+
+
+def number(allowed: str, holds: Callable[[float], bool], *words: str) -> Kind:
+    """Return the kind of finite numbers for which this holds, and of these words."""
+
+    def read(value: Any) -> float | str:
+        if isinstance(value, str) and value in words:
+            return value
+        _require(_is_number(value, holds))
+        return float(value)
+
+    return Kind(", or ".join([allowed, *words]), read, "X", _parse_number)
+
+
+def one_of(names: Iterable[str], **meaning: str) -> Kind:
+    """Return the kind of these names; meaning: other names for some of them."""
+    known = *names, *meaning
+
+    def read(value: Any) -> str:
+        _require(isinstance(value, str) and value in known)
+        return str(meaning.get(value, value))
+
+    return Kind("one of " + ", ".join(known), read)
+
+
+def text(allowed: str, metavar: str, *, empty: bool = False) -> Kind:
+    """Return the kind of texts that a settings file, which is UTF-8, can hold."""
+
+    def read(value: Any) -> str:
+        _require(isinstance(value, str) and (empty or value != ""))
+        value.encode()  # or ValueError
+        return str(value)
+
+    return Kind(allowed, read, metavar)
+
+
+def flag() -> Kind:
+    """Return the kind of true and false."""
+
+    def read(value: Any) -> bool:
+        _require(isinstance(value, bool))
+        return bool(value)
+
+    return Kind("true or false", read)
+
+
+def batch_size() -> Kind:
+    """Return the kind of a number of images, or all of them."""
+
+    def read(value: Any) -> int | str:
+        _require(value == "full" or _is_integer(value, 1, 2**31 - 1))
+        return "full" if value == "full" else int(value)
+
+    allowed = "an integer from 1 to 2147483647, or full"
+    return Kind(allowed, read, "N", _parse_number)
+
+
+def widths() -> Kind:
+    """Return the kind of the widths of hidden layers, none or more of them."""
+
+    def read(value: Any) -> tuple[int, ...]:
+        _require(isinstance(value, list | tuple))
+        _require(all(_is_integer(width, 1, HIDDEN_LIMIT) for width in value))
+        return tuple(value)
+
+    allowed = f"widths of hidden layers, each from 1 to {HIDDEN_LIMIT}, as in 128,64"
+    return Kind(allowed, read, "WIDTHS", _parse_numbers, list)
+
+
+def class_weights() -> Kind:
+    """Return the kind of a number for each class."""
+
+    def read(value: Any) -> tuple[float, ...] | str:
+        if isinstance(value, str) and value == "balanced":
+            return value
+        _require(isinstance(value, list | tuple))
+        # A batch of classes that count nothing would have no mean.
+        _require(all(_is_number(w, lambda w: 1e-6 <= w <= 1e6) for w in value))
+        return tuple(map(float, value))
+
+    def write(value: Any) -> Any:
+        return value if isinstance(value, str) else list(value)
+
+    allowed = "a number from 0.000001 to 1000000 for each class, or balanced"
+    return Kind(allowed, read, "WEIGHTS", _parse_numbers, write)
+
+
+def names(allowed: str, holds: Callable[[str], bool]) -> Kind:
+    """Return the kind of one name for all layers, or one for each: "relu,tanh"."""
+
+    def read(value: Any) -> tuple[str, ...]:
+        _require(isinstance(value, str | list | tuple))
+        each = value.split(",") if isinstance(value, str) else value
+        _require(all(isinstance(name, str) for name in each) and len(each) > 0)
+        stripped = tuple(name.replace(" ", "") for name in each)
+        _require(all(map(holds, stripped)))
+        return stripped
+
+    return Kind(allowed, read, "NAMES", write=",".join)
+
+
+def activations() -> Kind:
+    """Return the kind of the names of activations."""
+    every = ", ".join(ACTIVATIONS)
+    return names(
+        f"one of {every}, or one for each hidden layer with commas between",
+        ACTIVATIONS.__contains__,
+    )
+
+
+def initializers() -> Kind:
+    """Return the kind of the names of initializers."""
+    return names(
+        f"one of auto, {', '.join(INITIALIZERS)} or normal:σ with σ > 0, or one for "
+        "each layer with commas between",
+        _is_initializer,
+    )
+
+
+def _is_initializer(name: str) -> bool:
+    family, colon, sigma = name.partition(":")
+    if family != "normal":
+        return name == "auto" or name in INITIALIZERS
+    try:
+        return bool(colon) and 0 < float(sigma) < math.inf
+    except ValueError:
+        return False
+
+
+def _record(
+    allowed: str,
+    metavar: str,
+    record: Any,
+    parse: Callable[[str], Any],
+    check: Callable[[Any], None],
+    write: Callable[[Any], str],
+) -> Kind:
+    """Return the kind of a record that is written in a notation."""
+
+    def read(value: Any) -> Any:
+        _require(isinstance(value, str | record))
+        made = parse(value) if isinstance(value, str) else value
+        check(made)
+        return made
+
+    return Kind(allowed, read, metavar, write=write)
+
+
+def schedule(*without: str) -> Kind:
+    """Return the kind of schedules, without those of these names."""
+    words = [
+        f"{name}:{','.join(numbers)}" if numbers else name
+        for name, numbers in notation.SCHEDULES.items()
+        if name not in without
+    ]
+    return _record(
+        ", ".join(words) + ", any with warmup too, as in cosine:warmup=2,to=0.001",
+        "COURSE",
+        Schedule,
+        notation.schedule,
+        notation.check_schedule,
+        notation.schedule_text,
+    )
+
+
+def distortion() -> Kind:
+    """Return the kind of distortions of training images."""
+    limits = notation.LIMITS._asdict().items()
+    amounts = ", ".join(f"{name} up to {limit:g}" for name, limit in limits)
+    return _record(
+        f"amounts of {amounts} (from {notation.LEAST_SIGMA}), as in "
+        'shift=2,rotation=15, or ""',
+        "AMOUNTS",
+        Distortion | None,
+        notation.distortion,
+        notation.check_distortion,
+        notation.distortion_text,
+    )

@@ -1,0 +1,133 @@
+"""Settings that are written in a notation of their own, and the records they become.
+
+A record is made of the text once, where a setting comes in, and written as text again
+in a settings file.
+"""
+
+from typing import Any
+
+from nnx.maths.distortion import Distortion
+from nnx.maths.hyperparameters import Schedule
+
+# The upper bounds of a distortion, and the narrowest Gaussian that is one.
+LIMITS = Distortion(
+    shift=1000, rotation=180, scale=0.95, shear=10, elastic=1000, sigma=100
+)
+LEAST_SIGMA = 0.1
+# The numbers that each schedule has, besides `warmup`, and what they are if not given.
+SCHEDULES: dict[str, dict[str, float]] = {
+    "constant": {},
+    "step": {"every": 10.0, "factor": 0.5},
+    # Half in every epoch, as from step to step, would be over too soon.
+    "exponential": {"factor": 0.95},
+    "inverse": {"rate": 0.1},
+    "linear": {"to": 0.0, "over": 0.0},
+    "cosine": {"to": 0.0, "over": 0.0},
+    "one-cycle": {"to": 0.0, "over": 0.0, "rise": 0.3, "start": 0.04},
+    "dip": {"to": 0.0, "over": 0.0, "rise": 0.3},
+    "plateau": {"factor": 0.5, "patience": 5},
+}
+BOUNDS = {
+    "warmup": (0.0, 1e6),
+    "every": (0.01, 1e6),
+    "factor": (1e-9, 1.0),
+    "rate": (0.0, 1e6),
+    "to": (0.0, 1000.0),
+    "over": (0.0, 1e6),
+    "patience": (1, 1e6),
+    "rise": (0.01, 0.99),
+    "start": (0.0, 1.0),
+}
+
+
+def distortion(text: str) -> Distortion | None:
+    """Return the distortion in "shift=2,rotation=15"; None for "".
+
+    Raises:
+        ValueError: names that do not exist or come twice
+    """
+    return Distortion(**_numbers(text, Distortion._fields)) if text.strip() else None
+
+
+def check_distortion(amounts: Distortion | None) -> None:
+    """Refuse amounts out of range, with ValueError."""
+    for name, amount, limit in zip(
+        Distortion._fields, amounts or (), LIMITS, strict=bool(amounts)
+    ):
+        _check_range(name, amount, LEAST_SIGMA if name == "sigma" else 0.0, limit)
+
+
+def distortion_text(amounts: Distortion | None) -> str:
+    """Return what `distortion` reads as these amounts."""
+    if amounts is None:
+        return ""
+    return _text(amounts._asdict(), Distortion._field_defaults) or "shift=0"
+
+
+def schedule(text: str) -> Schedule:
+    """Return the schedule in "cosine:warmup=2,to=0.001".
+
+    Raises:
+        ValueError: names that do not exist or come twice, numbers that this schedule
+            does not have
+    """
+    name, colon, rest = text.partition(":")
+    name = name.strip()
+    if name not in SCHEDULES:
+        raise ValueError(f"no schedule is called {name!r}")
+    given = _numbers(rest, ("warmup", *SCHEDULES[name])) if colon else {}
+    numbers: dict[str, Any] = SCHEDULES[name] | given
+    return Schedule(name, **numbers)
+
+
+def check_schedule(course: Schedule) -> None:
+    """Refuse a name that does not exist and numbers out of range, with ValueError."""
+    if course.name not in SCHEDULES:
+        raise ValueError(f"no schedule is called {course.name!r}")
+    for key in ("warmup", *SCHEDULES[course.name]):
+        _check_range(key, getattr(course, key), *BOUNDS[key])
+    if course.patience != int(course.patience):
+        raise ValueError("patience is a whole number of epochs")
+
+
+def schedule_text(course: Schedule) -> str:
+    """Return what `schedule` reads as this schedule."""
+    usual = {"warmup": 0.0} | SCHEDULES[course.name]
+    numbers = {key: getattr(course, key) for key in usual}
+    return ":".join(filter(None, [course.name, _text(numbers, usual)]))
+
+
+def _text(numbers: dict[str, float], usual: dict[str, Any]) -> str:
+    """Return "a=1,b=2" for the numbers that are not the usual ones."""
+    return ",".join(
+        f"{name}={_shortest(number)}"
+        for name, number in numbers.items()
+        if number != usual[name]
+    )
+
+
+def _shortest(number: float) -> str:
+    """Return the shortest text that is read as this number."""
+    text = f"{number:g}"
+    return text if float(text) == number else repr(number)
+
+
+def _numbers(text: str, names: tuple[str, ...]) -> dict[str, float]:
+    """Return "a=1,b=2" as numbers; ValueError for other names and for one twice."""
+    numbers: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, number = (piece.strip() for piece in part.partition("="))
+        if name not in names:
+            raise ValueError(f"{name!r} is none of {', '.join(names)}")
+        if name in numbers:
+            raise ValueError(f"{name} comes twice")
+        try:
+            numbers[name] = float(number)
+        except ValueError:
+            raise ValueError(f"{name}={number} is no number") from None
+    return numbers
+
+
+def _check_range(name: str, number: float, low: float, high: float) -> None:
+    if not low <= number <= high:
+        raise ValueError(f"{name} may be {low:g} to {high:g}")

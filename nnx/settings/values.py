@@ -1,0 +1,181 @@
+"""A run's settings: checked, filled up, laid over each other, and written."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import Any, cast
+
+from nnx.errors import InputError
+from nnx.maths import schedules
+from nnx.settings.table import ROWS, TRAINING, Settings
+
+# What "auto" is, by the optimizer; SGD's rate is multiplied by 1 - momentum, as its
+# velocity is the sum of so many gradients.
+AUTOMATIC = {
+    "sgd": {"learning_rate": 0.2, "momentum": 0.0, "beta2": 0.0},
+    "nesterov": {"learning_rate": 0.2, "momentum": 0.9, "beta2": 0.0},
+    "adam": {"learning_rate": 0.001, "momentum": 0.9, "beta2": 0.999},
+    "rmsprop": {"learning_rate": 0.001, "momentum": 0.0, "beta2": 0.99},
+}
+# What a command is told beside settings.
+OPTIONS = {
+    "config", "preset", "out", "resume", "overwrite", "threads", "device", "json",
+    "quiet", "require_accuracy",
+}  # fmt: skip
+RENAMED = {
+    "averaging": "ema_decay",
+    "validation": "validation_fraction",
+    "early_stopping": "patience",
+}
+# What others call settings, where no nearest name tells.
+ALSO_CALLED = {
+    "lr": "learning_rate",
+    "wd": "weight_decay",
+    "batch": "batch_size",
+    "bs": "batch_size",
+    "layers": "hidden",
+    "epoch": "epochs",
+    "ema": "ema_decay",
+} | RENAMED
+
+
+def complete(values: Mapping[str, Any], source: str = "") -> Settings:
+    """Return all settings of a run: these, and defaults for those not given.
+
+    "auto" is a number then, and what is written in a notation is its record.
+
+    values: by name, as they are written, or as this returned them
+    source: the file they come from, for the error's words
+
+    Raises:
+        InputError: a setting that does not exist, may not have this value, or makes no
+            sense beside another
+    """
+    with _naming(source):
+        defaults = {name: row.default for name, row in ROWS.items()}
+        settings = cast(Settings, defaults | _read(values))
+        _fill_automatic(settings)
+        _check_together(settings)
+    return settings
+
+
+def layered(
+    base: Mapping[str, Any], values: Mapping[str, Any], source: str = ""
+) -> dict[str, Any]:
+    """Return settings with others over them, which are checked by themselves.
+
+    Another optimizer takes its own rates with it, as the old one's do not suit it.
+
+    Raises:
+        InputError: as for `complete`
+    """
+    with _naming(source):
+        read = _read(values)
+    before = _read({"optimizer": base.get("optimizer", ROWS["optimizer"].default)})
+    if read.get("optimizer", before["optimizer"]) != before["optimizer"]:
+        own = {*AUTOMATIC[before["optimizer"]], "momentum_schedule"}
+        base = {name: value for name, value in base.items() if name not in own}
+    return {**base, **read}
+
+
+def of_training(settings: Settings) -> dict[str, Any]:
+    """Return the settings of training alone."""
+    return {name: value for name, value in settings.items() if name in TRAINING}
+
+
+def as_text(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as a settings file has them; `complete` reads them again."""
+    return {name: ROWS[name].kind.write(value) for name, value in settings.items()}
+
+
+def suggestion(name: str, known: Iterable[str] = ROWS) -> str | None:
+    """Return the setting that is likely to be meant by a name that does not exist."""
+    name = name.lower().replace("-", "_")
+    near = get_close_matches(name, list(known), n=1)
+    return ALSO_CALLED.get(name) or (near[0] if near else None)
+
+
+@contextmanager
+def _naming(source: str) -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{source}: {error}" if source else str(error)) from None
+
+
+def _read(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return each value in the one form that is worked with."""
+    for name in values:
+        if name not in ROWS:
+            raise InputError(_unknown(name))
+    return {name: read_value(name, value) for name, value in values.items()}
+
+
+def read_value(name: str, value: Any) -> Any:
+    """Return a setting's value in the one form that is worked with.
+
+    Raises:
+        InputError: one that it may not have
+    """
+    kind = ROWS[name].kind
+    if getattr(value, "ndim", None) == 0:
+        value = value.item()  # NumPy's scalars are the numbers that they are
+    try:
+        return kind.read(value)
+    except ValueError as error:
+        why = f": {error}" if str(error) else ""
+        raise InputError(f"{name} must be {kind.allowed}, not {value!r}{why}") from None
+
+
+def _unknown(name: str) -> str:
+    if name in OPTIONS:
+        option = "--" + name.replace("_", "-")
+        return f"{name!r} is no setting: give {option} to the command"
+    if name in RENAMED:
+        return f"{name} is called {RENAMED[name]} now"
+    near = suggestion(name)
+    hint = f"did you mean {near}?" if near else f"there are {', '.join(ROWS)}"
+    return f"no setting is called {name!r}; {hint}"
+
+
+def _fill_automatic(settings: Settings) -> None:
+    """Replace "auto" by the optimizer's numbers."""
+    numbers: dict[str, Any] = cast(dict[str, Any], settings)
+    optimizer = numbers["optimizer"]
+    automatic = numbers["learning_rate"] == "auto"
+    for name, usual in AUTOMATIC[optimizer].items():
+        if numbers[name] == "auto":
+            numbers[name] = usual
+    if automatic and optimizer in ("sgd", "nesterov"):
+        rate = numbers["learning_rate"] * (1.0 - _highest_momentum(numbers))
+        numbers["learning_rate"] = float(f"{rate:.12g}")
+
+
+def _highest_momentum(settings: dict[str, Any]) -> float:
+    """Return the higher one of where the momentum begins and where it ends."""
+    begins: float = settings["momentum"]
+    epochs = settings["epochs"]
+    ends = schedules.value(begins, epochs, settings["momentum_schedule"], epochs)
+    return max(begins, ends)
+
+
+def _check_together(settings: Any) -> None:
+    """Refuse settings that make no sense beside each other."""
+    plateau = settings["schedule"].name == "plateau"
+    if (settings["patience"] or plateau) and settings["validation_fraction"] == 0.0:
+        name = "patience" if settings["patience"] else "schedule plateau"
+        raise InputError(
+            f"{name} needs images to choose by: set validation_fraction, such as 0.1"
+        )
+    course, optimizer = settings["momentum_schedule"], settings["optimizer"]
+    if course.name == "plateau":
+        raise InputError("momentum_schedule cannot be plateau; the schedule can")
+    if course.to >= 1.0:
+        raise InputError(f"momentum_schedule must end below 1, not at to={course.to:g}")
+    if settings["beta2"] and not AUTOMATIC[optimizer]["beta2"]:
+        raise InputError(
+            f"beta2 is for adam and rmsprop; {optimizer} has none, not "
+            f"{settings['beta2']}"
+        )
+    if settings["batch_norm"] and settings["batch_size"] == 1:
+        raise InputError("batch_norm needs a batch_size of 2 or more, not 1")

@@ -1,0 +1,146 @@
+"""A run's checkpoint: its position, and what tells the run from another."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nnx import model_file
+from nnx.backend import Backend
+from nnx.data.dataset import Array
+from nnx.errors import InputError
+from nnx.maths.arrays import map_arrays, named_arrays
+from nnx.maths.network import inference_layers
+from nnx.model_file import Stored
+from nnx.network import Network
+from nnx.settings import Settings, as_text
+from nnx.training.log import Row
+from nnx.training.plan import Plan, Position
+
+# A run may be resumed for longer, elsewhere, and with data that were moved, which are
+# compared by their content; anything else would make it another run.
+MAY_CHANGE = {"epochs", "dataset", "data_dir", "backend", "precision"}
+
+
+class Checkpointer(NamedTuple):
+    """Where a run's position is written, and what tells the run from another.
+
+    network: the run's, of which everything but the layers is written
+    digest: of the data
+    """
+
+    path: Path
+    plan: Plan
+    network: Network
+    settings: Settings
+    digest: str
+
+    def save(self, position: Position) -> None:
+        """Write a checkpoint: a model file that holds the position too."""
+        backend = self.plan.backend
+        arrays = {
+            name: np.asarray(backend.to_numpy(array))
+            for name, array in _named(position)
+        }
+        extra = {
+            "settings": as_text(self.settings),
+            "data": self.digest,
+            "step": position.state.step,
+            "seconds": position.seconds,
+            "log": position.log,
+        }
+        layers = inference_layers(position.state, xp=backend.xp)
+        latest = self.network.replace(layers=map_arrays(backend.to_numpy, layers))
+        model_file.save(self.path, vars(latest), arrays, extra)
+
+    def load(self, begun: Position) -> Position:
+        """Return the position to go on from, on the device.
+
+        begun: the position at which the run began, whose form it has
+
+        Raises:
+            InputError: a checkpoint of another network, of other settings or other
+                data, or beyond the last epoch
+        """
+        stored = model_file.load(self.path)
+        if "training" in stored.extra and "settings" not in stored.extra:
+            raise InputError(
+                f"{self.path}: of a run of an earlier nnx, which cannot be gone on "
+                "with; the network in it can be used, and --overwrite begins anew"
+            )
+        try:
+            self._check_same(stored)
+            position = _position(stored, begun, self.plan.backend)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{self.path}: not a checkpoint ({error!r})") from None
+        epochs = self.settings["epochs"]
+        if position.state.step > epochs * self.plan.steps_per_epoch:
+            raise InputError(
+                f"{self.path}: is beyond epoch {len(position.log)} already; epochs "
+                f"cannot be {epochs}"
+            )
+        return position
+
+    def _check_same(self, stored: Stored) -> None:
+        network = Network.of(**stored.network)
+        then = _described(network, stored.extra["settings"], stored.extra["data"])
+        now = _described(self.network, as_text(self.settings), self.digest)
+        different = [
+            f"{name} (was {then.get(name)}, now {value})"
+            for name, value in now.items()
+            if name not in MAY_CHANGE and then.get(name) != value
+        ]
+        if different:
+            raise InputError(
+                f"{self.path}: is of another run, which differs in "
+                f"{', '.join(different)}"
+            )
+
+
+def _position(stored: Stored, begun: Position, backend: Backend) -> Position:
+    """Return the position in a file, which has the form of the one that it began at."""
+    extra, plain = stored.extra, inference_layers(begun.state, xp=backend.xp)
+    has_best = any(name.startswith("best.") for name in stored.arrays)
+    form = begun._replace(best=plain if has_best else None)
+    names = (name for name, _ in _named(form))
+
+    def read(like: Array) -> Array:
+        name, like = next(names), np.asarray(backend.to_numpy(like))
+        array = stored.arrays[name]
+        if array.shape != like.shape or array.dtype != like.dtype:
+            raise TypeError(f"{name} is {array.dtype}{array.shape}")
+        return backend.from_numpy(array)
+
+    state, best = map_arrays(read, (_arrays_of(form), form.best))
+    return Position(
+        state=state._replace(step=int(extra["step"])),
+        seconds=float(extra["seconds"]),
+        log=tuple(Row(*row) for row in extra["log"]),
+        best=best,
+    )
+
+
+def _arrays_of(position: Position) -> Any:
+    state: Any = position.state
+    return state._replace(step=None)
+
+
+def _named(position: Position) -> Iterator[tuple[str, Array]]:
+    """Yield the position's arrays with their names, in the order of its form."""
+    yield from named_arrays(_arrays_of(position), "state")
+    yield from named_arrays(position.best, "best")
+
+
+def _described(
+    network: Network, settings: dict[str, Any], digest: str
+) -> dict[str, Any]:
+    """Return what tells a run from another, as JSON has it, which knows no tuples."""
+    described: dict[str, Any] = json.loads(json.dumps(settings))
+    return described | {
+        "network": str(network),
+        "activations": list(network.activations),
+        "dtype": network.layers[0].weight.dtype.name,
+        "data": digest,
+    }

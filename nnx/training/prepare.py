@@ -1,0 +1,135 @@
+"""A run's plan, made of settings, a network and data that are refused if unfit."""
+
+from typing import Any
+
+import numpy as np
+
+from nnx.backend import Backend
+from nnx.data.dataset import Dataset, Split, check_images, check_labels
+from nnx.data.split import train_test_split
+from nnx.errors import InputError
+from nnx.maths.hyperparameters import CONSTANT, Hyperparameters
+from nnx.maths.state import Images
+from nnx.network import Network
+from nnx.settings import Settings
+from nnx.training.plan import Plan
+
+
+def fitted(network: Network, data: Dataset, settings: Settings) -> Network:
+    """Return the network as it is for this data.
+
+    Images and labels are looked at before any are moved or left for the end.
+
+    Raises:
+        InputError: the network, the data or the settings do not fit each other
+    """
+    features, classes = data.train.images.shape[-1], len(data.classes)
+    for part in data.train, data.test:
+        check_images(part.images, features)
+        check_labels(np.asarray(part.labels), len(part.images), classes)
+    if (network.sizes[0], network.sizes[-1]) != (features, classes):
+        raise InputError(
+            f"{data.name} has {features} features and {classes} classes; "
+            f"a network {network} does not fit it"
+        )
+    if settings["augment"] and data.frame.height == 1:
+        raise InputError(
+            f"augment needs pictures; {data.name} has {features} features in a row"
+        )
+    n = len(data.train.labels)
+    if settings["validation_fraction"] and n < 2:
+        raise InputError(f"validation_fraction needs 2 or more images, not {n}")
+    weights = settings["class_weights"]
+    if weights and weights != "balanced" and len(weights) != classes:
+        raise InputError(
+            f"class_weights has {len(weights)} numbers; {data.name} has {classes} "
+            "classes"
+        )
+    return network.replace(
+        classes=data.classes, frame=data.frame, pixels=settings["pixels"]
+    )
+
+
+def split_validation(data: Dataset, settings: Settings) -> tuple[Dataset, Split | None]:
+    """Return the data to train on, and the validation set, if there is to be one."""
+    fraction, n = settings["validation_fraction"], len(data.train.labels)
+    if fraction == 0.0:
+        return data, None
+    count = min(max(1, round(n * fraction)), n - 1)
+    train, validation = train_test_split(data.train, count)
+    return data._replace(train=train), validation
+
+
+def plan_of(
+    network: Network,
+    data: Dataset,
+    validation: Split | None,
+    settings: Settings,
+    backend: Backend,
+) -> Plan:
+    """Return the plan of a run, its images on the backend's device.
+
+    network: fitted; data, validation: from `split_validation`
+    """
+    monitored = data.test if validation is None else validation
+    return Plan(
+        backend=backend,
+        train=on_device(data.train, backend),
+        monitored=on_device(monitored, backend),
+        hyper=hyperparameters(network, data, settings),
+        monitored_scale=network.pixel_scale(monitored.images.dtype),
+        has_validation=validation is not None,
+        patience=settings["patience"],
+    )
+
+
+def on_device(split: Split, backend: Backend) -> Images:
+    """Return checked images and labels on the backend's device, as they are."""
+    return Images(backend.from_numpy(split.images), backend.from_numpy(split.labels))
+
+
+def batch_size(data: Dataset, settings: Settings) -> int:
+    """Return how many images a step takes; no more than there are."""
+    n, size = len(data.train.labels), settings["batch_size"]
+    return min(size, n) if isinstance(size, int) else n
+
+
+def hyperparameters(
+    network: Network, data: Dataset, settings: Settings
+) -> Hyperparameters:
+    """Return the settings that the maths knows, with what the data make of them.
+
+    network: fitted to the data
+    """
+    numbers: dict[str, Any] = {
+        name: value
+        for name, value in settings.items()
+        if name in Hyperparameters._fields
+    }
+    moving = numbers["momentum"] or numbers["momentum_schedule"] != CONSTANT
+    if numbers["optimizer"] == "sgd" and moving:
+        numbers["optimizer"] = "momentum"
+    return Hyperparameters(
+        **numbers
+        | {
+            "activations": network.activations,
+            "pixel_scale": network.pixel_scale(data.train.images.dtype),
+            "image_shape": (data.frame.height, data.frame.width),
+            "batch_size": batch_size(data, settings),
+            "class_weights": _class_weights(data, settings),
+        }
+    )
+
+
+def _class_weights(data: Dataset, settings: Settings) -> tuple[float, ...]:
+    """Return what each class counts; balanced, a rare one counts as much as any.
+
+    A class without any image counts nothing: by its share of smoothed labels it would
+    count more than what is there.
+    """
+    weights = settings["class_weights"]
+    if not isinstance(weights, str):
+        return weights
+    counts = np.bincount(data.train.labels, minlength=len(data.classes))
+    balanced = len(data.train.labels) / (len(counts) * np.maximum(counts, 1))
+    return tuple(map(float, np.where(counts > 0, balanced, 0.0)))
