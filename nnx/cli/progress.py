@@ -24,11 +24,11 @@ def shown(quiet: bool) -> Iterator[Callable[[Progress], None]]:
 
 def _line(progress: Progress) -> None:
     if progress.epoch_ended:
-        row = progress.position.log[-1]
+        row, position = progress.position.log[-1], progress.position
         typer.echo(
             f"epoch {row.epoch}/{progress.total_epochs}  train loss "
             f"{row.train_loss:.4f} accuracy {row.train_accuracy:.4f}  "
-            f"{_monitored(progress.position)}  {progress.images_per_second:,.0f} images/s",
+            f"{_monitored(position)}  {progress.images_per_second:,.0f} images/s",
             err=True,
         )
 
