@@ -2,7 +2,6 @@
 
 from typing import Annotated, TypedDict
 
-from nnx.backend import AUTOMATIC
 from nnx.maths.activations import ACTIVATIONS
 from nnx.settings import kinds
 from nnx.settings.kinds import Row
@@ -72,8 +71,8 @@ class NetworkSettings(TypedDict, total=False):
             "auto",
             kinds.text("the name of a backend", "NAME"),
             "Run",
-            f"What computes: see 'nnx info'. auto takes {AUTOMATIC[0]} where it works "
-            f"and pays, and {AUTOMATIC[-1]} elsewhere.",
+            "What computes: see 'nnx info'. auto takes compiled kernels where they "
+            "work and pay, and plain NumPy elsewhere.",
         ),
     ]
     precision: Annotated[
