@@ -18,8 +18,7 @@ from nnx.errors import InputError
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.arrays import named_arrays
 from nnx.maths.state import Layer, Layers
-from nnx.settings.network import DTYPES
-from nnx.settings.training import PIXELS
+from nnx.settings.table import DTYPES, PIXELS
 
 FORMAT = 1
 KEY = "nnx"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from nnx.errors import InputError
-from nnx.settings.network import DATA_DIR_HELP, DATASET_HELP
+from nnx.settings.table import DATA_DIR_HELP, DATASET_HELP
 
 
 def expanded(text: str) -> Path:

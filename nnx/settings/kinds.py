@@ -15,8 +15,6 @@ from nnx.maths.initializers import INITIALIZERS
 from nnx.settings import notation
 
 HIDDEN_LIMIT = 100_000
-
-
 PANELS = "Data", "Network", "Optimization", "Regularization", "Run"
 
 
@@ -46,8 +44,8 @@ class Row(NamedTuple):
     """What is known of a setting, besides its name and type.
 
     default: as `kind.read` returns it
-    help: a sentence or more for the command line and the guide
     panel: where the help shows it, one of `PANELS`
+    help: a sentence or more for the command line and the guide
     """
 
     default: Any
@@ -130,57 +128,6 @@ def text(allowed: str, metavar: str, *, empty: bool = False) -> Kind:
     return Kind(allowed, read, metavar)
 
 
-def flag() -> Kind:
-    """Return the kind of true and false."""
-
-    def read(value: Any) -> bool:
-        _require(isinstance(value, bool))
-        return bool(value)
-
-    return Kind("true or false", read)
-
-
-def batch_size() -> Kind:
-    """Return the kind of a number of images, or all of them."""
-
-    def read(value: Any) -> int | str:
-        _require(value == "full" or _is_integer(value, 1, 2**31 - 1))
-        return "full" if value == "full" else int(value)
-
-    allowed = "an integer from 1 to 2147483647, or full"
-    return Kind(allowed, read, "N", _parse_number)
-
-
-def widths() -> Kind:
-    """Return the kind of the widths of hidden layers, none or more of them."""
-
-    def read(value: Any) -> tuple[int, ...]:
-        _require(isinstance(value, list | tuple))
-        _require(all(_is_integer(width, 1, HIDDEN_LIMIT) for width in value))
-        return tuple(value)
-
-    allowed = f"widths of hidden layers, each from 1 to {HIDDEN_LIMIT}, as in 128,64"
-    return Kind(allowed, read, "WIDTHS", _parse_numbers, list)
-
-
-def class_weights() -> Kind:
-    """Return the kind of a number for each class."""
-
-    def read(value: Any) -> tuple[float, ...] | str:
-        if isinstance(value, str) and value == "balanced":
-            return value
-        _require(isinstance(value, list | tuple))
-        # A batch of classes that count nothing would have no mean.
-        _require(all(_is_number(w, lambda w: 1e-6 <= w <= 1e6) for w in value))
-        return tuple(map(float, value))
-
-    def write(value: Any) -> Any:
-        return value if isinstance(value, str) else list(value)
-
-    allowed = "a number from 0.000001 to 1000000 for each class, or balanced"
-    return Kind(allowed, read, "WEIGHTS", _parse_numbers, write)
-
-
 def names(allowed: str, holds: Callable[[str], bool]) -> Kind:
     """Return the kind of one name for all layers, or one for each: "relu,tanh"."""
 
@@ -195,38 +142,10 @@ def names(allowed: str, holds: Callable[[str], bool]) -> Kind:
     return Kind(allowed, read, "NAMES", write=",".join)
 
 
-def activations() -> Kind:
-    """Return the kind of the names of activations."""
-    every = ", ".join(ACTIVATIONS)
-    return names(
-        f"one of {every}, or one for each hidden layer with commas between",
-        ACTIVATIONS.__contains__,
-    )
-
-
-def initializers() -> Kind:
-    """Return the kind of the names of initializers."""
-    return names(
-        f"one of auto, {', '.join(INITIALIZERS)} or normal:σ with σ > 0, or one for "
-        "each layer with commas between",
-        _is_initializer,
-    )
-
-
-def _is_initializer(name: str) -> bool:
-    family, colon, sigma = name.partition(":")
-    if family != "normal":
-        return name == "auto" or name in INITIALIZERS
-    try:
-        return bool(colon) and 0 < float(sigma) < math.inf
-    except ValueError:
-        return False
-
-
-def _record(
+def record(
     allowed: str,
     metavar: str,
-    record: Any,
+    made_of: Any,
     parse: Callable[[str], Any],
     check: Callable[[Any], None],
     write: Callable[[Any], str],
@@ -234,7 +153,7 @@ def _record(
     """Return the kind of a record that is written in a notation."""
 
     def read(value: Any) -> Any:
-        _require(isinstance(value, str | record))
+        _require(isinstance(value, str | made_of))
         made = parse(value) if isinstance(value, str) else value
         check(made)
         return made
@@ -249,7 +168,7 @@ def schedule(*without: str) -> Kind:
         for name, numbers in notation.SCHEDULES.items()
         if name not in without
     ]
-    return _record(
+    return record(
         ", ".join(words) + ", any with warmup too, as in cosine:warmup=2,to=0.001",
         "COURSE",
         Schedule,
@@ -259,16 +178,85 @@ def schedule(*without: str) -> Kind:
     )
 
 
-def distortion() -> Kind:
-    """Return the kind of distortions of training images."""
-    limits = notation.LIMITS._asdict().items()
-    amounts = ", ".join(f"{name} up to {limit:g}" for name, limit in limits)
-    return _record(
-        f"amounts of {amounts} (from {notation.LEAST_SIGMA}), as in "
-        'shift=2,rotation=15, or ""',
-        "AMOUNTS",
-        Distortion | None,
-        notation.distortion,
-        notation.check_distortion,
-        notation.distortion_text,
-    )
+def _flag(value: Any) -> bool:
+    _require(isinstance(value, bool))
+    return bool(value)
+
+
+def _batch_size(value: Any) -> int | str:
+    if isinstance(value, str) and value == "full":
+        return value
+    _require(_is_integer(value, 1, 2**31 - 1))
+    return int(value)
+
+
+def _widths(value: Any) -> tuple[int, ...]:
+    _require(isinstance(value, list | tuple))
+    _require(all(_is_integer(width, 1, HIDDEN_LIMIT) for width in value))
+    return tuple(value)
+
+
+def _class_weights(value: Any) -> tuple[float, ...] | str:
+    if isinstance(value, str) and value == "balanced":
+        return value
+    _require(isinstance(value, list | tuple))
+    # A batch of classes that count nothing would have no mean.
+    _require(all(_is_number(w, lambda w: 1e-6 <= w <= 1e6) for w in value))
+    return tuple(map(float, value))
+
+
+def _is_initializer(name: str) -> bool:
+    family, colon, sigma = name.partition(":")
+    if family != "normal":
+        return name == "auto" or name in INITIALIZERS
+    try:
+        return bool(colon) and 0 < float(sigma) < math.inf
+    except ValueError:
+        return False
+
+
+FRACTION = number("a number from 0 and below 1", lambda x: 0 <= x < 1)
+FRACTION_OR_AUTO = number("a number from 0 and below 1", lambda x: 0 <= x < 1, "auto")
+RATE = number("a number above 0 and up to 1000", lambda x: 0 < x <= 1000, "auto")
+DROPOUT = number("a number from 0 to 0.99", lambda x: 0 <= x <= 0.99)
+BOUND = number(
+    "0, or a number from 0.000001 to 1000000", lambda x: x == 0 or 1e-6 <= x <= 1e6
+)
+FLAG = Kind("true or false", _flag)
+BATCH_SIZE = Kind(
+    "an integer from 1 to 2147483647, or full", _batch_size, "N", _parse_number
+)
+WIDTHS = Kind(
+    f"widths of hidden layers, each from 1 to {HIDDEN_LIMIT}, as in 128,64",
+    _widths,
+    "WIDTHS",
+    _parse_numbers,
+    list,
+)
+CLASS_WEIGHTS = Kind(
+    "a number from 0.000001 to 1000000 for each class, or balanced",
+    _class_weights,
+    "WEIGHTS",
+    _parse_numbers,
+    lambda value: value if isinstance(value, str) else list(value),
+)
+ACTIVATION = names(
+    f"one of {', '.join(ACTIVATIONS)}, or one for each hidden layer with commas "
+    "between",
+    ACTIVATIONS.__contains__,
+)
+INITIALIZER = names(
+    f"one of auto, {', '.join(INITIALIZERS)} or normal:σ with σ > 0, or one for each "
+    "layer with commas between",
+    _is_initializer,
+)
+DISTORTION = record(
+    "amounts of "
+    + ", ".join(f"{k} up to {v:g}" for k, v in notation.LIMITS._asdict().items())
+    + f' (from {notation.LEAST_SIGMA}), as in shift=2,rotation=15, or ""',
+    "AMOUNTS",
+    Distortion | None,
+    notation.distortion,
+    notation.check_distortion,
+    notation.distortion_text,
+)

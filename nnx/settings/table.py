@@ -1,15 +1,128 @@
-"""The one table of settings: name, type, default, what each may be, and its help.
+"""The one table of settings: name, type, default, what each may be, panel and help.
 
 From it come the typed keywords of `nnx.train`, what a settings file may hold, the
 options of `nnx train`, the suggestions for names that do not exist, and the reference
-in the guide. A new setting is a new row of `NetworkSettings` or `TrainingSettings`.
+in the guide. A new setting is a new row.
 """
 
-from typing import Any, get_type_hints
+from typing import Annotated, Any, TypedDict, get_type_hints
 
-from nnx.settings.kinds import Row
-from nnx.settings.network import NetworkSettings
-from nnx.settings.training import TrainingSettings
+from nnx.maths.activations import ACTIVATIONS
+from nnx.maths.distortion import Distortion
+from nnx.maths.hyperparameters import CONSTANT, Schedule
+from nnx.settings import kinds
+from nnx.settings.kinds import FRACTION, Row, integer, one_of
+
+PIXELS = "unit", "raw"
+OPTIMIZERS = "sgd", "nesterov", "adam", "rmsprop"
+DTYPES = "float32", "float64"
+DATASET_HELP = (
+    "A name from 'nnx data list', or a path: a folder of IDX files, a CSV with a label "
+    "column, an .npz, or a folder of pictures a class."
+)
+DATA_DIR_HELP = (
+    "A folder that already holds the files of mnist, fashion-mnist or kmnist; "
+    "NNX_DATA_DIR is looked at too."
+)
+DATA, NETWORK, OPTIMIZATION, REGULARIZATION, RUN = kinds.PANELS
+
+
+# fmt: off
+class NetworkSettings(TypedDict, total=False):
+    """What is trained, on what data, and what computes it."""
+
+    dataset: Annotated[str, Row("digits", kinds.text(
+        "the name of a dataset or a path", "NAME|PATH"), DATA, DATASET_HELP)]
+    data_dir: Annotated[str, Row("", kinds.text(
+        "a path", "DIR", empty=True), DATA, DATA_DIR_HELP)]
+    hidden: Annotated[tuple[int, ...], Row((128,), kinds.WIDTHS, NETWORK,
+        'Widths of the hidden layers: 128,64; "" is none.')]
+    activation: Annotated[str | tuple[str, ...], Row(
+        ("relu",), kinds.ACTIVATION, NETWORK,
+        f"Of the hidden layers: {', '.join(ACTIVATIONS)}; or one for each: relu,tanh.")]
+    init: Annotated[str | tuple[str, ...], Row(("auto",), kinds.INITIALIZER, NETWORK,
+        "Initial weights: auto, he, glorot, lecun, normal:0.01 or zeros; auto suits "
+        "the activation.")]
+    dtype: Annotated[str, Row("float32", one_of(DTYPES), NETWORK,
+        "float32 or float64.")]
+    backend: Annotated[str, Row(
+        "auto", kinds.text("the name of a backend", "NAME"), RUN,
+        "What computes: see 'nnx info'. auto takes compiled kernels where they work "
+        "and pay, and plain NumPy elsewhere.")]
+    precision: Annotated[str, Row("full", one_of(("full", "tf32")), RUN,
+        "full, or tf32: lets a GPU round the factors of float32 products to 10 bits.")]
+
+
+class TrainingSettings(TypedDict, total=False):
+    """How a network is trained: the keywords of `nnx.train`."""
+
+    epochs: Annotated[int, Row(20, integer(1, 10**6), OPTIMIZATION,
+        "Passes over the images.")]
+    batch_size: Annotated[int | str, Row(32, kinds.BATCH_SIZE, OPTIMIZATION,
+        "Images a step, or full.")]
+    optimizer: Annotated[str, Row(
+        "sgd", one_of(OPTIMIZERS, adamw="adam"), OPTIMIZATION,
+        "sgd (with momentum, if there is any), nesterov, adam or rmsprop; adamw is "
+        "adam, as decay is apart from the gradient in all.")]
+    learning_rate: Annotated[float | str, Row("auto", kinds.RATE, OPTIMIZATION,
+        "What the optimizer's direction is multiplied by; auto is 0.2 · (1 - momentum, "
+        "where it begins or ends) for sgd and nesterov, 0.001 for adam and rmsprop.")]
+    schedule: Annotated[str | Schedule, Row(CONSTANT, kinds.schedule(), OPTIMIZATION,
+        "The learning rate's course: constant, step:every=10,factor=0.5, "
+        "exponential:factor=0.95, inverse:rate=0.1, linear, cosine, one-cycle, "
+        "plateau:patience=5 (needs --validation-fraction); :warmup=2 in any (epochs).")]
+    momentum: Annotated[float | str, Row("auto", kinds.FRACTION_OR_AUTO, OPTIMIZATION,
+        "Share of its velocity that a step keeps, below 1; Adam's β₁. 0.9 is usual; "
+        "auto is 0 for sgd and rmsprop, 0.9 otherwise.")]
+    momentum_schedule: Annotated[str | Schedule, Row(
+        CONSTANT, kinds.schedule("plateau"), OPTIMIZATION,
+        "The momentum's course: linear:to=0.99,over=20, or dip:to=0.85 beside "
+        "--schedule one-cycle.")]
+    beta2: Annotated[float | str, Row("auto", kinds.FRACTION_OR_AUTO, OPTIMIZATION,
+        "Share of their mean square that adam and rmsprop keep; auto is 0.999 and "
+        "0.99.")]
+    clip_norm: Annotated[float, Row(0.0, kinds.BOUND, OPTIMIZATION,
+        "Upper bound on the gradient's norm, such as 1; 0 is no bound.")]
+    ema_decay: Annotated[float, Row(0.0, FRACTION, OPTIMIZATION,
+        "Use the weights' exponential moving average, of which a step keeps this "
+        "share, such as 0.999; 0 uses the last weights.")]
+    patience: Annotated[int, Row(0, integer(0, 10**6), OPTIMIZATION,
+        "End after so many epochs without a better validation accuracy, or an equal "
+        "one with less loss, with the best epoch's weights (needs "
+        "--validation-fraction); 0 never does.")]
+    batch_norm: Annotated[bool, Row(False, kinds.FLAG, NETWORK,
+        "Normalize each hidden layer's units over the batch, before the activation.")]
+    validation_fraction: Annotated[float, Row(0.0, FRACTION, DATA,
+        "Fraction of the training images to hold out and choose by, such as 0.1; the "
+        "test images are then left alone until the end.")]
+    augment: Annotated[str | Distortion | None, Row(None, kinds.DISTORTION, DATA,
+        "Distort training pictures anew in every epoch, by up to shift=2, rotation=15, "
+        "scale=0.15, shear=0.1, elastic=34, sigma=4 (pixels, degrees, factors); give "
+        "those wanted, with commas: shift=2,rotation=15.")]
+    pixels: Annotated[str, Row("unit", one_of(PIXELS), DATA,
+        "unit scales pixels to [0, 1]; raw leaves them.")]
+    l1: Annotated[float, Row(0.0, FRACTION, REGULARIZATION,
+        "Penalty l1 · Σ |weight|, such as 1e-5.")]
+    l2: Annotated[float, Row(0.0, FRACTION, REGULARIZATION,
+        "Penalty l2/2 · Σ weight², such as 1e-4.")]
+    weight_decay: Annotated[float, Row(0.0, FRACTION, REGULARIZATION,
+        "Share of the weights, times the learning rate, that a step takes off: 1e-4 "
+        "for sgd, 0.01 for adam.")]
+    max_norm: Annotated[float, Row(0.0, kinds.BOUND, REGULARIZATION,
+        "Upper bound on the norm of each unit's weights, such as 2 to 4; 0 is no "
+        "bound.")]
+    input_dropout: Annotated[float, Row(0.0, kinds.DROPOUT, REGULARIZATION,
+        "Share of pixels left out in each step, such as 0.2.")]
+    dropout: Annotated[float, Row(0.0, kinds.DROPOUT, REGULARIZATION,
+        "Share of hidden units left out in each step, such as 0.5.")]
+    label_smoothing: Annotated[float, Row(0.0, FRACTION, REGULARIZATION,
+        "Share of each label that is spread over all classes, such as 0.1.")]
+    class_weights: Annotated[str | tuple[float, ...], Row(
+        (), kinds.CLASS_WEIGHTS, REGULARIZATION,
+        "What each class counts, as in 1,2,1; balanced: a rare one as much as any.")]
+    seed: Annotated[int, Row(0, integer(0, 2**63 - 1), RUN,
+        "Of weights, shuffles, dropout and distortion.")]
+# fmt: on
 
 
 class Settings(NetworkSettings, TrainingSettings, total=False):
