@@ -9,7 +9,7 @@ from nnx.backend import Backend
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError
 from nnx.network import Network
-from nnx.settings import ROWS, TrainingSettings, complete, layered
+from nnx.settings import ROWS, Settings, TrainingSettings, complete, layered
 from nnx.settings.table import TRAINING
 from nnx.training.folder import load_settings
 from nnx.training.plan import Progress
@@ -31,10 +31,8 @@ def train(
 ) -> Result:
     """Return the outcome of training a copy of the network; it is left as it was.
 
-    backend: a name in nnx.backends(), a Backend, or "auto": the fastest of the CPU's
-        for a run of this length
-    out: a folder for settings, log, checkpoint and model, from which `nnx train --out
-        FOLDER --resume` goes on too; nothing is written without it
+    backend: a name in nnx.backends(), a Backend, or "auto": the fastest on the CPU
+    out: a folder for settings, log, checkpoint and model, as the command has it
     resume: go on from the folder's checkpoint, to the same bits as one long run, with
         its settings where none are given
     overwrite: replace a run that is in the folder
@@ -48,28 +46,37 @@ def train(
         DivergedError: a loss that is no longer finite
         OutOfMemoryError: a device without room
     """
-    given: Mapping[str, Any] = {**settings}
-    for name in given:
-        if name in ROWS and name not in TRAINING:
-            raise InputError(
-                f"{name} is a setting of the network or of the command; nnx.train "
-                f"takes {', '.join(TRAINING)}"
-            )
     if resume and out is None:
         raise InputError("resume needs the folder of a run: give out")
-    base: Mapping[str, Any] = _described(network, data)
-    if resume and out is not None:
-        base = load_settings(Path(out))
     run = Run(
         network,
         data,
-        complete(layered(base, given)),
+        _complete(network, data, settings, out if resume else None),
         backend=backend,
         out=out,
         resume=resume,
         overwrite=overwrite,
     )
     return run.follow(on_progress, should_stop)
+
+
+def _complete(
+    network: Network,
+    data: Dataset,
+    given: Mapping[str, Any],
+    resumed: str | PathLike[str] | None,
+) -> Settings:
+    """Return the settings given, over the resumed run's or what describes a new one."""
+    for name in given:
+        if name in ROWS and name not in TRAINING:
+            raise InputError(
+                f"{name} is a setting of the network or of the command; nnx.train "
+                f"takes {', '.join(TRAINING)}"
+            )
+    base: Mapping[str, Any] = _described(network, data)
+    if resumed is not None:
+        base = load_settings(Path(resumed))
+    return complete(layered(base, given))
 
 
 def _described(network: Network, data: Dataset) -> dict[str, Any]:
