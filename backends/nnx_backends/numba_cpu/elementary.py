@@ -7,7 +7,6 @@ stays one.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 from numba import njit, types
@@ -20,33 +19,33 @@ FACTORIALS = tuple(1 / math.factorial(k) for k in range(14))
 
 
 @intrinsic
-def like(typing: Any, value: Any, example: Any) -> Any:
+def like(typing, value, example):
     """Return a number in the type of the example; Python's literals are float64."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(context, builder, signature, args):
         return context.cast(builder, args[0], value, example)
 
     return example(value, example), generate
 
 
 @intrinsic
-def _is_single(typing: Any, example: Any) -> Any:
+def _is_single(typing, example):
     """Return whether the example is float32, as a constant."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(context, builder, signature, args):
         return context.get_constant(types.boolean, example == types.float32)
 
     return types.boolean(example), generate
 
 
 @intrinsic
-def _power_of_two(typing: Any, n: Any) -> Any:
+def _power_of_two(typing, n):
     """Return 2ⁿ for a whole n that its type can hold, by setting the exponent."""
     integer, bias, mantissa = types.int64, 1023, 52
     if n == types.float32:
         integer, bias, mantissa = types.int32, 127, 23
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(context, builder, signature, args):
         bits = builder.fptosi(args[0], context.get_value_type(integer))
         biased = builder.add(bits, bits.type(bias))
         shifted = builder.shl(biased, bits.type(mantissa))
@@ -56,7 +55,7 @@ def _power_of_two(typing: Any, n: Any) -> Any:
 
 
 @njit(nogil=True, fastmath=EXACT, error_model="numpy")
-def _parts(x: Any) -> Any:
+def _parts(x):
     """Return exp(r) - 1 and 2ⁿ."""
     single = _is_single(x)
     low, high = (-87.0, 88.0) if single else (-708.0, 709.0)
@@ -88,21 +87,21 @@ def _parts(x: Any) -> Any:
 
 
 @njit(nogil=True, fastmath=EXACT, error_model="numpy")
-def exp(x: Any) -> Any:
+def exp(x):
     """Return the exponential, held to the range of normal numbers."""
     p, power = _parts(x)
     return power * p + power
 
 
 @njit(nogil=True, fastmath=EXACT, error_model="numpy")
-def expm1(x: Any) -> Any:
+def expm1(x):
     """Return exp(x) - 1, exact near 0 too."""
     p, power = _parts(x)
     return power * p + (power - like(1.0, x))
 
 
 @njit(nogil=True, fastmath=EXACT, error_model="numpy")
-def tanh(x: Any) -> Any:
+def tanh(x):
     """Return the hyperbolic tangent, (exp(2x) - 1) / (exp(2x) + 1)."""
     e = expm1(x + x)
     return e / (e + like(2.0, x))

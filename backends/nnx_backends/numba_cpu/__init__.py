@@ -13,8 +13,8 @@ import numpy as np
 from nnx import cores
 from nnx.backend import Backend
 from nnx.errors import MissingLibraryError, UnusableBackendError
-from nnx.maths import steps
 from nnx.maths.steps import Epoch, Images, Recipe, State
+from nnx.maths.steps import run_steps as run_plain_steps
 from nnx_backends.host_memory import keep_freed
 
 COMPILES = "compiling the kernels, once for this installation: about ten seconds"
@@ -38,7 +38,7 @@ def load(threads: int | None = None) -> Backend:
                 "backend 'numba' has nothing but what it compiles: unset "
                 "NUMBA_DISABLE_JIT, or use --backend numpy"
             )
-        from nnx_backends import numba_dense, numba_distort, numba_run
+        from nnx_backends.numba_cpu import dense, distort, run
     except ImportError as error:
         raise MissingLibraryError(
             f"backend 'numba' needs Numba ({error}): pip install nnx-mlp, "
@@ -47,7 +47,7 @@ def load(threads: int | None = None) -> Backend:
     keep_freed()
     team = threads or cores.available()
 
-    expected = COMPILES if numba_run.is_kept() else COMPILES_ANEW
+    expected = COMPILES if run.is_cached() else COMPILES_ANEW
 
     def run_steps(
         state: State,
@@ -58,12 +58,12 @@ def load(threads: int | None = None) -> Backend:
         recipe: Recipe,
         kernels: Any,
     ) -> State:
-        run = (state, images, epoch, first, last, recipe)
+        arguments = (state, images, epoch, first, last, recipe)
         # A loss that is no longer finite is found by the loop.
         with np.errstate(over="ignore", invalid="ignore"):
-            if numba_run.covers(state, recipe):
-                return numba_run.run_steps(*run, team)
-            return steps.run_steps(*run, kernels)
+            if run.covers(state, recipe):
+                return run.run_steps(*arguments, team)
+            return run_plain_steps(*arguments, kernels)
 
     return Backend(
         name="numba",
@@ -71,9 +71,9 @@ def load(threads: int | None = None) -> Backend:
         xp=np,
         from_numpy=np.asarray,
         to_numpy=np.asarray,
-        note="" if numba_run.is_compiled() else expected,
-        dense_forward=partial(numba_dense.forward, threads=team),
-        dense_backward=numba_dense.backward,
+        note="" if run.is_compiled() else expected,
+        dense_forward=partial(dense.forward, threads=team),
+        dense_backward=dense.backward,
         run_steps=run_steps,
-        distort=partial(numba_distort.distort, threads=team),
+        distort=partial(distort.distort, threads=team),
     )

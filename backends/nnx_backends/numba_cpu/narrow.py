@@ -1,25 +1,25 @@
 """Products of narrow layers, tiled in registers; BLAS is poor at a few columns.
 
 A narrow layer's weight is stored (out_features, in_features), so that every inner loop
-runs along contiguous inputs. Bounds are unsigned; see `activations`.
+runs along contiguous inputs. Bounds are unsigned; see `activations.Block`.
 """
-
-from typing import Any
 
 import numpy as np
 from numba import njit
 
-from nnx_backends.numba_kernels import optimizers
-from nnx_backends.numba_kernels.activations import LOOP
-from nnx_backends.numba_kernels.elementary import like
+from nnx_backends.numba_cpu import optimizers
+from nnx_backends.numba_cpu.activations import LOOP
+from nnx_backends.numba_cpu.elementary import like
 
+# Up to so many units a layer is narrow. Measured; see docs/performance.md.
+UNITS = 32
 # Columns at a time in the update: images and sums stay in the first cache, where rows
 # of 25 lines, an odd number, do not fall upon each other.
 STRIP = 400
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-def _tile(x: Any, w: Any, y: Any, i: Any, u: Any) -> None:
+def _tile(x, w, y, i, u):
     """Set y[i:i+4, u:u+5] to products of four images and five units.
 
     The twenty sums stay in registers; nine loads feed twenty multiplications.
@@ -66,7 +66,7 @@ def _tile(x: Any, w: Any, y: Any, i: Any, u: Any) -> None:
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-def _one(x: Any, w: Any, i: Any, u: Any) -> Any:
+def _one(x, w, i, u):
     """Return the product of one image and one unit."""
     total = like(0.0, x[0, 0])
     for k in range(np.uint64(w.shape[1])):
@@ -75,11 +75,13 @@ def _one(x: Any, w: Any, i: Any, u: Any) -> Any:
 
 
 @njit(nogil=True)
-def products(x: Any, w: Any, y: Any, top: int, bottom: int) -> None:
-    """Set rows [top, bottom) of y to x @ weight.
+def product(x, w, y, rows):
+    """Set rows of y to x @ weight.
 
     w: (out_features, in_features); x, y: rows and columns at least as many as needed
+    rows: first and last + 1
     """
+    top, bottom = rows
     m = w.shape[0]
     whole, units = bottom - (bottom - top) % 4, m - m % 5
     for u in range(0, units, 5):
@@ -91,22 +93,19 @@ def products(x: Any, w: Any, y: Any, top: int, bottom: int) -> None:
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-def input_gradient(dz: Any, w: Any, dx: Any, top: int, bottom: int) -> None:
-    """Set rows [top, bottom) of dx to dz @ weight.T; shapes as for `products`."""
+def input_gradient(dz, w, dx, rows):
+    """Set rows of dx to dz @ weight.T; shapes as for `product`."""
     m, n = w.shape[0], np.uint64(w.shape[1])
     units = m - m % 5
-    for i in range(top, bottom):
+    for i in range(rows[0], rows[1]):
         for k in range(n):
             dx[i, k] = like(0.0, dx[0, 0])
         for u in range(0, units, 5):
-            a, b, c, d, e = (
-                dz[i, u], dz[i, u + 1], dz[i, u + 2], dz[i, u + 3], dz[i, u + 4]
-            )  # fmt: skip
+            a, b, c = dz[i, u], dz[i, u + 1], dz[i, u + 2]
+            d, e = dz[i, u + 3], dz[i, u + 4]
             for k in range(n):
-                dx[i, k] += (
-                    a * w[u, k] + b * w[u + 1, k] + c * w[u + 2, k]
-                    + d * w[u + 3, k] + e * w[u + 4, k]
-                )  # fmt: skip
+                left = a * w[u, k] + b * w[u + 1, k] + c * w[u + 2, k]
+                dx[i, k] += left + d * w[u + 3, k] + e * w[u + 4, k]
         for u in range(units, m):
             a = dz[i, u]
             for k in range(n):
@@ -114,9 +113,7 @@ def input_gradient(dz: Any, w: Any, dx: Any, top: int, bottom: int) -> None:
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-def _add_eight(
-    x: Any, dz: Any, sums: Any, i: int, m: int, first: Any, width: Any
-) -> None:
+def _add_eight(x, dz, sums, i, m, first, width):
     """Add dz.T @ x of eight images to sums, (out_features, width).
 
     One unit at a time: over eight checks that arrays do not overlap, LLVM leaves a loop
@@ -133,9 +130,7 @@ def _add_eight(
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-def _sum_up(
-    x: Any, dz: Any, sums: Any, m: int, batch: int, first: Any, width: Any
-) -> None:
+def _sum_up(x, dz, sums, m, batch, first, width):
     """Set sums, (out_features, width), to columns of (x.T @ dz).T."""
     whole = batch - batch % 8
     for u in range(m):
@@ -151,18 +146,16 @@ def _sum_up(
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-def update(
-    x: Any, dz: Any, w: Any, batch: int, left: int, right: int, rate: Any, keep: Any,
-    sums: Any,
-) -> None:  # fmt: skip
-    """Set columns [left, right) of the weight to keep · weight - rate · (x.T @ dz).T.
+def descend(x, dz, w, batch, columns, rate, keep, sums):
+    """Set columns of the weight to keep · weight - rate · (x.T @ dz).T.
 
     The gradient of a strip is summed first: taken off the weight a few images at a
     time, it would be rounded to the weight's size each time.
 
-    dz: like y; the others as for `products`
+    dz: like y; the others as for `product`; columns: first and last + 1
     sums: (at least out_features, STRIP), for use here
     """
+    left, right = columns
     m = w.shape[0]
     for begin in range(left, right, STRIP):
         first = np.uint64(begin)
@@ -174,32 +167,29 @@ def update(
 
 
 @njit(nogil=True)
-def optimize(
-    x: Any, dz: Any, n: int, m: int, batch: int, left: int, right: int,
-    params: Any, slots: Any, at: int, numbers: Any, sums: Any,
-) -> None:  # fmt: skip
-    """Take an optimizer's step with columns [left, right) of a weight, (m, n).
+def optimize(x, dz, batch, place, columns, optimizer, sums):
+    """Take an optimizer's step with columns of the weight at a place.
 
-    at: where it begins in the parameters
-    params, slots, numbers: see `optimizers.apply`; others as for `update`
+    optimizer: see `optimizers`; others as for `descend`
     """
+    left, right = columns
     for begin in range(left, right, STRIP):
         width = min(STRIP, right - begin)
-        _sum_up(x, dz, sums, m, batch, np.uint64(begin), np.uint64(width))
-        for u in range(m):
-            place = at + u * n + begin
-            optimizers.apply(sums[u], 0, params, slots, place, width, numbers)
+        _sum_up(x, dz, sums, place.outputs, batch, np.uint64(begin), np.uint64(width))
+        for u in range(place.outputs):
+            at = place.weight_at + u * place.inputs + begin
+            optimizers.step_weights(optimizer, sums[u][:width], at)
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-def bound(w: Any, top: int, bottom: int, most: Any) -> None:
-    """Make the weights of units [top, bottom) shorter whose norm is above most."""
-    for u in range(top, bottom):
-        total = like(0.0, most)
+def bound_norms(w, units, max_norm):
+    """Make the weights of units shorter whose norm is above the largest allowed."""
+    for u in range(units[0], units[1]):
+        total = like(0.0, max_norm)
         for k in range(np.uint64(w.shape[1])):
             total += w[u, k] * w[u, k]
         norm = np.sqrt(total)
-        if norm > most:
-            scale = most / norm
+        if norm > max_norm:
+            scale = max_norm / norm
             for k in range(np.uint64(w.shape[1])):
                 w[u, k] *= scale

@@ -3,7 +3,7 @@
 They are LLVM's, on whole registers of this processor (LLVM Language Reference Manual).
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import binding, ir
@@ -28,6 +28,27 @@ def lanes(real: Any) -> int:
     return VECTOR // int(np.dtype(real).itemsize)
 
 
+def broadcast(builder: Any, kind: Any, number: Any) -> Any:
+    """Return a vector of the same number."""
+    empty, i32 = ir.Constant(kind, ir.Undefined), ir.IntType(32)
+    one = builder.insert_element(empty, number, i32(0))
+    zeros = ir.Constant(ir.VectorType(i32, kind.count), None)
+    return builder.shuffle_vector(one, empty, zeros)
+
+
+class Matrix(NamedTuple):
+    """A matrix in a contiguous array, as the tiles take it.
+
+    at: where it begins in the array, flat
+    row, column: from one row, and one column, to the next
+    """
+
+    array: Any
+    at: int
+    row: int
+    column: int
+
+
 class Vectors:
     """Instructions on vectors of one type of number.
 
@@ -43,6 +64,11 @@ class Vectors:
     def data(self, kind: Any, array: Any) -> Any:
         """Return an array's pointer."""
         return self.context.make_array(kind)(self.context, self.builder, array).data
+
+    def matrix(self, kind: Any, value: Any) -> tuple[Any, ...]:
+        """Return a `Matrix`'s numbers, with a pointer in place of its array."""
+        array, *numbers = (self.builder.extract_value(value, i) for i in range(4))
+        return self.data(kind.types[0], array), *numbers
 
     def at(self, first: Any, times: Any, stride: Any) -> Any:
         """Return first + times · stride; either of the two may be a Python integer."""
@@ -65,13 +91,6 @@ class Vectors:
         address = self._address(data, at, value.type)
         self.builder.store(value, address, align=self.align)
 
-    def broadcast(self, number: Any) -> Any:
-        """Return a vector of the same number."""
-        empty, i32 = ir.Constant(self.type, ir.Undefined), ir.IntType(32)
-        one = self.builder.insert_element(empty, number, i32(0))
-        zeros = ir.Constant(ir.VectorType(i32, self.type.count), None)
-        return self.builder.shuffle_vector(one, empty, zeros)
-
     def totals(self, count: int) -> list[Any]:
         """Return so many variables, zero."""
         zero = ir.Constant(self.type, None)
@@ -93,13 +112,11 @@ class Vectors:
         lanes, apart = self.type.count, 1
         vectors = [self.builder.load(total) for total in totals]
         while apart < lanes:
-            chosen = [
-                [i for at in range(0, lanes, 2 * apart) for side in (0, lanes)
-                 for i in range(side + at + shift, side + at + shift + apart)]
-                for shift in (0, apart)
-            ]  # fmt: skip
+            order = sorted(range(2 * lanes), key=lambda i: i % lanes // (2 * apart))
+            firsts = [i for i in order if i // apart % 2 == 0]
+            seconds = [i + apart for i in firsts]
             vectors = [
-                self.builder.fadd(*(self.take(a, b, some) for some in chosen))
+                self.builder.fadd(self.take(a, b, firsts), self.take(a, b, seconds))
                 for a, b in zip(vectors[::2], vectors[1::2], strict=True)
             ]
             apart *= 2

@@ -1,7 +1,7 @@
-"""Compiled functions that are kept on disk, wherever that is possible.
+"""Compiled functions that are cached on disk, wherever that is possible.
 
 With Numba's own `cache=True`, a program ends at its import where no folder can be
-written, and at the first call where the disk is full or a kept file is damaged.
+written, and at the first call where the disk is full or a cached file is damaged.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class _Cache:
         cache._cache_file._source_stamp = _SOURCES
 
     def load_overload(self, signature: Any, context: Any) -> Any:
-        """Return what was kept, or None; what cannot be read is forgotten."""
+        """Return what was cached, or None; what cannot be read is forgotten."""
         try:
             return self._cache.load_overload(signature, context)
         except Exception:  # damaged bytes may unpickle to any
@@ -37,12 +37,12 @@ class _Cache:
             return None
 
     def save_overload(self, signature: Any, compiled: Any) -> None:
-        """Keep it, if there is room."""
+        """Cache it, if there is room."""
         with suppress(Exception):
             self._cache.save_overload(signature, compiled)
 
 
-def kept(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator like `njit(cache=True)` that never refuses a function."""
 
     def decorate(function: Callable[..., Any]) -> Any:

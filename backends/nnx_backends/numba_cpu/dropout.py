@@ -1,0 +1,127 @@
+"""Units left out at random; which ones is `nnx.maths.dropout`'s to say."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+from nnx.maths import dropout, random
+from nnx.maths.dropout import COUNTERS, HALVES
+from nnx_backends.numba_cpu.activations import LOOP
+from nnx_backends.numba_cpu.elementary import like
+from nnx_backends.numba_cpu.philox import HALF, WORD
+from nnx_backends.numba_cpu.vectors import broadcast
+
+BLOCK = COUNTERS * HALVES
+STREAM = int(random.Stream.DROPOUT)
+_KIND = ir.VectorType(ir.IntType(64), COUNTERS)
+
+
+class Rate(NamedTuple):
+    """How many units are left out.
+
+    threshold: see `nnx.maths.dropout.threshold`
+    scale: what the units that stay are multiplied by, 1 / (1 - rate)
+    """
+
+    threshold: int
+    scale: Any
+
+
+class _Draw(NamedTuple):
+    """What a layer's draws depend on, beside the image and the unit; all uint64."""
+
+    threshold: Any
+    step: Any
+    stream: Any
+    key_low: Any
+    key_high: Any
+
+
+def _words(builder, a, image, draw):
+    """Return the four words of sixteen counters, as `nnx.maths.random.philox` has them.
+
+    a: a vector of the counters; image: one number; draw: those of `_Draw`
+    """
+    _, step, stream, *keys = (broadcast(builder, _KIND, number) for number in draw)
+    b, c, d = broadcast(builder, _KIND, image), step, stream
+    word, half = _constant(random.WORD), _constant(32)
+    left, right = map(_constant, random.MULTIPLIERS)
+    for _ in range(random.ROUNDS):
+        x, y = builder.mul(a, left), builder.mul(c, right)
+        a = builder.xor(builder.xor(builder.lshr(y, half), b), keys[0])
+        c = builder.xor(builder.xor(builder.lshr(x, half), d), keys[1])
+        b, d = builder.and_(y, word), builder.and_(x, word)
+        keys = [
+            builder.and_(builder.add(key, _constant(step)), word)
+            for key, step in zip(keys, random.KEY_STEPS, strict=True)
+        ]
+    return [a, b, c, d]
+
+
+def _constant(number):
+    return ir.Constant(_KIND, [number] * COUNTERS)
+
+
+@intrinsic
+def _draw_block(typing, row, at, counter, image, draw):
+    """Set row[at:at + BLOCK] to 1 for each unit that stays, and 0 for the others.
+
+    Sixteen counters at once, by LLVM's vectors: left to itself the compiler multiplies
+    64-bit numbers one by one, which takes eight times as long.
+
+    counter: the first of the block's; draw: a `_Draw`
+    """
+
+    def generate(context, builder, signature, args):
+        numbers = [builder.extract_value(args[4], i) for i in range(len(draw))]
+        threshold = broadcast(builder, _KIND, numbers[0])
+        counters = ir.Constant(_KIND, list(range(COUNTERS)))
+        counters = builder.add(broadcast(builder, _KIND, args[2]), counters)
+        words = _words(builder, counters, args[3], numbers)
+        data = context.make_array(row)(context, builder, args[0]).data
+        low, sixteen = _constant(dropout.PARTS - 1), _constant(16)
+        halves = [
+            part
+            for word in words
+            for part in (builder.and_(word, low), builder.lshr(word, sixteen))
+        ]
+        byte = ir.VectorType(ir.IntType(8), COUNTERS)
+        for i, part in enumerate(halves):
+            stays = builder.zext(builder.icmp_unsigned(">=", part, threshold), byte)
+            first = builder.add(args[1], args[1].type(i * COUNTERS))
+            place = builder.bitcast(builder.gep(data, [first]), byte.as_pointer())
+            builder.store(stays, place, align=1)
+        return context.get_dummy_value()
+
+    n = types.uint64
+    return types.void(row, n, n, n, draw), generate
+
+
+@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+def leave_out(y, part, rate, layer, step):
+    """Set the units of a block that are left out to 0, and scale the others.
+
+    y: a layer's inputs, or their gradient; part: the block of it
+    rate: a `Rate`; layer: its number; step: see `nnx_backends.numba_cpu.steps.Step`
+    """
+    if rate.threshold == 0:
+        return
+    draw = _Draw(
+        np.uint64(rate.threshold),
+        np.uint64(step.number) & WORD,
+        np.uint64(STREAM) + (np.uint64(layer) << np.uint64(8)),
+        step.seed & WORD,
+        step.seed >> HALF,
+    )
+    size, row = np.uint64(BLOCK), step.mask
+    first = part.left // size * size
+    last = (part.right + size - np.uint64(1)) // size * size
+    for i in range(part.top, part.bottom):
+        for b in range((last - first) // size):
+            at = first + b * size
+            _draw_block(row, at, at // size * np.uint64(COUNTERS), i, draw)
+        for j in range(part.left, part.right):
+            y[i, j] *= like(row[j], rate.scale) * rate.scale

@@ -1,0 +1,165 @@
+"""Steps of the optimizers on a run of parameters; see `nnx.maths.optimizers`.
+
+What an optimizer remembers of a parameter lies as the parameters do, at the same places
+of arrays of its own.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from nnx.maths.optimizers import EPSILON
+from nnx_backends.numba_cpu.activations import LOOP
+from nnx_backends.numba_cpu.elementary import like
+from nnx_backends.numba_cpu.switch import switch
+
+
+class State(NamedTuple):
+    """All parameters, and what else lies as they do; see `layout`.
+
+    parameters, ema: flat; ema is their moving average, if one is wanted
+    optimizer_state: (arrays, len(parameters))
+    """
+
+    parameters: Any
+    optimizer_state: Any
+    ema: Any
+
+
+class Optimizer(NamedTuple):
+    """The optimizer of a step, its numbers in the parameters' dtype.
+
+    code: its place in `NAMES`; state: a `State`
+    keep: what weights are multiplied by for their decay
+    mean_rest, square_rest: 1 - momentum and 1 - beta2, of which float32 would leave
+        three digits where beta2 is 0.9999
+    """
+
+    code: int
+    state: Any
+    learning_rate: Any
+    momentum: Any
+    mean_correction: Any
+    square_correction: Any
+    beta2: Any
+    mean_rest: Any
+    square_rest: Any
+    keep: Any
+    l1: Any
+    l2: Any
+
+
+@njit(nogil=True)
+def at_step(numbers, options, state):
+    """Return the optimizer of a step.
+
+    numbers: a record of `layout.NUMBERS`, float64; options: a `steps.Options`
+    """
+    real = options.l1
+    return Optimizer(
+        options.optimizer,
+        state,
+        like(numbers.learning_rate, real),
+        like(numbers.momentum, real),
+        like(numbers.mean_correction, real),
+        like(numbers.square_correction, real),
+        options.beta2,
+        like(1.0 - numbers.momentum, real),
+        options.square_rest,
+        like(1.0 - numbers.learning_rate * options.weight_decay, real),
+        options.l1,
+        options.l2,
+    )
+
+
+def _loop(direction):
+    """Return a compiled loop for parameter = keep · parameter - rate · direction."""
+
+    @njit(nogil=True, fastmath=LOOP, error_model="numpy")
+    def loop(optimizer, gradient, at, penalty):
+        w, memory = optimizer.state.parameters, optimizer.state.optimizer_state
+        first, second = memory[0], memory[1]  # not looked at where there is none
+        keep, l1, l2 = penalty
+        for i in range(np.uint64(len(gradient))):
+            j = at + i
+            slope = _penalized(gradient[i], w[j], l1, l2)
+            step = direction(slope, first, second, j, optimizer)
+            w[j] = keep * w[j] - optimizer.learning_rate * step
+
+    return loop
+
+
+@njit(nogil=True, error_model="numpy")
+def _penalized(slope, w, l1, l2):
+    """Return the slope with the penalties'."""
+    zero = like(0.0, w)
+    side = l1 if w > zero else (-l1 if w < zero else zero)
+    return slope + l2 * w + side
+
+
+_direction = njit(nogil=True, fastmath=LOOP, error_model="numpy")
+
+
+@_direction
+def _sgd(slope, first, second, j, optimizer):
+    return slope
+
+
+@_direction
+def _momentum(slope, first, second, j, optimizer):
+    first[j] = optimizer.momentum * first[j] + slope
+    return first[j]
+
+
+@_direction
+def _nesterov(slope, first, second, j, optimizer):
+    first[j] = optimizer.momentum * first[j] + slope
+    return slope + optimizer.momentum * first[j]
+
+
+@_direction
+def _adam(slope, first, second, j, optimizer):
+    mean = optimizer.momentum * first[j] + optimizer.mean_rest * slope
+    square = optimizer.beta2 * second[j] + optimizer.square_rest * (slope * slope)
+    first[j], second[j] = mean, square
+    root = np.sqrt(optimizer.square_correction * square) + like(EPSILON, square)
+    return optimizer.mean_correction * mean / root
+
+
+@_direction
+def _rmsprop(slope, first, second, j, optimizer):
+    first[j] = optimizer.beta2 * first[j] + optimizer.square_rest * (slope * slope)
+    root = np.sqrt(first[j]) + like(EPSILON, first[j])
+    second[j] = optimizer.momentum * second[j] + slope / root
+    return second[j]
+
+
+NAMES = "sgd", "momentum", "nesterov", "adam", "rmsprop"
+_step = switch(*map(_loop, (_sgd, _momentum, _nesterov, _adam, _rmsprop)))
+
+
+@njit(nogil=True)
+def step_weights(optimizer, gradient, at):
+    """Take a step with the weights from a place of the flat parameters.
+
+    gradient: flat, the loss's with respect to as many of them as it has numbers
+    """
+    penalty = optimizer.keep, optimizer.l1, optimizer.l2
+    _step(optimizer.code, optimizer, gradient, np.uint64(at), penalty)
+
+
+@njit(nogil=True)
+def step_biases(optimizer, gradient, at):
+    """Take a step with biases, which neither decay nor are penalized."""
+    one, zero = like(1.0, optimizer.keep), like(0.0, optimizer.keep)
+    penalty = one, zero, zero
+    _step(optimizer.code, optimizer, gradient, np.uint64(at), penalty)
+
+
+@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+def moving_average(state, part, keep, rest):
+    """Move a part of the average towards the parameters; rest is 1 - keep."""
+    ema, parameters = state.ema, state.parameters
+    for i in range(np.uint64(part[0]), np.uint64(part[1])):
+        ema[i] = keep * ema[i] + rest * parameters[i]

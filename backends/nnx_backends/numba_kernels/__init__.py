@@ -1,1 +1,0 @@
-"""Compiled kernels: many training steps in one call, by a team of threads."""
