@@ -1,11 +1,11 @@
 """Distorted images, one after another; the formulas are `nnx.maths.distortion`'s."""
 
 import numpy as np
+from nnx.maths.arrays import Array, Namespace
 from numba import njit
 
 from nnx.maths import distortion, random
 from nnx.maths.distortion import Distortion
-from nnx.maths.kernels import Array, Namespace
 from nnx_backends.numba_cpu.activations import LOOP
 from nnx_backends.numba_cpu.cache import cached_njit
 from nnx_backends.numba_cpu.elementary import like

@@ -1,7 +1,5 @@
 """Units left out at random; which ones is `nnx.maths.dropout`'s to say."""
 
-from typing import Any, NamedTuple
-
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
@@ -19,31 +17,10 @@ STREAM = int(random.Stream.DROPOUT)
 _KIND = ir.VectorType(ir.IntType(64), COUNTERS)
 
 
-class Rate(NamedTuple):
-    """How many units are left out.
-
-    threshold: see `nnx.maths.dropout.threshold`
-    scale: what the units that stay are multiplied by, 1 / (1 - rate)
-    """
-
-    threshold: int
-    scale: Any
-
-
-class _Draw(NamedTuple):
-    """What a layer's draws depend on, beside the image and the unit; all uint64."""
-
-    threshold: Any
-    step: Any
-    stream: Any
-    key_low: Any
-    key_high: Any
-
-
 def _words(builder, a, image, draw):
     """Return the four words of sixteen counters, as `nnx.maths.random.philox` has them.
 
-    a: a vector of the counters; image: one number; draw: those of `_Draw`
+    a: a vector of the counters; image: one number; draw: see `_draw_block`
     """
     _, step, stream, *keys = (broadcast(builder, _KIND, number) for number in draw)
     b, c, d = broadcast(builder, _KIND, image), step, stream
@@ -72,7 +49,8 @@ def _draw_block(typing, row, at, counter, image, draw):
     Sixteen counters at once, by LLVM's vectors: left to itself the compiler multiplies
     64-bit numbers one by one, which takes eight times as long.
 
-    counter: the first of the block's; draw: a `_Draw`
+    counter: the first of the block's
+    draw: threshold, step, stream and the key's two words, uint64
     """
 
     def generate(context, builder, signature, args):
@@ -100,23 +78,36 @@ def _draw_block(typing, row, at, counter, image, draw):
     return types.void(row, n, n, n, draw), generate
 
 
+@njit(nogil=True)
+def _threshold(rate):
+    """Return the same as `nnx.maths.dropout.threshold`."""
+    return np.rint(rate * dropout.PARTS)
+
+
+@njit(nogil=True)
+def scale(rate, example):
+    """Return what units that stay are multiplied by, in the example's type."""
+    return like(dropout.PARTS / (dropout.PARTS - _threshold(rate)), example)
+
+
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
 def leave_out(y, part, rate, layer, step):
     """Set the units of a block that are left out to 0, and scale the others.
 
     y: a layer's inputs, or their gradient; part: the block of it
-    rate: a `Rate`; layer: its number; step: see `nnx_backends.numba_cpu.steps.Step`
+    rate: of units that are left out, float64; layer: its number
+    step: see `nnx_backends.numba_cpu.steps.Step`
     """
-    if rate.threshold == 0:
+    if rate == 0.0:
         return
-    draw = _Draw(
-        np.uint64(rate.threshold),
+    draw = (
+        np.uint64(_threshold(rate)),
         np.uint64(step.number) & WORD,
         np.uint64(STREAM) + (np.uint64(layer) << np.uint64(8)),
         step.seed & WORD,
         step.seed >> HALF,
     )
-    size, row = np.uint64(BLOCK), step.mask
+    size, row, larger = np.uint64(BLOCK), step.mask, scale(rate, y[0, 0])
     first = part.left // size * size
     last = (part.right + size - np.uint64(1)) // size * size
     for i in range(part.top, part.bottom):
@@ -124,4 +115,4 @@ def leave_out(y, part, rate, layer, step):
             at = first + b * size
             _draw_block(row, at, at // size * np.uint64(COUNTERS), i, draw)
         for j in range(part.left, part.right):
-            y[i, j] *= like(row[j], rate.scale) * rate.scale
+            y[i, j] *= like(row[j], larger) * larger

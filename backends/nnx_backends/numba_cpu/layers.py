@@ -80,22 +80,22 @@ def backward(place, parameters, dz, dx, batch, team):
 
 
 @njit(nogil=True)
-def update(place, optimizer, x, dz, options, step, team):
+def update(place, optimizer, x, dz, step, team):
     """Take the optimizer's step with this thread's part of a layer.
 
     step: its batch's images in `index`, and `sums` to use; see `steps.Step`
     """
     if is_narrow(place):
-        _update_narrow(place, optimizer, x, dz, options, step, team)
+        _update_narrow(place, optimizer, x, dz, step, team)
     else:
-        _update_wide(place, optimizer, x, dz, options, step, team)
+        _update_wide(place, optimizer, x, dz, step, team)
 
 
 @njit(nogil=True)
-def _update_narrow(place, optimizer, x, dz, options, step, team):
-    rate, batch, sums = optimizer.rates.learning_rate, len(step.index), step.sums
+def _update_narrow(place, optimizer, x, dz, step, team):
+    rate, batch, sums = optimizer.learning_rate, len(step.index), step.sums
     columns = partition(place.inputs, GRAIN, team)
-    if options.stores_gradient:
+    if optimizers.needs_gradient(optimizer):
         narrow.optimize(x, dz, batch, place, columns, optimizer, sums)
     else:
         w = _narrow_weight(optimizer.state.parameters, place)
@@ -107,28 +107,28 @@ def _update_narrow(place, optimizer, x, dz, options, step, team):
 
 
 @njit(nogil=True)
-def _update_wide(place, optimizer, x, dz, options, step, team):
-    rate, batch, sums = optimizer.rates.learning_rate, len(step.index), step.sums
+def _update_wide(place, optimizer, x, dz, step, team):
+    rate, batch, sums = optimizer.learning_rate, len(step.index), step.sums
     panels = partition(place.panels, 1, team)
     first, last = _columns(place, panels)
     w = _wide_weight(optimizer.state.parameters, place)
-    if options.stores_gradient:
+    if optimizers.needs_gradient(optimizer):
         wide.optimize(x, dz, batch, place, panels, optimizer, sums.reshape(-1))
     else:
         keep = optimizer.keep - rate * optimizer.l2
         wide.descend(x, dz, w, batch, place.inputs, panels, rate, keep)
-    if options.max_norm > like(0.0, rate):
-        wide.bound_norms(w, panels, options.max_norm, sums[0])
+    if optimizer.max_norm > 0:
+        wide.bound_norms(w, panels, optimizer.max_norm, sums[0])
     _sum_rows(dz, batch, first, last)
     optimizers.step_biases(optimizer, dz[0][first:last], place.bias_at + first)
 
 
 @njit(nogil=True)
-def bound_narrow_norms(place, parameters, max_norm, team):
+def bound_narrow_norms(place, optimizer, team):
     """Bound the norms of a narrow layer's units, which several threads have updated."""
     if is_narrow(place):
-        units = partition(place.outputs, 1, team)
-        narrow.bound_norms(_narrow_weight(parameters, place), units, max_norm)
+        w = _narrow_weight(optimizer.state.parameters, place)
+        narrow.bound_norms(w, partition(place.outputs, 1, team), optimizer.max_norm)
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")

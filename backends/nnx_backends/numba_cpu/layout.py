@@ -3,9 +3,10 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+from nnx.maths.arrays import Array
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.state import Layer, Layers
 
-from nnx.maths.kernels import Array
-from nnx.maths.network import Layer, Layers
 from nnx_backends.numba_cpu import activations, narrow, wide
 from nnx_backends.numba_cpu.vectors import WIDEST, lanes
 
@@ -38,18 +39,9 @@ class Place(NamedTuple):
 
 
 PLACE = np.dtype([(name, np.int64) for name in Place._fields], align=True)
-# What changes from step to step, see `nnx.maths.optimizers.Rates`.
-NUMBERS = np.dtype(
-    [
-        (name, np.float64)
-        for name in (
-            "learning_rate",
-            "momentum",
-            "mean_correction",
-            "square_correction",
-            "ema_decay",
-        )
-    ],
+# A step's hyperparameters, those that are numbers, by their own names.
+HYPER = np.dtype(
+    [(k, np.float64) for k, v in Hyperparameters.__annotations__.items() if v is float],
     align=True,
 )
 

@@ -10,20 +10,20 @@ from nnx_backends.numba_cpu.elementary import exp, like
 
 
 @njit(nogil=True)
-def cross_entropy(logits, labels, index, rows, options, dlogits):
+def cross_entropy(logits, labels, index, rows, smoothing, options, dlogits):
     """Set rows of dlogits to the gradient of the batch's mean loss.
 
     logits, dlogits: (at least batch, at least classes)
     labels: (n,) int64, all images'; index: (batch,), the batch's images
     rows: this thread's, first and last + 1
-    options: label_smoothing, class_weights and plain_loss of a `steps.Options`
+    options: a `steps.Options`
     returns: the rows' loss, such that the batch's is its mean times its images, and how
         many of them were classified rightly
     """
     if options.plain_loss:
         return _plain(logits, labels, index, rows, len(options.class_weights), dlogits)
-    smoothing, weights = options.label_smoothing, options.class_weights
-    return _weighted(logits, labels, index, rows, smoothing, weights, dlogits)
+    real, weights = like(smoothing, logits[0, 0]), options.class_weights
+    return _weighted(logits, labels, index, rows, real, weights, dlogits)
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")

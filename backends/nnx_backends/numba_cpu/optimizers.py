@@ -18,7 +18,7 @@ from nnx_backends.numba_cpu.switch import switch
 class State(NamedTuple):
     """All parameters, and what else lies as they do; see `layout`.
 
-    parameters, ema: flat; ema is their moving average, if one is wanted
+    parameters, ema: flat; ema is their moving average, or empty
     optimizer_state: (arrays, len(parameters))
     """
 
@@ -48,29 +48,35 @@ class Optimizer(NamedTuple):
     keep: Any
     l1: Any
     l2: Any
+    max_norm: Any
 
 
 @njit(nogil=True)
-def at_step(numbers, options, state):
-    """Return the optimizer of a step.
-
-    numbers: a record of `layout.NUMBERS`, float64; options: a `steps.Options`
-    """
-    real = options.l1
+def at_step(hyper, code, state):
+    """Return the optimizer of a step; hyper: a record of `layout.HYPER`, float64."""
+    real = state.parameters[0]
+    decay = hyper.learning_rate * like(hyper.weight_decay, real)
     return Optimizer(
-        options.optimizer,
+        code,
         state,
-        like(numbers.learning_rate, real),
-        like(numbers.momentum, real),
-        like(numbers.mean_correction, real),
-        like(numbers.square_correction, real),
-        options.beta2,
-        like(1.0 - numbers.momentum, real),
-        options.square_rest,
-        like(1.0 - numbers.learning_rate * options.weight_decay, real),
-        options.l1,
-        options.l2,
+        like(hyper.learning_rate, real),
+        like(hyper.momentum, real),
+        like(hyper.mean_correction, real),
+        like(hyper.square_correction, real),
+        like(hyper.beta2, real),
+        like(1.0 - hyper.momentum, real),
+        like(1.0 - hyper.beta2, real),
+        like(1.0 - decay, real),
+        like(hyper.l1, real),
+        like(hyper.l2, real),
+        like(hyper.max_norm, real),
     )
+
+
+@njit(nogil=True)
+def needs_gradient(optimizer):
+    """Return whether a weight's gradient is needed, and not only taken off it."""
+    return optimizer.code > 0 or optimizer.l1 > 0
 
 
 def _loop(direction):
@@ -158,8 +164,9 @@ def step_biases(optimizer, gradient, at):
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-def moving_average(state, part, keep, rest):
-    """Move a part of the average towards the parameters; rest is 1 - keep."""
+def moving_average(state, part, decay):
+    """Move a part of the average towards the parameters."""
     ema, parameters = state.ema, state.parameters
+    keep, rest = like(decay, ema[0]), like(1.0 - decay, ema[0])
     for i in range(np.uint64(part[0]), np.uint64(part[1])):
         ema[i] = keep * ema[i] + rest * parameters[i]

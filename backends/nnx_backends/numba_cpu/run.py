@@ -1,155 +1,200 @@
 """Many training steps by the compiled kernels."""
 
 import math
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nnx.maths.arrays import Array
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.ops import Ops
+from nnx.maths.state import Images, State
 
-from nnx.maths import blocks, dropout
+from nnx.maths import steps as plain
 from nnx.maths.activations import ACTIVATIONS
-from nnx.maths.kernels import Array
-from nnx.maths.steps import Epoch, Images, Recipe, State
-from nnx_backends.numba_cpu import layout, narrow, optimizers
-from nnx_backends.numba_cpu import steps as compiled
-from nnx_backends.numba_cpu.dropout import BLOCK, Rate
-from nnx_backends.numba_cpu.layout import NUMBERS, PLACE, Place
+from nnx.maths.blocks import BLOCK, block_count
+from nnx.maths.schedules import at_steps
+from nnx_backends.numba_cpu import dropout, layout, narrow, optimizers, steps
+from nnx_backends.numba_cpu.layout import HYPER, PLACE, Place
 from nnx_backends.numba_cpu.steps import Options, Work
 from nnx_backends.numba_cpu.team import read_only, run_team
 
-
-def is_compiled() -> bool:
-    """Return whether an earlier run left the compiled steps in Numba's cache."""
-    folder = compiled.train.stats.cache_path
-    return is_cached() and any(Path(folder).glob("steps.train-*.nbc"))
-
-
-def is_cached() -> bool:
-    """Return whether there is a folder in which Numba can cache what it compiles."""
-    return compiled.train.stats.cache_path is not None
+COMPILES = "compiling the kernels, once for this installation: about ten seconds"
+COMPILES_ANEW = (
+    "compiling the kernels, in every run, as Numba can write to no cache folder: about "
+    "ten seconds; set NUMBA_CACHE_DIR to a folder that it can write to"
+)
 
 
-def covers(state: State, recipe: Recipe) -> bool:
-    """Return whether the compiled steps do all that this recipe asks for."""
+def note() -> str:
+    """Return what is compiled in the first run, or "" if an earlier one has done so."""
+    folder = steps.train.stats.cache_path
+    if folder is None:
+        return COMPILES_ANEW
+    return "" if any(Path(folder).glob("steps.train-*.nbc")) else COMPILES
+
+
+def covers(hyper: Hyperparameters) -> bool:
+    """Return whether the compiled steps do all that these ask for."""
     return (
-        recipe.batch_size <= blocks.BLOCK
-        and recipe.clip_norm == 0.0
-        and not state.moments
-        and not any(ACTIVATIONS[name].from_z for name in recipe.activations)
+        hyper.batch_size <= BLOCK
+        and hyper.clip_norm == 0.0
+        and not hyper.batch_norm
+        and not any(ACTIVATIONS[name].from_z for name in hyper.activations)
     )
 
 
 def run_steps(
     state: State,
     images: Images,
-    epoch: Epoch,
-    first: int,
-    last: int,
-    recipe: Recipe,
+    order: Array,
+    count: int,
+    hyper: Hyperparameters,
+    *,
+    ops: Ops,
     threads: int,
 ) -> State:
-    """Return the state after the steps; like `nnx.maths.steps.run_steps`."""
+    """Return the state after so many more steps; like `nnx.maths.steps.run_steps`.
+
+    ops: what the plain steps are taken with, where the compiled ones do not cover all
+    """
+    # A loss that is no longer finite is the training loop's to tell.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if covers(hyper):
+            return _run_compiled(state, images, order, count, hyper, ops, threads)
+        return plain.run_steps(state, images, order, count, hyper, ops)
+
+
+def _run_compiled(
+    state: State,
+    images: Images,
+    order: Array,
+    count: int,
+    hyper: Hyperparameters,
+    ops: Ops,
+    threads: int,
+) -> State:
     layers: Any = state.layers  # none with batch normalization; see `covers`
     real = layers[0].weight.dtype.type
-    size = max(1, min(threads, recipe.batch_size // 4))
-    places = layout.places(layers, recipe.activations, recipe.batch_size, size)
-    flat = _packed(state, places, real)
-    work = _work(places, size, last - first, real)
-    begin = first * recipe.batch_size
-    order = epoch.order[begin : last * recipe.batch_size]
+    per_epoch = max(1, block_count(len(order), hyper.batch_size))
+    first = state.step % per_epoch * hyper.batch_size
+    index = order[first : first + count * hyper.batch_size]
+    if hyper.augment is not None:
+        epoch = state.step // per_epoch
+        images = _distorted(images, index, hyper, epoch, layers[0].weight, ops)
+        index = np.arange(len(index))
+    size = max(1, min(threads, hyper.batch_size // 4))
+    places = layout.places(layers, hyper.activations, hyper.batch_size, size)
+    flat, work = _flat(state, places, real), _work(places, size, count, real)
     run_team(
         size,
-        compiled.train,
-        Images(
-            read_only(_compilable(images.pixels, real)),
-            read_only(np.ascontiguousarray(images.labels, np.int64)),
-        ),
-        read_only(np.ascontiguousarray(order, np.int64)),
-        read_only(np.array(epoch.rates[first:last], NUMBERS)),
-        _options(
-            recipe, epoch.begin + first, bool(state.averages), places[-1].outputs, real
-        ),
+        steps.train,
+        _compilable(images, real),
+        read_only(np.ascontiguousarray(index, np.int64)),
+        read_only(_at_steps(hyper, state.step, count, per_epoch)),
+        _options(hyper, state.step, places[-1].outputs, real),
         read_only(np.array(places, PLACE)),
         flat,
         work,
     )
     # One after another, so that the sum does not depend on how a run is cut.
     sums = np.concatenate([np.reshape(state.loss_sum, 1), work.losses.sum(axis=0)])
-    return State(
-        layout.unpack(flat.parameters, places),
-        np.cumsum(sums)[-1],
-        state.hits + work.correct[:, 0].sum(),
-        tuple(layout.unpack(each, places) for each in flat.optimizer_state),
-        averages=layout.unpack(flat.ema, places) if state.averages else (),
+    return state._replace(
+        step=state.step + count,
+        layers=layout.unpack(flat.parameters, places),
+        loss_sum=np.cumsum(sums)[-1],
+        correct=state.correct + work.correct[:, 0].sum(),
+        optimizer_state=tuple(layout.unpack(a, places) for a in flat.optimizer_state),
+        ema=layout.unpack(flat.ema, places) if state.ema else (),
     )
 
 
-def _packed(state: Any, places: list[Place], real: Any) -> optimizers.State:
+def _distorted(
+    images: Images,
+    index: Array,
+    hyper: Hyperparameters,
+    epoch: int,
+    like: Array,
+    ops: Ops,
+) -> Images:
+    """Return the images of all steps, distorted, in turn."""
+    pixels = ops.distort(
+        np.take(images.pixels, index, axis=0),
+        index,
+        hyper.image_shape,
+        hyper.augment,
+        seed=hyper.seed,
+        epoch=epoch,
+        like=like,
+        xp=np,
+    )
+    return Images(pixels, images.labels[index])
+
+
+def _compilable(images: Images, real: Any) -> Images:
+    """Return the images, contiguous and of types that the kernels take.
+
+    real: what pixels are computed with, and converted to where they must be
+    """
+    pixels, labels = images
+    known = pixels.dtype in (np.uint8, np.float32, np.float64)
+    return Images(
+        read_only(np.ascontiguousarray(pixels, pixels.dtype if known else real)),
+        read_only(np.ascontiguousarray(labels, np.int64)),
+    )
+
+
+def _at_steps(hyper: Hyperparameters, first: int, count: int, per_epoch: int) -> Array:
+    """Return a record of each step's numbers."""
+    each, numbers = (
+        list(at_steps(hyper, first, count, per_epoch)),
+        attrgetter(*HYPER.names or ()),
+    )
+    if count and each[0] is each[-1]:
+        return np.full(count, np.array(numbers(hyper), HYPER))
+    return np.fromiter(map(numbers, each), HYPER, count)
+
+
+def _options(hyper: Hyperparameters, step: int, classes: int, real: Any) -> Options:
+    """Return what the compiled steps want to know beside numbers."""
+    weights = hyper.class_weights or (1.0,) * classes
+    return Options(
+        first_step=step,
+        batch_size=hyper.batch_size,
+        optimizer=optimizers.NAMES.index(hyper.optimizer),
+        seed=np.uint64(hyper.seed),
+        plain_loss=hyper.label_smoothing == 0.0 and not hyper.class_weights,
+        class_weights=read_only(
+            np.array(hyper.class_weights or (1.0,) * classes, real)
+        ),
+    )
+
+
+def _flat(state: State, places: list[Place], real: Any) -> optimizers.State:
     """Return the state's parameters, and what lies as they do, in flat arrays."""
+    memory: Any = state.optimizer_state
     parameters = layout.pack(state.layers, places)
-    shape = len(state.slots), len(parameters)
+    shape = len(memory), len(parameters)
     optimizer_state = layout.zeros(math.prod(shape), real).reshape(shape)
-    for row, layers in zip(optimizer_state, state.slots, strict=True):
+    for row, layers in zip(optimizer_state, memory, strict=True):
         row[:] = layout.pack(layers, places)
-    ema = layout.pack(state.averages or state.layers, places)
+    ema = layout.pack(state.ema, places) if state.ema else layout.zeros(0, real)
     return optimizers.State(parameters, optimizer_state, ema)
 
 
-def _work(places: list[Place], size: int, steps: int, real: Any) -> Work:
+def _work(places: list[Place], size: int, count: int, real: Any) -> Work:
     """Return a team's memory for so many steps."""
     first, last = places[0], places[-1]
     shape = size, last.batch, layout.stride(first.inputs)
     outputs = last.output_at + last.batch * last.stride
-    widest = max(place.inputs for place in places)
+    units = layout.whole(max(place.inputs for place in places), dropout.BLOCK)
     return Work(
-        layout.zeros(math.prod(shape), real).reshape(shape),
-        layout.zeros(outputs, real),
-        layout.zeros(outputs, real),
-        np.empty((size, narrow.UNITS, narrow.STRIP), real),
-        np.empty((size, layout.whole(widest, BLOCK)), np.uint8),
-        np.zeros((size, steps), real),
-        np.zeros((size, layout.LINE), np.int64),
+        x=layout.zeros(math.prod(shape), real).reshape(shape),
+        outputs=layout.zeros(outputs, real),
+        gradients=layout.zeros(outputs, real),
+        sums=np.empty((size, narrow.UNITS, narrow.STRIP), real),
+        mask=np.empty((size, units), np.uint8),
+        losses=np.zeros((size, count), real),
+        correct=np.zeros((size, layout.LINE), np.int64),
     )
-
-
-def _options(
-    recipe: Recipe, first_step: int, has_ema: bool, classes: int, real: Any
-) -> Options:
-    """Return what the compiled steps want to know of a recipe."""
-    return Options(
-        first_step=first_step,
-        batch_size=recipe.batch_size,
-        pixel_scale=real(recipe.scale),
-        optimizer=optimizers.NAMES.index(recipe.optimizer),
-        stores_gradient=recipe.optimizer != "sgd" or recipe.l1 > 0.0,
-        beta2=real(recipe.beta2),
-        square_rest=real(1.0 - recipe.beta2),
-        l1=real(recipe.l1),
-        l2=real(recipe.l2),
-        weight_decay=real(recipe.weight_decay),
-        max_norm=real(recipe.max_norm),
-        input_dropout=_rate(recipe.input_dropout, real),
-        dropout=_rate(recipe.dropout, real),
-        seed=np.uint64(recipe.seed),
-        plain_loss=recipe.smoothing == 0.0 and not recipe.class_weights,
-        label_smoothing=real(recipe.smoothing),
-        class_weights=read_only(
-            np.array(recipe.class_weights or (1.0,) * classes, real)
-        ),
-        has_ema=has_ema,
-    )
-
-
-def _rate(rate: float, real: Any) -> Rate:
-    """Return a dropout rate as the compiled steps want it."""
-    threshold = dropout.threshold(rate)
-    return Rate(threshold, real(dropout.PARTS / (dropout.PARTS - threshold)))
-
-
-def _compilable(pixels: Array, real: Any) -> Array:
-    """Return the pixels, contiguous and of a type that the kernels take.
-
-    real: what they are computed with, and converted to where they must be
-    """
-    known = pixels.dtype in (np.uint8, np.float32, np.float64)
-    return np.ascontiguousarray(pixels, pixels.dtype if known else real)

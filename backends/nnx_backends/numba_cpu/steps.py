@@ -28,35 +28,20 @@ AHEAD = np.uint64(3)  # images that are asked for before they are needed
 
 
 class Options(NamedTuple):
-    """What stays the same from step to step; see `nnx.maths` for what is not here.
+    """What stays the same from step to step, and is no number of `layout.HYPER`.
 
     first_step: steps that the run took before these
     optimizer: its place in `optimizers.NAMES`
-    stores_gradient: whether it needs the gradient, which else is only taken off
-    square_rest: 1 - beta2
     plain_loss: whether the loss knows neither smoothing nor class weights
     class_weights: (classes,)
-    has_ema: whether there is a moving average of the parameters
     """
 
     first_step: int
     batch_size: int
-    pixel_scale: Any
     optimizer: int
-    stores_gradient: bool
-    beta2: Any
-    square_rest: Any
-    l1: Any
-    l2: Any
-    weight_decay: Any
-    max_norm: Any
-    input_dropout: dropout.Rate
-    dropout: dropout.Rate
     seed: Any
     plain_loss: bool
-    label_smoothing: Any
     class_weights: Any
-    has_ema: bool
 
 
 class Work(NamedTuple):
@@ -96,46 +81,46 @@ class Step(NamedTuple):
 
 
 @cached_njit(nogil=True)
-def train(team, images, order, numbers, options, layout, state, work):
-    """Take a step for each row of numbers, as one of a team.
+def train(team, images, order, hypers, options, layout, state, work):
+    """Take a step for each record of hyperparameters, as one of a team.
 
-    images: a `nnx.maths.steps.Images`; order: (at most steps · batch_size,) int64
-    numbers: (steps,) records of `layout.NUMBERS`; layout: (layers,) of `layout.PLACE`
+    images: a `nnx.maths.state.Images`; order: (at most steps · batch_size,) int64
+    hypers: (steps,) records of `layout.HYPER`; layout: (layers,) of `layout.PLACE`
     state: an `optimizers.State`
     """
     output = layout[len(layout) - 1]
     logits = layers.outputs(work.outputs, output)
     dlogits = layers.outputs(work.gradients, output)
     x, sums, mask = work.x[team.rank], work.sums[team.rank], work.mask[team.rank]
-    for i in range(len(numbers)):
+    for i in range(len(hypers)):
+        hyper = hypers[i]
         index = order[i * options.batch_size : (i + 1) * options.batch_size]
         step = Step(options.first_step + i, options.seed, index, x, sums, mask)
-        optimizer = optimizers.at_step(numbers[i], options, state)
+        optimizer = optimizers.at_step(hyper, options.optimizer, state)
         rows = partition(len(index), IMAGES, team)
-        _gather_batch(images.pixels, layout[0], step, rows, options, team)
+        _gather_batch(images.pixels, layout[0], step, rows, hyper, team)
         # Others may still be at the last step's update.
         barrier(team)
-        _forward(layout, state.parameters, work, step, options, team)
-        loss, correct = cross_entropy(
-            logits, images.labels, index, rows, options, dlogits
+        _forward(layout, state.parameters, work, step, hyper, team)
+        smoothing = hyper.label_smoothing
+        work.losses[team.rank, i], correct = cross_entropy(
+            logits, images.labels, index, rows, smoothing, options, dlogits
         )
-        work.losses[team.rank, i] = loss
         work.correct[team.rank, 0] += correct
         barrier(team)
-        _backward(layout, optimizer, work, step, options, team)
-        if options.max_norm > 0:
+        _backward(layout, optimizer, work, step, hyper, team)
+        if hyper.max_norm > 0:
             barrier(team)
             for place in layout:
-                layers.bound_narrow_norms(
-                    place, state.parameters, options.max_norm, team
-                )
-        if options.has_ema:
+                layers.bound_narrow_norms(place, optimizer, team)
+        if len(state.ema) > 0:
             barrier(team)
-            _average(state, numbers[i].ema_decay, team)
+            part = partition(len(state.ema), GRAIN, team)
+            optimizers.moving_average(state, part, hyper.ema_decay)
 
 
 @njit(nogil=True)
-def _forward(layout, parameters, work, step, options, team):
+def _forward(layout, parameters, work, step, hyper, team):
     """Set all layers' outputs, as one of a team."""
     x, batch = step.x, len(step.index)
     for i in range(len(layout)):
@@ -145,18 +130,19 @@ def _forward(layout, parameters, work, step, options, team):
         y = layers.outputs(work.outputs, place)
         part = layers.forward(place, parameters, x, y, batch, team)
         if i < len(layout) - 1:
-            dropout.leave_out(y, part, options.dropout, i + 1, step)
+            dropout.leave_out(y, part, hyper.dropout, i + 1, step)
         if not layers.is_narrow(place):
             barrier(team)
         x = y
 
 
 @njit(nogil=True)
-def _backward(layout, optimizer, work, step, options, team):
+def _backward(layout, optimizer, work, step, hyper, team):
     """Update all layers from the logits' gradient, as one of a team."""
     parameters, batch = optimizer.state.parameters, len(step.index)
     # The outputs are there as dropout has made them larger.
-    smaller = like(1.0, options.dropout.scale) / options.dropout.scale
+    one = like(1.0, parameters[0])
+    smaller = one / dropout.scale(hyper.dropout, one)
     for i in range(len(layout) - 1, -1, -1):
         place, x = layout[i], step.x
         dz = layers.outputs(work.gradients, place)
@@ -165,21 +151,14 @@ def _backward(layout, optimizer, work, step, options, team):
             x = layers.outputs(work.outputs, before)
             dx = layers.outputs(work.gradients, before)
             part = layers.backward(place, parameters, dz, dx, batch, team)
-            dropout.leave_out(dx, part, options.dropout, i, step)
+            dropout.leave_out(dx, part, hyper.dropout, i, step)
             activations.backward(before.activation, dx, x, part, smaller)
             barrier(team)
-        layers.update(place, optimizer, x, dz, options, step, team)
+        layers.update(place, optimizer, x, dz, step, team)
 
 
 @njit(nogil=True)
-def _average(state, decay, team):
-    """Move this thread's part of the moving average."""
-    part, real = partition(len(state.ema), GRAIN, team), state.ema[0]
-    optimizers.moving_average(state, part, like(decay, real), like(1.0 - decay, real))
-
-
-@njit(nogil=True)
-def _gather_batch(pixels, first, step, rows, options, team):
+def _gather_batch(pixels, first, step, rows, hyper, team):
     """Set what this thread reads of the batch's images.
 
     first: the first layer's place; rows: of the batch, this thread's
@@ -188,17 +167,17 @@ def _gather_batch(pixels, first, step, rows, options, team):
     every = (0, first.inputs)
     # What the update needs of images whose outputs are other threads' to compute.
     others = partition(first.inputs, GRAIN, team) if layers.is_narrow(first) else every
-    _gather(pixels, step, rows, every, options)
-    _gather(pixels, step, (0, rows[0]), others, options)
-    _gather(pixels, step, (rows[1], batch), others, options)
+    _gather(pixels, step, rows, every, hyper)
+    _gather(pixels, step, (0, rows[0]), others, hyper)
+    _gather(pixels, step, (rows[1], batch), others, hyper)
 
 
 @njit(nogil=True)
-def _gather(pixels, step, rows, columns, options):
+def _gather(pixels, step, rows, columns, hyper):
     """Set a block of the batch's images, as the network is given them."""
-    _copy(pixels, step, rows, columns, options.pixel_scale)
+    _copy(pixels, step, rows, columns, like(hyper.pixel_scale, step.x[0, 0]))
     part = block(rows, columns)
-    dropout.leave_out(step.x, part, options.input_dropout, 0, step)
+    dropout.leave_out(step.x, part, hyper.input_dropout, 0, step)
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
