@@ -8,11 +8,11 @@ what it does not cover takes the plain steps with this backend's operations.
 from functools import partial
 
 import numpy as np
-from nnx.maths.ops import Ops
 
 from nnx import cores
 from nnx.backend import Backend
 from nnx.errors import MissingLibraryError, UnusableBackendError
+from nnx.maths.ops import Ops
 from nnx_backends.host_memory import keep_freed
 
 

@@ -1,9 +1,9 @@
 """One dense layer on arrays as they come, for what the compiled steps do not cover."""
 
 import numpy as np
-from nnx.maths.arrays import Array, Namespace
 from numba import njit
 
+from nnx.maths.arrays import Array, Namespace
 from nnx_backends.numba_cpu import activations, narrow, wide
 from nnx_backends.numba_cpu.activations import LOOP, block
 from nnx_backends.numba_cpu.cache import cached_njit

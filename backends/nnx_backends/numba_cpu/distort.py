@@ -1,10 +1,10 @@
 """Distorted images, one after another; the formulas are `nnx.maths.distortion`'s."""
 
 import numpy as np
-from nnx.maths.arrays import Array, Namespace
 from numba import njit
 
 from nnx.maths import distortion, random
+from nnx.maths.arrays import Array, Namespace
 from nnx.maths.distortion import Distortion
 from nnx_backends.numba_cpu.activations import LOOP
 from nnx_backends.numba_cpu.cache import cached_njit

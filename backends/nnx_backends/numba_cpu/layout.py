@@ -3,10 +3,10 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from nnx.maths.arrays import Array
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Layer, Layers
-
 from nnx_backends.numba_cpu import activations, narrow, wide
 from nnx_backends.numba_cpu.vectors import WIDEST, lanes
 

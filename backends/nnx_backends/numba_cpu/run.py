@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nnx.maths.arrays import Array
-from nnx.maths.hyperparameters import Hyperparameters
-from nnx.maths.ops import Ops
-from nnx.maths.state import Images, State
 
 from nnx.maths import steps as plain
 from nnx.maths.activations import ACTIVATIONS
+from nnx.maths.arrays import Array
 from nnx.maths.blocks import BLOCK, block_count
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.ops import Ops
 from nnx.maths.schedules import at_steps
+from nnx.maths.state import Images, State
 from nnx_backends.numba_cpu import dropout, layout, narrow, optimizers, steps
 from nnx_backends.numba_cpu.layout import HYPER, PLACE, Place
 from nnx_backends.numba_cpu.steps import Options, Work
@@ -147,10 +147,8 @@ def _compilable(images: Images, real: Any) -> Images:
 
 def _at_steps(hyper: Hyperparameters, first: int, count: int, per_epoch: int) -> Array:
     """Return a record of each step's numbers."""
-    each, numbers = (
-        list(at_steps(hyper, first, count, per_epoch)),
-        attrgetter(*HYPER.names or ()),
-    )
+    numbers = attrgetter(*HYPER.names or ())
+    each = list(at_steps(hyper, first, count, per_epoch))
     if count and each[0] is each[-1]:
         return np.full(count, np.array(numbers(hyper), HYPER))
     return np.fromiter(map(numbers, each), HYPER, count)
@@ -165,19 +163,16 @@ def _options(hyper: Hyperparameters, step: int, classes: int, real: Any) -> Opti
         optimizer=optimizers.NAMES.index(hyper.optimizer),
         seed=np.uint64(hyper.seed),
         plain_loss=hyper.label_smoothing == 0.0 and not hyper.class_weights,
-        class_weights=read_only(
-            np.array(hyper.class_weights or (1.0,) * classes, real)
-        ),
+        class_weights=read_only(np.array(weights, real)),
     )
 
 
-def _flat(state: State, places: list[Place], real: Any) -> optimizers.State:
-    """Return the state's parameters, and what lies as they do, in flat arrays."""
-    memory: Any = state.optimizer_state
+def _flat(state: Any, places: list[Place], real: Any) -> optimizers.State:
+    """Return a `State`'s parameters, and what lies as they do, in flat arrays."""
     parameters = layout.pack(state.layers, places)
-    shape = len(memory), len(parameters)
+    shape = len(state.optimizer_state), len(parameters)
     optimizer_state = layout.zeros(math.prod(shape), real).reshape(shape)
-    for row, layers in zip(optimizer_state, memory, strict=True):
+    for row, layers in zip(optimizer_state, state.optimizer_state, strict=True):
         row[:] = layout.pack(layers, places)
     ema = layout.pack(state.ema, places) if state.ema else layout.zeros(0, real)
     return optimizers.State(parameters, optimizer_state, ema)

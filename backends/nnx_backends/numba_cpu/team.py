@@ -12,9 +12,10 @@ from threading import Barrier, Thread
 from typing import Any, NamedTuple
 
 import numpy as np
-from nnx.maths.arrays import Array
 from numba import njit, types
 from numba.extending import intrinsic
+
+from nnx.maths.arrays import Array
 
 # So many looks at the counter before the processor is offered to others: a team
 # that has all its cores meets within that, one that has not must not stand still.
