@@ -114,9 +114,13 @@ class Network:
 
         Integers are in [0, frame.maximum], floats in [0, 1].
         """
-        if np.dtype(dtype).kind == "f":
-            return 1.0 if self.pixels == "unit" else float(self.frame.maximum)
-        return 1.0 / self.frame.maximum if self.pixels == "unit" else 1.0
+        brightest = 1.0 if np.dtype(dtype).kind == "f" else float(self.frame.maximum)
+        return self.pixel_range / brightest
+
+    @property
+    def pixel_range(self) -> float:
+        """What the network takes the brightest pixel as."""
+        return 1.0 if self.pixels == "unit" else float(self.frame.maximum)
 
     def predict(self, images: Any, *, backend: str | Backend = DEFAULT) -> Array:
         """Return the most probable class of each image, (n,) int64.

@@ -6,33 +6,14 @@ to visual document analysis", ICDAR 2003.
 """
 
 import math
-from typing import NamedTuple
 
 from nnx.maths import random
 from nnx.maths.arrays import Array, Namespace, device_of
+from nnx.maths.hyperparameters import Distortion, Stream
 
 # Words of an image's own draws, whole blocks of four; its field's bytes come after.
 OWN = 8
 BYTES = 4  # in a word
-
-
-class Distortion(NamedTuple):
-    """How far images are distorted at most; what is 0 leaves them as they are.
-
-    shift: pixels, up or down and left or right
-    rotation: degrees, either way
-    scale: of height and of width, each drawn from 1 - scale to 1 + scale
-    shear: pixels to the side for each pixel up, either way
-    elastic: what the smoothed field, of numbers in (-1, 1), is multiplied by, pixels
-    sigma: of the Gaussian that smooths it, pixels
-    """
-
-    shift: float = 0.0
-    rotation: float = 0.0
-    scale: float = 0.0
-    shear: float = 0.0
-    elastic: float = 0.0
-    sigma: float = 4.0
 
 
 def distort(
@@ -101,19 +82,11 @@ def _field_words(size: tuple[int, int]) -> int:
 def _words(
     index: Array, count: int, first: int, seed: int, epoch: int, *, xp: Namespace
 ) -> Array:
-    """Return random words for each image, (n, count) int64 in [0, 2³²).
-
-    first: of the generator's blocks of four
-    """
-    each = -(-count // 4)
-    lane = first + xp.arange(each, dtype=xp.int64, device=device_of(index))
-    shape = index.shape[0], each
-    block = xp.reshape(xp.broadcast_to(lane[None, :], shape), (-1,))
-    image = xp.reshape(xp.broadcast_to(index[:, None], shape), (-1,))
-    zero = xp.zeros_like(block)
-    counter = block, image, zero + epoch, zero + int(random.Stream.DISTORTION)
-    lanes = random.philox(counter, random.key(seed), xp=xp)
-    return xp.reshape(xp.stack(lanes, axis=1), (index.shape[0], 4 * each))[:, :count]
+    """Return random words for each image, (n, count); first: block of four."""
+    stream = Stream.DISTORTION
+    return random.words_each(
+        index, count, first=first, seed=seed, stream=stream, epoch=epoch, xp=xp
+    )
 
 
 def _affine(

@@ -7,6 +7,7 @@ batch and the unit, the same on every backend.
 
 from nnx.maths import random
 from nnx.maths.arrays import Array, Namespace, device_of
+from nnx.maths.hyperparameters import Stream
 
 # A unit has half of a random word, so that a rate is a whole number of these parts.
 PARTS = 1 << 16
@@ -47,7 +48,7 @@ def mask(
     column = xp.reshape(xp.broadcast_to(counter[None, :], (n, each)), (-1,))
     row = xp.reshape(xp.broadcast_to(image[:, None], (n, each)), (-1,))
     zero = xp.zeros_like(column)
-    stream = int(random.Stream.DROPOUT) + (layer << 8)
+    stream = int(Stream.DROPOUT) + (layer << 8)
     words = random.philox(
         (column, row, zero + (step & random.WORD), zero + stream),
         random.key(seed),

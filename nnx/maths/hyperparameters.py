@@ -1,8 +1,7 @@
 """The numbers that say how a network is trained."""
 
+from enum import IntEnum
 from typing import NamedTuple
-
-from nnx.maths.distortion import Distortion
 
 
 class Schedule(NamedTuple):
@@ -35,11 +34,40 @@ class Schedule(NamedTuple):
 CONSTANT = Schedule()
 
 
+class Distortion(NamedTuple):
+    """How far images are distorted at most; what is 0 leaves them as they are.
+
+    shift: pixels, up or down and left or right
+    rotation: degrees, either way
+    scale: of height and of width, each drawn from 1 - scale to 1 + scale
+    shear: pixels to the side for each pixel up, either way
+    elastic: what the smoothed field, of numbers in (-1, 1), is multiplied by, pixels
+    sigma: of the Gaussian that smooths it, pixels
+    """
+
+    shift: float = 0.0
+    rotation: float = 0.0
+    scale: float = 0.0
+    shear: float = 0.0
+    elastic: float = 0.0
+    sigma: float = 4.0
+
+
+class Stream(IntEnum):
+    """What a draw is for; draws for different ends never share a counter."""
+
+    WEIGHTS = 0
+    SHUFFLE = 1
+    DISTORTION = 2
+    DROPOUT = 3
+
+
 class Hyperparameters(NamedTuple):
     """How a network is trained; what is 0, False, None or empty changes nothing.
 
     activations: a name in `activations.ACTIVATIONS` for each layer
     pixel_scale: what pixels are multiplied by
+    pixel_range: what the brightest pixel is then
     image_shape: height and width, for distortion
     batch_size: images in a step; the last batch of an epoch may be short
     epochs: of the whole run, for schedules
@@ -69,6 +97,7 @@ class Hyperparameters(NamedTuple):
     activations: tuple[str, ...]
     pixel_scale: float
     batch_size: int
+    pixel_range: float = 1.0
     image_shape: tuple[int, int] = (1, 1)
     epochs: int = 1
     optimizer: str = "sgd"

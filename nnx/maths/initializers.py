@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from nnx.maths.arrays import Array, Namespace
-from nnx.maths.random import Stream, normal, uniform, words
+from nnx.maths.hyperparameters import Stream
+from nnx.maths.random import normal, uniform, words
 
 Draw: TypeAlias = Callable[[int], Array]  # so many random words
 

@@ -8,24 +8,15 @@ and every library wraps its products alike.
 """
 
 import math
-from enum import IntEnum
 
-from nnx.maths.arrays import Array, Namespace
+from nnx.maths.arrays import Array, Namespace, device_of
+from nnx.maths.hyperparameters import Stream
 
 WORD = 0xFFFFFFFF
 MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
 KEY_STEPS = 0x9E3779B9, 0xBB67AE85
 ROUNDS = 10
 INDEX_BITS = 31
-
-
-class Stream(IntEnum):
-    """What a draw is for; draws for different ends never share a counter."""
-
-    WEIGHTS = 0
-    SHUFFLE = 1
-    DISTORTION = 2
-    DROPOUT = 3
 
 
 def philox(
@@ -80,6 +71,34 @@ def words(
     counter = index, zero + step, zero + epoch, zero + int(stream)
     lanes = philox(counter, key(seed), xp=xp)
     return xp.reshape(xp.stack(lanes, axis=1), (-1,))[:n]
+
+
+def words_each(
+    items: Array,
+    count: int,
+    *,
+    first: int = 0,
+    seed: int,
+    stream: Stream,
+    epoch: int = 0,
+    step: int = 0,
+    xp: Namespace,
+) -> Array:
+    """Return random words of each item's own, (n, count), int64 in [0, 2³²).
+
+    items: (n,), int64 in [0, 2³²); an image's number, or its place in a batch
+    first: the first of the generator's blocks, of four words each
+    epoch, step: integers in [0, 2³²), one of which is 0
+    """
+    each = -(-count // 4)
+    lane = first + xp.arange(each, dtype=xp.int64, device=device_of(items))
+    shape = items.shape[0], each
+    block = xp.reshape(xp.broadcast_to(lane[None, :], shape), (-1,))
+    item = xp.reshape(xp.broadcast_to(items[:, None], shape), (-1,))
+    zero = xp.zeros_like(block)
+    counter = block, item, zero + epoch + step, zero + int(stream)
+    lanes = philox(counter, key(seed), xp=xp)
+    return xp.reshape(xp.stack(lanes, axis=1), (shape[0], 4 * each))[:, :count]
 
 
 def uniform(bits: Array, *, xp: Namespace) -> Array:

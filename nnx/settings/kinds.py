@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from nnx.maths.activations import ACTIVATIONS
-from nnx.maths.distortion import Distortion
-from nnx.maths.hyperparameters import Schedule
+from nnx.maths.hyperparameters import Distortion, Schedule
 from nnx.maths.initializers import INITIALIZERS
 from nnx.settings import notation
 

@@ -6,8 +6,7 @@ in a settings file.
 
 from typing import Any
 
-from nnx.maths.distortion import Distortion
-from nnx.maths.hyperparameters import Schedule
+from nnx.maths.hyperparameters import Distortion, Schedule
 
 # The upper bounds of a distortion, and the narrowest Gaussian that is one.
 LIMITS = Distortion(

@@ -8,8 +8,7 @@ in the guide. A new setting is a new row.
 from typing import Annotated, Any, TypedDict, get_type_hints
 
 from nnx.maths.activations import ACTIVATIONS
-from nnx.maths.distortion import Distortion
-from nnx.maths.hyperparameters import CONSTANT, Schedule
+from nnx.maths.hyperparameters import CONSTANT, Distortion, Schedule
 from nnx.settings import kinds
 from nnx.settings.kinds import FRACTION, Row, integer, one_of
 

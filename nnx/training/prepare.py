@@ -114,6 +114,7 @@ def hyperparameters(
         | {
             "activations": network.activations,
             "pixel_scale": network.pixel_scale(data.train.images.dtype),
+            "pixel_range": network.pixel_range,
             "image_shape": (data.frame.height, data.frame.width),
             "batch_size": batch_size(data, settings),
             "class_weights": _class_weights(data, settings),

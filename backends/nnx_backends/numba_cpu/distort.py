@@ -5,7 +5,7 @@ from numba import njit
 
 from nnx.maths import distortion, random
 from nnx.maths.arrays import Array, Namespace
-from nnx.maths.distortion import Distortion
+from nnx.maths.hyperparameters import Distortion, Stream
 from nnx_backends.numba_cpu.activations import LOOP
 from nnx_backends.numba_cpu.cache import cached_njit
 from nnx_backends.numba_cpu.elementary import like
@@ -33,7 +33,7 @@ def distort(
     tall, broad = (distortion.gaussian(n, amounts, like, xp=xp) for n in size)
     broad = np.pad(broad, ((0, 0), (0, -size[1] % LANES)))  # rows of whole vectors
     out = np.empty((len(index), *size), real)
-    first, stream = distortion.OWN // 4, random.Stream.DISTORTION
+    first, stream = distortion.OWN // 4, Stream.DISTORTION
     run_team(
         max(1, min(threads, len(index))),
         distort_part,

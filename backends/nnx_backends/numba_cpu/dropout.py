@@ -7,13 +7,14 @@ from numba.extending import intrinsic
 
 from nnx.maths import dropout, random
 from nnx.maths.dropout import COUNTERS, HALVES
+from nnx.maths.hyperparameters import Stream
 from nnx_backends.numba_cpu.activations import LOOP
 from nnx_backends.numba_cpu.elementary import like
 from nnx_backends.numba_cpu.philox import HALF, WORD
 from nnx_backends.numba_cpu.vectors import broadcast
 
 BLOCK = COUNTERS * HALVES
-STREAM = int(random.Stream.DROPOUT)
+STREAM = int(Stream.DROPOUT)
 _KIND = ir.VectorType(ir.IntType(64), COUNTERS)
 
 
