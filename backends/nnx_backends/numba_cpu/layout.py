@@ -6,7 +6,7 @@ import numpy as np
 
 from nnx.maths.arrays import Array
 from nnx.maths.hyperparameters import Hyperparameters
-from nnx.maths.state import Layer, Layers
+from nnx.maths.state import Layer, Layers, Parameters
 from nnx_backends.numba_cpu import activations, narrow, wide
 from nnx_backends.numba_cpu.vectors import WIDEST, lanes
 
@@ -47,13 +47,13 @@ HYPER = np.dtype(
 
 
 def places(
-    layers: Layers, names: tuple[str, ...], batch_size: int, team: int
+    layers: Parameters, names: tuple[str, ...], batch_size: int, team: int
 ) -> list[Place]:
     """Return each layer's place, for a team and batches of at most this size."""
     batch, result = whole(batch_size, wide.WHOLE), list[Place]()
     real = layers[0].weight.dtype
     weight_at = output_at = 0
-    for (weight, _), name in zip(layers, names, strict=True):
+    for (weight, *_), name in zip(layers, names, strict=True):
         n, m = weight.shape
         columns = _columns(m, team, real)
         panels = -(-m // columns)
@@ -112,10 +112,10 @@ def zeros(count: int, real: Any) -> Array:
     return raw[first : first + size].view(real)
 
 
-def pack(layers: Layers, places: list[Place]) -> Array:
+def pack(layers: Parameters, places: list[Place]) -> Array:
     """Return all parameters in one array, as the kernels want them."""
     parameters = zeros(places[-1].bias_at + places[-1].outputs, layers[0].weight.dtype)
-    for (weight, bias), place in zip(layers, places, strict=True):
+    for (weight, bias, *_), place in zip(layers, places, strict=True):
         panels = _panels(parameters, place)
         padded = np.zeros((place.rows, place.panels * place.columns), weight.dtype)
         padded[: place.inputs, : place.outputs] = weight

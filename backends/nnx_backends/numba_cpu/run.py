@@ -45,6 +45,7 @@ def covers(hyper: Hyperparameters) -> bool:
     )
 
 
+@np.errstate(over="ignore", invalid="ignore")  # the loop tells of what diverges
 def run_steps(
     state: State,
     images: Images,
@@ -59,33 +60,17 @@ def run_steps(
 
     ops: what the plain steps are taken with, where the compiled ones do not cover all
     """
-    # A loss that is no longer finite is the training loop's to tell.
-    with np.errstate(over="ignore", invalid="ignore"):
-        if covers(hyper):
-            return _run_compiled(state, images, order, count, hyper, ops, threads)
+    if not covers(hyper):
         return plain.run_steps(state, images, order, count, hyper, ops)
-
-
-def _run_compiled(
-    state: State,
-    images: Images,
-    order: Array,
-    count: int,
-    hyper: Hyperparameters,
-    ops: Ops,
-    threads: int,
-) -> State:
-    layers: Any = state.layers  # none with batch normalization; see `covers`
-    real = layers[0].weight.dtype.type
+    real: Any = state.layers[0].weight.dtype.type
     per_epoch = max(1, block_count(len(order), hyper.batch_size))
     first = state.step % per_epoch * hyper.batch_size
     index = order[first : first + count * hyper.batch_size]
     if hyper.augment is not None:
-        epoch = state.step // per_epoch
-        images = _distorted(images, index, hyper, epoch, layers[0].weight, ops)
+        images = _distorted(state, images, index, state.step // per_epoch, hyper, ops)
         index = np.arange(len(index))
     size = max(1, min(threads, hyper.batch_size // 4))
-    places = layout.places(layers, hyper.activations, hyper.batch_size, size)
+    places = layout.places(state.layers, hyper.activations, hyper.batch_size, size)
     flat, work = _flat(state, places, real), _work(places, size, count, real)
     run_team(
         size,
@@ -111,14 +96,14 @@ def _run_compiled(
 
 
 def _distorted(
+    state: State,
     images: Images,
     index: Array,
-    hyper: Hyperparameters,
     epoch: int,
-    like: Array,
+    hyper: Hyperparameters,
     ops: Ops,
 ) -> Images:
-    """Return the images of all steps, distorted, in turn."""
+    """Return the images of an index in its order, distorted for an epoch."""
     pixels = ops.distort(
         np.take(images.pixels, index, axis=0),
         index,
@@ -126,10 +111,10 @@ def _distorted(
         hyper.augment,
         seed=hyper.seed,
         epoch=epoch,
-        like=like,
+        like=state.layers[0].weight,
         xp=np,
     )
-    return Images(pixels, images.labels[index])
+    return Images(pixels, np.take(images.labels, index))
 
 
 def _compilable(images: Images, real: Any) -> Images:
