@@ -64,8 +64,8 @@ def test_gradient_is_taken_from_the_output_or_from_z(
     z = backend.from_numpy(np.array(POINTS))
     dy = backend.from_numpy(np.linspace(-2, 3, len(POINTS)))
     y = ACTIVATIONS[name].forward(z, xp=backend.xp)
-    kept = z if ACTIVATIONS[name].from_z else y
-    dz = ACTIVATIONS[name].backward(dy, kept, xp=backend.xp)
+    cached = z if ACTIVATIONS[name].from_z else y
+    dz = ACTIVATIONS[name].backward(dy, cached, xp=backend.xp)
     expected = np.linspace(-2, 3, len(POINTS)) * [DERIVATIVES[name](p) for p in POINTS]
     np.testing.assert_allclose(backend.to_numpy(dz), expected, rtol=1e-6, atol=1e-14)
 
@@ -77,8 +77,8 @@ def test_large_inputs_stay_finite_and_dtypes_stay(
 ) -> None:
     z = backend.from_numpy(np.array([-1e4, -100.0, 0.0, 100.0, 1e4], dtype))
     y = ACTIVATIONS[name].forward(z, xp=backend.xp)
-    kept = z if ACTIVATIONS[name].from_z else y
-    dz = ACTIVATIONS[name].backward(z, kept, xp=backend.xp)
+    cached = z if ACTIVATIONS[name].from_z else y
+    dz = ACTIVATIONS[name].backward(z, cached, xp=backend.xp)
     for array in (backend.to_numpy(y), backend.to_numpy(dz)):
         assert array.dtype == dtype
         assert np.isfinite(array).all()

@@ -106,7 +106,7 @@ def test_backends_agree(
     backend: Backend, size: tuple[int, int], amounts: Distortion, dtype: str
 ) -> None:
     pixels, index = _pictures(7, size), np.arange(100, 107)
-    got = backend.distort(
+    got = backend.ops.distort(
         backend.from_numpy(pixels),
         backend.from_numpy(index),
         size,

@@ -5,9 +5,9 @@ import pytest
 
 from nnx.backend import Backend
 from nnx.maths import blocks, dropout, random, steps
-from nnx.maths.network import Layer
-from nnx.maths.steps import Images, Recipe, State
-from nnx.network import to_device, to_host
+from nnx.maths.arrays import map_arrays
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.state import Images, Layer, State
 
 
 def mask(
@@ -15,11 +15,11 @@ def mask(
     seed: int = 0, step: int = 0, layer: int = 0, first: int = 0,
 ) -> np.ndarray:  # fmt: skip
     like = backend.from_numpy(np.zeros(1, dtype))
-    found = dropout.factors(
+    drawn = dropout.mask(
         shape, rate, seed=seed, step=step, layer=layer, first=first, like=like,
         xp=backend.xp,
     )  # fmt: skip
-    return backend.to_numpy(found)
+    return backend.to_numpy(drawn)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -64,8 +64,8 @@ def test_the_share_and_the_expectation(rate: float, reference: Backend) -> None:
     # The standard deviation of the share of 10⁶ is below 0.0005.
     assert np.mean(got == 0) == pytest.approx(rate, abs=2.5e-3)
     assert np.mean(got) == pytest.approx(1, abs=5 * np.sqrt(rate / (1 - rate)) * 1e-3)
-    kept = 1 - dropout.threshold(rate) / dropout.PARTS
-    assert set(np.unique(got)) == {0.0, 1 / kept}
+    share = 1 - dropout.threshold(rate) / dropout.PARTS
+    assert set(np.unique(got)) == {0.0, 1 / share}
     for axis in (0, 1):
         shares = np.mean(got == 0, axis=axis)
         n = got.shape[axis]
@@ -107,18 +107,20 @@ def test_a_batch_in_blocks_leaves_out_the_same(
         Layer(rng.normal(size=s), rng.normal(size=s[1])) for s in ((6, 8), (8, 3))
     ]
     images = Images(rng.normal(size=(23, 6)), rng.integers(0, 3, 23))
-    recipe = Recipe(("tanh", "identity"), 1.0, 23, input_dropout=0.2, dropout=0.5)
+    hyper = Hyperparameters(
+        ("tanh", "identity"), 1.0, 23, input_dropout=0.2, dropout=0.5
+    )
 
     def gradients() -> list[np.ndarray]:
-        sums = steps.batch_sums(
-            State(to_device(layers, backend), 0.0, 0),
-            Images(*map(backend.from_numpy, images)),
+        result = steps.batch_gradients(
+            State(3, map_arrays(backend.from_numpy, layers), 0.0, 0),
+            map_arrays(backend.from_numpy, images),
             backend.from_numpy(np.arange(23)),
-            3,
-            recipe,
-            backend,
+            hyper,
+            backend.ops,
         )
-        return [a for layer in to_host(sums.gradients, backend) for a in layer]
+        on_host = map_arrays(backend.to_numpy, result.gradients)
+        return [array for layer in on_host for array in layer]
 
     whole = gradients()
     monkeypatch.setattr(steps, "blocks", lambda n: blocks.blocks(n, 5))

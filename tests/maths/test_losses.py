@@ -58,8 +58,8 @@ def test_softmax(backend: Backend, rng: np.random.Generator) -> None:
     )
 
 
-def test_hits(backend: Backend) -> None:
+def test_correct(backend: Backend) -> None:
     logits = backend.from_numpy(np.array([[1.0, 2.0], [3.0, 0.0], [0.0, 1.0]]))
     labels = backend.from_numpy(np.array([1, 1, 1]))
-    hits = losses.hits(logits, labels, xp=backend.xp)
-    assert int(backend.to_numpy(hits)) == 2
+    correct = losses.correct(logits, labels, xp=backend.xp)
+    assert int(backend.to_numpy(correct)) == 2

@@ -6,32 +6,59 @@ import numpy as np
 import pytest
 
 from nnx.backend import Backend
-from nnx.maths import batch_norm, optimizers, regularization, schedules
-from nnx.maths.batch_norm import EPSILON, Moments
-from nnx.maths.network import Layer, NormedLayer
-from nnx.maths.optimizers import Rates
-from nnx.maths.schedules import Schedule
-from nnx.maths.steps import Epoch, Images, Recipe
-from nnx.network import to_device, to_host
-from nnx.training import pace
-from nnx.training.loop import start
-from nnx.training.pace import Pace
+from nnx.maths import batch_norm, regularization, schedules
+from nnx.maths.arrays import map_arrays
+from nnx.maths.batch_norm import EPSILON
+from nnx.maths.hyperparameters import Hyperparameters, Schedule
+from nnx.maths.schedules import at_steps
+from nnx.maths.state import (
+    Images,
+    Layer,
+    NormalizedLayer,
+    RunningStats,
+    State,
+    initial_state,
+)
+from nnx.maths.steps import step
+from nnx.training import loop
+from nnx.training.log import Row
+from nnx.training.plan import Plan, Position
+
+PLAIN = Hyperparameters(("identity",), 1.0, 1)
+
+
+def of_run(**options: Any) -> Hyperparameters:
+    return PLAIN._replace(**options)
+
+
+def of_epoch(
+    hyper: Hyperparameters, epoch: int, steps_per_epoch: int
+) -> list[Hyperparameters]:
+    """Return the hyperparameters of each of an epoch's steps."""
+    first = epoch * steps_per_epoch
+    return list(at_steps(hyper, first, steps_per_epoch, steps_per_epoch))
 
 
 def test_a_moving_average(backend: Backend) -> None:
+    """At learning rate 0 the layers stay, and their average comes nearer to them."""
     old, new = (
-        to_device([Layer(np.array([[a]]), np.array([b]))], backend)
+        map_arrays(backend.from_numpy, [Layer(np.array([[a]]), np.array([b]))])
         for a, b in [(1.0, 0.0), (3.0, 8.0)]
     )
-    found = optimizers.averaged(old, new, Rates(0.1, averaging=0.75))
-    assert to_host(found, backend) == [Layer([[1.5]], [2.0])]
+    images = Images(*map(backend.from_numpy, (np.ones((1, 1)), np.array([0]))))
+    hyper = of_run(learning_rate=0.0, ema_decay=0.75)
+    state = initial_state(new, hyper, backend.ops)._replace(ema=old)
+    index = backend.from_numpy(np.array([0]))
+    after = step(state, images, index, hyper, backend.ops)
+    assert map_arrays(backend.to_numpy, after.layers) == [Layer([[3.0]], [8.0])]
+    assert map_arrays(backend.to_numpy, after.ema) == [Layer([[1.5]], [2.0])]
 
 
 def test_an_average_forgets_how_it_began() -> None:
     """It keeps (1 + t) / (10 + t) in its first steps, and what was asked for later."""
-    rates = pace.rates(Pace(0.1, averaging=0.5), 0, 20, [])
-    assert [r.averaging for r in rates[:3]] == [1 / 10, 2 / 11, 3 / 12]
-    assert rates[8].averaging == rates[19].averaging == 0.5
+    decays = [h.ema_decay for h in of_epoch(of_run(ema_decay=0.5), 0, 20)]
+    assert decays[:3] == [1 / 10, 2 / 11, 3 / 12]
+    assert decays[8] == decays[19] == 0.5
 
 
 def test_the_norm_of_a_unit_s_weights(backend: Backend) -> None:
@@ -44,8 +71,8 @@ def test_the_norm_of_a_unit_s_weights(backend: Backend) -> None:
 
 def test_penalties(backend: Backend) -> None:
     weight = backend.from_numpy(np.array([[1.0, -2.0], [0.0, 3.0]]))
-    found = regularization.penalty(weight, 0.5, 0.1, xp=backend.xp)
-    assert float(backend.to_numpy(found)) == pytest.approx(0.5 * 6 + 0.05 * 14)
+    total = regularization.penalty(weight, 0.5, 0.1, xp=backend.xp)
+    assert float(backend.to_numpy(total)) == pytest.approx(0.5 * 6 + 0.05 * 14)
     slope = regularization.penalty_backward(
         0.0 * weight, weight, 0.5, 0.1, xp=backend.xp
     )
@@ -59,10 +86,11 @@ def test_clipping_is_of_all_layers_as_one(backend: Backend) -> None:
         Layer(np.array([[2.0]]), np.array([1.0])),
         Layer(np.array([[2.0]]), np.array([0.0])),
     ]
-    gradients = to_device(layers, backend)
-    for most, share in ((1.5, 0.5), (3.0, 1.0), (5.0, 1.0)):
-        clipped = optimizers.clipped(gradients, most, xp=backend.xp)
-        got = [float(a.item()) for la in to_host(clipped, backend) for a in la]
+    gradients = map_arrays(backend.from_numpy, layers)
+    for bound, share in ((1.5, 0.5), (3.0, 1.0), (5.0, 1.0)):
+        clipped = regularization.clip_norm(gradients, bound, xp=backend.xp)
+        on_host = map_arrays(backend.to_numpy, clipped)
+        got = [float(array.item()) for layer in on_host for array in layer]
         assert got == pytest.approx([2 * share, share, 2 * share, 0.0])
 
 
@@ -73,11 +101,12 @@ def one_step(backend: Backend, **options: Any) -> Layer:
     """
     zeros = Layer(np.array([[0.0, 0.0]]), np.zeros(2))
     images = Images(*map(backend.from_numpy, (np.ones((1, 1)), np.array([0]))))
-    recipe = Recipe(("identity",), 1.0, 1, **options)
-    state = start(to_device([zeros], backend), backend, optimizer=recipe.optimizer)
-    epoch = Epoch(backend.from_numpy(np.array([0])), [Rates(0.1, 0.5)])
-    after = backend.run_steps(state.state, images, epoch, 0, 1, recipe, backend)
-    return to_host(after.layers, backend)[0]
+    hyper = of_run(learning_rate=0.1, momentum=0.5, **options)
+    layers = map_arrays(backend.from_numpy, [zeros])
+    state = initial_state(layers, hyper, backend.ops)
+    order = backend.from_numpy(np.array([0]))
+    after = backend.run_steps(state, images, order, 1, hyper)
+    return map_arrays(backend.to_numpy, after.layers)[0]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +117,7 @@ def one_step(backend: Backend, **options: Any) -> Layer:
         ({"optimizer": "nesterov"}, 0.075),
         ({"optimizer": "rmsprop", "beta2": 0.75}, 0.2),
         ({"optimizer": "adam", "beta2": 0.75}, 0.1),
-        ({"smoothing": 0.2}, 0.04),
+        ({"label_smoothing": 0.2}, 0.04),
         ({"class_weights": (3.0, 1.0)}, 0.05),
         ({"clip_norm": 0.5}, 0.025),
     ],
@@ -107,46 +136,61 @@ def test_the_bound_is_on_weights_alone(backend: Backend) -> None:
     np.testing.assert_allclose(bias, [0.05, -0.05], rtol=1e-12)
 
 
+def normalizing(
+    z: list[list[float]], variance: float, backend: Backend
+) -> tuple[np.ndarray, RunningStats]:
+    """Return what a unit of gamma 2 and bias 7 makes of z, and its statistics then.
+
+    variance: the running one before; the running mean is 10
+    """
+    weight, bias, gamma, mean, var, own = (
+        backend.from_numpy(np.array(a))
+        for a in ([[1.0]], [7.0], [2.0], [10.0], [variance], z)
+    )
+    y, _, after = batch_norm.forward(
+        own, NormalizedLayer(weight, bias, gamma), RunningStats(mean, var),
+        xp=backend.xp,
+    )  # fmt: skip
+    return backend.to_numpy(y), map_arrays(backend.to_numpy, after)
+
+
 def test_normalizing_two_images(backend: Backend) -> None:
     """Of 1 and 5, the mean is 3, the variance 4, and without bias 8."""
-    z, gain, bias = (
-        backend.from_numpy(np.array(a)) for a in ([[1.0], [5.0]], [2.0], [7.0])
-    )
-    moments = Moments(*map(backend.from_numpy, (np.array([10.0]), np.array([20.0]))))
-    y, _, after = batch_norm.forward(z, gain, bias, moments, xp=backend.xp)
+    y, after = normalizing([[1.0], [5.0]], 20.0, backend)
     off = 2 * 2 / np.sqrt(4 + EPSILON)
-    np.testing.assert_allclose(backend.to_numpy(y), [[7 - off], [7 + off]], rtol=1e-14)
-    assert backend.to_numpy(after.mean) == pytest.approx(0.9 * 10 + 0.1 * 3)
-    assert backend.to_numpy(after.variance) == pytest.approx(0.9 * 20 + 0.1 * 8)
+    np.testing.assert_allclose(y, [[7 - off], [7 + off]], rtol=1e-14)
+    assert after.mean == pytest.approx(0.9 * 10 + 0.1 * 3)
+    assert after.variance == pytest.approx(0.9 * 20 + 0.1 * 8)
 
 
-def test_one_image_alone_takes_the_running_moments(backend: Backend) -> None:
-    z, gain, bias = (backend.from_numpy(np.array(a)) for a in ([[16.0]], [2.0], [7.0]))
-    moments = Moments(*map(backend.from_numpy, (np.array([10.0]), np.array([9.0]))))
-    y, _, after = batch_norm.forward(z, gain, bias, moments, xp=backend.xp)
-    assert backend.to_numpy(y) == pytest.approx(2 * 6 / np.sqrt(9 + EPSILON) + 7)
-    assert backend.to_numpy(after.mean) == 10
-    assert backend.to_numpy(after.variance) == 9
+def test_one_image_alone_takes_the_running_statistics(backend: Backend) -> None:
+    y, after = normalizing([[16.0]], 9.0, backend)
+    assert y == pytest.approx(2 * 6 / np.sqrt(9 + EPSILON) + 7)
+    assert after.mean == 10
+    assert after.variance == 9
 
 
-def test_a_last_batch_of_one_changes_no_moments(backend: Backend) -> None:
+def test_a_last_batch_of_one_changes_no_statistics(backend: Backend) -> None:
     rng = np.random.default_rng(0)
     layers = [Layer(rng.normal(size=s), np.zeros(s[1])) for s in ((4, 5), (5, 3))]
     images = Images(
         backend.from_numpy(rng.normal(size=(9, 4))),
         backend.from_numpy(rng.integers(0, 3, 9)),
     )
-    recipe = Recipe(("tanh", "identity"), 1.0, 4)
-    epoch = Epoch(backend.from_numpy(np.arange(9)), [Rates(0.1)] * 3)
-    state = start(to_device(layers, backend), backend, batch_norm=True).state
-    before, after = (
-        backend.run_steps(state, images, epoch, 0, last, recipe, backend)
-        for last in (2, 3)
+    hyper = Hyperparameters(
+        ("tanh", "identity"), 1.0, 4, learning_rate=0.1, batch_norm=True
     )
-    assert isinstance(after.layers[0], NormedLayer)
-    for a, b in zip(before.moments[0], after.moments[0], strict=True):
+    order = backend.from_numpy(np.arange(9))
+    moved = map_arrays(backend.from_numpy, layers)
+    state = initial_state(moved, hyper, backend.ops)
+    before, after = (
+        backend.run_steps(state, images, order, count, hyper) for count in (2, 3)
+    )
+    assert isinstance(after.layers[0], NormalizedLayer)
+    assert after.running_stats[1] is None
+    for a, b in zip(before.running_stats[0], after.running_stats[0], strict=True):
         np.testing.assert_array_equal(backend.to_numpy(a), backend.to_numpy(b))
-    one, other = (to_host(s.layers, backend)[0] for s in (before, after))
+    one, other = (map_arrays(backend.to_numpy, s.layers)[0] for s in (before, after))
     assert all(np.abs(a - b).max() > 0 for a, b in zip(one, other, strict=True))
     assert np.isfinite(backend.to_numpy(after.loss_sum))
 
@@ -158,42 +202,63 @@ def test_plateaus_by_hand() -> None:
     assert counts == [0, 0, 0, 0, 1, 1, 1, 2, 2]
 
 
-def test_a_plateau_halves_the_rate() -> None:
-    paced = Pace(0.8, schedule=Schedule("plateau", factor=0.5, patience=1), epochs=9)
-    rates = [pace.rates(paced, n, 3, [0.5, 0.5, 0.6, 0.6][:n]) for n in range(5)]
-    assert [each[0].learning_rate for each in rates] == [0.8, 0.8, 0.4, 0.4, 0.2]
-    assert all(len(each) == 3 == each.count(each[0]) for each in rates)
+def test_a_plateau_halves_the_rate(reference: Backend) -> None:
+    schedule = Schedule("plateau", factor=0.5, patience=1)
+    hyper = of_run(learning_rate=0.8, schedule=schedule, epochs=9)
+    empty = Images(np.zeros((3, 1)), np.zeros(3, np.int64))
+    plan = Plan(reference, empty, empty, hyper, 1.0, has_validation=True)
+    begun = Position(State(0, [], 0.0, 0))
+    log = tuple(
+        Row(n, 1.0, 0.5, 1.0, accuracy, None, None, 1.0)
+        for n, accuracy in enumerate([0.5, 0.5, 0.6, 0.6], 1)
+    )
+    epochs = [
+        of_epoch(loop._epoch_hyper(plan, begun._replace(log=log[:n])), n, 3)
+        for n in range(5)
+    ]
+    rates = [each[0].learning_rate for each in epochs]
+    assert rates == [0.8, 0.8, 0.4, 0.4, 0.2]
+    assert all(len(each) == 3 == each.count(each[0]) for each in epochs)
+
+
+def test_what_does_not_vary_is_the_same_record() -> None:
+    plateau = Schedule("plateau")
+    for hyper in (of_run(), of_run(momentum=0.9), of_run(schedule=plateau)):
+        assert all(each is hyper for each in at_steps(hyper, 5, 4, 3))
 
 
 def test_a_warm_up() -> None:
     """Of one epoch of four steps, to 1; then down by a quarter in each epoch."""
-    paced = Pace(1.0, schedule=Schedule("linear", warmup=1.0), epochs=5)
-    first, second = (pace.rates(paced, n, 4, []) for n in (0, 1))
-    assert [r.learning_rate for r in first] == [0.25, 0.5, 0.75, 1.0]
-    found = [r.learning_rate for r in second]
-    assert found == pytest.approx([1.0, 15 / 16, 14 / 16, 13 / 16])
+    schedule = Schedule("linear", warmup=1.0)
+    hyper = of_run(learning_rate=1.0, schedule=schedule, epochs=5)
+    first, second = (of_epoch(hyper, n, 4) for n in (0, 1))
+    assert [h.learning_rate for h in first] == [0.25, 0.5, 0.75, 1.0]
+    rates = [h.learning_rate for h in second]
+    assert rates == pytest.approx([1.0, 15 / 16, 14 / 16, 13 / 16])
 
 
-def test_adam_s_scales() -> None:
-    paced = Pace(0.1, 0.9, optimizer="adam", beta2=0.99)
-    first, second = pace.rates(paced, 0, 2, [])
-    assert first[2:4] == pytest.approx((10, 100))
-    assert second[2:4] == pytest.approx((1 / 0.19, 1 / (1 - 0.99**2)))
-    assert pace.rates(paced, 1, 2, [])[0].mean_scale == pytest.approx(1 / (1 - 0.9**3))
+def test_adam_s_corrections() -> None:
+    hyper = of_run(learning_rate=0.1, momentum=0.9, optimizer="adam", beta2=0.99)
+    first, second = of_epoch(hyper, 0, 2)
+    assert first[-2:] == pytest.approx((10, 100))
+    assert second[-2:] == pytest.approx((1 / 0.19, 1 / (1 - 0.99**2)))
+    assert of_epoch(hyper, 1, 2)[0].mean_correction == pytest.approx(1 / (1 - 0.9**3))
 
 
 def test_adam_s_mean_of_equal_gradients_is_the_gradient() -> None:
     """However the momentum rises: from 0, 0.5 to 0.99, or in a warm-up."""
-    for course in (
+    for schedule in (
         Schedule("linear", to=0.99),
         Schedule("linear", to=0.99, over=0.2),
         Schedule(warmup=2.0),
     ):
-        paced = Pace(0.1, 0.5, momentum_schedule=course, optimizer="adam", epochs=4)
+        hyper = of_run(
+            momentum=0.5, momentum_schedule=schedule, optimizer="adam", epochs=4
+        )
         mean = 0.0
-        for rates in (r for n in range(4) for r in pace.rates(paced, n, 45, [])):
-            mean = rates.momentum * mean + (1 - rates.momentum)
-            assert rates.mean_scale * mean == pytest.approx(1.0, rel=1e-12)
+        for now in (h for n in range(4) for h in of_epoch(hyper, n, 45)):
+            mean = now.momentum * mean + (1 - now.momentum)
+            assert now.mean_correction * mean == pytest.approx(1.0, rel=1e-12)
 
 
 def test_steps_of_a_tenth_are_taken_in_time() -> None:
@@ -202,11 +267,31 @@ def test_steps_of_a_tenth_are_taken_in_time() -> None:
     assert halved == [0.5**i for i in range(50)]
 
 
-def test_rates_do_not_depend_on_how_the_state_was_cut() -> None:
-    paced = Pace(0.1, 0.9, Schedule("one-cycle"), Schedule("dip", to=0.8), epochs=4)
-    own = [r for n in range(4) for r in pace.rates(paced, n, 5, [])]
-    assert len(set(own)) == 20
-    assert own == [r for n in range(4) for r in pace.rates(paced, n, 5, [0.1] * n)]
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+def test_a_step_s_numbers_do_not_depend_on_how_the_run_was_cut(optimizer: str) -> None:
+    hyper = of_run(
+        learning_rate=0.1,
+        momentum=0.9,
+        beta2=0.99,
+        schedule=Schedule("one-cycle"),
+        momentum_schedule=Schedule("dip", to=0.8),
+        optimizer=optimizer,
+        ema_decay=0.999,
+        epochs=4,
+    )
+    whole = list(at_steps(hyper, 0, 20, 5))
+    assert len(set(whole)) == 20
+    assert whole == [h for n in range(4) for h in of_epoch(hyper, n, 5)]
+    for first, count in [(0, 1), (3, 9), (19, 1), (7, 0)]:
+        assert list(at_steps(hyper, first, count, 5)) == whole[first : first + count]
+
+
+def test_adam_s_corrections_of_a_late_step_are_those_of_the_whole_run() -> None:
+    """What is left of the beginning is looked up from the start, or is nothing."""
+    hyper = of_run(momentum=0.9, optimizer="adam", beta2=0.999, epochs=9)
+    whole = list(at_steps(hyper, 0, 900, 100))
+    for first in (1, 100, 430, 450, 899):
+        assert next(at_steps(hyper, first, 1, 100)) == whole[first]
 
 
 def test_step_numbers_begin_anew_nowhere(backend: Backend) -> None:
@@ -216,14 +301,15 @@ def test_step_numbers_begin_anew_nowhere(backend: Backend) -> None:
         backend.from_numpy(np.random.default_rng(0).normal(size=(8, 6))),
         backend.from_numpy(np.arange(8) % 3),
     )
-    recipe = Recipe(("identity",), 1.0, 4, input_dropout=0.5)
-    order, rates = backend.from_numpy(np.arange(8)), [Rates(0.1)] * 2
-    state = start(to_device(layers, backend), backend).state
-    whole = backend.run_steps(
-        state, images, Epoch(order, rates, 6), 0, 2, recipe, backend
+    hyper = Hyperparameters(("identity",), 1.0, 4, learning_rate=0.1, input_dropout=0.5)
+    order = backend.from_numpy(np.arange(8))
+    moved = map_arrays(backend.from_numpy, layers)
+    state = initial_state(moved, hyper, backend.ops)._replace(step=6)
+    whole = backend.run_steps(state, images, order, 2, hyper)
+    for rows in (slice(0, 4), slice(4, 8)):
+        state = backend.run_steps(state, images, order[rows], 1, hyper)
+    assert whole.step == state.step == 8
+    one, other = (
+        map_arrays(backend.to_numpy, s.layers)[0].weight for s in (whole, state)
     )
-    for number, rows in ((6, slice(0, 4)), (7, slice(4, 8))):
-        part = Epoch(order[rows], rates[:1], number)
-        state = backend.run_steps(state, images, part, 0, 1, recipe, backend)
-    one, other = (to_host(s.layers, backend)[0].weight for s in (whole, state))
     np.testing.assert_allclose(one, other, rtol=1e-14)
