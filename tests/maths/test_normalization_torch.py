@@ -9,11 +9,9 @@ import pytest
 from nnx.backend import Backend, find
 from nnx.maths import losses, network, schedules, steps
 from nnx.maths.activations import ACTIVATIONS
-from nnx.maths.batch_norm import Moments
-from nnx.maths.network import Layer, NormedLayer
-from nnx.maths.schedules import Schedule
-from nnx.maths.steps import Images, Recipe, State
-from nnx.network import to_device, to_host
+from nnx.maths.arrays import map_arrays
+from nnx.maths.hyperparameters import Hyperparameters, Schedule
+from nnx.maths.state import Images, Layer, NormalizedLayer, RunningStats, State
 
 torch = pytest.importorskip(
     "torch", reason="PyTorch is not installed: pip install nnx-mlp[torch]"
@@ -22,7 +20,7 @@ CLASS_WEIGHTS = (0.5, 1.0, 2.0, 1.5)
 
 
 @pytest.fixture(params=["numpy", "numba", "torch", "strict"])
-def some(request: pytest.FixtureRequest) -> Backend:
+def backend(request: pytest.FixtureRequest) -> Backend:
     return find(request.param)
 
 
@@ -39,36 +37,36 @@ def close(got: Any, wanted: Any) -> None:
     np.testing.assert_allclose(got, wanted, rtol=1e-10, atol=1e-13)
 
 
-def normed() -> tuple[State, Images]:
+def normalized() -> tuple[State, Images]:
     """Return a network with two normalized layers, amid a run, and a batch."""
     rng = np.random.default_rng(3)
     layers: list[Any] = [
-        NormedLayer(
+        NormalizedLayer(
             rng.normal(size=(m, n)), rng.normal(size=n), rng.uniform(0.5, 2.0, n)
         )
         for m, n in ((6, 5), (5, 7))
     ]
-    moments = tuple(
-        Moments(rng.normal(size=n), rng.uniform(0.5, 2.0, n)) for n in (5, 7)
+    stats = tuple(
+        RunningStats(rng.normal(size=n), rng.uniform(0.5, 2.0, n)) for n in (5, 7)
     )
     layers.append(Layer(rng.normal(size=(7, 4)), rng.normal(size=4)))
     images = Images(rng.normal(size=(13, 6)), rng.integers(0, 4, 13))
-    return State(layers, 0.0, 0, moments=moments), images
+    return State(0, layers, 0.0, 0, running_stats=(*stats, None)), images
 
 
 def torch_net(state: State, activation: Any) -> Any:
     modules = []
-    for layer, moments in zip(state.layers, (*state.moments, None), strict=True):
-        linear = torch.nn.Linear(*layer.weight.shape, bias=moments is None)
+    for layer, stats in zip(state.layers, state.running_stats, strict=True):
+        linear = torch.nn.Linear(*layer.weight.shape, bias=stats is None)
         linear.weight.data = torch.tensor(layer.weight.T.copy())
         modules.append(linear)
-        if moments is None:
+        if stats is None:
             linear.bias.data = torch.tensor(layer.bias)
             continue
         norm = torch.nn.BatchNorm1d(len(layer.bias), dtype=torch.float64)
-        norm.weight.data, norm.bias.data = map(torch.tensor, (layer.gain, layer.bias))
-        norm.running_mean.data = torch.tensor(moments.mean)
-        norm.running_var.data = torch.tensor(moments.variance)
+        norm.weight.data, norm.bias.data = map(torch.tensor, (layer.gamma, layer.bias))
+        norm.running_mean.data = torch.tensor(stats.mean)
+        norm.running_var.data = torch.tensor(stats.variance)
         modules += [norm, activation]
     return torch.nn.Sequential(*modules)
 
@@ -87,44 +85,42 @@ SAME_ACTIVATIONS = {
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_batch_normalization(activation: str, some: Backend) -> None:
-    """The loss, every gradient, the running moments, and the network in use."""
-    state, images = normed()
+def test_batch_normalization(activation: str, backend: Backend) -> None:
+    """The loss, every gradient, the running statistics, and the network in use."""
+    state, images = normalized()
     net = torch_net(state, SAME_ACTIVATIONS[activation])
     loss = torch.nn.functional.cross_entropy(
         net(torch.tensor(images.pixels)), torch.tensor(images.labels)
     )
     loss.backward()
     names = (activation, activation, "identity")
-    moved = state._replace(
-        layers=to_device(state.layers, some),
-        moments=tuple(Moments(*map(some.from_numpy, m)) for m in state.moments),
-    )
-    on_device, index = Images(*map(some.from_numpy, images)), np.arange(13)
-    sums = steps.batch_sums(
-        moved, on_device, some.from_numpy(index), 0, Recipe(names, 1.0, 13), some
-    )
-    close(some.to_numpy(sums.loss_sum) / 13, loss)
-    gradients = to_host(sums.gradients, some)
+    layers, stats = map_arrays(backend.from_numpy, (state.layers, state.running_stats))
+    moved = state._replace(layers=layers, running_stats=stats)
+    on_device = map_arrays(backend.from_numpy, images)
+    index, hyper = backend.from_numpy(np.arange(13)), Hyperparameters(names, 1.0, 13)
+    result = steps.batch_gradients(moved, on_device, index, hyper, backend.ops)
+    close(backend.to_numpy(result.loss_sum) / 13, loss)
+    gradients = map_arrays(backend.to_numpy, result.gradients)
+    renewed = map_arrays(backend.to_numpy, result.running_stats)
     for i, gradient in enumerate(gradients):
         close(gradient.weight, net[3 * i].weight.grad.T)
         if i < 2:
-            close(gradient.gain, net[3 * i + 1].weight.grad)
+            close(gradient.gamma, net[3 * i + 1].weight.grad)
             close(gradient.bias, net[3 * i + 1].bias.grad)
-            close(some.to_numpy(sums.moments[i].mean), net[3 * i + 1].running_mean)
-            close(some.to_numpy(sums.moments[i].variance), net[3 * i + 1].running_var)
+            close(renewed[i].mean, net[3 * i + 1].running_mean)
+            close(renewed[i].variance, net[3 * i + 1].running_var)
         else:
             close(gradient.bias, net[3 * i].bias.grad)
-    folded = network.folded(moved.layers, sums.moments, xp=some.xp)
-    got = network.logits(folded, on_device.pixels, names, some)
+    folded = network.fold_batch_norm(moved.layers, result.running_stats, xp=backend.xp)
+    got = network.logits(folded, on_device.pixels, names, backend.ops)
     net.eval()
-    close(some.to_numpy(got), net(torch.tensor(images.pixels)))
+    close(backend.to_numpy(got), net(torch.tensor(images.pixels)))
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("class_weights", [(), CLASS_WEIGHTS])
 def test_cross_entropy(
-    smoothing: float, class_weights: tuple[float, ...], some: Backend
+    smoothing: float, class_weights: tuple[float, ...], backend: Backend
 ) -> None:
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(0, 3, (50, 4)), rng.integers(0, 4, 50)
@@ -134,18 +130,18 @@ def test_cross_entropy(
         own, torch.tensor(labels), weight, label_smoothing=smoothing
     )
     wanted.backward()
-    loss, dlogits = some.cross_entropy(
-        *map(some.from_numpy, (logits, labels)),
+    loss, dlogits = losses.cross_entropy(
+        *map(backend.from_numpy, (logits, labels)),
         smoothing=smoothing,
         class_weights=class_weights,
-        xp=some.xp,
+        xp=backend.xp,
     )
-    close(some.to_numpy(loss), wanted)
-    close(some.to_numpy(dlogits), own.grad)
+    close(backend.to_numpy(loss), wanted)
+    close(backend.to_numpy(dlogits), own.grad)
 
 
 @pytest.mark.parametrize("batch", [1025, 2500])
-def test_weighted_images_in_blocks(batch: int, some: Backend) -> None:
+def test_weighted_images_in_blocks(batch: int, backend: Backend) -> None:
     """The mean is over the whole batch's weights, and not over each block's."""
     rng = np.random.default_rng(0)
     images = Images(rng.normal(size=(batch, 3)), np.sort(rng.integers(0, 4, batch)))
@@ -158,48 +154,49 @@ def test_weighted_images_in_blocks(batch: int, some: Backend) -> None:
         label_smoothing=0.1,
     )
     loss.backward()
-    recipe = Recipe(
-        ("identity",), 1.0, batch, smoothing=0.1, class_weights=CLASS_WEIGHTS
+    hyper = Hyperparameters(
+        ("identity",), 1.0, batch, label_smoothing=0.1, class_weights=CLASS_WEIGHTS
     )
-    sums = steps.batch_sums(
-        State(to_device([Layer(weight, bias)], some), 0.0, 0),
-        Images(*map(some.from_numpy, images)),
-        some.from_numpy(np.arange(batch)),
-        0,
-        recipe,
-        some,
+    result = steps.batch_gradients(
+        State(0, map_arrays(backend.from_numpy, [Layer(weight, bias)]), 0.0, 0),
+        map_arrays(backend.from_numpy, images),
+        backend.from_numpy(np.arange(batch)),
+        hyper,
+        backend.ops,
     )
-    (gradient,) = to_host(sums.gradients, some)
+    (gradient,) = map_arrays(backend.to_numpy, result.gradients)
     close(gradient.weight, own[0].grad)
     close(gradient.bias, own[1].grad)
-    close(some.to_numpy(sums.loss_sum) / batch, loss)
+    close(backend.to_numpy(result.loss_sum) / batch, loss)
 
 
 @pytest.mark.parametrize("name", SAME_ACTIVATIONS)
-def test_activations(name: str, some: Backend) -> None:
+def test_activations(name: str, backend: Backend) -> None:
     z, dy = np.linspace(-9, 9, 200), np.linspace(-2, 3, 200)
     own = torch.tensor(z, requires_grad=True)
     y = SAME_ACTIVATIONS[name](own)
     y.backward(torch.tensor(dy))
-    activation, xp = ACTIVATIONS[name], some.xp
-    got = activation.forward(some.from_numpy(z), xp=xp)
-    kept = some.from_numpy(z) if activation.from_z else got
-    dz = activation.backward(some.from_numpy(dy), kept, xp=xp)
+    activation, xp = ACTIVATIONS[name], backend.xp
+    got = activation.forward(backend.from_numpy(z), xp=xp)
+    cached = backend.from_numpy(z) if activation.from_z else got
+    dz = activation.backward(backend.from_numpy(dy), cached, xp=xp)
     # torch's softplus is z itself over 20, which is 2e-9 off.
-    np.testing.assert_allclose(some.to_numpy(got), y.detach(), rtol=1e-10, atol=1e-13)
-    np.testing.assert_allclose(some.to_numpy(dz), own.grad, rtol=1e-9, atol=1e-13)
+    np.testing.assert_allclose(
+        backend.to_numpy(got), y.detach(), rtol=1e-10, atol=1e-13
+    )
+    np.testing.assert_allclose(backend.to_numpy(dz), own.grad, rtol=1e-9, atol=1e-13)
 
 
-def course(make: Any, steps_: int, base: float = 0.3) -> list[float]:
+def rates(make: Any, steps_: int, base: float = 0.3) -> list[float]:
     """Return the learning rates that one of PyTorch's schedulers gives."""
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=base)
-    scheduler, found = make(optimizer), []
+    scheduler, given = make(optimizer), []
     for _ in range(steps_):
-        found.append(optimizer.param_groups[0]["lr"])
+        given.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
-    return found
+    return given
 
 
 lr = torch.optim.lr_scheduler
@@ -227,12 +224,12 @@ def test_schedules(name: str) -> None:
     """Theirs take an epoch a step."""
     schedule, make = SCHEDULES[name]
     got = [schedules.value(0.3, time, schedule, 20) for time in range(20)]
-    np.testing.assert_allclose(got, course(make, 20), rtol=1e-12)
+    np.testing.assert_allclose(got, rates(make, 20), rtol=1e-12)
 
 
 def test_one_cycle() -> None:
     """PyTorch's is over with the last step and not after it, of 101 here."""
-    wanted = course(
+    wanted = rates(
         lambda o: lr.OneCycleLR(
             o, 0.3, total_steps=101, pct_start=31 / 101, final_div_factor=100.0
         ),
@@ -260,9 +257,9 @@ def test_plateaus(patience: int) -> None:
     assert schedules.plateaus(scores, patience) > 5
 
 
-def test_hits_are_pytorch_s_too(some: Backend) -> None:
+def test_correct_is_pytorch_s_too(backend: Backend) -> None:
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(size=(50, 4)), rng.integers(0, 4, 50)
-    hits = losses.hits(*map(some.from_numpy, (logits, labels)), xp=some.xp)
+    correct = losses.correct(*map(backend.from_numpy, (logits, labels)), xp=backend.xp)
     wanted = (torch.tensor(logits).argmax(1) == torch.tensor(labels)).sum()
-    assert int(some.to_numpy(hits)) == int(wanted)
+    assert int(backend.to_numpy(correct)) == int(wanted)

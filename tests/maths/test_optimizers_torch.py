@@ -9,13 +9,9 @@ import pytest
 
 from nnx.backend import Backend, find
 from nnx.maths import schedules
-from nnx.maths.network import Layer
-from nnx.maths.schedules import Schedule
-from nnx.maths.steps import Epoch, Images, Recipe
-from nnx.network import to_device, to_host
-from nnx.training import pace
-from nnx.training.loop import start
-from nnx.training.pace import Pace
+from nnx.maths.arrays import map_arrays
+from nnx.maths.hyperparameters import Hyperparameters, Schedule
+from nnx.maths.state import Images, Layer, initial_state
 
 torch = pytest.importorskip(
     "torch", reason="PyTorch is not installed: pip install nnx-mlp[torch]"
@@ -55,11 +51,11 @@ OPTIMIZERS: dict[str, tuple[dict[str, Any], Callable[..., Any]]] = {
             "optimizer": "adam", "learning_rate": 0.01, "momentum": 0.9,
             "beta2": 0.999, "weight_decay": DECAY,
         },
-        lambda p: torch.optim.AdamW(parted(p, DECAY), lr=0.01),
+        lambda p: torch.optim.AdamW(decayed(p, DECAY), lr=0.01),
     ),
     "sgd, l2": (
         {"learning_rate": 0.3, "l2": DECAY},
-        lambda p: torch.optim.SGD(parted(p, DECAY), lr=0.3),
+        lambda p: torch.optim.SGD(decayed(p, DECAY), lr=0.3),
     ),
     "nesterov, l2": (
         {
@@ -67,7 +63,7 @@ OPTIMIZERS: dict[str, tuple[dict[str, Any], Callable[..., Any]]] = {
             "l2": DECAY,
         },
         lambda p: torch.optim.SGD(
-            parted(p, DECAY), lr=0.1, momentum=0.9, nesterov=True
+            decayed(p, DECAY), lr=0.1, momentum=0.9, nesterov=True
         ),
     ),
     "adam, l2": (
@@ -75,11 +71,11 @@ OPTIMIZERS: dict[str, tuple[dict[str, Any], Callable[..., Any]]] = {
             "optimizer": "adam", "learning_rate": 0.01, "momentum": 0.9,
             "beta2": 0.999, "l2": DECAY,
         },
-        lambda p: torch.optim.Adam(parted(p, DECAY), lr=0.01),
+        lambda p: torch.optim.Adam(decayed(p, DECAY), lr=0.01),
     ),
     "rmsprop, l2": (
         {"optimizer": "rmsprop", "learning_rate": 0.01, "beta2": 0.99, "l2": DECAY},
-        lambda p: torch.optim.RMSprop(parted(p, DECAY), lr=0.01, alpha=0.99),
+        lambda p: torch.optim.RMSprop(decayed(p, DECAY), lr=0.01, alpha=0.99),
     ),
     "sgd, clipped": (
         {"learning_rate": 0.3, "clip_norm": 0.5},
@@ -95,7 +91,7 @@ OPTIMIZERS: dict[str, tuple[dict[str, Any], Callable[..., Any]]] = {
 }  # fmt: skip
 
 
-def parted(parameters: list[Any], decay: float) -> list[dict[str, Any]]:
+def decayed(parameters: list[Any], decay: float) -> list[dict[str, Any]]:
     """Return weights, which decay, and biases, which do not, for an optimizer."""
     weights, biases = parameters[::2], parameters[1::2]
     return [
@@ -105,7 +101,7 @@ def parted(parameters: list[Any], decay: float) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(params=["numpy", "numba", "torch", "strict"])
-def some(request: pytest.FixtureRequest) -> Backend:
+def backend(request: pytest.FixtureRequest) -> Backend:
     return find(request.param)
 
 
@@ -133,22 +129,19 @@ def first_layers() -> list[Layer]:
     ]
 
 
-def ours(options: dict[str, Any], backend: Backend, **courses: Any) -> list[Layer]:
+def ours(options: dict[str, Any], backend: Backend) -> list[Layer]:
     """Return the layers after 50 steps of five epochs, in the images' order."""
-    both = {k: v for k, v in options.items() if k in ("optimizer", "beta2")}
-    own = {k: v for k, v in options.items() if k in ("learning_rate", "momentum")}
-    of_step = {k: v for k, v in options.items() if k not in own}
-    paced = Pace(**own, **both, **courses, epochs=EPOCHS)
-    recipe = Recipe(("tanh", "identity"), 1 / 255, BATCH, **of_step)
-    images = Images(*map(backend.from_numpy, digits()))
+    hyper = Hyperparameters(
+        ("tanh", "identity"), 1 / 255, BATCH, epochs=EPOCHS, **options
+    )
+    images = map_arrays(backend.from_numpy, digits())
     order = backend.from_numpy(np.arange(BATCH * PER_EPOCH))
-    layers = to_device(first_layers(), backend)
-    state = start(layers, backend, optimizer=recipe.optimizer).state
-    for epoch in range(EPOCHS):
-        rates = pace.rates(paced, epoch, PER_EPOCH, [])
-        course = Epoch(order, rates, epoch * PER_EPOCH)
-        state = backend.run_steps(state, images, course, 0, PER_EPOCH, recipe, backend)
-    return to_host(state.layers, backend)
+    layers = map_arrays(backend.from_numpy, first_layers())
+    state = initial_state(layers, hyper, backend.ops)
+    for _ in range(EPOCHS):
+        state = backend.run_steps(state, images, order, PER_EPOCH, hyper)
+    assert state.step == STEPS
+    return map_arrays(backend.to_numpy, state.layers)
 
 
 def theirs(
@@ -186,18 +179,18 @@ def assert_same(got: list[Layer], wanted: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_fifty_steps(name: str, some: Backend) -> None:
+def test_fifty_steps(name: str, backend: Backend) -> None:
     options, make = OPTIMIZERS[name]
     wanted = theirs(make, options.get("clip_norm", 0.0))
     far = max(np.max(np.abs(a - b)) for a, b in zip(
         wanted, (a for la in first_layers() for a in la), strict=True
     ))  # fmt: skip
     assert far > 0.05  # it went somewhere
-    assert_same(ours(options, some), wanted)
+    assert_same(ours(options, backend), wanted)
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov"])
-def test_decoupled_decay(name: str, some: Backend) -> None:
+def test_decoupled_decay(name: str, backend: Backend) -> None:
     """PyTorch's SGD has none: its weights are made smaller by hand before a step."""
     options, make = OPTIMIZERS[name]
 
@@ -217,18 +210,18 @@ def test_decoupled_decay(name: str, some: Backend) -> None:
             self.inner.step()
 
     wanted = theirs(Decayed)
-    assert_same(ours(options | {"weight_decay": DECAY}, some), wanted)
+    assert_same(ours(options | {"weight_decay": DECAY}, backend), wanted)
 
 
-def test_a_scheduled_learning_rate_and_momentum(some: Backend) -> None:
+def test_a_scheduled_learning_rate_and_momentum(backend: Backend) -> None:
     options, make = OPTIMIZERS["nesterov"]
-    rate, course = Schedule("cosine", to=0.01), Schedule("linear", to=0.5)
+    rate, falling = Schedule("cosine", to=0.01), Schedule("linear", to=0.5)
 
     def change(optimizer: Any, step: int) -> None:
         (group,) = optimizer.param_groups
         time = step / PER_EPOCH
         group["lr"] = schedules.value(0.1, time, rate, EPOCHS)
-        group["momentum"] = schedules.value(0.9, time, course, EPOCHS)
+        group["momentum"] = schedules.value(0.9, time, falling, EPOCHS)
 
-    got = ours(options, some, schedule=rate, momentum_schedule=course)
+    got = ours(options | {"schedule": rate, "momentum_schedule": falling}, backend)
     assert_same(got, theirs(make, before_step=change))
