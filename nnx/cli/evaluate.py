@@ -62,15 +62,10 @@ def evaluate(
 
 def _trained_on(model: Path) -> tuple[str, str | None]:
     """Return the dataset and folder that the model's run names in its settings."""
-    from nnx.files import read_toml
-    from nnx.settings import complete
-    from nnx.training.folder import CONFIG_NAME
+    from nnx.training.folder import CONFIG_NAME, load_settings
 
     folder = model if model.is_dir() else model.parent
     if not (folder / CONFIG_NAME).is_file():
         raise InputError(f"{folder}: no {CONFIG_NAME} names the data; give --dataset")
-    # These two alone: the run may be of an nnx whose other settings had other names.
-    config = read_toml(folder / CONFIG_NAME)
-    named = {k: v for k, v in config.items() if k in ("dataset", "data_dir")}
-    settings = complete(named, str(folder / CONFIG_NAME))
+    settings = load_settings(folder)
     return settings["dataset"], settings["data_dir"] or None

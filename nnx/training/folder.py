@@ -17,6 +17,7 @@ from nnx import files
 from nnx.errors import InputError
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
 from nnx.settings import Settings, as_text, complete
+from nnx.settings.values import RENAMED
 
 CONFIG_NAME = "config.toml"
 LOG_NAME = "log.csv"
@@ -79,13 +80,19 @@ def _as_toml(settings: Mapping[str, Any]) -> bytes:
 def load_settings(folder: Path) -> Settings:
     """Return the settings of the run in a folder.
 
+    What an earlier nnx called otherwise is taken for what it is called now.
+
     Raises:
         InputError: there is no run, or its settings are not those of this nnx
     """
     path = folder / CONFIG_NAME
     if not os.path.exists(path):
-        raise InputError(f"{folder}: holds no run: there is no {CONFIG_NAME}")
-    return complete(files.read_toml(path), str(path))
+        raise InputError(
+            f"{folder}: holds no run to go on with: there is no {CONFIG_NAME}"
+        )
+    config = files.read_toml(path)
+    named = {RENAMED.get(name, name): value for name, value in config.items()}
+    return complete(named, str(path))
 
 
 def default_folder(name: str) -> Path:
