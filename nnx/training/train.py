@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from nnx.backend import Backend
-from nnx.data.dataset import Dataset
+from nnx.data.dataset import IN_MEMORY, Dataset
 from nnx.errors import InputError
 from nnx.network import Network
 from nnx.settings import ROWS, Settings, TrainingSettings, complete, layered
@@ -31,7 +31,8 @@ def train(
 ) -> Result:
     """Return the outcome of training a copy of the network; it is left as it was.
 
-    backend: a name in nnx.backends(), a Backend, or "auto": the fastest on the CPU
+    backend: a name in nnx.backends(), a Backend, or "auto": the resumed run's, or the
+        fastest on the CPU
     out: a folder for settings, log, checkpoint and model, as the command has it
     resume: go on from the folder's checkpoint, to the same bits as one long run, with
         its settings where none are given
@@ -48,14 +49,20 @@ def train(
     """
     if resume and out is None:
         raise InputError("resume needs the folder of a run: give out")
+    whole = _complete(network, data, settings, out if resume else None)
+    options: dict[str, Any] = {}
+    if backend == "auto":  # or the resumed run's
+        backend, precision = whole["backend"], whole["precision"]
+        options = {} if precision == "full" else {"precision": precision}
     run = Run(
         network,
         data,
-        _complete(network, data, settings, out if resume else None),
+        whole,
         backend=backend,
         out=out,
         resume=resume,
         overwrite=overwrite,
+        **options,
     )
     return run.follow(on_progress, should_stop)
 
@@ -73,9 +80,13 @@ def _complete(
                 f"{name} is a setting of the network or of the command; nnx.train "
                 f"takes {', '.join(TRAINING)}"
             )
-    base: Mapping[str, Any] = _described(network, data)
+    base = _described(network, data)
     if resumed is not None:
-        base = load_settings(Path(resumed))
+        place = {"dataset": data.source, "data_dir": data.data_dir}
+        base = {
+            **load_settings(Path(resumed)),
+            **({} if data.source == IN_MEMORY else place),
+        }
     return complete(layered(base, given))
 
 
