@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import nnx
-from nnx.notation import COURSES
-from nnx.rules import OPTIMIZERS
-from nnx.settings import config_from
+from nnx.settings import complete
+from nnx.settings.notation import SCHEDULES
+from nnx.settings.table import OPTIMIZERS
 from nnx.training import presets
 
 ROOT = Path(__file__).parents[1]
@@ -37,13 +37,13 @@ def test_settings_in_the_guide_are_settings() -> None:
     examples = re.findall(r"^```toml\n(.*?)^```", text, re.S | re.M)
     assert examples
     for example in examples:
-        config_from(tomllib.loads(example))
+        complete(tomllib.loads(example))
 
 
 def test_the_guide_s_tables_are_complete() -> None:
     rows = re.findall(r"^\| `(.*?)`", (ROOT / "docs" / "guide.md").read_text(), re.M)
     readme = re.findall(r"^\| `(.*?)`", (ROOT / "README.md").read_text(), re.M)
-    assert set(COURSES) | set(OPTIMIZERS) - {"adamw"} <= set(rows)
+    assert set(SCHEDULES) | set(OPTIMIZERS) <= set(rows)
     assert set(presets.names()) <= set(rows) | set(readme)
 
 

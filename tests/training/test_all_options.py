@@ -19,8 +19,8 @@ EVERYTHING: dict[str, Any] = {
     "schedule": "cosine:warmup=1,to=0.001", "momentum_schedule": "linear:to=0.5",
     "l1": 1e-4, "l2": 1e-3, "weight_decay": 0.01, "clip_norm": 1.0, "max_norm": 2.0,
     "input_dropout": 0.1, "dropout": 0.3, "label_smoothing": 0.1,
-    "class_weights": "balanced", "batch_norm": True, "averaging": 0.9,
-    "validation": 0.14, "early_stopping": 2,
+    "class_weights": "balanced", "batch_norm": True, "ema_decay": 0.9,
+    "validation_fraction": 0.14, "patience": 2,
     "augment": "shift=1,rotation=20,elastic=3,sigma=1.5",
 }  # fmt: skip
 OTHERS: dict[str, dict[str, Any]] = {
@@ -89,11 +89,11 @@ def test_everything_is_in_the_checkpoint(
     arrays, log, _ = run(tmp_path, data, reference, "everything")
     assert len(log) == 3
     for part in (
-        "state.0.layers.0.gain",
-        "state.0.slots.1.2.weight",
-        "state.0.moments.1.variance",
-        "state.0.averages.2.bias",
-        "state.1.0.weight",
+        "state.layers.0.gamma",
+        "state.optimizer_state.1.2.weight",
+        "state.running_stats.1.variance",
+        "state.ema.2.bias",
+        "best.0.weight",
     ):
         assert np.abs(arrays[part]).max() > 0, part
 

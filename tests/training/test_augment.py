@@ -12,8 +12,8 @@ from nnx.data.dataset import Dataset, Frame
 from nnx.errors import InputError
 from nnx.maths import random, steps
 from nnx.maths.distortion import Distortion, distort
-from nnx.maths.optimizers import Rates
-from nnx.maths.steps import Epoch, Images, Recipe, State
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.state import Images, initial_state
 from nnx.model_file import MODEL_NAME
 from nnx.training import loop
 
@@ -34,21 +34,20 @@ def test_a_run_is_steps_on_distorted_images(
     """The same as distorting all images by hand before each epoch."""
     result = train(network, data, backend="numpy", **SETTINGS)
     amounts = Distortion(1.0, 20.0, 0.1, 0.1, 3.0, 1.5)
-    recipe = Recipe(network.model.activations, 1 / 255, 16)
-    layers, index = network.layers, np.arange(150)
+    hyper = Hyperparameters(network.activations, 1 / 255, 16, learning_rate=0.3)
+    state = initial_state(network.layers, hyper, reference.ops)
+    index = np.arange(150)
     for epoch in range(3):
         pixels = distort(
             data.train.images, index, (5, 5), amounts,
-            seed=5, epoch=epoch, like=layers[0].weight, xp=np,
+            seed=5, epoch=epoch, like=state.layers[0].weight, xp=np,
         )  # fmt: skip
         order = random.permutation(150, seed=5, epoch=epoch, xp=np)
-        state = State(layers, np.zeros(()), np.zeros((), np.int64))
+        state = state._replace(loss_sum=np.zeros(()))
         images = Images(pixels, data.train.labels)
-        course = Epoch(order, [Rates(0.3)] * 10)
-        state = steps.run_steps(state, images, course, 0, 10, recipe, reference)
-        layers = state.layers
+        state = steps.run_steps(state, images, order, 10, hyper, reference.ops)
         assert result.log[epoch].train_loss == pytest.approx(state.loss_sum / 150)
-    for got, wanted in zip(result.network.layers, layers, strict=True):
+    for got, wanted in zip(result.network.layers, state.layers, strict=True):
         np.testing.assert_allclose(got.weight, wanted.weight, rtol=1e-12)
 
 
@@ -66,7 +65,6 @@ def test_stopped_after_any_step_and_resumed(
     network: Network, data: Dataset, tmp_path: Path, name: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(loop, "BLOCK", 40)  # so that blocks and steps do not match
     network = Network([25, 7, 3], "tanh", dtype="float32")
     whole = train(network, data, backend=name, out=tmp_path / "whole", **SETTINGS)
     assert not whole.stopped

@@ -8,30 +8,32 @@ import pytest
 from nnx import Network, train
 from nnx.backend import Backend
 from nnx.data.dataset import Dataset
-from nnx.maths.steps import Images, Recipe, State
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.state import Images, State
 from nnx.training.log import Row
-from nnx.training.pace import Pace
-from nnx.training.run import Position, Run
+from nnx.training.plan import Plan, Position
 
 
-def a_run(backend: Backend, early_stopping: int) -> Run:
+def plan_with(backend: Backend, patience: int) -> Plan:
     none = Images(np.zeros((1, 1)), np.zeros(1, np.int64))
-    recipe, paced = Recipe(("identity",), 1.0, 1), Pace(0.1, epochs=10)
-    return Run(
-        backend, none, none, recipe, 1.0, paced, 0, None, (1, 1), True, early_stopping
-    )
+    hyper = Hyperparameters(("identity",), 1.0, 1, epochs=10)
+    return Plan(backend, none, none, hyper, 1.0, True, patience)
 
 
-def a_log(*held: tuple[float, float]) -> tuple[Row, ...]:
-    """Return a log of these validation accuracies and losses."""
-    return tuple(
+def position_after(*scores: tuple[float, float]) -> Position:
+    """Return the position after epochs of one step with these validation scores.
+
+    scores: the accuracy and the loss of each epoch
+    """
+    log = [
         Row(i + 1, 1.0, 0.5, loss, accuracy, None, None, 0.0)
-        for i, (accuracy, loss) in enumerate(held)
-    )
+        for i, (accuracy, loss) in enumerate(scores)
+    ]
+    return Position(State(len(log), [], 0.0, 0), log=tuple(log))
 
 
 @pytest.mark.parametrize(
-    ("held", "ended"),
+    ("scores", "ended"),
     [
         ([], False),
         ([(0.5, 1.0)], False),
@@ -43,21 +45,22 @@ def a_log(*held: tuple[float, float]) -> tuple[Row, ...]:
     ],
 )
 def test_two_epochs_without_a_better_one(
-    held: list[tuple[float, float]], ended: bool, reference: Backend
+    scores: list[tuple[float, float]], ended: bool, reference: Backend
 ) -> None:
-    position = Position(State([], 0.0, 0), len(held), log=a_log(*held))
-    assert a_run(reference, 2).is_done(position) == ended
-    assert not a_run(reference, 0).is_done(position)
+    position = position_after(*scores)
+    assert plan_with(reference, 2).is_done(position) == ended
+    assert not plan_with(reference, 0).is_done(position)
 
 
 def test_the_last_epoch_ends_any_run(reference: Backend) -> None:
     for patience in (0, 20):
-        position = Position(State([], 0.0, 0), 10, log=a_log((0.5, 1.0)))
-        assert a_run(reference, patience).is_done(position)
+        plan = plan_with(reference, patience)
+        assert not plan.is_done(position_after(*[(0.5, 1.0)] * 9))
+        assert plan.is_done(position_after(*[(0.5, 1.0)] * 10))
 
 
 SETTINGS: dict[str, Any] = {
-    "batch_size": 16, "learning_rate": 1.0, "validation": 0.2, "early_stopping": 3,
+    "batch_size": 16, "learning_rate": 1.0, "validation_fraction": 0.2, "patience": 3,
     "seed": 1, "epochs": 60,
 }  # fmt: skip
 
@@ -76,7 +79,7 @@ def test_the_best_epoch_s_network_is_given(data: Dataset, backend: Backend) -> N
     assert (result.validation_accuracy, -result.validation_loss) == max(scores)
     assert all(row.test_loss is None for row in result.log)
     # A run of so many epochs, which ends with it, gives the same network.
-    same = SETTINGS | {"epochs": best + 1, "early_stopping": 0}
+    same = SETTINGS | {"epochs": best + 1, "patience": 0}
     other = train(network, data, backend=backend, **same)
     for a, b in zip(result.network.layers, other.network.layers, strict=True):
         np.testing.assert_array_equal(a.weight, b.weight)

@@ -4,20 +4,24 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from nnx import Network, evaluate, gradcheck, train
+import nnx
+from nnx import Network, evaluate, train
 from nnx.backend import Backend
 from nnx.data.dataset import Dataset
 from nnx.errors import DivergedError, OutOfMemoryError
-from nnx.maths.steps import State
+from nnx.maths import steps
+from nnx.maths.state import State
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
 from nnx.training import loop
 from nnx.training.folder import LOG_NAME
+from nnx.training.plan import Progress
 
 SETTINGS = {"epochs": 3, "batch_size": 16, "learning_rate": 0.3, "l2": 1e-3, "seed": 5}
 
@@ -99,7 +103,7 @@ def test_what_a_backend_does_first_is_not_timed(
         calls.append(1)
         return reference.run_steps(*args)
 
-    slow = replace(reference, run_steps=compile_first)
+    slow = replace(reference, own_steps=compile_first)
     result = train(network, data, backend=slow, **SETTINGS)
     assert result.seconds < 0.5
     plain = train(network, data, backend=reference, **SETTINGS)
@@ -173,7 +177,7 @@ def test_a_loss_of_the_test_images_that_is_not_finite(data: Dataset) -> None:
     test_part = data.test._replace(images=np.full_like(data.test.images, 255))
     dim = data._replace(train=train_part, test=test_part)
     network = Network([25, 9, 3], "identity", init="normal:3e17")
-    options = {"pixels": "raw", "learning_rate": 1e-30, "validation": 0.1}
+    options = {"pixels": "raw", "learning_rate": 1e-30, "validation_fraction": 0.1}
     with pytest.raises(DivergedError, match="the loss is nan when all is done"):
         train(network, dim, epochs=1, **options)
 
@@ -191,7 +195,7 @@ def test_a_batch_larger_than_the_set_is_the_whole_set(
 
 
 def test_progress_is_told(network: Network, data: Dataset) -> None:
-    seen: list[loop.Progress] = []
+    seen: list[Progress] = []
     train(network, data, on_progress=seen.append, **SETTINGS)
     assert len(seen) == STEPS
     assert [p.epochs for p in seen] == pytest.approx(np.arange(1, STEPS + 1) / 10)
@@ -205,7 +209,7 @@ def test_a_run_without_room_says_what_would_take_less(
     def no_room(*args: Any) -> State:
         raise OutOfMemoryError("out of memory on the abacus")
 
-    full = replace(reference, run_steps=no_room)
+    full = replace(reference, own_steps=no_room)
     for size, advice in ((16, "--batch-size 8 or a"), (1, "a"), ("full", "75 or a")):
         settings = SETTINGS | {"batch_size": size}
         with pytest.raises(OutOfMemoryError, match=f"abacus; try .*{advice} smaller"):
@@ -231,13 +235,21 @@ def test_training_testing_and_predicting_are_in_the_backend_s_scope(
 
         return call
 
-    names = "from_numpy", "to_numpy", "dense_forward", "dense_backward", "run_steps"
-    wrapped = {name: checked(getattr(reference, name)) for name in names}
-    scoped = replace(reference, scope=scope, **wrapped)
+    functions = "dense_forward", "dense_backward", "update", "distort"
+    wrapped = {name: checked(getattr(reference.ops, name)) for name in functions}
+    ops = reference.ops._replace(**wrapped)
+    scoped = replace(
+        reference,
+        ops=ops,
+        from_numpy=checked(reference.from_numpy),
+        to_numpy=checked(reference.to_numpy),
+        own_steps=checked(partial(steps.run_steps, ops=ops)),
+        scope=scope,
+    )
     trained = train(network, data, backend=scoped, **SETTINGS).network
     evaluate(trained, data, backend=scoped)
     trained.predict(data.test.images, backend=scoped)
-    gradcheck(scoped)
+    nnx.gradcheck(scoped)
     assert not inside
     with pytest.raises(AssertionError):
         scoped.from_numpy(data.test.images)

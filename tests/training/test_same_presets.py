@@ -10,9 +10,11 @@ import pytest
 from nnx.backend import Backend, find
 from nnx.data.dataset import Dataset, Frame, Split
 from nnx.errors import BackendError
+from nnx.maths.network import inference_layers
 from nnx.network import Network
-from nnx.settings import Training, config_from
-from nnx.training import loop, presets, setup
+from nnx.settings import complete
+from nnx.training import loop, presets
+from nnx.training.run import Run
 
 STEPS, FEW = 100, 5
 IMAGES = 1000
@@ -46,35 +48,33 @@ def outcome(
 ) -> Outcome:
     """Train a preset for its first steps, with all its options, and read each loss."""
     monkeypatch.setattr(loop, "UPDATE_SECONDS", 0.0)  # so that it tells of every step
-    config = config_from(presets.load(preset), preset)
+    settings = complete(presets.load(preset), preset)
     # With momentum, float32's rounding grows beyond the bound in a hundred steps; Adam
     # makes that of a gradient which is nearly nothing as large as any step.
     network = Network(
-        (784, *config.hidden, 10),
-        config.activation,
-        init=config.init,
-        dtype="float64" if config.momentum else config.dtype,
+        (784, *settings["hidden"], 10),
+        settings["activation"],
+        init=settings["init"],
+        dtype="float64" if settings["momentum"] else settings["dtype"],
     )
     # Long enough for so many steps of a few images.
-    epochs = max(config.epochs, STEPS)
-    training = Training(**config.training() | {"epochs": epochs})
-    model = setup.fitted(network, data, training)
-    run = setup.run_of(model, data, None, training, backend)
-    position = setup.begun(run, model, training)
-    losses, total, seen = list[float](), 0.0, 0
-    for progress in islice(loop.fit(run, position), _steps(preset)):
-        position, ended = progress.position, progress.epoch_ended
-        n = run.images if ended else run.images_in(position.step)
+    settings["epochs"] = max(settings["epochs"], STEPS)
+    run = Run(network, data, settings, backend=backend)
+    plan, losses, total, seen = run.plan, list[float](), 0.0, 0
+    for progress in islice(run, _steps(preset)):
+        ended = progress.epoch_ended
+        n = plan.images if ended else plan.images_done(progress.position)
         losses.append((progress.loss * n - total) / (n - seen))
         total, seen = (0.0, 0) if ended else (progress.loss * n, n)
-    layers = loop.in_use(position.state, backend)
-    return Outcome(losses, loop.score(run, layers, run.held, run.held_scale)[1])
+    layers = inference_layers(run.position.state, xp=backend.xp)
+    scored = loop.score(plan, layers, plan.monitored, plan.monitored_scale)
+    return Outcome(losses, scored[1])
 
 
 def _steps(preset: str) -> int:
     """Return how many are compared: a few of those that are for patient users."""
-    config = config_from(presets.load(preset), preset)
-    return STEPS if sum(config.hidden) < 1000 or preset == "tanh-1000" else FEW
+    hidden = complete(presets.load(preset), preset)["hidden"]
+    return STEPS if sum(hidden) < 1000 or preset == "tanh-1000" else FEW
 
 
 @pytest.fixture(scope="module")
