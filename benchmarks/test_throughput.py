@@ -13,12 +13,12 @@ import pytest
 
 from nnx.cores import available
 from nnx.data.dataset import Dataset
-from nnx_benchmarks import agreement, data, measure, nnx_run, rivals
+from nnx_benchmarks import agreement, choose, data, measure
 from nnx_benchmarks.floor import Products
 from nnx_benchmarks.trainer import Implementation
 from nnx_benchmarks.workloads import WORKLOADS
 
-IMPLEMENTATIONS = nnx_run.implementations("all")[0] + rivals.implementations()[0]
+IMPLEMENTATIONS = choose.implementations("all", choose.RIVALS, print)
 ROUNDS = 3
 
 
@@ -36,9 +36,9 @@ def test_epoch(
     workload = WORKLOADS[key]
     problem = data.problem(workload, images.train)
     wanted = agreement.reference(problem)
-    trainer, found = measure.prepared(implementation, problem, wanted)
-    assert trainer is not None, found.wrong
-    benchmark.extra_info.update(found._asdict())
+    agreed, trainer = measure.check(implementation, problem, wanted)
+    assert trainer is not None, agreed.wrong
+    benchmark.extra_info.update(agreed._asdict())
     order = measure.order(problem, epoch=1)
     benchmark.pedantic(
         trainer.epoch,

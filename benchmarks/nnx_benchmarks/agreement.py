@@ -63,7 +63,7 @@ class Agreement(NamedTuple):
 def reference(problem: Problem) -> Reference:
     """Return what a workload's steps give in float64, from the same float32 weights."""
     layers, backend = initial_layers(problem.workload), find("numpy")
-    wide = [Layer(*(a.astype(np.float64) for a in layer)) for layer in layers]
+    wide = in_float64(layers)
     trainer = NnxTrainer(problem, backend)
     index = _clear(problem, wide, trainer)
     state = State(wide, 0.0, 0)
@@ -97,6 +97,11 @@ def first_error(trainer: Trainer, layers: Layers, wanted: Reference) -> float:
     ]
     off = abs(loss - wanted.loss) / wanted.loss
     return max(off, largest_error(gradients, wanted.gradients))
+
+
+def in_float64(layers: Layers) -> Layers:
+    """Return the layers in float64."""
+    return [Layer(*(a.astype(np.float64) for a in layer)) for layer in layers]
 
 
 def _slope(old: Array, new: Array) -> Array:

@@ -6,15 +6,33 @@ before. No images are gathered, nothing is added, no activation is computed.
 
 A fused kernel may go under it where the products are narrow: BLAS is poor at ten
 columns.
+
+OpenBLAS chooses its kernels when it is loaded, and does not always choose the fastest:
+0.3.31 takes those for Haswell on AMD processors that have AVX-512. So the floor is
+measured in processes of its own, with the kernels that this process has and with those
+for AVX-512, with one thread and with all, and the fastest of them is the floor.
+
+As a program: a workload as JSON on the first line, then a number of images on each; to
+each an answer of seconds, one for each number of threads.
 """
 
+import json
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from nnx.blas import VARIABLE, advised
+from nnx.cores import available
 from nnx.data.dataset import Array
+from nnx.errors import NnxError
 from nnx.maths.blocks import blocks
 from nnx_benchmarks.workloads import Workload
 
@@ -51,3 +69,68 @@ class Products:
             np.matmul(outputs[i].T, outputs[i + 1], out=self.gradients[i])
             if i > 0:
                 np.matmul(outputs[i + 1], self.weights[i].T, out=results[i])
+
+
+@contextmanager
+def floor(workload: Workload) -> Iterator[Callable[[int], dict[str, float]]]:
+    """Give what returns the seconds of an epoch's products, by kernels and threads.
+
+    There is a process for each kind of kernels; they sleep until they are asked.
+    """
+    better = advised()
+    kinds = [""] if better in (None, os.environ.get(VARIABLE)) else ["", str(better)]
+    with ExitStack() as stack:
+        processes = {k: stack.enter_context(_process(k, workload)) for k in kinds}
+
+        def seconds(images: int) -> dict[str, float]:
+            return {
+                f"{kernels or 'own'} kernels, {threads} threads": seconds
+                for kernels, process in processes.items()
+                for threads, seconds in json.loads(_ask(process, str(images))).items()
+            }
+
+        yield seconds
+
+
+@contextmanager
+def _process(kernels: str, workload: Workload) -> Iterator[Any]:
+    """Give a process with BLAS kernels of this name, or those that this one has."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nnx_benchmarks.floor"],
+        env=os.environ | ({VARIABLE: kernels} if kernels else {}),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a Ctrl-C is for its parent, which ends it
+    )
+    try:
+        _ask(process, json.dumps(workload))
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _ask(process: Any, line: str) -> str:
+    """Return the process's answer, which is one line."""
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+    answer = process.stdout.readline()
+    if not answer:
+        raise NnxError("the process that measures the floor has ended")
+    return str(answer)
+
+
+def main() -> None:
+    """Answer on standard output until standard input ends."""
+    sizes, *rest = json.loads(sys.stdin.readline())
+    products = Products(Workload(tuple(sizes), *rest))
+    print("ready", flush=True)
+    for line in sys.stdin:
+        threads = sorted({1, available()})
+        answer = {n: products.seconds(int(line), n) for n in threads}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,41 +2,14 @@
 
 import numpy as np
 
-from nnx.backend import Backend, find, names
+from nnx.backend import Backend
 from nnx.data.dataset import Array
-from nnx.errors import InputError, NnxError
 from nnx.maths.network import Layers
 from nnx.maths.optimizers import Rates
 from nnx.maths.steps import Epoch, Images, Recipe, State
 from nnx.network import to_device, to_host
 from nnx_benchmarks.trainer import Implementation
 from nnx_benchmarks.workloads import Problem
-
-# Refuses what the standard does not promise; nobody trains with it.
-NOT_FOR_SPEED = {"strict"}
-
-
-def implementations(
-    backend: str, **options: str
-) -> tuple[list[Implementation], dict[str, str]]:
-    """Return the backend of this name, or all that are usable, and why others are not.
-
-    options: of one backend, as for `nnx.find`
-    Refused: BackendError for one backend that is not usable; options for all.
-    """
-    if backend != "all":
-        return [implementation(find(backend, **options))], {}
-    if options:
-        raise InputError(f"--{' --'.join(options)} goes with one --backend, not all")
-    found, left_out = [], {}
-    for name in names():
-        if name in NOT_FOR_SPEED:
-            continue
-        try:
-            found.append(implementation(find(name)))
-        except NnxError as error:
-            left_out[f"nnx {name}"] = str(error)
-    return found, left_out
 
 
 def implementation(backend: Backend) -> Implementation:

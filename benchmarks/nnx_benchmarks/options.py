@@ -1,7 +1,7 @@
 """What each training option costs: epochs of the training loop with and without it."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -10,12 +10,20 @@ import numpy as np
 import nnx
 from nnx.backend import Backend, find
 from nnx.data.dataset import Dataset, Split
-from nnx.errors import InputError, NnxError
 from nnx.network import to_host
 from nnx.settings import Training
 from nnx.training import loop, setup
 from nnx_benchmarks.agreement import BOUNDS, largest_error
-from nnx_benchmarks.nnx_run import NOT_FOR_SPEED
+from nnx_benchmarks.measure import Note, about, in_turn
+from nnx_benchmarks.report import (
+    Report,
+    Row,
+    Table,
+    epoch_cells,
+    epoch_record,
+    error_cell,
+    finite,
+)
 from nnx_benchmarks.workloads import Workload
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -62,72 +70,73 @@ class Cost(NamedTuple):
     plain: tuple[float, ...] = ()
 
     @property
-    def ratio(self) -> float:
+    def ratio(self) -> float | None:
         """How many times as long as without the option."""
+        if not self.seconds:
+            return None
         return median(a / b for a, b in zip(self.seconds, self.plain, strict=True))
 
 
-def backends(name: str, note: Callable[[str], None], **options: str) -> list[Backend]:
-    """Return the backend of this name, or all that are usable, and say who is not.
-
-    Refused: options for all.
-    """
-    if name != "all":
-        return [find(name, **options)]
-    if options:
-        raise InputError(f"--{' --'.join(options)} goes with one --backend, not all")
-    found = []
-    for each in sorted(set(nnx.backends()) - NOT_FOR_SPEED):
-        try:
-            found.append(find(each))
-        except NnxError as error:
-            note(f"nnx {each} left out: {error}")
-    return found
-
-
 def measure(
-    workload: Workload,
-    dataset: Dataset,
-    chosen: Sequence[Backend],
+    workloads: Mapping[str, Workload],
+    backends: Sequence[Backend],
+    images: Dataset,
     rounds: int,
-    note: Callable[[str], None],
+    note: Note,
+) -> Report:
+    """Return what each option costs on these workloads, by key."""
+    tables = [
+        Table(
+            f"{key}: {workload}",
+            COLUMNS,
+            [
+                _row(key, cost)
+                for cost in costs(workload, backends, images, rounds, about(key, note))
+            ],
+        )
+        for key, workload in workloads.items()
+    ]
+    return Report(tables, {}, (LEGEND,))
+
+
+def costs(
+    workload: Workload,
+    backends: Sequence[Backend],
+    images: Dataset,
+    rounds: int,
+    note: Note,
 ) -> list[Cost]:
     """Return what each option costs; an epoch with each in turn, round after round."""
+    both = [(option, backend) for option in OPTIONS for backend in backends]
     errors = {
-        (option, backend.name): first_step_error(workload, dataset, option, backend)
-        for option in OPTIONS
-        for backend in chosen
+        (option, backend.name): first_step_error(workload, images, option, backend)
+        for option, backend in both
     }
     # An option's cost is relative to the plain run's, and no righter than that.
     errors = {key: max(error, errors["plain", key[1]]) for key, error in errors.items()}
-    running = {
-        (option, backend.name): epochs(workload, dataset, option, backend, rounds + 1)
-        for option in OPTIONS
-        for backend in chosen
+    jobs = {
+        (option, backend.name): partial(
+            lambda each, _: next(each),
+            epochs(workload, images, option, backend, rounds + 1),
+        )
+        for option, backend in both
         if errors[option, backend.name] <= BOUNDS["float64"]
     }
-    spent: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for i in range(rounds + 1):
-        note(f"round {i} of {rounds}" if i else "warming up")
-        for key, each in running.items():
-            spent[key].append(next(each))
+    spent = in_turn(jobs, rounds, note)
     return [
-        Cost(
-            *key,
-            error,
-            tuple(spent[key][1:]),
-            tuple(spent["plain", key[1]][1:]) if spent[key] else (),
-        )
+        Cost(*key, error, spent[key], spent["plain", key[1]])
+        if key in spent
+        else Cost(*key, error)
         for key, error in errors.items()
     ]
 
 
 def epochs(
-    workload: Workload, dataset: Dataset, option: str, backend: Backend, count: int
+    workload: Workload, images: Dataset, option: str, backend: Backend, count: int
 ) -> Iterator[float]:
     """Yield the seconds of each epoch of training."""
     with backend.scope():
-        run, position = _begun(workload, dataset, option, backend, "float32", count)
+        run, position = _begun(workload, images, option, backend, "float32", count)
     before, progress = 0.0, iter(loop.fit(run, position))
     for _ in range(count):
         with backend.scope():
@@ -137,15 +146,15 @@ def epochs(
 
 
 def first_step_error(
-    workload: Workload, dataset: Dataset, option: str, backend: Backend
+    workload: Workload, images: Dataset, option: str, backend: Backend
 ) -> float:
     """Return how far the weights after one step in float64 are from NumPy's.
 
     No slot is empty: from there, Adam's step goes as far to either side of a gradient
     of 0, and the sign of one that is next to nothing is rounding.
     """
-    few = Split(*(part[:FIRST_IMAGES] for part in dataset.train))
-    small = dataset._replace(train=few, test=few)
+    few = Split(*(part[:FIRST_IMAGES] for part in images.train))
+    small = images._replace(train=few, test=few)
     after = []
     for each in backend, find("numpy"):
         with each.scope():
@@ -161,7 +170,7 @@ def first_step_error(
 
 def _begun(
     workload: Workload,
-    dataset: Dataset,
+    images: Dataset,
     option: str,
     backend: Backend,
     dtype: str,
@@ -172,51 +181,28 @@ def _begun(
     activation = settings.pop("activation", workload.activation)
     network = nnx.Network(workload.sizes, activation, seed=0, dtype=dtype)
     training = Training(batch_size=workload.batch_size, epochs=epochs, **settings)
-    model = setup.fitted(network, dataset, training)
-    run = setup.run_of(model, dataset, None, training, backend)
+    model = setup.fitted(network, images, training)
+    run = setup.run_of(model, images, None, training, backend)
     return run, setup.begun(run, model, training)
 
 
-def table(costs: Sequence[Cost]) -> list[list[str]]:
-    """Return a row for each that agrees, in the order of the options."""
-    return [
-        [
-            cost.option,
-            f"nnx {cost.implementation}",
-            f"{1e3 * median(cost.seconds):.1f}",
-            f"{1e3 * min(cost.seconds):.1f}–{1e3 * max(cost.seconds):.1f}",
-            f"{cost.ratio:.2f}",
-            f"{cost.error:.1e}",
-        ]
-        for cost in costs
-        if cost.seconds
+def _row(key: str, cost: Cost) -> Row:
+    implementation = f"nnx {cost.implementation}"
+    cells = [
+        cost.option,
+        implementation,
+        *epoch_cells(cost.seconds),
+        f"{cost.ratio or 0.0:.2f}",
+        error_cell(cost.error),
     ]
-
-
-def without_speed(costs: Sequence[Cost]) -> list[str]:
-    """Return a line for each that disagrees."""
-    return [
-        f"{cost.option}, nnx {cost.implementation}: no speed, off by {cost.error:.1e}"
-        for cost in costs
-        if not cost.seconds
-    ]
-
-
-def as_json(costs: Sequence[Cost]) -> list[dict[str, Any]]:
-    """Return an object for each; what was not measured is null."""
-    return [
-        {
-            "option": cost.option,
-            "settings": OPTIONS[cost.option],
-            "implementation": f"nnx {cost.implementation}",
-            "ms_per_epoch": 1e3 * median(cost.seconds) if cost.seconds else None,
-            "ms_range": [1e3 * f(cost.seconds) for f in (min, max)]
-            if cost.seconds
-            else None,
-            "over_plain": cost.ratio if cost.seconds else None,
-            "max_relative_error_float64": cost.error
-            if np.isfinite(cost.error)
-            else None,
-        }
-        for cost in costs
-    ]
+    record = {
+        "workload": key,
+        "option": cost.option,
+        "settings": OPTIONS[cost.option],
+        "implementation": implementation,
+        **epoch_record(cost.seconds),
+        "over_plain": cost.ratio,
+        "max_relative_error_float64": finite(cost.error),
+    }
+    wrong = "" if cost.seconds else f"off by {cost.error:.1e}"
+    return Row(f"{cost.option}, {implementation}", cells, record, wrong)

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from nnx_benchmarks.measure import Measured, Result
+from nnx_benchmarks.throughput import Measured, Result
 
 OURS, THEIRS, FLOOR, QUIET = "#c2410c", "#64748b", "#0f172a", "#475569"
 TITLE = "Training: images per second (more is better)"
@@ -24,7 +24,7 @@ def png(results: Sequence[Result], machine: str) -> bytes:
     """Return a PNG with a panel for each workload."""
     columns = 1 if len(results) == 1 else 2
     lines = -(-len(results) // columns)
-    most = max(len(result.rows) for result in results)
+    most = max(len(result.measured) for result in results)
     height = lines * (HEAD + ROW * most) + 1.1
     layout = ConstrainedLayoutEngine(h_pad=0.12, hspace=0.05)
     figure = Figure((WIDTH * columns, height), dpi=120, layout=layout)
@@ -43,7 +43,7 @@ def png(results: Sequence[Result], machine: str) -> bytes:
 
 def _panel(panel: Any, result: Result) -> None:
     """Draw one workload: fastest on top, and a line at what the floor would allow."""
-    rows = sorted(result.rows, key=lambda row: _rates(row, result)[1])
+    rows = sorted(result.measured, key=lambda row: _rates(row, result)[1])
     floor = result.images / result.floor
     for i, row in enumerate(rows):
         slowest, rate, fastest = _rates(row, result)

@@ -1,98 +1,89 @@
-"""Results as rows of a table and as JSON. No speed is in either without agreement."""
+"""The one form of report. No speed is in it without agreement."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
-from typing import Any
-
-from nnx_benchmarks.measure import Measured, Result
-
-COLUMNS = [
-    "implementation",
-    "ms/epoch",
-    "range",
-    "images/s",
-    "× floor",
-    "error",
-    "float64",
-    "100 steps",
-    "accuracy",
-]
-LEGEND = (
-    "error: the largest relative error of the loss and every gradient of a first "
-    "batch, in float32, and in float64 where it has that; 100 steps: of the weights "
-    "after as many; all against NumPy in float64"
-)
+from typing import Any, NamedTuple
 
 
-def table(result: Result) -> tuple[str, list[list[str]]]:
-    """Return a title and the rows, fastest first; those without speed come last."""
-    agreeing = sorted((r for r in result.rows if r.seconds), key=_seconds)
-    floor = 1e3 * result.floor
-    title = f"{result.key}: {result.workload}; matrix products alone {floor:.1f} ms"
-    return title, [_cells(row, result) for row in agreeing]
+class Row(NamedTuple):
+    """One thing measured.
+
+    cells: of the table
+    record: for JSON; what was not measured is null
+    no_speed_because: why it is not in the table; "" where it is
+    """
+
+    name: str
+    cells: list[str]
+    record: dict[str, Any]
+    no_speed_because: str = ""
 
 
-def without_speed(result: Result) -> list[str]:
-    """Return a line for each implementation that is not in the table."""
-    return [
-        f"{row.implementation}: no speed, {row.agreement.wrong}"
-        for row in result.rows
-        if not row.seconds
-    ]
+class Table(NamedTuple):
+    """What was measured in turn."""
+
+    title: str
+    columns: list[str]
+    rows: list[Row]
+
+    @property
+    def cells(self) -> list[list[str]]:
+        """The cells of each row with a speed."""
+        return [row.cells for row in self.rows if not row.no_speed_because]
+
+    @property
+    def without_speed(self) -> list[str]:
+        """A line for each of the others."""
+        return [
+            f"{row.name}: no speed, {row.no_speed_because}"
+            for row in self.rows
+            if row.no_speed_because
+        ]
 
 
-def as_json(result: Result) -> list[dict[str, Any]]:
-    """Return an object for each implementation; what was not measured is null."""
-    return [_object(row, result) for row in result.rows]
+class Report(NamedTuple):
+    """What a command measured.
+
+    facts: what JSON says beside the rows
+    legend: what the columns mean, in lines
+    picture: draws a PNG, given the machine in a line
+    """
+
+    tables: list[Table]
+    facts: dict[str, Any]
+    legend: tuple[str, ...] = ()
+    picture: Callable[[str], bytes] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return an object with all rows and the facts."""
+        rows = [
+            row.record | {"no_speed_because": row.no_speed_because or None}
+            for table in self.tables
+            for row in table.rows
+        ]
+        return {"rows": rows} | self.facts
 
 
-def _seconds(row: Measured) -> float:
-    return median(row.seconds)
+def epoch_cells(seconds: Sequence[float]) -> list[str]:
+    """Return the median of some epochs' milliseconds, and their range."""
+    if not seconds:
+        return []
+    low, middle, high = (1e3 * f(seconds) for f in (min, median, max))
+    return [f"{middle:.1f}", f"{low:.1f}–{high:.1f}"]
 
 
-def _cells(row: Measured, result: Result) -> list[str]:
-    spent, found = _seconds(row), row.agreement
-    return [
-        row.implementation,
-        f"{1e3 * spent:.1f}",
-        f"{1e3 * min(row.seconds):.1f}–{1e3 * max(row.seconds):.1f}",
-        f"{result.images / spent:,.0f}",
-        f"{spent / result.floor:.2f}",
-        _error(found.first),
-        _error(found.float64),
-        _error(found.after_100),
-        "–" if row.accuracy is None else f"{100 * row.accuracy:.2f} %",
-    ]
+def epoch_record(seconds: Sequence[float]) -> dict[str, Any]:
+    """Return the same for JSON."""
+    return {
+        "ms_per_epoch": 1e3 * median(seconds) if seconds else None,
+        "ms_range": [1e3 * f(seconds) for f in (min, max)] if seconds else None,
+    }
 
 
-def _error(error: float | None) -> str:
+def error_cell(error: float | None) -> str:
+    """Return a relative error for a table."""
     return "–" if error is None else f"{error:.1e}"
-
-
-def floors(results: Sequence[Result]) -> dict[str, dict[str, float]]:
-    """Return ms of an epoch's matrix products, by workload, kernels and threads."""
-    return {
-        result.key: {how: 1e3 * median(t) for how, t in result.products.items()}
-        for result in results
-    }
-
-
-def _object(row: Measured, result: Result) -> dict[str, Any]:
-    found = row.agreement
-    spent = _seconds(row) if row.seconds else None
-    return {
-        "workload": result.key,
-        "implementation": row.implementation,
-        "ms_per_epoch": None if spent is None else 1e3 * spent,
-        "ms_range": [1e3 * f(row.seconds) for f in (min, max)] if spent else None,
-        "images_per_second": None if spent is None else result.images / spent,
-        "accuracy": row.accuracy,
-        "max_relative_error": finite(found.first),
-        "max_relative_error_float64": finite(found.float64),
-        "parameters_error_after_100_steps": finite(found.after_100),
-        "no_speed_because": found.wrong or None,
-    }
 
 
 def finite(number: float | None) -> float | None:

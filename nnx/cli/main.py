@@ -30,7 +30,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("gradcheck")(checks.gradcheck)
 app.command("parity")(checks.parity)
-app.command("bench")(bench.bench)
+app.add_typer(bench.app, name="bench")
 app.command("info")(info.info)
 app.add_typer(data.app, name="data")
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from nnx import find
 from nnx.data.dataset import Dataset, Frame, Split
 from nnx_benchmarks import data, nnx_run
 from nnx_benchmarks.trainer import Implementation
@@ -36,4 +37,4 @@ def problem(workload: Workload, images: Dataset) -> Problem:
 
 @pytest.fixture
 def numpy() -> Implementation:
-    return nnx_run.implementations("numpy")[0][0]
+    return nnx_run.implementation(find("numpy"))

@@ -5,8 +5,8 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from nnx_benchmarks import agreement, data, nnx_run, rivals
-from nnx_benchmarks.measure import prepared
+from nnx_benchmarks import agreement, choose, data, rivals
+from nnx_benchmarks.measure import Checked, check
 from nnx_benchmarks.trainer import Implementation
 from nnx_benchmarks.workloads import Problem, Workload
 
@@ -20,21 +20,25 @@ LIBRARIES = {
 
 def rival(module: str) -> list[Implementation]:
     pytest.importorskip(LIBRARIES[module], reason="an extra: .[rivals]")
-    found = import_module(f"nnx_benchmarks.rivals.{module}").IMPLEMENTATIONS
+    installed = import_module(f"nnx_benchmarks.rivals.{module}").IMPLEMENTATIONS
     # Compiling PyTorch's takes half a minute, and bench compares it whenever it runs.
-    return [i for i in found if "compiled" not in i.name]
+    return [i for i in installed if "compiled" not in i.name]
+
+
+def checked(implementation: Implementation, problem: Problem) -> Checked:
+    return check(implementation, problem, agreement.reference(problem))
 
 
 def agrees(implementation: Implementation, problem: Problem) -> None:
-    trainer, found = prepared(implementation, problem, agreement.reference(problem))
-    assert trainer is not None, found.wrong
-    assert found.first is not None
-    assert found.first < 1e-5
-    assert found.after_100 is not None
-    assert found.after_100 < 1e-4
-    assert (found.float64 is not None) == ("float64" in implementation.dtypes)
-    if found.float64 is not None:
-        assert found.float64 < 1e-12
+    agreed, trainer = checked(implementation, problem)
+    assert trainer is not None, agreed.wrong
+    assert agreed.first is not None
+    assert agreed.first < 1e-5
+    assert agreed.after_100 is not None
+    assert agreed.after_100 < 1e-4
+    assert (agreed.float64 is not None) == ("float64" in implementation.dtypes)
+    if agreed.float64 is not None:
+        assert agreed.float64 < 1e-12
 
 
 def test_every_rival_has_a_test() -> None:
@@ -57,9 +61,9 @@ def test_rivals_agree_without_a_hidden_layer(module: str, problem: Problem) -> N
 
 
 def test_backends_agree(problem: Problem) -> None:
-    found, _ = nnx_run.implementations("all")
-    assert "nnx numpy" in {implementation.name for implementation in found}
-    for implementation in found:
+    ours = choose.implementations("all", (), print)
+    assert "nnx numpy" in {implementation.name for implementation in ours}
+    for implementation in ours:
         agrees(implementation, problem)
 
 
@@ -86,22 +90,18 @@ def test_a_wrong_gradient_is_found(problem: Problem, numpy: Implementation) -> N
     def epoch(self, order, learning_rate):
         return super(type(self), self).epoch(order, 1.0001 * learning_rate)
 
-    trainer, found = prepared(
-        changed(numpy, epoch=epoch), problem, agreement.reference(problem)
-    )
+    agreed, trainer = checked(changed(numpy, epoch=epoch), problem)
     assert trainer is None
-    assert found.wrong.startswith("disagrees: loss and gradients off by 1.0e-04")
+    assert agreed.wrong.startswith("disagrees: loss and gradients off by 1.0e-04")
 
 
 def test_a_wrong_loss_is_found(problem: Problem, numpy: Implementation) -> None:
     def epoch(self, order, learning_rate):
         return super(type(self), self).epoch(order, learning_rate) + np.nan
 
-    trainer, found = prepared(
-        changed(numpy, epoch=epoch), problem, agreement.reference(problem)
-    )
+    agreed, trainer = checked(changed(numpy, epoch=epoch), problem)
     assert trainer is None
-    assert found.wrong.startswith("disagrees: loss and gradients off by nan")
+    assert agreed.wrong.startswith("disagrees: loss and gradients off by nan")
 
 
 def test_leaving_out_a_short_batch_is_found(
@@ -111,21 +111,18 @@ def test_leaving_out_a_short_batch_is_found(
         whole = len(order) - len(order) % 32
         return super(type(self), self).epoch(order[:whole], learning_rate)
 
-    trainer, found = prepared(
-        changed(numpy, epoch=epoch), problem, agreement.reference(problem)
-    )
+    agreed, trainer = checked(changed(numpy, epoch=epoch), problem)
     assert trainer is None
-    assert found.wrong.startswith("disagrees: weights after 100 steps")
+    assert agreed.wrong.startswith("disagrees: weights after 100 steps")
 
 
 def test_one_that_fails_is_named_with_its_reason(problem: Problem) -> None:
     def fail(problem: Problem) -> None:
         raise RuntimeError("no compiler\nand much more")
 
-    broken = Implementation("broken", fail)
-    trainer, found = prepared(broken, problem, agreement.reference(problem))
+    agreed, trainer = checked(Implementation("broken", fail), problem)
     assert trainer is None
-    assert found.wrong == "failed: no compiler"
+    assert agreed.wrong == "failed: no compiler"
 
 
 def test_random_bytes_have_no_accuracy(workload: Workload) -> None:

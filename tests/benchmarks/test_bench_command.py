@@ -2,13 +2,18 @@
 
 import json
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
+
+from nnx.data.dataset import Dataset
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -17,12 +22,12 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 def bench(tmp_path: Path) -> Run:
     """Run `nnx bench` where no data is at hand."""
 
-    def bench(*args: object) -> "subprocess.CompletedProcess[str]":
+    def bench(*args: object, **env: str) -> "subprocess.CompletedProcess[str]":
         own = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "OPENBLAS_NUM_THREADS": "1"}
         kept = {k: v for k, v in os.environ.items() if not k.startswith("NNX_")}
         return subprocess.run(
             [sys.executable, "-m", "nnx", "bench", *map(str, args)],
-            env=kept | own,
+            env=kept | own | env,
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -54,27 +59,89 @@ def test_table_json_and_picture(bench: Run, tmp_path: Path) -> None:
     assert "already holds bench.json, bench.png" in again.stderr.splitlines()[-1]
 
 
+@pytest.fixture
+def data_dir(images: Dataset, tmp_path: Path) -> Path:
+    """A folder of the images in MNIST's files, much as they are fetched."""
+    (tmp_path / "data").mkdir()
+    for name, split in ("train", images.train), ("t10k", images.test):
+        n = len(split.labels)
+        head = struct.pack(">HBBIII", 0, 8, 3, n, 28, 28)
+        path = tmp_path / "data" / f"{name}-images-idx3-ubyte"
+        path.write_bytes(head + split.images.tobytes())
+        head = struct.pack(">HBBI", 0, 8, 1, n)
+        path = tmp_path / "data" / f"{name}-labels-idx1-ubyte"
+        path.write_bytes(head + split.labels.astype(np.uint8).tobytes())
+    return tmp_path / "data"
+
+
+def written(ran: "subprocess.CompletedProcess[str]", out: Path) -> dict[str, Any]:
+    """Return what the command that printed tables wrote into the folder."""
+    assert ran.returncode == 0, ran.stderr
+    path = out / "bench.json"
+    assert ran.stdout.splitlines()[-1] == f"written: {path}"
+    assert [file.name for file in out.iterdir()] == ["bench.json"]
+    found: dict[str, Any] = json.loads(path.read_text())
+    assert found["images"] == "mnist"
+    assert found["machine"]["cores"] >= 1
+    return found
+
+
+def test_options(bench: Run, tmp_path: Path, data_dir: Path) -> None:
+    out = tmp_path / "new"
+    small = "--workload", "tiny", "--backend", "numpy", "--rounds", 1, "--out", out
+    ran = bench("options", *small, "--data-dir", data_dir)
+    found = written(ran, out)
+    _, title, columns, *_ = ran.stdout.splitlines()
+    assert title == "tiny: 784-10-10, relu, batch 64"
+    assert columns.split()[:2] == ["option", "implementation"]
+    assert {row["option"] for row in found["rows"]} >= {"plain", "adam", "dropout"}
+    assert {row["implementation"] for row in found["rows"]} == {"nnx numpy"}
+
+
+def test_time_to(bench: Run, tmp_path: Path, data_dir: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise ImportError('none here')")
+    out = tmp_path / "new"
+    small = "--backend", "numpy", "--rounds", 1, "--out", out, "--data-dir", data_dir
+    ran = bench(
+        "time-to", 0.9, "--workload", "classic", *small, PYTHONPATH=str(tmp_path)
+    )
+    found = written(ran, out)
+    assert "PyTorch left out: none here" in ran.stderr
+    assert "\nseconds to 90.00 %: 784-128-10, tanh, batch 64, lear" in ran.stdout
+    [row] = found["rows"]
+    assert (row["workload"], row["implementation"]) == ("classic", "nnx numpy")
+    assert row["seconds"] > 0
+    assert row["accuracy"] >= found["target"] == 0.9
+
+
 @pytest.mark.parametrize(
     ("args", "says"),
     [
         (["--workload", "huge"], "no workload is called 'huge'; there are tiny"),
         (["--backend", "abacus"], "no backend is called 'abacus'"),
-        (["--rounds", "0"], "--rounds takes an integer from 1, not 0"),
+        (["--device", "0"], "--device goes with one --backend, not all"),
+        (["--rounds", "0"], "'0' is not an integer from 1"),
         (["--rounds", "many"], "'many' is not an integer"),
         (["--data-dir", "nowhere"], "nowhere"),
-        (["--time-to", "98"], "a fraction between 0 and 1, not 98"),
-        (["--time-to", "0.98"], "--time-to needs MNIST"),
-        (["--time-to", "0.98", "--workload", "all"], "takes one --workload"),
+        (["--options", "--workload", "wide"], "--options is now 'nnx bench options'"),
+        (["--time-to", "0.98"], "--time-to is now 'nnx bench time-to 0.98'"),
+        (["--workload", "tiny", "options"], "--workload goes after options"),
+        (["options", "--workload", "huge"], "no workload is called 'huge'"),
+        (["options", "--rivals"], "No such option: --rivals"),
+        (["time-to"], "Missing argument 'ACCURACY'"),
+        (["time-to", "98"], "a fraction between 0 and 1, not 98"),
+        (["time-to", "0.98"], "time-to needs MNIST"),
+        (["time-to", "0.98", "--workload", "all"], "takes one --workload"),
     ],
 )
-def test_refused_in_one_line(
+def test_refused_in_one_line_and_before_all_else(
     bench: Run, tmp_path: Path, args: list[str], says: str
 ) -> None:
     ran = bench(*args)
     assert ran.returncode == 2
     assert ran.stdout == ""
-    lines = [li for li in ran.stderr.splitlines() if li.startswith("nnx: ")]
+    lines = [li for li in ran.stderr.splitlines() if "left out: " not in li]
     assert len(lines) == 1, ran.stderr
+    assert lines[0].startswith("nnx: ")
     assert says in lines[0]
-    assert "Traceback" not in ran.stderr
     assert not list(tmp_path.iterdir())

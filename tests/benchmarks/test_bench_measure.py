@@ -3,7 +3,9 @@
 import io
 import json
 import math
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +13,10 @@ from PIL import Image
 
 from nnx.cores import available
 from nnx.data.dataset import Dataset
-from nnx_benchmarks import machine, picture, report, time_to
+from nnx_benchmarks import floor, machine, picture, throughput, time_to
 from nnx_benchmarks.agreement import Agreement
-from nnx_benchmarks.floor import Products
-from nnx_benchmarks.floor_process import Floor
-from nnx_benchmarks.measure import Measured, Result, measure
+from nnx_benchmarks.report import Report
+from nnx_benchmarks.throughput import Measured, Result
 from nnx_benchmarks.trainer import Implementation
 from nnx_benchmarks.workloads import WORKLOADS, Workload
 
@@ -31,13 +32,19 @@ def broken(problem: object) -> None:
 
 
 @pytest.fixture
-def result(workload: Workload, images: Dataset, numpy: Implementation) -> Result:
-    both = [numpy, Implementation("broken", broken)]
-    return measure("small", workload, images, both, 2, lambda text: None)
+def both(numpy: Implementation) -> list[Implementation]:
+    return [numpy, Implementation("broken", broken)]
 
 
-def test_measure(result: Result) -> None:
-    measured, failed = result.rows
+def silent(text: str) -> None:
+    pass
+
+
+def test_measure(
+    workload: Workload, images: Dataset, both: list[Implementation]
+) -> None:
+    result = throughput.measure_one("small", workload, both, images, 2, silent)
+    measured, failed = result.measured
     assert len(measured.seconds) == 2
     assert all(second > 0 for second in measured.seconds)
     assert measured.accuracy is not None
@@ -47,25 +54,35 @@ def test_measure(result: Result) -> None:
     assert 0 < result.floor < 1
 
 
-def test_json(result: Result) -> None:
-    rows = json.loads(json.dumps(report.as_json(result), allow_nan=False))
-    assert all(set(row) >= KEYS for row in rows)
-    measured, failed = rows
+def test_report(
+    workload: Workload, images: Dataset, both: list[Implementation]
+) -> None:
+    report = throughput.measure({"small": workload}, both, images, 2, silent)
+    shows_no_speed_without_agreement(report)
+    found = in_json(report)
+    assert found["floor"]["small"] == min(found["products"]["small"].values())
+    measured, failed = found["rows"]
+    assert set(measured) == set(failed) >= KEYS
     speed = measured["images_per_second"] * measured["ms_per_epoch"]
     assert math.isclose(speed, 330e3)
     assert failed["ms_per_epoch"] is failed["images_per_second"] is None
-    assert failed["no_speed_because"] == "failed: it is broken"
 
 
-def test_table_has_no_speed_without_agreement(result: Result) -> None:
-    _, cells = report.table(result)
-    assert [row[0] for row in cells] == ["nnx numpy"]
-    assert len(cells[0]) == len(report.COLUMNS)
-    assert report.without_speed(result) == ["broken: no speed, failed: it is broken"]
+def in_json(report: Report) -> Any:
+    return json.loads(json.dumps(report.as_json(), allow_nan=False))
+
+
+def shows_no_speed_without_agreement(report: Report) -> None:
+    [table] = report.tables
+    assert [row[0] for row in table.cells] == ["nnx numpy"]
+    assert len(table.cells[0]) == len(table.columns)
+    assert table.without_speed == ["broken: no speed, failed: it is broken"]
+    because = [row["no_speed_because"] for row in report.as_json()["rows"]]
+    assert because == [None, "failed: it is broken"]
 
 
 def drawn(rows: list[Measured]) -> Image.Image:
-    products = {"own kernels, 1 threads": (0.05, 0.06)}
+    products = {"own kernels, 1 threads": 0.055}
     results = [
         Result(key, workload, 60_000, products, rows)
         for key, workload in list(WORKLOADS.items())[:3]
@@ -96,29 +113,42 @@ def test_picture_draws_no_bar_without_agreement() -> None:
 
 @pytest.mark.parametrize("key", ["tiny", "other-linear", "other-4-layers"])
 def test_floor_is_positive_with_a_short_batch(key: str) -> None:
-    assert Products(WORKLOADS[key]).seconds(images=1_100, threads=1) > 0
+    assert floor.Products(WORKLOADS[key]).seconds(images=1_100, threads=1) > 0
 
 
-def test_floor_in_processes_of_its_own(workload: Workload) -> None:
-    with Floor(workload) as floor:
-        found = floor.epoch(330)
-        assert len(found) >= len({1, available()})
-        assert all(seconds > 0 for seconds in found.values())
-    assert all(process.returncode is not None for process in floor.processes)
+def test_floor_in_processes_of_its_own(
+    workload: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, popen = [], subprocess.Popen
+
+    def start(*args: Any, **options: Any) -> Any:
+        started.append(popen(*args, **options))
+        return started[-1]
+
+    monkeypatch.setattr(floor.subprocess, "Popen", start)
+    with floor.floor(workload) as products:
+        seconds = products(330)
+        assert len(seconds) >= len(started) * len({1, available()})
+        assert all(each > 0 for each in seconds.values())
+    assert started
+    assert all(process.returncode is not None for process in started)
 
 
-def test_time_to(workload: Workload, images: Dataset, numpy: Implementation) -> None:
-    both = [numpy, Implementation("broken", broken)]
-    finishes = time_to.race(0.9, workload, images, both, 2, lambda text: None)
-    first, second = finishes[0].runs
-    assert first.accuracy == second.accuracy >= 0.9
-    assert 1 <= first.epochs == second.epochs < time_to.MOST_EPOCHS
-    assert [row[0] for row in time_to.table(finishes, 0.9)] == ["nnx numpy"]
-    assert len(time_to.table(finishes, 0.9)[0]) == len(time_to.COLUMNS)
-    measured, failed = time_to.as_json(finishes, 0.9)
+def test_time_to(
+    workload: Workload, images: Dataset, both: list[Implementation]
+) -> None:
+    said: list[str] = []
+    report = time_to.measure(0.9, "small", workload, both, images, 2, said.append)
+    shows_no_speed_without_agreement(report)
+    assert [line for line in said if "round" in line] == [
+        "round 1 of 2", "round 2 of 2"
+    ]  # fmt: skip
+    assert len({line.partition(" s, ")[2] for line in said if " s, " in line}) == 1
+    measured, failed = in_json(report)["rows"]
     assert measured["seconds"] > 0
-    assert failed["seconds"] is None
-    assert time_to.without_speed(finishes) == ["broken: no speed, failed: it is broken"]
+    assert measured["accuracy"] >= 0.9
+    assert 1 <= measured["epochs"] < time_to.MOST_EPOCHS
+    assert failed["seconds"] is failed["epochs"] is None
 
 
 def test_an_accuracy_not_reached_has_no_time(
@@ -129,9 +159,9 @@ def test_an_accuracy_not_reached_has_no_time(
 ) -> None:
     monkeypatch.setattr(time_to, "MOST_EPOCHS", 1)
     slow = workload._replace(learning_rate=1e-6)
-    finishes = time_to.race(0.99, slow, images, [numpy], 1, lambda text: None)
-    assert time_to.as_json(finishes, 0.99)[0]["seconds"] is None
-    assert time_to.table(finishes, 0.99)[0][1] == "not reached"
+    report = time_to.measure(0.99, "slow", slow, [numpy], images, 1, silent)
+    assert report.as_json()["rows"][0]["seconds"] is None
+    assert report.tables[0].cells[0][1] == "not reached"
 
 
 def test_machine() -> None:

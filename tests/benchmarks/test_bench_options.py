@@ -1,4 +1,4 @@
-"""What `nnx bench --options` measures, and that it measures nothing that is wrong."""
+"""What `nnx bench options` measures, and that it measures nothing that is wrong."""
 
 from dataclasses import replace
 from typing import Any
@@ -32,17 +32,26 @@ def longer(state: State, *args: Any) -> State:
 def test_costs(workload: Workload, images: Dataset, reference: Backend) -> None:
     wrong = replace(reference, name="wrong", run_steps=longer)
     said: list[str] = []
-    costs = options.measure(workload, images, [reference, wrong], 2, said.append)
-    assert said == ["warming up", "round 1 of 2", "round 2 of 2"]
-    right = [cost for cost in costs if cost.implementation == "numpy"]
-    assert [row[0] for row in options.table(costs)] == list(options.OPTIONS)
-    assert all(len(cost.seconds) == 2 and cost.ratio > 0 for cost in right)
-    plain = next(cost for cost in right if cost.option == "plain")
-    assert plain.ratio == 1.0
-    lines = options.without_speed(costs)
-    assert len(lines) == len(options.OPTIONS)
-    assert lines[0].startswith("plain, nnx wrong: no speed, off by ")
-    found = options.as_json(costs)
-    assert {row["option"] for row in found} == set(options.OPTIONS)
-    silent = [row for row in found if row["implementation"] == "nnx wrong"]
+    report = options.measure(
+        {"small": workload}, [reference, wrong], images, 2, said.append
+    )
+    assert said == [
+        "small: warming up", "small: round 1 of 2", "small: round 2 of 2"
+    ]  # fmt: skip
+    [table] = report.tables
+    assert [row[:2] for row in table.cells] == [
+        [option, "nnx numpy"] for option in options.OPTIONS
+    ]
+    assert {len(row) for row in table.cells} == {len(table.columns)}
+    assert len(table.without_speed) == len(options.OPTIONS)
+    assert table.without_speed[0].startswith("plain, nnx wrong: no speed, off by ")
+    rows = report.as_json()["rows"]
+    assert {(row["workload"], row["option"]) for row in rows} == {
+        ("small", option) for option in options.OPTIONS
+    }
+    right = [row for row in rows if row["implementation"] == "nnx numpy"]
+    assert all(row["ms_per_epoch"] > 0 and row["over_plain"] > 0 for row in right)
+    assert right[0]["over_plain"] == 1.0
+    silent = [row for row in rows if row["implementation"] == "nnx wrong"]
     assert all(row["ms_per_epoch"] is None for row in silent)
+    assert all(row["no_speed_because"] for row in silent)

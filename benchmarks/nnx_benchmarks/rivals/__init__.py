@@ -1,5 +1,6 @@
 """What nnx is compared with, each from the same weights on the same batches."""
 
+from collections.abc import Iterable
 from importlib import import_module
 
 from nnx_benchmarks.trainer import Implementation
@@ -13,13 +14,15 @@ MODULES = {
 }
 
 
-def implementations() -> tuple[list[Implementation], dict[str, str]]:
-    """Return the rivals that are installed, and why others are not."""
-    found: list[Implementation] = []
+def implementations(
+    modules: Iterable[str],
+) -> tuple[list[Implementation], dict[str, str]]:
+    """Return the rivals of these modules that are installed, and why others are not."""
+    installed: list[Implementation] = []
     left_out = {}
-    for module, library in MODULES.items():
+    for module in modules:
         try:
-            found += import_module(f"{__name__}.{module}").IMPLEMENTATIONS
+            installed += import_module(f"{__name__}.{module}").IMPLEMENTATIONS
         except ImportError as error:
-            left_out[library] = f"{error}; pip install 'nnx-mlp[rivals]'"
-    return found, left_out
+            left_out[MODULES[module]] = f"{error}; pip install 'nnx-mlp[rivals]'"
+    return installed, left_out
