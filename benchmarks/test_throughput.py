@@ -36,7 +36,7 @@ def test_epoch(
     workload = WORKLOADS[key]
     problem = data.problem(workload, images.train)
     wanted = agreement.reference(problem)
-    agreed, trainer = measure.check(implementation, problem, wanted)
+    agreed, trainer = agreement.check(implementation, problem, wanted)
     assert trainer is not None, agreed.wrong
     benchmark.extra_info.update(agreed._asdict())
     order = measure.order(problem, epoch=1)

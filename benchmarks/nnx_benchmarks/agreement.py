@@ -10,13 +10,16 @@ from typing import NamedTuple
 import numpy as np
 
 from nnx.backend import find
-from nnx.data.dataset import Array
+from nnx.data.dataset import Array, Split
 from nnx.maths import network, random, steps
 from nnx.maths.network import Layer, Layers, Trained
 from nnx.maths.steps import State
+from nnx.reference import widened
+from nnx_benchmarks import data
 from nnx_benchmarks.nnx_run import NnxTrainer
+from nnx_benchmarks.report import Row
 from nnx_benchmarks.rivals.plain_numpy import PlainTrainer
-from nnx_benchmarks.trainer import Trainer
+from nnx_benchmarks.trainer import Implementation, Trainer
 from nnx_benchmarks.workloads import Problem, initial_layers
 
 STEPS = 100
@@ -59,11 +62,20 @@ class Agreement(NamedTuple):
     after_100: float | None = None
     wrong: str = ""
 
+    def as_row(self) -> Row:
+        """Return the same as a report has it."""
+        return {
+            "max_relative_error": self.first,
+            "max_relative_error_float64": self.float64,
+            "parameters_error_after_100_steps": self.after_100,
+            "no_speed_because": self.wrong or None,
+        }
+
 
 def reference(problem: Problem) -> Reference:
     """Return what a workload's steps give in float64, from the same float32 weights."""
     layers, backend = initial_layers(problem.workload), find("numpy")
-    wide = in_float64(layers)
+    wide = widened(layers)
     trainer = NnxTrainer(problem, backend)
     index = _clear(problem, wide, trainer)
     state = State(wide, 0.0, 0)
@@ -75,15 +87,27 @@ def reference(problem: Problem) -> Reference:
     return Reference(index, loss, sums.gradients, trained, rounding)
 
 
-def check(trainer: Trainer, problem: Problem, wanted: Reference) -> Agreement:
-    """Return how far a trainer in float32 is from the reference."""
+def check(
+    implementation: Implementation, problem: Problem, wanted: Reference
+) -> tuple[Agreement, Trainer | None]:
+    """Return how well an implementation agrees, and a trainer to time where it does."""
     layers = initial_layers(problem.workload)
-    first = first_error(trainer, layers, wanted)
-    after = largest_error(_after_steps(trainer, problem, layers), wanted.trained)
+    try:
+        trainer = implementation.prepare(problem)
+        first = first_error(trainer, layers, wanted)
+        after = largest_error(_after_steps(trainer, problem, layers), wanted.trained)
+        double = _float64_error(implementation, problem, wanted)
+    except Exception as error:
+        # Whatever a library raises, the others' results are still worth having.
+        words = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return Agreement(wrong=f"failed: {words}"), None
     allowed = max(FREE, LEEWAY * wanted.rounding)
-    wrong = beyond("loss and gradients", first, BOUNDS["float32"])
-    wrong = wrong or beyond(f"weights after {STEPS} steps", after, allowed)
-    return Agreement(first, None, after, wrong)
+    wrong = (
+        _beyond("loss and gradients", first, BOUNDS["float32"])
+        or _beyond(f"weights after {STEPS} steps", after, allowed)
+        or _beyond("float64 loss and gradients", double, BOUNDS["float64"])
+    )
+    return Agreement(first, double, after, wrong), None if wrong else trainer
 
 
 def first_error(trainer: Trainer, layers: Layers, wanted: Reference) -> float:
@@ -99,9 +123,16 @@ def first_error(trainer: Trainer, layers: Layers, wanted: Reference) -> float:
     return max(off, largest_error(gradients, wanted.gradients))
 
 
-def in_float64(layers: Layers) -> Layers:
-    """Return the layers in float64."""
-    return [Layer(*(a.astype(np.float64) for a in layer)) for layer in layers]
+def _float64_error(
+    implementation: Implementation, problem: Problem, wanted: Reference
+) -> float | None:
+    """Return the same in float64, on a trainer with no more images than these."""
+    if "float64" not in implementation.dtypes:
+        return None
+    batch = Split(problem.pixels[wanted.index], problem.labels[wanted.index])
+    trainer = implementation.prepare(data.problem(problem.workload, batch, "float64"))
+    layers = widened(initial_layers(problem.workload))
+    return first_error(trainer, layers, wanted._replace(index=np.arange(len(batch[0]))))
 
 
 def _slope(old: Array, new: Array) -> Array:
@@ -116,10 +147,10 @@ def largest_error(layers: Trained, wanted: Trained) -> float:
     return float(np.max(errors))  # NaN stays NaN
 
 
-def beyond(what: str, error: float, bound: float) -> str:
+def _beyond(what: str, error: float | None, bound: float) -> str:
     """Return what is wrong with an error, or nothing."""
     # Written so that NaN is wrong too.
-    if error <= bound:
+    if error is None or error <= bound:
         return ""
     return f"disagrees: {what} off by {error:.1e}, more than {bound:.1e}"
 

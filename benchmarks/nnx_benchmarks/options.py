@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import product
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -15,15 +16,7 @@ from nnx.settings import Training
 from nnx.training import loop, setup
 from nnx_benchmarks.agreement import BOUNDS, largest_error
 from nnx_benchmarks.measure import Note, about, in_turn
-from nnx_benchmarks.report import (
-    Report,
-    Row,
-    Table,
-    epoch_cells,
-    epoch_record,
-    error_cell,
-    finite,
-)
+from nnx_benchmarks.report import Report, Row, Table, times
 from nnx_benchmarks.workloads import Workload
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -47,34 +40,19 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "elastic distortion": {"augment": "elastic=34,sigma=4"},
     "gelu": {"activation": "gelu"},
 }
-COLUMNS = ["option", "implementation", "ms/epoch", "range", "× plain", "error"]
+COLUMNS = [
+    ("option", "option", "{}"),
+    ("implementation", "implementation", "{}"),
+    ("ms/epoch", "ms_per_epoch", "{:.1f}"),
+    ("range", "ms_range", "{0[0]:.1f}–{0[1]:.1f}"),
+    ("× plain", "over_plain", "{:.2f}"),
+    ("error", "max_relative_error_float64", "{:.1e}"),
+]
 LEGEND = (
     "× plain: the median over the rounds of an epoch's time over the plain one's; "
     "error: of the weights after a first step in float64, against NumPy's"
 )
 FIRST_IMAGES = 1000
-
-
-class Cost(NamedTuple):
-    """One option on one backend.
-
-    error: infinite where the backend could not do it
-    seconds: of each epoch after the first; empty where the results do not agree
-    plain: of the plain epochs in the same rounds
-    """
-
-    option: str
-    implementation: str
-    error: float
-    seconds: tuple[float, ...] = ()
-    plain: tuple[float, ...] = ()
-
-    @property
-    def ratio(self) -> float | None:
-        """How many times as long as without the option."""
-        if not self.seconds:
-            return None
-        return median(a / b for a, b in zip(self.seconds, self.plain, strict=True))
 
 
 def measure(
@@ -90,45 +68,56 @@ def measure(
             f"{key}: {workload}",
             COLUMNS,
             [
-                _row(key, cost)
-                for cost in costs(workload, backends, images, rounds, about(key, note))
+                {"workload": key} | row
+                for row in measure_one(
+                    workload, backends, images, rounds, about(key, note)
+                )
             ],
         )
         for key, workload in workloads.items()
     ]
-    return Report(tables, {}, (LEGEND,))
+    return Report(tables, {}, LEGEND)
 
 
-def costs(
+def measure_one(
     workload: Workload,
     backends: Sequence[Backend],
     images: Dataset,
     rounds: int,
     note: Note,
-) -> list[Cost]:
-    """Return what each option costs; an epoch with each in turn, round after round."""
-    both = [(option, backend) for option in OPTIONS for backend in backends]
-    errors = {
-        (option, backend.name): first_step_error(workload, images, option, backend)
-        for option, backend in both
-    }
-    # An option's cost is relative to the plain run's, and no righter than that.
-    errors = {key: max(error, errors["plain", key[1]]) for key, error in errors.items()}
-    jobs = {
-        (option, backend.name): partial(
-            lambda each, _: next(each),
-            epochs(workload, images, option, backend, rounds + 1),
-        )
-        for option, backend in both
-        if errors[option, backend.name] <= BOUNDS["float64"]
-    }
+) -> list[Row]:
+    """Return a row for each option on each backend; an epoch of each in turn."""
+    errors: dict[tuple[str, str], float] = {}
+    jobs = {}
+    for option, backend in product(OPTIONS, backends):
+        key = option, backend.name
+        error = first_step_error(workload, images, option, backend)
+        # An option's cost is relative to the plain run's, and no righter than that.
+        errors[key] = max(error, errors.get(("plain", backend.name), 0.0))
+        if errors[key] <= BOUNDS["float64"]:
+            epoch = epochs(workload, images, option, backend, rounds + 1)
+            jobs[key] = partial(_next, epoch)
     spent = in_turn(jobs, rounds, note)
-    return [
-        Cost(*key, error, spent[key], spent["plain", key[1]])
-        if key in spent
-        else Cost(*key, error)
-        for key, error in errors.items()
-    ]
+    rows = []
+    for (option, name), error in errors.items():
+        seconds, plain = (spent.get((o, name), ()) for o in (option, "plain"))
+        ratios = [a / b for a, b in zip(seconds, plain, strict=False)]
+        rows.append(
+            {
+                "option": option,
+                "settings": OPTIONS[option],
+                "implementation": f"nnx {name}",
+                **times(seconds, "ms_per_epoch", "ms_range", 1e3),
+                "over_plain": median(ratios) if seconds else None,
+                "max_relative_error_float64": error,
+                "no_speed_because": None if seconds else f"off by {error:.1e}",
+            }
+        )
+    return rows
+
+
+def _next(epoch: Iterator[float], number: int) -> float:
+    return next(epoch)
 
 
 def epochs(
@@ -184,25 +173,3 @@ def _begun(
     model = setup.fitted(network, images, training)
     run = setup.run_of(model, images, None, training, backend)
     return run, setup.begun(run, model, training)
-
-
-def _row(key: str, cost: Cost) -> Row:
-    implementation = f"nnx {cost.implementation}"
-    cells = [
-        cost.option,
-        implementation,
-        *epoch_cells(cost.seconds),
-        f"{cost.ratio or 0.0:.2f}",
-        error_cell(cost.error),
-    ]
-    record = {
-        "workload": key,
-        "option": cost.option,
-        "settings": OPTIONS[cost.option],
-        "implementation": implementation,
-        **epoch_record(cost.seconds),
-        "over_plain": cost.ratio,
-        "max_relative_error_float64": finite(cost.error),
-    }
-    wrong = "" if cost.seconds else f"off by {cost.error:.1e}"
-    return Row(f"{cost.option}, {implementation}", cells, record, wrong)

@@ -1,44 +1,42 @@
-"""The one form of report. No speed is in it without agreement."""
+"""The one form of report: rows as JSON has them, and columns to show them in."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-
-class Row(NamedTuple):
-    """One thing measured.
-
-    cells: of the table
-    record: for JSON; what was not measured is null
-    no_speed_because: why it is not in the table; "" where it is
-    """
-
-    name: str
-    cells: list[str]
-    record: dict[str, Any]
-    no_speed_because: str = ""
+# An object for JSON; None is what was not measured. Where "no_speed_because" says
+# anything, the row has no speed.
+Row: TypeAlias = dict[str, Any]
+# A heading, its value's name in a row, and its format.
+Columns: TypeAlias = Sequence[tuple[str, str, str]]
 
 
 class Table(NamedTuple):
-    """What was measured in turn."""
+    """What was measured in turn; its first columns say what a row is of."""
 
     title: str
-    columns: list[str]
+    columns: Columns
     rows: list[Row]
 
-    @property
     def cells(self) -> list[list[str]]:
-        """The cells of each row with a speed."""
-        return [row.cells for row in self.rows if not row.no_speed_because]
-
-    @property
-    def without_speed(self) -> list[str]:
-        """A line for each of the others."""
+        """Return the rows that have a speed."""
         return [
-            f"{row.name}: no speed, {row.no_speed_because}"
+            [
+                "–" if row[name] is None else form.format(row[name]).replace("%", " %")
+                for _, name, form in self.columns
+            ]
             for row in self.rows
-            if row.no_speed_because
+            if not row["no_speed_because"]
+        ]
+
+    def without_speed(self) -> list[str]:
+        """Return a line for each of the others."""
+        names = [name for _, name, form in self.columns if form == "{}"]
+        return [
+            f"{', '.join(row[n] for n in names)}: no speed, {row['no_speed_because']}"
+            for row in self.rows
+            if row["no_speed_because"]
         ]
 
 
@@ -46,46 +44,39 @@ class Report(NamedTuple):
     """What a command measured.
 
     facts: what JSON says beside the rows
-    legend: what the columns mean, in lines
-    picture: draws a PNG, given the machine in a line
+    legend: what the columns mean
+    drawn: whether there is a picture of it
     """
 
     tables: list[Table]
     facts: dict[str, Any]
-    legend: tuple[str, ...] = ()
-    picture: Callable[[str], bytes] | None = None
+    legend: str
+    drawn: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """Return an object with all rows and the facts."""
+        """Return one object; a number for which JSON has no word is null."""
         rows = [
-            row.record | {"no_speed_because": row.no_speed_because or None}
+            {name: _finite(value) for name, value in row.items()}
             for table in self.tables
             for row in table.rows
         ]
         return {"rows": rows} | self.facts
 
 
-def epoch_cells(seconds: Sequence[float]) -> list[str]:
-    """Return the median of some epochs' milliseconds, and their range."""
+def _finite(value: Any) -> Any:
+    return value if not isinstance(value, float) or math.isfinite(value) else None
+
+
+def times(seconds: Sequence[float], middle: str, ends: str, scale: float = 1.0) -> Row:
+    """Return the median of these, and the shortest and longest, under these names."""
     if not seconds:
-        return []
-    low, middle, high = (1e3 * f(seconds) for f in (min, median, max))
-    return [f"{middle:.1f}", f"{low:.1f}–{high:.1f}"]
-
-
-def epoch_record(seconds: Sequence[float]) -> dict[str, Any]:
-    """Return the same for JSON."""
+        return {middle: None, ends: None}
     return {
-        "ms_per_epoch": 1e3 * median(seconds) if seconds else None,
-        "ms_range": [1e3 * f(seconds) for f in (min, max)] if seconds else None,
+        middle: scale * median(seconds),
+        ends: [scale * min(seconds), scale * max(seconds)],
     }
 
 
-def error_cell(error: float | None) -> str:
-    """Return a relative error for a table."""
-    return "–" if error is None else f"{error:.1e}"
-
-
-def finite(number: float | None) -> float | None:
-    """Return a number that JSON has a word for, or None."""
-    return number if number is not None and math.isfinite(number) else None
+def fastest_first(rows: list[Row], name: str) -> list[Row]:
+    """Return the rows by a time of this name; those without one come last."""
+    return sorted(rows, key=lambda row: math.inf if row[name] is None else row[name])

@@ -1,77 +1,36 @@
 """Workloads: how fast each implementation trains, beside the matrix products alone."""
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 from nnx.data.dataset import Dataset
 from nnx_benchmarks import data
-from nnx_benchmarks.agreement import Agreement
 from nnx_benchmarks.floor import floor
-from nnx_benchmarks.measure import (
-    REST,
-    Note,
-    about,
-    check_all,
-    epoch_seconds,
-    in_turn,
-)
-from nnx_benchmarks.report import (
-    Report,
-    Row,
-    Table,
-    epoch_cells,
-    epoch_record,
-    error_cell,
-    finite,
-)
+from nnx_benchmarks.measure import REST, Note, about, check_all, epoch_seconds, in_turn
+from nnx_benchmarks.report import Report, Row, Table, fastest_first, times
 from nnx_benchmarks.trainer import Implementation
 from nnx_benchmarks.workloads import Workload, initial_layers
 
 COLUMNS = [
-    "implementation", "ms/epoch", "range", "images/s", "× floor", "error", "float64",
-    "100 steps", "accuracy",
-]  # fmt: skip
-FLOOR = "matrix products"  # stands among the implementations while they run
+    ("implementation", "implementation", "{}"),
+    ("ms/epoch", "ms_per_epoch", "{:.1f}"),
+    ("range", "ms_range", "{0[0]:.1f}–{0[1]:.1f}"),
+    ("images/s", "images_per_second", "{:,.0f}"),
+    ("× floor", "over_floor", "{:.2f}"),
+    ("error", "max_relative_error", "{:.1e}"),
+    ("float64", "max_relative_error_float64", "{:.1e}"),
+    ("100 steps", "parameters_error_after_100_steps", "{:.1e}"),
+    ("accuracy", "accuracy", "{:.2%}"),
+]
 LEGEND = (
     "error: the largest relative error of the loss and every gradient of a first "
     "batch, in float32, and in float64 where it has that; 100 steps: of the weights "
     "after as many; all against NumPy in float64"
 )
-
-
-class Measured(NamedTuple):
-    """One implementation on one workload.
-
-    seconds: of each epoch after the warm-up; empty where it does not agree
-    accuracy: on the test images after all epochs; None for random bytes
-    """
-
-    implementation: str
-    agreement: Agreement
-    seconds: tuple[float, ...] = ()
-    accuracy: float | None = None
-
-
-class Result(NamedTuple):
-    """One workload.
-
-    products: median seconds of an epoch's matrix products alone, by kernels and threads
-    """
-
-    key: str
-    workload: Workload
-    images: int
-    products: dict[str, float]
-    measured: list[Measured]
-
-    @property
-    def floor(self) -> float:
-        """The fastest products'."""
-        return min(self.products.values())
+FLOOR = "matrix products"  # stands among the implementations while they run
 
 
 def measure(
@@ -82,94 +41,59 @@ def measure(
     note: Note,
 ) -> Report:
     """Return every implementation's speed and agreement on these workloads, by key."""
-    results = [
-        measure_one(key, one, implementations, images, rounds, about(key, note))
-        for key, one in workloads.items()
-    ]
-    products = {
-        result.key: {how: 1e3 * seconds for how, seconds in result.products.items()}
-        for result in results
-    }
-    facts = {
-        "floor": {key: min(times.values()) for key, times in products.items()},
-        "products": products,
-    }
-    tables = [table(result) for result in results]
-    from nnx_benchmarks import picture  # and matplotlib, of no use until here
-
-    return Report(tables, facts, (LEGEND,), partial(picture.png, results))
+    tables, products = [], {}
+    for key, workload in workloads.items():
+        rows, products[key] = measure_one(
+            workload, implementations, images, rounds, about(key, note)
+        )
+        floor = min(products[key].values())
+        for row in rows:
+            spent = row["ms_per_epoch"]
+            row |= {"workload": key, "over_floor": spent and spent / floor}
+        title = f"{key}: {workload}; matrix products alone {floor:.1f} ms"
+        tables.append(Table(title, COLUMNS, fastest_first(rows, "ms_per_epoch")))
+    floors = {key: min(times.values()) for key, times in products.items()}
+    return Report(tables, {"floor": floors, "products": products}, LEGEND, drawn=True)
 
 
 def measure_one(
-    key: str,
     workload: Workload,
     implementations: Sequence[Implementation],
     images: Dataset,
     rounds: int,
     note: Note,
-) -> Result:
-    """Return every implementation's speed and agreement on one workload.
+) -> tuple[list[Row], dict[str, float]]:
+    """Return a row for each implementation, and the milliseconds of the products.
 
     Each trains the same epochs from the same weights, one epoch of each in turn,
-    beginning with one that is not counted.
+    beginning with one that is not counted. The products are by kernels and threads.
     """
     problem = data.problem(workload, images.train)
+    n = len(problem.labels)
     checked = check_all(problem, implementations, note)
-    trainers = {name: one.trainer for name, one in checked.items() if one.trainer}
     jobs: dict[str, Callable[[int], Any]] = {}
-    for name, trainer in trainers.items():
-        trainer.load(initial_layers(workload))
-        jobs[name] = partial(epoch_seconds, trainer, problem)
+    for name, (_, trainer) in checked.items():
+        if trainer is not None:
+            trainer.load(initial_layers(workload))
+            jobs[name] = partial(epoch_seconds, trainer, problem)
     with floor(workload) as products:
 
         def rested(epoch: int) -> dict[str, float]:
             time.sleep(REST)
-            return products(len(problem.labels))
+            return products(n)
 
         spent = in_turn(jobs | {FLOOR: rested}, rounds, note)
-    of_products = spent.pop(FLOOR)
-    rows = [
-        Measured(name, one.agreement)
-        if one.trainer is None
-        else Measured(
-            name,
-            one.agreement,
-            spent[name],
-            data.accuracy(one.trainer.layers(), workload, images),
+    rows = []
+    for name, (agreed, trainer) in checked.items():
+        seconds = spent.get(name, ())
+        reached = trainer and data.accuracy(trainer.layers(), workload, images)
+        rows.append(
+            {"implementation": name, "accuracy": reached}
+            | times(seconds, "ms_per_epoch", "ms_range", 1e3)
+            | {"images_per_second": n / median(seconds) if seconds else None}
+            | agreed.as_row()
         )
-        for name, one in checked.items()
-    ]
-    middle = {how: median(each[how] for each in of_products) for how in of_products[0]}
-    return Result(key, workload, len(problem.labels), middle, rows)
-
-
-def table(result: Result) -> Table:
-    """Return a row for each implementation, fastest first."""
-    floor = 1e3 * result.floor
-    title = f"{result.key}: {result.workload}; matrix products alone {floor:.1f} ms"
-    rows = sorted(result.measured, key=lambda one: median(one.seconds or [math.inf]))
-    return Table(title, COLUMNS, [_row(one, result) for one in rows])
-
-
-def _row(one: Measured, result: Result) -> Row:
-    name, agreed = one.implementation, one.agreement
-    spent = median(one.seconds) if one.seconds else math.inf
-    cells = [
-        name,
-        *epoch_cells(one.seconds),
-        f"{result.images / spent:,.0f}",
-        f"{spent / result.floor:.2f}",
-        *map(error_cell, (agreed.first, agreed.float64, agreed.after_100)),
-        "–" if one.accuracy is None else f"{100 * one.accuracy:.2f} %",
-    ]
-    record = {
-        "workload": result.key,
-        "implementation": name,
-        **epoch_record(one.seconds),
-        "images_per_second": result.images / spent if one.seconds else None,
-        "accuracy": one.accuracy,
-        "max_relative_error": finite(agreed.first),
-        "max_relative_error_float64": finite(agreed.float64),
-        "parameters_error_after_100_steps": finite(agreed.after_100),
+    of_products = spent[FLOOR]
+    return rows, {
+        how: 1e3 * median(each[how] for each in of_products) for how in of_products[0]
     }
-    return Row(name, cells, record, agreed.wrong)

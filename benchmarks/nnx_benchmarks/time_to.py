@@ -1,21 +1,26 @@
 """The shortest time to a test accuracy, each with the same recipe, in turn."""
 
-import math
 from collections.abc import Sequence
 from functools import partial
-from statistics import median
 from typing import NamedTuple
 
 from nnx.data.dataset import Dataset
 from nnx_benchmarks import data
-from nnx_benchmarks.agreement import Agreement
 from nnx_benchmarks.measure import Note, check_all, epoch_seconds, in_turn
-from nnx_benchmarks.report import Report, Row, Table, error_cell, finite
+from nnx_benchmarks.report import Report, Row, Table, fastest_first, times
 from nnx_benchmarks.trainer import Implementation, Trainer
 from nnx_benchmarks.workloads import Problem, Workload, initial_layers
 
 MOST_EPOCHS = 40
-COLUMNS = ["implementation", "seconds", "range", "epochs", "accuracy", "error"]
+COLUMNS = [
+    ("implementation", "implementation", "{}"),
+    ("seconds", "seconds", "{:.2f}"),
+    ("range", "range", "{0[0]:.2f}–{0[1]:.2f}"),
+    ("epochs", "epochs", "{:d}"),
+    ("accuracy", "accuracy", "{:.2%}"),
+    ("error", "max_relative_error", "{:.1e}"),
+]
+LEGEND = f"–: not reached in {MOST_EPOCHS} epochs"
 
 
 class Training(NamedTuple):
@@ -42,33 +47,33 @@ def measure(
     problem = data.problem(workload, images.train)
     checked = check_all(problem, implementations, note)
 
-    def job(name: str, trainer: Trainer, number: int) -> Training | None:
+    def train(name: str, trainer: Trainer, number: int) -> Training | None:
         if number == 0:
             epoch_seconds(trainer, problem, 0)
             return None
-        done = _train(target, trainer, problem, images)
+        trained = _train(target, trainer, problem, images)
         note(
-            f"{name}: {done.seconds:.2f} s, {done.epochs} epochs, "
-            f"test accuracy {done.accuracy:.4f}"
+            f"{name}: {trained.seconds:.2f} s, {trained.epochs} epochs, "
+            f"test accuracy {trained.accuracy:.4f}"
         )
-        return done
+        return trained
 
     jobs = {
-        name: partial(job, name, one.trainer)
-        for name, one in checked.items()
-        if one.trainer
+        name: partial(train, name, trainer)
+        for name, (_, trainer) in checked.items()
+        if trainer is not None
     }
-    done = in_turn(jobs, rounds, note)
+    trained = in_turn(jobs, rounds, note)
     rows = [
-        _row(target, key, name, one.agreement, done.get(name, ()))
-        for name, one in checked.items()
+        {"workload": key, "implementation": name}
+        | _row(target, trained.get(name, ()))
+        | agreed.as_row()
+        for name, (agreed, _) in checked.items()
     ]
-    # Fastest first; those that did not reach it, and those without a speed, come last.
-    rows.sort(key=lambda row: row.record["seconds"] or math.inf)
     title = f"seconds to {100 * target:.2f} %: {workload}"
     title += f", learning rate {workload.learning_rate:g}"
-    facts = {"target": target, "recipe": workload._asdict()}
-    return Report([Table(title, COLUMNS, rows)], facts)
+    table = Table(title, COLUMNS, fastest_first(rows, "seconds"))
+    return Report([table], {"target": target, "recipe": workload._asdict()}, LEGEND)
 
 
 def _train(
@@ -84,28 +89,9 @@ def _train(
     return Training(spent, epoch, accuracy)
 
 
-def _row(
-    target: float, key: str, name: str, agreed: Agreement, done: Sequence[Training]
-) -> Row:
-    """Return one implementation's row; no seconds where the target was not reached."""
-    reached = bool(done) and all(each.accuracy >= target for each in done)
-    seconds = [each.seconds for each in done] if reached else []
-    epochs, accuracy = (done[0].epochs, done[0].accuracy) if done else (None, None)
-    cells = [
-        name,
-        f"{median(seconds):.2f}" if seconds else "not reached",
-        f"{min(seconds):.2f}–{max(seconds):.2f}" if seconds else "–",
-        str(epochs),
-        f"{100 * (accuracy or 0.0):.2f} %",
-        error_cell(agreed.first),
-    ]
-    record = {
-        "workload": key,
-        "implementation": name,
-        "seconds": median(seconds) if seconds else None,
-        "epochs": epochs,
-        "accuracy": accuracy,
-        "max_relative_error": finite(agreed.first),
-        "parameters_error_after_100_steps": finite(agreed.after_100),
-    }
-    return Row(name, cells, record, agreed.wrong)
+def _row(target: float, trained: Sequence[Training]) -> Row:
+    """Return what was measured; no seconds where the target was not always reached."""
+    reached = all(each.accuracy >= target for each in trained)
+    seconds = [each.seconds for each in trained] if reached else []
+    first = trained[0]._asdict() if trained else dict.fromkeys(Training._fields)
+    return first | times(seconds, "seconds", "range")

@@ -218,17 +218,26 @@ def _report(
             "one another will seem many times slower than they are"
         )
     report = measure(images, rounds, show.note)
-    found = report.as_json() | {"images": images.name, "machine": machine.machine()}
-    line = machine.summary(found["machine"])
+    described = machine.machine()
+    found = report.as_json() | {"images": images.name, "machine": described}
     written = {JSON_NAME: (json_format.dumps(found, indent=1) + "\n").encode()}
-    if report.picture is not None:
-        written[PICTURE_NAME] = report.picture(line)
+    if report.drawn:
+        from nnx_benchmarks import picture
+
+        written[PICTURE_NAME] = picture.png(report.tables, machine.summary(described))
     for name, content in written.items():
         files.write(folder / name, content)
     if json:
         show.as_json(found)
     else:
-        _show(report, line, [str(folder / name) for name in written])
+        show.line(machine.summary(described))
+        for table in report.tables:
+            columns = [heading for heading, _, _ in table.columns]
+            show.table(table.title, columns, table.cells())
+            for line in [*table.without_speed(), ""]:
+                show.line(line)
+        show.line(report.legend)
+        show.line(f"written: {', '.join(str(folder / name) for name in written)}")
     if any(row["no_speed_because"] for row in found["rows"]):
         raise typer.Exit(1)
 
@@ -248,13 +257,3 @@ def _prepared(out: Path | None) -> Path:
     except OSError as error:
         raise InputError(f"{folder}: cannot hold results: {error.strerror}") from None
     return folder
-
-
-def _show(report: "Report", machine: str, written: list[str]) -> None:
-    show.line(machine)
-    for table in report.tables:
-        show.table(table.title, table.columns, table.cells)
-        for line in [*table.without_speed, ""]:
-            show.line(line)
-    for line in [*report.legend, f"written: {', '.join(written)}"]:
-        show.line(line)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nnx_benchmarks import agreement, choose, data, rivals
-from nnx_benchmarks.measure import Checked, check
-from nnx_benchmarks.trainer import Implementation
+from nnx_benchmarks.agreement import Agreement
+from nnx_benchmarks.trainer import Implementation, Trainer
 from nnx_benchmarks.workloads import Problem, Workload
 
 LIBRARIES = {
@@ -25,8 +25,10 @@ def rival(module: str) -> list[Implementation]:
     return [i for i in installed if "compiled" not in i.name]
 
 
-def checked(implementation: Implementation, problem: Problem) -> Checked:
-    return check(implementation, problem, agreement.reference(problem))
+def checked(
+    implementation: Implementation, problem: Problem
+) -> tuple[Agreement, Trainer | None]:
+    return agreement.check(implementation, problem, agreement.reference(problem))
 
 
 def agrees(implementation: Implementation, problem: Problem) -> None:

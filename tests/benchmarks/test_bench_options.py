@@ -39,12 +39,12 @@ def test_costs(workload: Workload, images: Dataset, reference: Backend) -> None:
         "small: warming up", "small: round 1 of 2", "small: round 2 of 2"
     ]  # fmt: skip
     [table] = report.tables
-    assert [row[:2] for row in table.cells] == [
+    assert [row[:2] for row in table.cells()] == [
         [option, "nnx numpy"] for option in options.OPTIONS
     ]
-    assert {len(row) for row in table.cells} == {len(table.columns)}
-    assert len(table.without_speed) == len(options.OPTIONS)
-    assert table.without_speed[0].startswith("plain, nnx wrong: no speed, off by ")
+    assert {len(row) for row in table.cells()} == {len(table.columns)}
+    assert len(table.without_speed()) == len(options.OPTIONS)
+    assert table.without_speed()[0].startswith("plain, nnx wrong: no speed, off by ")
     rows = report.as_json()["rows"]
     assert {(row["workload"], row["option"]) for row in rows} == {
         ("small", option) for option in options.OPTIONS
