@@ -12,9 +12,8 @@ import numpy as np
 from nnx.backend import find
 from nnx.data.dataset import Array, Split
 from nnx.maths import network, random, steps
-from nnx.maths.network import Layer, Layers, Trained
-from nnx.maths.steps import State
-from nnx.reference import widened
+from nnx.maths.arrays import map_arrays
+from nnx.maths.state import Layer, Layers, Parameters, initial_state
 from nnx_benchmarks import data
 from nnx_benchmarks.nnx_run import NnxTrainer
 from nnx_benchmarks.report import Row
@@ -44,8 +43,8 @@ class Reference(NamedTuple):
 
     index: Array
     loss: float
-    gradients: Trained
-    trained: Trained
+    gradients: Parameters
+    trained: Parameters
     rounding: float
 
 
@@ -74,17 +73,18 @@ class Agreement(NamedTuple):
 
 def reference(problem: Problem) -> Reference:
     """Return what a workload's steps give in float64, from the same float32 weights."""
-    layers, backend = initial_layers(problem.workload), find("numpy")
-    wide = widened(layers)
-    trainer = NnxTrainer(problem, backend)
-    index = _clear(problem, wide, trainer)
-    state = State(wide, 0.0, 0)
-    sums = steps.batch_sums(state, trainer.images, index, 0, trainer.recipe, backend)
-    loss = float(sums.loss_sum) / len(index)
+    layers = initial_layers(problem.workload)
+    wide = map_arrays(np.float64, layers)
+    trainer = NnxTrainer(problem, find("numpy"))
+    hyper, ops = trainer.hyper, trainer.backend.ops
+    index = _away_from_kinks(problem, wide)
+    state = initial_state(wide, hyper, ops)
+    result = steps.batch_gradients(state, trainer.images, index, hyper, ops)
+    loss = float(result.loss_sum) / len(index)
     trained = _after_steps(trainer, problem, wide)
     plain = _after_steps(PlainTrainer(problem), problem, layers)
     rounding = largest_error(plain, trained)
-    return Reference(index, loss, sums.gradients, trained, rounding)
+    return Reference(index, loss, result.gradients, trained, rounding)
 
 
 def check(
@@ -131,7 +131,7 @@ def _float64_error(
         return None
     batch = Split(problem.pixels[wanted.index], problem.labels[wanted.index])
     trainer = implementation.prepare(data.problem(problem.workload, batch, "float64"))
-    layers = widened(initial_layers(problem.workload))
+    layers = map_arrays(np.float64, initial_layers(problem.workload))
     return first_error(trainer, layers, wanted._replace(index=np.arange(len(batch[0]))))
 
 
@@ -139,7 +139,7 @@ def _slope(old: Array, new: Array) -> Array:
     return (old.astype(np.float64) - new.astype(np.float64)) / READING_RATE
 
 
-def largest_error(layers: Trained, wanted: Trained) -> float:
+def largest_error(layers: Parameters, wanted: Parameters) -> float:
     """Return the largest difference of any array, over that array's largest entry."""
     pairs = zip(layers, wanted, strict=True)
     arrays = [pair for layer in pairs for pair in zip(*layer, strict=True)]
@@ -169,13 +169,15 @@ def _after_steps(trainer: Trainer, problem: Problem, layers: Layers) -> Layers:
     return trainer.layers()
 
 
-def _clear(problem: Problem, layers: Layers, trainer: NnxTrainer) -> Array:
+def _away_from_kinks(problem: Problem, layers: Layers) -> Array:
     """Return a first batch, without the images that bring a hidden unit near 0."""
-    size = problem.workload.batch_size
-    order = random.permutation(len(problem.labels), seed=0, epoch=0, xp=np)[: 2 * size]
-    x, _ = steps.gather(trainer.images, order, 1 / 255, layers[0].weight, find("numpy"))
-    traces, _, _ = network.forward(layers, x, trainer.recipe.activations, find("numpy"))
+    workload, ops = problem.workload, find("numpy").ops
+    order = random.permutation(len(problem.labels), seed=0, epoch=0, xp=np)
+    order = order[: 2 * workload.batch_size]
+    activations = [workload.activation] * (len(layers) - 1) + ["identity"]
+    x = problem.pixels[order] / 255
+    caches = network.forward(layers, x, activations, ops).caches
     near = np.zeros(len(order), bool)
-    for trace, (weight, bias) in zip(traces[:-1], layers[:-1], strict=True):
-        near |= np.min(np.abs(trace.x @ weight + bias), axis=1) < CLEARANCE
-    return order[~near][:size]
+    for cache, (weight, bias) in zip(caches[:-1], layers[:-1], strict=True):
+        near |= np.min(np.abs(cache.x @ weight + bias), axis=1) < CLEARANCE
+    return order[~near][: workload.batch_size]

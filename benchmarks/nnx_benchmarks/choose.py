@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from nnx.backend import Backend, find, names
-from nnx.errors import InputError, NnxError
+from nnx.backend import Backend, find, usable
+from nnx.errors import InputError
 from nnx_benchmarks import nnx_run, rivals
 from nnx_benchmarks.measure import Note
 from nnx_benchmarks.trainer import Implementation
@@ -19,22 +19,19 @@ def backends(name: str, note: Note, **options: str) -> list[Backend]:
     """Return the backend of this name, or all that are usable, and say who is not.
 
     options: of one backend, as for `nnx.find`
-    Raises: BackendError for one backend that is not usable; InputError for options
-    with all.
+
+    Raises:
+        BackendError: one backend that is not usable
+        InputError: options with all
     """
     if name != "all":
         return [find(name, **options)]
     if options:
         raise InputError(f"--{' --'.join(options)} goes with one --backend, not all")
-    usable = []
-    for each in names():
-        if each in NOT_FOR_SPEED:
-            continue
-        try:
-            usable.append(find(each))
-        except NnxError as error:
-            note(f"nnx {each} left out: {error}")
-    return usable
+    working, why = usable()
+    for each in sorted(set(why) - NOT_FOR_SPEED):
+        note(f"nnx {each} left out: {why[each]}")
+    return [backend for backend in working if backend.name not in NOT_FOR_SPEED]
 
 
 def implementations(
@@ -54,7 +51,8 @@ def implementations(
 def workloads(keys: Sequence[str]) -> dict[str, Workload]:
     """Return the workloads of these keys; "all" is every one, and no key the five.
 
-    Raises: InputError for a key that there is not.
+    Raises:
+        InputError: a key that there is not
     """
     for key in keys:
         if key not in ("all", *WORKLOADS):

@@ -10,7 +10,7 @@ from nnx.data.dataset import Array, Dataset, Frame, Split
 from nnx.data.download import cache_folder
 from nnx.data.named import PUBLISHED
 from nnx.errors import InputError
-from nnx.maths.network import Layers
+from nnx.maths.state import Layers
 from nnx_benchmarks.workloads import Problem, Workload
 
 IMAGES, FEATURES, CLASSES = 60_000, 784, 10
@@ -21,7 +21,9 @@ def images(data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     """Return MNIST from data_dir, NNX_DATA_DIR or the cache, or else random bytes.
 
     Nothing is downloaded.
-    refused: a data_dir that is given and does not hold MNIST
+
+    Raises:
+        InputError: a data_dir that is given and does not hold MNIST
     """
     if data_dir is not None:
         return nnx.load("mnist", data_dir)
@@ -55,7 +57,6 @@ def accuracy(layers: Layers, workload: Workload, data: Dataset) -> float | None:
     """Return the share of test images classified rightly; None for random bytes."""
     if data.name == RANDOM:
         return None
-    network = nnx.Network(workload.sizes, workload.activation)
-    trained = nnx.Network.of(network.model._replace(layers=layers))
-    right: Array = trained.predict(data.test.images) == data.test.labels
+    network = nnx.Network(workload.sizes, workload.activation).replace(layers=layers)
+    right: Array = network.predict(data.test.images) == data.test.labels
     return float(right.mean())

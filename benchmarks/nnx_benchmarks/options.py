@@ -11,9 +11,10 @@ import numpy as np
 import nnx
 from nnx.backend import Backend, find
 from nnx.data.dataset import Dataset, Split
-from nnx.network import to_host
-from nnx.settings import Training
-from nnx.training import loop, setup
+from nnx.maths.arrays import map_arrays
+from nnx.maths.network import inference_layers
+from nnx.settings import complete
+from nnx.training.run import Run
 from nnx_benchmarks.agreement import BOUNDS, largest_error
 from nnx_benchmarks.measure import Note, about, in_turn
 from nnx_benchmarks.report import Report, Row, Table, times
@@ -35,7 +36,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "batch norm": {"batch_norm": True},
     "label smoothing": {"label_smoothing": 0.1},
     "class weights": {"class_weights": "balanced"},
-    "averaging": {"averaging": 0.999},
+    "moving average": {"ema_decay": 0.999},
     "shift and rotation": {"augment": "shift=1,rotation=10,scale=0.1"},
     "elastic distortion": {"augment": "elastic=34,sigma=4"},
     "gelu": {"activation": "gelu"},
@@ -124,11 +125,10 @@ def epochs(
     workload: Workload, images: Dataset, option: str, backend: Backend, count: int
 ) -> Iterator[float]:
     """Yield the seconds of each epoch of training."""
-    with backend.scope():
-        run, position = _begun(workload, images, option, backend, "float32", count)
-    before, progress = 0.0, iter(loop.fit(run, position))
+    run = begin(workload, images, option, backend, epochs=count)
+    before, progress = 0.0, iter(run)
     for _ in range(count):
-        with backend.scope():
+        with run.scope():
             reached = next(p.position for p in progress if p.epoch_ended)
         yield reached.seconds - before
         before = reached.seconds
@@ -139,37 +139,38 @@ def first_step_error(
 ) -> float:
     """Return how far the weights after one step in float64 are from NumPy's.
 
-    No slot is empty: from there, Adam's step goes as far to either side of a gradient
-    of 0, and the sign of one that is next to nothing is rounding.
+    The optimizer's arrays are not empty: from there, Adam's step goes as far to either
+    side of a gradient of 0, and the sign of one that is next to nothing is rounding.
     """
     few = Split(*(part[:FIRST_IMAGES] for part in images.train))
     small = images._replace(train=few, test=few)
     after = []
     for each in backend, find("numpy"):
-        with each.scope():
-            run, position = _begun(workload, small, option, each, "float64", 1)
-            state = position.state
-            ones = [type(la)(*map(each.xp.ones_like, la)) for la in state.layers]
-            state = state._replace(slots=tuple(ones for _ in state.slots))
-            position = next(loop.fit(run, position._replace(state=state))).position
-            after.append(to_host(loop.in_use(position.state, each), each))
+        run = begin(workload, small, option, each, dtype="float64")
+        with run.scope():
+            state = run.position.state
+            ones = map_arrays(each.xp.ones_like, state.optimizer_state)
+            state = state._replace(optimizer_state=ones)
+            run.position = run.position._replace(state=state)
+            state = next(iter(run)).position.state
+            layers = inference_layers(state, xp=each.xp)
+            after.append(map_arrays(each.to_numpy, layers))
     error = largest_error(*after)
     return error if np.isfinite(error) else np.inf
 
 
-def _begun(
+def begin(
     workload: Workload,
     images: Dataset,
     option: str,
     backend: Backend,
-    dtype: str,
-    epochs: int,
-) -> tuple[Any, Any]:
-    """Return a run with the option and the position at which it begins."""
+    *,
+    epochs: int = 1,
+    dtype: str = "float32",
+) -> Run:
+    """Return a run with the option, at its beginning."""
     settings = {"learning_rate": 0.01} | OPTIONS[option]
     activation = settings.pop("activation", workload.activation)
     network = nnx.Network(workload.sizes, activation, seed=0, dtype=dtype)
-    training = Training(batch_size=workload.batch_size, epochs=epochs, **settings)
-    model = setup.fitted(network, images, training)
-    run = setup.run_of(model, images, None, training, backend)
-    return run, setup.begun(run, model, training)
+    settings |= {"batch_size": workload.batch_size, "epochs": epochs}
+    return Run(network, images, complete(settings), backend=backend)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from nnx.data.dataset import Array
-from nnx.maths.network import Layers
+from nnx.maths.state import Layers
 from nnx_benchmarks.workloads import Problem
 
 

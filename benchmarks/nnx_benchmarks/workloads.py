@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import nnx
 from nnx.data.dataset import Array
-from nnx.maths.network import Layers
+from nnx.maths.state import Layers
 
 
 class Workload(NamedTuple):

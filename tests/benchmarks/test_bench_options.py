@@ -8,8 +8,7 @@ import pytest
 from nnx import find
 from nnx.backend import Backend
 from nnx.data.dataset import Dataset
-from nnx.maths import steps
-from nnx.maths.steps import State
+from nnx.maths.state import State
 from nnx_benchmarks import options
 from nnx_benchmarks.workloads import WORKLOADS, Workload
 
@@ -22,15 +21,15 @@ def test_a_wide_network_s_first_step_agrees(option: str, images: Dataset) -> Non
     assert error <= options.BOUNDS["float64"]
 
 
-def longer(state: State, *args: Any) -> State:
-    """Return steps after which the weights are a little too large."""
-    reached = steps.run_steps(state, *args)
-    first, *rest = reached.layers
-    return reached._replace(layers=[first._replace(weight=1.001 * first.weight), *rest])
-
-
 def test_costs(workload: Workload, images: Dataset, reference: Backend) -> None:
-    wrong = replace(reference, name="wrong", run_steps=longer)
+    def longer(*args: Any) -> State:
+        """Return steps after which the weights are a little too large."""
+        reached = reference.run_steps(*args)
+        first, *rest = reached.layers
+        longer = first._replace(weight=1.001 * first.weight)
+        return reached._replace(layers=[longer, *rest])
+
+    wrong = replace(reference, name="wrong", own_steps=longer)
     said: list[str] = []
     report = options.measure(
         {"small": workload}, [reference, wrong], images, 2, said.append

@@ -1,8 +1,8 @@
 """JAX: `jit` of one step, called batch by batch, and `lax.scan` over an epoch's steps.
 
 Images are on the device as bytes, where that was no slower than floats and for `scan`
-a little faster; weights are donated, so that steps write into their memory; no hits
-are counted.
+a little faster; weights are donated, so that steps write into their memory; nothing
+else is counted.
 """
 
 from functools import partial
@@ -14,7 +14,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from nnx.data.dataset import Array
-from nnx.maths.network import Layer, Layers
+from nnx.maths.state import Layer, Layers
 from nnx_benchmarks.trainer import Implementation
 from nnx_benchmarks.workloads import Problem
 

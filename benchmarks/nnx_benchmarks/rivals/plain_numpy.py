@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from nnx.data.dataset import Array
-from nnx.maths.network import Layer, Layers
+from nnx.maths.state import Layer, Layers
 from nnx_benchmarks.trainer import Implementation
 from nnx_benchmarks.workloads import Problem
 
@@ -38,7 +38,7 @@ def train_epoch(
     labels, order: (n,), integers
     """
     function, derivative = ACTIVATIONS[activation]
-    loss = hits = 0.0
+    loss = correct = 0.0
     for start in range(0, len(order), batch_size):
         index = order[start : start + batch_size]
         x, y = images[index], labels[index]
@@ -53,7 +53,7 @@ def train_epoch(
         exps = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities = exps / exps.sum(axis=1, keepdims=True)
         loss -= np.log(probabilities[rows, y]).sum()
-        hits += (logits.argmax(axis=1) == y).sum()
+        correct += (logits.argmax(axis=1) == y).sum()
 
         dz = probabilities
         dz[rows, y] -= 1
@@ -65,7 +65,7 @@ def train_epoch(
                 dz = (dz @ weight.T) * derivative(outputs[i])
             weight -= learning_rate * dweight
             bias -= learning_rate * dbias
-    return loss / len(order), hits / len(order)
+    return loss / len(order), correct / len(order)
 
 
 class PlainTrainer:

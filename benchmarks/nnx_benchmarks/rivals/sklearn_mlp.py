@@ -2,14 +2,14 @@
 
 What is not the same: it takes images in the order in which they lie in memory, so
 they are first copied into the epoch's order, which is part of its time, as are its
-checks of its input. It sums the loss with the gradients, and counts no hits.
+checks of its input. It sums the loss with the gradients, and counts nothing.
 """
 
 import numpy as np
 from sklearn.neural_network import MLPClassifier
 
 from nnx.data.dataset import Array
-from nnx.maths.network import Layer, Layers
+from nnx.maths.state import Layer, Layers
 from nnx_benchmarks.trainer import Implementation
 from nnx_benchmarks.workloads import Problem
 

@@ -1,7 +1,7 @@
 """PyTorch as it is usually written for speed, eager and compiled.
 
 Images are on the device as float32 and batches gathered there by index_select; the
-loss is summed on the device and read once an epoch; no hits are counted. Compiled:
+loss is summed on the device and read once an epoch; nothing is counted. Compiled:
 the network and its loss, and with them the gradients, by `torch.compile`.
 """
 
@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from nnx.cores import available
 from nnx.data.dataset import Array
-from nnx.maths.network import Layer, Layers
+from nnx.maths.state import Layer, Layers
 from nnx_benchmarks.trainer import Implementation
 from nnx_benchmarks.workloads import Problem, Workload
 
