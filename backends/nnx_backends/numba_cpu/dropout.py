@@ -9,8 +9,7 @@ from nnx.maths import dropout, random
 from nnx.maths.dropout import COUNTERS, HALVES
 from nnx.maths.hyperparameters import Stream
 from nnx_backends.numba_cpu.activations import LOOP
-from nnx_backends.numba_cpu.elementary import like
-from nnx_backends.numba_cpu.philox import HALF, WORD
+from nnx_backends.numba_cpu.elementary import HALF, WORD, like
 from nnx_backends.numba_cpu.vectors import broadcast
 
 BLOCK = COUNTERS * HALVES

@@ -1,4 +1,4 @@
-"""Exponential and tanh in a form that the compiler turns into vector code.
+"""Exponential, tanh and random words, which the compiler turns into vector code.
 
 exp(x) = 2ⁿ exp(r), |r| ≤ ln(2)/2, with a Taylor polynomial for exp(r) - 1 that is right
 to the last digits: degree 7 for float32, 13 for float64. ln(2) is taken off in two
@@ -12,9 +12,14 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
+from nnx.maths import random
+
 # Without reassociation, which would join the two parts of ln(2).
 EXACT = {"contract"}
 LOG2_E = 1 / math.log(2)
+WORD, HALF = np.uint64(random.WORD), np.uint64(32)
+LEFT, RIGHT = map(np.uint64, random.MULTIPLIERS)
+KEY_LEFT, KEY_RIGHT = map(np.uint64, random.KEY_STEPS)
 FACTORIALS = tuple(1 / math.factorial(k) for k in range(14))
 
 
@@ -105,3 +110,14 @@ def tanh(x):
     """Return the hyperbolic tangent, (exp(2x) - 1) / (exp(2x) + 1)."""
     e = expm1(x + x)
     return e / (e + like(2.0, x))
+
+
+@njit(nogil=True, error_model="numpy")
+def philox(a, b, c, d, k0, k1):
+    """Return four random words; see `nnx.maths.random.philox`."""
+    for _ in range(random.ROUNDS):
+        left, right = a * LEFT, c * RIGHT
+        a, c = (right >> HALF) ^ b ^ k0, (left >> HALF) ^ d ^ k1
+        b, d = right & WORD, left & WORD
+        k0, k1 = (k0 + KEY_LEFT) & WORD, (k1 + KEY_RIGHT) & WORD
+    return a, b, c, d

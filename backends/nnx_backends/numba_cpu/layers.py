@@ -85,40 +85,28 @@ def update(place, optimizer, x, dz, step, team):
 
     step: its batch's images in `index`, and `sums` to use; see `steps.Step`
     """
+    parameters, batch, sums = optimizer.state.parameters, len(step.index), step.sums
+    rate = optimizer.learning_rate
+    keep = optimizer.keep - rate * optimizer.l2
     if is_narrow(place):
-        _update_narrow(place, optimizer, x, dz, step, team)
-    else:
-        _update_wide(place, optimizer, x, dz, step, team)
-
-
-@njit(nogil=True)
-def _update_narrow(place, optimizer, x, dz, step, team):
-    rate, batch, sums = optimizer.learning_rate, len(step.index), step.sums
-    columns = partition(place.inputs, GRAIN, team)
-    if optimizers.needs_gradient(optimizer):
-        narrow.optimize(x, dz, batch, place, columns, optimizer, sums)
-    else:
-        w = _narrow_weight(optimizer.state.parameters, place)
-        keep = optimizer.keep - rate * optimizer.l2
-        narrow.descend(x, dz, w, batch, columns, rate, keep, sums)
-    if team.rank == 0:
-        _sum_columns(dz, batch, place.outputs, sums[0])
-        optimizers.step_biases(optimizer, sums[0][: place.outputs], place.bias_at)
-
-
-@njit(nogil=True)
-def _update_wide(place, optimizer, x, dz, step, team):
-    rate, batch, sums = optimizer.learning_rate, len(step.index), step.sums
-    panels = partition(place.panels, 1, team)
-    first, last = _columns(place, panels)
-    w = _wide_weight(optimizer.state.parameters, place)
+        columns = partition(place.inputs, GRAIN, team)
+        if optimizers.needs_gradient(optimizer):
+            narrow.optimize(x, dz, batch, place, columns, optimizer, sums)
+        else:
+            w = _narrow_weight(parameters, place)
+            narrow.descend(x, dz, w, batch, columns, rate, keep, sums)
+        if team.rank == 0:
+            _sum_columns(dz, batch, place.outputs, sums[0])
+            optimizers.step_biases(optimizer, sums[0][: place.outputs], place.bias_at)
+        return
+    panels, w = partition(place.panels, 1, team), _wide_weight(parameters, place)
     if optimizers.needs_gradient(optimizer):
         wide.optimize(x, dz, batch, place, panels, optimizer, sums.reshape(-1))
     else:
-        keep = optimizer.keep - rate * optimizer.l2
         wide.descend(x, dz, w, batch, place.inputs, panels, rate, keep)
     if optimizer.max_norm > 0:
         wide.bound_norms(w, panels, optimizer.max_norm, sums[0])
+    first, last = _columns(place, panels)
     _sum_rows(dz, batch, first, last)
     optimizers.step_biases(optimizer, dz[0][first:last], place.bias_at + first)
 
