@@ -45,21 +45,18 @@ class Result(NamedTuple):
     trained: bool
 
     def __repr__(self) -> str:
-        """Say the outcome in five lines."""
+        """Say the outcome in five lines, none of more than 100 characters."""
         end = ", stopped" if self.stopped else ", early" if self.ended_early else ""
         chosen = f", weights of epoch {self.best_epoch}" if self.best_epoch else ""
-        return "\n".join(
-            [
-                f"Result of {len(self.log)} epochs{end}{chosen}: network "
-                f"{self.network}, {self.network.parameters:,} parameters",
-                f"  training    {_score(self.train_accuracy, self.train_loss)}",
-                f"  validation  "
-                f"{_score(self.validation_accuracy, self.validation_loss)}",
-                f"  test        {_score(self.test_accuracy, self.test_loss)}",
-                f"  {self.seconds:.2f} s of training, "
-                f"{self.images_per_second:,.0f} images/s",
-            ]
+        lines = (
+            f"Result of {len(self.log)} epochs{end}{chosen}, in {self.seconds:.2f} s, "
+            f"{self.images_per_second:,.0f} images/s",
+            f"  network     {self.network.parameters:,} parameters, {self.network}",
+            f"  training    {_score(self.train_accuracy, self.train_loss)}",
+            f"  validation  {_score(self.validation_accuracy, self.validation_loss)}",
+            f"  test        {_score(self.test_accuracy, self.test_loss)}",
         )
+        return "\n".join(line[:100] for line in lines)
 
 
 def _score(accuracy: float | None, loss: float | None) -> str:
