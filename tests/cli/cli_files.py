@@ -1,6 +1,7 @@
 """Files for the command line to read: good ones, and the pieces of bad ones."""
 
 import gzip
+import hashlib
 import json
 import struct
 import zipfile
@@ -79,3 +80,13 @@ def change_model(
         description = json.dumps(said)
     arrays = tensors_of(content) | tensors
     path.write_bytes(serialize(arrays, {"nnx": description}))
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file under a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        if path.is_file()
+        else "folder"
+        for path in folder.rglob("*")
+    }

@@ -1,6 +1,5 @@
 """Running the real command in a process of its own, and a watch on what it leaves."""
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_files import CSV, idx_folder
+from cli_files import CSV, idx_folder, tree
 
 # A shell that runs the tests in the background has Ctrl-C ignored.
 DEFAULT_SIGNALS = "import signal as s; s.signal(s.SIGINT, s.SIG_DFL)"
@@ -44,16 +43,6 @@ def after(first: str) -> list[str]:
         f"import os, sys; {first}; os.execv(sys.executable, {COMMAND} + sys.argv[1:])"
     )
     return [sys.executable, "-I", "-S", "-c", code]
-
-
-def tree(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file under a folder."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        if path.is_file()
-        else "folder"
-        for path in folder.rglob("*")
-    }
 
 
 @pytest.fixture

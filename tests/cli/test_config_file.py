@@ -2,21 +2,22 @@
 
 import tomllib
 from collections.abc import Callable
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nnx.cli.settings_options import PANELS
+from nnx.cli.main import app
 from nnx.cli.train import Asked
-from nnx.settings import OPTIONS, Config
+from nnx.settings import ROWS, as_text
+from nnx.settings.kinds import PANELS
+from nnx.settings.values import OPTIONS
 
 Run = Callable[..., Any]
 Refused = Callable[..., str]
 # A value for every option of training that is not its default, all at once.
 ALL = {
-    "--validation": "0.2",
+    "--validation-fraction": "0.2",
     "--augment": "shift=1",
     "--pixels": "raw",
     "--hidden": "7,6",
@@ -32,8 +33,8 @@ ALL = {
     "--momentum-schedule": "linear:to=0.9",
     "--beta2": "0.99",
     "--clip-norm": "1",
-    "--averaging": "0.9",
-    "--early-stopping": "2",
+    "--ema-decay": "0.9",
+    "--patience": "2",
     "--l1": "1e-5",
     "--l2": "1e-4",
     "--weight-decay": "0.01",
@@ -52,9 +53,17 @@ def _settings(folder: Path) -> dict[str, Any]:
     return tomllib.loads((folder / "config.toml").read_text())
 
 
-def test_every_setting_is_an_option() -> None:
-    listed = [name for panel in PANELS.values() for name in panel]
-    assert sorted(listed) == sorted(field.name for field in fields(Config))
+def test_every_setting_is_an_option(run: Run) -> None:
+    """And in a panel of the help."""
+    from typer.main import get_command
+
+    command = get_command(app).commands["train"]
+    options = {option.name: option for option in command.params}
+    assert set(ROWS) < set(options)
+    for name, row in ROWS.items():
+        assert options[name].opts == ["--" + name.replace("_", "-")]
+        assert options[name].rich_help_panel == row.panel
+        assert row.panel in PANELS
 
 
 def test_all_options_at_once_and_again_from_the_run_s_settings(
@@ -67,7 +76,8 @@ def test_all_options_at_once_and_again_from_the_run_s_settings(
     )
     assert ran.returncode == 0, ran.stderr
     found = _settings(cwd / "a")
-    changed = {name for name, value in asdict(Config()).items() if found[name] != value}
+    defaults = as_text({name: row.default for name, row in ROWS.items()})
+    changed = {name for name, value in defaults.items() if found[name] != value}
     assert changed >= {name[2:].replace("-", "_") for name in ALL} - {"precision"}
     ran = run("train", "--config", "a/config.toml", "--out", "b", "--quiet")
     assert ran.returncode == 0, ran.stderr
@@ -126,9 +136,12 @@ def test_another_optimizer_comes_with_its_own_rates(
     [
         ("drop_out = 0.1", "no setting is called 'drop_out'; did you mean dropout?"),
         ("lr = 0.1", "no setting is called 'lr'; did you mean learning_rate?"),
+        ("averaging = 0.9", "averaging is called ema_decay now"),
+        ("validation = 0.1", "validation is called validation_fraction now"),
+        ("early_stopping = 2", "early_stopping is called patience now"),
         ("batch-size = 2", "no setting is called 'batch-size'; did you mean batch_si"),
-        ("qwertz = 2", "no setting is called 'qwertz'; there are epochs, batch_size,"),
-        ("[training]\nl2 = 0.1", "no setting is called 'training'; there are epochs"),
+        ("qwertz = 2", "no setting is called 'qwertz'; there are dataset, data_dir,"),
+        ("[training]\nl2 = 0.1", "no setting is called 'training'; there are dataset"),
         ("dropout = '0.1'", "dropout must be a number from 0 to 0.99, not '0.1'"),
         ("dropout = 1", "dropout must be a number from 0 to 0.99, not 1"),
         ("dropout = inf", "dropout must be a number from 0 to 0.99, not inf"),
@@ -164,7 +177,7 @@ def test_files_that_are_refused(
 
 def test_options_that_are_no_settings_are_known_as_such() -> None:
     assert {"config", "preset", *Asked._fields} == OPTIONS
-    assert not OPTIONS & {field.name for field in fields(Config)}
+    assert not OPTIONS & set(ROWS)
 
 
 def test_a_mark_of_the_byte_order_and_a_home_that_is_not_there(

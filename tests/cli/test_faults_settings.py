@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_files import tree
 
 Run = Callable[..., Any]
 Refused = Callable[..., str]
@@ -46,7 +47,7 @@ Refused = Callable[..., str]
             "each from 1 to 100000, as in 128,64, not (9, 100001)",
         ),
         ("--hidden", "9;8", "each from 1 to 100000, as in 128,64, not '9;8'"),
-        ("--optimizer", "adamm", "one of sgd, nesterov, adam, adamw, rmsprop, not 'a"),
+        ("--optimizer", "adamm", "one of sgd, nesterov, adam, rmsprop, adamw, not 'a"),
         ("--momentum", "1", "momentum must be a number from 0 and below 1, or auto, "),
         ("--momentum", "", "below 1, or auto, not ''"),
         ("--beta2", "-0.1", "beta2 must be a number from 0 and below 1, or auto"),
@@ -76,13 +77,20 @@ Refused = Callable[..., str]
             "fair",
             "for each class, or balanced, not 'fair'",
         ),
-        ("--validation", "1", "validation must be a number from 0 and below 1, not 1"),
         (
-            "--early-stopping",
-            "3",
-            "early_stopping needs images to choose by: set valid",
+            "--validation-fraction",
+            "1",
+            "validation_fraction must be a number from 0 and below 1, not 1",
         ),
-        ("--averaging", "1", "averaging must be a number from 0 and below 1, not 1"),
+        (
+            "--patience",
+            "3",
+            "patience needs images to choose by: set validation_fraction",
+        ),
+        ("--ema-decay", "1", "ema_decay must be a number from 0 and below 1, not 1"),
+        ("--validation", "0.1", "No such option: --validation (Possible options: --va"),
+        ("--early-stopping", "3", "--early-stopping (Possible options: --patience)"),
+        ("--averaging", "0.9", "--averaging (Possible options: --ema-decay) (see nnx "),
         ("--label-smoothing", "x", "from 0 and below 1, not 'x'"),
         ("--augment", "spin=2", "'spin' is none of shift, rotation, scale, shear"),
         ("--seed", "-1", "seed must be an integer from 0 to 9223372036854775807"),
@@ -169,10 +177,23 @@ def limit(kind: str, amount: int) -> str:
     return f"import resource as r; r.setrlimit(r.{kind}, ({amount}, {amount}))"
 
 
-def test_34_a_file_that_cannot_be_written(refused: Refused, old_run: Path) -> None:
-    says = ("old run/checkpoint.safetensors: cannot write ", " bytes: File too large")
+def test_34_a_file_that_cannot_be_written(
+    refused: Refused, run: Run, old_run: Path
+) -> None:
     resume = "train", "--out", old_run, "--resume", "--epochs", 3, "--quiet"
+    says = ("old run/config.toml: cannot write ", " bytes: File too large")
     refused(*resume, says=says, first=limit("RLIMIT_FSIZE", 500))
+    before = tree(old_run)
+    ran = run(*resume, first=limit("RLIMIT_FSIZE", 1000))
+    assert (ran.returncode, ran.stdout) == (2, "")
+    (line,) = ran.stderr.splitlines()
+    assert "old run/checkpoint.safetensors: cannot write " in line
+    assert line.endswith(" bytes: File too large")
+    # The settings alone say already for how long it is to be.
+    own = {"config.toml": ""}
+    assert tree(old_run) | own == before | own
+    ran = run(*resume, "--json")
+    assert json.loads(ran.stdout)["epochs"] == 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no such limit on memory")
@@ -206,10 +227,11 @@ def test_39_resuming_with_other_settings_lists_them(
     resume = "train", "--out", old_run, "--resume", "--quiet"
     changed = "--learning-rate", 0.5, "--hidden", "7", "--init", "zeros", "--seed", 4
     says = (
-        "old run/config.toml: is of another run, which differs in",
+        "old run/checkpoint.safetensors: is of another run, which differs in",
         "learning_rate (was 0.2, now 0.5)",
         "seed (was 0, now 4)",
-        "hidden (was (5,), now (7,))",
+        "hidden (was [5], now [7])",
+        "network (was 16-5-3, now 16-7-3)",
         "init (was auto, now zeros)",
     )
     refused(*resume, *changed, says=says)
@@ -249,6 +271,7 @@ def test_what_a_kill_before_the_first_checkpoint_leaves(
     train = "train", "--out", "new", "--quiet"
     says = "new: no checkpoint.safetensors here", "begin the run, without --resume"
     refused(*train, "--resume", says=says)
-    refused("train", "--out", "none", "--resume", says=("none: holds no run: there",))
+    says = ("none: holds no run to go on with: there is no config.toml",)
+    refused("train", "--out", "none", "--resume", says=says)
     ran = run(*train, "--dataset", "squares", "--epochs", 1)
     assert ran.returncode == 0, ran.stderr

@@ -8,9 +8,9 @@ from typing import Any
 
 Run = Callable[..., Any]
 Refused = Callable[..., str]
-TRAIN = "train", "--dataset", "squares", "--validation", 0.2
+TRAIN = "train", "--dataset", "squares", "--validation-fraction", 0.2
 # Nothing can be learnt so slowly: the first epoch stays the best.
-EARLY = *TRAIN, "--early-stopping", 2, "--learning-rate", 1e-9, "--epochs", 9
+EARLY = *TRAIN, "--patience", 2, "--learning-rate", 1e-9, "--epochs", 9
 
 
 def test_a_run_without_validation_is_told_as_ever(
@@ -76,10 +76,10 @@ def test_a_run_that_ends_early(
     assert f"; best epoch {found['best_epoch']}; model: a" in second
     assert (cwd / "a" / "model.safetensors").read_bytes() == model
 
-    says = ("is of another run, which differs in early_stopping (was 2, now 5)",)
-    refused("train", "--out", "a", "--resume", "--early-stopping", 5, says=says)
-    says = ("differs in validation (was 0.2, now 0.3)",)
-    refused("train", "--out", "a", "--resume", "--validation", 0.3, says=says)
+    says = ("is of another run, which differs in patience (was 2, now 5)",)
+    refused("train", "--out", "a", "--resume", "--patience", 5, says=says)
+    says = ("differs in validation_fraction (was 0.2, now 0.3)",)
+    refused("train", "--out", "a", "--resume", "--validation-fraction", 0.3, says=says)
 
 
 def test_a_run_that_is_done_says_so_when_it_is_resumed(run: Run, old_run: Path) -> None:

@@ -1,0 +1,181 @@
+"""`nnx.train` as it is called: names of settings, progress, and the result in print."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nnx
+from nnx import Network, train
+from nnx.cli.progress import shown
+from nnx.data.dataset import Dataset
+from nnx.errors import InputError
+from nnx.training import loop
+from nnx.training.folder import load_settings
+from nnx.training.plan import Progress
+
+SETTINGS = {"epochs": 3, "batch_size": 16, "learning_rate": 0.3, "seed": 5}
+STEPS = 10
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("lr", "no setting is called 'lr'; did you mean learning_rate?"),
+        ("epoch", "no setting is called 'epoch'; did you mean epochs?"),
+        ("drop_out", "no setting is called 'drop_out'; did you mean dropout?"),
+        ("qwertz", "no setting is called 'qwertz'; there are dataset, data_dir,"),
+        ("averaging", "averaging is called ema_decay now"),
+        ("validation", "validation is called validation_fraction now"),
+        ("early_stopping", "early_stopping is called patience now"),
+        ("threads", "'threads' is no setting: give --threads to the command"),
+        ("hidden", "hidden is a setting of the network or of the command; nnx.train"),
+        ("dataset", "dataset is a setting of the network or of the command; nnx.t"),
+    ],
+)
+def test_a_name_that_is_no_setting_of_training(
+    name: str, words: str, network: Network, data: Dataset, tmp_path: Path
+) -> None:
+    """As the command says it of a file, and before anything is made."""
+    for out in None, tmp_path / "run":
+        with pytest.raises(InputError) as refused:
+            train(network, data, out=out, **{name: 3})
+        assert str(refused.value).startswith(words)
+        assert "\n" not in str(refused.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_value_that_a_setting_may_not_have(network: Network, data: Dataset) -> None:
+    with pytest.raises(InputError, match="epochs must be an integer from 1 to .*not 0"):
+        train(network, data, epochs=0)
+
+
+def test_progress_is_what_the_command_shows(
+    network: Network,
+    data: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(loop, "UPDATE_SECONDS", 0.0)
+    seen: list[Progress] = []
+    with shown(quiet=False) as show:
+
+        def on_progress(progress: Progress) -> None:
+            seen.append(progress)
+            show(progress)
+
+        result = train(network, data, on_progress=on_progress, **SETTINGS)
+    assert len(seen) == 3 * STEPS
+    assert {progress.total_epochs for progress in seen} == {3}
+    assert [progress.epochs * STEPS for progress in seen] == pytest.approx(
+        range(1, 3 * STEPS + 1)
+    )
+    assert all(0 < progress.loss < 5 for progress in seen)
+    assert all(0 <= progress.accuracy <= 1 for progress in seen)
+    assert all(progress.images_per_second > 0 for progress in seen)
+    assert [len(progress.position.log) for progress in seen] == [
+        i // STEPS for i in range(1, 3 * STEPS + 1)
+    ]
+    ends = [progress for progress in seen if progress.epoch_ended]
+    assert [(end.loss, end.accuracy) for end in ends] == [
+        (row.train_loss, row.train_accuracy) for row in result.log
+    ]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        f"epoch {row.epoch}/3  train loss {row.train_loss:.4f} accuracy "
+        f"{row.train_accuracy:.4f}  test loss {row.test_loss:.4f} accuracy "
+        f"{row.test_accuracy:.4f}  {end.images_per_second:,.0f} images/s"
+        for row, end in zip(result.log, ends, strict=True)
+    ]
+
+
+def test_a_result_in_print(network: Network, data: Dataset) -> None:
+    result = train(network, data, **SETTINGS)
+    first, sizes, training, validation, test = repr(result).splitlines()
+    assert first.startswith(f"Result of 3 epochs, in {result.seconds:.2f} s, ")
+    assert first.endswith(" images/s")
+    assert sizes == "  network     206 parameters, 25-7-3"
+    assert training.split() == [
+        *("training", "accuracy", f"{result.train_accuracy:.4f},"),
+        *("loss", f"{result.train_loss:.4f}"),
+    ]
+    assert validation.split() == ["validation", "no", "validation", "set"]
+    assert test.split()[2] == f"{result.test_accuracy:.4f},"
+
+
+def test_a_result_in_print_is_five_short_lines_of_any_run(data: Dataset) -> None:
+    network = Network([25, *[100] * 40, 3], "tanh")
+    options = {"validation_fraction": 0.2, "patience": 1, "learning_rate": 1e-9}
+    early = train(network, data, epochs=9, **options)
+    stopped = train(network, data, should_stop=lambda: True, **options)
+    assert "early, weights of epoch 1" in repr(early)
+    assert ", stopped" in repr(stopped)
+    long = early._replace(
+        log=early.log * 10**5, best_epoch=10**6, seconds=1e7, images_per_second=1e9
+    )
+    for result in early, stopped, long:
+        lines = repr(result).splitlines()
+        assert len(lines) == 5
+        assert max(map(len, lines)) <= 100
+        assert "validation  accuracy " in lines[3]
+
+
+def test_a_resumed_run_has_the_folder_s_settings(
+    network: Network, data: Dataset, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = SETTINGS | {
+        "optimizer": "adam", "schedule": "cosine:warmup=1", "augment": "shift=1",
+        "momentum_schedule": "linear:to=0.5", "class_weights": "balanced",
+        "batch_norm": True, "ema_decay": 0.9, "validation_fraction": 0.2, "patience": 2,
+    }  # fmt: skip
+    whole = train(network, data, out=tmp_path / "whole", **settings)
+    out = tmp_path / "parts"
+    train(network, data, out=out, should_stop=lambda: True, **settings)
+    written = load_settings(out)
+    rest = train(network, data, out=out, resume=True)
+    assert load_settings(out) == written == load_settings(tmp_path / "whole")
+    assert [row[:-1] for row in rest.log] == [row[:-1] for row in whole.log]
+    # One that is given goes before the folder's, and another optimizer's rates go.
+    for given, words in (
+        ({"batch_size": 8}, r"differs in batch_size \(was 16, now 8\)$"),
+        ({"patience": 3}, r"differs in patience \(was 2, now 3\)$"),
+        (
+            {"optimizer": "sgd"},
+            r"differs in optimizer \(was adam, now sgd\), .*momentum \(was 0.9, now 0",
+        ),
+    ):
+        with pytest.raises(InputError, match=words) as refused:
+            train(network, data, out=out, resume=True, **given)
+        assert "\n" not in str(refused.value)
+
+
+def test_a_resumed_run_goes_on_on_its_own_backend(
+    network: Network, data: Dataset, tmp_path: Path
+) -> None:
+    """A short run is NumPy's, unless it was begun elsewhere."""
+    train(network, data, backend="strict", out=tmp_path, epochs=1)
+    train(network, data, out=tmp_path, resume=True, epochs=2)
+    assert load_settings(tmp_path)["backend"] == "strict"
+    train(network, data, out=tmp_path, resume=True, epochs=3, backend="numpy")
+    assert load_settings(tmp_path)["backend"] == "numpy"
+
+
+def test_a_resumed_run_says_where_its_data_are_now(tmp_path: Path) -> None:
+    table = "label,a,b,c\n" + "".join(f"{i % 2},{20 * i},0,255\n" for i in range(12))
+    (tmp_path / "first.csv").write_text(table)
+    network, out = Network([3, 2]), tmp_path / "run"
+    train(network, nnx.load(tmp_path / "first.csv"), out=out, epochs=1)
+    assert load_settings(out)["dataset"] == str(tmp_path / "first.csv")
+    (tmp_path / "first.csv").rename(tmp_path / "second.csv")
+    moved = nnx.load(tmp_path / "second.csv")
+    train(network, moved, out=out, resume=True, epochs=2)
+    assert load_settings(out)["dataset"] == str(tmp_path / "second.csv")
+    # No file has them, but the one that had them has them still.
+    in_memory = nnx.Dataset(*moved[:6])
+    train(network, in_memory, out=out, resume=True, epochs=3)
+    assert load_settings(out)["dataset"] == str(tmp_path / "second.csv")
+
+
+def test_a_folder_is_needed_to_resume(network: Network, data: Dataset) -> None:
+    with pytest.raises(InputError, match="resume needs the folder of a run: give out"):
+        train(network, data, resume=True)
