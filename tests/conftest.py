@@ -1,5 +1,7 @@
 """The backends under test, and a small data set."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,16 @@ STRICT = [("strict", {}), ("strict", {"device": "device1"})]
 GPU = [pytest.param(("cupy", {}), marks=pytest.mark.gpu)]
 # What need not be installed: a backend that cannot be used is skipped, and says why.
 EXTRAS = [("torch", {}), ("jax", {})]
+
+
+def pytest_configure() -> None:
+    """Have the processes that xdist is about to start compute with one thread each.
+
+    On two cores, the threads of two processes' matrix products wait for one another,
+    and a small network takes ten times as long.
+    """
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
 
 
 def _name(chosen: tuple[str, dict[str, str]]) -> str:
