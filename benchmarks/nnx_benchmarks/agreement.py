@@ -12,8 +12,10 @@ import numpy as np
 from nnx.backend import find
 from nnx.data.dataset import Array, Split
 from nnx.maths import network, random, steps
-from nnx.maths.arrays import map_arrays
-from nnx.maths.state import Layer, Layers, Parameters, initial_state
+from nnx.maths.arrays import map_arrays, named_arrays
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.ops import Ops
+from nnx.maths.state import Layers, Parameters, initial_state
 from nnx_benchmarks import data
 from nnx_benchmarks.nnx_run import NnxTrainer
 from nnx_benchmarks.report import Row
@@ -77,7 +79,7 @@ def reference(problem: Problem) -> Reference:
     wide = map_arrays(np.float64, layers)
     trainer = NnxTrainer(problem, find("numpy"))
     hyper, ops = trainer.hyper, trainer.backend.ops
-    index = _away_from_kinks(problem, wide)
+    index = _away_from_kinks(problem, wide, hyper, ops)
     state = initial_state(wide, hyper, ops)
     result = steps.batch_gradients(state, trainer.images, index, hyper, ops)
     loss = float(result.loss_sum) / len(index)
@@ -114,11 +116,7 @@ def first_error(trainer: Trainer, layers: Layers, wanted: Reference) -> float:
     """Return the largest error of the first batch's loss and gradients."""
     trainer.load(layers)
     loss = trainer.epoch(wanted.index, READING_RATE)
-    moved = zip(layers, trainer.layers(), strict=True)
-    gradients = [
-        Layer(*(_slope(a, b) for a, b in zip(old, new, strict=True)))
-        for old, new in moved
-    ]
+    gradients = map_arrays(_slope, list(layers), list(trainer.layers()))
     off = abs(loss - wanted.loss) / wanted.loss
     return max(off, largest_error(gradients, wanted.gradients))
 
@@ -141,9 +139,8 @@ def _slope(old: Array, new: Array) -> Array:
 
 def largest_error(layers: Parameters, wanted: Parameters) -> float:
     """Return the largest difference of any array, over that array's largest entry."""
-    pairs = zip(layers, wanted, strict=True)
-    arrays = [pair for layer in pairs for pair in zip(*layer, strict=True)]
-    errors = [np.max(np.abs(a - b)) / np.max(np.abs(b)) for a, b in arrays]
+    pairs = zip(named_arrays(layers, ""), named_arrays(wanted, ""), strict=True)
+    errors = [np.max(np.abs(a - b)) / np.max(np.abs(b)) for (_, a), (_, b) in pairs]
     return float(np.max(errors))  # NaN stays NaN
 
 
@@ -169,15 +166,15 @@ def _after_steps(trainer: Trainer, problem: Problem, layers: Layers) -> Layers:
     return trainer.layers()
 
 
-def _away_from_kinks(problem: Problem, layers: Layers) -> Array:
+def _away_from_kinks(
+    problem: Problem, layers: Layers, hyper: Hyperparameters, ops: Ops
+) -> Array:
     """Return a first batch, without the images that bring a hidden unit near 0."""
-    workload, ops = problem.workload, find("numpy").ops
     order = random.permutation(len(problem.labels), seed=0, epoch=0, xp=np)
-    order = order[: 2 * workload.batch_size]
-    activations = [workload.activation] * (len(layers) - 1) + ["identity"]
+    order = order[: 2 * hyper.batch_size]
     x = problem.pixels[order] / 255
-    caches = network.forward(layers, x, activations, ops).caches
+    caches = network.forward(layers, x, hyper.activations, ops).caches
     near = np.zeros(len(order), bool)
     for cache, (weight, bias) in zip(caches[:-1], layers[:-1], strict=True):
         near |= np.min(np.abs(cache.x @ weight + bias), axis=1) < CLEARANCE
-    return order[~near][: workload.batch_size]
+    return order[~near][: hyper.batch_size]

@@ -13,16 +13,9 @@ from threadpoolctl import threadpool_info
 from nnx.cores import available
 
 PACKAGES = (
-    "nnx-mlp",
-    "numpy",
-    "scipy",
-    "numba",
-    "scikit-learn",
-    "torch",
-    "jax",
-    "cupy-cuda12x",
-    "cupy-cuda13x",
-)
+    "nnx-mlp", "numpy", "scipy", "numba", "scikit-learn", "torch", "jax",
+    "cupy-cuda12x", "cupy-cuda13x",
+)  # fmt: skip
 
 
 def machine() -> dict[str, Any]:
