@@ -15,8 +15,8 @@ import pytest
 from nnx import Network, find, train
 from nnx.data.dataset import Dataset
 from nnx.errors import DivergedError, MissingLibraryError
-from nnx.maths.distortion import Distortion
-from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.arrays import named_arrays
+from nnx.maths.hyperparameters import Distortion, Hyperparameters, Schedule
 from nnx.maths.state import Images, Layer, Layers, State, initial_state
 
 pytest.importorskip("numba")
@@ -53,6 +53,28 @@ def test_runs_are_bit_identical() -> None:
         np.testing.assert_array_equal(a.weight, b.weight)
         np.testing.assert_array_equal(a.bias, b.bias)
     assert first.loss_sum == second.loss_sum
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_one_step_at_a_time_gives_the_same_bits(optimizer: str) -> None:
+    """A chunk of one step takes that step's numbers, and not the run's."""
+    rng, network = np.random.default_rng(0), Network((25, 70, 3), "tanh", seed=1)
+    pixels = rng.integers(0, 256, (60, 25)).astype(np.uint8)
+    images, order = Images(pixels, rng.integers(0, 3, 60)), np.arange(60)
+    schedule = Schedule("cosine")
+    hyper = Hyperparameters(
+        network.activations, 1 / 255, 20, optimizer=optimizer, schedule=schedule,
+        momentum=0.9 if optimizer == "adam" else 0.0, beta2=0.999, ema_decay=0.9,
+    )  # fmt: skip
+    backend = find("numba")
+    whole = single = initial_state(network.layers, hyper, backend.ops)
+    whole = backend.run_steps(whole, images, order, 3, hyper)
+    for _ in range(3):
+        single = backend.run_steps(single, images, order, 1, hyper)
+    for (name, a), (_, b) in zip(
+        named_arrays(whole.layers, ""), named_arrays(single.layers, ""), strict=True
+    ):
+        np.testing.assert_array_equal(a, b, err_msg=name)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 5])

@@ -135,7 +135,7 @@ def _at_steps(hyper: Hyperparameters, first: int, count: int, per_epoch: int) ->
     numbers = attrgetter(*HYPER.names or ())
     each = list(at_steps(hyper, first, count, per_epoch))
     if count and each[0] is each[-1]:
-        return np.full(count, np.array(numbers(hyper), HYPER))
+        return np.full(count, np.array(numbers(each[0]), HYPER))
     return np.fromiter(map(numbers, each), HYPER, count)
 
 
