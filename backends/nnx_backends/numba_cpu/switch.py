@@ -6,22 +6,12 @@ from numba import njit
 
 
 def switch(*functions: Any) -> Any:
-    """Return a compiled function of (i, *arguments) that calls the i-th function.
+    """Return a compiled function of (i, *arguments) that calls functions[i].
 
-    It halves them, and does not try one after another: each function on the way to
-    another has the compiler optimize that one again.
+    Its text is made here: functions that call one another in turn, which closures could
+    be, would have the compiler optimize the last of them again in each.
     """
-    if len(functions) == 1:
-        (only,) = functions
-        return njit(nogil=True)(lambda i, *arguments: only(*arguments))
-    half = len(functions) // 2
-    lower, upper = switch(*functions[:half]), switch(*functions[half:])
-
-    @njit(nogil=True)
-    def call(i, *arguments):
-        if i < half:
-            lower(i, *arguments)
-        else:
-            upper(i - half, *arguments)
-
-    return call
+    scope = {"__name__": __name__} | {f"f{i}": f for i, f in enumerate(functions)}
+    cases = (f"    if i == {i}:\n        f{i}(*a)\n" for i in range(len(functions)))
+    exec("def call(i, *a):\n" + "".join(cases), scope)
+    return njit(nogil=True)(scope["call"])
