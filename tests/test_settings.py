@@ -1,22 +1,48 @@
-"""Every setting has a rule, and a refusal names the setting, the value and the rule."""
+"""Every setting has a row, and a refusal names the setting, the value and the rule."""
 
-from dataclasses import fields
+import tomllib
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
 
+import nnx
+from nnx.data.dataset import Dataset
 from nnx.errors import InputError
-from nnx.notation import schedule_from
-from nnx.rules import RULES
-from nnx.settings import Config, Training, config_from, layered
+from nnx.maths.activations import ACTIVATIONS
+from nnx.maths.distortion import Distortion
+from nnx.maths.hyperparameters import CONSTANT, Schedule
+from nnx.settings import (
+    ROWS,
+    Settings,
+    TrainingSettings,
+    as_text,
+    complete,
+    layered,
+    notation,
+)
+from nnx.settings.kinds import PANELS
+from nnx.settings.values import ALSO_CALLED, RENAMED, suggestion
 
 
-def test_every_setting_has_a_rule() -> None:
-    assert set(RULES) == {field.name for field in fields(Config)}
+def test_every_setting_has_a_row() -> None:
+    assert list(ROWS) == list(get_type_hints(Settings))
+    assert set(get_type_hints(TrainingSettings)) < set(ROWS)
+    for name, row in ROWS.items():
+        assert row.panel in PANELS, name
+        assert row.help.endswith("."), name
+        assert row.kind.allowed, name
+        assert row.kind.read(row.default) == row.default, name
 
 
 def test_defaults_are_allowed() -> None:
-    assert config_from({}) == Config()
+    defaults = {name: row.default for name, row in ROWS.items()}
+    automatic = {"learning_rate": 0.2, "momentum": 0.0, "beta2": 0.0}
+    assert complete({}) == defaults | automatic
+    assert complete(defaults) == complete({})
 
 
 @pytest.mark.parametrize(
@@ -32,6 +58,10 @@ def test_defaults_are_allowed() -> None:
         ("schedule", ["", "cos", "step:", "linear:to", "step:every=x", "step:rise=1"]),
         ("schedule", ["plateau:patience=0", "plateau:patience=1.5", "cosine:to=nan"]),
         ("schedule", ["cosine:to=1,to=1", 3, None, "constant:every=2"]),
+        ("schedule", [Schedule("cos"), Schedule("cosine", to=-1.0), ("cosine",)]),
+        ("schedule", [Schedule("cosine", to="0.1"), Schedule(["cosine"])]),
+        ("schedule", [Schedule("plateau", patience=1.5), Distortion()]),
+        ("momentum_schedule", ["", "cos", "linear:to", "linear:rate=1", 0.5, None]),
         ("l1", [-1e-9, 1, float("nan")]),
         ("l2", [-1e-9, 1, float("nan")]),
         ("weight_decay", [-1, 1]),
@@ -42,17 +72,22 @@ def test_defaults_are_allowed() -> None:
         ("batch_norm", [0, 1, "true", None]),
         ("label_smoothing", [1, -0.1]),
         ("class_weights", ["fair", [1, 0], [1, "2"], [True], [1, float("nan")], 1]),
-        ("averaging", [1, -0.1]),
-        ("validation", [1, -0.1, "0.1"]),
-        ("early_stopping", [-1, 1.5, True]),
-        ("augment", ["shift", "shift=x", "shfit=1", "shift=-1", "rotation=200", None]),
+        ("ema_decay", [1, -0.1]),
+        ("validation_fraction", [1, -0.1, "0.1"]),
+        ("patience", [-1, 1.5, True]),
+        ("augment", ["shift", "shift=x", "shfit=1", "shift=-1", "rotation=200"]),
         ("augment", ["shift=1,shift=2", "sigma=0", "scale=nan", "shift=1,", 1, "=1"]),
+        ("augment", [Distortion(shift=-1.0), Distortion(sigma=0.0), Distortion("2")]),
+        ("augment", [(2.0, 15.0), CONSTANT, Distortion(rotation=float("nan"))]),
         ("pixels", ["scaled", 1, None]),
         ("seed", [-1, 2**63, 0.5]),
         ("hidden", [[0], [1.5], 128, [10**6], "128", [True]]),
-        ("activation", ["gelu2", "", None, ["relu"], "relu,", "relu,gelu2"]),
+        ("activation", ["gelu2", "", None, "relu,", "relu,gelu2"]),
+        ("activation", [[], ["relu", 1], ["gelu2"], ["relu,tanh"], 1]),
         ("init", ["xavier", "normal:", "normal:0", "normal:x", 1, "he,", "he,xavier"]),
+        ("init", [[], ["he", None], ["xavier"], "normal:inf", "normal:-1"]),
         ("dtype", ["float16", "double"]),
+        ("precision", ["half", None, ""]),
         ("dataset", ["", 1]),
         ("backend", ["", None]),
         ("data_dir", [None, 1]),
@@ -61,25 +96,98 @@ def test_defaults_are_allowed() -> None:
 def test_values_that_are_refused(name: str, values: list) -> None:
     for value in values:
         with pytest.raises(InputError, match=f"^run.toml: {name} must be .*, not "):
-            config_from({name: value}, "run.toml")
+            complete({name: value}, "run.toml")
+
+
+BOUNDS: dict[str, list[Any]] = {
+    "epochs": [1, 10**6],
+    "batch_size": [2, 2**31 - 1, "full"],
+    "learning_rate": [1e-300, 1000, "auto"],
+    "momentum": [0, 1 - 1e-16, "auto"],
+    "ema_decay": [0, 0.9999],
+    "patience": [0],
+    "validation_fraction": [0, 0.999],
+    "clip_norm": [0, 1e-6, 1e6],
+    "max_norm": [0, 1e-6, 1e6],
+    "l1": [0, 0.999],
+    "l2": [0, 0.999],
+    "weight_decay": [0, 0.999],
+    "input_dropout": [0, 0.99],
+    "dropout": [0, 0.99],
+    "label_smoothing": [0, 0.999],
+    "class_weights": ["balanced", [], [1e-6, 1e6], (1, 2)],
+    "augment": ["", " ", None, "shift=0", "scale=0.95,sigma=0.1", "elastic=1000"],
+    "schedule": [*(set(notation.SCHEDULES) - {"plateau"}), "step:every=0.01,factor=1"],
+    "momentum_schedule": ["dip:to=0.85", "linear:to=0.99,over=20", "constant:warmup=0"],
+    "seed": [0, 2**63 - 1],
+    "hidden": [[], (), [1], [100_000]],
+    "activation": [*ACTIVATIONS, "relu,tanh", ["relu", "tanh"], "relu, tanh"],
+    "init": ["auto", "normal:0.01", "he,zeros", ("glorot", "lecun")],
+}
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_values_at_the_bounds_are_allowed(name: str) -> None:
+    for value in BOUNDS[name]:
+        settings = complete({name: value})
+        read = settings[name]
+        assert complete({name: read})[name] == read
 
 
 def test_a_setting_that_does_not_exist() -> None:
     with pytest.raises(
         InputError, match=r"run\.toml: no setting is called 'zzz'; .*l2"
     ):
-        config_from({"zzz": 0.1}, "run.toml")
+        complete({"zzz": 0.1}, "run.toml")
 
 
-def test_python_keywords_are_checked_too() -> None:
-    with pytest.raises(InputError, match=r"learning_rate must be a number above 0"):
-        Training(learning_rate=-1)
+@pytest.mark.parametrize("name", RENAMED)
+def test_a_setting_that_was_renamed_is_told(name: str) -> None:
+    says = f"^run.toml: {name} is called {RENAMED[name]} now$"
+    with pytest.raises(InputError, match=says):
+        complete({name: 0.1}, "run.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        *ALSO_CALLED.items(),
+        ("LR", "learning_rate"),
+        ("learning-rate", "learning_rate"),
+        ("dropuot", "dropout"),
+        ("weight_decy", "weight_decay"),
+        ("optimiser", "optimizer"),
+    ],
+)
+def test_a_name_that_is_nearly_right(name: str, meant: str) -> None:
+    assert suggestion(name) == meant
+    if name not in RENAMED:
+        with pytest.raises(InputError, match=f"did you mean {meant}\\?"):
+            complete({name: 1})
+
+
+@pytest.mark.parametrize("name", ["threads", "out", "require_accuracy", "preset"])
+def test_an_option_of_the_command_is_no_setting(name: str) -> None:
+    option = "--" + name.replace("_", "-")
+    with pytest.raises(InputError, match=f"{name}' is no setting: give {option} to"):
+        complete({name: 1})
+
+
+def test_python_keywords_are_checked_too(data: Dataset) -> None:
+    network = nnx.Network([25, 3])
+    for options, says in (
+        ({"learning_rate": -1}, r"^learning_rate must be a number above 0 .*, not -1"),
+        ({"lr": 0.1}, "no setting is called 'lr'; did you mean learning_rate"),
+        ({"hidden": [3]}, "hidden is a setting of the network or of the command"),
+    ):
+        with pytest.raises(InputError, match=says):
+            nnx.train(network, data, **options)
 
 
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"early_stopping": 3}, "early_stopping needs images to choose by"),
+        ({"patience": 3}, "patience needs images to choose by"),
         ({"schedule": " plateau"}, "schedule plateau needs images to choose by"),
         ({"schedule": "plateau"}, "schedule plateau needs images to choose by"),
         ({"momentum_schedule": "plateau"}, "momentum_schedule cannot be plateau"),
@@ -90,13 +198,15 @@ def test_python_keywords_are_checked_too() -> None:
 )
 def test_settings_that_do_not_go_together(settings: dict, says: str) -> None:
     with pytest.raises(InputError, match=says):
-        Training(**settings)
+        complete(settings)
+    with pytest.raises(InputError, match=f"^run.toml: .*{says}"):
+        complete(settings, "run.toml")
 
 
 def test_what_auto_is() -> None:
     def rates(**settings: object) -> tuple:
-        training = Training(**settings)
-        return training.learning_rate, training.momentum, training.beta2
+        numbers = complete(settings)
+        return numbers["learning_rate"], numbers["momentum"], numbers["beta2"]
 
     assert rates() == (0.2, 0.0, 0.0)
     assert rates(momentum=0.9) == (0.02, 0.9, 0.0)
@@ -106,40 +216,96 @@ def test_what_auto_is() -> None:
     assert rates(optimizer="nesterov") == (0.02, 0.9, 0.0)
     assert rates(optimizer="adam") == rates(optimizer="adamw") == (0.001, 0.9, 0.999)
     assert rates(optimizer="rmsprop", learning_rate=1) == (1.0, 0.0, 0.99)
+    auto = dict.fromkeys(("learning_rate", "momentum", "beta2"), "auto")
+    assert rates(optimizer="adam", **auto) == rates(optimizer="adam")
 
 
 def test_integers_and_lists_are_what_they_stand_for() -> None:
-    config = config_from(
+    settings = complete(
         {"dropout": 0, "learning_rate": 1, "hidden": [9], "class_weights": [1, 2]}
     )
-    assert config == Config(learning_rate=1.0, hidden=(9,), class_weights=(1, 2))
-    assert type(config.dropout) is type(config.learning_rate) is float
+    assert settings == complete({}) | {
+        "learning_rate": 1.0, "hidden": (9,), "class_weights": (1.0, 2.0),
+    }  # fmt: skip
+    assert type(settings["dropout"]) is type(settings["learning_rate"]) is float
+    assert [type(weight) for weight in settings["class_weights"]] == [float, float]
+    assert type(settings["hidden"]) is tuple
 
 
-def test_one_form_of_each_setting_is_kept() -> None:
-    spaced = Training(
-        optimizer="adamw", schedule=" step : every = 5", augment="shift =1"
+def test_there_is_one_form_of_each_setting() -> None:
+    spaced = complete(
+        {"optimizer": "adamw", "schedule": " step : every = 5", "augment": "shift =1"}
     )
-    assert spaced == Training(
-        optimizer="adam", schedule="step:every=5", augment="shift=1"
+    assert spaced == complete(
+        {"optimizer": "adam", "schedule": "step:every=5", "augment": "shift=1"}
     )
     adam = {"optimizer": "adam", "learning_rate": 0.01}
     assert layered(adam, {"optimizer": "adamw"})["learning_rate"] == 0.01
+    assert complete({"activation": "relu, tanh"})["activation"] == ("relu", "tanh")
+    assert complete({"activation": ["relu"]}) == complete({"activation": "relu"})
+    assert complete({"augment": None}) == complete({"augment": " "}) == complete({})
+
+
+def test_notations_are_records() -> None:
+    settings = complete(
+        {
+            "schedule": "cosine:warmup=2,to=0.001",
+            "momentum_schedule": "linear:to=0.9",
+            "augment": "shift=2,rotation=15,elastic=34,sigma=3",
+        }
+    )
+    assert settings["schedule"] == Schedule("cosine", warmup=2.0, to=0.001)
+    assert settings["momentum_schedule"] == Schedule("linear", to=0.9)
+    assert settings["augment"] == Distortion(2.0, 15.0, elastic=34.0, sigma=3.0)
+    assert complete({})["schedule"] == CONSTANT
+
+
+def test_a_record_is_what_its_notation_is() -> None:
+    """Numbers that a schedule has no use for are not those of another run."""
+    given_ = {
+        "schedule": Schedule("cosine", to=1, every=77.0),
+        "momentum_schedule": Schedule(to=3.0),
+        "augment": Distortion(),
+    }
+    written = {
+        "schedule": "cosine:to=1",
+        "momentum_schedule": "constant",
+        "augment": "shift=0",
+    }
+    assert complete(given_) == complete(written)
+    assert as_text(complete(given_)) == as_text(complete({})) | written
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_numpy_s_scalars_in_a_record(kind: type) -> None:
+    third = kind(1 / 3)
+    given_ = {"schedule": Schedule("cosine", to=third), "augment": Distortion(third)}
+    written = as_text(complete(given_))
+    assert written["schedule"] == f"cosine:to={float(third)!r}"
+    assert written["augment"] == f"shift={float(third)!r}"
+    assert complete(written) == complete(given_)
 
 
 def test_a_path_that_no_settings_file_can_hold() -> None:
     with pytest.raises(InputError, match="dataset must be .*surrogates not allowed"):
-        config_from({"dataset": "d\udcff.csv"})
+        complete({"dataset": "d\udcff.csv"})
 
 
 def test_numpy_s_scalars_are_numbers() -> None:
-    training = Training(
-        epochs=np.int64(3), learning_rate=np.float32(0.5), batch_norm=np.bool_(True)
+    settings = complete(
+        {
+            "epochs": np.int64(3),
+            "learning_rate": np.float32(0.5),
+            "batch_norm": np.bool_(True),
+            "seed": np.array(7),
+        }
     )
-    assert training == Training(epochs=3, learning_rate=0.5, batch_norm=True)
-    assert type(training.epochs) is int
+    assert settings == complete(
+        {"epochs": 3, "learning_rate": 0.5, "batch_norm": True, "seed": 7}
+    )
+    assert type(settings["epochs"]) is int
     with pytest.raises(InputError, match=r"learning_rate must be .*, not nan"):
-        Training(learning_rate=np.float64("nan"))
+        complete({"learning_rate": np.float64("nan")})
 
 
 def test_another_optimizer_takes_its_own_rates_with_it() -> None:
@@ -150,7 +316,108 @@ def test_another_optimizer_takes_its_own_rates_with_it() -> None:
         layered(base, {"dropuot": 0.1}, "mine")
 
 
+def test_settings_are_laid_over_others() -> None:
+    """What is above is checked by itself, and what is below may come from a file."""
+    base = {"optimizer": "adam", "learning_rate": 0.3, "beta2": 0.9, "epochs": 3}
+    above = layered(base, {"epochs": 5, "schedule": "cosine"})
+    assert above == base | {"epochs": 5, "schedule": Schedule("cosine")}
+    assert layered(base, {}) == base
+    assert layered(base, {"optimizer": "sgd"}) == {"optimizer": "sgd", "epochs": 3}
+    assert layered(complete(base), {}) == complete(base)
+    # Another optimizer than the whole run's settings name.
+    assert complete(layered(complete(base), {"optimizer": "sgd"})) == complete(
+        {"epochs": 3}
+    )
+    with pytest.raises(InputError, match=r"^run\.toml: epochs must be .*, not 0$"):
+        layered(base, {"epochs": 0}, "run.toml")
+
+
 def test_an_exponential_schedule_falls_slowly_unless_told_otherwise() -> None:
-    assert schedule_from("exponential").factor == 0.95
-    assert schedule_from("exponential:factor=0.5").factor == 0.5
-    assert schedule_from("step").factor == 0.5
+    assert notation.schedule("exponential").factor == 0.95
+    assert notation.schedule("exponential:factor=0.5").factor == 0.5
+    assert notation.schedule("step").factor == 0.5
+
+
+def numbers(low: float, high: float) -> st.SearchStrategy[float]:
+    return st.floats(low, high, exclude_max=True)
+
+
+@st.composite
+def schedules(draw: Any, end: float, *without: str) -> Schedule:
+    """Draw a schedule; end: what `to` stays below."""
+    name = draw(st.sampled_from([n for n in notation.SCHEDULES if n not in without]))
+    given_ = {}
+    for key in ("warmup", *notation.SCHEDULES[name]):
+        low, high = notation.BOUNDS[key]
+        whole = st.integers(1, 10**6).map(float)
+        drawn = (
+            whole if key == "patience" else numbers(low, end if key == "to" else high)
+        )
+        given_[key] = draw(drawn)
+    return Schedule(name, **given_)
+
+
+def distortions() -> st.SearchStrategy[Distortion]:
+    parts = {name: numbers(0, high) for name, high in notation.LIMITS._asdict().items()}
+    parts["sigma"] = numbers(notation.LEAST_SIGMA, notation.LIMITS.sigma)
+    return st.builds(Distortion, **parts)
+
+
+several = st.lists(st.sampled_from(list(ACTIVATIONS)), min_size=1, max_size=3)
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+fractions = numbers(0, 1)
+DRAWN: dict[str, st.SearchStrategy[Any]] = {
+    "dataset": texts,
+    "data_dir": texts | st.just(""),
+    "hidden": st.lists(st.integers(1, 100_000), max_size=3),
+    "activation": several | several.map(",".join),
+    "init": st.sampled_from(["he", "zeros,he", ["auto", "normal:0.01"]]),
+    "dtype": st.sampled_from(["float32", "float64"]),
+    "backend": texts,
+    "precision": st.sampled_from(["full", "tf32"]),
+    "epochs": st.integers(1, 10**6),
+    "batch_size": st.integers(2, 2**31 - 1) | st.just("full"),
+    "optimizer": st.sampled_from(["sgd", "nesterov", "adam", "adamw", "rmsprop"]),
+    "learning_rate": st.floats(0, 1000, exclude_min=True) | st.just("auto"),
+    "schedule": schedules(1000.0),
+    "momentum": fractions | st.just("auto"),
+    "momentum_schedule": schedules(1.0, "plateau"),
+    "beta2": st.just("auto"),
+    "clip_norm": st.just(0) | numbers(1e-6, 1e6),
+    "ema_decay": fractions,
+    "patience": st.integers(0, 10**6),
+    "batch_norm": st.booleans(),
+    "validation_fraction": st.floats(0, 1, exclude_min=True, exclude_max=True),
+    "augment": st.none() | distortions(),
+    "pixels": st.sampled_from(["unit", "raw"]),
+    "l1": fractions,
+    "l2": fractions,
+    "weight_decay": fractions,
+    "max_norm": st.just(0) | numbers(1e-6, 1e6),
+    "input_dropout": numbers(0, 0.99),
+    "dropout": numbers(0, 0.99),
+    "label_smoothing": fractions,
+    "class_weights": st.lists(numbers(1e-6, 1e6), max_size=4) | st.just("balanced"),
+    "seed": st.integers(0, 2**63 - 1),
+}
+# There is one always, as much of the rest needs it.
+CHOOSE_BY = "validation_fraction"
+
+
+@given(
+    st.fixed_dictionaries(
+        {CHOOSE_BY: DRAWN[CHOOSE_BY]},
+        optional={name: drawn for name, drawn in DRAWN.items() if name != CHOOSE_BY},
+    )
+)
+def test_settings_that_are_written_are_read_as_they_were(values: dict) -> None:
+    """As a settings file has them, and as they are worked with."""
+    settings = complete(values)
+    written = tomli_w.dumps(as_text(settings))
+    assert complete(tomllib.loads(written)) == settings
+    assert complete(settings) == settings
+    assert as_text(complete(as_text(settings))) == as_text(settings)
+
+
+def test_every_setting_is_drawn() -> None:
+    assert set(DRAWN) == set(ROWS)

@@ -153,7 +153,10 @@ def record(
 
     def read(value: Any) -> Any:
         _require(isinstance(value, str | made_of))
-        made = parse(value) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            check(value)
+            value = write(value)  # without numbers that it has no use for
+        made = parse(value)
         check(made)
         return made
 

@@ -4,6 +4,7 @@ A record is made of the text once, where a setting comes in, and written as text
 in a settings file.
 """
 
+from numbers import Real
 from typing import Any
 
 from nnx.maths.hyperparameters import Distortion, Schedule
@@ -81,7 +82,7 @@ def schedule(text: str) -> Schedule:
 
 def check_schedule(course: Schedule) -> None:
     """Refuse a name that does not exist and numbers out of range, with ValueError."""
-    if course.name not in SCHEDULES:
+    if course.name not in list(SCHEDULES):
         raise ValueError(f"no schedule is called {course.name!r}")
     for key in ("warmup", *SCHEDULES[course.name]):
         _check_range(key, getattr(course, key), *BOUNDS[key])
@@ -108,7 +109,7 @@ def _text(numbers: dict[str, float], usual: dict[str, Any]) -> str:
 def _shortest(number: float) -> str:
     """Return the shortest text that is read as this number."""
     text = f"{number:g}"
-    return text if float(text) == number else repr(number)
+    return text if float(text) == number else repr(float(number))
 
 
 def _numbers(text: str, names: tuple[str, ...]) -> dict[str, float]:
@@ -127,6 +128,7 @@ def _numbers(text: str, names: tuple[str, ...]) -> dict[str, float]:
     return numbers
 
 
-def _check_range(name: str, number: float, low: float, high: float) -> None:
-    if not low <= number <= high:
+def _check_range(name: str, number: Any, low: float, high: float) -> None:
+    is_number = isinstance(number, Real)
+    if not is_number or not low <= number <= high:
         raise ValueError(f"{name} may be {low:g} to {high:g}")
