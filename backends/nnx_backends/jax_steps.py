@@ -1,5 +1,6 @@
 """Many training steps as one function that JAX compiles."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -42,9 +43,10 @@ def run_steps(
     zeros: dict[str, Any] = dict.fromkeys(TRACED, 0.0)
     fixed = hyper._replace(**zeros)
     last, reached = first + count, state.step + count
+    # On the device, as a loop's results are: another place is compiled for anew.
+    whole_numbers = partial(jnp.asarray, dtype=jnp.int64, device=order.device)
     state = state._replace(
-        step=jnp.asarray(state.step, jnp.int64),
-        correct=jnp.asarray(state.correct, jnp.int64),
+        step=whole_numbers(state.step), correct=whole_numbers(state.correct)
     )
     for width, begin, end in (
         (size if whole else 0, first, min(last, whole)),

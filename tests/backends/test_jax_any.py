@@ -1,5 +1,7 @@
 """JAX's devices, how seldom it compiles, and that states outlive steps."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,9 +9,9 @@ from nnx import Network, find, train
 from nnx.backend import Backend
 from nnx.data.dataset import Dataset
 from nnx.errors import UnusableBackendError
-from nnx.maths.optimizers import Rates
-from nnx.maths.steps import Epoch, Images, Recipe, State
-from nnx.network import to_device
+from nnx.maths.arrays import map_arrays, named_arrays
+from nnx.maths.hyperparameters import Hyperparameters, Schedule
+from nnx.maths.state import Images, initial_state
 
 jax = pytest.importorskip(
     "jax", reason="JAX is not installed: pip install nnx-mlp[jax]"
@@ -34,38 +36,84 @@ def test_one_record_for_a_device() -> None:
     assert find("jax", device="cpu") is find("jax", device="cpu")
 
 
-def compilations(jax_cpu: Backend, steps: list[tuple[int, int]], **kinds: float) -> int:
-    """Return how often 110 images in batches of 20 were compiled for in these calls.
+# 110 images in batches of 20: five whole ones, and one of ten.
+IMAGES, BATCH, PER_EPOCH = 110, 20, 6
 
-    kinds: which of the rates are others in each call
+
+def compilations(jax_cpu: Backend, calls: list[tuple[int, int]], **options: Any) -> int:
+    """Return how often JAX compiled in these calls, each (first step, count).
+
+    options: of the hyperparameters; the learning rate is another one in each call
     """
     from nnx_backends import jax_steps
 
     rng = np.random.default_rng(0)
     images = Images(
-        jax_cpu.from_numpy(rng.integers(0, 256, (110, 6), np.uint8)),
-        jax_cpu.from_numpy(rng.integers(0, 3, 110)),
+        jax_cpu.from_numpy(rng.integers(0, 256, (IMAGES, 6), np.uint8)),
+        jax_cpu.from_numpy(rng.integers(0, 3, IMAGES)),
     )
-    network, epoch = Network([6, 4, 3]), Epoch(jax_cpu.from_numpy(np.arange(110)), [])
-    recipe = Recipe(network.model.activations, 1 / 255, 20)
-    sums = np.float32(0), np.int64(0)
-    state = State(to_device(network.layers, jax_cpu), *map(jax_cpu.from_numpy, sums))
-    before = jax_steps._steps._cache_size()
-    for i, span in enumerate(steps):
-        changed = {name: value + i for name, value in kinds.items()}
-        epoch = epoch._replace(rates=[Rates(0.1, **changed)] * 6, begin=6 * i)
-        state = jax_cpu.run_steps(state, images, epoch, *span, recipe, jax_cpu)
-    return int(jax_steps._steps._cache_size() - before)
+    network, order = Network([6, 4, 3]), jax_cpu.from_numpy(np.arange(IMAGES))
+    hyper = Hyperparameters(network.activations, 1 / 255, BATCH, epochs=9, **options)
+    layers = map_arrays(jax_cpu.from_numpy, network.layers)
+    begun = initial_state(layers, hyper, jax_cpu.ops)
+    before = jax_steps._loop._cache_size()
+    for i, (first, count) in enumerate(calls):
+        now = hyper._replace(learning_rate=0.1 / (i + 1))
+        after = jax_cpu.run_steps(begun._replace(step=first), images, order, count, now)
+        assert (after.step, type(after.step)) == (first + count, int)
+    return int(jax_steps._loop._cache_size() - before)
 
 
-def test_spans_and_rates_compile_nothing_anew(jax_cpu: Backend) -> None:
+COUNTS = [(0, 1), (1, 3), (4, 2), (0, 6), (5, 1), (12, 6), (600, 5)]
+# What gives each step other numbers, and what has more arrays in its state.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "sgd": {},
+    "momentum": {"optimizer": "momentum", "momentum": 0.9},
+    "schedules": {
+        "optimizer": "nesterov",
+        "momentum": 0.5,
+        "schedule": Schedule("cosine", warmup=1.0),
+        "momentum_schedule": Schedule("linear", to=0.9),
+    },
+    "adam": {"optimizer": "adam", "momentum": 0.9, "beta2": 0.999, "ema_decay": 0.99},
+    "batch norm": {"batch_norm": True, "dropout": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_counts_and_schedules_compile_nothing_anew(jax_cpu: Backend, name: str) -> None:
     """The first call asks for no steps, and has both sizes of a batch compiled."""
     from nnx_backends import jax_steps
 
-    jax_steps._steps.clear_cache()
-    assert compilations(jax_cpu, [(0, 0)]) == 2
-    assert compilations(jax_cpu, [(0, 1), (1, 4), (4, 6), (0, 6), (5, 6)]) == 0
-    assert compilations(jax_cpu, [(0, 3)] * 3, momentum=0.1, averaging=0.5) == 0
+    jax_steps._loop.clear_cache()
+    assert compilations(jax_cpu, [(0, 0)], **OPTIONS[name]) == 2
+    assert compilations(jax_cpu, COUNTS, **OPTIONS[name]) == 0
+
+
+def test_what_is_not_traced_is_compiled_in(jax_cpu: Backend) -> None:
+    """So that the count of compilations above is one of something."""
+    from nnx_backends import jax_steps
+
+    jax_steps._loop.clear_cache()
+    for l2 in (0.0, 0.1, 0.2):
+        assert compilations(jax_cpu, [(0, 6)], l2=l2) == 2
+
+
+def test_a_state_may_be_gone_on_from_twice(jax_cpu: Backend) -> None:
+    """Nothing of it was given away for its memory."""
+    images = Images(
+        jax_cpu.from_numpy(np.ones((40, 6))), jax_cpu.from_numpy(np.arange(40) % 3)
+    )
+    hyper = Hyperparameters(
+        ("identity",), 1.0, BATCH, optimizer="adam", momentum=0.9, beta2=0.9,
+        ema_decay=0.9,
+    )  # fmt: skip
+    layers = map_arrays(jax_cpu.from_numpy, Network([6, 3]).layers)
+    begun = initial_state(layers, hyper, jax_cpu.ops)
+    order = jax_cpu.from_numpy(np.arange(40))
+    one, other = (jax_cpu.run_steps(begun, images, order, 2, hyper) for _ in range(2))
+    for a, b in zip(named_arrays(one, ""), named_arrays(other, ""), strict=True):
+        np.testing.assert_array_equal(a[1], b[1])
 
 
 def test_training_compiles_before_it_is_timed(
@@ -73,7 +121,7 @@ def test_training_compiles_before_it_is_timed(
 ) -> None:
     from nnx_backends import jax_steps
 
-    jax_steps._steps.clear_cache()
+    jax_steps._loop.clear_cache()
     sizes = []
     train(
         Network([25, 9, 3]),
@@ -81,6 +129,6 @@ def test_training_compiles_before_it_is_timed(
         backend=jax_cpu,
         epochs=3,
         batch_size=32,
-        on_progress=lambda progress: sizes.append(jax_steps._steps._cache_size()),
+        on_progress=lambda progress: sizes.append(jax_steps._loop._cache_size()),
     )
     assert set(sizes) == {2}
