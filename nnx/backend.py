@@ -81,7 +81,7 @@ def find(name: str, **options: Any) -> Backend:
         there = ", ".join(["auto", *sorted(offered)])
         raise UnknownBackendError(f"no backend is called {name!r}; there are {there}")
     load = offered[name].load()
-    _check_options(name, inspect.signature(load).parameters, options)
+    _check_options(name, inspect.signature(load).parameters if options else (), options)
     loaded = load(**options)
     if not isinstance(loaded, Backend):
         raise BackendError(
