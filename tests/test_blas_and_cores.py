@@ -14,7 +14,9 @@ ZEN5 = "vendor_id\t: AuthenticAMD\nflags\t\t: fpu avx512f avx512dq avx512bw avx5
 
 def _with(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setattr(blas.Path, "read_text", lambda *_: text)
-    monkeypatch.delenv(blas.VARIABLE, raising=False)
+    # Set first, so that what a test sets is taken back where there was nothing.
+    monkeypatch.setenv(blas.VARIABLE, "")
+    monkeypatch.delenv(blas.VARIABLE)
 
 
 @pytest.mark.parametrize(
