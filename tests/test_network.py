@@ -129,7 +129,7 @@ def test_read_only_and_strided_images() -> None:
 
 def test_an_activation_for_each_layer() -> None:
     network = Network([4, 5, 6, 3], "relu,tanh", dtype="float64")
-    assert network.model.activations == ("relu", "tanh", "identity")
+    assert network.activations == ("relu", "tanh", "identity")
     x = np.random.default_rng(0).random((7, 4))
     (a, _), (b, _), (c, _) = network.layers
     z = np.tanh(np.maximum(x @ a, 0) @ b) @ c

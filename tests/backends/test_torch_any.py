@@ -70,7 +70,8 @@ def test_pixels_of_other_types(data: Dataset, dtype: str) -> None:
 def test_nothing_is_kept_for_autograd(torch_cpu: Backend) -> None:
     x, weight = (torch_cpu.from_numpy(np.ones((2, 2))) for _ in range(2))
     bias = torch_cpu.from_numpy(np.zeros(2))
-    y = torch_cpu.dense_forward(x, weight, bias, activation="relu", xp=torch_cpu.xp)
+    forward, xp = torch_cpu.ops.dense_forward, torch_cpu.xp
+    y = forward(x, weight, bias, activation="relu", xp=xp)
     assert not y.requires_grad
 
 
@@ -84,7 +85,7 @@ def test_out_of_memory_is_one_line(data: Dataset, torch_cpu: Backend) -> None:
         raise torch.OutOfMemoryError(says)
 
     with pytest.raises(OutOfMemoryError) as refused:
-        train(Network([25, 9, 3]), data, backend=replace(torch_cpu, run_steps=full))
+        train(Network([25, 9, 3]), data, backend=replace(torch_cpu, own_steps=full))
     assert str(refused.value) == (
         "out of memory on cpu: Tried to allocate 20.00 MiB, GPU 0 has a total capacity "
         "of 1.00 GiB of which 3.00 MiB is free; try --batch-size 16 or a smaller "
