@@ -1,7 +1,7 @@
 """Finding a backend: three ways to fail, one line each."""
 
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib.metadata import EntryPoint
 
 import numpy as np
@@ -15,6 +15,8 @@ from nnx.errors import (
     MissingLibraryError,
     UnknownBackendError,
 )
+from nnx.maths import steps
+from nnx.maths.ops import Ops
 
 
 def test_an_unknown_name() -> None:
@@ -48,7 +50,25 @@ def test_a_package_that_offers_something_else(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_record_stays_small() -> None:
-    assert len(fields(Backend)) <= 14
+    assert len(fields(Backend)) <= 9
+    assert len(Ops._fields) <= 5
+
+
+def test_an_own_way_of_many_steps_is_taken_and_the_plain_one_is_the_default(
+    reference: Backend,
+) -> None:
+    state, order = object(), np.arange(4)
+
+    def own(*given: object) -> object:
+        assert given[0] is state
+        assert given[2] is order
+        return given[3]
+
+    backend = replace(reference, own_steps=own)
+    assert backend.run_steps(state, None, order, 3, None) == 3
+    plain = reference.run_steps
+    assert (plain.func, plain.keywords) == (steps.run_steps, {"ops": reference.ops})
+    assert reference.xp is reference.ops.xp is np
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int64", "float32", "float64"])
