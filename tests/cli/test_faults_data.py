@@ -167,7 +167,7 @@ def test_idx(
 ) -> None:
     path = idx_folder(cwd / "data", gzip.compress)[file]
     path.write_bytes(content)
-    bad_data("data", f"nnx: {path.relative_to(cwd)}", *says)
+    bad_data("data", str(path.relative_to(cwd)), *says)
 
 
 @pytest.mark.parametrize(
