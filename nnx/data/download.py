@@ -1,12 +1,16 @@
 """Fetching the published data sets, every byte checked with SHA-256."""
 
 import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 from nnx.data.named import NAMES, PUBLISHED, File
-from nnx.data.progress import progress
 from nnx.errors import InputError
 
 _TIMEOUT = (10, 30)  # seconds to connect, seconds between two pieces
@@ -25,20 +29,18 @@ def fetch(name: str) -> Path:
 
     A file that is there is kept if its checksum is right, and else fetched again.
 
-    refused: a set that is not published, and one that no mirror delivers whole
+    Raises:
+        InputError: a set that is not published, or that no mirror delivers whole
     """
     if name not in PUBLISHED:
-        raise InputError(_nothing_to_fetch(name))
+        reason = f"not a data set to fetch; choose from {', '.join(PUBLISHED)}"
+        if name in NAMES:
+            reason = "ships with scikit-learn, there is nothing to fetch"
+        raise InputError(f"{name}: {reason}")
     folder = cache_folder(name)
     for file in PUBLISHED[name].files:
         _from_mirrors(name, file, folder)
     return folder
-
-
-def _nothing_to_fetch(name: str) -> str:
-    if name in NAMES:
-        return f"{name}: ships with scikit-learn, there is nothing to fetch"
-    return f"{name}: not a data set to fetch; choose from {', '.join(PUBLISHED)}"
 
 
 def _from_mirrors(name: str, file: File, folder: Path) -> None:
@@ -49,24 +51,21 @@ def _from_mirrors(name: str, file: File, folder: Path) -> None:
         try:
             return _retrieve(mirror + file.name, file, folder)
         except RequestException as error:
-            reasons.append(f"{urlsplit(mirror).netloc}: {_reason(error)}")
+            reason = type(error).__name__
+            if error.response is not None:
+                reason = f"HTTP status {error.response.status_code}"
         except ValueError:  # pooch's word for a wrong checksum
-            reasons.append(f"{urlsplit(mirror).netloc}: wrong checksum")
+            reason = "wrong checksum"
         except OSError as error:
             raise InputError(
                 f"{folder}: cannot keep {file.name}: {error.strerror or error}; "
                 f"{_by_hand(name, 'another folder')}"
             ) from error
+        reasons.append(f"{urlsplit(mirror).netloc}: {reason}")
     raise InputError(
         f"{name}: no mirror delivered {file.name} ({'; '.join(reasons)}); "
         f"{_by_hand(name, str(folder))}"
     )
-
-
-def _reason(error: Any) -> str:
-    if error.response is not None:
-        return f"HTTP status {error.response.status_code}"
-    return type(error).__name__
 
 
 def _by_hand(name: str, folder: str) -> str:
@@ -94,3 +93,25 @@ def _retrieve(url: str, file: File, folder: Path) -> None:
             )(url, output, None)
 
     pooch.retrieve(url, f"sha256:{file.sha256}", file.name, folder, downloader=download)
+
+
+@contextmanager
+def progress(label: str, size: int) -> Iterator[Any]:
+    """Show a bar of so many bytes on a terminal, and one plain line elsewhere."""
+    if not sys.stderr.isatty():
+        print(f"downloading {label} ({size:,} bytes)", file=sys.stderr)
+        yield False
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(label, total=size)
+        # What pooch asks of a bar. It sets the total to what the server says, and the
+        # published size is better; the block closes the bar.
+        yield SimpleNamespace(
+            total=0,
+            update=partial(shown.advance, task),
+            reset=partial(shown.reset, task),
+            close=lambda: None,
+        )

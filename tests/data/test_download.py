@@ -7,10 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from data_files import IDX_NAMES, idx_bytes, samples
 
-from nnx.data.download import cache_folder, fetch
+from nnx.data.download import cache_folder, fetch, progress
 from nnx.data.load import load
 from nnx.data.named import PUBLISHED, File
-from nnx.data.progress import progress
 from nnx.errors import InputError
 
 CONTENT = {
