@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from nnx.data.dataset import Array, Dataset
+from nnx.data.dataset import Dataset
 
 _BLOCK = 1 << 24
 
@@ -15,16 +15,12 @@ def digest(dataset: Dataset) -> str:
     It does not depend on where the data came from, nor on a machine's byte order.
     Images that are mapped from a file are read in blocks.
     """
-    found = hashlib.sha256()
-    for split in (dataset.train, dataset.test):
-        for values in split:
-            _add(found, values)
-    return found.hexdigest()
-
-
-def _add(found: "hashlib._Hash", values: Array) -> None:
-    kind = values.dtype.newbyteorder("<")
-    found.update(f"{kind.str}{values.shape}".encode())
-    rows = max(1, _BLOCK // max(1, values[:1].nbytes))
-    for start in range(0, len(values), rows):
-        found.update(np.ascontiguousarray(values[start : start + rows], kind).data)
+    sha256 = hashlib.sha256()
+    for values in (*dataset.train, *dataset.test):
+        kind = values.dtype.newbyteorder("<")
+        sha256.update(f"{kind.str}{values.shape}".encode())
+        rows = max(1, _BLOCK // max(1, values[:1].nbytes))
+        for start in range(0, len(values), rows):
+            block = values[start : start + rows]
+            sha256.update(np.ascontiguousarray(block, kind).data)
+    return sha256.hexdigest()

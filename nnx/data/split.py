@@ -1,4 +1,4 @@
-"""Holding samples out for testing where a source has no test part."""
+"""Holding samples out where a source has no part to test on."""
 
 import numpy as np
 
@@ -10,20 +10,19 @@ def hold_out(split: Split, part: int) -> tuple[list[Split], str]:
 
     part: one sample in this many, and at least one, becomes the test part
     """
-    count = len(split.labels)
-    held = max(1, count // part)
+    total = len(split.labels)
+    count = max(1, total // part)
     note = (
-        f"no test part: {held} of {count} samples, always the same ones, are held out"
+        f"no test part: {count} of {total} samples, always the same ones, are held out"
     )
-    return list(train_test_split(split, held)), note
+    return list(train_test_split(split, count)), note
 
 
-def train_test_split(split: Split, held: int) -> tuple[Split, Split]:
+def train_test_split(split: Split, count: int) -> tuple[Split, Split]:
     """Return a part to train on, and one of so many samples, always the same ones."""
-    count = len(split.labels)
     # Independent of a run's seed, and drawn from RandomState because NumPy promises
     # never to change its stream (NEP 19).
-    order = np.random.RandomState(0).permutation(count)
-    rows = np.sort(order[held:]), np.sort(order[:held])
-    train, other = (Split(split.images[r], split.labels[r]) for r in rows)
-    return train, other
+    order = np.random.RandomState(0).permutation(len(split.labels))
+    rows = np.sort(order[count:]), np.sort(order[:count])
+    train, test = (Split(split.images[r], split.labels[r]) for r in rows)
+    return train, test
