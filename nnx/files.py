@@ -1,8 +1,9 @@
-"""Files that are whole or not there, and TOML that is right or refused."""
+"""Files: whole or not there, read or refused in one line."""
 
 import os
 import tomllib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,24 @@ def write(path: Path, content: bytes) -> None:
             os.unlink(temporary)
 
 
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Refuse a path, by name and in one line, where reading it inside fails."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{path}: cannot be read: {reason}") from error
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """Return a TOML file's values; refused where it is not there or not TOML."""
     try:
-        return parse_toml(path.read_text("utf-8-sig"), str(path))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        with readable(path):
+            text = path.read_text("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{path}: not TOML: it is no text in UTF-8") from None
+    return parse_toml(text, str(path))
 
 
 def parse_toml(text: str, source: str) -> dict[str, Any]:

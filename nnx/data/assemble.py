@@ -1,17 +1,17 @@
-"""From arrays as they were found to a data set that every check has passed."""
+"""From arrays as a file gave them to a data set that every check has passed."""
 
-from nnx.data.dataset import Array, Dataset, Split, frame_of
-from nnx.data.found import Found, Part
-from nnx.data.labels import class_numbers, require_two
+from nnx.data.dataset import Dataset, Split, frame_of
+from nnx.data.labels import class_numbers, refuse_label, require_two
 from nnx.data.pixels import as_pixels
+from nnx.data.raw import RawSplit
 from nnx.data.split import hold_out
 from nnx.errors import InputError
 
 
 def assemble(
     name: str,
-    train: Part,
-    test: Part | None,
+    train: RawSplit,
+    test: RawSplit | None,
     *,
     size: tuple[int, int] | None = None,
     classes: tuple[str, ...] | None = None,
@@ -21,16 +21,20 @@ def assemble(
 
     size: (height, width) of the images, or None to take a square number as a square
     classes: the names of the classes, or None to count them in the training labels
-    refused: no samples, counts that differ, unusable pixels or labels, one class only
+
+    Raises:
+        InputError: no samples, counts that differ, unusable pixels or labels, one
+            class only
     """
     parts = [train] if test is None else [train, test]
     _check_shapes(parts)
     images, maximum, pixel_notes = as_pixels([part.images for part in parts])
     labels = [class_numbers(part.labels) for part in parts]
     require_two(labels[0], train.labels.source)
-    count = len(classes) if classes else int(labels[0].max()) + 1
+    classes = classes or tuple(map(str, range(int(labels[0].max()) + 1)))
+    expected = f", expected 0 to {len(classes) - 1}"
     for part, numbers in zip(parts, labels, strict=True):
-        _check_range(part.labels, numbers, count)
+        refuse_label(part.labels, numbers, numbers >= len(classes), expected)
     splits = [Split(*pair) for pair in zip(images, labels, strict=True)]
     notes += pixel_notes
     if test is None:
@@ -38,11 +42,10 @@ def assemble(
         notes += (note,)
     require_two(splits[0].labels, train.labels.source)
     frame = frame_of(images[0].shape[1], size, maximum)
-    names = classes or tuple(map(str, range(count)))
-    return Dataset(name, splits[0], splits[1], names, frame, notes)
+    return Dataset(name, splits[0], splits[1], classes, frame, notes)
 
 
-def _check_shapes(parts: list[Part]) -> None:
+def _check_shapes(parts: list[RawSplit]) -> None:
     features = parts[0].images.values.shape[1]
     for images, labels in parts:
         rows, columns = images.values.shape
@@ -58,12 +61,3 @@ def _check_shapes(parts: list[Part]) -> None:
                 f"{images.source}: {columns} pixels per image, "
                 f"but {parts[0].images.source} has {features}"
             )
-
-
-def _check_range(found: Found, labels: Array, classes: int) -> None:
-    bad = labels >= classes
-    if bad.any():
-        row = int(bad.argmax())
-        raise InputError(
-            f"{found.place(row, 0)}: label {labels[row]}, expected 0 to {classes - 1}"
-        )

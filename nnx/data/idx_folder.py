@@ -4,17 +4,18 @@ from pathlib import Path
 
 from nnx.data.assemble import assemble
 from nnx.data.dataset import Dataset
-from nnx.data.found import Found, Part
 from nnx.data.idx import read_images, read_labels
+from nnx.data.raw import RawArray, RawSplit
 from nnx.errors import InputError
 
-# The published names, and the form that some tools unpack them to.
-STEMS = {
-    "train-images-idx3-ubyte": "train-images.idx3-ubyte",
-    "train-labels-idx1-ubyte": "train-labels.idx1-ubyte",
-    "t10k-images-idx3-ubyte": "t10k-images.idx3-ubyte",
-    "t10k-labels-idx1-ubyte": "t10k-labels.idx1-ubyte",
-}
+# The published names, without the .gz.
+STEMS = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+EXPECTED = ", ".join(f"{stem}[.gz]" for stem in STEMS)
 
 
 def find(folder: Path) -> dict[str, Path]:
@@ -22,22 +23,22 @@ def find(folder: Path) -> dict[str, Path]:
 
     An unpacked file is preferred to a .gz: it is mapped, and not read.
     """
-    candidates = {
-        stem: [folder / f"{name}{end}" for end in ("", ".gz") for name in (stem, other)]
-        for stem, other in STEMS.items()
-    }
-    return {
-        stem: next(path for path in paths if path.is_file())
-        for stem, paths in candidates.items()
-        if any(path.is_file() for path in paths)
-    }
+    files: dict[str, Path] = {}
+    for stem in STEMS:
+        unpacked = stem, stem.replace("-idx", ".idx")  # as tools name what they unpack
+        for name in (*unpacked, *(f"{name}.gz" for name in unpacked)):
+            if stem not in files and (folder / name).is_file():
+                files[stem] = folder / name
+    return files
 
 
 def load(folder: Path, name: str, classes: tuple[str, ...] | None = None) -> Dataset:
     """Return the labelled images of the four IDX files in a folder.
 
     classes: the names of the classes; where None, as many as the labels need
-    refused: a missing file, files that are not IDX or do not fit each other
+
+    Raises:
+        InputError: a missing file, files that are not IDX or do not fit each other
     """
     files = find(folder)
     missing = [f"{stem}[.gz]" for stem in STEMS if stem not in files]
@@ -49,10 +50,11 @@ def load(folder: Path, name: str, classes: tuple[str, ...] | None = None) -> Dat
     return assemble(name, train, test, size=size, classes=classes)
 
 
-def _read(images: Path, labels: Path) -> tuple[Part, tuple[int, int]]:
+def _read(images: Path, labels: Path) -> tuple[RawSplit, tuple[int, int]]:
     pixels, size = read_images(images)
-    part = Part(
-        Found(pixels, str(images), lambda row, column: f"{images}[{row}]"),
-        Found(read_labels(labels), str(labels), lambda row, column: f"{labels}[{row}]"),
+    numbers = read_labels(labels)
+    split = RawSplit(
+        RawArray(pixels, str(images), lambda row, _: f"{images}[{row}]"),
+        RawArray(numbers, str(labels), lambda row, _: f"{labels}[{row}]"),
     )
-    return part, size
+    return split, size

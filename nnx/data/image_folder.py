@@ -7,10 +7,10 @@ import numpy as np
 
 from nnx.data.assemble import assemble
 from nnx.data.dataset import Dataset, Frame
-from nnx.data.files import readable
-from nnx.data.found import Found, Part
-from nnx.data.labels import MOST_CLASSES
+from nnx.data.labels import MAX_CLASSES
+from nnx.data.raw import RawArray, RawSplit
 from nnx.errors import InputError
+from nnx.files import readable
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".pbm", ".ppm", ".pnm")
 FRAME = Frame(28, 28, 255, 20)
@@ -22,81 +22,77 @@ def load(folder: Path, name: str) -> Dataset:
     The classes are the subfolders of the training part, sorted, as numbers where all
     are. Every picture becomes one of 28 x 28 pixels, as for predicting.
 
-    refused: a class without pictures, a test class that is not trained, bad pictures
+    Raises:
+        InputError: a class without pictures, a test class that is not trained, bad
+            pictures
     """
     with readable(folder):
-        parts = [folder / "train", folder / "test"]
-        parted = all(part.is_dir() for part in parts)
-        classes = _classes(parts[0] if parted else folder)
-        train, notes = _read(parts[0] if parted else folder, classes)
+        parted = all((folder / part).is_dir() for part in ("train", "test"))
+        root = folder / "train" if parted else folder
+        classes = _classes(root)
+        train, notes = _read(root, classes)
         test = None
         if parted:
-            _check_known(parts[1], classes)
-            test, more = _read(parts[1], classes)
-            notes += more
+            unknown = sorted(set(_subfolders(folder / "test")) - set(classes))
+            if unknown:
+                where = folder / "test" / unknown[0]
+                raise InputError(f"{where}: no class of this name is trained")
+            test, test_notes = _read(folder / "test", classes)
+            notes += test_notes
     size = FRAME.height, FRAME.width
     return assemble(name, train, test, size=size, classes=classes, notes=notes)
 
 
 def holds_pictures(folder: Path) -> bool:
     """Return whether there are pictures where this layout has them."""
-    found = chain(folder.glob("*/*"), folder.glob("train/*/*"))
-    return any(path.suffix.lower() in SUFFIXES for path in found)
+    files = chain(folder.glob("*/*"), folder.glob("train/*/*"))
+    return any(path.suffix.lower() in SUFFIXES for path in files)
 
 
 def _subfolders(folder: Path) -> list[str]:
-    found = (path.name for path in folder.iterdir() if path.is_dir())
-    return [name for name in found if not name.startswith(".")]
+    names = (path.name for path in folder.iterdir() if path.is_dir())
+    return [name for name in names if not name.startswith(".")]
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
     names = _subfolders(folder)
     numeric = all(name.isdecimal() for name in names)
     classes = tuple(sorted(names, key=lambda name: (int(name) if numeric else 0, name)))
-    if not 2 <= len(classes) <= MOST_CLASSES:
-        found = len(classes) if classes[1:] else f"only {', '.join(classes) or 'files'}"
+    if not 2 <= len(classes) <= MAX_CLASSES:
+        count = len(classes) if classes[1:] else f"only {', '.join(classes) or 'files'}"
         raise InputError(
-            f"{folder}: needs ≥2 classes, at most {MOST_CLASSES}, found {found}; "
+            f"{folder}: needs ≥2 classes, at most {MAX_CLASSES}, found {count}; "
             "give a subfolder per class, or train and test with those in each"
         )
     return classes
 
 
-def _check_known(folder: Path, classes: tuple[str, ...]) -> None:
-    unknown = sorted(set(_subfolders(folder)) - set(classes))
-    if unknown:
-        raise InputError(f"{folder / unknown[0]}: no class of this name is trained")
-
-
-def _read(folder: Path, classes: tuple[str, ...]) -> tuple[Part, tuple[str, ...]]:
+def _read(folder: Path, classes: tuple[str, ...]) -> tuple[RawSplit, tuple[str, ...]]:
+    """Return the pictures of every class, and a note where there are other files."""
     # Here, because it brings Pillow, which no other source of data needs.
     from nnx.data import picture
 
-    files: list[Path] = []
+    pictures: list[Path] = []
     labels: list[int] = []
     ignored = 0
     for label, name in enumerate(classes):
-        found, others = _pictures(folder / name)
-        files += found
-        labels += [label] * len(found)
-        ignored += others
-    pixels = np.empty((len(files), FRAME.height * FRAME.width), np.uint8)
-    for row, file in enumerate(files):
-        pixels[row] = picture.read(file, FRAME).pixels.reshape(-1)
-    notes = (f"{folder}: files ignored that are not pictures: {ignored}",)
-    part = Part(
-        Found(pixels, str(folder), lambda row, column: str(files[row])),
-        Found(np.array(labels, np.int64), str(folder), lambda row, _: str(files[row])),
-    )
-    return part, notes if ignored else ()
+        if not (folder / name).is_dir():  # a test part need not show every class
+            continue
+        files = sorted(path for path in (folder / name).iterdir() if path.is_file())
+        of_class = [path for path in files if path.suffix.lower() in SUFFIXES]
+        if not of_class:
+            raise InputError(f"{folder / name}: no pictures ({', '.join(SUFFIXES)})")
+        pictures += of_class
+        labels += [label] * len(of_class)
+        ignored += len(files) - len(of_class)
+    pixels = np.empty((len(pictures), FRAME.height * FRAME.width), np.uint8)
+    for row, path in enumerate(pictures):
+        pixels[row] = picture.read(path, FRAME).pixels.reshape(-1)
+    note = f"{folder}: files ignored that are not pictures: {ignored}"
 
+    def place(row: int, _: int) -> str:
+        return str(pictures[row])
 
-def _pictures(folder: Path) -> tuple[list[Path], int]:
-    """Return the pictures of one class, sorted, and how many other files there are."""
-    if not folder.is_dir():  # a test part need not show every class
-        return [], 0
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
-    if not pictures:
-        raise InputError(f"{folder}: no pictures ({', '.join(SUFFIXES)})")
-    return pictures, len(files) - len(pictures)
+    images = RawArray(pixels, str(folder), place)
+    split = RawSplit(images, RawArray(np.array(labels, np.int64), str(folder), place))
+    return split, (note,) if ignored else ()

@@ -2,7 +2,7 @@
 
 # Deflate's best ratio: https://www.zlib.net/zlib_tech.html, "Maximum Compression
 # Factor". A header that claims more cannot be telling the truth.
-MOST_EXPANSION = 1032
+MAX_EXPANSION = 1032
 
 # Unpacked data have to fit in memory; MNIST is a hundredth of this.
-MOST_UNPACKED = 4 << 30
+MAX_UNPACKED = 4 << 30

@@ -3,13 +3,14 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 from nnx.data import csv_sets, idx_folder, image_folder, npz
 from nnx.data.dataset import IN_MEMORY, Dataset
 from nnx.data.download import fetch
-from nnx.data.files import readable
 from nnx.data.named import NAMES, PUBLISHED, digits, owner
 from nnx.errors import InputError
+from nnx.files import readable
 
 _KINDS = (
     "a folder of IDX files, a CSV file with a label column, a folder of "
@@ -18,10 +19,10 @@ _KINDS = (
 )
 _TABLES = (".csv", ".tsv", ".txt")
 
+PathLike: TypeAlias = str | os.PathLike[str]
 
-def load(
-    source: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None
-) -> Dataset:
+
+def load(source: PathLike, data_dir: PathLike | None = None) -> Dataset:
     """Return the data set of a name or path.
 
     A published set is looked for in data_dir and nowhere else if that is given; or
@@ -47,7 +48,7 @@ def load(
     return _load_path(source, path)._replace(source=str(path.absolute()))
 
 
-def _load_path(source: str | os.PathLike[str], path: Path) -> Dataset:
+def _load_path(source: PathLike, path: Path) -> Dataset:
     with readable(path):
         if path.is_dir():
             return _load_folder(path)
@@ -77,13 +78,13 @@ def _load_folder(path: Path) -> Dataset:
     if image_folder.holds_pictures(path):
         return image_folder.load(path, name)
     raise InputError(
-        f"{path}: nothing to read in this folder; looked for {_idx_names()}, "
+        f"{path}: nothing to read in this folder; looked for {idx_folder.EXPECTED}, "
         f"{', '.join(csv_sets.FOLDER)}, and subfolders of pictures; "
         "to download a set: nnx data fetch mnist"
     )
 
 
-def _missing(source: str | os.PathLike[str], path: Path) -> str:
+def _missing(source: PathLike, path: Path) -> str:
     if source == IN_MEMORY:
         return (
             "this run's data were made in memory: go on from Python, with nnx.train("
@@ -100,7 +101,7 @@ def _missing(source: str | os.PathLike[str], path: Path) -> str:
     )
 
 
-def _folder(name: str, data_dir: str | os.PathLike[str] | None) -> Path:
+def _folder(name: str, data_dir: PathLike | None) -> Path:
     """Return the folder that holds a published set, fetching the set if need be."""
     if data_dir is not None:
         return _given(name, _expanded(data_dir))
@@ -111,34 +112,24 @@ def _folder(name: str, data_dir: str | os.PathLike[str] | None) -> Path:
     return fetch(name)
 
 
-def _given(name: str, data_dir: Path) -> Path:
-    folder = next(_holding(name, data_dir), None)
-    if folder is None:
-        others = f" (those there are of {whose})" if (whose := _owner(data_dir)) else ""
-        raise InputError(
-            f"{data_dir}: no files of {name}{others}; looked for {_idx_names()} here "
-            f"and in {data_dir / name}; to download them: nnx data fetch {name}"
-        )
-    return folder
+def _given(name: str, folder: Path) -> Path:
+    for holder in _holding(name, folder):
+        return holder
+    others = f" (those there are of {whose})" if (whose := owner(folder)) else ""
+    raise InputError(
+        f"{folder}: no files of {name}{others}; looked for {idx_folder.EXPECTED} here "
+        f"and in {folder / name}; to download them: nnx data fetch {name}"
+    )
 
 
 def _holding(name: str, data_dir: Path) -> Iterator[Path]:
     """Yield the folders with any of the four files, unless they are another set's."""
     with readable(data_dir):
         for folder in (data_dir / name, data_dir):
-            if idx_folder.find(folder) and _owner(folder) in (None, name):
+            if idx_folder.find(folder) and owner(folder) in (None, name):
                 yield folder
 
 
-def _expanded(path: str | os.PathLike[str]) -> Path:
+def _expanded(path: PathLike) -> Path:
     # Path.expanduser raises for a user who is not there; this leaves the path as it is.
     return Path(os.path.expanduser(path))
-
-
-def _owner(folder: Path) -> str | None:
-    labels = idx_folder.find(folder).get("train-labels-idx1-ubyte")
-    return owner(labels) if labels else None
-
-
-def _idx_names() -> str:
-    return ", ".join(f"{stem}[.gz]" for stem in idx_folder.STEMS)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nnx.data import idx_folder
 from nnx.data.dataset import Dataset, Frame, Split
 from nnx.data.split import hold_out
 
@@ -26,16 +27,9 @@ class NamedSet(NamedTuple):
     files: tuple[File, ...]
 
 
-_FILES = (
-    "train-images-idx3-ubyte.gz",
-    "train-labels-idx1-ubyte.gz",
-    "t10k-images-idx3-ubyte.gz",
-    "t10k-labels-idx1-ubyte.gz",
-)
-
-
 def _files(*published: tuple[int, str]) -> tuple[File, ...]:
-    return tuple(File(n, *rest) for n, rest in zip(_FILES, published, strict=True))
+    pairs = zip(idx_folder.STEMS, published, strict=True)
+    return tuple(File(f"{stem}.gz", *rest) for stem, rest in pairs)
 
 
 _MNIST = NamedSet(
@@ -96,11 +90,14 @@ PUBLISHED = {"mnist": _MNIST, "fashion-mnist": _FASHION, "kmnist": _KMNIST}
 NAMES = ("digits", *PUBLISHED)
 
 
-def owner(labels: Path) -> str | None:
-    """Return which published set a compressed file of training labels belongs to.
+def owner(folder: Path) -> str | None:
+    """Return which published set the compressed training labels in a folder are of.
 
     The sets share their files' names, and only the bytes tell them apart.
     """
+    labels = idx_folder.find(folder).get("train-labels-idx1-ubyte")
+    if labels is None:
+        return None
     for name, known in PUBLISHED.items():
         published = known.files[1]
         if labels.stat().st_size != published.size:  # spares reading a large file
@@ -117,8 +114,8 @@ def digits() -> Dataset:
     """
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    whole = Split(found.data.astype(np.uint8), found.target.astype(np.int64))
+    bunch = load_digits()
+    whole = Split(bunch.data.astype(np.uint8), bunch.target.astype(np.int64))
     (train, test), note = hold_out(whole, 5)
     frame = Frame(8, 8, maximum=16, box=8)
     return Dataset("digits", train, test, tuple("0123456789"), frame, (note,))

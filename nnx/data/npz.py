@@ -7,8 +7,6 @@ archive can hold, and nothing that could run code is accepted.
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -16,10 +14,10 @@ import numpy as np
 
 from nnx.data.assemble import assemble
 from nnx.data.dataset import Array, Dataset
-from nnx.data.files import readable
-from nnx.data.found import Found, Part
-from nnx.data.limits import MOST_EXPANSION, MOST_UNPACKED
+from nnx.data.limits import MAX_EXPANSION, MAX_UNPACKED
+from nnx.data.raw import RawArray, RawSplit
 from nnx.errors import InputError
+from nnx.files import readable
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -29,30 +27,35 @@ def load(path: Path, name: str) -> Dataset:
 
     The images may be (n, height, width), (n, height, width, 1) or (n, features).
 
-    refused: a missing array, pickled objects, headers that claim more than is there
+    Raises:
+        InputError: a missing array, pickled objects, headers that claim more than is
+            there
     """
-    with readable(path), _sound(path), zipfile.ZipFile(path) as archive:
-        arrays = {key: _read(path, archive, key) for key in _members(path, archive)}
-    shape = arrays["x_train"].shape[1:]
-    size = None if len(shape) < 2 else (shape[0], shape[1])
+    try:
+        with readable(path), zipfile.ZipFile(path) as archive:
+            _check_names(path, archive)
+            arrays = {key: _read(path, archive, key) for key in KEYS}
+    except zipfile.BadZipFile as error:
+        raise InputError(f"{path}: not a whole .npz archive ({_line(error)})") from None
+    except (EOFError, RuntimeError, ValueError, zlib.error) as error:
+        raise InputError(f"{path}: damaged ({_line(error)})") from None
     train, test = (
-        Part(_images(path, x, arrays[x]), _labels(path, y, arrays[y]))
+        RawSplit(_images(path, x, arrays[x]), _labels(path, y, arrays[y]))
         for x, y in (KEYS[:2], KEYS[2:])
     )
-    if arrays["x_test"].shape[1:] != shape:
-        found = arrays["x_test"].shape[1:]
-        raise InputError(f"{path}: x_test has images of {found}, x_train of {shape}")
+    shape, other = arrays["x_train"].shape[1:], arrays["x_test"].shape[1:]
+    if other != shape:
+        raise InputError(f"{path}: x_test has images of {other}, x_train of {shape}")
+    size = (shape[0], shape[1]) if len(shape) > 1 else None
     return assemble(name, train, test, size=size)
 
 
-def _members(path: Path, archive: zipfile.ZipFile) -> tuple[str, ...]:
-    names = archive.namelist()
-    present = [name[:-4] for name in names if name.endswith(".npy")]
+def _check_names(path: Path, archive: zipfile.ZipFile) -> None:
+    present = [name[:-4] for name in archive.namelist() if name.endswith(".npy")]
     missing = [key for key in KEYS if key not in present]
     if missing:
-        found = ascii(", ".join(present[:10])) if present else "no array in it"
-        raise InputError(f"{path}: missing {', '.join(missing)}; there is {found}")
-    return KEYS
+        there = ascii(", ".join(present[:10])) if present else "no array in it"
+        raise InputError(f"{path}: missing {', '.join(missing)}; there is {there}")
 
 
 def _read(path: Path, archive: zipfile.ZipFile, key: str) -> Array:
@@ -67,18 +70,18 @@ def _read(path: Path, archive: zipfile.ZipFile, key: str) -> Array:
 
 
 def _check_member(where: str, member: zipfile.ZipInfo, size: int) -> None:
-    most = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: MOST_EXPANSION}
-    if member.compress_type not in most or member.flag_bits & 1:
+    expansion = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: MAX_EXPANSION}
+    if member.compress_type not in expansion or member.flag_bits & 1:
         raise InputError(
             f"{where}: encrypted or oddly compressed; write it with np.savez"
         )
     packed = min(member.compress_size, size)
-    if member.file_size > packed * most[member.compress_type]:
+    if member.file_size > packed * expansion[member.compress_type]:
         raise InputError(
             f"{where}: truncated or forged: {member.file_size} bytes "
             f"cannot be in {packed} compressed bytes"
         )
-    if member.file_size > MOST_UNPACKED:
+    if member.file_size > MAX_UNPACKED:
         raise InputError(
             f"{where}: {member.file_size} bytes unpacked, more than 4 GiB: "
             "save the images as uint8, or as IDX files"
@@ -105,7 +108,7 @@ def _check_header(where: str, stream: IO[bytes], has: int) -> None:
         raise InputError(f"{where}: truncated: needs {needs} bytes, has {has}")
 
 
-def _images(path: Path, key: str, values: Array) -> Found:
+def _images(path: Path, key: str, values: Array) -> RawArray:
     shape = values.shape
     if not (len(shape) in (2, 3) or (len(shape) == 4 and shape[3] == 1)):
         raise InputError(
@@ -117,35 +120,17 @@ def _images(path: Path, key: str, values: Array) -> Found:
         index = (row, *map(int, np.unravel_index(column, shape[1:])))
         return f"{path}: {key}{list(index)}"
 
-    return Found(
-        values.reshape(len(values), math.prod(shape[1:])), f"{path}: {key}", place
-    )
+    flat = values.reshape(len(values), math.prod(shape[1:]))
+    return RawArray(flat, f"{path}: {key}", place)
 
 
-def _labels(path: Path, key: str, values: Array) -> Found:
+def _labels(path: Path, key: str, values: Array) -> RawArray:
     if values.ndim not in (1, 2) or (values.ndim == 2 and not values.shape[1]):
         raise InputError(
             f"{path}: expected {key} of shape (n,) or (n, classes), got {values.shape}"
         )
-    return Found(values, f"{path}: {key}", lambda row, column: f"{path}: {key}[{row}]")
+    return RawArray(values, f"{path}: {key}", lambda row, _: f"{path}: {key}[{row}]")
 
 
 def _line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-@contextmanager
-def _sound(path: Path) -> Iterator[None]:
-    """Refuse what zipfile and NumPy find damaged inside."""
-    try:
-        yield
-    except zipfile.BadZipFile as error:
-        raise InputError(f"{path}: not a whole .npz archive ({_line(error)})") from None
-    except (
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        ValueError,
-        zlib.error,
-    ) as error:
-        raise InputError(f"{path}: damaged ({_line(error)})") from None

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from nnx.data.dataset import Array
-from nnx.data.found import Found
+from nnx.data.raw import RawArray
 from nnx.errors import InputError
 
 _BLOCK = 1 << 20
@@ -14,17 +14,19 @@ _BLOCK = 1 << 20
 _ROUNDING = 1e-4
 
 
-def as_pixels(found: list[Found]) -> tuple[list[Array], int, tuple[str, ...]]:
+def as_pixels(parts: list[RawArray]) -> tuple[list[Array], int, tuple[str, ...]]:
     """Return images in the form a data set holds, their brightest value, and notes.
 
     The parts are judged together, so that one rule holds for training and testing.
 
-    found: each (n, features), real numbers in [0, 255]
+    parts: each (n, features), real numbers in [0, 255]
     returns: images (n, features) uint8 or float32, maximum 255 or 1, notes
-    refused: NaN, infinity, a value outside [0, 255]
+
+    Raises:
+        InputError: NaN, infinity, a value outside [0, 255]
     """
-    surveys = [_survey(part) for part in found]
-    values = [part.values for part in found]
+    surveys = [_survey(part) for part in parts]
+    values = [part.values for part in parts]
     brightest = max(high for high, _ in surveys)
     if all(whole for _, whole in surveys):
         images = [_to(np.uint8, v) for v in values]
@@ -41,9 +43,9 @@ def as_pixels(found: list[Found]) -> tuple[list[Array], int, tuple[str, ...]]:
     return images, 1, ("pixels are already in [0, 1]: not scaled",)
 
 
-def _survey(found: Found) -> tuple[float, bool]:
+def _survey(part: RawArray) -> tuple[float, bool]:
     """Return the brightest value, and whether all are whole; refuse the others."""
-    values = found.values
+    values = part.values
     if values.dtype == np.uint8:  # in range by its type; one bright pixel settles it
         bright = any(block.max() > 1 for _, block in _blocks(values))
         return (255.0 if bright else float(values.max())), True
@@ -51,17 +53,15 @@ def _survey(found: Found) -> tuple[float, bool]:
     for start, block in _blocks(values):
         inside = (block >= 0) & (block <= 255)  # false for NaN
         if not inside.all():
-            row, column = np.unravel_index(inside.argmin(), inside.shape)
-            _refuse(found, start + int(row), int(column))
+            row, column = map(int, np.unravel_index(inside.argmin(), inside.shape))
+            value = block[row, column]
+            finite = np.isfinite(value)
+            reason = "is outside 0-255" if finite else "is not a finite number"
+            place = part.place(start + row, column)
+            raise InputError(f"{place}: pixel value {value:g} {reason}")
         high = max(high, float(block.max()))
         whole = whole and bool((block == np.rint(block)).all())
     return high, whole
-
-
-def _refuse(found: Found, row: int, column: int) -> None:
-    value = found.values[row, column]
-    reason = "is outside 0-255" if np.isfinite(value) else "is not a finite number"
-    raise InputError(f"{found.place(row, column)}: pixel value {value:g} {reason}")
 
 
 def _multiples(values: Array) -> bool:
@@ -73,7 +73,6 @@ def _multiples(values: Array) -> bool:
 
 
 def _as_bytes(values: Array) -> Array:
-    """Return values in [0, 1] as bytes."""
     pixels = np.empty(values.shape, np.uint8)
     for start, block in _blocks(values):
         pixels[start : start + len(block)] = np.rint(block * 255)

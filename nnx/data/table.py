@@ -10,36 +10,27 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from nnx.data.dataset import Array
-from nnx.data.files import readable
-from nnx.data.found import Place
+from nnx.data.raw import RawArray
 from nnx.errors import InputError
+from nnx.files import readable
 
 _LONGEST_LINE = 1 << 24
 _ENCODING = "utf-8-sig"  # UTF-8, with or without a byte-order mark
 
 
-class Table(NamedTuple):
-    """The numbers of a CSV file.
+def read(path: Path) -> tuple[list[str], RawArray]:
+    """Return the names in a CSV file's header line, none without one, and its numbers.
 
-    header: the names of the columns, or None where the file has no header line
-    values: (rows, columns) float32; NaN and infinities are still in it
-    place: says the file, line and column, as an editor counts, of a value
-    """
+    returns: names (columns,), numbers (rows, columns) float32; NaN and infinities are
+        still in them, and their place is a file, line and column, as an editor counts
 
-    header: tuple[str, ...] | None
-    values: Array
-    place: Place
-
-
-def read(path: Path) -> Table:
-    """Return the numbers of a CSV file.
-
-    refused: no lines of numbers, lines of unequal length, fields that are no numbers
+    Raises:
+        InputError: no lines of numbers, lines of unequal length, fields that are no
+            numbers
     """
     with readable(path):
         try:
@@ -48,7 +39,7 @@ def read(path: Path) -> Table:
             raise InputError(f"{path}: not UTF-8 text ({error.reason})") from None
 
 
-def _read(path: Path) -> Table:
+def _read(path: Path) -> tuple[list[str], RawArray]:
     number, line = next(_numbered(path, 1), (1, ""))
     if not line:
         raise InputError(f"{path}: no samples: the file is empty")
@@ -56,7 +47,7 @@ def _read(path: Path) -> Table:
         raise InputError(f"{path}, line {number}: too long for a table of numbers")
     delimiter = max(",;\t", key=line.count)
     fields = _fields(line, delimiter)
-    header = tuple(fields) if _is_header(fields) else None
+    header = fields if _is_header(fields) else []
     first = number + 1 if header else number
     try:
         values = _numbers(path, first, delimiter)
@@ -70,7 +61,7 @@ def _read(path: Path) -> Table:
         raise InputError(f"{path}: no samples: only a header line")
     if values.shape[1] != len(fields):
         _explain(path, first, delimiter, len(fields))
-    return Table(header, values, partial(_place, path, first))
+    return header, RawArray(values, str(path), partial(_place, path, first))
 
 
 def _place(path: Path, first: int, row: int, column: int) -> str:
@@ -118,13 +109,12 @@ def _is_header(fields: list[str]) -> bool:
     """
     named = any(fields) and not any(map(_is_number, fields))
     counted = len(fields) > 2 and fields == [str(i) for i in range(len(fields))]
-    return named or counted or label_column(fields) is not None
+    return named or counted or bool(label_columns(fields))
 
 
-def label_column(names: list[str] | tuple[str, ...] | None) -> int | None:
-    """Return which of the columns is called "label", None where none is."""
-    columns = [i for i, name in enumerate(names or ()) if name.lower() == "label"]
-    return columns[0] if columns else None
+def label_columns(names: list[str]) -> list[int]:
+    """Return which of the columns are called "label"."""
+    return [i for i, name in enumerate(names) if name.lower() == "label"]
 
 
 def _is_number(field: str) -> bool:
@@ -148,5 +138,5 @@ def _explain(path: Path, first: int, delimiter: str, columns: int) -> None:
             if not field:
                 raise InputError(f"{place}, column {column}: empty field")
             if not _is_number(field):
-                found = ascii(field[:40])
-                raise InputError(f"{place}, column {column}: {found} is not a number")
+                text = ascii(field[:40])
+                raise InputError(f"{place}, column {column}: {text} is not a number")

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from nnx.data.found import Found
 from nnx.data.labels import class_numbers, require_two
+from nnx.data.raw import RawArray
 from nnx.errors import InputError
 
 
 def numbers(values):
     values = np.asarray(values)
-    return class_numbers(Found(values, "file", lambda row, column: f"file[{row}]"))
+    return class_numbers(RawArray(values, "file", lambda row, column: f"file[{row}]"))
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def test_bomb_is_read_no_further_than_its_header_says(tmp_path):
 
 
 def test_more_than_the_limit_must_be_unpacked_first(tmp_path, monkeypatch):
-    monkeypatch.setattr(idx, "MOST_UNPACKED", 139)
+    monkeypatch.setattr(idx, "MAX_UNPACKED", 139)
     path = write(tmp_path, compress(idx_bytes(IMAGES)), "images.gz")
     assert "unpack it first" in refusal(read_images, path)
 

@@ -161,7 +161,7 @@ def test_forged_size_is_refused_before_reading(tmp_path):
 
 
 def test_more_than_the_limit_is_refused_before_reading(tmp_path, monkeypatch):
-    monkeypatch.setattr(npz, "MOST_UNPACKED", 1000)
+    monkeypatch.setattr(npz, "MAX_UNPACKED", 1000)
     assert "more than 4 GiB" in refusal(write(tmp_path))
 
 

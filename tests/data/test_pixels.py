@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from nnx.data.found import Found
 from nnx.data.pixels import as_pixels
+from nnx.data.raw import RawArray
 from nnx.errors import InputError
 
 
 def found(values):
-    return Found(values, "file", lambda row, column: f"file[{row}, {column}]")
+    return RawArray(values, "file", lambda row, column: f"file[{row}, {column}]")
 
 
 def judged(*values):
