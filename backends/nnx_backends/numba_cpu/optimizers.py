@@ -114,14 +114,16 @@ def _sgd(slope, first, second, j, optimizer):
 
 @_direction
 def _momentum(slope, first, second, j, optimizer):
-    first[j] = optimizer.momentum * first[j] + slope
-    return first[j]
+    velocity = optimizer.momentum * first[j] + slope
+    first[j] = velocity
+    return velocity
 
 
 @_direction
 def _nesterov(slope, first, second, j, optimizer):
-    first[j] = optimizer.momentum * first[j] + slope
-    return slope + optimizer.momentum * first[j]
+    velocity = optimizer.momentum * first[j] + slope
+    first[j] = velocity
+    return slope + optimizer.momentum * velocity
 
 
 @_direction
@@ -135,10 +137,11 @@ def _adam(slope, first, second, j, optimizer):
 
 @_direction
 def _rmsprop(slope, first, second, j, optimizer):
-    first[j] = optimizer.beta2 * first[j] + optimizer.square_rest * (slope * slope)
-    root = np.sqrt(first[j]) + like(EPSILON, first[j])
-    second[j] = optimizer.momentum * second[j] + slope / root
-    return second[j]
+    square = optimizer.beta2 * first[j] + optimizer.square_rest * (slope * slope)
+    root = np.sqrt(square) + like(EPSILON, square)
+    velocity = optimizer.momentum * second[j] + slope / root
+    first[j], second[j] = square, velocity
+    return velocity
 
 
 NAMES = "sgd", "momentum", "nesterov", "adam", "rmsprop"
@@ -163,10 +166,15 @@ def step_biases(optimizer, gradient, at):
     _step(optimizer.code, optimizer, gradient, np.uint64(at), penalty)
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@njit(nogil=True)
 def moving_average(state, part, decay):
     """Move a part of the average towards the parameters."""
-    ema, parameters = state.ema, state.parameters
-    keep, rest = like(decay, ema[0]), like(1.0 - decay, ema[0])
+    keep, rest = like(decay, state.ema[0]), like(1.0 - decay, state.ema[0])
+    _mix(state.ema, state.parameters, part, keep, rest)
+
+
+@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+def _mix(a, b, part, keep, rest):
+    """Set a part of a to keep · a + rest · b."""
     for i in range(np.uint64(part[0]), np.uint64(part[1])):
-        ema[i] = keep * ema[i] + rest * parameters[i]
+        a[i] = keep * a[i] + rest * b[i]
