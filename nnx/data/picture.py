@@ -18,13 +18,13 @@ from nnx.data.dataset import Array, Frame
 from nnx.errors import InputError
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM")
-MOST_PIXELS = 50_000_000
+MAX_PIXELS = 50_000_000
 ACCEPTED = (
     "give a PNG, JPEG, BMP, GIF or PNM picture of "
-    f"at most {MOST_PIXELS // 1_000_000} million pixels"
+    f"at most {MAX_PIXELS // 1_000_000} million pixels"
 )
 # Of 255 levels: less between paper and ink is no digit, but noise or shade.
-LEAST_CONTRAST = 16
+MIN_CONTRAST = 16
 # Of 255 levels: seen colours closer than this are the strokes of one pen.
 ONE_SHADE = 64
 # The digit's box holds what has a fifth of the full contrast, but for this share on
@@ -51,12 +51,15 @@ def read(path: Path, frame: Frame) -> Picture:
     """Return the picture in a file, made a picture of the frame.
 
     A picture of exactly the frame's size is only made grey, and light on dark.
-    Refused: files that are no picture of the accepted formats, damaged or too large.
+
+    Raises:
+        InputError: files that are no picture of the accepted formats, damaged or too
+            large
     """
     steps: list[str] = []
     image = _light_on_dark(_grey(_decoded(path, steps), steps), steps)
     ground, ink = _levels(image)
-    if ink - ground < LEAST_CONTRAST:
+    if ink - ground < MIN_CONTRAST:
         steps.append("blank: no digit found")
         pixels = np.zeros((frame.height, frame.width))
     elif image.size == (frame.width, frame.height):
@@ -95,7 +98,7 @@ def _decoded(path: Path, steps: list[str]) -> Image.Image:
 
 def _upright(image: Image.Image, path: Path, steps: list[str]) -> Image.Image:
     """Return the picture decoded and turned; its size is looked at before that."""
-    if image.width * image.height > MOST_PIXELS:
+    if image.width * image.height > MAX_PIXELS:
         size = f"{image.width}x{image.height} pixels"
         raise InputError(f"{path}: too large with {size}; {ACCEPTED}")
     image.load()
@@ -108,7 +111,9 @@ def _grey(image: Image.Image, steps: list[str]) -> Image.Image:
     """Return the picture in 256 levels of grey, nothing of it transparent."""
     if image.mode[0] in "IF":
         steps.append("more than 8 bits scaled to 8 by the range in use")
-        return _eight_bits(image)
+        levels = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
+        levels -= levels.min()
+        return Image.fromarray(np.uint8(levels * (255 / (levels.max() or 1))))
     if image.has_transparency_data:
         image = _opaque(image.convert("RGBA"), steps)
     if image.mode not in ("1", "L"):
@@ -117,13 +122,6 @@ def _grey(image: Image.Image, steps: list[str]) -> Image.Image:
         if not red == green == blue:
             steps.append("colour made grey")
     return image.convert("L")
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return a picture of more than 8 bits, its range in use spread over 256 levels."""
-    levels = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
-    low, high = levels.min(), levels.max()
-    return Image.fromarray(np.uint8((levels - low) * (255 / ((high - low) or 1))))
 
 
 def _opaque(image: Image.Image, steps: list[str]) -> Image.Image:
@@ -206,7 +204,10 @@ def _fitted(image: Image.Image, frame: Frame, steps: list[str]) -> Array:
 
     returns: (frame.height, frame.width), floats in [0, 1]
     """
-    digit = image.crop(_ink_box(image))
+    lit = np.asarray(image) > BOX_LEVEL
+    left, right = _span(lit.sum(axis=0))
+    top, bottom = _span(lit.sum(axis=1))
+    digit = image.crop((left, top, right, bottom))
     scale = frame.box / max(digit.size)
     width, height = (max(1, round(side * scale)) for side in digit.size)
     # As floats, or a hairline in a large picture would be rounded away.
@@ -226,16 +227,11 @@ def _fitted(image: Image.Image, frame: Frame, steps: list[str]) -> Array:
     return pixels
 
 
-def _ink_box(image: Image.Image) -> tuple[int, int, int, int]:
-    """Return left, top, right and bottom of the ink, but for a few specks."""
-    lit = np.asarray(image) > BOX_LEVEL
-    left, right = _span(lit.sum(axis=0))
-    top, bottom = _span(lit.sum(axis=1))
-    return left, top, right, bottom
-
-
 def _span(counts: Array) -> tuple[int, int]:
-    """Return where the ink begins and ends, from the inked pixels of each line."""
+    """Return where the ink, but for a few specks, begins and ends in these lines.
+
+    counts: the inked pixels of each line
+    """
     share = counts.cumsum() / counts.sum()
     return int(np.argmax(share > BOX_TRIM)), int(np.argmax(share >= 1 - BOX_TRIM)) + 1
 
