@@ -47,15 +47,15 @@ def info() -> dict[str, Any]:
 
 
 def _libraries() -> list[dict[str, Any]]:
-    """Return what threadpoolctl finds, without the variable that its import sets."""
+    """Return what threadpoolctl reports, without the variable that its import sets."""
     name = "KMP_DUPLICATE_LIB_OK"
     before = os.environ.get(name)
     from threadpoolctl import threadpool_info
 
     if before is None:
         os.environ.pop(name, None)
-    found: list[dict[str, Any]] = threadpool_info()
-    return found
+    libraries: list[dict[str, Any]] = threadpool_info()
+    return libraries
 
 
 def _version(package: str) -> str | None:

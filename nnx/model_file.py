@@ -24,8 +24,6 @@ FORMAT = 1
 KEY = "nnx"
 MODEL_NAME = "model.safetensors"
 CHECKPOINT_NAME = "checkpoint.safetensors"
-
-
 NETWORK = "layers", "activations", "classes", "frame", "pixels"
 
 
@@ -89,7 +87,10 @@ def load(path: Path) -> Stored:
             a newer nnx, or whose tensors are not those of the network it describes
     """
     if path.is_dir():
-        path = _in_folder(path)
+        names = [n for n in (MODEL_NAME, CHECKPOINT_NAME) if (path / n).is_file()]
+        if not names:
+            raise InputError(f"{path}: holds no {MODEL_NAME} and no {CHECKPOINT_NAME}")
+        path /= names[0]
     metadata, tensors = _read(path)
     try:
         described = json.loads(metadata[KEY])
@@ -98,27 +99,13 @@ def load(path: Path) -> Stored:
                 f"{path}: written by a newer nnx (format {described['format']}; "
                 f"this one reads up to {FORMAT}): upgrade nnx"
             )
-        crc32 = described.pop("crc32")
-        damaged = crc32 != _crc32(described, tensors)
+        damaged = described.pop("crc32") != _crc32(described, tensors)
         stored = _checked(path, described, tensors)
-    except (
-        AttributeError,
-        KeyError,
-        RecursionError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a model written by nnx ({error!r})") from None
     if damaged:
         raise InputError(f"{path}: damaged: its checksum is wrong; take another copy")
     return stored
-
-
-def _in_folder(folder: Path) -> Path:
-    for name in MODEL_NAME, CHECKPOINT_NAME:
-        if (folder / name).is_file():
-            return folder / name
-    raise InputError(f"{folder}: holds no {MODEL_NAME} and no {CHECKPOINT_NAME}")
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
