@@ -1,7 +1,5 @@
 """`nnx info`."""
 
-from typing import Any
-
 from nnx.cli import show
 from nnx.cli.options import Json
 
@@ -10,26 +8,23 @@ def info(json: Json = False) -> None:
     """Show versions, BLAS kernels and threads, and which backends are usable."""
     from nnx.installation import info as gather
 
-    found = gather()
+    facts = gather()
     if json:
-        show.as_json(found)
+        show.as_json(facts)
         return
-    show.line(f"nnx {found['nnx']}, Python {found['python']}, {found['platform']}")
-    show.line(f"cores: {found['cores']}")
-    for name, version in found["packages"].items():
+    show.line(f"nnx {facts['nnx']}, Python {facts['python']}, {facts['platform']}")
+    show.line(f"cores: {facts['cores']}")
+    for name, version in facts["packages"].items():
         show.line(f"{name}: {version or 'not installed'}")
-    for library in found["blas"]:
+    for library in facts["blas"]:
         show.line(
             f"BLAS: {library['library']} {library['version']}, {library['kernels']} "
             f"kernels, {library['threads']} threads"
         )
-    if found["warning"]:
-        show.line(f"warning: {found['warning']}")
-    for name, backend in found["backends"].items():
-        show.line(f"backend {name}: {_words(backend)}")
-
-
-def _words(backend: dict[str, Any]) -> str:
-    if backend["usable"]:
-        return f"usable, on {backend['device']}"
-    return f"not usable: {backend['why']}"
+    if facts["warning"]:
+        show.line(f"warning: {facts['warning']}")
+    for name, backend in facts["backends"].items():
+        if backend["usable"]:
+            show.line(f"backend {name}: usable, on {backend['device']}")
+        else:
+            show.line(f"backend {name}: not usable: {backend['why']}")

@@ -74,17 +74,13 @@ def nnx(
     """
 
 
-def _is_option(argument: str) -> bool:
-    return argument.startswith("-")
-
-
 class _StoppedError(BaseException):
     """A signal came; no `except Exception` on its way may take it for an error."""
 
 
 def main() -> None:
     """Run the command line; an error is one line on stderr and an exit status."""
-    leading = sys.argv[1 : 1 + sum(1 for _ in takewhile(_is_option, sys.argv[1:]))]
+    leading = list(takewhile(lambda word: word.startswith("-"), sys.argv[1:]))
     debug = "--debug" in leading
     if "--keep-blas" not in leading:
         blas.choose()  # before anything imports NumPy
@@ -136,9 +132,7 @@ def _explained(error: Exception) -> int:
         _complain(str(error))
         return error.exit_status
     if hasattr(error, "format_message"):
-        _suggest(error)
-        message = error.format_message() or "no command given"
-        _complain(f"{message}{_instead(error, message)} (see {_place(error)} --help)")
+        _complain(_usage(error))
         return int(getattr(error, "exit_code", 2))
     if isinstance(error, OSError):
         _complain(str(error))
@@ -146,30 +140,19 @@ def _explained(error: Exception) -> int:
     raise error
 
 
-def _suggest(error: Any) -> None:
-    """Have the parser suggest the setting that others call what was given."""
-    name = getattr(error, "option_name", "").lstrip("-").replace("-", "_")
+def _usage(error: Any) -> str:
+    """Return what the parser refuses, what was likely meant, and where help is."""
     context = getattr(error, "ctx", None)
-    if name not in ALSO_CALLED or context is None:
-        return
-    option = "--" + ALSO_CALLED[name].replace("_", "-")
-    if any(option in known.opts for known in context.command.params):
-        error.possibilities = [option]
-
-
-def _place(error: Any) -> str:
-    """Return the command that the error is of, as it would be written."""
-    context = getattr(error, "ctx", None)
-    return context.command_path if context else "nnx"
-
-
-def _instead(error: Any, message: str) -> str:
-    """Return which option a word without one may have been meant for."""
-    command = getattr(getattr(error, "ctx", None), "info_name", None)
+    called = getattr(error, "option_name", "").lstrip("-").replace("-", "_")
+    if called in ALSO_CALLED and context is not None:
+        option = "--" + ALSO_CALLED[called].replace("_", "-")
+        if any(option in known.opts for known in context.command.params):
+            error.possibilities = [option]
+    message = error.format_message() or "no command given"
     word = re.search(r"unexpected extra argument\S* \(([^\s)]+)", message)
-    if word is None or command not in POSITIONAL:
-        return ""
-    return f"; did you mean {POSITIONAL[command]} {word[1]}?"
+    instead = POSITIONAL.get(context.info_name) if context else None
+    meant = f"; did you mean {instead} {word[1]}?" if word and instead else ""
+    return f"{message}{meant} (see {context.command_path if context else 'nnx'} --help)"
 
 
 def _complain(message: str) -> None:

@@ -34,22 +34,14 @@ Json = Annotated[
     bool,
     typer.Option("--json", help="Print one JSON object as the last line of output."),
 ]
-DatasetOption = Annotated[
-    str | None,
-    typer.Option(help=DATASET_HELP),
-]
+DatasetOption = Annotated[str | None, typer.Option(help=DATASET_HELP)]
 DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        help=DATA_DIR_HELP,
-        parser=expanded,
-        metavar="DIR",
-    ),
+    Path | None, typer.Option(help=DATA_DIR_HELP, parser=expanded, metavar="DIR")
 ]
 BackendOption = Annotated[
     str, typer.Option("--backend", help="What computes: see 'nnx info'.")
 ]
-MOST_THREADS = 1024
+MAX_THREADS = 1024
 Device = Annotated[
     str | None,
     typer.Option(
@@ -58,8 +50,7 @@ Device = Annotated[
     ),
 ]
 Threads = Annotated[
-    int | None,
-    number(int, help="Threads to compute with; all cores by default."),
+    int | None, number(int, help="Threads to compute with; all cores by default.")
 ]
 ModelArgument = Annotated[
     Path,
@@ -76,8 +67,8 @@ def threads_limited(threads: int | None) -> Any:
     """Return a context in which the matrix products use so many threads."""
     from threadpoolctl import threadpool_limits
 
-    if threads is not None and not 1 <= threads <= MOST_THREADS:
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise InputError(
-            f"--threads takes an integer from 1 to {MOST_THREADS}, not {threads}"
+            f"--threads takes an integer from 1 to {MAX_THREADS}, not {threads}"
         )
     return threadpool_limits(threads, user_api="blas")

@@ -10,7 +10,6 @@ from nnx.cli.options import BackendOption, Device, Json, ModelArgument, on
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
-    from nnx.data.picture import Picture
     from nnx.network import Network
 
 UNSURE = 0.5
@@ -34,6 +33,7 @@ def predict(
     inverted, and the digit is centred as in the training data.
     """
     from nnx.backend import choose
+    from nnx.data.picture import read
     from nnx.network import Network
 
     network = Network.load(model)
@@ -46,30 +46,23 @@ def predict(
     rows = []
     failed = False
     for path in pictures:
-        picture = _read(path, network)
-        if picture is None:
+        try:
+            picture = read(path, frame)
+        except InputError as error:
+            show.note(f"nnx: {error}")
             failed = True
             continue
         chances = network.predict_proba(picture.pixels[None], backend=chosen)[0]
         rows.append(_row(path, network, chances))
-        _remark(path, picture, rows[-1])
+        show.note(f"{path}: {'; '.join(picture.steps)}")
+        if picture.blank or rows[-1]["confidence"] < UNSURE:
+            show.note(f"{path}: the answer is hardly more than a guess")
     if json:
         show.as_json({"predictions": rows})
     else:
         _tables(network.classes, rows)
     if failed:
         raise typer.Exit(1)
-
-
-def _read(path: Path, network: "Network") -> "Picture | None":
-    """Return a picture, or None after saying why it cannot be read."""
-    from nnx.data import picture
-
-    try:
-        return picture.read(path, network.frame)
-    except InputError as error:
-        show.note(f"nnx: {error}")
-        return None
 
 
 def _row(path: Path, network: "Network", chances: Any) -> dict[str, Any]:
@@ -80,12 +73,6 @@ def _row(path: Path, network: "Network", chances: Any) -> dict[str, Any]:
         "confidence": float(chances[best]),
         "probabilities": [float(chance) for chance in chances],
     }
-
-
-def _remark(path: Path, picture: "Picture", row: dict[str, Any]) -> None:
-    show.note(f"{path}: {'; '.join(picture.steps)}")
-    if picture.blank or row["confidence"] < UNSURE:
-        show.note(f"{path}: the answer is hardly more than a guess")
 
 
 def _tables(classes: tuple[str, ...], rows: list[dict[str, Any]]) -> None:

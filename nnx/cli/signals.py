@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM: a word to the loop first, the end the second time."""
 
 import signal
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 import typer
@@ -16,18 +16,13 @@ class Stopper:
         self.received: int | None = None
 
     def __enter__(self) -> Self:
-        self._kept = {number: signal.getsignal(number) for number in EXIT}
+        self._former = {number: signal.getsignal(number) for number in EXIT}
         for number in EXIT:
             signal.signal(number, self._remember)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for number, handler in self._kept.items():
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._former.items():
             signal.signal(number, handler)
 
     def asked(self) -> bool:
