@@ -36,8 +36,9 @@ START_AGAIN = (
 def translated(cupy: Any, device: int) -> Iterator[None]:
     """Make an NnxError of what CuPy raises.
 
-    Refused: OutOfMemoryError, with the pool's unused memory given back;
-    UnusableBackendError for whatever else CuPy and CUDA raise.
+    Raises:
+        OutOfMemoryError: with the pool's unused memory given back
+        UnusableBackendError: for whatever else CuPy and CUDA raise
     """
     try:
         yield
@@ -94,20 +95,15 @@ def _is_of_the_cache(error: Exception) -> bool:
 
 def _is_of_a_library(error: Exception, says: str) -> bool:
     """Return whether one of CUDA's libraries, which CuPy loads late, is not there."""
-    return (
-        says.startswith("CuPy failed to load ")
-        or type(error).__name__ == "DynamicLibNotFoundError"
-        or (
-            isinstance(error, ImportError)
-            and re.search(r"\.so|\.dll", says) is not None
-        )
-    )
+    if isinstance(error, ImportError) and re.search(r"\.so|\.dll", says):
+        return True
+    by_name = type(error).__name__ == "DynamicLibNotFoundError"
+    return by_name or says.startswith("CuPy failed to load ")
 
 
 def _needed(says: str) -> str:
-    """Return what CuPy's message asked for, in words."""
-    found = re.search(r"allocating ([\d,]+) bytes", says)
-    return f"needs {_size(int(found[1].replace(',', '')))}, " if found else ""
+    asked = re.search(r"allocating ([\d,]+) bytes", says)
+    return f"needs {_size(int(asked[1].replace(',', '')))}, " if asked else ""
 
 
 def _free(cupy: Any) -> str:
@@ -125,7 +121,6 @@ def _free(cupy: Any) -> str:
 
 
 def _size(count: int) -> str:
-    """Return bytes in the unit that suits them."""
     for unit, size in ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10):
         if count >= size:
             return f"{count / size:.1f} {unit}"

@@ -11,12 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from nnx.backend import Backend
-from nnx.errors import (
-    InputError,
-    MissingLibraryError,
-    NnxError,
-    UnusableBackendError,
-)
+from nnx.errors import InputError, MissingLibraryError, NnxError, UnusableBackendError
 from nnx.maths.arrays import Array
 from nnx.maths.ops import Ops
 from nnx_backends import cupy_errors
@@ -33,8 +28,13 @@ def load(device: str | int = "0", precision: str = "full") -> Backend:
 
     device: its number, as in "1" or "cuda:1"
     precision: "full", or "tf32" for products of float32 arrays on tensor cores
-    Refused: CuPy missing; no driver, or one older than the runtime; no such device;
-    a compiler, a kernel cache or a cuBLAS that does not work; a card without TF32.
+
+    Raises:
+        MissingLibraryError: CuPy is not installed
+        UnusableBackendError: no driver, or one older than the runtime; no such device;
+            a compiler, a kernel cache or a cuBLAS that does not work; a card without
+            TF32
+        InputError: a device or a precision of no known form; TF32 that is forbidden
     """
     number = _number(device)
     cupy = _cupy()
@@ -73,10 +73,10 @@ def load(device: str | int = "0", precision: str = "full") -> Backend:
 def _number(device: str | int) -> int:
     """Return the number in "1", "cuda:1" or 1; "cuda" is the first."""
     name = "0" if device == "cuda" else str(device)
-    found = re.fullmatch(r"(?:cuda:)?([0-9]{1,3})", name)
-    if found is None:
+    digits = re.fullmatch(r"(?:cuda:)?([0-9]{1,3})", name)
+    if digits is None:
         raise InputError(f"backend 'cupy' has devices 0, 1, … or cuda:0, not {name!r}")
-    return int(found[1])
+    return int(digits[1])
 
 
 def _cupy() -> Any:

@@ -15,7 +15,10 @@ def load(device: str | None = None) -> Backend:
     It turns on JAX's 64-bit types and its exact matrix products, for the whole process.
 
     device: such as cpu, cuda, cuda:1, tpu; by default the one that JAX prefers
-    Refused: JAX missing; a device that it does not know or cannot use.
+
+    Raises:
+        MissingLibraryError: JAX is not installed
+        UnusableBackendError: a device that it does not know or cannot use
     """
     try:
         import jax

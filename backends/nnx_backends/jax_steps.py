@@ -53,7 +53,7 @@ def run_steps(
         (short, max(first, whole), last),
     ):
         if width and (begin < end or count == 0):
-            state = _loop(state, images, order, numbers, begin, end, fixed, width, ops)
+            state = _steps(state, images, order, numbers, begin, end, fixed, width, ops)
     return state._replace(step=reached)
 
 
@@ -70,6 +70,7 @@ def _numbers(state: State, count: int, hyper: Hyperparameters, per_epoch: int) -
     return jnp.asarray(numbers, state.layers[0].weight.dtype)
 
 
+@partial(jax.jit, static_argnames=("hyper", "width", "ops"))
 def _steps(
     state: State,
     images: Images,
@@ -92,8 +93,5 @@ def _steps(
         now: dict[str, Any] = {name: numbers[i, k] for k, name in enumerate(TRACED)}
         return step(state, images, index, hyper._replace(**now), ops)
 
-    reached: State = lax.fori_loop(begin, end, body, state)
+    reached: State = lax.fori_steps(begin, end, body, state)
     return reached
-
-
-_loop = jax.jit(_steps, static_argnames=("hyper", "width", "ops"))

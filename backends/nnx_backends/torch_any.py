@@ -20,7 +20,10 @@ def load(device: str = "cpu") -> Backend:
     """Return the backend on one of PyTorch's devices.
 
     device: such as cpu, cuda, cuda:1, mps
-    Refused: PyTorch missing; a device that it does not know or cannot use.
+
+    Raises:
+        MissingLibraryError: PyTorch is not installed
+        UnusableBackendError: a device that it does not know or cannot use
     """
     try:
         import torch
