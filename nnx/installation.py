@@ -20,10 +20,9 @@ def info() -> dict[str, Any]:
 
     working, why = usable()
     backends: dict[str, dict[str, Any]] = {
-        name: {"usable": False, "why": reason} for name, reason in why.items()
+        backend.name: {"usable": True, "device": backend.device} for backend in working
     }
-    for backend in working:
-        backends[backend.name] = {"usable": True, "device": backend.device}
+    backends |= {n: {"usable": False, "why": reason} for n, reason in why.items()}
     libraries = [
         {
             "library": library["internal_api"],

@@ -34,7 +34,7 @@ def load(source: PathLike, data_dir: PathLike | None = None) -> Dataset:
             should be
     """
     if source == "digits" and data_dir is None:
-        return digits()._replace(source="digits")
+        return digits()
     if source in PUBLISHED:
         name = str(source)
         data = idx_folder.load(_folder(name, data_dir), name, PUBLISHED[name].classes)
@@ -45,18 +45,16 @@ def load(source: PathLike, data_dir: PathLike | None = None) -> Dataset:
             f"a data_dir is for {', '.join(PUBLISHED)}, and not for {source}"
         )
     path = _expanded(source)
-    return _load_path(source, path)._replace(source=str(path.absolute()))
-
-
-def _load_path(source: PathLike, path: Path) -> Dataset:
     with readable(path):
         if path.is_dir():
-            return _load_folder(path)
-        if path.is_file():
-            return _load_file(path)
-        if path.exists():
+            data = _load_folder(path)
+        elif path.is_file():
+            data = _load_file(path)
+        elif path.exists():
             raise InputError(f"{path}: neither a file nor a folder")
-    raise InputError(_missing(source, path))
+        else:
+            raise InputError(_missing(source, path))
+    return data._replace(source=str(path.absolute()))
 
 
 def _load_file(path: Path) -> Dataset:
@@ -104,22 +102,19 @@ def _missing(source: PathLike, path: Path) -> str:
 def _folder(name: str, data_dir: PathLike | None) -> Path:
     """Return the folder that holds a published set, fetching the set if need be."""
     if data_dir is not None:
-        return _given(name, _expanded(data_dir))
+        given = _expanded(data_dir)
+        for folder in _holding(name, given):
+            return folder
+        others = f" (those there are of {whose})" if (whose := owner(given)) else ""
+        raise InputError(
+            f"{given}: no files of {name}{others}; looked for {idx_folder.EXPECTED} "
+            f"here and in {given / name}; to download them: nnx data fetch {name}"
+        )
     if named := os.environ.get("NNX_DATA_DIR"):
         for folder in _holding(name, _expanded(named)):
             if len(idx_folder.find(folder)) == len(idx_folder.STEMS):
                 return folder
     return fetch(name)
-
-
-def _given(name: str, folder: Path) -> Path:
-    for holder in _holding(name, folder):
-        return holder
-    others = f" (those there are of {whose})" if (whose := owner(folder)) else ""
-    raise InputError(
-        f"{folder}: no files of {name}{others}; looked for {idx_folder.EXPECTED} here "
-        f"and in {folder / name}; to download them: nnx data fetch {name}"
-    )
 
 
 def _holding(name: str, data_dir: Path) -> Iterator[Path]:

@@ -47,19 +47,9 @@ _MNIST = NamedSet(
     ),
 )
 
+_CLOTHES = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
 _FASHION = NamedSet(
-    classes=(
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
-        "Ankle boot",
-    ),
+    classes=tuple(_CLOTHES.split(",")),
     mirrors=(
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
@@ -118,4 +108,5 @@ def digits() -> Dataset:
     whole = Split(bunch.data.astype(np.uint8), bunch.target.astype(np.int64))
     (train, test), note = hold_out(whole, 5)
     frame = Frame(8, 8, maximum=16, box=8)
-    return Dataset("digits", train, test, tuple("0123456789"), frame, (note,))
+    classes = tuple("0123456789")
+    return Dataset("digits", train, test, classes, frame, (note,), source="digits")

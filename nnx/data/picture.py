@@ -82,7 +82,13 @@ def _decoded(path: Path, steps: list[str]) -> Image.Image:
             warnings.catch_warnings(action="ignore"),
             Image.open(path, formats=FORMATS) as image,
         ):
-            return _upright(image, path, steps)
+            if image.width * image.height > MAX_PIXELS:  # before it is decoded
+                size = f"{image.width}x{image.height} pixels"
+                raise InputError(f"{path}: too large with {size}; {ACCEPTED}")
+            image.load()
+            if image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9):
+                steps.append("turned upright by its EXIF tag")
+            return ImageOps.exif_transpose(image)
     except InputError:
         raise
     except UnidentifiedImageError as error:
@@ -94,17 +100,6 @@ def _decoded(path: Path, steps: list[str]) -> Image.Image:
     except Exception as error:
         why = getattr(error, "strerror", None) or "damaged or cut short"
         raise InputError(f"{path}: {why}; {ACCEPTED}") from error
-
-
-def _upright(image: Image.Image, path: Path, steps: list[str]) -> Image.Image:
-    """Return the picture decoded and turned; its size is looked at before that."""
-    if image.width * image.height > MAX_PIXELS:
-        size = f"{image.width}x{image.height} pixels"
-        raise InputError(f"{path}: too large with {size}; {ACCEPTED}")
-    image.load()
-    if image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9):
-        steps.append("turned upright by its EXIF tag")
-    return ImageOps.exif_transpose(image)
 
 
 def _grey(image: Image.Image, steps: list[str]) -> Image.Image:
