@@ -1,7 +1,7 @@
 """Agreement first, then speed, in turn: what every measurement here has in common."""
 
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -35,19 +35,18 @@ def about(what: str, note: Note) -> Note:
 
 
 def in_turn(
-    jobs: Mapping[Key, Callable[[int], Any]], rounds: int, note: Note
-) -> dict[Key, tuple[Any, ...]]:
+    jobs: Mapping[Key, Iterator[Any]], rounds: int, note: Note
+) -> dict[Key, list[Any]]:
     """Return what each job gave in each round; all do one before any does the next.
 
-    jobs: given the number of the round; what they give in round 0, which warms up,
-        is not counted
+    jobs: do a round's work for each `next`; the first, which warms up, is not counted
     """
     results: dict[Key, list[Any]] = {key: [] for key in jobs}
     for i in range(rounds + 1):
         note(f"round {i} of {rounds}" if i else "warming up")
         for key, job in jobs.items():
-            results[key].append(job(i))
-    return {key: tuple(given[1:]) for key, given in results.items()}
+            results[key].append(next(job))
+    return {key: given[1:] for key, given in results.items()}
 
 
 def epoch_seconds(trainer: Trainer, problem: Problem, epoch: int) -> float:

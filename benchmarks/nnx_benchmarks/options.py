@@ -1,10 +1,9 @@
 """What each training option costs: epochs of the training loop with and without it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from itertools import product
 from statistics import median
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from nnx.settings import complete
 from nnx.training.run import Run
 from nnx_benchmarks.agreement import BOUNDS, largest_error
 from nnx_benchmarks.measure import Note, about, in_turn
-from nnx_benchmarks.report import Report, Row, Table, times
+from nnx_benchmarks.report import Report, Table, times
 from nnx_benchmarks.workloads import Workload
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -54,6 +53,7 @@ LEGEND = (
     "error: of the weights after a first step in float64, against NumPy's"
 )
 FIRST_IMAGES = 1000
+Key: TypeAlias = tuple[str, str]  # an option and a backend
 
 
 def measure(
@@ -64,31 +64,38 @@ def measure(
     note: Note,
 ) -> Report:
     """Return what each option costs on these workloads, by key."""
-    tables = [
-        Table(
-            f"{key}: {workload}",
-            COLUMNS,
-            [
-                {"workload": key} | row
-                for row in measure_one(
-                    workload, backends, images, rounds, about(key, note)
-                )
-            ],
-        )
-        for key, workload in workloads.items()
-    ]
+    tables = []
+    for key, workload in workloads.items():
+        spent, errors = _spent(workload, backends, images, rounds, about(key, note))
+        rows = []
+        for (option, name), error in errors.items():
+            seconds, plain = (spent.get((o, name), []) for o in (option, "plain"))
+            ratios = [a / b for a, b in zip(seconds, plain, strict=False)]
+            rows.append(
+                {
+                    "workload": key,
+                    "option": option,
+                    "settings": OPTIONS[option],
+                    "implementation": f"nnx {name}",
+                    **times(seconds, "ms_per_epoch", "ms_range", 1e3),
+                    "over_plain": median(ratios) if seconds else None,
+                    "max_relative_error_float64": error,
+                    "no_speed_because": None if seconds else f"off by {error:.1e}",
+                }
+            )
+        tables.append(Table(f"{key}: {workload}", COLUMNS, rows))
     return Report(tables, {}, LEGEND)
 
 
-def measure_one(
+def _spent(
     workload: Workload,
     backends: Sequence[Backend],
     images: Dataset,
     rounds: int,
     note: Note,
-) -> list[Row]:
-    """Return a row for each option on each backend; an epoch of each in turn."""
-    errors: dict[tuple[str, str], float] = {}
+) -> tuple[dict[Key, list[float]], dict[Key, float]]:
+    """Return the seconds of each option on each backend that agrees, and all errors."""
+    errors: dict[Key, float] = {}
     jobs = {}
     for option, backend in product(OPTIONS, backends):
         key = option, backend.name
@@ -96,29 +103,8 @@ def measure_one(
         # An option's cost is relative to the plain run's, and no righter than that.
         errors[key] = max(error, errors.get(("plain", backend.name), 0.0))
         if errors[key] <= BOUNDS["float64"]:
-            epoch = epochs(workload, images, option, backend, rounds + 1)
-            jobs[key] = partial(_next, epoch)
-    spent = in_turn(jobs, rounds, note)
-    rows = []
-    for (option, name), error in errors.items():
-        seconds, plain = (spent.get((o, name), ()) for o in (option, "plain"))
-        ratios = [a / b for a, b in zip(seconds, plain, strict=False)]
-        rows.append(
-            {
-                "option": option,
-                "settings": OPTIONS[option],
-                "implementation": f"nnx {name}",
-                **times(seconds, "ms_per_epoch", "ms_range", 1e3),
-                "over_plain": median(ratios) if seconds else None,
-                "max_relative_error_float64": error,
-                "no_speed_because": None if seconds else f"off by {error:.1e}",
-            }
-        )
-    return rows
-
-
-def _next(epoch: Iterator[float], number: int) -> float:
-    return next(epoch)
+            jobs[key] = epochs(workload, images, option, backend, rounds + 1)
+    return in_turn(jobs, rounds, note), errors
 
 
 def epochs(

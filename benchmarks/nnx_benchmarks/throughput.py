@@ -1,8 +1,9 @@
 """Workloads: how fast each implementation trains, beside the matrix products alone."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import count
 from statistics import median
 from typing import Any
 
@@ -10,9 +11,9 @@ from nnx.data.dataset import Dataset
 from nnx_benchmarks import data
 from nnx_benchmarks.floor import floor
 from nnx_benchmarks.measure import REST, Note, about, check_all, epoch_seconds, in_turn
-from nnx_benchmarks.report import Report, Row, Table, fastest_first, times
-from nnx_benchmarks.trainer import Implementation
-from nnx_benchmarks.workloads import Workload, initial_layers
+from nnx_benchmarks.report import Report, Table, fastest_first, times
+from nnx_benchmarks.trainer import Implementation, Trainer
+from nnx_benchmarks.workloads import Problem, Workload, initial_layers
 
 COLUMNS = [
     ("implementation", "implementation", "{}"),
@@ -43,57 +44,51 @@ def measure(
     """Return every implementation's speed and agreement on these workloads, by key."""
     tables, products = [], {}
     for key, workload in workloads.items():
-        rows, products[key] = measure_one(
-            workload, implementations, images, rounds, about(key, note)
-        )
-        floor = min(products[key].values())
-        for row in rows:
-            spent = row["ms_per_epoch"]
-            row |= {"workload": key, "over_floor": spent and spent / floor}
-        title = f"{key}: {workload}; matrix products alone {floor:.1f} ms"
+        problem, say = data.problem(workload, images.train), about(key, note)
+        checked = check_all(problem, implementations, say)
+        agreeing = {name: trainer for name, (_, trainer) in checked.items() if trainer}
+        spent = _spent(problem, agreeing, rounds, say)
+        products[key] = {
+            how: 1e3 * median(each[how] for each in spent[FLOOR])
+            for how in spent[FLOOR][0]
+        }
+        least = min(products[key].values())
+        rows = []
+        for name, (agreed, trainer) in checked.items():
+            timed = times(spent.get(name, ()), "ms_per_epoch", "ms_range", 1e3)
+            ms = timed["ms_per_epoch"]
+            rows.append(
+                {"workload": key, "implementation": name}
+                | timed
+                | {
+                    "images_per_second": ms and 1e3 * len(problem.labels) / ms,
+                    "over_floor": ms and ms / least,
+                    "accuracy": trainer
+                    and data.accuracy(trainer.layers(), workload, images),
+                }
+                | agreed.as_row()
+            )
+        title = f"{key}: {workload}; matrix products alone {least:.1f} ms"
         tables.append(Table(title, COLUMNS, fastest_first(rows, "ms_per_epoch")))
     floors = {key: min(times.values()) for key, times in products.items()}
     return Report(tables, {"floor": floors, "products": products}, LEGEND, drawn=True)
 
 
-def measure_one(
-    workload: Workload,
-    implementations: Sequence[Implementation],
-    images: Dataset,
-    rounds: int,
-    note: Note,
-) -> tuple[list[Row], dict[str, float]]:
-    """Return a row for each implementation, and the milliseconds of the products.
+def _spent(
+    problem: Problem, trainers: Mapping[str, Trainer], rounds: int, note: Note
+) -> dict[str, list[Any]]:
+    """Return each one's seconds of the same epochs, and the floor's by kernels.
 
-    Each trains the same epochs from the same weights, one epoch of each in turn,
-    beginning with one that is not counted. The products are by kernels and threads.
+    All train from the same weights, one epoch of each in turn.
     """
-    problem = data.problem(workload, images.train)
-    n = len(problem.labels)
-    checked = check_all(problem, implementations, note)
-    jobs: dict[str, Callable[[int], Any]] = {}
-    for name, (_, trainer) in checked.items():
-        if trainer is not None:
-            trainer.load(initial_layers(workload))
-            jobs[name] = partial(epoch_seconds, trainer, problem)
-    with floor(workload) as products:
+    jobs: dict[str, Iterator[Any]] = {}
+    for name, trainer in trainers.items():
+        trainer.load(initial_layers(problem.workload))
+        jobs[name] = map(partial(epoch_seconds, trainer, problem), count())
+    with floor(problem.workload) as products:
 
-        def rested(epoch: int) -> dict[str, float]:
+        def rested(_: int) -> dict[str, float]:
             time.sleep(REST)
-            return products(n)
+            return products(len(problem.labels))
 
-        spent = in_turn(jobs | {FLOOR: rested}, rounds, note)
-    rows = []
-    for name, (agreed, trainer) in checked.items():
-        seconds = spent.get(name, ())
-        reached = trainer and data.accuracy(trainer.layers(), workload, images)
-        rows.append(
-            {"implementation": name, "accuracy": reached}
-            | times(seconds, "ms_per_epoch", "ms_range", 1e3)
-            | {"images_per_second": n / median(seconds) if seconds else None}
-            | agreed.as_row()
-        )
-    of_products = spent[FLOOR]
-    return rows, {
-        how: 1e3 * median(each[how] for each in of_products) for how in of_products[0]
-    }
+        return in_turn(jobs | {FLOOR: map(rested, count())}, rounds, note)

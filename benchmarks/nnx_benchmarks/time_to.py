@@ -1,13 +1,12 @@
 """The shortest time to a test accuracy, each with the same recipe, in turn."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from nnx.data.dataset import Dataset
 from nnx_benchmarks import data
-from nnx_benchmarks.measure import Note, check_all, epoch_seconds, in_turn
-from nnx_benchmarks.report import Report, Row, Table, fastest_first, times
+from nnx_benchmarks.measure import Note, about, check_all, epoch_seconds, in_turn
+from nnx_benchmarks.report import Report, Table, fastest_first, times
 from nnx_benchmarks.trainer import Implementation, Trainer
 from nnx_benchmarks.workloads import Problem, Workload, initial_layers
 
@@ -46,52 +45,41 @@ def measure(
     """
     problem = data.problem(workload, images.train)
     checked = check_all(problem, implementations, note)
-
-    def train(name: str, trainer: Trainer, number: int) -> Training | None:
-        if number == 0:
-            epoch_seconds(trainer, problem, 0)
-            return None
-        trained = _train(target, trainer, problem, images)
-        note(
-            f"{name}: {trained.seconds:.2f} s, {trained.epochs} epochs, "
-            f"test accuracy {trained.accuracy:.4f}"
-        )
-        return trained
-
     jobs = {
-        name: partial(train, name, trainer)
+        name: _trainings(target, trainer, problem, images, about(name, note))
         for name, (_, trainer) in checked.items()
         if trainer is not None
     }
     trained = in_turn(jobs, rounds, note)
-    rows = [
-        {"workload": key, "implementation": name}
-        | _row(target, trained.get(name, ()))
-        | agreed.as_row()
-        for name, (agreed, _) in checked.items()
-    ]
+    rows = []
+    for name, (agreed, _) in checked.items():
+        own: Sequence[Training] = trained.get(name, ())
+        reached = all(each.accuracy >= target for each in own)
+        rows.append(
+            {"workload": key, "implementation": name}
+            | (own[0]._asdict() if own else dict.fromkeys(Training._fields))
+            | times([each.seconds for each in own if reached], "seconds", "range")
+            | agreed.as_row()
+        )
     title = f"seconds to {100 * target:.2f} %: {workload}"
     title += f", learning rate {workload.learning_rate:g}"
     table = Table(title, COLUMNS, fastest_first(rows, "seconds"))
     return Report([table], {"target": target, "recipe": workload._asdict()}, LEGEND)
 
 
-def _train(
-    target: float, trainer: Trainer, problem: Problem, images: Dataset
-) -> Training:
-    trainer.load(initial_layers(problem.workload))
-    spent = accuracy = 0.0
-    epoch = 0
-    while accuracy < target and epoch < MOST_EPOCHS:
-        spent += epoch_seconds(trainer, problem, epoch)
-        epoch += 1
-        accuracy = data.accuracy(trainer.layers(), problem.workload, images) or 0.0
-    return Training(spent, epoch, accuracy)
-
-
-def _row(target: float, trained: Sequence[Training]) -> Row:
-    """Return what was measured; no seconds where the target was not always reached."""
-    reached = all(each.accuracy >= target for each in trained)
-    seconds = [each.seconds for each in trained] if reached else []
-    first = trained[0]._asdict() if trained else dict.fromkeys(Training._fields)
-    return first | times(seconds, "seconds", "range")
+def _trainings(
+    target: float, trainer: Trainer, problem: Problem, images: Dataset, note: Note
+) -> Iterator[Training | None]:
+    """Yield None once all is compiled, and then each training to the target."""
+    epoch_seconds(trainer, problem, 0)
+    yield None
+    while True:
+        trainer.load(initial_layers(problem.workload))
+        spent = accuracy = 0.0
+        epoch = 0
+        while accuracy < target and epoch < MOST_EPOCHS:
+            spent += epoch_seconds(trainer, problem, epoch)
+            epoch += 1
+            accuracy = data.accuracy(trainer.layers(), problem.workload, images) or 0.0
+        note(f"{spent:.2f} s, {epoch} epochs, test accuracy {accuracy:.4f}")
+        yield Training(spent, epoch, accuracy)
