@@ -15,20 +15,25 @@ NEEDED = {"avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd"}
 SLOW = {"Haswell", "Zen", "Sandybridge", "Nehalem", "Prescott", "Core2", "generic"}
 
 
+def processor() -> dict[str, str]:
+    """Return what Linux says of the first core, "model name" and "flags" for two."""
+    try:
+        described = Path("/proc/cpuinfo").read_text("utf-8", "replace")
+    except OSError:
+        return {}
+    first = described.partition("\n\n")[0].splitlines()
+    pairs = (line.partition(":") for line in first)
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
 def advised() -> str | None:
     """Return the kernels to ask for, or None where OpenBLAS knows the processor.
 
     Intel's processors it knows; off Linux nothing is said.
     """
-    try:
-        described = Path("/proc/cpuinfo").read_text("utf-8", "replace")
-    except OSError:
-        return None
-    first = described.partition("\n\n")[0].splitlines()
-    pairs = (line.partition(":") for line in first)
-    lines = {name.strip(): value.strip() for name, _, value in pairs}
-    amd = lines.get("vendor_id") == "AuthenticAMD"
-    return KERNELS if amd and set(lines.get("flags", "").split()) >= NEEDED else None
+    facts = processor()
+    amd = facts.get("vendor_id") == "AuthenticAMD"
+    return KERNELS if amd and set(facts.get("flags", "").split()) >= NEEDED else None
 
 
 def choose() -> None:

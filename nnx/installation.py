@@ -2,7 +2,10 @@
 
 import os
 import platform
+from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from nnx import __version__, blas, cores
@@ -23,42 +26,47 @@ def info() -> dict[str, Any]:
         backend.name: {"usable": True, "device": backend.device} for backend in working
     }
     backends |= {n: {"usable": False, "why": reason} for n, reason in why.items()}
-    libraries = [
-        {
-            "library": library["internal_api"],
-            "version": library["version"],
-            "kernels": library.get("architecture"),
-            "threads": library["num_threads"],
-        }
-        for library in _libraries()
-        if library["user_api"] == "blas"
-    ]
+    libraries = pools("blas")
     return {
         "nnx": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": cores.available(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": versions(PACKAGES),
         "blas": libraries,
         "warning": blas.warning([str(library["kernels"]) for library in libraries]),
         "backends": dict(sorted(backends.items())),
     }
 
 
-def _libraries() -> list[dict[str, Any]]:
-    """Return what threadpoolctl reports, without the variable that its import sets."""
-    name = "KMP_DUPLICATE_LIB_OK"
-    before = os.environ.get(name)
+def versions(packages: Iterable[str]) -> dict[str, str | None]:
+    """Return each package's version, None where it is not installed."""
+    found = dict.fromkeys(packages)
+    for name in found:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def pools(*kinds: str) -> list[dict[str, Any]]:
+    """Return each pool of threads that is loaded, of "blas" or "openmp" or both.
+
+    The environment stays without the variable that threadpoolctl's import sets.
+    """
+    variable = "KMP_DUPLICATE_LIB_OK"
+    before = os.environ.get(variable)
     from threadpoolctl import threadpool_info
 
     if before is None:
-        os.environ.pop(name, None)
-    libraries: list[dict[str, Any]] = threadpool_info()
-    return libraries
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+        os.environ.pop(variable, None)
+    return [
+        {
+            "library": pool["internal_api"],
+            "file": Path(pool["filepath"]).name,
+            "version": pool["version"],
+            "kernels": pool.get("architecture"),
+            "threads": pool["num_threads"],
+        }
+        for pool in threadpool_info()
+        if pool["user_api"] in kinds
+    ]

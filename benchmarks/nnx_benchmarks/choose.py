@@ -1,6 +1,7 @@
 """Which backends, rivals and workloads are measured."""
 
 from collections.abc import Sequence
+from importlib import import_module
 
 from nnx.backend import Backend, find, usable
 from nnx.errors import InputError
@@ -13,6 +14,7 @@ from nnx_benchmarks.workloads import STANDARD, WORKLOADS, Workload
 NOT_FOR_SPEED = {"strict"}
 RIVALS = tuple(rivals.MODULES)
 PYTORCH = ("torch_eager",)
+INSTALL = "pip install 'nnx-mlp[rivals]'"
 
 
 def backends(name: str, note: Note, **options: str) -> list[Backend]:
@@ -37,15 +39,14 @@ def backends(name: str, note: Note, **options: str) -> list[Backend]:
 def implementations(
     backend: str, modules: Sequence[str], note: Note, **options: str
 ) -> list[Implementation]:
-    """Return the backends, as above, and rivals; says who is left out.
-
-    modules: of the rivals
-    """
-    ours = map(nnx_run.implementation, backends(backend, note, **options))
-    others, left_out = rivals.implementations(modules)
-    for name, why in left_out.items():
-        note(f"{name} left out: {why}")
-    return [*ours, *others]
+    """Return the backends, as above, and the rivals of these modules."""
+    found = [nnx_run.implementation(b) for b in backends(backend, note, **options)]
+    for module in modules:
+        try:
+            found += import_module(f"{rivals.__name__}.{module}").IMPLEMENTATIONS
+        except ImportError as error:
+            note(f"{rivals.MODULES[module]} left out: {error}; {INSTALL}")
+    return found
 
 
 def workloads(keys: Sequence[str]) -> dict[str, Workload]:
