@@ -21,55 +21,13 @@ ACTIVATIONS: dict[str, tuple[Function, Function]] = {
 }
 
 
-def train_epoch(
-    layers: Layers,
-    images: Array,
-    labels: Array,
-    order: Array,
-    *,
-    activation: str,
-    batch_size: int,
-    learning_rate: float,
-) -> tuple[float, float]:
-    """Train for one epoch, in place; return the mean loss and the accuracy.
-
-    layers: a list of (weight (in, out), bias (out,))
-    images: (n, features), floating, in [0, 1]
-    labels, order: (n,), integers
-    """
-    function, derivative = ACTIVATIONS[activation]
-    loss = correct = 0.0
-    for start in range(0, len(order), batch_size):
-        index = order[start : start + batch_size]
-        x, y = images[index], labels[index]
-        rows = np.arange(len(y))
-
-        outputs = [x]
-        for weight, bias in layers[:-1]:
-            outputs.append(function(outputs[-1] @ weight + bias))
-        weight, bias = layers[-1]
-        logits = outputs[-1] @ weight + bias
-
-        exps = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities = exps / exps.sum(axis=1, keepdims=True)
-        loss -= np.log(probabilities[rows, y]).sum()
-        correct += (logits.argmax(axis=1) == y).sum()
-
-        dz = probabilities
-        dz[rows, y] -= 1
-        dz /= len(y)
-        for i in reversed(range(len(layers))):
-            weight, bias = layers[i]
-            dweight, dbias = outputs[i].T @ dz, dz.sum(axis=0)
-            if i > 0:
-                dz = (dz @ weight.T) * derivative(outputs[i])
-            weight -= learning_rate * dweight
-            bias -= learning_rate * dbias
-    return loss / len(order), correct / len(order)
-
-
 class PlainTrainer:
-    """The page, as a trainer."""
+    """The page, as a trainer.
+
+    accuracy: of the last epoch's images, each as it was when its batch came
+    """
+
+    accuracy = 0.0
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -80,17 +38,38 @@ class PlainTrainer:
 
     def epoch(self, order: Array, learning_rate: float) -> float:
         """Train on these images; return their mean loss."""
-        workload = self.problem.workload
-        loss, _ = train_epoch(
-            self.trained,
-            self.problem.floats,
-            self.problem.labels,
-            order,
-            activation=workload.activation,
-            batch_size=workload.batch_size,
-            learning_rate=learning_rate,
-        )
-        return float(loss)
+        (_, activation, batch_size, _), _, images, labels = self.problem
+        function, derivative = ACTIVATIONS[activation]
+        layers = self.trained
+        loss = correct = 0.0
+        for start in range(0, len(order), batch_size):
+            index = order[start : start + batch_size]
+            x, y = images[index], labels[index]
+            rows = np.arange(len(y))
+
+            outputs = [x]
+            for weight, bias in layers[:-1]:
+                outputs.append(function(outputs[-1] @ weight + bias))
+            weight, bias = layers[-1]
+            logits = outputs[-1] @ weight + bias
+
+            exps = np.exp(logits - logits.max(axis=1, keepdims=True))
+            probabilities = exps / exps.sum(axis=1, keepdims=True)
+            loss -= np.log(probabilities[rows, y]).sum()
+            correct += (logits.argmax(axis=1) == y).sum()
+
+            dz = probabilities
+            dz[rows, y] -= 1
+            dz /= len(y)
+            for i in reversed(range(len(layers))):
+                weight, bias = layers[i]
+                dweight, dbias = outputs[i].T @ dz, dz.sum(axis=0)
+                if i > 0:
+                    dz = (dz @ weight.T) * derivative(outputs[i])
+                weight -= learning_rate * dweight
+                bias -= learning_rate * dbias
+        self.accuracy = correct / len(order)
+        return float(loss / len(order))
 
     def layers(self) -> Layers:
         """Return the weights as they are now."""
