@@ -7,33 +7,39 @@ from typing import Any, NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from nnx.agreement import BOUNDS
 from nnx.data.dataset import Array
+from nnx.maths import dense
 from nnx.maths.activations import ACTIVATIONS
-from nnx.maths.network import Layer, Layers
-from nnx.maths.optimizers import OPTIMIZERS, Rates
-from nnx.maths.steps import Images, Recipe
-from nnx.reference import PLAIN
+from nnx.maths.blocks import block_count
+from nnx.maths.hyperparameters import CONSTANT, Hyperparameters, Schedule
+from nnx.maths.optimizers import OPTIMIZERS
+from nnx.maths.state import Images, Layer, Layers
+from nnx.verify.compare import BOUNDS
 
 widths = st.one_of(st.integers(1, 40), st.integers(1, 1100))
 layouts = st.sampled_from(["C", "F", "strided", "reversed"])
 
 
 class Problem(NamedTuple):
-    """Steps first … last - 1 from these layers; all on the host.
+    """Steps from these layers; all on the host.
 
-    rates, begin: as an epoch's; averaged: whether the layers' average is kept
+    first: the first step's place in its epoch; count: how many steps, all of it
+    epoch: how many the run took before
     """
 
     layers: Layers
     images: Images
     order: Array
     first: int
-    last: int
-    recipe: Recipe
-    rates: list[Rates]
-    begin: int = 0
-    averaged: bool = False
+    count: int
+    hyper: Hyperparameters
+    epoch: int = 0
+
+    @property
+    def step(self) -> int:
+        """How many steps the run took before the first one."""
+        batches = block_count(self.order.shape[0], self.hyper.batch_size)
+        return self.epoch * batches + self.first
 
     def __repr__(self) -> str:
         """What a failure prints; the arrays themselves are long."""
@@ -41,8 +47,7 @@ class Problem(NamedTuple):
         sizes = [len(layer.weight) for layer in self.layers]
         return (
             f"{sizes} {self.layers[0].weight.dtype}, pixels, labels, order {shapes}, "
-            f"steps {self.first}:{self.last} after {self.begin}, {self.recipe}, "
-            f"{self.rates}, averaged: {self.averaged}"
+            f"{self.count} steps from {self.first} of epoch {self.epoch}, {self.hyper}"
         )
 
 
@@ -80,24 +85,24 @@ def signed(rng: np.random.Generator, shape: tuple[int, ...], size: float) -> Arr
     return rng.choice([-size, size], shape) * rng.uniform(0.5, 1.5, shape)
 
 
-def batch_sizes(most: float) -> st.SearchStrategy[int]:
-    return st.integers(1, max(1, min(300, int(most))))
+def batch_sizes(limit: float) -> st.SearchStrategy[int]:
+    return st.integers(1, max(1, min(300, int(limit))))
 
 
 @st.composite
-def problems(draw: Any, most_work: float) -> Problem:
+def problems(draw: Any, work_limit: float) -> Problem:
     """Draw a network, images and one to three steps.
 
-    most_work: multiplications in a batch's matrix products, forward
+    work_limit: multiplications in a batch's matrix products, forward
     """
     depth = draw(st.integers(1, 4))
     sizes = [draw(widths) for _ in range(depth)] + [draw(st.integers(2, 12))]
     work = sum(m * n for m, n in pairwise(sizes))
-    batch = draw(batch_sizes(most_work / work))
+    batch = draw(batch_sizes(work_limit / work))
     batches = draw(st.integers(1, 4))
     images = (batches - 1) * batch + draw(st.integers(1, batch))
     first = draw(st.integers(0, batches - 1))
-    last = draw(st.integers(first + 1, min(first + 3, batches)))
+    count = draw(st.integers(1, min(3, batches - first)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     dtype = draw(st.sampled_from(list(BOUNDS)))
     layers = [
@@ -116,18 +121,20 @@ def problems(draw: Any, most_work: float) -> Problem:
     # A step so long that it does not throw the next one's rounding about.
     length = 1 + np.mean(np.sum((pixels * scale) ** 2, axis=1)) + max(sizes[1:])
     length = float(draw(st.sampled_from([0.1, 1.0])) / length)
-    plain = Recipe((*activations, "identity"), scale, batch)
-    recipe = draw(recipes(plain, rng, sizes[-1]))
-    if recipe.optimizer in ("adam", "rmsprop"):
+    plain = Hyperparameters((*activations, "identity"), scale, batch)
+    hyper = draw(hyperparameters(plain, rng, sizes[-1]))
+    if hyper.optimizer in ("adam", "rmsprop"):
         length = 1e-3  # whatever the gradient's size
     images_ = Images(pixels, rng.integers(0, sizes[-1], pool))
-    begin, averaged = draw(st.sampled_from([0, 1, 2**31])), draw(st.booleans())
-    rates = draw_rates(draw, rng, length, batches)
-    return Problem(layers, images_, order, first, last, recipe, rates, begin, averaged)
+    epoch = draw(st.sampled_from([0, 1, 2**31]))
+    hyper = draw(scheduled(hyper._replace(epochs=epoch + 1), length))
+    return Problem(layers, images_, order, first, count, hyper, epoch)
 
 
 @st.composite
-def recipes(draw: Any, plain: Recipe, rng: np.random.Generator, classes: int) -> Recipe:
+def hyperparameters(
+    draw: Any, plain: Hyperparameters, rng: np.random.Generator, classes: int
+) -> Hyperparameters:
     """Draw what a step does beyond the plain one; often nothing, or but one thing."""
     weights = tuple(map(float, rng.uniform(0.5, 2.0, classes)))
     options: dict[str, list[Any]] = {
@@ -139,7 +146,7 @@ def recipes(draw: Any, plain: Recipe, rng: np.random.Generator, classes: int) ->
         "max_norm": [0.5, 3.0],
         "input_dropout": [0.2],
         "dropout": [0.5, 0.1],
-        "smoothing": [0.1],
+        "label_smoothing": [0.1],
         "class_weights": [weights],
     }
     names = draw(st.lists(st.sampled_from(list(options)), unique=True))
@@ -148,15 +155,30 @@ def recipes(draw: Any, plain: Recipe, rng: np.random.Generator, classes: int) ->
     return plain._replace(beta2=0.9, seed=seed, **chosen)
 
 
-def draw_rates(
-    draw: Any, rng: np.random.Generator, length: float, steps: int
-) -> list[Rates]:
-    """Return rates of each step; no two are alike, or all are."""
-    most = Rates(length, 0.9, 2.0, 1.5, 0.8)
-    if draw(st.booleans()):
-        return [most] * steps
-    shares = rng.uniform(0.5, 1.0, (steps, len(most))).tolist()
-    return [Rates(*(a * b for a, b in zip(most, row, strict=True))) for row in shares]
+@st.composite
+def scheduled(draw: Any, hyper: Hyperparameters, length: float) -> Hyperparameters:
+    """Draw how a step's numbers change; no two steps' are alike, or all are.
+
+    length: the learning rate, at most
+    """
+    half = 0.5 * length
+    rates, momenta = draw(
+        st.sampled_from(
+            [
+                (CONSTANT, CONSTANT),
+                (Schedule("linear", to=half), Schedule("linear", to=0.5)),
+                (Schedule("one-cycle", to=half), Schedule("dip", to=0.6)),
+                (Schedule("cosine", warmup=0.5, to=half), Schedule(warmup=0.5)),
+            ]
+        )
+    )
+    return hyper._replace(
+        learning_rate=length,
+        momentum=0.9,
+        schedule=rates,
+        momentum_schedule=momenta,
+        ema_decay=draw(st.sampled_from([0.0, 0.8])),
+    )
 
 
 def draw_pixels(
@@ -190,10 +212,10 @@ class Kernel(NamedTuple):
 
 
 @st.composite
-def kernel_arguments(draw: Any, most_work: float) -> tuple[Kernel, str]:
+def kernel_arguments(draw: Any, work_limit: float) -> tuple[Kernel, str]:
     """Draw what kernels are called with, and an activation; work as for problems."""
     m, n, classes = draw(widths), draw(widths), draw(st.integers(2, 12))
-    batch = draw(batch_sizes(most_work / (m * n)))
+    batch = draw(batch_sizes(work_limit / (m * n)))
     from_y = [name for name, f in ACTIVATIONS.items() if not f.from_z]
     activation = draw(st.sampled_from(from_y))
     dtype = draw(st.sampled_from(list(BOUNDS)))
@@ -205,7 +227,7 @@ def kernel_arguments(draw: Any, most_work: float) -> tuple[Kernel, str]:
             (1, (batch, m)), (1 / math.sqrt(m), (m, n)), (1, n), (1, (batch, n))
         ]
     )  # fmt: skip
-    y = PLAIN.dense_forward(x, weight, bias, activation=activation, xp=np)
+    y = dense.forward(x, weight, bias, activation=activation, xp=np)
     logits = rng.normal(0, spread, (batch, classes)).astype(dtype)
     labels = rng.integers(0, classes, batch)
     return Kernel(x, weight, bias, y, dy, logits, labels), activation

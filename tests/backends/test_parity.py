@@ -1,6 +1,7 @@
 """Backends against the plain maths, on drawn shapes, dtypes, layouts and orders."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,16 +10,16 @@ from drawn import Kernel, Layout, Problem, kernel_arguments, laid, memory, probl
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
-from nnx.agreement import BOUNDS
 from nnx.backend import Backend, find
 from nnx.data.dataset import Array
 from nnx.errors import BackendError
-from nnx.maths import steps
-from nnx.maths.network import Layer
-from nnx.maths.optimizers import Rates
-from nnx.maths.steps import Epoch, Images, Recipe, State
-from nnx.reference import PLAIN, change_errors, cleared, errors, on_host, widened
-from nnx.training.loop import start
+from nnx.maths import dense, losses, steps
+from nnx.maths.arrays import map_arrays, named_arrays
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.ops import Ops
+from nnx.maths.state import Images, Layer, State, initial_state
+from nnx.verify.compare import BOUNDS, PLAIN, change_errors, errors, moved
+from nnx.verify.kinks import steps_without_kinks
 
 BACKENDS = [
     "numpy",
@@ -30,23 +31,23 @@ BACKENDS = [
 ]
 # Multiplications for a batch: what bounds a test's time.
 WORK = {"strict": 1e6}
-MOST_WORK = 5e7
+DEFAULT_WORK = 5e7
 # JAX compiles for every new shape, and every example has one.
 EXAMPLES = {"jax": 10}
-MOST_EXAMPLES = 100
+DEFAULT_EXAMPLES = 100
 
 
-def held(test: Callable[..., None]) -> Callable[[Backend], None]:
+def on_examples(test: Callable[..., None]) -> Callable[[Backend], None]:
     """Run a test on as many examples as its backend has time for."""
 
     def run(tested: Backend) -> None:
         def one(data: st.DataObject) -> None:
             test(tested, data)
 
-        # What failed is kept, and tried first next time, under this name.
+        # What failed is tried first next time; it is stored under this name.
         one.__name__ = test.__name__
         examples = settings(
-            max_examples=EXAMPLES.get(tested.name, MOST_EXAMPLES),
+            max_examples=EXAMPLES.get(tested.name, DEFAULT_EXAMPLES),
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         )
@@ -66,109 +67,98 @@ def tested(request: pytest.FixtureRequest) -> Backend:
 
 def on_device(posed: Problem, layout: Layout, backend: Backend) -> Problem:
     """Return the problem in a backend's arrays, laid out in memory as asked."""
-
-    def moved(array: Array) -> Array:
-        return backend.from_numpy(laid(array, layout))
-
-    layers = [Layer(*map(moved, layer)) for layer in posed.layers]
-    images = Images(*map(moved, posed.images))
-    return posed._replace(layers=layers, images=images, order=moved(posed.order))
+    layers, images, order = map_arrays(
+        lambda array: backend.from_numpy(laid(array, layout)),
+        (posed.layers, posed.images, posed.order),
+    )
+    return posed._replace(layers=layers, images=images, order=order)
 
 
-def arrays(posed: Problem) -> list[Array]:
-    return [*(a for la in posed.layers for a in la), *posed.images, posed.order]
+def arrays(tree: Any) -> list[Array]:
+    """Return all arrays of a tree, one after another."""
+    return [array for _, array in named_arrays(tree, "")]
 
 
-def begun(posed: Problem, dtype: str, backend: Backend) -> State:
-    """Return the state in the middle of an epoch: sums of 2.5 nats and 3 hits.
+def begun(posed: Problem, dtype: str, ops: Ops, from_numpy: Any) -> State:
+    """Return the state in the middle of an epoch: sums of 2.5 nats and 3 correct.
 
-    No slot is near 0, so that a gradient whose terms cancel, and is all rounding, is
-    little beside it. From 0, Adam's first step goes as far to either side, however
-    small the gradient is.
+    No number of the optimizer's is near 0, so that a gradient whose terms cancel, and
+    is all rounding, is little beside it. From 0, Adam's first step goes as far to
+    either side, however small the gradient is.
     """
-    loss_sum = np.asarray(2.5, dtype)
-    options = {"optimizer": posed.recipe.optimizer, "averaged": posed.averaged}
-    state = start(posed.layers, backend, **options).state
-    filled = [Layer(*map(backend.xp.abs, layer)) for layer in posed.layers]
+    state = initial_state(posed.layers, posed.hyper, ops)
+    filled = map_arrays(ops.xp.abs, posed.layers)
     return state._replace(
-        slots=tuple(filled for _ in state.slots),
-        loss_sum=backend.from_numpy(loss_sum),
-        hits=backend.from_numpy(np.asarray(3)),
+        step=posed.step,
+        optimizer_state=tuple(filled for _ in state.optimizer_state),
+        loss_sum=from_numpy(np.asarray(2.5, dtype)),
+        correct=from_numpy(np.asarray(3)),
     )
 
 
-def epoch_of(posed: Problem) -> Epoch:
-    return Epoch(posed.order, posed.rates, posed.begin)
-
-
-def after(start: State, posed: Problem, backend: Backend, *span: int) -> State:
-    return backend.run_steps(
-        start, posed.images, epoch_of(posed), *span, posed.recipe, backend
-    )
-
-
-def numbers(value: Any) -> list[Array]:
-    """Return all arrays of a state, one after another."""
-    if isinstance(value, tuple | list):
-        return [array for each in value for array in numbers(each)]
-    return [value]
+def after(state: State, posed: Problem, backend: Backend, count: int) -> State:
+    return backend.run_steps(state, posed.images, posed.order, count, posed.hyper)
 
 
 def assert_same_bits(a: State, b: State, backend: Backend) -> None:
-    a, b = on_host(a, backend), on_host(b, backend)
-    for one, other in zip(numbers(a), numbers(b), strict=True):
-        np.testing.assert_array_equal(one, other)
+    one, other = (
+        named_arrays(moved(each, backend.to_numpy), "state") for each in (a, b)
+    )
+    for (name, mine), (same, its) in zip(one, other, strict=True):
+        assert name == same
+        np.testing.assert_array_equal(mine, its)
 
 
 def off(got: State, expected: State, drawn: Problem) -> dict[str, float]:
     """Return the relative error of every array, and of every parameter's change."""
     found = errors(got, expected, str(drawn.layers[0].weight.dtype))
-    count = drawn.last - drawn.first
-    return found | change_errors(drawn.layers, got.layers, expected.layers, count)
+    assert got.step == expected.step == drawn.step + drawn.count
+    return found | change_errors(drawn.layers, got.layers, expected.layers, drawn.count)
 
 
-@held
+@on_examples
 def test_steps(tested: Backend, data: st.DataObject) -> None:
     """The backend's own steps, and the plain steps through its kernels."""
-    drawn = data.draw(problems(WORK.get(tested.name, MOST_WORK)))
+    drawn = data.draw(problems(WORK.get(tested.name, DEFAULT_WORK)))
     layout = data.draw(memory)
-    span = drawn.first, drawn.last
-    wide = drawn._replace(layers=widened(drawn.layers))
+    wide = drawn._replace(layers=map_arrays(np.float64, drawn.layers))
     try:
-        order, expected = cleared(
-            begun(wide, "float64", PLAIN), drawn.images, drawn.order, *span,
-            drawn.recipe, drawn.rates, drawn.begin,
+        order, expected = steps_without_kinks(
+            begun(wide, "float64", PLAIN, np.asarray),
+            drawn.images, drawn.order, drawn.count, drawn.hyper,
         )  # fmt: skip
     except ValueError:
         reject()
     drawn = drawn._replace(order=order)
     dtype = str(drawn.layers[0].weight.dtype)
     posed = on_device(drawn, layout, tested)
-    start = begun(posed, dtype, tested)
-    for run_steps in (tested.run_steps, steps.run_steps):
-        state = run_steps(
-            start, posed.images, epoch_of(posed), *span, posed.recipe, tested
-        )
-        found = off(on_host(state, tested), expected, drawn)
+    start = begun(posed, dtype, tested.ops, tested.from_numpy)
+    plain = partial(steps.run_steps, ops=tested.ops)
+    for run_steps in (tested.run_steps, plain):
+        state = run_steps(start, posed.images, posed.order, posed.count, posed.hyper)
+        found = off(moved(state, tested.to_numpy), expected, drawn)
         assert {k: e for k, e in found.items() if not e <= BOUNDS[dtype]} == {}
-    for given_, kept in zip(arrays(posed), arrays(drawn), strict=True):
-        np.testing.assert_array_equal(tested.to_numpy(given_), kept)
+    inputs = (posed.layers, posed.images, posed.order)
+    given_ = (drawn.layers, drawn.images, drawn.order)
+    for mine, other in zip(arrays(inputs), arrays(given_), strict=True):
+        np.testing.assert_array_equal(tested.to_numpy(mine), other)
 
 
-@held
+@on_examples
 def test_steps_cut_anywhere_give_the_same_bits(
     tested: Backend, data: st.DataObject
 ) -> None:
     """Going on changes neither the result nor the state that one goes on from."""
-    drawn = data.draw(problems(WORK.get(tested.name, MOST_WORK)))
+    drawn = data.draw(problems(WORK.get(tested.name, DEFAULT_WORK)))
     posed = on_device(drawn, data.draw(memory), tested)
-    first, last = posed.first, posed.last
-    cut = data.draw(st.integers(first, last))
-    start = begun(posed, str(drawn.layers[0].weight.dtype), tested)
-    whole = after(start, posed, tested, first, last)
-    part = after(start, posed, tested, first, cut)
-    assert_same_bits(after(part, posed, tested, cut, last), whole, tested)
-    assert_same_bits(after(start, posed, tested, first, cut), part, tested)
+    cut = data.draw(st.integers(0, posed.count))
+    start = begun(
+        posed, str(drawn.layers[0].weight.dtype), tested.ops, tested.from_numpy
+    )
+    whole = after(start, posed, tested, posed.count)
+    part = after(start, posed, tested, cut)
+    assert_same_bits(after(part, posed, tested, posed.count - cut), whole, tested)
+    assert_same_bits(after(start, posed, tested, cut), part, tested)
 
 
 @pytest.mark.parametrize("batch", [256, 1000])
@@ -176,12 +166,11 @@ def test_small_parts_of_a_gradient_add_up(tested: Backend, batch: int) -> None:
     """What each image adds to a float32 step is less than the bias's last digit."""
     weight, bias = np.full((1, 2), 0.9, np.float32), np.full(2, 0.9, np.float32)
     images = Images(np.ones((batch, 1), np.uint8), np.zeros(batch, np.int64))
-    recipe, rates = Recipe(("identity",), 1.0, batch), [Rates(1e-5)]
-    layers, order = [Layer(weight, bias)], np.arange(batch)
-    drawn = Problem(layers, images, order, 0, 1, recipe, rates)
+    hyper = Hyperparameters(("identity",), 1.0, batch, learning_rate=1e-5)
+    drawn = Problem([Layer(weight, bias)], images, np.arange(batch), 0, 1, hyper)
     posed = on_device(drawn, Layout("C", "C", False), tested)
-    start = begun(posed, "float32", tested)
-    (layer,) = on_host(after(start, posed, tested, 0, 1), tested).layers
+    start = begun(posed, "float32", tested.ops, tested.from_numpy)
+    (layer,) = moved(after(start, posed, tested, 1).layers, tested.to_numpy)
     # Both probabilities are 1/2.
     np.testing.assert_allclose(layer.bias - bias, [5e-6, -5e-6], rtol=0.05)
     np.testing.assert_allclose(layer.weight - weight, [[5e-6, -5e-6]], rtol=0.05)
@@ -198,7 +187,7 @@ class Call(NamedTuple):
 
 def call(tested: Backend, data: st.DataObject) -> Call:
     """Draw a call."""
-    work = 10 * WORK.get(tested.name, MOST_WORK)
+    work = 10 * WORK.get(tested.name, DEFAULT_WORK)
     drawn, activation = data.draw(kernel_arguments(work))
     layout = data.draw(memory)
     own = Kernel(*(tested.from_numpy(laid(array, layout)) for array in drawn))
@@ -209,7 +198,7 @@ def call(tested: Backend, data: st.DataObject) -> Call:
 def assert_near(
     got: Any, expected: Array, terms: Array, called: Call, tested: Backend
 ) -> None:
-    """Hold got to expected, and the kernel's arguments to what they were.
+    """Compare got with expected, and the kernel's arguments with what they were.
 
     terms: what a sum's terms are of the order of; it may be much smaller than they,
         and only so exact
@@ -218,34 +207,34 @@ def assert_near(
     assert (got.dtype, got.shape) == (given_.dtype, np.shape(expected))
     size = max(np.max(np.abs(expected)), np.max(terms))
     assert np.max(np.abs(got - expected)) <= BOUNDS[str(got.dtype)] * size
-    for own, kept in zip(called.own, called.drawn, strict=True):
-        np.testing.assert_array_equal(tested.to_numpy(own), kept)
+    for own, drawn in zip(called.own, called.drawn, strict=True):
+        np.testing.assert_array_equal(tested.to_numpy(own), drawn)
 
 
-@held
+@on_examples
 def test_dense_forward(tested: Backend, data: st.DataObject) -> None:
     called = call(tested, data)
     x, weight, bias = called.wide[:3]
     names = {"activation": called.activation}
-    expected = PLAIN.dense_forward(x, weight, bias, **names, xp=np)
-    got = tested.dense_forward(*called.own[:3], **names, xp=tested.xp)
+    expected = dense.forward(x, weight, bias, **names, xp=np)
+    got = tested.ops.dense_forward(*called.own[:3], **names, xp=tested.xp)
     terms = np.sqrt(x**2 @ weight**2 + bias**2)
     assert_near(got, expected, terms, called, tested)
 
 
-@held
+@on_examples
 def test_dense_backward(tested: Backend, data: st.DataObject) -> None:
     called, input_gradient = call(tested, data), data.draw(st.booleans())
     a, k = called.own, called.wide
     names = {"activation": called.activation, "input_gradient": input_gradient}
-    gots = tested.dense_backward(a.dy, a.x, a.y, a.weight, **names, xp=tested.xp)
-    expected = PLAIN.dense_backward(k.dy, k.x, k.y, k.weight, **names, xp=np)
+    gots = tested.ops.dense_backward(a.dy, a.x, a.y, a.weight, **names, xp=tested.xp)
+    expected = dense.backward(k.dy, k.x, k.y, k.weight, **names, xp=np)
     squares = k.dy**2 @ k.weight.T**2, k.x.T**2 @ k.dy**2, np.sum(k.dy**2, axis=0)
     for i in range(0 if input_gradient else 1, 3):
         assert_near(gots[i], expected[i], np.sqrt(squares[i]), called, tested)
 
 
-@held
+@on_examples
 def test_cross_entropy(tested: Backend, data: st.DataObject) -> None:
     called = call(tested, data)
     logits, labels = called.own[-2:]
@@ -256,22 +245,23 @@ def test_cross_entropy(tested: Backend, data: st.DataObject) -> None:
             st.sampled_from([(), tuple(1.0 + i % 3 for i in range(classes))])
         ),
     }
-    loss, dlogits = tested.cross_entropy(logits, labels, **options, xp=tested.xp)
+    loss, dlogits = losses.cross_entropy(logits, labels, **options, xp=tested.xp)
     wide = called.wide
-    expected = PLAIN.cross_entropy(wide.logits, wide.labels, **options, xp=np)
+    expected = losses.cross_entropy(wide.logits, wide.labels, **options, xp=np)
     one = np.ones(())
     assert_near(loss, expected[0], one, called, tested)
     batch = called.drawn.labels.shape[0]
     assert_near(dlogits, expected[1], one / batch, called, tested)
 
 
-@held
+@on_examples
 def test_update(tested: Backend, data: st.DataObject) -> None:
-    """A backend may use the gradient's memory for what it returns."""
+    """Neither the parameter nor the gradient is written to."""
     called = call(tested, data)
     for name in ("weight", "bias"):
-        kept = getattr(called.drawn, name)
-        gradient = tested.from_numpy(kept[::-1].copy())
-        got = tested.update(getattr(called.own, name), gradient, 0.3)
+        backwards = getattr(called.drawn, name)[::-1].copy()
+        gradient = tested.from_numpy(backwards.copy())
+        got = tested.ops.update(getattr(called.own, name), gradient, 0.3)
+        np.testing.assert_array_equal(tested.to_numpy(gradient), backwards)
         wide = getattr(called.wide, name)
         assert_near(got, wide - 0.3 * wide[::-1], np.zeros(()), called, tested)

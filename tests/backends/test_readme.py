@@ -15,12 +15,13 @@ PAGE = (ROOT / "backends" / "README.md").read_text("utf-8")
 CHECK = """
 import sys
 import nnx
-from nnx.agreement import BOUNDS, CASES
+from nnx.verify.cases import PARITY_CASES
+from nnx.verify.compare import BOUNDS
 name, *_ = sys.argv[1:]
 assert name in nnx.backends()
 rows = nnx.parity(name)
 assert {row.backend for row in rows} == {name}
-assert len(rows) == len(BOUNDS) * len(CASES)
+assert len(rows) == len(BOUNDS) * len(PARITY_CASES)
 print(*sorted({row.dtype for row in rows if not row.within_bound}))
 """
 TRAIN = """
@@ -47,7 +48,8 @@ def wrong():
         dx, dweight, dbias = dense.backward(*args, **options)
         return dx, dweight * 1.0001, dbias
 
-    return replace(load(), name="wrong", dense_backward=backward)
+    own = load()
+    return replace(own, name="wrong", ops=own.ops._replace(dense_backward=backward))
 """
 
 
