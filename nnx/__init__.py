@@ -12,20 +12,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nnx.agreement import parity
     from nnx.backend import Backend, find
     from nnx.backend import names as backends
     from nnx.data.dataset import Dataset, Frame, Split
     from nnx.data.load import load
     from nnx.data.picture import read as read_picture
     from nnx.errors import NnxError
-    from nnx.gradient_check import gradcheck
     from nnx.installation import info
     from nnx.network import Network
     from nnx.settings import Settings, TrainingSettings
     from nnx.training.evaluate import evaluate
     from nnx.training.result import Result
     from nnx.training.train import train
+    from nnx.verify.gradients import gradcheck
+    from nnx.verify.parity import parity
 
 __version__ = "0.1.0"
 
@@ -44,10 +44,10 @@ _HOMES = {
     "backends": "nnx.backend:names",
     "evaluate": "nnx.training.evaluate",
     "find": "nnx.backend",
-    "gradcheck": "nnx.gradient_check",
+    "gradcheck": "nnx.verify.gradients",
     "info": "nnx.installation",
     "load": "nnx.data.load",
-    "parity": "nnx.agreement",
+    "parity": "nnx.verify.parity",
     "read_picture": "nnx.data.picture:read",
     "train": "nnx.training.train",
 }

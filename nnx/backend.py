@@ -8,6 +8,7 @@ from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from nnx.automatic import AUTOMATIC, DEFAULT
 from nnx.errors import BackendError, InputError, NnxError, UnknownBackendError
 from nnx.maths import steps
 from nnx.maths.arrays import Array, Namespace
@@ -15,10 +16,6 @@ from nnx.maths.ops import Ops
 from nnx.maths.state import State
 
 GROUP = "nnx.backends"
-# "auto" is the first of these that is usable, and the last for a short run: it always
-# works, and is there at once. A GPU is used only when asked for.
-AUTOMATIC = "numba", "numpy"
-DEFAULT = AUTOMATIC[-1]  # for what takes no time: prediction, evaluation, checks
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import Any, Self
 import numpy as np
 
 from nnx import model_file
-from nnx.backend import DEFAULT, Backend, choose
+from nnx.automatic import DEFAULT
+from nnx.backend import Backend, choose
 from nnx.data.dataset import Array, Frame, check_finite, frame_of
 from nnx.errors import InputError
 from nnx.maths import evaluation, initializers, losses

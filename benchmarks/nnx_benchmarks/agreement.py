@@ -11,11 +11,11 @@ import numpy as np
 
 from nnx.backend import find
 from nnx.data.dataset import Array, Split
-from nnx.maths import network, random, steps
+from nnx.maths import random, steps
 from nnx.maths.arrays import map_arrays, named_arrays
-from nnx.maths.hyperparameters import Hyperparameters
-from nnx.maths.ops import Ops
 from nnx.maths.state import Layers, Parameters, initial_state
+from nnx.verify.compare import BOUNDS
+from nnx.verify.kinks import is_smooth
 from nnx_benchmarks import data
 from nnx_benchmarks.nnx_run import NnxTrainer
 from nnx_benchmarks.report import Row
@@ -25,13 +25,9 @@ from nnx_benchmarks.workloads import Problem, initial_layers
 
 STEPS = 100
 READING_RATE = 2.0**20
-# The largest relative error of the loss and the gradients of one batch.
-BOUNDS = {"float32": 1e-5, "float64": 1e-12}
 # How often the error of plain NumPy after 100 steps another's may be, and what is
 # allowed to all: training amplifies rounding, by how much depends on the network.
 LEEWAY, FREE = 10, 1e-4
-# So far from the kink of relu no rounding in float32 takes a unit to its other side.
-CLEARANCE = 1e-5
 
 
 class Reference(NamedTuple):
@@ -79,9 +75,12 @@ def reference(problem: Problem) -> Reference:
     wide = map_arrays(np.float64, layers)
     trainer = NnxTrainer(problem, find("numpy"))
     hyper, ops = trainer.hyper, trainer.backend.ops
-    index = _away_from_kinks(problem, wide, hyper, ops)
-    state = initial_state(wide, hyper, ops)
-    result = steps.batch_gradients(state, trainer.images, index, hyper, ops)
+    state, images = initial_state(wide, hyper, ops), trainer.images
+    order = random.permutation(len(problem.labels), seed=0, epoch=0, xp=np)
+    order = order[: 2 * hyper.batch_size]
+    smooth = is_smooth(state, images, order, hyper)
+    index = order[smooth][: hyper.batch_size]
+    result = steps.batch_gradients(state, images, index, hyper, ops)
     loss = float(result.loss_sum) / len(index)
     trained = _after_steps(trainer, problem, wide)
     plain = _after_steps(PlainTrainer(problem), problem, layers)
@@ -164,17 +163,3 @@ def _after_steps(trainer: Trainer, problem: Problem, layers: Layers) -> Layers:
         left -= -(-len(order) // workload.batch_size)
         epoch += 1
     return trainer.layers()
-
-
-def _away_from_kinks(
-    problem: Problem, layers: Layers, hyper: Hyperparameters, ops: Ops
-) -> Array:
-    """Return a first batch, without the images that bring a hidden unit near 0."""
-    order = random.permutation(len(problem.labels), seed=0, epoch=0, xp=np)
-    order = order[: 2 * hyper.batch_size]
-    x = problem.pixels[order] / 255
-    caches = network.forward(layers, x, hyper.activations, ops).caches
-    near = np.zeros(len(order), bool)
-    for cache, (weight, bias) in zip(caches[:-1], layers[:-1], strict=True):
-        near |= np.min(np.abs(cache.x @ weight + bias), axis=1) < CLEARANCE
-    return order[~near][: hyper.batch_size]

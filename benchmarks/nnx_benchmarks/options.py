@@ -14,7 +14,8 @@ from nnx.maths.arrays import map_arrays
 from nnx.maths.network import inference_layers
 from nnx.settings import complete
 from nnx.training.run import Run
-from nnx_benchmarks.agreement import BOUNDS, largest_error
+from nnx.verify.compare import BOUNDS
+from nnx_benchmarks.agreement import largest_error
 from nnx_benchmarks.measure import Note, about, in_turn
 from nnx_benchmarks.report import Report, Table, times
 from nnx_benchmarks.workloads import Workload

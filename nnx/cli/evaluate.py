@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from nnx.automatic import DEFAULT
 from nnx.cli import show
 from nnx.cli.options import (
     BackendOption,
@@ -21,7 +22,7 @@ def evaluate(
     model: ModelArgument,
     dataset: DatasetOption = None,
     data_dir: DataDir = None,
-    backend: BackendOption = "numpy",
+    backend: BackendOption = DEFAULT,
     device: Device = None,
     threads: Threads = None,
     json: Json = False,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nnx.automatic import DEFAULT
 from nnx.cli import show
 from nnx.cli.options import BackendOption, Device, Json, ModelArgument, on
 from nnx.errors import InputError
@@ -23,7 +24,7 @@ def predict(
         list[Path],
         typer.Argument(metavar="FILE…", help="PNG, JPEG, BMP, GIF or PGM, any size."),
     ],
-    backend: BackendOption = "numpy",
+    backend: BackendOption = DEFAULT,
     device: Device = None,
     json: Json = False,
 ) -> None:

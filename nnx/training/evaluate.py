@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nnx.backend import DEFAULT, Backend, choose
+from nnx.automatic import DEFAULT
+from nnx.backend import Backend, choose
 from nnx.data.dataset import Dataset, check_labels
 from nnx.errors import InputError
 from nnx.maths import evaluation

@@ -1,0 +1,1 @@
+"""Whether the gradients are right, and whether every backend computes the same."""

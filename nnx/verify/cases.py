@@ -1,0 +1,145 @@
+"""The networks and options that gradients and backends are checked with.
+
+An option that the gradient depends on is a line in `ADDED`, and any other in `STEPS`.
+"""
+
+from itertools import cycle, product
+from math import isqrt
+from typing import Any, NamedTuple
+
+from nnx.maths.activations import ACTIVATIONS
+from nnx.maths.hyperparameters import Distortion, Hyperparameters, Schedule
+
+
+class Case(NamedTuple):
+    """A network, its batch, and how it is trained.
+
+    sizes: as for `Network`
+    activation: of the hidden layers
+    options: of `Hyperparameters`, as pairs
+    """
+
+    sizes: tuple[int, ...]
+    activation: str
+    batch: int
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Such as 784-10-10 relu, or 64-48-32-10 tanh momentum."""
+        words = ["-".join(map(str, self.sizes)), self.activation]
+        words += [str(v) if k == "optimizer" else k for k, v in self.options if v]
+        return " ".join(words + ["batch of one"] * (self.batch == 1))
+
+    @property
+    def hyper(self) -> Hyperparameters:
+        """How it is trained, by rates that no two steps have alike."""
+        features = self.sizes[0]
+        height = max(d for d in range(1, isqrt(features) + 1) if features % d == 0)
+        plain = Hyperparameters(
+            activations=(self.activation,) * (len(self.sizes) - 2) + ("identity",),
+            pixel_scale=1 / 255,
+            batch_size=self.batch,
+            image_shape=(height, features // height),
+            epochs=4,
+            learning_rate=0.2,
+            momentum=0.95,
+            schedule=Schedule("cosine"),
+            momentum_schedule=Schedule("linear", to=0.75),
+            seed=3,
+        )
+        return plain._replace(**dict(self.options))
+
+
+# What the gradient depends on, checked in every combination, and
+COMBINED: tuple[dict[str, Any], ...] = (
+    {"label_smoothing": 0.1},
+    {"class_weights": (0.5, 1.0, 2.0)},
+    {"input_dropout": 0.2, "dropout": 0.3},
+    {"l1": 0.1},
+    {"l2": 0.1},
+    {"batch_norm": True},
+)
+# each alone and with all of those.
+ADDED: tuple[dict[str, Any], ...] = (
+    {"augment": Distortion(shift=0.7, rotation=20, scale=0.2, shear=0.2, elastic=2)},
+)
+# What a step does with a gradient.
+STEPS: tuple[dict[str, Any], ...] = (
+    {"optimizer": "momentum"},
+    {"optimizer": "nesterov"},
+    {"weight_decay": 0.3},
+    {"ema_decay": 0.9},
+    {"max_norm": 1.0},
+    {"optimizer": "nesterov", "clip_norm": 0.1},
+    {"clip_norm": 0.1},
+)
+HIDDEN_DEPTH = 3  # layers with which options are combined
+
+
+def union(*options: dict[str, Any]) -> dict[str, Any]:
+    """Return all of these options as one."""
+    return {name: value for each in options for name, value in each.items()}
+
+
+def gradient_cases() -> list[Case]:
+    """Return the small networks whose gradients are compared with differences."""
+    chosen = [
+        union(*(each for each, taken in zip(COMBINED, which, strict=True) if taken))
+        for which in product((False, True), repeat=len(COMBINED))
+    ]
+    chosen += [each for option in ADDED for each in (option, union(*COMBINED, option))]
+    cases = [
+        *product(ACTIVATIONS, (HIDDEN_DEPTH,), chosen, (6,)),
+        *product(ACTIVATIONS, (1, 2, 3, 4), ({}, {"l2": 0.1}), (6,)),
+        *product(ACTIVATIONS, (2, 3), ({"batch_norm": True},), (1,)),
+    ]
+    return list(
+        dict.fromkeys(
+            Case((5, *[4] * (depth - 1), 3), name, batch, tuple(options.items()))
+            for name, depth, options, batch in cases
+        )
+    )
+
+
+def _with(activation: str, **options: Any) -> Case:
+    """Return a case of some options, with two hidden layers, wide and narrow."""
+    return Case((45, 70, 12, 3), activation, 23, tuple(options.items()))
+
+
+L2 = (("l2", 0.01),)
+EVERYTHING = union(*COMBINED, *ADDED, *STEPS, {"optimizer": "momentum"})
+# Adam and RMSprop divide a gradient by its own size. Where it is a sum that all but
+# cancels, what is left of it is rounding, and so is the step: no two orders of a sum
+# agree there. So their networks are small and no gradient of theirs all but cancels.
+PARITY_CASES = (
+    Case((784, 10), "identity", 128),
+    Case((784, 10, 10), "relu", 128),
+    Case((784, 25, 25, 10), "relu", 128, L2),
+    Case((784, 128, 10), "tanh", 64),
+    Case((784, 1000, 10), "tanh", 64, L2),
+    Case((784, 800, 800, 10), "relu", 64),
+    Case((784, 100, 50, 10), "identity", 64),
+    Case((784, 100, 50, 10), "leaky_relu", 64, L2),
+    Case((64, 48, 32, 16, 10), "elu", 64),
+    Case((64, 48, 32, 16, 10), "sigmoid", 64, L2),
+    Case((64, 48, 32, 16, 10), "softplus", 64),
+    Case((64, 30, 10), "relu", 1500, L2),
+    Case((64, 30, 10), "tanh", 1500, (("dropout", 0.3), ("label_smoothing", 0.1))),
+    Case((37, 13, 7, 5), "relu", 17),
+    Case((37, 13, 7, 5), "tanh", 17, L2),
+    Case((1, 1, 2), "tanh", 1),
+    Case((8, 36, 3), "tanh", 64, (("optimizer", "adam"), ("beta2", 0.99))),
+    Case((8, 36, 3), "tanh", 64, (("optimizer", "rmsprop"), ("beta2", 0.9))),
+    *(
+        _with(activation, **options)
+        for each in (COMBINED + ADDED, STEPS)
+        for activation, options in zip(cycle(("relu", "tanh")), each)
+    ),
+    _with("tanh", dropout=0.5),
+    _with("tanh", **union(*COMBINED[:2])),
+    _with("gelu", batch_norm=True, dropout=0.3, optimizer="momentum"),
+    _with("silu", optimizer="nesterov", weight_decay=0.3, l1=0.01, max_norm=1.0),
+    _with("tanh", **EVERYTHING),
+    _with("tanh", **EVERYTHING | {"batch_norm": False}),
+)

@@ -1,0 +1,103 @@
+"""Staying clear of kinks, where rounding or a small step changes a result at once.
+
+A kink is a hidden unit near 0, where relu bends, or a tie of the two largest logits.
+Nothing is compared there.
+"""
+
+import numpy as np
+
+from nnx.maths import network, steps
+from nnx.maths.arrays import Array
+from nnx.maths.blocks import block, block_count
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.network import Cache, Forward
+from nnx.maths.schedules import at_steps
+from nnx.maths.state import Images, Layer, NormalizedLayer, State
+from nnx.verify.compare import PLAIN
+
+# Relative to a layer's largest unit; rounding in float32 reaches a tenth of it.
+CLEARANCE = 1e-5
+# How often a batch is looked at again after images at a kink were replaced.
+ATTEMPTS = 30
+
+
+def is_smooth(
+    state: State,
+    images: Images,
+    index: Array,
+    hyper: Hyperparameters,
+    clearance: float = CLEARANCE,
+) -> Array:
+    """Return for which images of a batch there is no kink nearby, (batch,) bool.
+
+    state: float64, on the host
+    index: (batch,), the batch's images
+    clearance: how near is near, over the largest of the layer's units
+    """
+    seen = forward_batch(state, images, index, hyper)
+    smooth = np.ones(len(index), bool)
+    for layer, cache in zip(state.layers[:-1], seen.caches[:-1], strict=True):
+        z = _before_activation(layer, cache)
+        smooth &= np.min(np.abs(z), axis=1) > clearance * np.max(np.abs(z))
+    top = np.partition(seen.logits, -2, axis=1)
+    apart = top[:, -1] - top[:, -2]
+    return smooth & (apart > clearance * np.max(np.abs(seen.logits)))
+
+
+def forward_batch(
+    state: State, images: Images, index: Array, hyper: Hyperparameters
+) -> Forward:
+    """Return what a step's network makes of its batch, by the plain maths."""
+    x, _ = steps.inputs(state, images, index, hyper, PLAIN)
+    masks = steps.dropout_masks(state, x, 0, hyper, PLAIN)
+    return network.forward(
+        state.layers, x, hyper.activations, PLAIN, state.running_stats, masks
+    )
+
+
+def _before_activation(layer: Layer | NormalizedLayer, cache: Cache) -> Array:
+    """Return what a layer's activation was given, (batch, out_features)."""
+    if isinstance(layer, NormalizedLayer) and cache.normalized is not None:
+        return layer.gamma * cache.normalized.values + layer.bias
+    return cache.x @ layer.weight + layer.bias
+
+
+def without_kinks(
+    state: State, images: Images, index: Array, hyper: Hyperparameters
+) -> Array:
+    """Return a batch in which another image takes the place of each at a kink.
+
+    Dropout leaves out other units of an image in another place, and a normalized batch
+    changes with each of its images: so what is put in place is looked at again.
+
+    Raises:
+        ValueError: no image of the batch is clear of kinks
+    """
+    for attempt in range(ATTEMPTS):
+        smooth = is_smooth(state, images, index, hyper)
+        if smooth.all():
+            return index
+        if not smooth.any():
+            break
+        others = index[smooth]
+        index = np.where(smooth, index, others[attempt % len(others)])
+    raise ValueError(f"no image of the batch of step {state.step} is clear of kinks")
+
+
+def steps_without_kinks(
+    state: State, images: Images, order: Array, count: int, hyper: Hyperparameters
+) -> tuple[Array, State]:
+    """Return an order whose batches are without kinks, and the state after the steps.
+
+    state: float64, on the host; order and count: as for `steps.run_steps`
+
+    Raises:
+        ValueError: a batch in which no image is clear of kinks
+    """
+    order, n, size = order.copy(), len(order), hyper.batch_size
+    per_epoch = block_count(n, size)
+    for now in at_steps(hyper, state.step, count, per_epoch):
+        rows = block(state.step % per_epoch, n, size)
+        order[rows] = without_kinks(state, images, order[rows], now)
+        state = steps.step(state, images, order[rows], now, PLAIN)
+    return order, state

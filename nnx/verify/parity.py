@@ -1,0 +1,105 @@
+"""Every backend against the plain maths in float64 on NumPy, the reference.
+
+A backend may replace kernels, or whole training steps; both are compared: the
+gradients that its kernels give, one step, and three steps of which the last is short,
+with every option that a backend's own steps may have a way of their own with.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from nnx.backend import Backend, choose, usable
+from nnx.maths import steps
+from nnx.maths.arrays import Array, map_arrays
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.ops import Ops
+from nnx.maths.state import Images, Layers, State, initial_state
+from nnx.maths.steps import BatchResult
+from nnx.network import Network
+from nnx.verify.cases import PARITY_CASES, Case
+from nnx.verify.compare import BOUNDS, PLAIN, Agreement, change_errors, errors, moved
+from nnx.verify.kinks import steps_without_kinks
+
+REFERENCE = "numpy float64"
+EPOCH = 3  # steps
+BEGIN = 2 * EPOCH  # steps the run has taken before
+
+
+class Problem(NamedTuple):
+    """What a backend computes, on the host, and the reference's results.
+
+    gradients: of the first batch
+    after: so many steps, the state
+    """
+
+    layers: Layers
+    images: Images
+    order: Array
+    hyper: Hyperparameters
+    gradients: BatchResult
+    after: dict[int, State]
+
+
+def parity(*backends: str | Backend) -> list[Agreement]:
+    """Return how far these backends are from the reference; none: all usable ones."""
+    return list(agreements([choose(each) for each in backends] or usable()[0]))
+
+
+def agreements(backends: Sequence[Backend]) -> Iterator[Agreement]:
+    """Yield each network's results as they are ready."""
+    for case in PARITY_CASES:
+        for dtype, bound in BOUNDS.items():
+            posed = problem(case, dtype)
+            for backend in backends:
+                with backend.scope():
+                    error = worst_error(posed, backend)
+                yield Agreement(backend.name, dtype, case.name, error, bound)
+
+
+def problem(case: Case, dtype: str) -> Problem:
+    """Return a case's network, images and results.
+
+    The reference computes in float64 from parameters that are rounded to dtype, so
+    that nothing but the computation differs.
+    """
+    rng = np.random.default_rng(case.sizes)
+    layers = [
+        layer._replace(bias=rng.normal(0, 0.1, layer.bias.shape).astype(dtype))
+        for layer in Network(case.sizes, case.activation, seed=0, dtype=dtype).layers
+    ]
+    n, hyper = (EPOCH - 1) * case.batch + case.batch // 2 + 1, case.hyper
+    pixels = rng.integers(0, 256, (n, case.sizes[0]), np.uint8)
+    images = Images(pixels, rng.integers(0, case.sizes[-1], n))
+    state = _begun(map_arrays(np.float64, layers), hyper, PLAIN)
+    order, last = steps_without_kinks(state, images, rng.permutation(n), EPOCH, hyper)
+    first = order[: case.batch]
+    gradients = steps.batch_gradients(state, images, first, hyper, PLAIN)
+    one = steps.run_steps(state, images, order, 1, hyper, PLAIN)
+    return Problem(layers, images, order, hyper, gradients, {1: one, EPOCH: last})
+
+
+def _begun(layers: Layers, hyper: Hyperparameters, ops: Ops) -> State:
+    return initial_state(layers, hyper, ops)._replace(step=BEGIN)
+
+
+def worst_error(posed: Problem, backend: Backend) -> float:
+    """Return the largest error of the backend's gradients, one step and three."""
+    hyper, dtype = posed.hyper, str(posed.layers[0].weight.dtype)
+    images, order = moved((posed.images, posed.order), backend.from_numpy)
+
+    def begun() -> State:
+        return _begun(moved(posed.layers, backend.from_numpy), hyper, backend.ops)
+
+    first = order[: hyper.batch_size]
+    got = steps.batch_gradients(begun(), images, first, hyper, backend.ops)
+    worst = errors(moved(got, backend.to_numpy), posed.gradients, dtype)
+    before = moved(begun().layers, backend.to_numpy)
+    for count, expected in posed.after.items():
+        state = backend.run_steps(begun(), images, order, count, hyper)
+        state = moved(state, backend.to_numpy)
+        changes = change_errors(before, state.layers, expected.layers, count)
+        found = errors(state, expected, dtype) | changes
+        worst = {f"{name} {count}": error for name, error in found.items()} | worst
+    return max(worst.values())
