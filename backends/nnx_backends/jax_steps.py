@@ -93,5 +93,5 @@ def _steps(
         now: dict[str, Any] = {name: numbers[i, k] for k, name in enumerate(TRACED)}
         return step(state, images, index, hyper._replace(**now), ops)
 
-    reached: State = lax.fori_steps(begin, end, body, state)
+    reached: State = lax.fori_loop(begin, end, body, state)
     return reached
