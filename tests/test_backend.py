@@ -3,6 +3,8 @@
 import sys
 from dataclasses import fields, replace
 from importlib.metadata import EntryPoint
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,3 +81,64 @@ def test_arrays_go_to_the_device_and_back(backend: Backend, dtype: str) -> None:
     np.testing.assert_array_equal(back, array)
     assert isinstance(back, np.ndarray)
     backend.synchronize()
+
+
+def offered(monkeypatch: pytest.MonkeyPatch, **loads: str) -> None:
+    """Have these backends, and no others, be installed: names with their `load`s."""
+    points = {n: EntryPoint(n, place, backends.GROUP) for n, place in loads.items()}
+    monkeypatch.setattr(backends, "_offered", lambda: points)
+
+
+NUMPY = "nnx_backends.numpy_cpu:load"
+
+
+def test_usable_backends_and_why_others_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "jax", None)
+    offered(monkeypatch, plain=NUMPY, jax="nnx_backends.jax_any:load")
+    working, why = backends.usable()
+    assert [backend.name for backend in working] == ["numpy"]
+    assert list(why) == ["jax"]
+    assert "pip install" in why["jax"]
+
+
+def test_auto_is_the_first_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short run takes what is there at once."""
+    assert backends.AUTOMATIC == ("numba", "numpy")
+    strict = "nnx_backends.strict_cpu:load"
+    offered(monkeypatch, numba=strict, strict=strict, numpy=NUMPY)
+    assert backends.find("auto").name == backends.choose("auto").name == "strict"
+    assert backends.choose("auto", short=True).name == backends.DEFAULT == "numpy"
+    monkeypatch.setitem(sys.modules, "array_api_strict", None)
+    assert backends.find("auto").name == backends.choose("auto").name == "numpy"
+
+
+def test_a_backend_is_its_own_choice(reference: Backend) -> None:
+    assert backends.choose(reference) is reference
+    assert backends.choose(reference, threads=3, short=True) is reference
+
+
+def test_threads_go_to_a_backend_that_has_a_team(
+    monkeypatch: pytest.MonkeyPatch, reference: Backend
+) -> None:
+    offered(monkeypatch, team=f"{__name__}:_team", numpy=NUMPY)
+    monkeypatch.setitem(sys.modules, __name__, SimpleNamespace(_team=_team(reference)))
+    assert backends.choose("team", threads=3).note == "3 threads"
+    assert backends.choose("team").note == "1 threads"
+    assert backends.choose("numpy", threads=3).name == "numpy"
+
+
+def _team(reference: Backend) -> Any:
+    def load(threads: int = 1) -> Backend:
+        return replace(reference, name="team", note=f"{threads} threads")
+
+    return load
+
+
+@pytest.mark.parametrize("name", ["auto", "numpy"])
+def test_an_option_that_a_backend_does_not_take(name: str) -> None:
+    says = f"backend '{name}' takes no device, and 'cuda:1' was given; choose a --backe"
+    for get in (backends.find, backends.choose):
+        with pytest.raises(InputError, match=says):
+            get(name, device="cuda:1")
