@@ -2,7 +2,6 @@
 
 import json as json_format
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from nnx.cli import show
-from nnx.cli.options import DataDir, Device, Json, expanded, on
+from nnx.cli.options import DataDir, Device, Json, number, on, path
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,14 +21,6 @@ if TYPE_CHECKING:
 JSON_NAME, PICTURE_NAME = "bench.json", "bench.png"
 MOST_LOAD = 0.5  # other processes at work in the last minute
 FORMER = {"--options": "options", "--time-to": "time-to 0.98"}  # what they are now
-
-
-def _count(text: str) -> int:
-    """Return a number of at least 1; what is none is refused with its text."""
-    with suppress(ValueError):
-        if (number := int(text)) >= 1:
-            return number
-    raise typer.BadParameter(f"{text!r} is not an integer from 1")
 
 
 Workloads = Annotated[
@@ -50,18 +41,10 @@ Rivals = Annotated[
         "--rivals", help="Measure plain NumPy, scikit-learn, PyTorch and JAX too."
     ),
 ]
-Rounds = Annotated[
-    int,
-    typer.Option(parser=_count, help="Timed rounds, in turn.", metavar="N"),
-]
+Rounds = Annotated[int, number(int, "Timed rounds, in turn.", least=1)]
 Out = Annotated[
     Path | None,
-    typer.Option(
-        help=f"The folder for {JSON_NAME} and {PICTURE_NAME} "
-        "(default runs/bench-TIME).",
-        parser=expanded,
-        metavar="DIR",
-    ),
+    path(f"The folder for {JSON_NAME} and {PICTURE_NAME} (default runs/bench-TIME)."),
 ]
 
 
@@ -203,10 +186,11 @@ def _report(
 ) -> None:
     """Measure, print the report and write its files; status 1 if one disagreed."""
     from nnx import files
+    from nnx.training.folder import default_folder
     from nnx_benchmarks import machine
     from nnx_benchmarks.data import RANDOM
 
-    folder = _prepared(out)
+    folder = _prepared(out or default_folder("bench"))
     if images.name == RANDOM:
         show.note(
             "MNIST is not at hand: random bytes of its shape instead, and no accuracy; "
@@ -219,18 +203,19 @@ def _report(
         )
     report = measure(images, rounds, show.note)
     described = machine.machine()
-    found = report.as_json() | {"images": images.name, "machine": described}
-    written = {JSON_NAME: (json_format.dumps(found, indent=1) + "\n").encode()}
+    summary = machine.summary(described)
+    values = report.as_json() | {"images": images.name, "machine": described}
+    written = {JSON_NAME: (json_format.dumps(values, indent=1) + "\n").encode()}
     if report.drawn:
         from nnx_benchmarks import picture
 
-        written[PICTURE_NAME] = picture.png(report.tables, machine.summary(described))
+        written[PICTURE_NAME] = picture.png(report.tables, summary)
     for name, content in written.items():
         files.write(folder / name, content)
     if json:
-        show.as_json(found)
+        show.as_json(values)
     else:
-        show.line(machine.summary(described))
+        show.line(summary)
         for table in report.tables:
             columns = [heading for heading, _, _ in table.columns]
             show.table(table.title, columns, table.cells())
@@ -238,20 +223,16 @@ def _report(
                 show.line(line)
         show.line(report.legend)
         show.line(f"written: {', '.join(str(folder / name) for name in written)}")
-    if any(row["no_speed_because"] for row in found["rows"]):
+    if any(row["no_speed_because"] for row in values["rows"]):
         raise typer.Exit(1)
 
 
-def _prepared(out: Path | None) -> Path:
+def _prepared(folder: Path) -> Path:
     """Return the folder, made; refused where it already holds a result."""
-    from nnx.training.folder import default_folder
-
-    folder = out or default_folder("bench")
     there = [name for name in (JSON_NAME, PICTURE_NAME) if (folder / name).exists()]
     if there:
-        raise InputError(
-            f"{folder}: already holds {', '.join(there)}; choose another --out"
-        )
+        names = ", ".join(there)
+        raise InputError(f"{folder}: already holds {names}; choose another --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,6 +1,7 @@
 """Options that several commands share, and how their text is read."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,17 +18,24 @@ def expanded(text: str) -> Path:
     return Path(os.path.expanduser(text))
 
 
-def number(kind: type[int] | type[float], *names: str, help: str) -> Any:
+def path(help: str, metavar: str = "DIR", **more: Any) -> Any:
+    """Return an option for a folder or a file."""
+    return typer.Option(help=help, parser=expanded, metavar=metavar, **more)
+
+
+def number(kind: type[int] | type[float], help: str, least: float | None = None) -> Any:
     """Return an option for a number; what is none is refused with its text."""
     what = "an integer" if kind is int else "a number"
+    what += "" if least is None else f" from {least}"
 
     def parse(text: str) -> float:
-        try:
-            return kind(text)
-        except ValueError:
-            raise typer.BadParameter(f"{text!r} is not {what}") from None
+        with suppress(ValueError):
+            value = kind(text)
+            if least is None or value >= least:
+                return value
+        raise typer.BadParameter(f"{text!r} is not {what}")
 
-    return typer.Option(*names, parser=parse, help=help, metavar="N")
+    return typer.Option(parser=parse, help=help, metavar="N")
 
 
 Json = Annotated[
@@ -35,9 +43,7 @@ Json = Annotated[
     typer.Option("--json", help="Print one JSON object as the last line of output."),
 ]
 DatasetOption = Annotated[str | None, typer.Option(help=DATASET_HELP)]
-DataDir = Annotated[
-    Path | None, typer.Option(help=DATA_DIR_HELP, parser=expanded, metavar="DIR")
-]
+DataDir = Annotated[Path | None, path(DATA_DIR_HELP)]
 BackendOption = Annotated[
     str, typer.Option("--backend", help="What computes: see 'nnx info'.")
 ]
@@ -50,7 +56,7 @@ Device = Annotated[
     ),
 ]
 Threads = Annotated[
-    int | None, number(int, help="Threads to compute with; all cores by default.")
+    int | None, number(int, "Threads to compute with; all cores by default.")
 ]
 ModelArgument = Annotated[
     Path,

@@ -80,16 +80,13 @@ def _tables(classes: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
     """Print a table of probabilities; of the best ones, where all have no room."""
     if not rows:
         return
+    title, columns = "", ["confidence"]
+    chances = [[show.percent(row["confidence"])] for row in rows]
     if sum(max(6, len(name) + 1) for name in classes) <= ROOM:
-        title = "probability of each class in %"
-        columns = ["file", "label", *classes]
-        chances = [[f"{100 * p:.1f}" for p in r["probabilities"]] for r in rows]
-    else:
-        title = ""
-        columns = ["file", "label", "confidence"]
-        chances = [[show.percent(r["confidence"])] for r in rows]
+        title, columns = "probability of each class in %", list(classes)
+        chances = [[f"{100 * p:.1f}" for p in row["probabilities"]] for row in rows]
     cells = [
-        [r["file"], r["label"], *chance]
-        for r, chance in zip(rows, chances, strict=True)
+        [row["file"], row["label"], *own]
+        for row, own in zip(rows, chances, strict=True)
     ]
-    show.table(title, columns, cells)
+    show.table(title, ["file", "label", *columns], cells)

@@ -1,6 +1,7 @@
 """What `nnx train` says before and after a run."""
 
-from typing import TYPE_CHECKING, Any
+from shlex import quote
+from typing import TYPE_CHECKING
 
 from nnx.cli import show
 
@@ -14,6 +15,8 @@ RESULTS = (
     "validation_accuracy", "test_loss", "test_accuracy", "seconds",
     "images_per_second",
 )  # fmt: skip
+# What its lines say of each part of the data, in this order.
+SPLITS = {"test": "test accuracy", "validation": "validation", "train": "training"}
 
 
 def introduce(run: "Run") -> None:
@@ -40,16 +43,26 @@ def report(run: "Run", result: "Result", json: bool) -> None:
     assert run.folder is not None
     model, precision = str(run.folder / MODEL_NAME), run.settings["precision"]
     if json:
-        show.as_json(_row(run, model, result))
+        described = {
+            "backend": run.backend.name,
+            "device": run.backend.device,
+            "precision": precision,
+            "dataset": run.data.name,
+            "network": str(run.network),
+            "parameters": run.network.parameters,
+            "epochs": len(result.log),
+            "model": model,
+        }
+        show.as_json(described | {name: getattr(result, name) for name in RESULTS})
         return
+    parts = []
+    for split, words in SPLITS.items():
+        loss, accuracy = (
+            getattr(result, f"{split}_{of}") for of in ("loss", "accuracy")
+        )
+        if accuracy is not None:
+            parts.append(f"{words} {show.percent(accuracy)} (loss {loss:.4f})")
     products = "" if precision == "full" else f"; products in {precision}"
-    parts = [
-        f"test accuracy {_score(result.test_accuracy, result.test_loss)}",
-        f"training {_score(result.train_accuracy, result.train_loss)}",
-    ]
-    if result.validation_accuracy is not None:
-        loss = result.validation_loss
-        parts.insert(1, f"validation {_score(result.validation_accuracy, loss)}")
     show.line(", ".join(parts) + products)
     early = " (ended early)" if result.ended_early else ""
     best = f"; best epoch {result.best_epoch}" if result.best_epoch else ""
@@ -59,22 +72,13 @@ def report(run: "Run", result: "Result", json: bool) -> None:
     )
 
 
-def _row(run: "Run", model: str, result: "Result") -> dict[str, Any]:
-    described = {
-        "backend": run.backend.name,
-        "device": run.backend.device,
-        "precision": run.settings["precision"],
-        "dataset": run.data.name,
-        "network": str(run.network),
-        "parameters": run.network.parameters,
-        "epochs": len(result.log),
-        "model": model,
-    }
-    return described | {name: getattr(result, name) for name in RESULTS}
-
-
-def _score(accuracy: float, loss: float | None) -> str:
-    return f"{show.percent(accuracy)} (loss {loss:.4f})"
+def go_on(run: "Run", device: str | None, threads: int | None) -> None:
+    """Say on stderr how a run that was stopped is gone on with."""
+    words = ["nnx train --out", quote(str(run.folder)), "--resume"]
+    # What no settings file holds, and a resumed run needs too.
+    for name, value in ("device", device), ("threads", threads):
+        words += [] if value is None else [f"--{name} {value}"]
+    show.note(f"nnx: stopped and saved; go on: {' '.join(words)}")
 
 
 def nothing_to_do(result: "Result") -> None:

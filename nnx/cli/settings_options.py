@@ -11,6 +11,8 @@ import typer
 from nnx.settings import ROWS, as_text
 from nnx.settings.kinds import PANELS, Row
 
+KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command with an option for each setting.
@@ -26,9 +28,13 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
         command(given, **options)
 
     _, *parameters = inspect.signature(command).parameters.values()
-    own = [_in_a_panel(parameter) for parameter in parameters]
-    last = [p for p in own if _info(p).rich_help_panel == PANELS[-1]]
-    first = [p for p in own if p not in last]
+    first, last = list[inspect.Parameter](), list[inspect.Parameter]()
+    for parameter in parameters:
+        kind, info = get_args(parameter.annotation)
+        own = copy(info)
+        own.rich_help_panel = info.rich_help_panel or PANELS[-1]
+        parameter = parameter.replace(kind=KEYWORD, annotation=Annotated[kind, own])
+        (first if info.rich_help_panel else last).append(parameter)
     rows = sorted(ROWS.items(), key=lambda item: PANELS.index(item[1].panel))
     settings = [_parameter(name, row) for name, row in rows]
     signature = inspect.Signature([*first, *settings, *last])
@@ -36,40 +42,17 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     return called
 
 
-def _info(parameter: inspect.Parameter) -> Any:
-    """Return what Typer is told of a parameter."""
-    return get_args(parameter.annotation)[1]
-
-
-def _in_a_panel(parameter: inspect.Parameter) -> inspect.Parameter:
-    """Return the parameter, in the last panel if it is in none."""
-    kind, info = get_args(parameter.annotation)[0], copy(_info(parameter))
-    info.rich_help_panel = info.rich_help_panel or PANELS[-1]
-    return parameter.replace(
-        annotation=Annotated[kind, info], kind=inspect.Parameter.KEYWORD_ONLY
-    )
-
-
 def _parameter(name: str, row: Row) -> inspect.Parameter:
     option, default = "--" + name.replace("_", "-"), _words(name, row)
     help = row.help.removesuffix(".") + (f" (default {default})." if default else ".")
+    kind: Any = str
+    reading: dict[str, Any] = {"metavar": row.kind.metavar, "parser": row.kind.parse}
     if isinstance(row.default, bool):
-        info = typer.Option(
-            f"{option}/--no-{option[2:]}", help=help, rich_help_panel=row.panel
-        )
-        annotation: Any = Annotated[bool | None, info]
-    else:
-        info = typer.Option(
-            option,
-            help=help,
-            metavar=row.kind.metavar,
-            parser=row.kind.parse,
-            rich_help_panel=row.panel,
-        )
-        annotation = Annotated[str | None, info]
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
-    )
+        kind, reading = bool, {}
+        option += f"/--no-{option[2:]}"
+    info = typer.Option(option, help=help, rich_help_panel=row.panel, **reading)
+    annotation = Annotated[kind | None, info]
+    return inspect.Parameter(name, KEYWORD, default=None, annotation=annotation)
 
 
 def _words(name: str, row: Row) -> str:

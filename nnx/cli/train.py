@@ -1,34 +1,18 @@
 """`nnx train`."""
 
 from pathlib import Path
-from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nnx.cli import results, show
-from nnx.cli.options import Device, Json, Threads, expanded, number, on, threads_limited
+from nnx.cli.options import Device, Json, Threads, number, on, path, threads_limited
 from nnx.cli.settings_options import with_settings
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
-    from nnx.cli.signals import Stopper
     from nnx.settings import Settings
-    from nnx.training.result import Result
     from nnx.training.run import Run
-
-
-class Asked(NamedTuple):
-    """What the command was told beside settings; as its options."""
-
-    device: str | None
-    threads: int | None
-    out: Path | None
-    resume: bool
-    overwrite: bool
-    require_accuracy: float | None
-    json: bool
-    quiet: bool
 
 
 @with_settings
@@ -46,11 +30,10 @@ def train(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(
-            help="A TOML file of settings, such as a run's config.toml, which does the "
+        path(
+            "A TOML file of settings, such as a run's config.toml, which does the "
             "run again; names are those of the options, with _ for -.",
-            parser=expanded,
-            metavar="FILE",
+            "FILE",
             rich_help_panel="Settings",
         ),
     ] = None,
@@ -58,11 +41,8 @@ def train(
     threads: Threads = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="The run's folder, for model, settings and log "
-            "(default runs/DATASET-TIME).",
-            parser=expanded,
-            metavar="DIR",
+        path(
+            "The run's folder, for model, settings and log (default runs/DATASET-TIME)."
         ),
     ] = None,
     resume: Annotated[
@@ -73,7 +53,7 @@ def train(
     ] = False,
     require_accuracy: Annotated[
         float | None,
-        number(float, help="Exit with status 1 if the test accuracy is below this."),
+        number(float, "Exit with status 1 if the test accuracy is below this."),
     ] = None,
     json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print no progress.")] = False,
@@ -94,6 +74,9 @@ def train(
 
     nnx train --out runs/mine --resume                 go on where it stopped
     """
+    from nnx.cli.progress import shown
+    from nnx.cli.signals import Stopper
+
     if require_accuracy is not None and not 0 <= require_accuracy <= 1:
         raise InputError(
             f"--require-accuracy takes a fraction from 0 to 1, not {require_accuracy}"
@@ -106,12 +89,24 @@ def train(
         raise InputError("--resume needs --out, the folder of the run to go on with")
     settings = _settings(given, config, preset, out if resume else None)
     with threads_limited(threads):
-        _train(
-            settings,
-            Asked(
-                device, threads, out, resume, overwrite, require_accuracy, json, quiet
-            ),
+        how = {"threads": threads, "resume": resume, "overwrite": overwrite}
+        run = _begun(settings, on(device), out, **how)
+        if not quiet:
+            results.introduce(run)
+        with Stopper() as stopper, shown(quiet) as show_progress:
+            result = run.follow(show_progress, stopper.asked)
+    if run.resumed and not result.trained and not quiet:
+        results.nothing_to_do(result)
+    results.report(run, result, json)
+    if result.stopped:
+        results.go_on(run, device, threads)
+        raise typer.Exit(stopper.exit_status)
+    if require_accuracy is not None and result.test_accuracy < require_accuracy:
+        show.note(
+            f"nnx: test accuracy {result.test_accuracy:.4f} is below the "
+            f"required {require_accuracy:g}"
         )
+        raise typer.Exit(1)
 
 
 def _settings(
@@ -134,15 +129,16 @@ def _settings(
     return complete(layered(values, given))
 
 
-def _begun(settings: "Settings", asked: Asked) -> "Run":
-    """Return the run, refused if its parts do not fit."""
+def _begun(
+    settings: "Settings", options: dict[str, Any], out: Path | None, **how: Any
+) -> "Run":
+    """Return the run, refused if its parts do not fit; options are the backend's."""
     from nnx.backend import find
     from nnx.data.load import load
     from nnx.network import Network
     from nnx.training.folder import default_folder
     from nnx.training.run import Run
 
-    options = on(asked.device)
     if settings["precision"] != "full":
         options |= {"precision": settings["precision"]}
     if settings["backend"] != "auto" or options:
@@ -160,43 +156,7 @@ def _begun(settings: "Settings", asked: Asked) -> "Run":
         data,
         {**settings, "dataset": data.source, "data_dir": data.data_dir},
         backend=settings["backend"],
-        out=asked.out or default_folder(data.name),
-        resume=asked.resume,
-        overwrite=asked.overwrite,
-        threads=asked.threads,
+        out=out or default_folder(data.name),
+        **how,
         **options,
     )
-
-
-def _train(settings: "Settings", asked: Asked) -> None:
-    from nnx.cli.progress import shown
-    from nnx.cli.signals import Stopper
-
-    run = _begun(settings, asked)
-    if not asked.quiet:
-        results.introduce(run)
-    with Stopper() as stopper, shown(asked.quiet) as show_progress:
-        result = run.follow(show_progress, stopper.asked)
-    if run.resumed and not result.trained and not asked.quiet:
-        results.nothing_to_do(result)
-    results.report(run, result, asked.json)
-    _close(run, result, asked, stopper)
-
-
-def _close(run: "Run", result: "Result", asked: Asked, stopper: "Stopper") -> None:
-    """Say what is left to do, with the exit status that stands for it."""
-    if result.stopped:
-        words = ["nnx train --out", quote(str(run.folder)), "--resume"]
-        # What no settings file holds, and a resumed run needs too.
-        for name in "device", "threads":
-            value = getattr(asked, name)
-            words += [] if value is None else [f"--{name} {value}"]
-        show.note(f"nnx: stopped and saved; go on: {' '.join(words)}")
-        raise typer.Exit(stopper.exit_status)
-    required = asked.require_accuracy
-    if required is not None and result.test_accuracy < required:
-        show.note(
-            f"nnx: test accuracy {result.test_accuracy:.4f} is below the "
-            f"required {required:g}"
-        )
-        raise typer.Exit(1)
