@@ -1,5 +1,6 @@
 """How parameters and outputs lie in the flat arrays of the compiled steps."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,21 +101,22 @@ def whole(count: int, unit: int) -> int:
     return -(-count // unit) * unit
 
 
-def zeros(count: int, real: Any) -> Array:
+def zeros(shape: tuple[int, ...], real: Any) -> Array:
     """Return an array of zeros that begins with a cache line.
 
     A vector that lies across two lines costs two loads: the kernels take twice the time
     where all of them do.
     """
-    size = count * np.dtype(real).itemsize
+    size = math.prod(shape) * np.dtype(real).itemsize
     raw = np.zeros(size + 64, np.uint8)
     first = -raw.ctypes.data % 64
-    return raw[first : first + size].view(real)
+    return raw[first : first + size].view(real).reshape(shape)
 
 
 def pack(layers: Parameters, places: list[Place]) -> Array:
     """Return all parameters in one array, as the kernels want them."""
-    parameters = zeros(places[-1].bias_at + places[-1].outputs, layers[0].weight.dtype)
+    count = places[-1].bias_at + places[-1].outputs
+    parameters = zeros((count,), layers[0].weight.dtype)
     for (weight, bias, *_), place in zip(layers, places, strict=True):
         panels = _panels(parameters, place)
         padded = np.zeros((place.rows, place.panels * place.columns), weight.dtype)

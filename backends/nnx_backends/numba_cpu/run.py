@@ -1,6 +1,5 @@
 """Many training steps by the compiled kernels."""
 
-import math
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -156,24 +155,24 @@ def _flat(state: Any, places: list[Place], real: Any) -> optimizers.State:
     """Return a `State`'s parameters, and what lies as they do, in flat arrays."""
     parameters = layout.pack(state.layers, places)
     shape = len(state.optimizer_state), len(parameters)
-    optimizer_state = layout.zeros(math.prod(shape), real).reshape(shape)
+    optimizer_state = layout.zeros(shape, real)
     for row, layers in zip(optimizer_state, state.optimizer_state, strict=True):
         row[:] = layout.pack(layers, places)
-    ema = layout.pack(state.ema, places) if state.ema else layout.zeros(0, real)
+    ema = layout.pack(state.ema, places) if state.ema else layout.zeros((0,), real)
     return optimizers.State(parameters, optimizer_state, ema)
 
 
 def _work(places: list[Place], size: int, count: int, real: Any) -> Work:
     """Return a team's memory for so many steps."""
     first, last = places[0], places[-1]
-    shape = size, last.batch, layout.stride(first.inputs)
-    outputs = last.output_at + last.batch * last.stride
+    images = size, last.batch, layout.stride(first.inputs)
+    outputs = (last.output_at + last.batch * last.stride,)
     units = layout.whole(max(place.inputs for place in places), dropout.BLOCK)
     return Work(
-        x=layout.zeros(math.prod(shape), real).reshape(shape),
+        x=layout.zeros(images, real),
         outputs=layout.zeros(outputs, real),
         gradients=layout.zeros(outputs, real),
-        sums=np.empty((size, narrow.UNITS, narrow.STRIP), real),
+        sums=layout.zeros((size, narrow.UNITS, narrow.STRIP), real),
         mask=np.empty((size, units), np.uint8),
         losses=np.zeros((size, count), real),
         correct=np.zeros((size, layout.LINE), np.int64),

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import binding, ir
+from numba import types
 from numba.core import cgutils
+from numba.extending import intrinsic
 
 
 def _registers() -> tuple[int, int]:
@@ -36,14 +38,24 @@ def broadcast(builder: Any, kind: Any, number: Any) -> Any:
     return builder.shuffle_vector(one, empty, zeros)
 
 
+@intrinsic
+def pointer(typing, array):
+    """Return where an array's numbers are; unlike an array, it counts no references."""
+
+    def generate(context, builder, signature, args):
+        return context.make_array(array)(context, builder, args[0]).data
+
+    return types.CPointer(array.dtype)(array), generate
+
+
 class Matrix(NamedTuple):
     """A matrix in a contiguous array, as the tiles take it.
 
-    at: where it begins in the array, flat
+    data: the array's `pointer`; at: where the matrix begins in it
     row, column: from one row, and one column, to the next
     """
 
-    array: Any
+    data: Any
     at: int
     row: int
     column: int
@@ -56,19 +68,14 @@ class Vectors:
     """
 
     def __init__(self, context: Any, builder: Any, real: Any) -> None:
-        self.context, self.builder = context, builder
+        self.builder = builder
         self.align = real.bitwidth // 8
         self.type = ir.VectorType(context.get_data_type(real), VECTOR // self.align)
         self.suffix = f"v{self.type.count}f{real.bitwidth}"
 
-    def data(self, kind: Any, array: Any) -> Any:
-        """Return an array's pointer."""
-        return self.context.make_array(kind)(self.context, self.builder, array).data
-
-    def matrix(self, kind: Any, value: Any) -> tuple[Any, ...]:
-        """Return a `Matrix`'s numbers, with a pointer in place of its array."""
-        array, *numbers = (self.builder.extract_value(value, i) for i in range(4))
-        return self.data(kind.types[0], array), *numbers
+    def matrix(self, value: Any) -> list[Any]:
+        """Return a `Matrix`'s fields."""
+        return [self.builder.extract_value(value, i) for i in range(4)]
 
     def at(self, first: Any, times: Any, stride: Any) -> Any:
         """Return first + times · stride; either of the two may be a Python integer."""

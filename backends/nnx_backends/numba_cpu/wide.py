@@ -18,7 +18,14 @@ from nnx_backends.numba_cpu import optimizers
 from nnx_backends.numba_cpu.activations import LOOP
 from nnx_backends.numba_cpu.elementary import like
 from nnx_backends.numba_cpu.switch import switch
-from nnx_backends.numba_cpu.vectors import VECTOR, WIDEST, Matrix, Vectors, broadcast
+from nnx_backends.numba_cpu.vectors import (
+    VECTOR,
+    WIDEST,
+    Matrix,
+    Vectors,
+    broadcast,
+    pointer,
+)
 
 ROWS = 6  # of a product's tile
 FEW = 4 if WIDEST == 4 else 2  # of an input gradient's tile, which has four columns
@@ -37,9 +44,9 @@ def _product(width):
     def tile(typing, a, b, c, depth, alpha, beta):
         def generate(context, builder, signature, args):
             code = Vectors(context, builder, alpha)
-            a_data, a_at, a_row, a_column = code.matrix(a, args[0])
-            b_data, b_at, b_row, _ = code.matrix(b, args[1])
-            c_data, c_at, c_row, _ = code.matrix(c, args[2])
+            a_data, a_at, a_row, a_column = code.matrix(args[0])
+            b_data, b_at, b_row, _ = code.matrix(args[1])
+            c_data, c_at, c_row, _ = code.matrix(args[2])
             factor, keep = args[4:]
             lanes, totals = code.type.count, code.totals(ROWS * width)
             with cgutils.for_range(builder, args[3]) as loop:
@@ -79,9 +86,9 @@ def _dots(width):
     def tile(typing, a, b, c, panels):
         def generate(context, builder, signature, args):
             code = Vectors(context, builder, a.types[0].dtype)
-            a_data, a_at, a_row, _ = code.matrix(a, args[0])
-            b_data, b_at, b_panel, _ = code.matrix(b, args[1])
-            c_data, c_at, c_row, _ = code.matrix(c, args[2])
+            a_data, a_at, a_row, _ = code.matrix(args[0])
+            b_data, b_at, b_panel, _ = code.matrix(args[1])
+            c_data, c_at, c_row, _ = code.matrix(args[2])
             lanes, totals = code.type.count, code.totals(4 * FEW)
             columns = width * lanes
             with cgutils.for_range(builder, args[3]) as loop:
@@ -126,10 +133,10 @@ def product(x, w, y, batch, n, panels):
     one, zero = like(1.0, x[0, 0]), like(0.0, x[0, 0])
     width = columns // (VECTOR // w.itemsize)
     for p in range(panels[0], panels[1]):
-        b = Matrix(w, p * w.shape[1] * columns, columns, 1)
+        b = Matrix(pointer(w), p * w.shape[1] * columns, columns, 1)
         for i in range(0, batch, ROWS):
-            a = Matrix(x, i * stride, stride, 1)
-            c = Matrix(y, i * y_stride + p * columns, y_stride, 1)
+            a = Matrix(pointer(x), i * stride, stride, 1)
+            c = Matrix(pointer(y), i * y_stride + p * columns, y_stride, 1)
             _product_tile(width - 1, a, b, c, n, one, zero)
 
 
@@ -142,10 +149,10 @@ def descend(x, dz, w, batch, n, panels, rate, keep):
     rows, columns = w.shape[1], w.shape[2]
     width = columns // (VECTOR // w.itemsize)
     for p in range(panels[0], panels[1]):
-        b = Matrix(dz, p * columns, dz.shape[1], 1)
+        b = Matrix(pointer(dz), p * columns, dz.shape[1], 1)
         for k in range(0, n, ROWS):
-            a = Matrix(x, k, 1, x.shape[1])
-            c = Matrix(w, (p * rows + k) * columns, columns, 1)
+            a = Matrix(pointer(x), k, 1, x.shape[1])
+            c = Matrix(pointer(w), (p * rows + k) * columns, columns, 1)
             _product_tile(width - 1, a, b, c, batch, -rate, keep)
 
 
@@ -159,11 +166,11 @@ def optimize(x, dz, batch, place, panels, optimizer, gradient):
     rows, columns = place.rows, place.columns
     one, zero = like(1.0, x[0, 0]), like(0.0, x[0, 0])
     width = columns // (VECTOR // x.itemsize)
-    c, tile = Matrix(gradient, 0, columns, 1), gradient[: ROWS * columns]
+    c, tile = Matrix(pointer(gradient), 0, columns, 1), gradient[: ROWS * columns]
     for p in range(panels[0], panels[1]):
-        b = Matrix(dz, p * columns, dz.shape[1], 1)
+        b = Matrix(pointer(dz), p * columns, dz.shape[1], 1)
         for k in range(0, place.inputs, ROWS):
-            a = Matrix(x, k, 1, x.shape[1])
+            a = Matrix(pointer(x), k, 1, x.shape[1])
             _product_tile(width - 1, a, b, c, batch, one, zero)
             at = place.weight_at + (p * rows + k) * columns
             optimizers.step_weights(optimizer, tile, at)
@@ -201,10 +208,10 @@ def input_gradient(dz, w, dx, batch, part):
     width = columns // (VECTOR // w.itemsize)
     for first in range(part[0], part[1], BLOCK):
         for i in range(0, batch, FEW):
-            a = Matrix(dz, i * dz.shape[1], dz.shape[1], 1)
+            a = Matrix(pointer(dz), i * dz.shape[1], dz.shape[1], 1)
             for k in range(first, min(first + BLOCK, part[1]), 4):
-                b = Matrix(w, k * columns, rows * columns, 1)
-                c = Matrix(dx, i * dx.shape[1] + k, dx.shape[1], 1)
+                b = Matrix(pointer(w), k * columns, rows * columns, 1)
+                c = Matrix(pointer(dx), i * dx.shape[1] + k, dx.shape[1], 1)
                 _dots_tile(width - 1, a, b, c, panels)
 
 
@@ -221,8 +228,8 @@ def plain_product(x, w, y, rows):
     one, zero = like(1.0, x[0, 0]), like(0.0, x[0, 0])
     for j in range(0, m, width * lanes):
         at = min(j, m - width * lanes)
-        b = Matrix(w, at, m, 1)
+        b = Matrix(pointer(w), at, m, 1)
         for row in range(rows[0], rows[1], ROWS):
             i = min(row, rows[1] - ROWS)
-            a, c = Matrix(x, i * n, n, 1), Matrix(y, i * m + at, m, 1)
+            a, c = Matrix(pointer(x), i * n, n, 1), Matrix(pointer(y), i * m + at, m, 1)
             _product_tile(width - 1, a, b, c, n, one, zero)
