@@ -10,6 +10,7 @@ from nnx_backends.numba_cpu import activations, narrow, optimizers, wide
 from nnx_backends.numba_cpu.activations import LOOP, block
 from nnx_backends.numba_cpu.elementary import like
 from nnx_backends.numba_cpu.team import partition
+from nnx_backends.numba_cpu.vectors import pointer
 
 GRAIN = 16  # units: a cache line of float32
 IMAGES = 4  # images: the height of a tile
@@ -80,12 +81,12 @@ def backward(place, parameters, dz, dx, batch, team):
 
 
 @njit(nogil=True)
-def update(place, optimizer, x, dz, step, team):
+def update(place, parameters, optimizer, x, dz, step, team):
     """Take the optimizer's step with this thread's part of a layer.
 
     step: its batch's images in `index`, and `sums` to use; see `steps.Step`
     """
-    parameters, batch, sums = optimizer.state.parameters, len(step.index), step.sums
+    batch, sums = len(step.index), step.sums
     rate = optimizer.learning_rate
     keep = optimizer.keep - rate * optimizer.l2
     if is_narrow(place):
@@ -97,7 +98,8 @@ def update(place, optimizer, x, dz, step, team):
             narrow.descend(x, dz, w, batch, columns, rate, keep, sums)
         if team.rank == 0:
             _sum_columns(dz, batch, place.outputs, sums[0])
-            optimizers.step_biases(optimizer, sums[0][: place.outputs], place.bias_at)
+            gradient = pointer(sums[0])
+            optimizers.step_biases(optimizer, gradient, place.bias_at, place.outputs)
         return
     panels, w = partition(place.panels, 1, team), _wide_weight(parameters, place)
     if optimizers.needs_gradient(optimizer):
@@ -108,15 +110,16 @@ def update(place, optimizer, x, dz, step, team):
         wide.bound_norms(w, panels, optimizer.max_norm, sums[0])
     first, last = _columns(place, panels)
     _sum_rows(dz, batch, first, last)
-    optimizers.step_biases(optimizer, dz[0][first:last], place.bias_at + first)
+    gradient, at = pointer(dz[0][first:]), place.bias_at + first
+    optimizers.step_biases(optimizer, gradient, at, last - first)
 
 
 @njit(nogil=True)
-def bound_narrow_norms(place, optimizer, team):
+def bound_narrow_norms(place, parameters, max_norm, team):
     """Bound the norms of a narrow layer's units, which several threads have updated."""
     if is_narrow(place):
-        w = _narrow_weight(optimizer.state.parameters, place)
-        narrow.bound_norms(w, partition(place.outputs, 1, team), optimizer.max_norm)
+        units = partition(place.outputs, 1, team)
+        narrow.bound_norms(_narrow_weight(parameters, place), units, max_norm)
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")

@@ -10,6 +10,7 @@ from numba import njit
 from nnx_backends.numba_cpu import optimizers
 from nnx_backends.numba_cpu.activations import LOOP
 from nnx_backends.numba_cpu.elementary import like
+from nnx_backends.numba_cpu.vectors import pointer
 
 # Up to so many units a layer is narrow. Measured; see docs/performance.md.
 UNITS = 32
@@ -178,7 +179,7 @@ def optimize(x, dz, batch, place, columns, optimizer, sums):
         _sum_up(x, dz, sums, place.outputs, batch, np.uint64(begin), np.uint64(width))
         for u in range(place.outputs):
             at = place.weight_at + u * place.inputs + begin
-            optimizers.step_weights(optimizer, sums[u][:width], at)
+            optimizers.step_weights(optimizer, pointer(sums[u]), at, width)
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")

@@ -13,6 +13,7 @@ from nnx.maths.optimizers import EPSILON
 from nnx_backends.numba_cpu.activations import LOOP
 from nnx_backends.numba_cpu.elementary import like
 from nnx_backends.numba_cpu.switch import switch
+from nnx_backends.numba_cpu.vectors import pointer
 
 
 class State(NamedTuple):
@@ -30,14 +31,18 @@ class State(NamedTuple):
 class Optimizer(NamedTuple):
     """The optimizer of a step, its numbers in the parameters' dtype.
 
-    code: its place in `NAMES`; state: a `State`
+    code: its place in `NAMES`
+    parameters, first, second: pointers to all parameters, and to what is remembered of
+        them; of those that an optimizer has no use for nothing is read
     keep: what weights are multiplied by for their decay
     mean_rest, square_rest: 1 - momentum and 1 - beta2, of which float32 would leave
         three digits where beta2 is 0.9999
     """
 
     code: int
-    state: Any
+    parameters: Any
+    first: Any
+    second: Any
     learning_rate: Any
     momentum: Any
     mean_correction: Any
@@ -54,11 +59,13 @@ class Optimizer(NamedTuple):
 @njit(nogil=True)
 def at_step(hyper, code, state):
     """Return the optimizer of a step; hyper: a record of `layout.HYPER`, float64."""
-    real = state.parameters[0]
+    real, memory = state.parameters[0], state.optimizer_state
     decay = hyper.learning_rate * like(hyper.weight_decay, real)
     return Optimizer(
         code,
-        state,
+        pointer(state.parameters),
+        pointer(memory[0]),
+        pointer(memory[1]),
         like(hyper.learning_rate, real),
         like(hyper.momentum, real),
         like(hyper.mean_correction, real),
@@ -83,11 +90,10 @@ def _loop(direction):
     """Return a compiled loop for parameter = keep · parameter - rate · direction."""
 
     @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-    def loop(optimizer, gradient, at, penalty):
-        w, memory = optimizer.state.parameters, optimizer.state.optimizer_state
-        first, second = memory[0], memory[1]  # not looked at where there is none
+    def loop(optimizer, gradient, at, count, penalty):
+        w, first, second = optimizer.parameters, optimizer.first, optimizer.second
         keep, l1, l2 = penalty
-        for i in range(np.uint64(len(gradient))):
+        for i in range(count):
             j = at + i
             slope = _penalized(gradient[i], w[j], l1, l2)
             step = direction(slope, first, second, j, optimizer)
@@ -149,21 +155,22 @@ _step = switch(*map(_loop, (_sgd, _momentum, _nesterov, _adam, _rmsprop)))
 
 
 @njit(nogil=True)
-def step_weights(optimizer, gradient, at):
-    """Take a step with the weights from a place of the flat parameters.
+def step_weights(optimizer, gradient, at, count):
+    """Take a step with so many weights, from a place of the flat parameters.
 
-    gradient: flat, the loss's with respect to as many of them as it has numbers
+    gradient: a pointer to the loss's with respect to them
     """
     penalty = optimizer.keep, optimizer.l1, optimizer.l2
-    _step(optimizer.code, optimizer, gradient, np.uint64(at), penalty)
+    first, n = np.uint64(at), np.uint64(count)
+    _step(optimizer.code, optimizer, gradient, first, n, penalty)
 
 
 @njit(nogil=True)
-def step_biases(optimizer, gradient, at):
+def step_biases(optimizer, gradient, at, count):
     """Take a step with biases, which neither decay nor are penalized."""
     one, zero = like(1.0, optimizer.keep), like(0.0, optimizer.keep)
-    penalty = one, zero, zero
-    _step(optimizer.code, optimizer, gradient, np.uint64(at), penalty)
+    first, n = np.uint64(at), np.uint64(count)
+    _step(optimizer.code, optimizer, gradient, first, n, (one, zero, zero))
 
 
 @njit(nogil=True)

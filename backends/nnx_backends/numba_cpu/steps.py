@@ -108,11 +108,13 @@ def train(team, images, order, hypers, options, layout, state, work):
         )
         work.correct[team.rank, 0] += correct
         barrier(team)
-        _backward(layout, optimizer, work, step, hyper, team)
+        _backward(layout, state.parameters, optimizer, work, step, hyper, team)
         if hyper.max_norm > 0:
             barrier(team)
             for place in layout:
-                layers.bound_narrow_norms(place, optimizer, team)
+                layers.bound_narrow_norms(
+                    place, state.parameters, optimizer.max_norm, team
+                )
         if len(state.ema) > 0:
             barrier(team)
             part = partition(len(state.ema), GRAIN, team)
@@ -137,9 +139,9 @@ def _forward(layout, parameters, work, step, hyper, team):
 
 
 @njit(nogil=True)
-def _backward(layout, optimizer, work, step, hyper, team):
+def _backward(layout, parameters, optimizer, work, step, hyper, team):
     """Update all layers from the logits' gradient, as one of a team."""
-    parameters, batch = optimizer.state.parameters, len(step.index)
+    batch = len(step.index)
     # The outputs are there as dropout has made them larger.
     one = like(1.0, parameters[0])
     smaller = one / dropout.scale(hyper.dropout, one)
@@ -154,7 +156,7 @@ def _backward(layout, optimizer, work, step, hyper, team):
             dropout.leave_out(dx, part, hyper.dropout, i, step)
             activations.backward(before.activation, dx, x, part, smaller)
             barrier(team)
-        layers.update(place, optimizer, x, dz, step, team)
+        layers.update(place, parameters, optimizer, x, dz, step, team)
 
 
 @njit(nogil=True)

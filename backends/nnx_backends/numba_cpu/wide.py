@@ -166,14 +166,14 @@ def optimize(x, dz, batch, place, panels, optimizer, gradient):
     rows, columns = place.rows, place.columns
     one, zero = like(1.0, x[0, 0]), like(0.0, x[0, 0])
     width = columns // (VECTOR // x.itemsize)
-    c, tile = Matrix(pointer(gradient), 0, columns, 1), gradient[: ROWS * columns]
+    c = Matrix(pointer(gradient), 0, columns, 1)
     for p in range(panels[0], panels[1]):
         b = Matrix(pointer(dz), p * columns, dz.shape[1], 1)
         for k in range(0, place.inputs, ROWS):
             a = Matrix(pointer(x), k, 1, x.shape[1])
             _product_tile(width - 1, a, b, c, batch, one, zero)
             at = place.weight_at + (p * rows + k) * columns
-            optimizers.step_weights(optimizer, tile, at)
+            optimizers.step_weights(optimizer, c.data, at, ROWS * columns)
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
