@@ -27,7 +27,7 @@ machine() {
     { date && git rev-parse HEAD && nvidia-smi && .venv/bin/nnx info &&
         .venv/bin/pip freeze; } > "$results/machine.txt"
 }
-tests() { .venv/bin/pytest -m gpu -ra 2>&1 | tee "$results/tests.txt"; }
+tests() { .venv/bin/pytest -n 0 -m gpu --sweep -ra 2>&1 | tee "$results/tests.txt"; }
 parity() { .venv/bin/nnx parity --json > "$results/parity.json"; }
 bench() { .venv/bin/nnx bench --backend cupy --rivals --out "$results" "$@"; }
 options() { .venv/bin/nnx bench options --backend cupy --out "$results/options"; }

@@ -1,6 +1,6 @@
 """Throughput of every implementation on every workload, with pytest-benchmark.
 
-    pytest benchmarks --benchmark-only -k "classic and not compiled"
+    pytest benchmarks -n 0 --benchmark-only -k "classic and not compiled"
 
 What does not agree with float64 fails and has no speed. `nnx bench` takes epochs in
 turn, which this cannot: compare implementations with that, and versions of one with

@@ -18,6 +18,10 @@ GPU = [pytest.param(("cupy", {}), marks=pytest.mark.gpu)]
 EXTRAS = [("torch", {}), ("jax", {})]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--sweep", action="store_true", help="take the long sweeps too")
+
+
 def pytest_configure() -> None:
     """Have the processes that xdist is about to start compute with one thread each.
 
@@ -26,6 +30,16 @@ def pytest_configure() -> None:
     """
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Leave the long sweeps out, unless they are asked for."""
+    if not config.getoption("sweep"):
+        long = [item for item in items if item.get_closest_marker("sweep")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if not item.get_closest_marker("sweep")]
 
 
 def _name(chosen: tuple[str, dict[str, str]]) -> str:

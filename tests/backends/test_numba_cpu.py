@@ -259,12 +259,13 @@ def test_no_folder_for_the_kernels(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.sweep
 def test_no_space_for_the_kernels(tmp_path: Path) -> None:
     _use(tmp_path, FULL)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+@pytest.mark.parametrize("kind", [pytest.param("nbi", marks=pytest.mark.sweep), "nbc"])
 def test_damaged_kernels_are_compiled_again(tmp_path: Path, kind: str) -> None:
     assert _use(tmp_path).startswith("0 compiling the kernels, once")
     for path in tmp_path.rglob(f"*.{kind}"):
@@ -273,6 +274,7 @@ def test_damaged_kernels_are_compiled_again(tmp_path: Path, kind: str) -> None:
     assert _use(tmp_path).startswith("1 ")
 
 
+@pytest.mark.sweep
 def test_a_kernel_whose_parts_changed_is_compiled_again(tmp_path: Path) -> None:
     package = tmp_path / "nnx_backends"
     shutil.copytree(Path(nnx_backends.__file__).parent, package)
@@ -329,6 +331,7 @@ for layer in network.layers:
 """
 
 
+@pytest.mark.sweep
 def test_processors_with_other_vectors(tmp_path: Path) -> None:
     """What is compiled is for this processor, in vectors of another's size."""
     ran = [

@@ -35,19 +35,25 @@ DEFAULT_WORK = 5e7
 # JAX compiles for every new shape, and every example has one.
 EXAMPLES = {"jax": 10}
 DEFAULT_EXAMPLES = 100
+# Of these, one in so many without --sweep.
+SHARE = 5
 
 
-def on_examples(test: Callable[..., None]) -> Callable[[Backend], None]:
+def on_examples(test: Callable[..., None]) -> Callable[..., None]:
     """Run a test on as many examples as its backend has time for."""
 
-    def run(tested: Backend) -> None:
+    def run(tested: Backend, request: pytest.FixtureRequest) -> None:
+        count = EXAMPLES.get(tested.name, DEFAULT_EXAMPLES)
+        if not request.config.getoption("sweep"):
+            count //= SHARE
+
         def one(data: st.DataObject) -> None:
             test(tested, data)
 
         # What failed is tried first next time; it is stored under this name.
         one.__name__ = test.__name__
         examples = settings(
-            max_examples=EXAMPLES.get(tested.name, DEFAULT_EXAMPLES),
+            max_examples=count,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         )

@@ -19,6 +19,7 @@ from nnx.maths.steps import State
 Run = Callable[..., Any]
 
 
+@pytest.mark.sweep
 def test_json(run: Run) -> None:
     """Every usable backend on every case; JAX compiles a minute for them."""
     ran = run("parity", "--json", timeout=600)

@@ -87,6 +87,7 @@ def test_predict_json(run: Run, old_run: Path, cwd: Path) -> None:
     assert sum(row["probabilities"]) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.sweep
 def test_gradcheck_json(run: Run) -> None:
     ran = run("gradcheck", "--json")
     assert ran.returncode == 0
