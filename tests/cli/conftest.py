@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 from cli_files import CSV, idx_folder, tree
+from forked import Forks
 
 # A shell that runs the tests in the background has Ctrl-C ignored.
 DEFAULT_SIGNALS = "import signal as s; s.signal(s.SIGINT, s.SIG_DFL)"
 TINY = "--epochs", "1", "--hidden", "5"
 COMMAND = [sys.executable, "-m", "nnx"]
+# Read as Python starts.
+AT_START = {"PYTHONIOENCODING"}
 Completed = subprocess.CompletedProcess[str]
 Run = Callable[..., Completed]
 
@@ -53,13 +56,30 @@ def cwd(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def forks(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Forks | None]:
+    """What runs commands quickly; None where each shall be a program of its own."""
+    if request.config.getoption("sweep") or not sys.platform.startswith("linux"):
+        yield None
+        return
+    forks = Forks(environment(tmp_path_factory.mktemp("forks")))
+    yield forks
+    forks.stop()
+
+
 @pytest.fixture
-def run(cwd: Path, tmp_path: Path) -> Run:
+def run(cwd: Path, tmp_path: Path, forks: Forks | None) -> Run:
     """Run `nnx` with these arguments; env adds variables, first is done before it."""
 
     def run(
         *args: Any, env: dict[str, str] | None = None, first: str = "", **options: Any
     ) -> Completed:
+        plain = not (first or options.keys() - {"timeout"} or AT_START & {*(env or {})})
+        if plain and forks:
+            variables = environment(tmp_path / "cache") | (env or {})
+            return forks.run([*map(str, args)], cwd, variables, **options)
         return subprocess.run(
             [*(after(first) if first else COMMAND), *map(str, args)],
             **{"cwd": cwd, "capture_output": True, "timeout": 60} | options,
