@@ -1,6 +1,8 @@
 """The backends under test, and a small data set."""
 
 import os
+from contextlib import suppress
+from fcntl import LOCK_EX, flock
 
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ import pytest
 from nnx.backend import Backend, find
 from nnx.data.dataset import Dataset, Frame, Split
 from nnx.errors import BackendError
+from nnx.network import Network
+from nnx.training.train import train
 
 # Each as the arguments of `find`. A pretended device of array-api-strict stands in
 # for a GPU: an array made on the wrong device is an error there.
@@ -55,6 +59,28 @@ def backend(request: pytest.FixtureRequest) -> Backend:
         return find(name, **options)
     except BackendError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Compile Numba's steps once, each dtype's in one of xdist's processes.
+
+    After a change of the backend that takes half a minute, and every test that comes
+    upon it would compile them anew.
+    """
+    if not any("numba" in item.name for item in request.session.items):
+        return
+    images, labels = np.eye(4), np.arange(4) % 2
+    part = Split(images, labels)
+    data = Dataset("eye", part, part, ("a", "b"), Frame(2, 2, 1, 2))
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    folder = tmp_path_factory.getbasetemp().parent
+    for dtype in ["float32", "float64"][:: -1 if worker == "gw1" else 1]:
+        with suppress(BackendError), open(folder / f"compile-{dtype}", "w") as lock:
+            flock(lock, LOCK_EX)
+            train(Network([4, 2], dtype=dtype), data, backend="numba", epochs=1)
 
 
 @pytest.fixture
