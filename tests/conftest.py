@@ -72,7 +72,7 @@ def _compiled(
     """
     if not any("numba" in item.name for item in request.session.items):
         return
-    images, labels = np.eye(4), np.arange(4) % 2
+    images, labels = np.eye(4, dtype=np.uint8), np.arange(4) % 2
     part = Split(images, labels)
     data = Dataset("eye", part, part, ("a", "b"), Frame(2, 2, 1, 2))
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
