@@ -17,6 +17,8 @@ from nnx.training import loop, presets
 from nnx.training.run import Run
 
 STEPS, FEW = 100, 5
+# Those whose steps take seconds.
+LONG = "tanh-1000", "ciresan"
 IMAGES = 1000
 
 
@@ -83,7 +85,13 @@ def reference() -> dict[str, Outcome]:
     return {}
 
 
-@pytest.mark.parametrize("preset", presets.names())
+@pytest.mark.parametrize(
+    "preset",
+    [
+        pytest.param(name, marks=pytest.mark.sweep if name in LONG else ())
+        for name in presets.names()
+    ],
+)
 @pytest.mark.parametrize("name", ["numba", "torch", "jax"])
 def test_a_preset(
     preset: str,
