@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import typer
+from nnx.agreement import Case
 
 from nnx import agreement, backend
-from nnx.agreement import Case
 from nnx.backend import Backend
 from nnx.cli import checks
 from nnx.errors import OutOfMemoryError, UnusableBackendError
