@@ -51,7 +51,8 @@ class Case(NamedTuple):
         return plain._replace(**dict(self.options))
 
 
-# What the gradient depends on, checked in every combination, and
+# What the gradient depends on. The gradient check takes these in every combination,
+# and the added ones alone and with all of these; parity takes each alone, and all.
 COMBINED: tuple[dict[str, Any], ...] = (
     {"label_smoothing": 0.1},
     {"class_weights": (0.5, 1.0, 2.0)},
@@ -60,7 +61,6 @@ COMBINED: tuple[dict[str, Any], ...] = (
     {"l2": 0.1},
     {"batch_norm": True},
 )
-# each alone and with all of those.
 ADDED: tuple[dict[str, Any], ...] = (
     {"augment": Distortion(shift=0.7, rotation=20, scale=0.2, shear=0.2, elastic=2)},
 )
@@ -74,7 +74,6 @@ STEPS: tuple[dict[str, Any], ...] = (
     {"optimizer": "nesterov", "clip_norm": 0.1},
     {"clip_norm": 0.1},
 )
-HIDDEN_DEPTH = 3  # layers with which options are combined
 
 
 def union(*options: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +89,7 @@ def gradient_cases() -> list[Case]:
     ]
     chosen += [each for option in ADDED for each in (option, union(*COMBINED, option))]
     cases = [
-        *product(ACTIVATIONS, (HIDDEN_DEPTH,), chosen, (6,)),
+        *product(ACTIVATIONS, (3,), chosen, (6,)),
         *product(ACTIVATIONS, (1, 2, 3, 4), ({}, {"l2": 0.1}), (6,)),
         *product(ACTIVATIONS, (2, 3), ({"batch_norm": True},), (1,)),
     ]

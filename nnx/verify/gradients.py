@@ -6,10 +6,10 @@ case is taken on every backend: the differences are taken once, of the plain mat
 loss, which every backend must give too.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -60,15 +60,13 @@ class Problem(NamedTuple):
 
 def gradcheck(backend: str | Backend = DEFAULT) -> list[Agreement]:
     """Return the largest relative error of the gradient for every case."""
-    return list(checks(choose(backend)))
-
-
-def checks(backend: Backend) -> Iterator[Agreement]:
-    """Yield each case's result as it is ready."""
-    for case in gradient_cases():
-        with backend.scope():
-            error = worst_error(case, backend)
-        yield Agreement(backend.name, "float64", case.name, error, BOUND)
+    chosen = choose(backend)
+    with chosen.scope():
+        errors = {case.name: worst_error(case, chosen) for case in gradient_cases()}
+    return [
+        Agreement(chosen.name, "float64", name, error, BOUND)
+        for name, error in errors.items()
+    ]
 
 
 def worst_error(case: Case, backend: Backend) -> float:
@@ -160,17 +158,12 @@ def _drawn(case: Case, hyper: Hyperparameters) -> tuple[State, Images]:
             rng.integers(0, case.sizes[-1], case.batch),
         )
         state = initial_state(layers, hyper, PLAIN)._replace(step=STEP)
-        state = state._replace(layers=[_with_gamma(la, rng) for la in state.layers])
+        for layer in state.layers:
+            if isinstance(layer, NormalizedLayer):
+                layer.gamma[:] = rng.uniform(0.5, 1.5, layer.gamma.shape)
         if _is_clear(state, images, hyper):
             return state, images
     raise AssertionError("no network without a kink nearby")
-
-
-def _with_gamma(layer: Layer | NormalizedLayer, rng: np.random.Generator) -> Any:
-    """Return a normalized layer with a gamma of its own, and another as it is."""
-    if isinstance(layer, NormalizedLayer):
-        return layer._replace(gamma=rng.uniform(0.5, 1.5, layer.gamma.shape))
-    return layer
 
 
 def _is_clear(state: State, images: Images, hyper: Hyperparameters) -> bool:

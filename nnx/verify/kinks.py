@@ -17,7 +17,7 @@ from nnx.verify.compare import PLAIN
 
 # Relative to a layer's largest unit; rounding in float32 reaches a tenth of it.
 CLEARANCE = 1e-5
-# How often a batch is looked at again after images at a kink were replaced.
+# How often a batch is looked at, images at a kink replaced each time.
 ATTEMPTS = 30
 
 
@@ -62,32 +62,14 @@ def _before_activation(layer: Layer | NormalizedLayer, cache: Cache) -> Array:
     return cache.x @ layer.weight + layer.bias
 
 
-def without_kinks(
-    state: State, images: Images, index: Array, hyper: Hyperparameters
-) -> Array:
-    """Return a batch in which another image takes the place of each at a kink.
-
-    Dropout leaves out other units of an image in another place, and a normalized batch
-    changes with each of its images: so what is put in place is looked at again.
-
-    Raises:
-        ValueError: no image of the batch is clear of kinks
-    """
-    for attempt in range(ATTEMPTS):
-        smooth = is_smooth(state, images, index, hyper)
-        if smooth.all():
-            return index
-        if not smooth.any():
-            break
-        others = index[smooth]
-        index = np.where(smooth, index, others[attempt % len(others)])
-    raise ValueError(f"no image of the batch of step {state.step} is clear of kinks")
-
-
 def steps_without_kinks(
     state: State, images: Images, order: Array, count: int, hyper: Hyperparameters
 ) -> tuple[Array, State]:
     """Return an order whose batches are without kinks, and the state after the steps.
+
+    Another image of the batch takes the place of each that is at a kink. Dropout leaves
+    out other units of an image in another place, and a normalized batch changes with
+    each of its images: so what is put in place is looked at again.
 
     state: float64, on the host; order and count: as for `steps.run_steps`
 
@@ -98,6 +80,14 @@ def steps_without_kinks(
     per_epoch = block_count(n, size)
     for now in at_steps(hyper, state.step, count, per_epoch):
         rows = block(state.step % per_epoch, n, size)
-        order[rows] = without_kinks(state, images, order[rows], now)
+        for attempt in range(ATTEMPTS):
+            index = order[rows]
+            smooth = is_smooth(state, images, index, now)
+            if smooth.all():
+                break
+            if attempt == ATTEMPTS - 1 or not smooth.any():
+                raise ValueError(f"no image of step {state.step} is clear of kinks")
+            others = index[smooth]
+            order[rows] = np.where(smooth, index, others[attempt % len(others)])
         state = steps.step(state, images, order[rows], now, PLAIN)
     return order, state

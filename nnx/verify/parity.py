@@ -5,7 +5,7 @@ gradients that its kernels give, one step, and three steps of which the last is 
 with every option that a backend's own steps may have a way of their own with.
 """
 
-from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -44,18 +44,14 @@ class Problem(NamedTuple):
 
 def parity(*backends: str | Backend) -> list[Agreement]:
     """Return how far these backends are from the reference; none: all usable ones."""
-    return list(agreements([choose(each) for each in backends] or usable()[0]))
-
-
-def agreements(backends: Sequence[Backend]) -> Iterator[Agreement]:
-    """Yield each network's results as they are ready."""
-    for case in PARITY_CASES:
-        for dtype, bound in BOUNDS.items():
-            posed = problem(case, dtype)
-            for backend in backends:
-                with backend.scope():
-                    error = worst_error(posed, backend)
-                yield Agreement(backend.name, dtype, case.name, error, bound)
+    chosen, results = [choose(each) for each in backends] or usable()[0], []
+    for case, (dtype, bound) in product(PARITY_CASES, BOUNDS.items()):
+        posed = problem(case, dtype)
+        for backend in chosen:
+            with backend.scope():
+                error = worst_error(posed, backend)
+            results.append(Agreement(backend.name, dtype, case.name, error, bound))
+    return results
 
 
 def problem(case: Case, dtype: str) -> Problem:

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 import typer
-from nnx.agreement import Case
 
-from nnx import agreement, backend
+from nnx import backend
 from nnx.backend import Backend
 from nnx.cli import checks
 from nnx.errors import OutOfMemoryError, UnusableBackendError
 from nnx.maths import steps
-from nnx.maths.steps import State
+from nnx.maths.state import State
+from nnx.verify import parity
+from nnx.verify.cases import PARITY_CASES, Case
+from nnx.verify.compare import PLAIN
 
 Run = Callable[..., Any]
 
@@ -34,20 +36,21 @@ def test_json(run: Run) -> None:
         assert 0 <= row["max_relative_error"] <= bounds[row["dtype"]]
     names = {row["backend"] for row in found["rows"]}
     assert names >= {"numpy", "strict"}
-    assert len(found["rows"]) == len(names) * len(bounds) * len(agreement.CASES)
+    assert len(found["rows"]) == len(names) * len(bounds) * len(PARITY_CASES)
     networks = {row["network"] for row in found["rows"]}
     assert {"784-10-10 relu", "784-800-800-10 relu"} <= networks
 
 
 def lucky(*args: Any) -> State:
-    """One hit too many in float32."""
-    state = steps.run_steps(*args)
-    return state._replace(hits=state.hits + (state.loss_sum.dtype.itemsize == 4))
+    """One correct image too many in float32."""
+    state = steps.run_steps(*args, ops=PLAIN)
+    more = state.loss_sum.dtype.itemsize == 4
+    return state._replace(correct=state.correct + more)
 
 
 def flat(*args: Any) -> State:
     """A bias of the wrong shape."""
-    state = steps.run_steps(*args)
+    state = steps.run_steps(*args, ops=PLAIN)
     first, *rest = state.layers
     return state._replace(layers=[first._replace(bias=first.bias[None]), *rest])
 
@@ -57,8 +60,8 @@ def crooked(reference: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     """A right backend, two wrong ones, and two that cannot be used now."""
     offered = {
         "right": replace(reference, name="right"),
-        "lucky": replace(reference, name="lucky", run_steps=lucky),
-        "flat": replace(reference, name="flat", run_steps=flat),
+        "lucky": replace(reference, name="lucky", own_steps=lucky),
+        "flat": replace(reference, name="flat", own_steps=flat),
     }
 
     def find(name: str) -> Backend:
@@ -70,7 +73,7 @@ def crooked(reference: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(backend, "names", lambda: [*offered, "broken", "full"])
     monkeypatch.setattr(backend, "find", find)
-    monkeypatch.setattr(agreement, "CASES", (Case((9, 5, 3), "relu", 16),))
+    monkeypatch.setattr(parity, "PARITY_CASES", (Case((9, 5, 3), "relu", 16),))
 
 
 def test_wrong_backends_as_json(

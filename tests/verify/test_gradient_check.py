@@ -10,6 +10,7 @@ import pytest
 from nnx.backend import Backend
 from nnx.maths import activations, batch_norm, dense, losses
 from nnx.maths.activations import ACTIVATIONS
+from nnx.maths.hyperparameters import Hyperparameters
 from nnx.verify import gradients
 from nnx.verify.cases import ADDED, COMBINED, Case, gradient_cases, union
 
@@ -51,6 +52,27 @@ def test_every_combination_is_a_case() -> None:
         product(ACTIVATIONS, (2, 3))
     )
     assert {c.options for c in alone} == {(("batch_norm", True),)}
+
+
+def test_every_hyperparameter_that_the_gradient_depends_on_is_in_a_case() -> None:
+    names = {name for case in gradient_cases() for name, _ in case.options}
+    always = {
+        "activations", "pixel_scale", "pixel_range", "image_shape", "batch_size", "seed"
+    }  # fmt: skip
+    of_the_step = {
+        "epochs", "optimizer", "learning_rate", "momentum", "beta2", "schedule",
+        "momentum_schedule", "weight_decay", "clip_norm", "max_norm", "ema_decay",
+        "mean_correction", "square_correction",
+    }  # fmt: skip
+    assert names | always | of_the_step == set(Hyperparameters._fields)
+
+
+@pytest.mark.parametrize("options", [*COMBINED, *ADDED], ids=str)
+def test_an_option_changes_what_is_minimized(options: dict[str, Any]) -> None:
+    """Or a case of it would be one without it."""
+    (case,) = _of("tanh", 3, **options)
+    (plain,) = _of("tanh", 3)
+    assert abs(gradients.problem(case).loss - gradients.problem(plain).loss) > 1e-3
 
 
 def wrong_cases(backend: Backend) -> list[Case]:
