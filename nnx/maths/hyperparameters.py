@@ -60,6 +60,7 @@ class Stream(IntEnum):
     SHUFFLE = 1
     DISTORTION = 2
     DROPOUT = 3
+    NOISE = 4
 
 
 class Hyperparameters(NamedTuple):
@@ -80,12 +81,13 @@ class Hyperparameters(NamedTuple):
     weight_decay: share of the weights, times the learning rate, that a step takes off
     clip_norm: upper bound on the norm of the gradient, all parameters as one
     max_norm: upper bound on the norm of each unit's weights
+    input_noise: standard deviation of Gaussian noise on pixels, in units of pixel_range
     input_dropout, dropout: probability that a pixel, or a hidden unit, is left out
     batch_norm: whether hidden layers are normalized over the batch
     label_smoothing, class_weights: see `losses.cross_entropy`
     ema_decay: share of the weights' moving average that a step keeps
     augment: how far images are distorted, anew in every epoch
-    seed: of shuffles, dropout and distortion
+    seed: of shuffles, dropout, noise and distortion
     mean_correction, square_correction: what Adam's two averages are multiplied by, as
         they begin at 0: 1 / (1 - β₁ᵗ) and 1 / (1 - β₂ᵗ) in step t = 1, 2, …, where β₁ᵗ
         is the product of all β₁ so far if they differ
@@ -111,6 +113,7 @@ class Hyperparameters(NamedTuple):
     weight_decay: float = 0.0
     clip_norm: float = 0.0
     max_norm: float = 0.0
+    input_noise: float = 0.0
     input_dropout: float = 0.0
     dropout: float = 0.0
     batch_norm: bool = False

@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-from nnx.maths import dropout, losses, network, regularization
-from nnx.maths.arrays import Array, map_arrays
+from nnx.maths import dropout, losses, network, random, regularization
+from nnx.maths.arrays import Array, device_of, map_arrays
 from nnx.maths.blocks import block, block_count, blocks
-from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.hyperparameters import Hyperparameters, Stream
 from nnx.maths.ops import Ops
 from nnx.maths.optimizers import OPTIMIZERS
 from nnx.maths.schedules import at_steps
@@ -127,7 +127,7 @@ def _block_gradients(
     index: (batch,), integers in [0, n); rows: those of the block
     """
     layers, xp, batch = state.layers, ops.xp, index.shape[0]
-    x, labels = inputs(state, images, index[rows], hyper, ops)
+    x, labels = inputs(state, images, index[rows], hyper, ops, rows.start)
     masks = dropout_masks(state, x, rows.start, hyper, ops)
     seen = network.forward(
         layers, x, hyper.activations, ops, state.running_stats, masks
@@ -155,11 +155,17 @@ def _block_gradients(
 
 
 def inputs(
-    state: State, images: Images, index: Array, hyper: Hyperparameters, ops: Ops
+    state: State,
+    images: Images,
+    index: Array,
+    hyper: Hyperparameters,
+    ops: Ops,
+    first: int = 0,
 ) -> tuple[Array, Array]:
-    """Return the pixels of a batch, distorted and scaled, and its labels.
+    """Return the pixels of a batch, distorted, scaled and noisy, and its labels.
 
     index: (batch,), integers in [0, n)
+    first: the place of the first of these in its batch
     returns: x (batch, in_features) in the parameters' dtype, labels (batch,)
     """
     xp, like = ops.xp, state.layers[0].weight
@@ -176,7 +182,36 @@ def inputs(
             xp=xp,
         )
     x = xp.astype(pixels, like.dtype) * hyper.pixel_scale
+    if hyper.input_noise > 0.0:
+        x = x + input_noise(state, x, first, hyper, ops)
     return x, xp.take(images.labels, index, axis=0)
+
+
+def input_noise(
+    state: State, x: Array, first: int, hyper: Hyperparameters, ops: Ops
+) -> Array:
+    """Return the Gaussian noise that is added to a batch's pixels, shaped like x.
+
+    A function of the seed, the step, the image's place in its batch and the pixel: four
+    words of the generator are four pixels' noise (Bishop, "Training with noise is
+    equivalent to Tikhonov regularization", Neural Computation 7, 1995).
+
+    first: the place of x's first image in its batch
+    """
+    xp, (n, width) = ops.xp, x.shape
+    place = first + xp.arange(n, dtype=xp.int64, device=device_of(x))
+    bits = random.words_each(
+        place,
+        4 * block_count(width, 4),
+        seed=hyper.seed,
+        stream=Stream.NOISE,
+        step=state.step,
+        xp=xp,
+    )
+    # Box and Muller's cosines and sines, of one pair of words next to each other.
+    pairs = xp.reshape(random.normal(xp.reshape(bits, (-1,)), xp=xp), (2, -1))
+    normal = xp.reshape(xp.permute_dims(pairs, (1, 0)), (n, -1))[:, :width]
+    return xp.astype(normal, x.dtype) * (hyper.input_noise * hyper.pixel_range)
 
 
 def dropout_masks(

@@ -110,6 +110,9 @@ class TrainingSettings(TypedDict, total=False):
     max_norm: Annotated[float, Row(0.0, kinds.BOUND, REGULARIZATION,
         "Upper bound on the norm of each unit's weights, such as 2 to 4; 0 is no "
         "bound.")]
+    input_noise: Annotated[float, Row(0.0, FRACTION, REGULARIZATION,
+        "Standard deviation of Gaussian noise that is added to the pixels in each "
+        "step, in units of their range, such as 0.1.")]
     input_dropout: Annotated[float, Row(0.0, kinds.DROPOUT, REGULARIZATION,
         "Share of pixels left out in each step, such as 0.2.")]
     dropout: Annotated[float, Row(0.0, kinds.DROPOUT, REGULARIZATION,
@@ -120,7 +123,7 @@ class TrainingSettings(TypedDict, total=False):
         (), kinds.CLASS_WEIGHTS, REGULARIZATION,
         "What each class counts, as in 1,2,1; balanced: a rare one as much as any.")]
     seed: Annotated[int, Row(0, integer(0, 2**63 - 1), RUN,
-        "Of weights, shuffles, dropout and distortion.")]
+        "Of weights, shuffles, dropout, noise and distortion.")]
 # fmt: on
 
 

@@ -62,6 +62,7 @@ COMBINED: tuple[dict[str, Any], ...] = (
     {"batch_norm": True},
 )
 ADDED: tuple[dict[str, Any], ...] = (
+    {"input_noise": 0.1},
     {"augment": Distortion(shift=0.7, rotation=20, scale=0.2, shear=0.2, elastic=2)},
 )
 # What a step does with a gradient.

@@ -16,14 +16,16 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from nnx.maths.hyperparameters import Stream
 from nnx_backends.numba_cpu import activations, dropout, layers, optimizers
 from nnx_backends.numba_cpu.activations import LOOP, block
 from nnx_backends.numba_cpu.cache import cached_njit
-from nnx_backends.numba_cpu.elementary import like
+from nnx_backends.numba_cpu.elementary import HALF, WORD, like, philox
 from nnx_backends.numba_cpu.layers import GRAIN, IMAGES
 from nnx_backends.numba_cpu.loss import cross_entropy
 from nnx_backends.numba_cpu.team import barrier, partition
 
+NOISE = np.uint64(Stream.NOISE)
 AHEAD = np.uint64(3)  # images that are asked for before they are needed
 
 
@@ -179,7 +181,34 @@ def _gather(pixels, step, rows, columns, hyper):
     """Set a block of the batch's images, as the network is given them."""
     _copy(pixels, step, rows, columns, like(hyper.pixel_scale, step.x[0, 0]))
     part = block(rows, columns)
+    if hyper.input_noise > 0:
+        _add_noise(step, part, hyper.input_noise * hyper.pixel_range)
     dropout.leave_out(step.x, part, hyper.input_dropout, 0, step)
+
+
+@njit(nogil=True, error_model="numpy")
+def _add_noise(step, part, deviation):
+    """Add noise to a block of images; see `nnx.maths.steps.input_noise`."""
+    x, four = step.x, np.uint64(4)
+    number, low, high = (
+        np.uint64(step.number) & WORD,
+        step.seed & WORD,
+        step.seed >> HALF,
+    )
+    last = (part.right + four - np.uint64(1)) // four
+    for i in range(part.top, part.bottom):
+        for j in range(part.left // four, last):
+            words = philox(j, i, number, NOISE, low, high)
+            for pair in range(np.uint64(2)):
+                first, second = words[2 * pair], words[2 * pair + 1]
+                radius = deviation * np.sqrt(-2.0 * np.log((first + 0.5) * 2.0**-32))
+                angle = 2.0 * np.pi * ((second + 0.5) * 2.0**-32)
+                k = j * four + np.uint64(2) * pair
+                if part.left <= k < part.right:
+                    x[i, k] += like(radius * np.cos(angle), x[0, 0])
+                k += np.uint64(1)
+                if part.left <= k < part.right:
+                    x[i, k] += like(radius * np.sin(angle), x[0, 0])
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
