@@ -265,7 +265,8 @@ def test_no_space_for_the_kernels(tmp_path: Path) -> None:
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("kind", [pytest.param("nbi", marks=pytest.mark.sweep), "nbc"])
+@pytest.mark.sweep
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
 def test_damaged_kernels_are_compiled_again(tmp_path: Path, kind: str) -> None:
     assert _use(tmp_path).startswith("0 compiling the kernels, once")
     for path in tmp_path.rglob(f"*.{kind}"):
