@@ -41,6 +41,7 @@ ALL = {
     "--weight-decay": "0.01",
     "--max-norm": "3",
     "--input-dropout": "0.1",
+    "--input-noise": "0.1",
     "--dropout": "0.3",
     "--label-smoothing": "0.1",
     "--class-weights": "1,2,1",

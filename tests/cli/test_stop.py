@@ -49,7 +49,12 @@ def losses(run_folder: Path) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
-    "backend", ["numpy", "numba", pytest.param("cupy", marks=pytest.mark.gpu)]
+    "backend",
+    [
+        "numpy",
+        pytest.param("numba", marks=pytest.mark.sweep),
+        pytest.param("cupy", marks=pytest.mark.gpu),
+    ],
 )
 def test_stopped_thrice_and_killed_is_never_stopped(
     train: list[Any], start: Callable[..., Any], run: Run, cwd: Path, backend: str
