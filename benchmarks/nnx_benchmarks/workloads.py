@@ -51,7 +51,7 @@ OTHER = {
     "other-batch-1024": Workload((784, 512, 10), "relu", 1024),
 }
 WORKLOADS = STANDARD | OTHER
-# What --time-to trains unless told otherwise: the preset `quick`.
+# What `nnx bench time-to` trains unless told otherwise: the preset `quick`.
 QUICK = Workload((784, 128, 10), "relu", 32, 0.3)
 
 
