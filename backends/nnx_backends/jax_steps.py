@@ -53,7 +53,7 @@ def run_steps(
         (short, max(first, whole), last),
     ):
         if width and (begin < end or count == 0):
-            state = _steps(state, images, order, numbers, begin, end, fixed, width, ops)
+            state = _loop(state, images, order, numbers, begin, end, fixed, width, ops)
     return state._replace(step=reached)
 
 
@@ -71,7 +71,7 @@ def _numbers(state: State, count: int, hyper: Hyperparameters, per_epoch: int) -
 
 
 @partial(jax.jit, static_argnames=("hyper", "width", "ops"))
-def _steps(
+def _loop(
     state: State,
     images: Images,
     order: Array,
