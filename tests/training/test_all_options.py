@@ -18,7 +18,7 @@ EVERYTHING: dict[str, Any] = {
     "optimizer": "adam", "momentum": 0.9, "beta2": 0.99,
     "schedule": "cosine:warmup=1,to=0.001", "momentum_schedule": "linear:to=0.5",
     "l1": 1e-4, "l2": 1e-3, "weight_decay": 0.01, "clip_norm": 1.0, "max_norm": 2.0,
-    "input_dropout": 0.1, "dropout": 0.3, "label_smoothing": 0.1,
+    "input_noise": 0.1, "input_dropout": 0.1, "dropout": 0.3, "label_smoothing": 0.1,
     "class_weights": "balanced", "batch_norm": True, "ema_decay": 0.9,
     "validation_fraction": 0.14, "patience": 2,
     "augment": "shift=1,rotation=20,elastic=3,sigma=1.5",

@@ -23,6 +23,7 @@ SETTINGS = {
     "batch_norm": True,
     "dropout": 0.2,
     "input_dropout": 0.1,
+    "input_noise": 0.1,
     "ema_decay": 0.9,
     "max_norm": 2.0,
     "class_weights": "balanced",
