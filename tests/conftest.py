@@ -26,14 +26,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--sweep", action="store_true", help="take the long sweeps too")
 
 
-def pytest_configure() -> None:
-    """Have the processes that xdist is about to start compute with one thread each.
+def pytest_configure(config: pytest.Config) -> None:
+    """Have the processes of xdist compute with one thread each.
 
     On two cores, the threads of two processes' matrix products wait for one another,
-    and a small network takes ten times as long.
+    and a small network takes ten times as long. Without --sweep each has a core of its
+    own, too, and a team of Numba's one thread where a test asks for no number.
     """
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker and not config.getoption("sweep") and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 
 
 def pytest_collection_modifyitems(
