@@ -16,13 +16,25 @@ from nnx.training import presets
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "backends" / "README.md"]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
+# Their examples train, and check every gradient.
+LONG = ("guide.md",)
 
 
 def _examples(page: Path) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.S | re.M)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(
+            page,
+            marks=pytest.mark.sweep if page.name in LONG else (),
+            id=str(page.relative_to(ROOT)),
+        )
+        for page in PAGES
+    ],
+)
 def test_examples_run(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

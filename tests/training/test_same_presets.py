@@ -18,7 +18,7 @@ from nnx.training.run import Run
 
 STEPS, FEW = 100, 5
 # Those whose steps take seconds.
-LONG = "tanh-1000", "ciresan"
+LONG = "tanh-1000", "ciresan", "elastic", "fashion"
 IMAGES = 1000
 
 
