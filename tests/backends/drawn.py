@@ -17,6 +17,8 @@ from nnx.maths.state import Images, Layer, Layers
 from nnx.verify.compare import BOUNDS
 
 widths = st.one_of(st.integers(1, 40), st.integers(1, 1100))
+# Of these, the first two without --sweep: Numba compiles its steps for each dtype.
+PIXELS = ["bytes", "few greys", "single", "double", "floats"]
 layouts = st.sampled_from(["C", "F", "strided", "reversed"])
 
 
@@ -185,7 +187,7 @@ def draw_pixels(
     draw: Any, rng: np.random.Generator, shape: tuple[int, int]
 ) -> tuple[Array, float]:
     """Return pixels and what scales them; scaled, they are of order 1."""
-    kind = draw(st.sampled_from(["bytes", "few greys", "single", "double", "floats"]))
+    kind = draw(st.sampled_from(PIXELS))
     if kind in ("single", "double"):
         return rng.random(shape).astype(kind), 1.0
     greys = 5 if kind == "few greys" else 256

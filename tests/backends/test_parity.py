@@ -6,7 +6,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from drawn import Kernel, Layout, Problem, kernel_arguments, laid, memory, problems
+from drawn import (
+    PIXELS,
+    Kernel,
+    Layout,
+    Problem,
+    kernel_arguments,
+    laid,
+    memory,
+    problems,
+)
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
@@ -65,6 +74,8 @@ def on_examples(test: Callable[..., None]) -> Callable[..., None]:
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def tested(request: pytest.FixtureRequest) -> Backend:
+    if not request.config.getoption("sweep"):
+        del PIXELS[2:]
     try:
         return find(request.param)
     except BackendError as error:
