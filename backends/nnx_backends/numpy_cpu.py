@@ -25,6 +25,6 @@ def load() -> Backend:
 
 
 def _update(parameter: Array, direction: Array, learning_rate: float) -> Array:
-    """Return `optimizers.update`'s bits with one new array in place of two."""
-    change = np.multiply(direction, learning_rate)
-    return np.subtract(parameter, change, out=change)
+    """Return `optimizers.update`'s bits in the direction's memory."""
+    np.multiply(direction, learning_rate, out=direction)
+    return np.subtract(parameter, direction, out=direction)

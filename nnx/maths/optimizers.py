@@ -19,7 +19,7 @@ class Optimizer(NamedTuple):
 
     direction(gradient, state, hyper, xp) returns the direction, which the learning rate
     is multiplied by and which is taken off the parameter, and the state then. hyper:
-    of this step
+    of this step. The direction is no array of the state: `update` may write over it
     """
 
     arrays: int
@@ -29,7 +29,10 @@ class Optimizer(NamedTuple):
 
 
 def update(parameter: Array, direction: Array, learning_rate: float) -> Array:
-    """Return the parameter one step downhill; all arrays have one shape."""
+    """Return the parameter one step downhill; all arrays have one shape.
+
+    What a backend has in its place may use the direction's memory for that.
+    """
     return parameter - learning_rate * direction
 
 
@@ -49,7 +52,7 @@ def momentum(
     1964. The velocity is not yet multiplied by the learning rate.
     """
     velocity = hyper.momentum * state[0] + gradient
-    return velocity, (velocity,)
+    return 1.0 * velocity, (velocity,)
 
 
 def nesterov(
@@ -87,7 +90,7 @@ def rmsprop(
     """
     square = hyper.beta2 * state[0] + (1.0 - hyper.beta2) * (gradient * gradient)
     velocity = hyper.momentum * state[1] + gradient / (xp.sqrt(square) + EPSILON)
-    return velocity, (square, velocity)
+    return 1.0 * velocity, (square, velocity)
 
 
 OPTIMIZERS = {

@@ -91,8 +91,9 @@ def batch_gradients(
     """
     total: BatchResult | None = None
     for rows in blocks(index.shape[0]):
+        if total is not None:
+            state = state._replace(running_stats=total.running_stats)
         result = _block_gradients(state, images, index, rows, hyper, ops)
-        state = state._replace(running_stats=result.running_stats)
         total = result if total is None else _added(total, result)
     assert total is not None, "a batch has images"
     if hyper.l1 == 0.0 and hyper.l2 == 0.0:
@@ -217,10 +218,12 @@ def input_noise(
 def dropout_masks(
     state: State, x: Array, first: int, hyper: Hyperparameters, ops: Ops
 ) -> list[Array | None]:
-    """Return what dropout multiplies each layer's input by; None is by 1.
+    """Return what dropout multiplies each layer's input by; None, and empty, is by 1.
 
     first: the place of x's first image in its batch
     """
+    if hyper.input_dropout == hyper.dropout == 0.0:
+        return []
     rates = [hyper.input_dropout] + [hyper.dropout] * (len(state.layers) - 1)
     return [
         dropout.mask(
@@ -259,16 +262,16 @@ def _descend(
             direction(slope, arrays, hyper, xp)
             for slope, *arrays in zip(gradient, *memory, strict=True)
         ]
-        layer = type(layer)(
-            *(
+        layer = layer._make(
+            [
                 ops.update(parameter, move, hyper.learning_rate)
                 for parameter, (move, _) in zip(layer, moves, strict=True)
-            )
+            ]
         )
         if hyper.max_norm > 0.0:
             weight = regularization.max_norm(layer.weight, hyper.max_norm, xp=xp)
             layer = layer._replace(weight=weight)
         layers.append(layer)
-        after = zip(*(arrays for _, arrays in moves), strict=True)
-        states.append([type(layer)(*arrays) for arrays in after])
+        after = zip(*[arrays for _, arrays in moves], strict=True)
+        states.append([layer._make(arrays) for arrays in after])
     return layers, tuple(list(each) for each in zip(*states, strict=True))

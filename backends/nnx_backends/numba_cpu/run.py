@@ -130,12 +130,12 @@ def _compilable(images: Images, real: Any) -> Images:
 
 
 def _at_steps(hyper: Hyperparameters, first: int, count: int, per_epoch: int) -> Array:
-    """Return a record of each step's numbers."""
+    """Return a record of each step's numbers, or one that all steps have in common."""
     numbers = attrgetter(*HYPER.names or ())
     each = list(at_steps(hyper, first, count, per_epoch))
     if count and each[0] is each[-1]:
-        return np.full(count, np.array(numbers(each[0]), HYPER))
-    return np.fromiter(map(numbers, each), HYPER, count)
+        each = each[:1]
+    return np.fromiter(map(numbers, each), HYPER, len(each))
 
 
 def _options(hyper: Hyperparameters, step: int, classes: int, real: Any) -> Options:

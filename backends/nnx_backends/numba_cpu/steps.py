@@ -84,18 +84,19 @@ class Step(NamedTuple):
 
 @cached_njit(nogil=True)
 def train(team, images, order, hypers, options, layout, state, work):
-    """Take a step for each record of hyperparameters, as one of a team.
+    """Take a step for each of the losses, as one of a team.
 
     images: a `nnx.maths.state.Images`; order: (at most steps · batch_size,) int64
-    hypers: (steps,) records of `layout.HYPER`; layout: (layers,) of `layout.PLACE`
+    hypers: records of `layout.HYPER`, each step's or one for all, which then need not
+        come from memory each time; layout: (layers,) of `layout.PLACE`
     state: an `optimizers.State`
     """
     output = layout[len(layout) - 1]
     logits = layers.outputs(work.outputs, output)
     dlogits = layers.outputs(work.gradients, output)
     x, sums, mask = work.x[team.rank], work.sums[team.rank], work.mask[team.rank]
-    for i in range(len(hypers)):
-        hyper = hypers[i]
+    for i in range(work.losses.shape[1]):
+        hyper = hypers[min(i, len(hypers) - 1)]
         index = order[i * options.batch_size : (i + 1) * options.batch_size]
         step = Step(options.first_step + i, options.seed, index, x, sums, mask)
         optimizer = optimizers.at_step(hyper, options.optimizer, state)
