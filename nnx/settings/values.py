@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from nnx.errors import InputError
 from nnx.maths import schedules
-from nnx.settings.table import ROWS, TRAINING, Settings
+from nnx.settings.table import ROWS, Settings
 
 # What "auto" is, by the optimizer; SGD's rate is multiplied by 1 - momentum, as its
 # velocity is the sum of so many gradients.
@@ -76,11 +76,6 @@ def layered(
         own = {*AUTOMATIC[before["optimizer"]], "momentum_schedule"}
         base = {name: value for name, value in base.items() if name not in own}
     return {**base, **read}
-
-
-def of_training(settings: Settings) -> dict[str, Any]:
-    """Return the settings of training alone."""
-    return {name: value for name, value in settings.items() if name in TRAINING}
 
 
 def as_text(settings: Mapping[str, Any]) -> dict[str, Any]:

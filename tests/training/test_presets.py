@@ -7,7 +7,7 @@ from nnx import Network, train
 from nnx.data.dataset import Dataset, Frame, Split
 from nnx.errors import InputError
 from nnx.settings import Settings, complete
-from nnx.settings.values import of_training
+from nnx.settings.table import TRAINING
 from nnx.training import presets
 
 TABLE = {
@@ -67,8 +67,8 @@ def test_a_few_steps(name: str) -> None:
     network = Network(
         sizes, settings["activation"], init=settings["init"], dtype="float64"
     )
-    training = of_training(settings) | {"epochs": 3}
-    result = train(network, data, backend="numpy", **training)
+    training = {name: v for name, v in settings.items() if name in TRAINING}
+    result = train(network, data, backend="numpy", **training | {"epochs": 3})
     assert len(result.log) == 3
     assert np.isfinite(result.test_loss)
 
