@@ -75,34 +75,47 @@ def _require(right: bool) -> None:
         raise ValueError
 
 
-def _is_integer(value: Any, low: int, high: int) -> bool:
-    return type(value) is int and low <= value <= high
-
-
-def _is_number(value: Any, holds: Callable[[float], bool]) -> bool:
-    return type(value) in (int, float) and -math.inf < value < math.inf and holds(value)
-
-
 def integer(low: int, high: int) -> Kind:
     """Return the kind of integers in [low, high]."""
 
     def read(value: Any) -> int:
-        _require(_is_integer(value, low, high))
+        _require(type(value) is int and low <= value <= high)
         return int(value)
 
     return Kind(f"an integer from {low} to {high}", read, "N", _parse_number)
 
 
-def number(allowed: str, holds: Callable[[float], bool], *words: str) -> Kind:
-    """Return the kind of finite numbers for which this holds, and of these words."""
+def number(allowed: str, holds: Callable[[float], bool]) -> Kind:
+    """Return the kind of finite numbers for which this holds."""
 
-    def read(value: Any) -> float | str:
-        if isinstance(value, str) and value in words:
-            return value
-        _require(_is_number(value, holds))
+    def read(value: Any) -> float:
+        _require(type(value) in (int, float) and -math.inf < value < math.inf)
+        _require(holds(value))
         return float(value)
 
-    return Kind(", or ".join([allowed, *words]), read, "X", _parse_number)
+    return Kind(allowed, read, "X", _parse_number)
+
+
+def several(allowed: str, each: Kind, metavar: str) -> Kind:
+    """Return the kind of lists of this kind's values: "128,64"."""
+
+    def read(value: Any) -> tuple[Any, ...]:
+        _require(isinstance(value, list | tuple))
+        return tuple(map(each.read, value))
+
+    return Kind(allowed, read, metavar, _parse_numbers, list)
+
+
+def either(kind: Kind, word: str) -> Kind:
+    """Return the kind of this kind's values and of this word."""
+
+    def read(value: Any) -> Any:
+        return word if isinstance(value, str) and value == word else kind.read(value)
+
+    def write(value: Any) -> Any:
+        return word if value == word else kind.write(value)
+
+    return kind._replace(allowed=f"{kind.allowed}, or {word}", read=read, write=write)
 
 
 def one_of(names: Iterable[str], **meaning: str) -> Kind:
@@ -185,28 +198,6 @@ def _flag(value: Any) -> bool:
     return bool(value)
 
 
-def _batch_size(value: Any) -> int | str:
-    if isinstance(value, str) and value == "full":
-        return value
-    _require(_is_integer(value, 1, 2**31 - 1))
-    return int(value)
-
-
-def _widths(value: Any) -> tuple[int, ...]:
-    _require(isinstance(value, list | tuple))
-    _require(all(_is_integer(width, 1, HIDDEN_LIMIT) for width in value))
-    return tuple(value)
-
-
-def _class_weights(value: Any) -> tuple[float, ...] | str:
-    if isinstance(value, str) and value == "balanced":
-        return value
-    _require(isinstance(value, list | tuple))
-    # A batch of classes that count nothing would have no mean.
-    _require(all(_is_number(w, lambda w: 1e-6 <= w <= 1e6) for w in value))
-    return tuple(map(float, value))
-
-
 def _is_initializer(name: str) -> bool:
     family, colon, sigma = name.partition(":")
     if family != "normal":
@@ -218,29 +209,25 @@ def _is_initializer(name: str) -> bool:
 
 
 FRACTION = number("a number from 0 and below 1", lambda x: 0 <= x < 1)
-FRACTION_OR_AUTO = number("a number from 0 and below 1", lambda x: 0 <= x < 1, "auto")
-RATE = number("a number above 0 and up to 1000", lambda x: 0 < x <= 1000, "auto")
+FRACTION_OR_AUTO = either(FRACTION, "auto")
+RATE = either(
+    number("a number above 0 and up to 1000", lambda x: 0 < x <= 1000), "auto"
+)
 DROPOUT = number("a number from 0 to 0.99", lambda x: 0 <= x <= 0.99)
 BOUND = number(
     "0, or a number from 0.000001 to 1000000", lambda x: x == 0 or 1e-6 <= x <= 1e6
 )
 FLAG = Kind("true or false", _flag)
-BATCH_SIZE = Kind(
-    "an integer from 1 to 2147483647, or full", _batch_size, "N", _parse_number
-)
-WIDTHS = Kind(
+BATCH_SIZE = either(integer(1, 2**31 - 1), "full")
+WIDTHS = several(
     f"widths of hidden layers, each from 1 to {HIDDEN_LIMIT}, as in 128,64",
-    _widths,
+    integer(1, HIDDEN_LIMIT),
     "WIDTHS",
-    _parse_numbers,
-    list,
 )
-CLASS_WEIGHTS = Kind(
-    "a number from 0.000001 to 1000000 for each class, or balanced",
-    _class_weights,
-    "WEIGHTS",
-    _parse_numbers,
-    lambda value: value if isinstance(value, str) else list(value),
+# A batch of classes that count nothing would have no mean.
+WEIGHT = number("a number from 0.000001 to 1000000", lambda x: 1e-6 <= x <= 1e6)
+CLASS_WEIGHTS = either(
+    several(f"{WEIGHT.allowed} for each class", WEIGHT, "WEIGHTS"), "balanced"
 )
 ACTIVATION = names(
     f"one of {', '.join(ACTIVATIONS)}, or one for each hidden layer with commas "
