@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from nnx import __version__, blas
-from nnx.cli import bench, checks, data, evaluate, info, predict, train
+from nnx.cli import bench, checks, data, evaluate, info, predict, show, train
 from nnx.cli.signals import EXIT
 from nnx.errors import NnxError, OutOfMemoryError
 from nnx.settings.values import ALSO_CALLED
@@ -93,7 +93,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
     except _StoppedError as stopped:
-        _complain("stopped")
+        show.note("nnx: stopped")
         status = EXIT[stopped.args[0]]
     except Exception as error:
         if debug:
@@ -128,16 +128,13 @@ def _explained(error: Exception) -> int:
     if isinstance(error, MemoryError):
         advice = "try a smaller --batch-size or --hidden"
         error = OutOfMemoryError(f"out of memory ({error}); {advice}")
-    if isinstance(error, NnxError):
-        _complain(str(error))
-        return error.exit_status
     if hasattr(error, "format_message"):
-        _complain(_usage(error))
+        show.note(f"nnx: {_usage(error)}")
         return int(getattr(error, "exit_code", 2))
-    if isinstance(error, OSError):
-        _complain(str(error))
-        return NnxError.exit_status
-    raise error
+    if not isinstance(error, NnxError | OSError):
+        raise error
+    show.note(f"nnx: {error}")
+    return getattr(error, "exit_status", NnxError.exit_status)
 
 
 def _usage(error: Any) -> str:
@@ -153,8 +150,3 @@ def _usage(error: Any) -> str:
     instead = POSITIONAL.get(context.info_name) if context else None
     meant = f"; did you mean {instead} {word[1]}?" if word and instead else ""
     return f"{message}{meant} (see {context.command_path if context else 'nnx'} --help)"
-
-
-def _complain(message: str) -> None:
-    line = " ".join(message.split())
-    typer.echo(f"nnx: {line}", err=True)
