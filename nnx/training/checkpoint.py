@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,88 +15,74 @@ from nnx.maths.arrays import map_arrays, named_arrays
 from nnx.maths.network import inference_layers
 from nnx.model_file import Stored
 from nnx.network import Network
-from nnx.settings import Settings, as_text
+from nnx.settings import as_text
 from nnx.training.log import Row
-from nnx.training.plan import Plan, Position
+from nnx.training.plan import Position
+
+if TYPE_CHECKING:
+    from nnx.training.run import Run
 
 # A run may be resumed for longer, elsewhere, and with data that were moved, which are
 # compared by their content; anything else would make it another run.
 MAY_CHANGE = {"epochs", "dataset", "data_dir", "backend", "precision"}
 
 
-class Checkpointer(NamedTuple):
-    """Where a run's position is written, and what tells the run from another.
+def save(path: Path, run: "Run") -> None:
+    """Write a run's checkpoint: a model file that holds its position too."""
+    backend, position = run.backend, run.position
+    arrays = {name: backend.to_numpy(array) for name, array in _named(position)}
+    extra = {
+        "settings": as_text(run.settings),
+        "data": run.digest,
+        "step": position.state.step,
+        "seconds": position.seconds,
+        "log": position.log,
+    }
+    layers = inference_layers(position.state, xp=backend.xp)
+    latest = run.network.replace(layers=map_arrays(backend.to_numpy, layers))
+    model_file.save(path, vars(latest), arrays, extra)
 
-    network: the run's, of which everything but the layers is written
-    digest: of the data
+
+def load(path: Path, run: "Run") -> Position:
+    """Return the position for a run that has just begun to go on from, on the device.
+
+    Raises:
+        InputError: a checkpoint of another network, of other settings or other
+            data, or beyond the last epoch
     """
+    stored = model_file.load(path)
+    if "training" in stored.extra and "settings" not in stored.extra:
+        raise InputError(
+            f"{path}: of a run of an earlier nnx, which cannot be gone on "
+            "with; the network in it can be used, and --overwrite begins anew"
+        )
+    try:
+        _check_same(path, stored, run)
+        position = _position(stored, run.position, run.backend)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a checkpoint ({error!r})") from None
+    epochs = run.settings["epochs"]
+    if position.state.step > epochs * run.plan.steps_per_epoch:
+        raise InputError(
+            f"{path}: is beyond epoch {len(position.log)} already; epochs "
+            f"cannot be {epochs}"
+        )
+    return position
 
-    path: Path
-    plan: Plan
-    network: Network
-    settings: Settings
-    digest: str
 
-    def save(self, position: Position) -> None:
-        """Write a checkpoint: a model file that holds the position too."""
-        backend = self.plan.backend
-        arrays = {
-            name: np.asarray(backend.to_numpy(array))
-            for name, array in _named(position)
-        }
-        extra = {
-            "settings": as_text(self.settings),
-            "data": self.digest,
-            "step": position.state.step,
-            "seconds": position.seconds,
-            "log": position.log,
-        }
-        layers = inference_layers(position.state, xp=backend.xp)
-        latest = self.network.replace(layers=map_arrays(backend.to_numpy, layers))
-        model_file.save(self.path, vars(latest), arrays, extra)
-
-    def load(self, begun: Position) -> Position:
-        """Return the position to go on from, on the device.
-
-        begun: the position at which the run began, whose form it has
-
-        Raises:
-            InputError: a checkpoint of another network, of other settings or other
-                data, or beyond the last epoch
-        """
-        stored = model_file.load(self.path)
-        if "training" in stored.extra and "settings" not in stored.extra:
-            raise InputError(
-                f"{self.path}: of a run of an earlier nnx, which cannot be gone on "
-                "with; the network in it can be used, and --overwrite begins anew"
-            )
-        try:
-            self._check_same(stored)
-            position = _position(stored, begun, self.plan.backend)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{self.path}: not a checkpoint ({error!r})") from None
-        epochs = self.settings["epochs"]
-        if position.state.step > epochs * self.plan.steps_per_epoch:
-            raise InputError(
-                f"{self.path}: is beyond epoch {len(position.log)} already; epochs "
-                f"cannot be {epochs}"
-            )
-        return position
-
-    def _check_same(self, stored: Stored) -> None:
-        network = Network.of(**stored.network)
-        then = _described(network, stored.extra["settings"], stored.extra["data"])
-        now = _described(self.network, as_text(self.settings), self.digest)
-        different = [
-            f"{name} (was {then.get(name)}, now {value})"
-            for name, value in now.items()
-            if name not in MAY_CHANGE and then.get(name) != value
-        ]
-        if different:
-            raise InputError(
-                f"{self.path}: is of another run, which differs in "
-                f"{', '.join(different)}"
-            )
+def _check_same(path: Path, stored: Stored, run: "Run") -> None:
+    network = Network.of(**stored.network)
+    then = _described(network, stored.extra["settings"], stored.extra["data"])
+    now = _described(run.network, as_text(run.settings), run.digest)
+    different = [
+        f"{name} (was {then.get(name)}, now {value})"
+        for name, value in now.items()
+        if name not in MAY_CHANGE and then.get(name) != value
+    ]
+    if different:
+        raise InputError(
+            f"{path}: is of another run, which differs in {', '.join(different)}"
+        )
 
 
 def _position(stored: Stored, begun: Position, backend: Backend) -> Position:

@@ -17,10 +17,9 @@ from nnx.maths.state import initial_state
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
 from nnx.network import Network
 from nnx.settings import Settings
+from nnx.training import checkpoint, log, loop
 from nnx.training import folder as run_folder
-from nnx.training import log, loop
-from nnx.training.checkpoint import Checkpointer
-from nnx.training.plan import Plan, Position, Progress
+from nnx.training.plan import Position, Progress
 from nnx.training.prepare import batch_size, fitted, plan_of, split_validation
 from nnx.training.result import Result, result_of
 
@@ -35,6 +34,7 @@ class Run:
 
     network: as it was first, fitted to the data
     data: without what is in the validation set
+    digest: of all the data; empty without a folder
     position: where the run is
     resumed: whether it goes on from a checkpoint
     """
@@ -68,31 +68,21 @@ class Run:
         self.folder = None if out is None else Path(out)
         self.resumed = resume
         self._batch_size = batch_size(data, settings)
-        fingerprint = digest(data)[:16] if self.folder is not None else ""
+        self.digest = digest(data)[:16] if self.folder is not None else ""
         self.data, self.validation = split_validation(data, settings)
         with self.scope():
-            self.plan, self.position = self._begin()
+            self.plan = plan_of(
+                self.network, self.data, self.validation, settings, self.backend
+            )
+            layers = map_arrays(self.backend.from_numpy, self.network.layers)
+            state = initial_state(layers, self.plan.hyper, self.backend.ops)
+            self.position = Position(state)
             if self.folder is None:
                 return
             run_folder.prepare(self.folder, resume=resume, overwrite=overwrite)
-            self._checkpointer = Checkpointer(
-                self.folder / CHECKPOINT_NAME,
-                self.plan,
-                self.network,
-                self.settings,
-                fingerprint,
-            )
             if resume:
-                self.position = self._checkpointer.load(self.position)
+                self.position = checkpoint.load(self.folder / CHECKPOINT_NAME, self)
             run_folder.save_settings(self.folder, self.settings)
-
-    def _begin(self) -> tuple[Plan, Position]:
-        """Return the plan and the position at which the run begins, on the device."""
-        plan = plan_of(
-            self.network, self.data, self.validation, self.settings, self.backend
-        )
-        layers = map_arrays(self.backend.from_numpy, self.network.layers)
-        return plan, Position(initial_state(layers, plan.hyper, self.backend.ops))
 
     @contextmanager
     def scope(self) -> Iterator[None]:
@@ -142,7 +132,7 @@ class Run:
     def save(self) -> None:
         """Write the checkpoint and, from its log, log.csv; nothing without a folder."""
         if self.folder is not None:
-            self._checkpointer.save(self.position)
+            checkpoint.save(self.folder / CHECKPOINT_NAME, self)
             table = log.as_csv(self.position.log)
             files.write(self.folder / run_folder.LOG_NAME, table)
 
