@@ -47,15 +47,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Return a TOML file's values; refused where it is not there or not TOML."""
     try:
         with readable(path):
-            text = path.read_text("utf-8-sig")
+            return tomllib.loads(path.read_text("utf-8-sig"))
     except UnicodeDecodeError:
         raise InputError(f"{path}: not TOML: it is no text in UTF-8") from None
-    return parse_toml(text, str(path))
-
-
-def parse_toml(text: str, source: str) -> dict[str, Any]:
-    """Return the values in TOML text; source is named where it is refused."""
-    try:
-        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{source}: not TOML: {error}") from None
+        raise InputError(f"{path}: not TOML: {error}") from None

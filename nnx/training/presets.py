@@ -1,20 +1,17 @@
 """Settings of published results, each a commented TOML file beside this one."""
 
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from nnx.errors import InputError
-from nnx.files import parse_toml
+from nnx.files import read_toml
 
-_FOLDER = files("nnx.training") / "presets"
+_FOLDER = Path(__file__).with_name("presets")
 
 
 def names() -> list[str]:
     """Return the names of all presets."""
-    found = (entry.name for entry in _FOLDER.iterdir())
-    return sorted(
-        name.removesuffix(".toml") for name in found if name.endswith(".toml")
-    )
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
 
 def load(name: str) -> dict[str, Any]:
@@ -23,4 +20,4 @@ def load(name: str) -> dict[str, Any]:
         raise InputError(
             f"no preset is called {name!r}; there are {', '.join(names())}"
         )
-    return parse_toml((_FOLDER / f"{name}.toml").read_text("utf-8"), f"preset {name}")
+    return read_toml(_FOLDER / f"{name}.toml")
