@@ -12,7 +12,7 @@ import numpy as np
 from nnx import model_file
 from nnx.automatic import DEFAULT
 from nnx.backend import Backend, choose
-from nnx.data.dataset import Array, Frame, check_finite, frame_of
+from nnx.data.dataset import Array, Frame, check_images, frame_of
 from nnx.errors import InputError
 from nnx.maths import evaluation, initializers, losses
 from nnx.maths.arrays import map_arrays
@@ -157,17 +157,10 @@ class Network:
     def _rows(self, images: Any) -> Array:
         """Return images as (n, features), refused where they are not."""
         array, features = np.asarray(images), self.sizes[0]
-        if (
-            array.ndim < 2
-            or array.shape[0] == 0
-            or math.prod(array.shape[1:]) != features
-        ):
-            raise InputError(
-                f"expected images of shape (n, {features}), got {array.shape}"
-            )
-        rows = array.reshape(array.shape[0], features)
-        check_finite(rows)
-        return rows
+        if array.ndim > 2 and math.prod(array.shape[1:]) == features:
+            array = array.reshape(-1, features)
+        check_images(array, features)
+        return array
 
     def __str__(self) -> str:
         return "-".join(str(size) for size in self.sizes)
