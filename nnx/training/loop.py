@@ -42,9 +42,11 @@ def fit(plan: Plan, position: Position) -> Iterator[Progress]:
         check_finite(plan, _float(plan, state.loss_sum), _when(plan, state))
         elapsed = time.perf_counter() - began
         position = position._replace(state=state, seconds=position.seconds + elapsed)
-        if ended := plan.steps_done(position) == plan.steps_per_epoch:
-            order, position = None, _end_epoch(plan, position)
-        yield _progress(plan, position, ended)
+        progress = _progress(plan, position)
+        if plan.steps_done(position) == plan.steps_per_epoch:
+            order, progress = None, _end_epoch(plan, progress)
+        position = progress.position
+        yield progress
         if elapsed < UPDATE_SECONDS / 2:
             chunk = min(2 * chunk, plan.steps_per_epoch)
         elif elapsed > UPDATE_SECONDS * 2:
@@ -63,10 +65,8 @@ def _order(plan: Plan, position: Position) -> Array:
     n, xp, device = plan.images, plan.backend.xp, plan.train.labels.device
     if plan.hyper.batch_size >= n:
         return xp.arange(n, dtype=xp.int64, device=device)
-    epoch = len(position.log)
-    return random.permutation(
-        n, seed=plan.hyper.seed, epoch=epoch, xp=xp, device=device
-    )
+    seed, epoch = plan.hyper.seed, len(position.log)
+    return random.permutation(n, seed=seed, epoch=epoch, xp=xp, device=device)
 
 
 def _epoch_hyper(plan: Plan, position: Position) -> Hyperparameters:
@@ -102,9 +102,24 @@ def _when(plan: Plan, state: State) -> str:
     return f"in epoch {epoch + 1} by step {step + 1}"
 
 
-def _end_epoch(plan: Plan, position: Position) -> Position:
-    """Return the position at the next epoch's start, this epoch's row in the log."""
-    state, n = position.state, plan.images
+def _progress(plan: Plan, position: Position) -> Progress:
+    """Return the progress at a position in the running epoch, or at its last step."""
+    state, n = position.state, plan.images_done(position)
+    began = position.log[-1].seconds if position.log else 0.0
+    return Progress(
+        position,
+        epochs=state.step / plan.steps_per_epoch,
+        total_epochs=plan.hyper.epochs,
+        loss=_float(plan, state.loss_sum) / n,
+        accuracy=_float(plan, state.correct) / n,
+        images_per_second=n / (position.seconds - began),
+        epoch_ended=False,
+    )
+
+
+def _end_epoch(plan: Plan, progress: Progress) -> Progress:
+    """Return the progress at the next epoch's start, this epoch's row in the log."""
+    position, state = progress.position, progress.position.state
     layers = inference_layers(state, xp=plan.backend.xp)
     monitored = score(plan, layers, plan.monitored, plan.monitored_scale)
     check_finite(plan, monitored[0], _when(plan, state))
@@ -112,8 +127,8 @@ def _end_epoch(plan: Plan, position: Position) -> Position:
     validation, test = (monitored, none) if plan.has_validation else (none, monitored)
     row = Row(
         epoch=len(position.log) + 1,
-        train_loss=_float(plan, state.loss_sum) / n,
-        train_accuracy=_float(plan, state.correct) / n,
+        train_loss=progress.loss,
+        train_accuracy=progress.accuracy,
         validation_loss=validation[0],
         validation_accuracy=validation[1],
         test_loss=test[0],
@@ -123,12 +138,13 @@ def _end_epoch(plan: Plan, position: Position) -> Position:
     log = (*position.log, row)
     is_best = plan.patience > 0 and best(log) is row
     loss_sum, correct = no_sums(state.layers, plan.backend.ops)
-    return Position(
+    position = Position(
         state._replace(loss_sum=loss_sum, correct=correct),
         position.seconds,
         log,
         layers if is_best else position.best,
     )
+    return progress._replace(position=position, epoch_ended=True)
 
 
 def score(
@@ -140,20 +156,3 @@ def score(
     )
     n = images.labels.shape[0]
     return _float(plan, loss_sum) / n, _float(plan, correct) / n
-
-
-def _progress(plan: Plan, position: Position, epoch_ended: bool) -> Progress:
-    log = position.log
-    epochs = position.state.step / plan.steps_per_epoch
-    if epoch_ended:
-        began = log[-2].seconds if len(log) > 1 else 0.0
-        n, loss, accuracy = plan.images, log[-1].train_loss, log[-1].train_accuracy
-    else:
-        began = log[-1].seconds if log else 0.0
-        n = plan.images_done(position)
-        loss = _float(plan, position.state.loss_sum) / n
-        accuracy = _float(plan, position.state.correct) / n
-    speed = n / (position.seconds - began)
-    return Progress(
-        position, epochs, plan.hyper.epochs, loss, accuracy, speed, epoch_ended
-    )
