@@ -1,9 +1,8 @@
 """From arrays as a file gave them to a data set that every check has passed."""
 
-from nnx.data.dataset import Dataset, Split, frame_of
+from nnx.data.dataset import Dataset, RawSplit, Split, frame_of
 from nnx.data.labels import class_numbers, refuse_label, require_two
 from nnx.data.pixels import as_pixels
-from nnx.data.raw import RawSplit
 from nnx.data.split import hold_out
 from nnx.errors import InputError
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from nnx.data.assemble import assemble
-from nnx.data.dataset import Dataset
-from nnx.data.raw import RawArray, RawSplit
+from nnx.data.dataset import Dataset, RawArray, RawSplit
 from nnx.data.table import label_columns, read
 from nnx.errors import InputError
 

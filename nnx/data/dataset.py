@@ -1,6 +1,10 @@
-"""A labelled set of images on the host, and the checks of one that is made by hand."""
+"""A labelled set of images on the host, as a file gave it and as it is trained on.
+
+And the checks of one that is made by hand.
+"""
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -58,6 +62,29 @@ class Dataset(NamedTuple):
     notes: tuple[str, ...] = ()
     source: str = IN_MEMORY
     data_dir: str = ""
+
+
+class RawArray(NamedTuple):
+    """An array as a file gave it, and how to point at what is wrong in it.
+
+    source: where it came from, in words
+    place: says in which file, and where in it, the value at (row, column) stands
+    """
+
+    values: Array
+    source: str
+    place: Callable[[int, int], str]
+
+
+class RawSplit(NamedTuple):
+    """Images and labels that belong together, before any check.
+
+    images: (n, features), any real numbers
+    labels: (n,) or (n, 1) class numbers, or (n, classes) one-hot
+    """
+
+    images: RawArray
+    labels: RawArray
 
 
 def frame_of(features: int, size: tuple[int, int] | None, maximum: int) -> Frame:

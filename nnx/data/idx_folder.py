@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from nnx.data.assemble import assemble
-from nnx.data.dataset import Dataset
+from nnx.data.dataset import Dataset, RawArray, RawSplit
 from nnx.data.idx import read_images, read_labels
-from nnx.data.raw import RawArray, RawSplit
 from nnx.errors import InputError
 
 # The published names, without the .gz.

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from nnx.data.assemble import assemble
-from nnx.data.dataset import Dataset, Frame
+from nnx.data.dataset import Dataset, Frame, RawArray, RawSplit
 from nnx.data.labels import MAX_CLASSES
-from nnx.data.raw import RawArray, RawSplit
 from nnx.errors import InputError
 from nnx.files import readable
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from nnx.data.dataset import Array
-from nnx.data.raw import RawArray
+from nnx.data.dataset import Array, RawArray
 from nnx.errors import InputError
 
 MAX_CLASSES = 1000

@@ -13,9 +13,8 @@ from typing import IO
 import numpy as np
 
 from nnx.data.assemble import assemble
-from nnx.data.dataset import Array, Dataset
+from nnx.data.dataset import Array, Dataset, RawArray, RawSplit
 from nnx.data.limits import MAX_EXPANSION, MAX_UNPACKED
-from nnx.data.raw import RawArray, RawSplit
 from nnx.errors import InputError
 from nnx.files import readable
 

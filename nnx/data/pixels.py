@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from nnx.data.dataset import Array
-from nnx.data.raw import RawArray
+from nnx.data.dataset import Array, RawArray
 from nnx.errors import InputError
 
 _BLOCK = 1 << 20

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnx.data.dataset import Array
-from nnx.data.raw import RawArray
+from nnx.data.dataset import Array, RawArray
 from nnx.errors import InputError
 from nnx.files import readable
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from nnx.data.dataset import RawArray
 from nnx.data.labels import class_numbers, require_two
-from nnx.data.raw import RawArray
 from nnx.errors import InputError
 
 
