@@ -6,7 +6,7 @@ from typing import Self
 
 import typer
 
-EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
+EXIT: dict[int, int] = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 class Stopper:
@@ -16,9 +16,7 @@ class Stopper:
         self.received: int | None = None
 
     def __enter__(self) -> Self:
-        self._former = {number: signal.getsignal(number) for number in EXIT}
-        for number in EXIT:
-            signal.signal(number, self._remember)
+        self._former = {n: signal.signal(n, self._remember) for n in EXIT}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -38,4 +36,4 @@ class Stopper:
     @property
     def exit_status(self) -> int:
         """128 and the signal's number, as shells have it."""
-        return EXIT[signal.Signals(self.received or signal.SIGINT)]
+        return EXIT[self.received or signal.SIGINT]
