@@ -28,17 +28,17 @@ def as_pixels(parts: list[RawArray]) -> tuple[list[Array], int, tuple[str, ...]]
     values = [part.values for part in parts]
     brightest = max(high for high, _ in surveys)
     if all(whole for _, whole in surveys):
-        images = [_to(np.uint8, v) for v in values]
+        images = [np.require(v, np.uint8, "C") for v in values]
         if brightest == 1:
             return images, 1, ("pixels are 0 or 1: binary images",)
         return images, 255, ()
     if brightest > 1:
-        images = [_to(np.float32, v) / np.float32(255) for v in values]
+        images = [np.require(v, np.float32, "C") / np.float32(255) for v in values]
         return images, 1, ("pixels are not whole numbers: divided by 255",)
     if all(_multiples(v) for v in values):
         images = [_as_bytes(v) for v in values]
         return images, 255, ("pixels are already in [0, 1]: kept as bytes of 1/255",)
-    images = [_to(np.float32, v) for v in values]
+    images = [np.require(v, np.float32, "C") for v in values]
     return images, 1, ("pixels are already in [0, 1]: not scaled",)
 
 
@@ -83,7 +83,3 @@ def _blocks(values: Array) -> Iterator[tuple[int, Array]]:
     step = max(1, _BLOCK // values.shape[1])
     for start in range(0, len(values), step):
         yield start, values[start : start + step]
-
-
-def _to(dtype: type, values: Array) -> Array:
-    return np.require(values.astype(dtype, copy=False), requirements="C")
