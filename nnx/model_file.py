@@ -24,7 +24,6 @@ FORMAT = 1
 KEY = "nnx"
 MODEL_NAME = "model.safetensors"
 CHECKPOINT_NAME = "checkpoint.safetensors"
-NETWORK = "layers", "activations", "classes", "frame", "pixels"
 
 
 class Stored(NamedTuple):
@@ -61,7 +60,7 @@ def save(
     own = named_arrays(layers, "layers")
     tensors = {name: np.ascontiguousarray(array) for name, array in own}
     tensors |= arrays or {}
-    described = {name: network[name] for name in NETWORK if name != "layers"}
+    described = {name: value for name, value in network.items() if name != "layers"}
     described |= {"format": FORMAT, "sizes": sizes(layers)} | (extra or {})
     described["crc32"] = _crc32(described, tensors)
     # One key, as safetensors orders several of them at random.
