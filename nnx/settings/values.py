@@ -1,6 +1,6 @@
 """A run's settings: checked, filled up, laid over each other, and written."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any, cast
@@ -83,10 +83,10 @@ def as_text(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: ROWS[name].kind.write(value) for name, value in settings.items()}
 
 
-def suggestion(name: str, known: Iterable[str] = ROWS) -> str | None:
+def suggestion(name: str) -> str | None:
     """Return the setting that is likely to be meant by a name that does not exist."""
     name = name.lower().replace("-", "_")
-    near = get_close_matches(name, list(known), n=1)
+    near = get_close_matches(name, ROWS, n=1)
     return ALSO_CALLED.get(name) or (near[0] if near else None)
 
 
