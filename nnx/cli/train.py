@@ -75,7 +75,7 @@ def train(
     nnx train --out runs/mine --resume                 go on where it stopped
     """
     from nnx.cli.progress import shown
-    from nnx.cli.signals import Stopper
+    from nnx.cli.signals import EXIT, remembered
 
     if require_accuracy is not None and not 0 <= require_accuracy <= 1:
         raise InputError(
@@ -93,14 +93,14 @@ def train(
         run = _begun(settings, on(device), out, **how)
         if not quiet:
             results.introduce(run)
-        with Stopper() as stopper, shown(quiet) as show_progress:
-            result = run.follow(show_progress, stopper.asked)
+        with remembered() as signals, shown(quiet) as show_progress:
+            result = run.follow(show_progress, lambda: bool(signals))
     if run.resumed and not result.trained and not quiet:
         results.nothing_to_do(result)
     results.report(run, result, json)
     if result.stopped:
         results.go_on(run, device, threads)
-        raise typer.Exit(stopper.exit_status)
+        raise typer.Exit(EXIT[signals[0]])
     if require_accuracy is not None and result.test_accuracy < require_accuracy:
         show.note(
             f"nnx: test accuracy {result.test_accuracy:.4f} is below the "

@@ -1,6 +1,7 @@
 """A run is one run, whether Python or the command goes on with it."""
 
 import shutil
+import signal
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -13,10 +14,10 @@ from typer.testing import CliRunner
 
 import nnx
 from nnx.cli.main import app
-from nnx.cli.signals import Stopper
 from nnx.data.dataset import Dataset
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME, load
 from nnx.training import loop
+from nnx.training.run import Run as TrainingRun
 
 Run = Callable[..., Any]
 Refused = Callable[..., str]
@@ -49,10 +50,24 @@ def network() -> nnx.Network:
     return nnx.Network([16, 6, 5, 3], "tanh,relu", init="lecun", seed=5)
 
 
-def command(*words: Any) -> int:
-    """Run `nnx train` in this process, as only there it can be stopped at a step."""
-    ran = CliRunner().invoke(app, ["train", *map(str, words)])
-    return ran.exit_code
+def command(*words: Any, interrupt: Callable[[], bool] = lambda: False) -> int:
+    """Run `nnx train` in this process, as only there it can be stopped at a step.
+
+    interrupt: asked at each step whether Ctrl-C should come then
+    """
+    follow = TrainingRun.follow
+
+    def interrupted(run: Any, on_progress: Any, should_stop: Any) -> Any:
+        def asked() -> bool:
+            if interrupt():
+                signal.raise_signal(signal.SIGINT)
+            return bool(should_stop())
+
+        return follow(run, on_progress, asked)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainingRun, "follow", interrupted)
+        return CliRunner().invoke(app, ["train", *map(str, words)]).exit_code
 
 
 def assert_same(one: Path, other: Path) -> None:
@@ -106,12 +121,12 @@ def test_begun_in_python_it_goes_on_from_the_command(
 
 @pytest.mark.parametrize("stop", [1, 4, 6, 15])
 def test_begun_by_the_command_it_goes_on_in_python(
-    whole: Path, cwd: Path, monkeypatch: pytest.MonkeyPatch, stop: int
+    whole: Path, cwd: Path, stop: int
 ) -> None:
     steps, parts = count(1), cwd / "parts"
-    monkeypatch.setattr(Stopper, "asked", lambda self: next(steps) == stop)
     begin = "--dataset", cwd / "squares", *NETWORK, *NUMPY, *options()
-    assert command(*begin, "--out", parts, "--quiet") == 130
+    words = *begin, "--out", parts, "--quiet"
+    assert command(*words, interrupt=lambda: next(steps) == stop) == 130
     result = nnx.train(network(), nnx.load(cwd / "squares"), out=parts, resume=True)
     assert result.trained
     assert not result.stopped
@@ -120,18 +135,16 @@ def test_begun_by_the_command_it_goes_on_in_python(
     assert written[0] == written[1]
 
 
-def test_it_changes_hands_at_every_step(
-    whole: Path, cwd: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_changes_hands_at_every_step(whole: Path, cwd: Path) -> None:
     data, parts = nnx.load(cwd / "squares"), cwd / "parts"
-    monkeypatch.setattr(Stopper, "asked", lambda self: True)
     nnx.train(
         network(), data, backend="numpy", out=parts, should_stop=lambda: True,
         **SETTINGS,
     )  # fmt: skip
     for i in range(1, STEPS):
         if i % 2:
-            status = command("--out", parts, "--resume", "--quiet")
+            words = "--out", parts, "--resume", "--quiet"
+            status = command(*words, interrupt=lambda: True)
             assert status == (130 if i < STEPS - 1 else 0)
         else:
             nnx.train(network(), data, out=parts, resume=True, should_stop=lambda: True)
