@@ -70,15 +70,17 @@ def find(name: str, **options: Any) -> Backend:
         InputError: an option that the backend does not take
         MissingLibraryError, UnusableBackendError: as the backend says
     """
-    if name == "auto":
-        _check_options(name, (), options)
-        return _automatic()
     offered = _offered()
-    if name not in offered:
+    if name not in ("auto", *offered):
         there = ", ".join(["auto", *sorted(offered)])
         raise UnknownBackendError(f"no backend is called {name!r}; there are {there}")
-    load = offered[name].load()
-    _check_options(name, inspect.signature(load).parameters if options else (), options)
+    load = _automatic if name == "auto" else offered[name].load()
+    for option, value in options.items():
+        if option not in inspect.signature(load).parameters:
+            raise InputError(
+                f"backend {name!r} takes no {option}, and {value!r} was given; "
+                "choose a --backend that does"
+            )
     loaded = load(**options)
     if not isinstance(loaded, Backend):
         raise BackendError(
@@ -119,16 +121,6 @@ def usable() -> tuple[list[Backend], dict[str, str]]:
         except NnxError as error:
             why[name] = str(error)
     return working, why
-
-
-def _check_options(name: str, taken: Any, options: dict[str, Any]) -> None:
-    """Refuse an option that this backend has no use for."""
-    for option, value in options.items():
-        if option not in taken:
-            raise InputError(
-                f"backend {name!r} takes no {option}, and {value!r} was given; "
-                "choose a --backend that does"
-            )
 
 
 def _automatic() -> Backend:
