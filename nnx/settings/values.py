@@ -142,16 +142,10 @@ def _fill_automatic(settings: Settings) -> None:
         if numbers[name] == "auto":
             numbers[name] = usual
     if automatic and optimizer in ("sgd", "nesterov"):
-        rate = numbers["learning_rate"] * (1.0 - _highest_momentum(numbers))
+        begins, epochs = numbers["momentum"], numbers["epochs"]
+        ends = schedules.value(begins, epochs, numbers["momentum_schedule"], epochs)
+        rate = numbers["learning_rate"] * (1.0 - max(begins, ends))
         numbers["learning_rate"] = float(f"{rate:.12g}")
-
-
-def _highest_momentum(settings: dict[str, Any]) -> float:
-    """Return the higher one of where the momentum begins and where it ends."""
-    begins: float = settings["momentum"]
-    epochs = settings["epochs"]
-    ends = schedules.value(begins, epochs, settings["momentum_schedule"], epochs)
-    return max(begins, ends)
 
 
 def _check_together(settings: Any) -> None:
