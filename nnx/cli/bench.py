@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from nnx.cli import show
-from nnx.cli.options import DataDir, Device, Json, number, on, path
+from nnx.cli.options import BackendOrAll, DataDir, Device, Json, number, on, path
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,9 +31,6 @@ Workloads = Annotated[
         "several times.",
         metavar="KEY",
     ),
-]
-BackendName = Annotated[
-    str, typer.Option("--backend", help="A backend's name, or all that are usable.")
 ]
 Rivals = Annotated[
     bool,
@@ -72,7 +69,7 @@ app = typer.Typer(cls=Group, invoke_without_command=True)
 def bench(
     context: typer.Context,
     workload: Workloads = None,
-    backend: BackendName = "all",
+    backend: BackendOrAll = "all",
     device: Device = None,
     rivals: Rivals = False,
     rounds: Rounds = 5,
@@ -112,7 +109,7 @@ def bench(
 @app.command("options")
 def _options(
     workload: Workloads = None,
-    backend: BackendName = "all",
+    backend: BackendOrAll = "all",
     device: Device = None,
     rounds: Rounds = 5,
     data_dir: DataDir = None,
@@ -138,7 +135,7 @@ def _time_to(
         float, typer.Argument(metavar="ACCURACY", help="Of the test images: 0.98.")
     ],
     workload: Workloads = None,
-    backend: BackendName = "all",
+    backend: BackendOrAll = "all",
     device: Device = None,
     rivals: Rivals = False,
     rounds: Rounds = 5,

@@ -1,12 +1,12 @@
 """`nnx gradcheck` and `nnx parity`."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from nnx.automatic import DEFAULT
 from nnx.cli import show
-from nnx.cli.options import Device, Json, on
+from nnx.cli.options import BackendOrAll, Device, Json, on
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 
 def gradcheck(
-    backend: Annotated[
-        str, typer.Option(help="A backend's name, or all that are usable.")
-    ] = DEFAULT,
+    backend: BackendOrAll = DEFAULT,
     device: Device = None,
     json: Json = False,
 ) -> None:
@@ -57,6 +55,7 @@ def parity(json: Json = False) -> None:
     and three, on networks of 1 to 4 layers. Exits with status 1 if any error, relative
     to its array's largest entry, is above 1e-12 in float64 or 1e-5 in float32.
     """
+    from nnx.verify.compare import BOUNDS
     from nnx.verify.parity import REFERENCE
     from nnx.verify.parity import parity as run
 
@@ -67,7 +66,18 @@ def parity(json: Json = False) -> None:
         rows = [_as_row(result, "backend", "dtype", "network") for result in results]
         show.as_json({"reference": REFERENCE, "rows": rows})
     else:
-        _show_parity(results)
+        cells = [
+            [r.network, r.dtype, r.backend, f"{r.max_relative_error:.1e}"]
+            for r in results
+        ]
+        columns = ["network", "dtype", "backend", "max relative error"]
+        show.table(f"every backend against {REFERENCE}", columns, cells)
+        for dtype, bound in BOUNDS.items():
+            own = [result for result in results if result.dtype == dtype]
+            worst = max(result.max_relative_error for result in own)
+            missed = [f"{r.backend} {r.network}" for r in own if not r.within_bound]
+            verdict = f"NOT met by {', '.join(missed)}" if missed else "met by all"
+            show.line(f"{dtype}: worst {worst:.1e}, bound {bound:g} {verdict}")
     if not all(result.within_bound for result in results):
         raise typer.Exit(1)
 
@@ -82,23 +92,6 @@ def _as_row(result: "Agreement", *names: str, **renamed: str) -> dict[str, Any]:
 def _finite(error: float) -> float | None:
     """Return an error for JSON, which has no word for infinite but null."""
     return error if error < float("inf") else None
-
-
-def _show_parity(results: "list[Agreement]") -> None:
-    from nnx.verify.compare import BOUNDS
-    from nnx.verify.parity import REFERENCE
-
-    cells = [
-        [r.network, r.dtype, r.backend, f"{r.max_relative_error:.1e}"] for r in results
-    ]
-    columns = ["network", "dtype", "backend", "max relative error"]
-    show.table(f"every backend against {REFERENCE}", columns, cells)
-    for dtype, bound in BOUNDS.items():
-        own = [result for result in results if result.dtype == dtype]
-        worst = max(result.max_relative_error for result in own)
-        missed = [f"{r.backend} {r.network}" for r in own if not r.within_bound]
-        verdict = f"NOT met by {', '.join(missed)}" if missed else "met by all"
-        show.line(f"{dtype}: worst {worst:.1e}, bound {bound:g} {verdict}")
 
 
 def _usable() -> "list[Backend]":

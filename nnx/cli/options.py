@@ -47,6 +47,9 @@ DataDir = Annotated[Path | None, path(DATA_DIR_HELP)]
 BackendOption = Annotated[
     str, typer.Option("--backend", help="What computes: see 'nnx info'.")
 ]
+BackendOrAll = Annotated[
+    str, typer.Option("--backend", help="A backend's name, or all that are usable.")
+]
 MAX_THREADS = 1024
 Device = Annotated[
     str | None,
