@@ -50,9 +50,7 @@ def _read(path: Path) -> tuple[list[str], RawArray]:
     first = number + 1 if header else number
     try:
         values = _numbers(path, first, delimiter)
-    except UnicodeDecodeError:
-        raise
-    except ValueError as error:
+    except ValueError as error:  # text that is not UTF-8 fails there once more
         _explain(path, first, delimiter, len(fields))
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: not a table of numbers: {reason}") from None
