@@ -138,11 +138,10 @@ def _end_epoch(plan: Plan, progress: Progress) -> Progress:
     log = (*position.log, row)
     is_best = plan.patience > 0 and best(log) is row
     loss_sum, correct = no_sums(state.layers, plan.backend.ops)
-    position = Position(
-        state._replace(loss_sum=loss_sum, correct=correct),
-        position.seconds,
-        log,
-        layers if is_best else position.best,
+    position = position._replace(
+        state=state._replace(loss_sum=loss_sum, correct=correct),
+        log=log,
+        best=layers if is_best else position.best,
     )
     return progress._replace(position=position, epoch_ended=True)
 
