@@ -31,8 +31,9 @@ def fit(plan: Plan, position: Position) -> Iterator[Progress]:
     """
     if plan.is_done(position):
         return
-    _take_no_step(plan, position.state)
-    order, hyper, chunk = None, plan.hyper, 1
+    order, hyper, chunk = _order(plan, position), _epoch_hyper(plan, position), 1
+    # No step: the backend compiles or loads what it needs before training is timed.
+    plan.backend.run_steps(position.state, plan.train, order, 0, hyper)
     while not plan.is_done(position):
         if order is None:
             order, hyper = _order(plan, position), _epoch_hyper(plan, position)
@@ -51,13 +52,6 @@ def fit(plan: Plan, position: Position) -> Iterator[Progress]:
             chunk = min(2 * chunk, plan.steps_per_epoch)
         elif elapsed > UPDATE_SECONDS * 2:
             chunk = max(1, chunk // 2)
-
-
-def _take_no_step(plan: Plan, state: State) -> None:
-    """Have the backend compile or load what it needs before training is timed."""
-    like, xp = plan.train.labels, plan.backend.xp
-    order = xp.zeros(plan.images, dtype=xp.int64, device=like.device)
-    plan.backend.run_steps(state, plan.train, order, 0, plan.hyper)
 
 
 def _order(plan: Plan, position: Position) -> Array:
