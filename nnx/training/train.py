@@ -80,13 +80,12 @@ def _complete(
                 f"{name} is a setting of the network or of the command; nnx.train "
                 f"takes {', '.join(TRAINING)}"
             )
-    base = _described(network, data)
-    if resumed is not None:
-        place = {"dataset": data.source, "data_dir": data.data_dir}
-        base = {
-            **load_settings(Path(resumed)),
-            **({} if data.source == IN_MEMORY else place),
-        }
+    if resumed is None:
+        base = _described(network, data)
+    else:
+        base = {**load_settings(Path(resumed))}
+        if data.source != IN_MEMORY:
+            base |= {"dataset": data.source, "data_dir": data.data_dir}
     return complete(layered(base, given))
 
 
