@@ -45,13 +45,11 @@ def predict(
             f"{model}: takes {network.sizes[0]} features that are no picture"
         )
     rows = []
-    failed = False
     for path in pictures:
         try:
             picture = read(path, frame)
         except InputError as error:
             show.note(f"nnx: {error}")
-            failed = True
             continue
         chances = network.predict_proba(picture.pixels[None], backend=chosen)[0]
         rows.append(_row(path, network, chances))
@@ -62,7 +60,7 @@ def predict(
         show.as_json({"predictions": rows})
     else:
         _tables(network.classes, rows)
-    if failed:
+    if len(rows) < len(pictures):
         raise typer.Exit(1)
 
 
