@@ -2,7 +2,7 @@
 
 from nnx.maths import losses, network
 from nnx.maths.arrays import Array
-from nnx.maths.blocks import blocks
+from nnx.maths.blocks import BLOCK, blocks
 from nnx.maths.ops import Ops
 from nnx.maths.state import Images, Layers
 
@@ -19,6 +19,8 @@ def logits(
     pixels: (n, in_features), uint8 or floating
     pixel_scale: what pixels are multiplied by
     """
+    if ops.logits is not None:
+        return ops.logits(layers, pixels, activations, pixel_scale)
     x = ops.xp.astype(pixels, layers[0].weight.dtype) * pixel_scale
     return network.logits(layers, x, activations, ops)
 
@@ -31,8 +33,8 @@ def evaluate(
     ops: Ops,
 ) -> tuple[Array, Array]:
     """Return the sum of all images' losses in nats, and how many are right; both ()."""
-    loss_sum = correct = 0
-    for rows in blocks(images.labels.shape[0]):
+    loss_sum, correct, n = 0, 0, images.labels.shape[0]
+    for rows in blocks(n, BLOCK if ops.logits is None else n):
         pixels, labels = images.pixels[rows, :], images.labels[rows]
         out = logits(layers, pixels, activations, pixel_scale, ops)
         loss, _ = losses.cross_entropy(out, labels, xp=ops.xp)

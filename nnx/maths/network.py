@@ -138,7 +138,7 @@ def _layer_backward(
             dz, cache.x, layer.weight, input_gradient=input_gradient
         )
         return dx, NormalizedLayer(dweight, dbias, dgamma)
-    dx, dweight, dbias = ops.dense_backward(
+    dx, dweight, dbias = dense.backward(
         dy,
         cache.x,
         cache.output,

@@ -10,12 +10,14 @@ from nnx.maths.arrays import Array, Namespace
 class Ops(NamedTuple):
     """An array API namespace, and the functions that a backend may do better.
 
-    Each is called like the plain form that it defaults to; the first two never with
+    Each is called like the plain form that it defaults to; `dense_forward` never with
     an activation whose gradient is from z, which is a function of its own.
+
+    logits: like `evaluation.logits`, but for ops; None: layer by layer
     """
 
     xp: Namespace
     dense_forward: Callable[..., Array] = dense.forward
-    dense_backward: Callable[..., tuple[Array, Array, Array]] = dense.backward
     update: Callable[..., Array] = optimizers.update
     distort: Callable[..., Array] = distortion.distort
+    logits: Callable[..., Array] | None = None

@@ -1,8 +1,6 @@
 """Numba on the CPU: whole training steps compiled, by a team of threads.
 
-`run_steps` covers every depth, width and dtype in batches of up to 1024 images, with
-every option but gelu, silu, batch normalization and a bound on the gradient's norm;
-what it does not cover takes the plain steps with this backend's operations.
+Every option is in the compiled steps, in both dtypes; `program` says what a step does.
 """
 
 from functools import partial
@@ -34,7 +32,7 @@ def load(threads: int | None = None) -> Backend:
                 "backend 'numba' has nothing but what it compiles: unset "
                 "NUMBA_DISABLE_JIT, or use --backend numpy"
             )
-        from nnx_backends.numba_cpu import dense, distort, run
+        from nnx_backends.numba_cpu import distort, run
     except ImportError as error:
         raise MissingLibraryError(
             f"backend 'numba' needs Numba ({error}): pip install nnx-mlp, "
@@ -42,11 +40,11 @@ def load(threads: int | None = None) -> Backend:
         ) from None
     keep_freed()
     team = threads or cores.available()
+    distorted = partial(distort.distort, threads=team)
     ops = Ops(
         np,
-        dense_forward=partial(dense.forward, threads=team),
-        dense_backward=dense.backward,
-        distort=partial(distort.distort, threads=team),
+        logits=partial(run.logits, threads=team),
+        distort=distorted,
     )
     return Backend(
         name="numba",
@@ -55,5 +53,5 @@ def load(threads: int | None = None) -> Backend:
         from_numpy=np.asarray,
         to_numpy=np.asarray,
         note=run.note(),
-        own_steps=partial(run.run_steps, ops=ops, threads=team),
+        own_steps=partial(run.run_steps, distort=distorted, threads=team),
     )

@@ -1,74 +1,26 @@
 """Bias and activation in one pass over a block, and the activation's gradient."""
 
 import math
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any
 
-import numpy as np
 from numba import njit
 
-from nnx_backends.numba_cpu import elementary
-from nnx_backends.numba_cpu.elementary import like
-from nnx_backends.numba_cpu.switch import switch
-
-# No flag that lets the compiler assume there is no NaN: a diverged loss must show.
-LOOP = {"contract", "reassoc", "nsz"}
-
-
-class Block(NamedTuple):
-    """Rows [top, bottom) and columns [left, right) of a matrix, four unsigned numbers.
-
-    An index that could be negative would mean, as in Python, one from the end, and
-    checking for that keeps a loop from becoming vector code.
-    """
-
-    top: Any
-    bottom: Any
-    left: Any
-    right: Any
-
-
-@njit(nogil=True)
-def block(rows, columns):
-    """Return the block of these rows and columns, each first and last + 1."""
-    return Block(
-        np.uint64(rows[0]),
-        np.uint64(rows[1]),
-        np.uint64(columns[0]),
-        np.uint64(columns[1]),
-    )
-
+from nnx.maths.activations import ACTIVATIONS, GELU_CUBIC, GELU_SCALE
+from nnx_backends.numba_cpu import dropout, elementary
+from nnx_backends.numba_cpu.elementary import LOOP, like
+from nnx_backends.numba_cpu.kernel import Kernel
+from nnx_backends.numba_cpu.records import (
+    biases,
+    inputs,
+    matrix,
+    of_units,
+    own_inputs,
+    own_outputs,
+)
 
 _plain = njit(nogil=True, error_model="numpy")
 _exact = njit(nogil=True, error_model="numpy", fastmath=elementary.EXACT)
-
-
-def _forward(function):
-    """Return a compiled loop for y = f(y + bias) over a block."""
-
-    @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-    def loop(y, bias, part):
-        for i in range(part.top, part.bottom):
-            for j in range(part.left, part.right):
-                y[i, j] = function(y[i, j] + bias[j])
-
-    return loop
-
-
-def _backward(slope):
-    """Return a compiled loop for dy = dy · f'(scale · y) over a block."""
-
-    @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-    def loop(dy, y, part, scale):
-        for i in range(part.top, part.bottom):
-            for j in range(part.left, part.right):
-                dy[i, j] = dy[i, j] * slope(scale * y[i, j])
-
-    return loop
-
-
-@_plain
-def _identity_backward(dy, y, part, scale):
-    """Leave dy as it is."""
 
 
 @_exact
@@ -82,39 +34,150 @@ def _softplus(z):
     return (like(0.0, z) if z < 0 else z) + math.log1p(elementary.exp(-abs(z)))
 
 
-# Each activation's function of z, and its slope as a function of y.
-_LOOPS = {
-    "identity": (_forward(_plain(lambda z: z)), _identity_backward),
+@_exact
+def _silu_slope(z):
+    s, one = _sigmoid(z), like(1.0, z)
+    return s * (one + z * (one - s))
+
+
+@_exact
+def _gelu_tanh(z):
+    return elementary.tanh(like(GELU_SCALE, z) * (z + like(GELU_CUBIC, z) * z * z * z))
+
+
+@_exact
+def _gelu_slope(z):
+    t, one, half = _gelu_tanh(z), like(1.0, z), like(0.5, z)
+    inner = like(GELU_SCALE, z) * (one + like(3.0 * GELU_CUBIC, z) * z * z)
+    return half * (one + t) + half * z * (one - t * t) * inner
+
+
+# Each activation's function of z, and its slope as a function of y, or of z where
+# `nnx.maths.activations` has it so.
+FUNCTIONS = {
+    "identity": (_plain(lambda z: z), _plain(lambda y: like(1.0, y))),
     "relu": (
-        _forward(_plain(lambda z: like(0.0, z) if z < 0 else z)),
-        _backward(_plain(lambda y: like(1.0, y) if y > 0 else like(0.0, y))),
+        _plain(lambda z: like(0.0, z) if z < 0 else z),
+        _plain(lambda y: like(1.0, y) if y > 0 else like(0.0, y)),
     ),
     "leaky_relu": (
-        _forward(_plain(lambda z: like(0.01, z) * z if z < 0 else z)),
-        _backward(_plain(lambda y: like(1.0, y) if y > 0 else like(0.01, y))),
+        _plain(lambda z: like(0.01, z) * z if z < 0 else z),
+        _plain(lambda y: like(1.0, y) if y > 0 else like(0.01, y)),
     ),
     "elu": (
-        _forward(_exact(lambda z: elementary.expm1(z) if z < 0 else z)),
-        _backward(_plain(lambda y: (y if y < 0 else like(0.0, y)) + like(1.0, y))),
+        _exact(lambda z: elementary.expm1(z) if z < 0 else z),
+        _plain(lambda y: (y if y < 0 else like(0.0, y)) + like(1.0, y)),
     ),
-    "tanh": (
-        _forward(elementary.tanh),
-        _backward(_plain(lambda y: like(1.0, y) - y * y)),
-    ),
-    "sigmoid": (
-        _forward(_sigmoid),
-        _backward(_plain(lambda y: y * (like(1.0, y) - y))),
-    ),
-    "softplus": (
-        _forward(_softplus),
-        _backward(_exact(lambda y: -elementary.expm1(-y))),
+    "tanh": (elementary.tanh, _plain(lambda y: like(1.0, y) - y * y)),
+    "sigmoid": (_sigmoid, _plain(lambda y: y * (like(1.0, y) - y))),
+    "softplus": (_softplus, _exact(lambda y: -elementary.expm1(-y))),
+    "silu": (_exact(lambda z: z * _sigmoid(z)), _silu_slope),
+    "gelu": (
+        _exact(lambda z: like(0.5, z) * z * (like(1.0, z) + _gelu_tanh(z))),
+        _gelu_slope,
     ),
 }
-NAMES = tuple(_LOOPS)
-_forwards, _backwards = zip(*_LOOPS.values(), strict=True)
-# forward(code, y, bias, part) adds the bias and applies an activation to a block of y,
-# in place; code is the activation's place in `NAMES`.
-forward = switch(*_forwards)
-# backward(code, dy, y, part, scale) turns a block of dy into dz, in place; scale · y is
-# as `forward` left it.
-backward = switch(*_backwards)
+_identity, _ = FUNCTIONS["identity"]
+
+
+@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+def add_bias(y, bias, part):
+    """Add the bias to a block of y."""
+    for i in range(part.top, part.bottom):
+        for j in range(part.left, part.right):
+            y[i, j] += bias[j]
+
+
+def _loop(function: Any) -> Any:
+    """Return a compiled loop for y = f(y + bias) over a block."""
+
+    @njit(nogil=True, fastmath=LOOP, error_model="numpy")
+    def loop(y, bias, part):
+        for i in range(part.top, part.bottom):
+            for j in range(part.left, part.right):
+                y[i, j] = function(y[i, j] + bias[j])
+
+    return loop
+
+
+def _loop_from_z(function: Any) -> Any:
+    """Return a compiled loop for z = y + bias, y = f(z) over a block."""
+
+    @njit(nogil=True, fastmath=LOOP, error_model="numpy")
+    def loop(z, y, bias, part):
+        for i in range(part.top, part.bottom):
+            for j in range(part.left, part.right):
+                z[i, j] = y[i, j] + bias[j]
+                y[i, j] = function(z[i, j])
+
+    return loop
+
+
+def _loop_backward(slope: Any) -> Any:
+    """Return a compiled loop for dy = dy · f'(scale · y) over a block; y may be z."""
+
+    @njit(nogil=True, fastmath=LOOP, error_model="numpy")
+    def loop(dy, y, part, scale):
+        for i in range(part.top, part.bottom):
+            for j in range(part.left, part.right):
+                dy[i, j] = dy[i, j] * slope(scale * y[i, j])
+
+    return loop
+
+
+# Each kernel's own.
+loop: Any = None
+loop_from_z: Any = None
+loop_backward: Any = None
+
+
+def _activate(run, layer, step, hyper):
+    """Set this thread's part of y to f(y + bias)."""
+    y, bias = of_units(run, layer, layer.y), biases(run, layer)
+    loop(y, bias, own_outputs(layer, step))
+
+
+def _activate_from_z(run, layer, step, hyper):
+    """Do the same, and set z to y + bias."""
+    y, bias = of_units(run, layer, layer.y), biases(run, layer)
+    loop_from_z(of_units(run, layer, layer.z), y, bias, own_outputs(layer, step))
+
+
+def _activate_backward(run, layer, step, hyper):
+    """Multiply this thread's part of dx by the slopes of the layer before.
+
+    Its outputs are there as dropout has made them larger.
+    """
+    dx = matrix(layer.dx, layer.batch, layer.x_stride, run.one)
+    y = inputs(run, layer, step)
+    smaller = run.one / dropout.scale(hyper.dropout, run.one)
+    loop_backward(dx, y, own_inputs(layer, step), smaller)
+
+
+def _activate_backward_from_z(run, layer, step, hyper):
+    """Do the same, with slopes that are functions of z."""
+    dx = matrix(layer.dx, layer.batch, layer.x_stride, run.one)
+    z = matrix(layer.x_z, layer.batch, layer.x_stride, run.one)
+    loop_backward(dx, z, own_inputs(layer, step), run.one)
+
+
+@cache
+def forward(name: str) -> Kernel:
+    """Return the kernel that adds the bias and applies an activation to y."""
+    function, _ = FUNCTIONS[name]
+    if ACTIVATIONS[name].from_z:
+        return Kernel(_activate_from_z, name, loop_from_z=_loop_from_z(function))
+    return Kernel(_activate, name, loop=_loop(function))
+
+
+@cache
+def backward(name: str) -> Kernel:
+    """Return the kernel that makes of dx the gradient of what goes in before it.
+
+    name: of the activation of the layer before
+    """
+    _, slope = FUNCTIONS[name]
+    source = (
+        _activate_backward_from_z if ACTIVATIONS[name].from_z else _activate_backward
+    )
+    return Kernel(source, name, loop_backward=_loop_backward(slope))

@@ -6,9 +6,8 @@ from numba import njit
 from nnx.maths import distortion, random
 from nnx.maths.arrays import Array, Namespace
 from nnx.maths.hyperparameters import Distortion, Stream
-from nnx_backends.numba_cpu.activations import LOOP
 from nnx_backends.numba_cpu.cache import cached_njit
-from nnx_backends.numba_cpu.elementary import like, philox
+from nnx_backends.numba_cpu.elementary import LOOP, like, philox
 from nnx_backends.numba_cpu.team import partition, read_only, run_team
 
 LANES = 16

@@ -8,8 +8,17 @@ from numba.extending import intrinsic
 from nnx.maths import dropout, random
 from nnx.maths.dropout import COUNTERS, HALVES
 from nnx.maths.hyperparameters import Stream
-from nnx_backends.numba_cpu.activations import LOOP
-from nnx_backends.numba_cpu.elementary import HALF, WORD, like
+from nnx_backends.numba_cpu.elementary import HALF, LOOP, WORD, like
+from nnx_backends.numba_cpu.kernel import Kernel
+from nnx_backends.numba_cpu.records import (
+    inputs,
+    matrix,
+    of_units,
+    own_inputs,
+    own_outputs,
+    pixel_parts,
+    vector,
+)
 from nnx_backends.numba_cpu.vectors import broadcast
 
 BLOCK = COUNTERS * HALVES
@@ -91,28 +100,50 @@ def scale(rate, example):
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-def leave_out(y, part, rate, layer, step):
+def _leave_out(y, part, rate, layer, run, step):
     """Set the units of a block that are left out to 0, and scale the others.
 
     y: a layer's inputs, or their gradient; part: the block of it
     rate: of units that are left out, float64; layer: its number
-    step: see `nnx_backends.numba_cpu.steps.Step`
     """
-    if rate == 0.0:
-        return
     draw = (
         np.uint64(_threshold(rate)),
         np.uint64(step.number) & WORD,
         np.uint64(STREAM) + (np.uint64(layer) << np.uint64(8)),
-        step.seed & WORD,
-        step.seed >> HALF,
+        run.seed & WORD,
+        run.seed >> HALF,
     )
-    size, row, larger = np.uint64(BLOCK), step.mask, scale(rate, y[0, 0])
+    own = run.masks + step.rank * run.masks_apart
+    row, larger = vector(own, run.masks_apart, np.uint8(0)), scale(rate, y[0, 0])
+    size, above = np.uint64(BLOCK), np.uint64(step.row)
     first = part.left // size * size
     last = (part.right + size - np.uint64(1)) // size * size
     for i in range(part.top, part.bottom):
         for b in range((last - first) // size):
             at = first + b * size
-            _draw_block(row, at, at // size * np.uint64(COUNTERS), i, draw)
+            _draw_block(row, at, at // size * np.uint64(COUNTERS), above + i, draw)
         for j in range(part.left, part.right):
             y[i, j] *= like(row[j], larger) * larger
+
+
+def _leave_out_pixels(run, layer, step, hyper):
+    """Leave out pixels of what this thread reads of the images."""
+    x = inputs(run, layer, step)
+    for part in pixel_parts(layer, step):
+        _leave_out(x, part, hyper.input_dropout, layer.number, run, step)
+
+
+def _leave_out_units(run, layer, step, hyper):
+    """Leave out units of this thread's outputs of a layer."""
+    y, part = of_units(run, layer, layer.y), own_outputs(layer, step)
+    _leave_out(y, part, hyper.dropout, layer.number + 1, run, step)
+
+
+def _leave_out_gradient(run, layer, step, hyper):
+    """Leave out the same units of the gradient of a layer's inputs."""
+    dx = matrix(layer.dx, layer.batch, layer.x_stride, run.one)
+    _leave_out(dx, own_inputs(layer, step), hyper.dropout, layer.number, run, step)
+
+
+PIXELS, UNITS = Kernel(_leave_out_pixels), Kernel(_leave_out_units)
+GRADIENT = Kernel(_leave_out_gradient)

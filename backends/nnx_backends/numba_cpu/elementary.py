@@ -14,6 +14,8 @@ from numba.extending import intrinsic
 
 from nnx.maths import random
 
+# No flag that lets the compiler assume there is no NaN: a diverged loss must show.
+LOOP = {"contract", "reassoc", "nsz"}
 # Without reassociation, which would join the two parts of ln(2).
 EXACT = {"contract"}
 LOG2_E = 1 / math.log(2)

@@ -6,84 +6,70 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnx.maths.arrays import Array
-from nnx.maths.hyperparameters import Hyperparameters
-from nnx.maths.state import Layer, Layers, Parameters
-from nnx_backends.numba_cpu import activations, narrow, wide
+from nnx.maths.state import Layer, NormalizedLayer, Parameters
+from nnx_backends.numba_cpu import narrow, wide
+from nnx_backends.numba_cpu.tiles import ROWS
 from nnx_backends.numba_cpu.vectors import WIDEST, lanes
 
 LINE = 16  # numbers of 4 bytes in a cache line
 
 
 class Place(NamedTuple):
-    """Where a layer is: its parameters in one flat array, its outputs in another.
-
-    A record of dtype `PLACE` in compiled code, so that it is compiled once for every
-    depth and shape.
-
-    panels, rows, columns: the shape of its weight, with the padding; a panel of a
-        narrow layer has one column, and no padding
-    activation: its place in `activations.NAMES`
-    batch, stride: rows and columns of its outputs' matrix, with the padding
-    """
+    """Where a layer is in the flat arrays, and its shape; see `records.LAYER`."""
 
     inputs: int
     outputs: int
-    activation: int
     panels: int
     rows: int
     columns: int
     weight_at: int
     bias_at: int
+    gamma_at: int
+    unit_at: int
     batch: int
     stride: int
     output_at: int
 
 
-PLACE = np.dtype([(name, np.int64) for name in Place._fields], align=True)
-# A step's hyperparameters, those that are numbers, by their own names.
-HYPER = np.dtype(
-    [(k, np.float64) for k, v in Hyperparameters.__annotations__.items() if v is float],
-    align=True,
-)
-
-
-def places(
-    layers: Parameters, names: tuple[str, ...], batch_size: int, team: int
-) -> list[Place]:
-    """Return each layer's place, for a team and batches of at most this size."""
+def places(layers: Parameters, batch_size: int, team: int) -> list[Place]:
+    """Return each layer's place, for a team and blocks of at most so many images."""
     batch, result = whole(batch_size, wide.WHOLE), list[Place]()
     real = layers[0].weight.dtype
-    weight_at = output_at = 0
-    for (weight, *_), name in zip(layers, names, strict=True):
-        n, m = weight.shape
-        columns = _columns(m, team, real)
+    weight_at = unit_at = output_at = 0
+    for layer in layers:
+        n, m = layer.weight.shape
+        normalized = isinstance(layer, NormalizedLayer)
+        columns = _columns(m, team, real, normalized)
         panels = -(-m // columns)
         rows = n if columns == 1 else whole(n, wide.WHOLE)
         bias_at = weight_at + panels * rows * columns
+        gamma_at = whole(bias_at + m, LINE) if normalized else -1
         step = stride(panels * columns)
-        code = activations.NAMES.index(name)
         place = Place(
-            *(n, m, code, panels, rows, columns),
-            *(weight_at, bias_at, batch, step, output_at),
+            *(n, m, panels, rows, columns),
+            *(weight_at, bias_at, gamma_at, unit_at),
+            *(batch, step, output_at),
         )
         result.append(place)
-        weight_at, output_at = whole(bias_at + m, LINE), output_at + batch * step
+        weight_at = whole(max(bias_at, gamma_at) + m, LINE)
+        unit_at, output_at = whole(unit_at + m, LINE), output_at + batch * step
     return result
 
 
-def _columns(m: int, team: int, dtype: Any) -> int:
+def _columns(m: int, team: int, dtype: Any, normalized: bool) -> int:
     """Return the columns of a panel that take a thread the least time; 1 if narrow.
 
     A tile adds to its 6 sums of each vector twice a cycle, and to the same sum only
-    every fourth cycle.
+    every fourth cycle. With batch normalization no layer is narrow: its units have to
+    be a thread's own.
     """
-    if m <= narrow.UNITS:
+    if m <= narrow.UNITS and not normalized:
         return 1
     vectors = -(-m // lanes(dtype))
 
     def cycles(width: int) -> int:
         panels = -(-vectors // width)
-        return -(-panels // team) * max(wide.ROWS * width // 2, 4)
+        return -(-panels // team) * max(ROWS * width // 2, 4)
 
     return min(range(WIDEST, 0, -1), key=cycles) * lanes(dtype)
 
@@ -115,25 +101,32 @@ def zeros(shape: tuple[int, ...], real: Any) -> Array:
 
 def pack(layers: Parameters, places: list[Place]) -> Array:
     """Return all parameters in one array, as the kernels want them."""
-    count = places[-1].bias_at + places[-1].outputs
+    last = places[-1]
+    count = max(last.bias_at, last.gamma_at) + last.outputs
     parameters = zeros((count,), layers[0].weight.dtype)
-    for (weight, bias, *_), place in zip(layers, places, strict=True):
+    for (weight, *units), place in zip(layers, places, strict=True):
         panels = _panels(parameters, place)
         padded = np.zeros((place.rows, place.panels * place.columns), weight.dtype)
         padded[: place.inputs, : place.outputs] = weight
         panels[:] = padded.reshape(panels.shape)
-        parameters[place.bias_at : place.bias_at + place.outputs] = bias
+        for at, values in zip((place.bias_at, place.gamma_at), units, strict=False):
+            parameters[at : at + place.outputs] = values
     return parameters
 
 
-def unpack(parameters: Array, places: list[Place]) -> Layers:
+def unpack(parameters: Array, places: list[Place]) -> list[Layer | NormalizedLayer]:
     """Return the layers that are packed there."""
-    layers = []
+    layers: list[Layer | NormalizedLayer] = []
     for place in places:
         n, m = place.inputs, place.outputs
         weight = _panels(parameters, place).reshape(place.rows, -1)[:n, :m]
+        weight = np.ascontiguousarray(weight)
         bias = parameters[place.bias_at : place.bias_at + m]
-        layers.append(Layer(np.ascontiguousarray(weight), bias))
+        gamma = parameters[place.gamma_at : place.gamma_at + m]
+        normalized = place.gamma_at >= 0
+        layers.append(
+            NormalizedLayer(weight, bias, gamma) if normalized else Layer(weight, bias)
+        )
     return layers
 
 

@@ -1,73 +1,97 @@
-"""The loss of a batch's images and its gradient; see `nnx.maths.losses`."""
+"""The loss of a batch's images and its gradient; see `nnx.maths.losses`.
+
+Each kernel sets this thread's rows of dz to the gradient of the batch's mean loss, and
+its images' losses, whose sum is the batch's mean times its images.
+"""
 
 from typing import Any
 
 import numpy as np
 from numba import njit
 
-from nnx_backends.numba_cpu.activations import LOOP
-from nnx_backends.numba_cpu.elementary import exp, like
+from nnx_backends.numba_cpu.elementary import LOOP, exp, like
+from nnx_backends.numba_cpu.kernel import Kernel
+from nnx_backends.numba_cpu.records import IMAGES, matrix, of_block, of_units, vector
+from nnx_backends.numba_cpu.team import partition
 
 
-@njit(nogil=True)
-def cross_entropy(logits, labels, index, rows, smoothing, options, dlogits):
-    """Set rows of dlogits to the gradient of the batch's mean loss.
+def _plain(run, layer, step, hyper):
+    """The loss without smoothing or class weights."""
+    z, dz = of_units(run, layer, layer.y), of_units(run, layer, layer.dz)
+    labels = of_block(run, step, run.labels, 8, np.int64(0))
+    losses = of_block(run, step, run.losses, run.itemsize, run.one)
+    correct = of_block(run, step, run.correct, 1, np.uint8(0))
+    rows = partition(step.batch, IMAGES, step)
+    _plain_rows(z, labels, rows, layer.outputs, step.whole, dz, losses, correct)
 
-    logits, dlogits: (at least batch, at least classes)
-    labels: (n,) int64, all images'; index: (batch,), the batch's images
-    rows: this thread's, first and last + 1
-    options: a `steps.Options`
-    returns: the rows' loss, such that the batch's is its mean times its images, and how
-        many of them were classified rightly
-    """
-    if options.plain_loss:
-        return _plain(logits, labels, index, rows, len(options.class_weights), dlogits)
-    real, weights = like(smoothing, logits[0, 0]), options.class_weights
-    return _weighted(logits, labels, index, rows, real, weights, dlogits)
+
+def _weighted(run, layer, step, hyper):
+    """The loss with smoothed labels, of classes that count differently."""
+    z, dz = of_units(run, layer, layer.y), of_units(run, layer, layer.dz)
+    labels = of_block(run, step, run.labels, 8, np.int64(0))
+    losses = of_block(run, step, run.losses, run.itemsize, run.one)
+    correct = of_block(run, step, run.correct, 1, np.uint8(0))
+    weights = vector(run.class_weights, layer.outputs, run.one)
+    whole = vector(run.labels + 8 * step.first, step.whole, np.int64(0))
+    total, count = _total_weight(whole, weights), like(step.whole, run.one)
+    smoothing = like(hyper.label_smoothing, run.one)
+    rows = partition(step.batch, IMAGES, step)
+    _weighted_rows(
+        z, labels, rows, smoothing, weights, (total, count), dz, losses, correct
+    )
+
+
+def _logits(run, layer, step, hyper):
+    """No loss: this thread's rows of the logits are copied."""
+    y, first = of_units(run, layer, layer.y), step.first + step.row
+    logits = matrix(run.logits, run.images, layer.outputs, run.one)
+    rows = partition(step.batch, IMAGES, step)
+    for i in range(rows[0], rows[1]):
+        for j in range(layer.outputs):
+            logits[first + i, j] = y[i, j]
+
+
+PLAIN, WEIGHTED, LOGITS = Kernel(_plain), Kernel(_weighted), Kernel(_logits)
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-def _plain(z, labels, index, rows, classes, dz):
-    """Set rows of dz to (softmax - one-hot) / batch."""
-    total, correct, one = like(0.0, z[0, 0]), 0, like(1.0, z[0, 0])
-    count = np.uint64(classes)
-    images = like(len(index), one)
+def _plain_rows(z, labels, rows, classes, whole, dz, losses, correct):
+    """Set rows of dz to (softmax - one-hot) / whole, and their losses."""
+    count, one = np.uint64(classes), like(1.0, z[0, 0])
+    images = like(whole, one)
     for i in range(np.uint64(rows[0]), np.uint64(rows[1])):
-        label = np.uint64(labels[index[i]])
+        label = np.uint64(labels[i])
         norm, best = _softmax(z, i, count, dz)
-        total += np.log(norm) + (z[i, best] - z[i, label])
-        correct += best == label
+        losses[i] = np.log(norm) + (z[i, best] - z[i, label])
+        correct[i] = best == label
         scale = one / (norm * images)
         for j in range(count):
             dz[i, j] *= scale
         dz[i, label] -= one / images
-    return total, correct
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-def _weighted(z, labels, index, rows, smoothing, weights, dz):
-    """Do the same for smoothed labels of classes that count differently."""
-    total, correct, one = like(0.0, z[0, 0]), 0, like(1.0, z[0, 0])
-    count = np.uint64(len(weights))
+def _weighted_rows(z, labels, rows, smoothing, weights, batch, dz, losses, correct):
+    """Do the same; batch: what its images count together, and how many they are."""
+    count, one = np.uint64(len(weights)), like(1.0, z[0, 0])
     spread = smoothing / like(len(weights), one)
-    whole = _total_weight(labels, index, weights)
+    whole, images = batch
     everywhere = like(0.0, one)
     for j in range(count):
         everywhere += spread * weights[j]
     for i in range(np.uint64(rows[0]), np.uint64(rows[1])):
-        label = np.uint64(labels[index[i]])
+        label = np.uint64(labels[i])
         norm, best = _softmax(z, i, count, dz)
         own = (one - smoothing) * weights[label]
         each, loss = own + everywhere, own * (z[i, best] - z[i, label])
         for j in range(count):
             loss += spread * weights[j] * (z[i, best] - z[i, j])
-        total += each * np.log(norm) + loss
-        correct += best == label
+        losses[i] = (each * np.log(norm) + loss) * (images / whole)
+        correct[i] = best == label
         scale = each / (norm * whole)
         for j in range(count):
             dz[i, j] = dz[i, j] * scale - spread * weights[j] / whole
         dz[i, label] -= own / whole
-    return total * (like(len(index), one) / whole), correct
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
@@ -86,9 +110,9 @@ def _softmax(z, i, count, dz):
 
 
 @njit(nogil=True, error_model="numpy")
-def _total_weight(labels, index, weights):
-    """Return what the batch's images count together."""
+def _total_weight(labels, weights):
+    """Return what images count together."""
     total = like(0.0, weights[0])
-    for i in range(np.uint64(len(index))):
-        total += weights[labels[index[i]]]
+    for i in range(np.uint64(len(labels))):
+        total += weights[labels[i]]
     return total

@@ -1,15 +1,29 @@
 """Products of narrow layers, tiled in registers; BLAS is poor at a few columns.
 
 A narrow layer's weight is stored (out_features, in_features), so that every inner loop
-runs along contiguous inputs. Bounds are unsigned; see `activations.Block`.
+runs along contiguous inputs. Bounds are unsigned; see `records.Block`.
 """
+
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numba import njit
 
 from nnx_backends.numba_cpu import optimizers
-from nnx_backends.numba_cpu.activations import LOOP
-from nnx_backends.numba_cpu.elementary import like
+from nnx_backends.numba_cpu.elementary import LOOP, like
+from nnx_backends.numba_cpu.kernel import Kernel
+from nnx_backends.numba_cpu.records import (
+    GRAIN,
+    IMAGES,
+    inputs,
+    matrix,
+    of_units,
+    own_panels,
+    scratch,
+    units_gradient,
+)
+from nnx_backends.numba_cpu.team import partition
 from nnx_backends.numba_cpu.vectors import pointer
 
 # Up to so many units a layer is narrow. Measured; see docs/performance.md.
@@ -76,7 +90,7 @@ def _one(x, w, i, u):
 
 
 @njit(nogil=True)
-def product(x, w, y, rows):
+def rows_product(x, w, y, rows):
     """Set rows of y to x @ weight.
 
     w: (out_features, in_features); x, y: rows and columns at least as many as needed
@@ -94,8 +108,8 @@ def product(x, w, y, rows):
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-def input_gradient(dz, w, dx, rows):
-    """Set rows of dx to dz @ weight.T; shapes as for `product`."""
+def _input_gradient_rows(dz, w, dx, rows):
+    """Set rows of dx to dz @ weight.T; shapes as for `rows_product`."""
     m, n = w.shape[0], np.uint64(w.shape[1])
     units = m - m % 5
     for i in range(rows[0], rows[1]):
@@ -147,13 +161,13 @@ def _sum_up(x, dz, sums, m, batch, first, width):
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-def descend(x, dz, w, batch, columns, rate, keep, sums):
+def _descend_columns(x, dz, w, batch, columns, rate, keep, sums):
     """Set columns of the weight to keep · weight - rate · (x.T @ dz).T.
 
     The gradient of a strip is summed first: taken off the weight a few images at a
     time, it would be rounded to the weight's size each time.
 
-    dz: like y; the others as for `product`; columns: first and last + 1
+    dz: like y; the others as for `rows_product`; columns: first and last + 1
     sums: (at least out_features, STRIP), for use here
     """
     left, right = columns
@@ -168,22 +182,108 @@ def descend(x, dz, w, batch, columns, rate, keep, sums):
 
 
 @njit(nogil=True)
-def optimize(x, dz, batch, place, columns, optimizer, sums):
-    """Take an optimizer's step with columns of the weight at a place.
+def _weight(run, address, layer):
+    """Return a narrow layer's weight, or its gradient; (out_features, in_features)."""
+    at = address + layer.weight_at * run.itemsize
+    return matrix(at, layer.outputs, layer.inputs, run.one)
 
-    optimizer: see `optimizers`; others as for `descend`
-    """
-    left, right = columns
+
+def _product(run, layer, step, hyper):
+    """Set this thread's rows of y to x @ weight."""
+    w, y = _weight(run, run.parameters, layer), of_units(run, layer, layer.y)
+    rows_product(inputs(run, layer, step), w, y, partition(step.batch, IMAGES, step))
+
+
+def _input_gradient(run, layer, step, hyper):
+    """Set this thread's rows of dx to dz @ weight.T."""
+    dz, w = of_units(run, layer, layer.dz), _weight(run, run.parameters, layer)
+    dx = matrix(layer.dx, layer.batch, layer.x_stride, run.one)
+    _input_gradient_rows(dz, w, dx, partition(step.batch, IMAGES, step))
+
+
+def _descend(run, layer, step, hyper):
+    """Take a step of SGD with this thread's columns of the weight."""
+    x, dz = inputs(run, layer, step), of_units(run, layer, layer.dz)
+    w, columns = (
+        _weight(run, run.parameters, layer),
+        partition(layer.inputs, GRAIN, step),
+    )
+    rate, keep = optimizers.rate_and_keep(hyper, run.one)
+    sums = scratch(run, step, UNITS, STRIP)
+    _descend_columns(x, dz, w, step.batch, columns, rate, keep, sums)
+
+
+def _optimize(run, layer, step, hyper):
+    """Take another optimizer's step with this thread's columns of the weight."""
+    x, dz = inputs(run, layer, step), of_units(run, layer, layer.dz)
+    optimizer = optimizers.of_step(run, step, hyper)
+    sums = scratch(run, step, UNITS, STRIP)
+    left, right = partition(layer.inputs, GRAIN, step)
     for begin in range(left, right, STRIP):
-        width = min(STRIP, right - begin)
-        _sum_up(x, dz, sums, place.outputs, batch, np.uint64(begin), np.uint64(width))
-        for u in range(place.outputs):
-            at = place.weight_at + u * place.inputs + begin
-            optimizers.step_weights(optimizer, pointer(sums[u]), at, width)
+        first, width = np.uint64(begin), np.uint64(min(STRIP, right - begin))
+        _sum_up(x, dz, sums, layer.outputs, step.batch, first, width)
+        for u in range(layer.outputs):
+            at = np.uint64(layer.weight_at + u * layer.inputs) + first
+            take_step(optimizer, pointer(sums[u]), at, width, optimizer.penalty)
+
+
+def _store(run, layer, step, hyper):
+    """Set this thread's columns of the weight's gradient, or add to them."""
+    x, dz = inputs(run, layer, step), of_units(run, layer, layer.dz)
+    gradient = _weight(run, run.gradients, layer)
+    sums = scratch(run, step, UNITS, STRIP)
+    left, right = partition(layer.inputs, GRAIN, step)
+    keep = like(step.row > 0, run.one)
+    # gradient = keep · gradient - (-1) · sums
+    columns, minus = (left, right), -run.one
+    _descend_columns(x, dz, gradient, step.batch, columns, minus, keep, sums)
+
+
+def _sum_biases(run, layer, step, hyper):
+    """Set the gradient of the biases to sums over the batch, or add them to it."""
+    if step.rank == 0:
+        dz, sums = (
+            of_units(run, layer, layer.dz),
+            units_gradient(run, layer, layer.bias_at),
+        )
+        _sum_columns(dz, step.batch, layer.outputs, sums, step.row > 0)
+
+
+def _bound_norms(run, layer, step, hyper):
+    """Make units shorter whose norm is above the largest allowed."""
+    w, units = _weight(run, run.parameters, layer), own_panels(layer, step)
+    _bound_units(w, units, like(hyper.max_norm, run.one))
+
+
+PRODUCT, INPUT_GRADIENT = Kernel(_product, "narrow"), Kernel(_input_gradient, "narrow")
+DESCEND, STORE = Kernel(_descend, "narrow"), Kernel(_store, "narrow")
+SUM_BIASES = Kernel(_sum_biases, "narrow")
+BOUND_NORMS = Kernel(_bound_norms, "narrow")
+
+take_step: Any = None  # each kernel's own
+
+
+@cache
+def optimize(name: str) -> Kernel:
+    """Return the kernel of an optimizer's step."""
+    return Kernel(_optimize, f"narrow_{name}", take_step=optimizers.LOOPS[name])
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-def bound_norms(w, units, max_norm):
+def _sum_columns(dz, batch, m, sums, add):
+    """Set sums to those of dz, (batch, m), over the batch, or add to them.
+
+    Summed first: taken off image by image, it would be rounded to the bias's size.
+    """
+    for j in range(np.uint64(m)):
+        total = like(0.0, dz[0, 0])
+        for i in range(np.uint64(batch)):
+            total += dz[i, j]
+        sums[j] = total + sums[j] if add else total
+
+
+@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+def _bound_units(w, units, max_norm):
     """Make the weights of units shorter whose norm is above the largest allowed."""
     for u in range(units[0], units[1]):
         total = like(0.0, max_norm)

@@ -4,42 +4,42 @@ What an optimizer remembers of a parameter lies as the parameters do, at the sam
 of arrays of its own.
 """
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from nnx.maths.optimizers import EPSILON
-from nnx_backends.numba_cpu.activations import LOOP
-from nnx_backends.numba_cpu.elementary import like
-from nnx_backends.numba_cpu.switch import switch
-from nnx_backends.numba_cpu.vectors import pointer
-
-
-class State(NamedTuple):
-    """All parameters, and what else lies as they do; see `layout`.
-
-    parameters, ema: flat; ema is their moving average, or empty
-    optimizer_state: (arrays, len(parameters))
-    """
-
-    parameters: Any
-    optimizer_state: Any
-    ema: Any
+from nnx_backends.numba_cpu.elementary import LOOP, like
+from nnx_backends.numba_cpu.kernel import Kernel
+from nnx_backends.numba_cpu.records import (
+    GRAIN,
+    is_narrow,
+    own_columns,
+    own_panels,
+    own_units,
+    part,
+    units,
+    units_gradient,
+    vector,
+    weight,
+)
+from nnx_backends.numba_cpu.team import partition
+from nnx_backends.numba_cpu.vectors import pointer_at
 
 
 class Optimizer(NamedTuple):
     """The optimizer of a step, its numbers in the parameters' dtype.
 
-    code: its place in `NAMES`
     parameters, first, second: pointers to all parameters, and to what is remembered of
         them; of those that an optimizer has no use for nothing is read
-    keep: what weights are multiplied by for their decay
     mean_rest, square_rest: 1 - momentum and 1 - beta2, of which float32 would leave
         three digits where beta2 is 0.9999
+    clip: what gradients are multiplied by, with the penalties'
+    penalty: what weights are multiplied by for their decay, l1 and l2
     """
 
-    code: int
     parameters: Any
     first: Any
     second: Any
@@ -50,22 +50,19 @@ class Optimizer(NamedTuple):
     beta2: Any
     mean_rest: Any
     square_rest: Any
-    keep: Any
-    l1: Any
-    l2: Any
-    max_norm: Any
+    clip: Any
+    penalty: Any
 
 
 @njit(nogil=True)
-def at_step(hyper, code, state):
-    """Return the optimizer of a step; hyper: a record of `layout.HYPER`, float64."""
-    real, memory = state.parameters[0], state.optimizer_state
+def of_step(run, step, hyper):
+    """Return the optimizer of a step."""
+    real = run.one
     decay = hyper.learning_rate * like(hyper.weight_decay, real)
     return Optimizer(
-        code,
-        pointer(state.parameters),
-        pointer(memory[0]),
-        pointer(memory[1]),
+        pointer_at(run.parameters, real),
+        pointer_at(run.first, real),
+        pointer_at(run.second, real),
         like(hyper.learning_rate, real),
         like(hyper.momentum, real),
         like(hyper.mean_correction, real),
@@ -73,17 +70,17 @@ def at_step(hyper, code, state):
         like(hyper.beta2, real),
         like(1.0 - hyper.momentum, real),
         like(1.0 - hyper.beta2, real),
-        like(1.0 - decay, real),
-        like(hyper.l1, real),
-        like(hyper.l2, real),
-        like(hyper.max_norm, real),
+        like(step.clip, real),
+        (like(1.0 - decay, real), like(hyper.l1, real), like(hyper.l2, real)),
     )
 
 
 @njit(nogil=True)
-def needs_gradient(optimizer):
-    """Return whether a weight's gradient is needed, and not only taken off it."""
-    return optimizer.code > 0 or optimizer.l1 > 0
+def rate_and_keep(hyper, real):
+    """Return the learning rate, and what SGD multiplies weights by."""
+    rate = like(hyper.learning_rate, real)
+    decay = hyper.learning_rate * like(hyper.weight_decay, real)
+    return rate, like(1.0 - decay, real) - rate * like(hyper.l2, real)
 
 
 def _loop(direction):
@@ -95,7 +92,7 @@ def _loop(direction):
         keep, l1, l2 = penalty
         for i in range(count):
             j = at + i
-            slope = _penalized(gradient[i], w[j], l1, l2)
+            slope = optimizer.clip * _penalized(gradient[i], w[j], l1, l2)
             step = direction(slope, first, second, j, optimizer)
             w[j] = keep * w[j] - optimizer.learning_rate * step
 
@@ -150,34 +147,124 @@ def _rmsprop(slope, first, second, j, optimizer):
     return velocity
 
 
-NAMES = "sgd", "momentum", "nesterov", "adam", "rmsprop"
-_step = switch(*map(_loop, (_sgd, _momentum, _nesterov, _adam, _rmsprop)))
+_DIRECTIONS = {
+    "sgd": _sgd,
+    "momentum": _momentum,
+    "nesterov": _nesterov,
+    "adam": _adam,
+    "rmsprop": _rmsprop,
+}
+# LOOPS[name](optimizer, gradient, at, count, penalty) takes a step with so many
+# parameters from a place; gradient: a pointer to theirs; penalty: see `Optimizer`
+LOOPS = {name: _loop(direction) for name, direction in _DIRECTIONS.items()}
+take_step: Any = None  # each kernel's own
 
 
-@njit(nogil=True)
-def step_weights(optimizer, gradient, at, count):
-    """Take a step with so many weights, from a place of the flat parameters.
-
-    gradient: a pointer to the loss's with respect to them
-    """
-    penalty = optimizer.keep, optimizer.l1, optimizer.l2
-    first, n = np.uint64(at), np.uint64(count)
-    _step(optimizer.code, optimizer, gradient, first, n, penalty)
-
-
-@njit(nogil=True)
-def step_biases(optimizer, gradient, at, count):
-    """Take a step with biases, which neither decay nor are penalized."""
-    one, zero = like(1.0, optimizer.keep), like(0.0, optimizer.keep)
-    first, n = np.uint64(at), np.uint64(count)
-    _step(optimizer.code, optimizer, gradient, first, n, (one, zero, zero))
+def _step_units(run, layer, step, hyper):
+    """Take a step with biases and gammas, which neither decay nor are penalized."""
+    optimizer, (first, last) = of_step(run, step, hyper), own_units(layer, step)
+    one, zero = run.one, like(0.0, run.one)
+    for at in (layer.bias_at, layer.gamma_at):
+        if at >= 0 and first < last:
+            begin, count = np.uint64(at + first), np.uint64(last - first)
+            gradient = pointer_at(run.gradients + begin * run.itemsize, one)
+            take_step(optimizer, gradient, begin, count, (one, zero, zero))
 
 
-@njit(nogil=True)
-def moving_average(state, part, decay):
-    """Move a part of the average towards the parameters."""
-    keep, rest = like(decay, state.ema[0]), like(1.0 - decay, state.ema[0])
-    _mix(state.ema, state.parameters, part, keep, rest)
+def _step_weight(run, layer, step, hyper):
+    """Take a step with this thread's panels, whose gradient has been stored."""
+    optimizer, panels = of_step(run, step, hyper), own_panels(layer, step)
+    panel = layer.rows * layer.columns
+    at, count = layer.weight_at + panels[0] * panel, (panels[1] - panels[0]) * panel
+    gradient = pointer_at(run.gradients + at * run.itemsize, run.one)
+    take_step(optimizer, gradient, np.uint64(at), np.uint64(count), optimizer.penalty)
+
+
+@cache
+def step_units(name: str) -> Kernel:
+    """Return the kernel of an optimizer's step with what is one number a unit."""
+    return Kernel(_step_units, name, take_step=LOOPS[name])
+
+
+@cache
+def step_weight(name: str) -> Kernel:
+    """Return the kernel of an optimizer's step with a weight."""
+    return Kernel(_step_weight, name, take_step=LOOPS[name])
+
+
+def _square(run, layer, step, hyper):
+    """Set each unit's square of the norm of its gradient, with the penalties'."""
+    l1, l2 = like(hyper.l1, run.one), like(hyper.l2, run.one)
+    w, dw = weight(run, run.parameters, layer), weight(run, run.gradients, layer)
+    squares = units(run, layer, run.squares)
+    first, last = own_panels(layer, step)
+    for p in range(first, last):
+        if is_narrow(layer):
+            squares[p] = _square_unit(w[p].reshape(-1), dw[p].reshape(-1), l1, l2)
+            continue
+        columns = min(layer.columns, layer.outputs - p * layer.columns)
+        _square_panel(w[p], dw[p], l1, l2, squares[p * layer.columns :][:columns])
+    left, right = own_columns(layer, step)
+    for at in (layer.bias_at, layer.gamma_at):
+        if at >= 0:
+            _add_squares(units_gradient(run, layer, at), squares, left, right)
+
+
+def _clip(run, layer, step, hyper):
+    """Set what gradients are multiplied by, so that their norm is within its bound."""
+    total = _sum(vector(run.squares, run.units, run.one))
+    bound = like(hyper.clip_norm, run.one)
+    step.clip = bound / max(np.sqrt(total), bound)
+
+
+SQUARE, CLIP = Kernel(_square), Kernel(_clip)
+
+
+@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+def _square_unit(w, dw, l1, l2):
+    """Return the sum of (dw + penalties)² over a unit's weights."""
+    total = like(0.0, l1)
+    for k in range(np.uint64(len(w))):
+        slope = _penalized(dw[k], w[k], l1, l2)
+        total += slope * slope
+    return total
+
+
+@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+def _square_panel(w, dw, l1, l2, squares):
+    """Set squares to the sums of (dw + penalties)² over the rows of a panel."""
+    columns = np.uint64(len(squares))
+    for j in range(columns):
+        squares[j] = like(0.0, l1)
+    for k in range(np.uint64(w.shape[0])):
+        for j in range(columns):
+            slope = _penalized(dw[k, j], w[k, j], l1, l2)
+            squares[j] += slope * slope
+
+
+@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+def _add_squares(gradient, squares, first, last):
+    for j in range(np.uint64(first), np.uint64(last)):
+        squares[j] += gradient[j] * gradient[j]
+
+
+@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+def _sum(numbers):
+    total = like(0.0, numbers[0])
+    for i in range(np.uint64(len(numbers))):
+        total += numbers[i]
+    return total
+
+
+def _average(run, layer, step, hyper):
+    """Move this thread's part of the parameters' moving average towards them."""
+    keep, rest = like(hyper.ema_decay, run.one), like(1.0 - hyper.ema_decay, run.one)
+    own = partition(run.size, GRAIN, step)
+    average = part(run, run.ema, 0, run.size)
+    _mix(average, part(run, run.parameters, 0, run.size), own, keep, rest)
+
+
+AVERAGE = Kernel(_average)
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")

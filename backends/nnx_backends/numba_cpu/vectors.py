@@ -48,6 +48,17 @@ def pointer(typing, array):
     return types.CPointer(array.dtype)(array), generate
 
 
+@intrinsic
+def pointer_at(typing, address, example):
+    """Return a pointer to numbers of the example's type that lie at an address."""
+
+    def generate(context, builder, signature, args):
+        kind = context.get_value_type(signature.return_type)
+        return builder.inttoptr(args[0], kind)
+
+    return types.CPointer(example)(address, example), generate
+
+
 class Matrix(NamedTuple):
     """A matrix in a contiguous array, as the tiles take it.
 

@@ -3,181 +3,196 @@
 A wide layer's weight is stored as panels of a few vectors' columns, each contiguous,
 (panels, in_features, columns): a product reads it from one end to the other and nothing
 is copied first, which for a batch of 64 is a third of a BLAS call. A tile is `ROWS`
-rows and a panel's columns of the result; its sums stay in registers (Goto and van de
-Geijn, "Anatomy of high-performance matrix multiplication", 2008). Arrays are padded
-with zeros to whole tiles.
+rows and a panel's columns of the result. Arrays are padded with zeros to whole tiles.
 """
 
+from functools import cache
+from typing import Any
+
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import njit
 
 from nnx_backends.numba_cpu import optimizers
-from nnx_backends.numba_cpu.activations import LOOP
-from nnx_backends.numba_cpu.elementary import like
-from nnx_backends.numba_cpu.switch import switch
-from nnx_backends.numba_cpu.vectors import (
-    VECTOR,
-    WIDEST,
-    Matrix,
-    Vectors,
-    broadcast,
-    pointer,
+from nnx_backends.numba_cpu.elementary import LOOP, like
+from nnx_backends.numba_cpu.kernel import Kernel
+from nnx_backends.numba_cpu.records import (
+    GRAIN,
+    of_units,
+    own_columns,
+    own_panels,
+    scratch,
+    units_gradient,
+    weight,
 )
+from nnx_backends.numba_cpu.team import partition
+from nnx_backends.numba_cpu.tiles import DOTS, FEW, PRODUCTS, ROWS
+from nnx_backends.numba_cpu.vectors import Matrix, pointer, pointer_at
 
-ROWS = 6  # of a product's tile
-FEW = 4 if WIDEST == 4 else 2  # of an input gradient's tile, which has four columns
 WHOLE = 12  # what rows and columns are padded to, whole tiles of both
 # Rows of a weight that are used again and again from the second cache.
 BLOCK = 64
 
 
-def _product(width):
-    """Return a tile of C = alpha A B + beta C, of so many vectors' columns.
-
-    Each is a `Matrix`, B's and C's rows contiguous. C is not read where beta is 0.
-    """
-
-    @intrinsic
-    def tile(typing, a, b, c, depth, alpha, beta):
-        def generate(context, builder, signature, args):
-            code = Vectors(context, builder, alpha)
-            a_data, a_at, a_row, a_column = code.matrix(args[0])
-            b_data, b_at, b_row, _ = code.matrix(args[1])
-            c_data, c_at, c_row, _ = code.matrix(args[2])
-            factor, keep = args[4:]
-            lanes, totals = code.type.count, code.totals(ROWS * width)
-            with cgutils.for_range(builder, args[3]) as loop:
-                b_now = code.at(b_at, loop.index, b_row)
-                columns = [
-                    code.load(b_data, code.at(b_now, v, lanes)) for v in range(width)
-                ]
-                a_now = code.at(a_at, loop.index, a_column)
-                for r in range(ROWS):
-                    place = builder.gep(a_data, [code.at(a_now, r, a_row)])
-                    number = broadcast(builder, code.type, builder.load(place))
-                    for v in range(width):
-                        code.add_product(number, columns[v], totals[r * width + v])
-            reads_c = builder.fcmp_ordered("!=", keep, ir.Constant(keep.type, 0.0))
-            factor, keep = (broadcast(builder, code.type, a) for a in (factor, keep))
-            for i, total in enumerate(totals):
-                builder.store(builder.fmul(factor, builder.load(total)), total)
-                place = code.at(code.at(c_at, i // width, c_row), i % width, lanes)
-                with builder.if_then(reads_c):
-                    code.add_product(keep, code.load(c_data, place), total)
-                code.store(builder.load(total), c_data, place)
-            return context.get_dummy_value()
-
-        return types.void(a, b, c, types.intp, alpha, beta), generate
-
-    return tile
-
-
-def _dots(width):
-    """Return a tile of A Bᵀ: the products of a few rows of A and four of B.
-
-    Each is a `Matrix`. Rows of A and of C are contiguous; B lies in so many panels, of
-    so many vectors' columns, and its `row` is from one panel to the next.
-    """
-
-    @intrinsic
-    def tile(typing, a, b, c, panels):
-        def generate(context, builder, signature, args):
-            code = Vectors(context, builder, a.types[0].dtype)
-            a_data, a_at, a_row, _ = code.matrix(args[0])
-            b_data, b_at, b_panel, _ = code.matrix(args[1])
-            c_data, c_at, c_row, _ = code.matrix(args[2])
-            lanes, totals = code.type.count, code.totals(4 * FEW)
-            columns = width * lanes
-            with cgutils.for_range(builder, args[3]) as loop:
-                a_now = code.at(a_at, loop.index, columns)
-                b_now = code.at(b_at, loop.index, b_panel)
-                for v in range(0, columns, lanes):
-                    rows = [
-                        code.load(a_data, code.at(code.at(a_now, r, a_row), 1, v))
-                        for r in range(FEW)
-                    ]
-                    for d in range(4):
-                        other = code.load(b_data, code.at(b_now, 1, d * columns + v))
-                        for r in range(FEW):
-                            code.add_product(rows[r], other, totals[r * 4 + d])
-            size = min(4, lanes)
-            for i in range(0, len(totals), size):
-                if i % lanes == 0:
-                    sums = code.sums(totals[i : i + lanes])
-                part = code.take(sums, sums, [i % lanes + j for j in range(size)])
-                place = code.at(code.at(c_at, i // 4, c_row), 1, i % 4)
-                code.store(part, c_data, place)
-            return context.get_dummy_value()
-
-        return types.void(a, b, c, types.intp), generate
-
-    return tile
-
-
-# The first argument is a width less one, of a panel in vectors.
-_product_tile = switch(*(_product(width) for width in (1, 2, 3, 4)))
-_dots_tile = switch(*(_dots(width) for width in (1, 2, 3, 4)))
+# Each kernel's own.
+tile: Any = None
+dots: Any = None
+take_step: Any = None
+add_gradient: Any = None
 
 
 @njit(nogil=True)
-def product(x, w, y, batch, n, panels):
-    """Set panels of y to x @ weight.
-
-    x: (at least batch, at least n); y: (at least batch, at least all panels' columns)
-    w: (panels, at least n, columns); panels: first and last + 1
-    """
-    columns, stride, y_stride = w.shape[2], x.shape[1], y.shape[1]
-    one, zero = like(1.0, x[0, 0]), like(0.0, x[0, 0])
-    width = columns // (VECTOR // w.itemsize)
-    for p in range(panels[0], panels[1]):
-        b = Matrix(pointer(w), p * w.shape[1] * columns, columns, 1)
-        for i in range(0, batch, ROWS):
-            a = Matrix(pointer(x), i * stride, stride, 1)
-            c = Matrix(pointer(y), i * y_stride + p * columns, y_stride, 1)
-            _product_tile(width - 1, a, b, c, n, one, zero)
+def _inputs(run, layer, step):
+    """Return a layer's inputs."""
+    address = layer.x + step.rank * layer.x_apart
+    return Matrix(pointer_at(address, run.one), 0, layer.x_stride, 1)
 
 
 @njit(nogil=True)
-def descend(x, dz, w, batch, n, panels, rate, keep):
-    """Set panels of the weight to keep · weight - rate · x.T @ dz.
+def _moved(a, at):
+    """Return a matrix that begins so many numbers later."""
+    return Matrix(a.data, a.at + at, a.row, a.column)
 
-    The gradient is never stored. Shapes are those of `product`, dz's are y's.
-    """
-    rows, columns = w.shape[1], w.shape[2]
-    width = columns // (VECTOR // w.itemsize)
+
+def _multiply(run, layer, step, hyper):
+    """Set this thread's panels of y to x @ weight."""
+    x, columns = _inputs(run, layer, step), layer.columns
+    y = Matrix(pointer_at(layer.y, run.one), 0, layer.stride, 1)
+    w = Matrix(pointer_at(run.parameters, run.one), layer.weight_at, columns, 1)
+    zero, panels = like(0.0, run.one), own_panels(layer, step)
     for p in range(panels[0], panels[1]):
-        b = Matrix(pointer(dz), p * columns, dz.shape[1], 1)
-        for k in range(0, n, ROWS):
-            a = Matrix(pointer(x), k, 1, x.shape[1])
-            c = Matrix(pointer(w), (p * rows + k) * columns, columns, 1)
-            _product_tile(width - 1, a, b, c, batch, -rate, keep)
+        b = _moved(w, p * layer.rows * columns)
+        for i in range(0, step.batch, ROWS):
+            a, c = _moved(x, i * x.row), _moved(y, i * y.row + p * columns)
+            tile(a, b, c, layer.inputs, run.one, zero)
 
 
-@njit(nogil=True)
-def optimize(x, dz, batch, place, panels, optimizer, gradient):
-    """Take an optimizer's step with panels of the weight at a place.
+def _descend(run, layer, step, hyper):
+    """Set this thread's panels of the weight to keep · weight - rate · x.T @ dz.
 
-    optimizer: see `optimizers`
-    gradient: (at least ROWS · columns,), for use here; others as for `product`
+    The gradient is never stored.
     """
-    rows, columns = place.rows, place.columns
-    one, zero = like(1.0, x[0, 0]), like(0.0, x[0, 0])
-    width = columns // (VECTOR // x.itemsize)
-    c = Matrix(pointer(gradient), 0, columns, 1)
+    rate, keep = optimizers.rate_and_keep(hyper, run.one)
+    add_gradient(run, layer, step, run.parameters, -rate, keep)
+
+
+def _store(run, layer, step, hyper):
+    """Set this thread's panels of the weight's gradient, or add to them."""
+    keep = like(step.row > 0, run.one)
+    add_gradient(run, layer, step, run.gradients, run.one, keep)
+
+
+def _add_gradient(width):
+    """Return a compiled function of a kernel's arguments and what it adds to."""
+    tile = PRODUCTS[width]
+
+    @njit(nogil=True)
+    def add(run, layer, step, address, factor, keep):
+        """Set panels of a matrix to keep times them, plus factor · x.T @ dz."""
+        x, columns = _inputs(run, layer, step), layer.columns
+        dz = Matrix(pointer_at(layer.dz, run.one), 0, layer.stride, 1)
+        w = Matrix(pointer_at(address, run.one), layer.weight_at, columns, 1)
+        panels = own_panels(layer, step)
+        for p in range(panels[0], panels[1]):
+            b = _moved(dz, p * columns)
+            for k in range(0, layer.inputs, ROWS):
+                a = Matrix(x.data, k, 1, x.row)
+                c = _moved(w, (p * layer.rows + k) * columns)
+                tile(a, b, c, step.batch, factor, keep)
+
+    return add
+
+
+def _optimize(run, layer, step, hyper):
+    """Take an optimizer's step with this thread's panels of the weight."""
+    x, columns = _inputs(run, layer, step), layer.columns
+    dz = Matrix(pointer_at(layer.dz, run.one), 0, layer.stride, 1)
+    c = Matrix(pointer(scratch(run, step, ROWS, columns)), 0, columns, 1)
+    optimizer, zero = optimizers.of_step(run, step, hyper), like(0.0, run.one)
+    panels, count = own_panels(layer, step), np.uint64(ROWS * columns)
     for p in range(panels[0], panels[1]):
-        b = Matrix(pointer(dz), p * columns, dz.shape[1], 1)
-        for k in range(0, place.inputs, ROWS):
-            a = Matrix(pointer(x), k, 1, x.shape[1])
-            _product_tile(width - 1, a, b, c, batch, one, zero)
-            at = place.weight_at + (p * rows + k) * columns
-            optimizers.step_weights(optimizer, c.data, at, ROWS * columns)
+        b = _moved(dz, p * columns)
+        for k in range(0, layer.inputs, ROWS):
+            tile(Matrix(x.data, k, 1, x.row), b, c, step.batch, run.one, zero)
+            at = np.uint64(layer.weight_at + (p * layer.rows + k) * columns)
+            take_step(optimizer, c.data, at, count, optimizer.penalty)
+
+
+def _input_gradient(run, layer, step, hyper):
+    """Set this thread's columns of dx to dz @ weight.T."""
+    dz = Matrix(pointer_at(layer.dz, run.one), 0, layer.stride, 1)
+    dx = Matrix(pointer_at(layer.dx, run.one), 0, layer.x_stride, 1)
+    w, panel = pointer_at(run.parameters, run.one), layer.rows * layer.columns
+    left, right = partition(layer.inputs, GRAIN, step)
+    for first in range(left, right, BLOCK):
+        for i in range(0, step.batch, FEW):
+            a = _moved(dz, i * dz.row)
+            for k in range(first, min(first + BLOCK, right), 4):
+                b = Matrix(w, layer.weight_at + k * layer.columns, panel, 1)
+                dots(a, b, _moved(dx, i * dx.row + k), layer.panels)
+
+
+def _sum_biases(run, layer, step, hyper):
+    """Set the gradient of this thread's biases to sums over the batch, or add them."""
+    dz, sums = of_units(run, layer, layer.dz), units_gradient(run, layer, layer.bias_at)
+    _sum_rows(dz, step.batch, own_columns(layer, step), sums, step.row > 0)
+
+
+def _bound_norms(run, layer, step, hyper):
+    """Make this thread's units shorter whose norm is above the largest allowed."""
+    w = weight(run, run.parameters, layer)
+    norms = scratch(run, step, 1, layer.columns)[0]
+    _bound_panels(w, own_panels(layer, step), like(hyper.max_norm, run.one), norms)
+
+
+SUM_BIASES = Kernel(_sum_biases, "wide")
+BOUND_NORMS = Kernel(_bound_norms, "wide")
+
+
+@cache
+def multiply(width: int) -> Kernel:
+    """Return the kernel of a layer's products; a panel has so many vectors' columns."""
+    return Kernel(_multiply, str(width), tile=PRODUCTS[width])
+
+
+@cache
+def input_gradient(width: int) -> Kernel:
+    """Return the kernel of the gradient of a layer's inputs."""
+    return Kernel(_input_gradient, str(width), dots=DOTS[width])
+
+
+@cache
+def descend(width: int) -> Kernel:
+    """Return the kernel of a step of SGD without L1."""
+    return Kernel(_descend, str(width), add_gradient=_add_gradient(width))
+
+
+@cache
+def store(width: int) -> Kernel:
+    """Return the kernel that stores the gradient."""
+    return Kernel(_store, str(width), add_gradient=_add_gradient(width))
+
+
+@cache
+def optimize(width: int, name: str) -> Kernel:
+    """Return the kernel of another optimizer's step."""
+    loop = optimizers.LOOPS[name]
+    return Kernel(_optimize, f"{width}_{name}", tile=PRODUCTS[width], take_step=loop)
 
 
 @njit(nogil=True, fastmath=LOOP, error_model="numpy")
-def bound_norms(w, panels, max_norm, norms):
+def _sum_rows(dz, batch, columns, sums, add):
+    """Set columns of sums to those of dz over the batch, or add to them."""
+    first, last = np.uint64(columns[0]), np.uint64(columns[1])
+    if not add:
+        for j in range(first, last):
+            sums[j] = like(0.0, dz[0, 0])
+    for i in range(np.uint64(batch)):
+        for j in range(first, last):
+            sums[j] += dz[i, j]
+
+
+@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+def _bound_panels(w, panels, max_norm, norms):
     """Make columns of panels shorter whose norm is above the largest allowed.
 
     norms: (at least a panel's columns,), for use here
@@ -199,37 +214,3 @@ def bound_norms(w, panels, max_norm, norms):
             for k in range(rows):
                 for j in range(columns):
                     panel[k, j] *= norms[j]
-
-
-@njit(nogil=True)
-def input_gradient(dz, w, dx, batch, part):
-    """Set columns of dx to dz @ weight.T; shapes as for `product`."""
-    panels, rows, columns = w.shape
-    width = columns // (VECTOR // w.itemsize)
-    for first in range(part[0], part[1], BLOCK):
-        for i in range(0, batch, FEW):
-            a = Matrix(pointer(dz), i * dz.shape[1], dz.shape[1], 1)
-            for k in range(first, min(first + BLOCK, part[1]), 4):
-                b = Matrix(pointer(w), k * columns, rows * columns, 1)
-                c = Matrix(pointer(dx), i * dx.shape[1] + k, dx.shape[1], 1)
-                _dots_tile(width - 1, a, b, c, panels)
-
-
-@njit(nogil=True)
-def plain_product(x, w, y, rows):
-    """Set rows of y, first to last + 1, to x @ w, matrices that are not padded.
-
-    The last tiles begin earlier and do some of the others' work again. At least `ROWS`
-    rows, and columns for a vector.
-    """
-    n, m = w.shape
-    lanes = VECTOR // w.itemsize
-    width = min(WIDEST, m // lanes)
-    one, zero = like(1.0, x[0, 0]), like(0.0, x[0, 0])
-    for j in range(0, m, width * lanes):
-        at = min(j, m - width * lanes)
-        b = Matrix(pointer(w), at, m, 1)
-        for row in range(rows[0], rows[1], ROWS):
-            i = min(row, rows[1] - ROWS)
-            a, c = Matrix(pointer(x), i * n, n, 1), Matrix(pointer(y), i * m + at, m, 1)
-            _product_tile(width - 1, a, b, c, n, one, zero)

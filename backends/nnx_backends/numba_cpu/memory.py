@@ -1,0 +1,186 @@
+"""The arrays that kernels read and write, made from a state and made into one."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nnx.maths.arrays import Array
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.state import Images, Parameters, RunningStats, State
+from nnx_backends.numba_cpu import batch_norm, dropout, layout, narrow
+from nnx_backends.numba_cpu.layout import Place
+from nnx_backends.numba_cpu.records import LAYER, run_dtype
+from nnx_backends.numba_cpu.tiles import ROWS
+from nnx_backends.numba_cpu.vectors import VECTOR
+
+SCRATCH = max(narrow.UNITS * narrow.STRIP, ROWS * VECTOR, 2 * batch_norm.STRIP)
+
+
+class Memory(NamedTuple):
+    """Arrays by the names of `records.run_dtype`, but for these.
+
+    optimizer_state: (2, size), first and second; statistics: (2, units), means and
+        variances; x: (team, batch, stride), a block of images for each thread
+    outputs: (4, all layers'), z, normalized, y and dz
+    """
+
+    pixels: Array
+    labels: Array
+    order: Array
+    class_weights: Array
+    parameters: Array
+    optimizer_state: Array
+    ema: Array
+    gradients: Array
+    statistics: Array
+    scales: Array
+    squares: Array
+    x: Array
+    outputs: Array
+    scratch: Array
+    masks: Array
+    losses: Array
+    correct: Array
+    logits: Array
+
+
+def memory(
+    state: State,
+    images: Images,
+    order: Array,
+    places: list[Place],
+    hyper: Hyperparameters,
+    team: int,
+) -> Memory:
+    """Return a team's memory for steps with the images of an order.
+
+    What is never touched takes no room: zeros are the operating system's.
+    """
+    real: Any = state.layers[0].weight.dtype.type
+    first, last = places[0], places[-1]
+    parameters = layout.pack(state.layers, places)
+    size, units = (
+        len(parameters),
+        last.unit_at + layout.whole(last.outputs, layout.LINE),
+    )
+    known = images.pixels.dtype in (np.uint8, np.float32, np.float64)
+    kind = images.pixels.dtype if known else real
+    masks = layout.whole(max(place.inputs for place in places), dropout.BLOCK)
+    return Memory(
+        pixels=np.ascontiguousarray(images.pixels, kind),
+        labels=np.take(images.labels, order).astype(np.int64, copy=False),
+        order=order,
+        class_weights=np.array(hyper.class_weights or (1.0,) * last.outputs, real),
+        parameters=parameters,
+        optimizer_state=_pack_each(state.optimizer_state, places, size, real),
+        ema=layout.pack(state.ema, places) if state.ema else layout.zeros((0,), real),
+        gradients=layout.zeros((size,), real),
+        statistics=_pack_statistics(state.running_stats, places, units, real),
+        scales=layout.zeros((units,), real),
+        squares=layout.zeros((units,), real),
+        x=layout.zeros((team, last.batch, layout.stride(first.inputs)), real),
+        outputs=layout.zeros((4, last.output_at + last.batch * last.stride), real),
+        scratch=layout.zeros((team, layout.whole(SCRATCH, layout.LINE)), real),
+        masks=np.zeros((team, masks), np.uint8),
+        losses=np.zeros(len(order), real),
+        correct=np.zeros(len(order), np.uint8),
+        logits=np.empty((len(order), last.outputs), real),
+    )
+
+
+def _pack_each(
+    trees: Sequence[Parameters], places: list[Place], size: int, real: Any
+) -> Array:
+    packed = layout.zeros((2, size), real)
+    for row, layers in zip(packed, trees, strict=False):
+        row[:] = layout.pack(layers, places)
+    return packed
+
+
+def _pack_statistics(
+    stats: Sequence[RunningStats | None], places: list[Place], units: int, real: Any
+) -> Array:
+    packed = np.zeros((2, units), real)
+    for each, place in zip(stats, places, strict=False):
+        if each is not None:
+            packed[:, place.unit_at : place.unit_at + place.outputs] = each
+    return packed
+
+
+def run_record(
+    memory: Memory, first_step: int, count: int, hyper: Hyperparameters
+) -> Array:
+    """Return the record of what all steps and threads have in common, (1,)."""
+    run = np.zeros(1, run_dtype(memory.parameters.dtype))
+    arrays = memory._asdict()
+    arrays["first"], arrays["second"] = memory.optimizer_state
+    arrays["means"], arrays["variances"] = memory.statistics
+    numbers = {
+        "first_step": first_step,
+        "steps": count,
+        "batch_size": hyper.batch_size,
+        "itemsize": memory.parameters.itemsize,
+        "size": len(memory.parameters),
+        "units": len(memory.scales),
+        "images": len(memory.order),
+        "apart": memory.scratch.shape[1],
+        "masks_apart": memory.masks.shape[1],
+        "seed": hyper.seed,
+        "one": 1,
+    }
+    for name in run.dtype.names or ():
+        run[name] = numbers[name] if name in numbers else arrays[name].ctypes.data
+    return run
+
+
+def layer_records(memory: Memory, places: list[Place]) -> Array:
+    """Return a record of each layer, (layers,)."""
+    layers = np.zeros(len(places), LAYER)
+    matrices = {"z": 0, "normalized": 1, "y": 2, "dz": 3}
+    images = memory.x[0]
+    before = {
+        "x": images.ctypes.data,
+        "x_apart": images.nbytes,
+        "x_stride": images.shape[1],
+    }
+    for number, (layer, place) in enumerate(zip(layers, places, strict=True)):
+        here = {
+            name: memory.outputs[row, place.output_at :].ctypes.data
+            for name, row in matrices.items()
+        }
+        of_place = {k: v for k, v in place._asdict().items() if k in layer.dtype.names}
+        for name, value in (of_place | here | before | {"number": number}).items():
+            layer[name] = value
+        before = {
+            "x": here["y"],
+            "x_z": here["z"],
+            "dx": here["dz"],
+            "x_stride": place.stride,
+        }
+    return layers
+
+
+def state_after(
+    state: State, memory: Memory, places: list[Place], count: int, batch_size: int
+) -> State:
+    """Return the state that so many steps have led to."""
+    starts = np.arange(0, len(memory.losses), batch_size)
+    losses = np.add.reduceat(memory.losses, starts) if len(starts) else memory.losses
+    # One after another, so that the sum does not depend on how a run is cut.
+    sums = np.cumsum(np.concatenate([np.reshape(state.loss_sum, 1), losses]))
+    stats = zip(state.running_stats, places, strict=False)
+    trees = zip(memory.optimizer_state, state.optimizer_state, strict=False)
+    return State(
+        state.step + count,
+        layout.unpack(memory.parameters, places),
+        sums[-1],
+        state.correct + memory.correct.sum(dtype=np.int64),
+        tuple(layout.unpack(parameters, places) for parameters, _ in trees),
+        tuple(each and _unpack_statistics(memory, place) for each, place in stats),
+        layout.unpack(memory.ema, places) if state.ema else (),
+    )
+
+
+def _unpack_statistics(memory: Memory, place: Place) -> RunningStats:
+    return RunningStats(*memory.statistics[:, place.unit_at :][:, : place.outputs])

@@ -1,0 +1,138 @@
+"""What a step does: kernels in turn, and the barriers between them."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from nnx.maths.blocks import BLOCK
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx_backends.numba_cpu import (
+    activations,
+    batch_norm,
+    dropout,
+    gather,
+    loss,
+    narrow,
+    optimizers,
+    wide,
+)
+from nnx_backends.numba_cpu.kernel import Kernel
+
+
+class Shape(NamedTuple):
+    """What a layer's kernels are chosen by.
+
+    width: of its panels in vectors; 0 if it is narrow
+    activation: its name; normalized: whether it has batch normalization
+    """
+
+    width: int
+    activation: str
+    normalized: bool
+
+
+# A kernel and its layer's number; None is a barrier.
+Program = Iterable[tuple[Kernel | None, int]]
+BARRIER = None, 0
+
+
+def every_block(shapes: list[Shape], pixels: object, hyper: Hyperparameters) -> Program:
+    """Yield what is done with each block of a batch; pixels: their dtype."""
+    yield from forward(shapes, pixels, hyper)
+    plain = hyper.label_smoothing == 0.0 and not hyper.class_weights
+    yield loss.PLAIN if plain else loss.WEIGHTED, len(shapes) - 1
+    yield BARRIER
+    for i in reversed(range(len(shapes))):
+        if i > 0:
+            yield from _input_gradient(shapes, i, hyper)
+            yield BARRIER
+        if i > 0 and shapes[i - 1].normalized:
+            yield batch_norm.BACKWARD, i - 1
+        yield from _update(shapes[i], i, hyper)
+        if i > 0 and shapes[i - 1].normalized:
+            yield BARRIER
+
+
+def logits(shapes: list[Shape], pixels: object, hyper: Hyperparameters) -> Program:
+    """Yield what sets the logits of images outside training."""
+    yield from forward(shapes, pixels, hyper)
+    yield loss.LOGITS, len(shapes) - 1
+
+
+def forward(shapes: list[Shape], pixels: object, hyper: Hyperparameters) -> Program:
+    """Yield what sets all layers' outputs."""
+    yield gather.images(pixels), 0
+    if hyper.input_noise > 0.0:
+        yield gather.NOISY, 0
+    if hyper.input_dropout > 0.0:
+        yield dropout.PIXELS, 0
+    # Others may still be at the last step's update.
+    yield BARRIER
+    for i, shape in enumerate(shapes):
+        if i > 0 and shape.width and not shapes[i - 1].width:
+            yield BARRIER
+        yield wide.multiply(shape.width) if shape.width else narrow.PRODUCT, i
+        if shape.normalized:
+            yield batch_norm.FORWARD, i
+        yield activations.forward(shape.activation), i
+        if hyper.dropout > 0.0 and i < len(shapes) - 1:
+            yield dropout.UNITS, i
+        if shape.width:
+            yield BARRIER
+
+
+def _input_gradient(shapes: list[Shape], i: int, hyper: Hyperparameters) -> Program:
+    """Yield what sets the gradient of what goes into the activation before a layer."""
+    width = shapes[i].width
+    yield wide.input_gradient(width) if width else narrow.INPUT_GRADIENT, i
+    if hyper.dropout > 0.0:
+        yield dropout.GRADIENT, i
+    if shapes[i - 1].activation != "identity":
+        yield activations.backward(shapes[i - 1].activation), i
+
+
+def is_stored(hyper: Hyperparameters) -> bool:
+    """Return whether a batch's gradients are stored before a step is taken."""
+    return hyper.clip_norm > 0.0 or hyper.batch_size > BLOCK
+
+
+def _update(shape: Shape, i: int, hyper: Hyperparameters) -> Program:
+    """Yield what takes the step with a layer, or stores its gradient."""
+    plain, name, width = (
+        hyper.optimizer == "sgd" and not hyper.l1,
+        hyper.optimizer,
+        shape.width,
+    )
+    if not shape.normalized:
+        yield wide.SUM_BIASES if width else narrow.SUM_BIASES, i
+    if is_stored(hyper):
+        yield wide.store(width) if width else narrow.STORE, i
+        return
+    if plain:
+        yield wide.descend(width) if width else narrow.DESCEND, i
+    else:
+        yield wide.optimize(width, name) if width else narrow.optimize(name), i
+    yield optimizers.step_units(name), i
+    if hyper.max_norm > 0.0 and width:
+        yield wide.BOUND_NORMS, i
+
+
+def every_step(shapes: list[Shape], hyper: Hyperparameters) -> Program:
+    """Yield what is done after a batch's blocks."""
+    layers = range(len(shapes))
+    if is_stored(hyper):
+        yield BARRIER
+        if hyper.clip_norm > 0.0:
+            yield from ((optimizers.SQUARE, i) for i in layers)
+            yield BARRIER
+            yield optimizers.CLIP, 0
+        for i in layers:
+            yield optimizers.step_weight(hyper.optimizer), i
+            yield optimizers.step_units(hyper.optimizer), i
+    if hyper.max_norm > 0.0:
+        yield BARRIER
+        for i in layers:
+            if is_stored(hyper) or not shapes[i].width:
+                yield (wide if shapes[i].width else narrow).BOUND_NORMS, i
+    if hyper.ema_decay > 0.0:
+        yield BARRIER
+        yield optimizers.AVERAGE, 0
