@@ -1,5 +1,6 @@
 """The networks that speed is measured on; an epoch is 60,000 MNIST images."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import nnx
@@ -19,6 +20,15 @@ class Workload(NamedTuple):
         sizes = "-".join(map(str, self.sizes))
         hidden = f", {self.activation}" if len(self.sizes) > 2 else ""
         return f"{sizes}{hidden}, batch {self.batch_size}"
+
+    @property
+    def flops(self) -> int:
+        """The operations of an image's matrix products; a multiply-add is two.
+
+        Forward, weight gradient, and input gradient of every layer but the first.
+        """
+        first, *others = [a * b for a, b in pairwise(self.sizes)]
+        return 2 * (2 * first + 3 * sum(others))
 
 
 class Problem(NamedTuple):

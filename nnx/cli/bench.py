@@ -80,8 +80,8 @@ def bench(
     """Measure training speed, and how far each result is from float64.
 
     All train the same batches from the same weights, in turn, and none that
-    disagrees is shown with a speed. Beside them stands the floor, the time of
-    the matrix products alone. The workloads are tiny, narrow, classic, wide and
+    disagrees is shown with a speed. Beside each stands its share of what the
+    processor can do, and among them the matrix products alone. The workloads are tiny, narrow, classic, wide and
     deep by default.
 
     [bold]Examples[/bold]
