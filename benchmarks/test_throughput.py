@@ -16,7 +16,7 @@ from nnx.data.dataset import Dataset
 from nnx_benchmarks import agreement, choose, data, measure
 from nnx_benchmarks.floor import Products
 from nnx_benchmarks.trainer import Implementation
-from nnx_benchmarks.workloads import WORKLOADS
+from nnx_benchmarks.workloads import PLAIN
 
 IMPLEMENTATIONS = choose.implementations("all", choose.RIVALS, print)
 ROUNDS = 3
@@ -28,12 +28,12 @@ def images() -> Dataset:
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS, ids=lambda i: i.name)
-@pytest.mark.parametrize("key", WORKLOADS)
+@pytest.mark.parametrize("key", PLAIN)
 def test_epoch(
     benchmark: Any, key: str, implementation: Implementation, images: Dataset
 ) -> None:
     benchmark.group = key
-    workload = WORKLOADS[key]
+    workload = PLAIN[key]
     problem = data.problem(workload, images.train)
     wanted = agreement.reference(problem)
     agreed, trainer = agreement.check(implementation, problem, wanted)
@@ -49,9 +49,9 @@ def test_epoch(
 
 
 @pytest.mark.parametrize("threads", sorted({1, available()}))
-@pytest.mark.parametrize("key", WORKLOADS)
+@pytest.mark.parametrize("key", PLAIN)
 def test_floor(benchmark: Any, key: str, threads: int) -> None:
     benchmark.group = key
-    products = Products(WORKLOADS[key])
+    products = Products(PLAIN[key])
     args = data.IMAGES, threads
     benchmark.pedantic(products.seconds, args, rounds=ROUNDS, warmup_rounds=1)

@@ -1,8 +1,10 @@
 """How far an implementation is from the same steps in float64 with NumPy.
 
-Measured on the trainer that is then timed. The loss is the one it reports for a first
-batch. The gradients are read off the step it makes: with a learning rate of 2²⁰ the
-new weights are the gradients, to the last place but one, times -2²⁰.
+Measured on the trainer that is then timed; where units are dropped, which none draws
+like another, on one that drops none. The loss is the one it reports for a first batch.
+Plain SGD's gradients are read off the step it makes: with a learning rate of 2²⁰ the
+new weights are the gradients, to the last place but one, times -2²⁰. Of a recipe, the
+weights after a few steps on that batch are compared.
 """
 
 from typing import NamedTuple
@@ -11,45 +13,49 @@ import numpy as np
 
 from nnx.backend import find
 from nnx.data.dataset import Array, Split
-from nnx.maths import random, steps
+from nnx.maths import random
 from nnx.maths.arrays import map_arrays
-from nnx.maths.state import Layers, Parameters, initial_state
+from nnx.maths.blocks import block_count
+from nnx.maths.state import Layers
 from nnx.verify.compare import BOUNDS, errors
 from nnx.verify.kinks import is_smooth
 from nnx_benchmarks import data
 from nnx_benchmarks.nnx_run import NnxTrainer
 from nnx_benchmarks.report import Row
-from nnx_benchmarks.rivals.plain_numpy import PlainTrainer
 from nnx_benchmarks.trainer import Implementation, Trainer
-from nnx_benchmarks.workloads import Problem, initial_layers
+from nnx_benchmarks.workloads import Problem, Workload, initial_layers
 
-STEPS = 100
+STEPS, FEW = 100, 3
 READING_RATE = 2.0**20
-# How often the error of plain NumPy after 100 steps another's may be, and what is
-# allowed to all: training amplifies rounding, by how much depends on the network.
+# How often NumPy's own error in float32 another's may be, and what is allowed to all
+# after 100 steps: training amplifies rounding, by how much depends on the network.
 LEEWAY, FREE = 10, 1e-4
+CLIPPED = 1e-6  # PyTorch adds it to the norm of the gradients that it divides by
+FINER = float(np.finfo(np.float64).eps / np.finfo(np.float32).eps)
 
 
 class Reference(NamedTuple):
     """What the steps give in float64.
 
     index: of the images in the first batch, which come near no kink
-    loss, gradients: of that batch, at the initial weights
-    trained: the weights after 100 steps
-    rounding: how far a page of plain NumPy in float32 is from them
+    loss: of that batch, at the initial weights
+    first: the layers after the first step, or a recipe's first few
+    trained: the layers after 100 steps
+    rounding: how far NumPy in float32 is from the first, and from the trained
     """
 
     index: Array
     loss: float
-    gradients: Parameters
-    trained: Parameters
-    rounding: float
+    first: Layers
+    trained: Layers
+    rounding: tuple[float, float] = (0.0, 0.0)
 
 
 class Agreement(NamedTuple):
     """The largest relative errors, and what is wrong with them, if anything.
 
-    first: of the loss and every gradient of one batch, float32
+    first: of the loss and every gradient of one batch, or of its loss and a recipe's
+        weights after a few steps on it, float32
     float64: the same in float64; None where an implementation has none
     after_100: of the weights after 100 steps, float32
     """
@@ -71,72 +77,84 @@ class Agreement(NamedTuple):
 
 def reference(problem: Problem) -> Reference:
     """Return what a workload's steps give in float64, from the same float32 weights."""
+    problem = problem._replace(workload=problem.workload.without_draws)
     layers = initial_layers(problem.workload)
-    wide = map_arrays(np.float64, layers)
     trainer = NnxTrainer(problem, find("numpy"))
-    hyper, ops = trainer.hyper, trainer.backend.ops
-    state, images = initial_state(wide, hyper, ops), trainer.images
-    order = random.permutation(len(problem.labels), seed=0, epoch=0, xp=np)
-    order = order[: 2 * hyper.batch_size]
-    smooth = is_smooth(state, images, order, hyper)
-    index = order[smooth][: hyper.batch_size]
-    result = steps.batch_gradients(state, images, index, hyper, ops)
-    loss = float(result.loss_sum) / len(index)
-    trained = _after_steps(trainer, problem, wide)
-    plain = _after_steps(PlainTrainer(problem), problem, layers)
-    rounding = largest_error(plain, trained)
-    return Reference(index, loss, result.gradients, trained, rounding)
+    size = trainer.hyper.batch_size
+    trainer.load(wide := map_arrays(np.float64, layers))
+    order = random.permutation(len(problem.labels), seed=0, epoch=0, xp=np)[: 2 * size]
+    smooth = is_smooth(trainer.state, trainer.images, order, trainer.hyper)
+    index = order[smooth][:size]
+    loss, first = _first(trainer, problem.workload, wide, index)
+    wanted = Reference(index, loss, first, _after_steps(trainer, problem, wide))
+    return wanted._replace(rounding=_errors(trainer, problem, layers, wanted))
 
 
 def check(
     implementation: Implementation, problem: Problem, wanted: Reference
 ) -> tuple[Agreement, Trainer | None]:
     """Return how well an implementation agrees, and a trainer to time where it does."""
-    layers = initial_layers(problem.workload)
+    compared = problem._replace(workload=problem.workload.without_draws)
+    layers = initial_layers(compared.workload)
     try:
-        trainer = implementation.prepare(problem)
-        first = first_error(trainer, layers, wanted)
-        after = largest_error(_after_steps(trainer, problem, layers), wanted.trained)
-        double = _float64_error(implementation, problem, wanted)
+        trainer = implementation.prepare(compared)
+        first, after = _errors(trainer, compared, layers, wanted)
+        double = float64_error(implementation, compared, wanted)
+        if compared.workload != problem.workload:
+            trainer = implementation.prepare(problem)
     except Exception as error:
         # Whatever a library raises, the others' results are still worth having.
         words = (str(error).strip() or type(error).__name__).splitlines()[0]
         return Agreement(wrong=f"failed: {words}"), None
-    allowed = max(FREE, LEEWAY * wanted.rounding)
+    early, late = (LEEWAY * error for error in wanted.rounding)
+    what = "weights after the first steps" if problem.workload.options else "gradients"
+    fine = max(BOUNDS["float64"], FINER * early)
+    fine = max(fine, CLIPPED) if compared.workload.hyper.clip_norm else fine
     wrong = (
-        _beyond("loss and gradients", first, BOUNDS["float32"])
-        or _beyond(f"weights after {STEPS} steps", after, allowed)
-        or _beyond("float64 loss and gradients", double, BOUNDS["float64"])
+        _beyond(f"loss and {what}", first, max(BOUNDS["float32"], early))
+        or _beyond(f"weights after {STEPS} steps", after, max(FREE, late))
+        or _beyond(f"float64 loss and {what}", double, fine)
     )
     return Agreement(first, double, after, wrong), None if wrong else trainer
 
 
-def first_error(trainer: Trainer, layers: Layers, wanted: Reference) -> float:
-    """Return the largest error of the first batch's loss and gradients."""
-    trainer.load(layers)
-    loss = trainer.epoch(wanted.index, READING_RATE)
-    gradients = map_arrays(_slope, list(layers), list(trainer.layers()))
+def _errors(
+    trainer: Trainer, problem: Problem, layers: Layers, wanted: Reference
+) -> tuple[float, float]:
+    """Return the largest errors of the first steps, and of the weights after 100."""
+    return (
+        first_error(trainer, problem.workload, layers, wanted),
+        largest_error(_after_steps(trainer, problem, layers), wanted.trained),
+    )
+
+
+def first_error(
+    trainer: Trainer, workload: Workload, layers: Layers, wanted: Reference
+) -> float:
+    """Return the largest error of the first batch's loss and the first steps."""
+    loss, first = _first(trainer, workload, layers, wanted.index)
     off = abs(loss - wanted.loss) / wanted.loss
-    return max(off, largest_error(gradients, wanted.gradients))
+    return max(off, largest_error(first, wanted.first))
 
 
-def _float64_error(
+def float64_error(
     implementation: Implementation, problem: Problem, wanted: Reference
 ) -> float | None:
-    """Return the same in float64, on a trainer with no more images than these."""
+    """Return the same in float64, on a trainer with no more images than these.
+
+    problem: without draws
+    """
     if "float64" not in implementation.dtypes:
         return None
-    batch = Split(problem.pixels[wanted.index], problem.labels[wanted.index])
-    trainer = implementation.prepare(data.problem(problem.workload, batch, "float64"))
-    layers = map_arrays(np.float64, initial_layers(problem.workload))
-    return first_error(trainer, layers, wanted._replace(index=np.arange(len(batch[0]))))
+    workload, index = problem.workload, wanted.index
+    batch = Split(problem.pixels[index], problem.labels[index])
+    trainer = implementation.prepare(data.problem(workload, batch, "float64"))
+    layers = map_arrays(np.float64, initial_layers(workload))
+    here = wanted._replace(index=np.arange(len(index)))
+    return first_error(trainer, workload, layers, here)
 
 
-def _slope(old: Array, new: Array) -> Array:
-    return (old.astype(np.float64) - new.astype(np.float64)) / READING_RATE
-
-
-def largest_error(layers: Parameters, wanted: Parameters) -> float:
+def largest_error(layers: Layers, wanted: Layers) -> float:
     """Return the largest difference of any array, over that array's largest entry."""
     return max(errors(layers, wanted, str(layers[0].weight.dtype)).values())
 
@@ -149,15 +167,21 @@ def _beyond(what: str, error: float | None, bound: float) -> str:
     return f"disagrees: {what} off by {error:.1e}, more than {bound:.1e}"
 
 
+def _first(
+    trainer: Trainer, workload: Workload, layers: Layers, index: Array
+) -> tuple[float, Layers]:
+    """Return the batch's loss, and the layers after the first steps on it."""
+    rates = [workload.learning_rate] * FEW if workload.options else [READING_RATE]
+    trainer.load(layers)
+    loss, *_ = [trainer.epoch(index, rate) for rate in rates]
+    return loss, trainer.layers()
+
+
 def _after_steps(trainer: Trainer, problem: Problem, layers: Layers) -> Layers:
-    """Return the weights after 100 steps of as many epochs as they take."""
+    """Return the layers after 100 steps, or whole epochs of so many and more."""
     workload, n = problem.workload, len(problem.labels)
     trainer.load(layers)
-    left, epoch = STEPS, 0
-    while left > 0:
+    for epoch in range(block_count(STEPS, block_count(n, workload.batch_size))):
         order = random.permutation(n, seed=0, epoch=epoch, xp=np)
-        order = order[: left * workload.batch_size]
-        trainer.epoch(order, workload.learning_rate)
-        left -= -(-len(order) // workload.batch_size)
-        epoch += 1
+        trainer.epoch(order[: STEPS * workload.batch_size], workload.learning_rate)
     return trainer.layers()

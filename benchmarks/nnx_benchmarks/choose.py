@@ -8,7 +8,7 @@ from nnx.errors import InputError
 from nnx_benchmarks import nnx_run, rivals
 from nnx_benchmarks.measure import Note
 from nnx_benchmarks.trainer import Implementation
-from nnx_benchmarks.workloads import STANDARD, WORKLOADS, Workload
+from nnx_benchmarks.workloads import PLAIN, RECIPES, STANDARD, WORKLOADS, Workload
 
 # Refuses what the standard does not promise; nobody trains with it.
 NOT_FOR_SPEED = {"strict"}
@@ -50,16 +50,16 @@ def implementations(
 
 
 def workloads(keys: Sequence[str]) -> dict[str, Workload]:
-    """Return the workloads of these keys; "all" is every one, and no key the five.
+    """Return the workloads of these keys, or groups' keys; no key is the five.
 
     Raises:
         InputError: a key that there is not
     """
+    groups = {"all": PLAIN, "recipes": RECIPES}
+    chosen: dict[str, Workload] = {}
     for key in keys:
-        if key not in ("all", *WORKLOADS):
-            raise InputError(
-                f"no workload is called {key!r}; there are {', '.join(WORKLOADS)}, all"
-            )
-    if "all" in keys:
-        return WORKLOADS
-    return {key: WORKLOADS[key] for key in keys} if keys else STANDARD
+        if key not in WORKLOADS | groups:
+            there = ", ".join([*WORKLOADS, *groups])
+            raise InputError(f"no workload is called {key!r}; there are {there}")
+        chosen |= groups.get(key) or {key: WORKLOADS[key]}
+    return chosen or STANDARD

@@ -23,10 +23,11 @@ Key = TypeVar("Key", bound=Hashable)
 def check_all(
     problem: Problem, implementations: Sequence[Implementation], note: Note
 ) -> dict[str, tuple[Agreement, Trainer | None]]:
-    """Return how well each implementation agrees, and its trainer where it does."""
-    wanted = agreement.reference(problem)
-    note(f"{problem.workload}: comparing {len(implementations)} with float64 …")
-    return {i.name: agreement.check(i, problem, wanted) for i in implementations}
+    """Return how well each that trains so agrees, and its trainer where it does."""
+    wanted, options = agreement.reference(problem), problem.workload.options
+    able = [each for each in implementations if not (each.plain and options)]
+    note(f"{problem.workload}: comparing {len(able)} with float64 …")
+    return {each.name: agreement.check(each, problem, wanted) for each in able}
 
 
 def about(what: str, note: Note) -> Note:

@@ -6,8 +6,8 @@ from nnx.backend import Backend
 from nnx.data.dataset import Array
 from nnx.maths.arrays import map_arrays
 from nnx.maths.blocks import block_count
-from nnx.maths.hyperparameters import Hyperparameters
-from nnx.maths.state import Images, Layers, initial_state
+from nnx.maths.network import inference_layers
+from nnx.maths.state import Images, Layers, initial_state, no_sums
 from nnx_benchmarks.trainer import Implementation
 from nnx_benchmarks.workloads import Problem
 
@@ -25,19 +25,15 @@ class NnxTrainer:
     """A backend; images stay bytes on its device until a batch is gathered."""
 
     def __init__(self, problem: Problem, backend: Backend) -> None:
-        workload, hidden = problem.workload, len(problem.workload.sizes) - 2
-        self.backend = backend
+        self.backend, self.hyper = backend, problem.workload.hyper
         self.images = Images(*map(backend.from_numpy, (problem.pixels, problem.labels)))
-        self.hyper = Hyperparameters(
-            activations=(workload.activation,) * hidden + ("identity",),
-            pixel_scale=1 / 255,
-            batch_size=workload.batch_size,
-        )
 
     def load(self, layers: Layers) -> None:
-        """Take a copy of these weights."""
-        copies = map_arrays(np.copy, list(layers))
-        self.trained = map_arrays(self.backend.from_numpy, copies)
+        """Begin anew with a copy of these weights."""
+        copies, backend = map_arrays(np.copy, list(layers)), self.backend
+        with backend.scope():
+            own = map_arrays(backend.from_numpy, copies)
+            self.state = initial_state(own, self.hyper, backend.ops)
 
     def epoch(self, order: Array, learning_rate: float) -> float:
         """Train on these images; return their mean loss."""
@@ -45,15 +41,17 @@ class NnxTrainer:
         count = block_count(n, self.hyper.batch_size)
         hyper = self.hyper._replace(learning_rate=learning_rate)
         with backend.scope():
-            state = initial_state(self.trained, hyper, backend.ops)
+            loss_sum, correct = no_sums(self.state.layers, backend.ops)
+            state = self.state._replace(loss_sum=loss_sum, correct=correct)
             order = backend.from_numpy(order)
-            state = backend.run_steps(state, self.images, order, count, hyper)
-            self.trained = list(state.layers)
-            loss = float(backend.to_numpy(state.loss_sum))
+            self.state = backend.run_steps(state, self.images, order, count, hyper)
+            loss = float(backend.to_numpy(self.state.loss_sum))
             backend.synchronize()
         return loss / n
 
     def layers(self) -> Layers:
-        """Return the weights as they are now."""
-        layers: Layers = map_arrays(self.backend.to_numpy, self.trained)
+        """Return the layers as they are used now."""
+        with self.backend.scope():
+            own = inference_layers(self.state, xp=self.backend.xp)
+            layers: Layers = map_arrays(self.backend.to_numpy, own)
         return layers

@@ -12,26 +12,29 @@ class Trainer(Protocol):
     """A network with its training images, where its library wants them."""
 
     def load(self, layers: Layers) -> None:
-        """Take a copy of these weights, NumPy arrays, to go on from."""
+        """Begin anew with a copy of these weights, NumPy arrays."""
 
     def epoch(self, order: Array, learning_rate: float) -> float:
         """Train on these images, batch by batch, and wait until it is done.
 
-        order: (m,), int64 in [0, n); the last batch may be short
+        order: (m,), int64 in [0, n), of one length since `load`; the last batch may
+            be short
         returns: the mean over the images of their loss in nats, as it was when
             their batch came
         """
 
     def layers(self) -> Layers:
-        """Return the weights as they are now, as NumPy arrays."""
+        """Return NumPy's layers that do what the network does now outside training."""
 
 
 class Implementation(NamedTuple):
     """A way of training, by name.
 
     dtypes: those it can train in; speed is measured in float32 alone
+    plain: whether it trains with plain SGD alone
     """
 
     name: str
     prepare: Callable[[Problem], Trainer]
     dtypes: tuple[str, ...] = ("float32",)
+    plain: bool = False

@@ -1,25 +1,49 @@
 """The networks that speed is measured on; an epoch is 60,000 MNIST images."""
 
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import nnx
 from nnx.data.dataset import Array
+from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Layers
 
 
 class Workload(NamedTuple):
-    """Plain SGD, float32, shuffled anew each epoch."""
+    """A network and its training, float32, shuffled anew each epoch.
+
+    options: other hyperparameters by name; plain SGD has none
+    """
 
     sizes: tuple[int, ...]
     activation: str
     batch_size: int
     learning_rate: float = 0.1
+    options: Mapping[str, Any] = {}
 
     def __str__(self) -> str:
         sizes = "-".join(map(str, self.sizes))
         hidden = f", {self.activation}" if len(self.sizes) > 2 else ""
-        return f"{sizes}{hidden}, batch {self.batch_size}"
+        options = "".join(f", {k} {v}" for k, v in self.options.items())
+        return f"{sizes}{hidden}, batch {self.batch_size}{options.replace('_', ' ')}"
+
+    @property
+    def hyper(self) -> Hyperparameters:
+        """The same as the maths has it."""
+        return Hyperparameters(
+            activations=(self.activation,) * (len(self.sizes) - 2) + ("identity",),
+            pixel_scale=1 / 255,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            **self.options,
+        )
+
+    @property
+    def without_draws(self) -> "Workload":
+        """The same without dropout, which no two libraries draw alike."""
+        drawn = {"dropout": 0.0} if "dropout" in self.options else {}
+        return self._replace(options={**self.options, **drawn})
 
     @property
     def flops(self) -> int:
@@ -60,7 +84,28 @@ OTHER = {
     "other-4-layers": Workload((784, 60, 50, 40, 10), "tanh", 32),
     "other-batch-1024": Workload((784, 512, 10), "relu", 1024),
 }
-WORKLOADS = STANDARD | OTHER
+ADAM = {"optimizer": "adam", "momentum": 0.9, "beta2": 0.999}
+MOMENTUM = {"optimizer": "momentum", "momentum": 0.9}
+BATCH_NORM = {"batch_norm": True}
+# What people train with. Weight decay with Adam, apart from the gradient, is AdamW.
+RECIPES = {
+    "bn-adam": Workload((784, 512, 512, 10), "relu", 128, 0.001, ADAM | BATCH_NORM),
+    "dropout-adam": Workload(
+        (784, 512, 512, 10), "relu", 128, 0.001, ADAM | {"dropout": 0.2}
+    ),
+    "bn-dropout": Workload(
+        (784, 800, 800, 800, 10), "relu", 128, 0.02,
+        MOMENTUM | BATCH_NORM | {"dropout": 0.2},
+    ),
+    "clip": Workload((784, 256, 10), "tanh", 64, 0.05, MOMENTUM | {"clip_norm": 1.0}),
+    "gelu": Workload((784, 256, 256, 10), "gelu", 64, 0.001, ADAM),
+    "silu": Workload(
+        (784, 256, 256, 10), "silu", 64, 0.001, ADAM | {"weight_decay": 0.01}
+    ),
+    "large": Workload((784, 1000, 10), "relu", 1024),
+}  # fmt: skip
+PLAIN = STANDARD | OTHER
+WORKLOADS = PLAIN | RECIPES
 # What `nnx bench time-to` trains unless told otherwise: the preset `quick`.
 QUICK = Workload((784, 128, 10), "relu", 32, 0.3)
 

@@ -27,8 +27,8 @@ Workloads = Annotated[
     list[str] | None,
     typer.Option(
         "--workload",
-        help="tiny, narrow, classic, wide, deep, other-…, or all; may be given "
-        "several times.",
+        help="tiny, narrow, classic, wide, deep, other-…, or all of these; a recipe's "
+        "name, or recipes; may be given several times.",
         metavar="KEY",
     ),
 ]
@@ -81,14 +81,18 @@ def bench(
 
     All train the same batches from the same weights, in turn, and none that
     disagrees is shown with a speed. Beside each stands its share of what the
-    processor can do, and among them the matrix products alone. The workloads are tiny, narrow, classic, wide and
-    deep by default.
+    processor can do, and among them the matrix products alone. The workloads,
+    plain SGD, are tiny, narrow, classic, wide and deep by default. Recipes, with
+    Adam, batch normalization, dropout and more, are bn-adam, dropout-adam,
+    bn-dropout, clip, gelu, silu and large.
 
     [bold]Examples[/bold]
 
     nnx bench --workload classic
 
     nnx bench --workload all --rivals --rounds 9
+
+    nnx bench --workload recipes --rivals
 
     nnx bench options --workload wide --backend numba
 
@@ -124,6 +128,8 @@ def _options(
     from nnx_benchmarks import choose, data, options
 
     workloads = choose.workloads(workload or ["classic"])
+    if recipes := [key for key, each in workloads.items() if each.options]:
+        raise InputError(f"options are measured on plain SGD, not on {recipes[0]}")
     backends = choose.backends(backend, show.note, **on(device))
     measure = partial(options.measure, workloads, backends)
     _report(measure, data.images(data_dir), rounds, out, json)

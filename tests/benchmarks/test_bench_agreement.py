@@ -5,10 +5,11 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from nnx_benchmarks import agreement, choose, data, rivals
+from nnx.data.dataset import Dataset
+from nnx_benchmarks import agreement, choose, data, measure, rivals
 from nnx_benchmarks.agreement import Agreement
 from nnx_benchmarks.trainer import Implementation, Trainer
-from nnx_benchmarks.workloads import Problem, Workload
+from nnx_benchmarks.workloads import RECIPES, Problem, Workload, initial_layers
 
 LIBRARIES = {
     "plain_numpy": "numpy",
@@ -60,6 +61,68 @@ def test_rivals_agree_without_a_hidden_layer(module: str, problem: Problem) -> N
     workload = Workload((784, 10), "relu", 32)
     for implementation in rival(module):
         agrees(implementation, problem._replace(workload=workload))
+
+
+def small(key: str, images: Dataset) -> Problem:
+    """Return a recipe with a network and batches that are soon trained."""
+    workload = RECIPES[key]._replace(sizes=(784, 16, 11, 10), batch_size=32)
+    return data.problem(workload, images.train)
+
+
+@pytest.mark.parametrize("key", RECIPES)
+@pytest.mark.parametrize("module", ["torch_eager", "jax_jit"])
+def test_rivals_train_the_same_recipe(module: str, key: str, images: Dataset) -> None:
+    problem = small(key, images)
+    compared = problem._replace(workload=problem.workload.without_draws)
+    wanted, clipped = agreement.reference(problem), "clip_norm" in compared.workload[-1]
+    error = agreement.float64_error(rival(module)[-1], compared, wanted)
+    assert error is not None
+    assert error < (agreement.CLIPPED if clipped else 1e-11)
+
+
+@pytest.mark.parametrize("module", ["torch_eager", "jax_jit"])
+def test_compared_without_dropout_and_timed_with_it(
+    module: str, images: Dataset
+) -> None:
+    problem = small("bn-dropout", images)
+    agreed, trainer = checked(rival(module)[-1], problem)
+    assert trainer is not None, agreed.wrong
+    assert agreed.float64 is not None
+    assert agreed.after_100 is not None
+    assert agreed.after_100 < 1e-3
+    losses = []
+    for _ in range(2):
+        trainer.load(initial_layers(problem.workload))
+        order = measure.order(problem, epoch=0)
+        losses.append([trainer.epoch(order, 0.0) for _ in range(2)])
+    assert losses[0][0] != losses[0][1]
+    if module == "jax_jit":  # a second epoch, that is timed, compiles nothing
+        assert losses[0] == losses[1]
+        assert trainer.steps._cache_size() == 1  # type: ignore[attr-defined]
+
+
+def test_a_wrong_recipe_is_found(images: Dataset, numpy: Implementation) -> None:
+    def prepare(problem: Problem) -> Trainer:
+        options = {**problem.workload.options, "beta2": 0.998}
+        workload = problem.workload._replace(options=options)
+        return numpy.prepare(problem._replace(workload=workload))
+
+    wrong = numpy._replace(prepare=prepare)
+    agreed, trainer = checked(wrong, small("gelu", images))
+    assert trainer is None
+    assert agreed.wrong.startswith("disagrees: ")
+
+
+def test_who_knows_plain_sgd_alone_has_no_row_of_a_recipe(images: Dataset) -> None:
+    both = choose.implementations("numpy", ["plain_numpy"], print)
+    names = [implementation.name for implementation in both]
+    assert list(measure.check_all(small("gelu", images), both, print)) == names[:1]
+    assert list(measure.check_all(small("large", images), both, print)) == names
+
+
+def test_groups_of_workloads() -> None:
+    assert set(choose.workloads(["recipes", "tiny"])) == {*RECIPES, "tiny"}
+    assert not set(choose.workloads(["all"])) & set(RECIPES)
 
 
 def test_backends_agree(problem: Problem) -> None:

@@ -129,6 +129,7 @@ def test_time_to(bench: Run, tmp_path: Path, data_dir: Path) -> None:
         (["--options", "--workload", "wide"], "--options is now 'nnx bench options'"),
         (["--time-to", "0.98"], "--time-to is now 'nnx bench time-to 0.98'"),
         (["--workload", "tiny", "options"], "--workload goes after options"),
+        (["options", "--workload", "gelu"], "are measured on plain SGD, not on gelu"),
         (["options", "--workload", "huge"], "no workload is called 'huge'"),
         (["options", "--rivals"], "No such option: --rivals"),
         (["time-to"], "Missing argument 'ACCURACY'"),

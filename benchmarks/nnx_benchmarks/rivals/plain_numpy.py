@@ -38,7 +38,7 @@ class PlainTrainer:
 
     def epoch(self, order: Array, learning_rate: float) -> float:
         """Train on these images; return their mean loss."""
-        (_, activation, batch_size, _), _, images, labels = self.problem
+        (_, activation, batch_size, *_), _, images, labels = self.problem
         function, derivative = ACTIVATIONS[activation]
         layers = self.trained
         loss = correct = 0.0
@@ -76,4 +76,6 @@ class PlainTrainer:
         return self.trained
 
 
-IMPLEMENTATIONS = [Implementation("plain NumPy", PlainTrainer, ("float32", "float64"))]
+IMPLEMENTATIONS = [
+    Implementation("plain NumPy", PlainTrainer, ("float32", "float64"), plain=True)
+]

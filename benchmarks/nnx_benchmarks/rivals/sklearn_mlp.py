@@ -58,4 +58,4 @@ class SklearnTrainer:
         return [Layer(weight.copy(), bias.copy()) for weight, bias in own]
 
 
-IMPLEMENTATIONS = [Implementation("scikit-learn", SklearnTrainer)]
+IMPLEMENTATIONS = [Implementation("scikit-learn", SklearnTrainer, plain=True)]

@@ -7,6 +7,7 @@ the network and its loss, and with them the gradients, by `torch.compile`.
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,19 +17,26 @@ from torch.nn.functional import cross_entropy
 
 from nnx.cores import available
 from nnx.data.dataset import Array
-from nnx.maths.state import Layer, Layers
+from nnx.maths import batch_norm
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.state import Layer, Layers, NormalizedLayer, RunningStats
 from nnx_benchmarks.trainer import Implementation
 from nnx_benchmarks.workloads import Problem, Workload
 
-ACTIVATIONS: dict[str, Callable[[], Any]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
+ACTIVATIONS: dict[str, Callable[[], Any]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "gelu": partial(nn.GELU, approximate="tanh"),
+    "silu": nn.SiLU,
+}
 
 
 class TorchTrainer:
-    """A Sequential of Linear layers, and SGD as PyTorch does it by default."""
+    """A Sequential of layers, each a Sequential, and an optimizer of PyTorch's."""
 
     def __init__(self, problem: Problem, device: str, compiled: bool) -> None:
         torch.set_num_threads(available())
-        self.device, self.batch_size = device, problem.workload.batch_size
+        self.device, self.hyper = device, problem.workload.hyper
         self.images = torch.from_numpy(problem.floats).to(device)
         self.labels = torch.from_numpy(problem.labels).to(device)
         self.network = network(problem.workload).to(device, self.images.dtype)
@@ -37,49 +45,90 @@ class TorchTrainer:
             # One graph for each of the two sizes of a batch, and none from before.
             torch.compiler.reset()
             self.loss = torch.compile(self._loss, dynamic=False)
-        parameters = self.network.parameters()
-        self.optimizer = torch.optim.SGD(parameters, lr=problem.workload.learning_rate)
 
     def _loss(self, x: Any, labels: Any) -> Any:
         return cross_entropy(self.network(x), labels)
 
     def load(self, layers: Layers) -> None:
-        """Take a copy of these weights; PyTorch has them as (out, in)."""
+        """Begin anew with a copy of these weights; PyTorch has them as (out, in)."""
         with torch.no_grad():
-            for module, (weight, bias) in zip(self._linear(), layers, strict=True):
-                module.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight.T)))
-                module.bias.copy_(torch.from_numpy(bias))
+            for (linear, *others), layer in zip(self.network, layers, strict=True):
+                weight = np.ascontiguousarray(layer.weight.T)
+                linear.weight.copy_(torch.from_numpy(weight))
+                shift = linear if linear.bias is not None else others[0]
+                if shift is not linear:
+                    shift.reset_parameters()
+                shift.bias.copy_(torch.from_numpy(layer.bias))
+        self.optimizer = optimizer(self.network, self.hyper)
 
     def epoch(self, order: Array, learning_rate: float) -> float:
         """Train on these images; return their mean loss."""
-        self.optimizer.param_groups[0]["lr"] = learning_rate
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
         total = torch.zeros((), dtype=self.images.dtype, device=self.device)
-        for index in torch.from_numpy(order).to(self.device).split(self.batch_size):
+        for index in (
+            torch.from_numpy(order).to(self.device).split(self.hyper.batch_size)
+        ):
             x = self.images.index_select(0, index)
             loss = self.loss(x, self.labels.index_select(0, index))
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
+            if bound := self.hyper.clip_norm:
+                nn.utils.clip_grad_norm_(self.network.parameters(), bound)
             self.optimizer.step()
             total += loss.detach() * len(index)
         return float(total.item()) / len(order)
 
     def layers(self) -> Layers:
-        """Return the weights as they are now."""
-        return [
-            Layer(*(p.detach().cpu().numpy().copy() for p in (m.weight.T, m.bias)))
-            for m in self._linear()
-        ]
+        """Return the layers as they are used now."""
+        return [_layer(*modules) for modules in self.network]
 
-    def _linear(self) -> list[Any]:
-        return [module for module in self.network if isinstance(module, nn.Linear)]
+
+def _layer(linear: Any, *others: Any) -> Layer:
+    def moved(*tensors: Any) -> list[Array]:
+        return [tensor.detach().cpu().numpy().copy() for tensor in tensors]
+
+    if linear.bias is not None:
+        return Layer(*moved(linear.weight.T, linear.bias))
+    norm = others[0]
+    layer = NormalizedLayer(*moved(linear.weight.T, norm.bias, norm.weight))
+    stats = RunningStats(*moved(norm.running_mean, norm.running_var))
+    return batch_norm.fold(layer, stats, xp=np)
 
 
 def network(workload: Workload) -> Any:
-    """Return a workload's network; its weights are yet to be loaded."""
-    modules: list[Any] = []
-    for inputs, outputs in zip(workload.sizes, workload.sizes[1:], strict=False):
-        modules += [nn.Linear(inputs, outputs), ACTIVATIONS[workload.activation]()]
-    return nn.Sequential(*modules[:-1])
+    """Return a workload's network; its weights are yet to be loaded.
+
+    What batch normalization shifts by is the layer's only bias.
+    """
+    hyper, layers = workload.hyper, []
+    *hidden, (inputs, outputs) = pairwise(workload.sizes)
+    for a, b in hidden:
+        modules = [nn.Linear(a, b, bias=not hyper.batch_norm)]
+        modules += [nn.BatchNorm1d(b)] if hyper.batch_norm else []
+        modules += [ACTIVATIONS[workload.activation]()]
+        modules += [nn.Dropout(hyper.dropout)] if hyper.dropout else []
+        layers.append(nn.Sequential(*modules))
+    return nn.Sequential(*layers, nn.Sequential(nn.Linear(inputs, outputs)))
+
+
+def optimizer(network: Any, hyper: Hyperparameters) -> Any:
+    """Return the network's optimizer; weights decay, and no other parameters.
+
+    Fused ones were faster, but for plain SGD, which is left as it is by default.
+    """
+    if hyper.optimizer != "adam":
+        parameters, momentum = network.parameters(), hyper.momentum
+        fused = momentum > 0 or None
+        return torch.optim.SGD(parameters, hyper.learning_rate, momentum, fused=fused)
+    weights = [modules[0].weight for modules in network]
+    others = [p for p in network.parameters() if p.ndim == 1]
+    groups = [
+        {"params": weights, "weight_decay": hyper.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    betas = hyper.momentum, hyper.beta2
+    return torch.optim.AdamW(groups, hyper.learning_rate, betas, fused=True)
 
 
 def _implementations() -> list[Implementation]:
