@@ -22,7 +22,7 @@ COLUMNS = [
     ("ms/epoch", "ms_per_epoch", "{:.1f}"),
     ("range", "ms_range", "{0[0]:.1f}–{0[1]:.1f}"),
     ("images/s", "images_per_second", "{:,.0f}"),
-    ("of peak", "of_peak", "{:.0%}"),
+    ("of peak", "of_peak", "{:.1%}"),
     ("error", "max_relative_error", "{:.1e}"),
     ("float64", "max_relative_error_float64", "{:.1e}"),
     ("100 steps", "parameters_error_after_100_steps", "{:.1e}"),
@@ -55,8 +55,14 @@ def measure(
         checked = check_all(problem, implementations, say)
         agreeing = {name: trainer for name, (_, trainer) in checked.items() if trainer}
         spent = _spent(problem, agreeing, processor, rounds, say)
-        products = facts["products"][key] = _medians(spent[FLOOR], 1e3)
-        rates = facts["peak"][key] = _medians(spent[PEAK])
+        products = facts["products"][key] = {
+            how: 1e3 * median(each[how] for each in spent[FLOOR])
+            for how in spent[FLOOR][0]
+        }
+        # The highest, as what else the processor does is no bound on what it can do.
+        rates = facts["peak"][key] = {
+            name: max(each[name] for each in spent[PEAK]) for name in spent[PEAK][0]
+        }
         best = min(products, key=products.__getitem__)
         facts["floor"][key] = products[best]
         spent[FLOOR] = [each[best] for each in spent[FLOOR]]
@@ -76,11 +82,6 @@ def measure(
             columns = [column for column in COLUMNS if column[1] != "of_peak"]
         tables.append(Table(title, columns, fastest_first(rows, "ms_per_epoch")))
     return Report(tables, facts, LEGEND, drawn=True)
-
-
-def _medians(rounds: Sequence[Mapping[str, float]], scale: float = 1.0) -> Row:
-    """Return the median over the rounds of each number."""
-    return {name: scale * median(each[name] for each in rounds) for name in rounds[0]}
 
 
 def _speed(ms: float | None, problem: Problem, gflops: float | None) -> Row:

@@ -26,7 +26,8 @@ class Workload(NamedTuple):
         sizes = "-".join(map(str, self.sizes))
         hidden = f", {self.activation}" if len(self.sizes) > 2 else ""
         options = "".join(f", {k} {v}" for k, v in self.options.items())
-        return f"{sizes}{hidden}, batch {self.batch_size}{options.replace('_', ' ')}"
+        words = options.replace("_", " ").replace("optimizer ", "").replace(" True", "")
+        return f"{sizes}{hidden}, batch {self.batch_size}{words}"
 
     @property
     def hyper(self) -> Hyperparameters:
