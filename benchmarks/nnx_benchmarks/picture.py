@@ -13,7 +13,7 @@ OURS, THEIRS, FLOOR, QUIET = "#c2410c", "#64748b", "#0f172a", "#475569"
 TITLE = "Training: images per second (more is better)"
 NOTE = (
     "Bars: medians of epochs run in turn; lines: slowest to fastest. Error: the "
-    "largest relative error of loss and gradients against float64."
+    "largest relative error of loss and gradients (of a recipe, weights) to float64."
 )
 WIDTH, ROW, HEAD = 7.2, 0.32, 1.25  # inches
 
@@ -59,7 +59,7 @@ def _panel(panel: Any, table: Table) -> None:
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
         )  # fmt: skip
     panel.set_yticks(range(len(rows)), [row["implementation"] for row in rows])
-    panel.set_title(table.title.partition(";")[0], loc="left", fontsize=10, pad=8)
+    panel.set_title(table.title.partition(";")[0], loc="left", fontsize=8, pad=8)
     panel.set_xlim(0, 1.25 * most)
     panel.xaxis.set_major_formatter(lambda rate, _: _rate(rate))
     panel.tick_params(labelsize=8)
