@@ -235,7 +235,7 @@ def test_training_testing_and_predicting_are_in_the_backend_s_scope(
 
         return call
 
-    functions = "dense_forward", "dense_backward", "update", "distort"
+    functions = "dense_forward", "update", "distort"
     wrapped = {name: checked(getattr(reference.ops, name)) for name in functions}
     ops = reference.ops._replace(**wrapped)
     scoped = replace(
