@@ -4,3 +4,6 @@
 # is there at once. A GPU is used only when asked for.
 AUTOMATIC = "numba", "numpy"
 DEFAULT = AUTOMATIC[-1]  # for what takes no time: prediction, evaluation, checks
+# Seconds of work by the last, from which another is worth loading; and its share of
+# them that one is expected to take, which is to make good what it compiles first.
+WORTH_LOADING, SHARE = 1.0, 0.4

@@ -1,14 +1,15 @@
 """The one boundary between the maths and an array library."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from math import inf
+from typing import Any, NamedTuple
 
-from nnx.automatic import AUTOMATIC, DEFAULT
+from nnx.automatic import AUTOMATIC, DEFAULT, SHARE, WORTH_LOADING
 from nnx.errors import BackendError, InputError, NnxError, UnknownBackendError
 from nnx.maths import steps
 from nnx.maths.arrays import Array, Namespace
@@ -16,6 +17,21 @@ from nnx.maths.ops import Ops
 from nnx.maths.state import State
 
 GROUP = "nnx.backends"
+
+
+class Compilation(NamedTuple):
+    """What a backend compiles before the first step, which it does without being asked.
+
+    seconds: what it takes in the next run, roughly; 0 if an earlier one has done it
+    begin: called like `run_steps` without order and count, compiles one thing after
+        another and gives the share that is done before each
+    """
+
+    seconds: float = 0.0
+    begin: Callable[..., Iterable[float]] = lambda state, images, hyper: ()
+
+
+NOTHING = Compilation()
 
 
 @dataclass(frozen=True)
@@ -32,6 +48,7 @@ class Backend:
     scope: gives a context to compute in: its device is the current one, and what its
         library raises leaves it as an NnxError of one line
     own_steps: many steps at once, called like `run_steps`; None: one after another
+    compilation: of what steps need
     """
 
     name: str
@@ -43,6 +60,7 @@ class Backend:
     note: str = ""
     scope: Callable[[], AbstractContextManager[Any]] = nullcontext
     own_steps: Callable[..., State] | None = None
+    compilation: Compilation = NOTHING
 
     @property
     def xp(self) -> Namespace:
@@ -93,18 +111,24 @@ def choose(
     name: str | Backend,
     *,
     threads: int | None = None,
-    short: bool = False,
+    seconds: float = inf,
     **options: Any,
 ) -> Backend:
     """Return a backend for a piece of work; see `find` for what is refused.
 
     threads: of a backend's own team, where it has one
-    short: whether "auto" should take what is there at once
+    seconds: what the work takes by the default backend, roughly; "auto" weighs it
     """
     if isinstance(name, Backend):
         return name
     if name == "auto" and not options:
-        name = DEFAULT if short else _automatic().name
+        if seconds < WORTH_LOADING:
+            return find(DEFAULT)
+        fastest = _automatic()
+        if seconds * (1.0 - SHARE) < fastest.compilation.seconds:
+            note = f"--backend {fastest.name} is faster, once its kernels are compiled"
+            return replace(find(DEFAULT), note=note)
+        name = fastest.name
     point = _offered().get(name)
     if threads is not None and point is not None:
         taken = inspect.signature(point.load()).parameters

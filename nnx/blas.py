@@ -1,4 +1,4 @@
-"""Which kernels OpenBLAS takes, and a better choice where there is one.
+"""Which kernels OpenBLAS takes and how many threads, and better choices.
 
 An OpenBLAS that is older than an AMD processor takes the kernels of one that it knows,
 and without AVX-512 they run at half the speed. It reads OPENBLAS_CORETYPE as it is
@@ -7,11 +7,17 @@ make it: a library that is imported into somebody's process leaves it alone.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 VARIABLE = "OPENBLAS_CORETYPE"
 KERNELS = "SkylakeX"  # OpenBLAS's name for its AVX-512 kernels
 NEEDED = {"avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd"}
+# Multiplications of a product under which a second thread gains little, and loses much
+# where another program keeps its core: each waits for the other at every product.
+SMALL = 8_000_000
 SLOW = {"Haswell", "Zen", "Sandybridge", "Nehalem", "Prescott", "Core2", "generic"}
 
 
@@ -55,3 +61,25 @@ def warning(kernels: list[str]) -> str | None:
         f"OpenBLAS uses its {', '.join(sorted(set(kernels)))} kernels, about half as "
         f"fast here as {better}; {advice}"
     )
+
+
+def threadpoolctl() -> Any:
+    """Return the module, imported without the variable that it sets for everyone."""
+    variable = "KMP_DUPLICATE_LIB_OK"
+    before = os.environ.get(variable)
+    import threadpoolctl as module
+
+    if before is None:
+        os.environ.pop(variable, None)
+    return module
+
+
+@contextmanager
+def threads_for(multiplications: int) -> Iterator[None]:
+    """Let BLAS compute with one thread here if the largest product is a small one.
+
+    The rule knows no load: BLAS's last bits depend on the number of its threads.
+    """
+    limit = 1 if multiplications < SMALL else None
+    with threadpoolctl().threadpool_limits(limit, user_api="blas"):
+        yield

@@ -1,9 +1,13 @@
-"""How many cores this process may really use."""
+"""How many cores this process may really use, and how many others do."""
 
 import os
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 CGROUP = Path("/sys/fs/cgroup/cpu.max")
+STAT = Path("/proc/stat")
+BUSY = 0.4  # cores that others keep, from which a machine is said to be busy
 
 
 def available() -> int:
@@ -21,3 +25,45 @@ def available() -> int:
     except (OSError, ValueError):  # no such file, or "max": no limit
         return cores
     return max(1, min(cores, limit))
+
+
+class Times(NamedTuple):
+    """A moment in the cores' lives, in seconds.
+
+    idle: of all cores that this process may use together; None where it is not known
+    own: for which this process had one
+    """
+
+    now: float
+    idle: float | None
+    own: float
+
+
+def times() -> Times:
+    """Return this moment, to ask `busy` about what came after it."""
+    return Times(time.monotonic(), _idle(), time.process_time())
+
+
+def busy(since: Times) -> float:
+    """Return how many cores other processes have kept since, on average.
+
+    As far as it leaves this process fewer than are available; 0 where none is known of.
+    """
+    now = times()
+    seconds = now.now - since.now
+    if now.idle is None or since.idle is None or seconds <= 0.0:
+        return 0.0
+    free = (now.idle - since.idle + now.own - since.own) / seconds
+    return max(0.0, available() - free)
+
+
+def _idle() -> float | None:
+    """Return the idle seconds of the usable cores since boot; see proc_stat(5)."""
+    try:
+        lines = STAT.read_text().splitlines()
+        usable = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+        cores = [line.split() for line in lines if line.split()[0] in usable]
+        ticks = sum(int(idle) + int(waiting) for _, _, _, _, idle, waiting, *_ in cores)
+        return ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, AttributeError, IndexError):
+        return None

@@ -1,6 +1,5 @@
 """What this installation is, and what it can use."""
 
-import os
 import platform
 from collections.abc import Iterable
 from contextlib import suppress
@@ -49,16 +48,7 @@ def versions(packages: Iterable[str]) -> dict[str, str | None]:
 
 
 def pools(*kinds: str) -> list[dict[str, Any]]:
-    """Return each pool of threads that is loaded, of "blas" or "openmp" or both.
-
-    The environment stays without the variable that threadpoolctl's import sets.
-    """
-    variable = "KMP_DUPLICATE_LIB_OK"
-    before = os.environ.get(variable)
-    from threadpoolctl import threadpool_info
-
-    if before is None:
-        os.environ.pop(variable, None)
+    """Return each pool of threads that is loaded, of "blas" or "openmp" or both."""
     return [
         {
             "library": pool["internal_api"],
@@ -67,6 +57,6 @@ def pools(*kinds: str) -> list[dict[str, Any]]:
             "kernels": pool.get("architecture"),
             "threads": pool["num_threads"],
         }
-        for pool in threadpool_info()
+        for pool in blas.threadpoolctl().threadpool_info()
         if pool["user_api"] in kinds
     ]

@@ -52,7 +52,7 @@ def test_a_package_that_offers_something_else(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_record_stays_small() -> None:
-    assert len(fields(Backend)) <= 9
+    assert len(fields(Backend)) <= 10
     assert len(Ops._fields) <= 5
 
 
@@ -109,14 +109,28 @@ def test_auto_is_the_first_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
     strict = "nnx_backends.strict_cpu:load"
     offered(monkeypatch, numba=strict, strict=strict, numpy=NUMPY)
     assert backends.find("auto").name == backends.choose("auto").name == "strict"
-    assert backends.choose("auto", short=True).name == backends.DEFAULT == "numpy"
+    assert backends.choose("auto", seconds=0.5).name == backends.DEFAULT == "numpy"
     monkeypatch.setitem(sys.modules, "array_api_strict", None)
     assert backends.find("auto").name == backends.choose("auto").name == "numpy"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "name"), [(0.5, "numpy"), (5.0, "numpy"), (60.0, "strict")]
+)
+def test_auto_weighs_what_is_still_to_be_compiled(
+    monkeypatch: pytest.MonkeyPatch, reference: Backend, seconds: float, name: str
+) -> None:
+    slow = replace(reference, name="strict", compilation=backends.Compilation(10.0))
+    monkeypatch.setattr(backends, "_automatic", lambda: slow)
+    offered(monkeypatch, strict="nnx_backends.strict_cpu:load", numpy=NUMPY)
+    chosen = backends.choose("auto", seconds=seconds)
+    assert chosen.name == name
+    assert ("--backend strict is faster" in chosen.note) == (seconds == 5.0)
+
+
 def test_a_backend_is_its_own_choice(reference: Backend) -> None:
     assert backends.choose(reference) is reference
-    assert backends.choose(reference, threads=3, short=True) is reference
+    assert backends.choose(reference, threads=3, seconds=0.5) is reference
 
 
 def test_threads_go_to_a_backend_that_has_a_team(

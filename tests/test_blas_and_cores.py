@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nnx import blas, cores
+from nnx.installation import pools
 
 ZEN5 = "vendor_id\t: AuthenticAMD\nflags\t\t: fpu avx512f avx512dq avx512bw avx512vl avx512cd\n\nvendor_id\t: x\n"  # noqa: E501
 
@@ -71,3 +72,58 @@ def test_a_container_s_limit_counts(
     monkeypatch.setattr(cores, "CGROUP", tmp_path / "cpu.max")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     assert cores.available() == expected
+
+
+def test_a_small_product_takes_one_thread() -> None:
+    """Where BLAS is one that can be asked; its own number comes back after it."""
+
+    def threads() -> list[int]:
+        return [pool["threads"] for pool in pools("blas")]
+
+    before = threads()
+    with blas.threads_for(64 * 784 * 128):
+        assert set(threads()) <= {1}
+    with blas.threads_for(128 * 784 * 1000):
+        assert threads() == before
+    assert threads() == before
+
+
+# Ticks of a hundredth of a second: user, nice, system, idle, waiting, and others.
+STAT = "cpu 9 9 9 9 9\ncpu0 {} 0 0 {} 0 0 0 0\ncpu1 {} 0 0 {} 0 0 0 0\nintr 5\n"
+
+
+@pytest.mark.parametrize(
+    ("own", "idle", "expected"),
+    [
+        (0.0, (1000, 1000), 0.0),  # nobody does anything
+        (10.0, (0, 1000), 0.0),  # this process keeps a core
+        (10.0, (0, 0), 1.0),  # and another process the other one
+        (5.0, (0, 500), 1.0),  # which shares both with it
+    ],
+)
+def test_how_many_cores_others_keep(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    own: float,
+    idle: tuple[int, int],
+    expected: float,
+) -> None:
+    monkeypatch.setattr(cores, "STAT", tmp_path / "stat")
+    monkeypatch.setattr(cores, "CGROUP", tmp_path / "none")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(os, "sysconf", lambda _: 100, raising=False)
+    moments = iter([0.0, 10.0])
+    spent = iter([0.0, own])
+    monkeypatch.setattr(cores.time, "monotonic", lambda: next(moments))
+    monkeypatch.setattr(cores.time, "process_time", lambda: next(spent))
+    (tmp_path / "stat").write_text(STAT.format(0, 0, 0, 0))
+    began = cores.times()
+    (tmp_path / "stat").write_text(STAT.format(0, idle[0], 0, idle[1]))
+    assert cores.busy(began) == pytest.approx(expected)
+
+
+def test_where_nothing_is_said_nobody_is_busy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cores, "STAT", tmp_path / "none")
+    assert cores.busy(cores.times()) == 0.0

@@ -1,6 +1,5 @@
 """What was measured on: processor, libraries, BLAS kernels and threads."""
 
-import os
 import platform
 import subprocess
 import sys
@@ -31,11 +30,6 @@ def machine() -> dict[str, Any]:
         "packages": {name: v for name, v in versions(PACKAGES).items() if v},
         "threads": threads,
     }
-
-
-def load() -> float | None:
-    """Return how many other processes have lately kept a core; ask before measuring."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def cards() -> list[str]:

@@ -1,6 +1,7 @@
 """`nnx bench`, `nnx bench options` and `nnx bench time-to`."""
 
 import json as json_format
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from nnx import cores
 from nnx.cli import show
 from nnx.cli.options import BackendOrAll, DataDir, Device, Json, number, on, path
 from nnx.errors import InputError
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from nnx_benchmarks.report import Report
 
 JSON_NAME, PICTURE_NAME = "bench.json", "bench.png"
-MOST_LOAD = 0.5  # other processes at work in the last minute
+LOOK = 0.5  # seconds for which the machine is looked at before it is measured
 FORMER = {"--options": "options", "--time-to": "time-to 0.98"}  # what they are now
 
 
@@ -199,10 +201,13 @@ def _report(
             "MNIST is not at hand: random bytes of its shape instead, and no accuracy; "
             "to have it: nnx data fetch mnist"
         )
-    if (busy := machine.load() or 0) > MOST_LOAD:
+    moment = cores.times()
+    time.sleep(LOOK)
+    if (busy := cores.busy(moment)) > cores.BUSY:
         show.note(
-            f"the machine is busy (load {busy:.1f}): libraries whose threads wait for "
-            "one another will seem many times slower than they are"
+            f"the machine is busy: other programs keep {busy:.1f} of "
+            f"{cores.available()} cores; libraries whose threads wait for one another "
+            "will seem many times slower than they are"
         )
     report = measure(images, rounds, show.note)
     described = machine.machine()

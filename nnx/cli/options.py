@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nnx import blas
 from nnx.errors import InputError
 from nnx.settings.table import DATA_DIR_HELP, DATASET_HELP
 
@@ -74,10 +75,8 @@ def on(device: str | None) -> dict[str, Any]:
 
 def threads_limited(threads: int | None) -> Any:
     """Return a context in which the matrix products use so many threads."""
-    from threadpoolctl import threadpool_limits
-
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise InputError(
             f"--threads takes an integer from 1 to {MAX_THREADS}, not {threads}"
         )
-    return threadpool_limits(threads, user_api="blas")
+    return blas.threadpoolctl().threadpool_limits(threads, user_api="blas")

@@ -2,13 +2,29 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 
+from nnx.cli.signals import at_once
 from nnx.training.log import best
 from nnx.training.plan import Position, Progress
+
+
+def compiled(shares: Iterable[float], quiet: bool) -> None:
+    """Compile what gives these shares as it goes on, with a bar on a terminal."""
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bars
+
+    columns = TextColumn("{task.description}"), BarColumn()
+    silent = quiet or not sys.stderr.isatty()
+    with Bars(*columns, console=_console(), transient=True, disable=silent) as bars:
+        bar = bars.add_task("compiling", total=1.0)
+        with at_once(bars.stop):
+            for share in shares:
+                bars.update(bar, completed=share)
 
 
 @contextmanager
@@ -43,12 +59,11 @@ def _monitored(position: Position) -> str:
 
 
 def _bar() -> Iterator[Callable[[Progress], None]]:
-    from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
     columns = BarColumn(), TimeRemainingColumn(), TextColumn("{task.description}")
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Bars(*columns, console=_console(), transient=True) as bars:
         bar = bars.add_task("", total=None)
 
         def show(progress: Progress) -> None:
@@ -67,3 +82,9 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
             )
 
         yield show
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(stderr=True)

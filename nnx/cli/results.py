@@ -3,6 +3,7 @@
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from nnx import cores
 from nnx.cli import show
 
 if TYPE_CHECKING:
@@ -19,8 +20,11 @@ RESULTS = (
 SPLITS = {"test": "test accuracy", "validation": "validation", "train": "training"}
 
 
-def introduce(run: "Run") -> None:
-    """Say on stderr what is about to be trained, and on what."""
+def introduce(run: "Run", busy: float) -> None:
+    """Say on stderr what is about to be trained, and on what.
+
+    busy: cores that other programs keep
+    """
     data, network, backend = run.data, run.network, run.backend
     validation = ""
     if run.validation is not None:
@@ -34,6 +38,11 @@ def introduce(run: "Run") -> None:
     )
     if backend.note:
         show.note(f"{backend.name}: {backend.note}")
+    if busy > cores.BUSY:
+        show.note(
+            f"the machine is busy: other programs keep {busy:.1f} of "
+            f"{cores.available()} cores, and training will take longer"
+        )
 
 
 def report(run: "Run", result: "Result", json: bool) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nnx import cores
 from nnx.cli import results, show
 from nnx.cli.options import Device, Json, Threads, number, on, path, threads_limited
 from nnx.cli.settings_options import with_settings
@@ -74,7 +75,7 @@ def train(
 
     nnx train --out runs/mine --resume                 go on where it stopped
     """
-    from nnx.cli.progress import shown
+    from nnx.cli.progress import compiled, shown
     from nnx.cli.signals import EXIT, remembered
 
     if require_accuracy is not None and not 0 <= require_accuracy <= 1:
@@ -88,11 +89,13 @@ def train(
     if resume and out is None:
         raise InputError("--resume needs --out, the folder of the run to go on with")
     settings = _settings(given, config, preset, out if resume else None)
+    began = cores.times()
     with threads_limited(threads):
         how = {"threads": threads, "resume": resume, "overwrite": overwrite}
         run = _begun(settings, on(device), out, **how)
         if not quiet:
-            results.introduce(run)
+            results.introduce(run, cores.busy(began))
+        compiled(run.compile(), quiet)
         with remembered() as signals, shown(quiet) as show_progress:
             result = run.follow(show_progress, lambda: bool(signals))
     if run.resumed and not result.trained and not quiet:

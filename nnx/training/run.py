@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from nnx import files
+from nnx import blas, files
 from nnx.backend import Backend, choose
 from nnx.data.dataset import Dataset
 from nnx.data.digest import digest
@@ -26,7 +26,6 @@ from nnx.training.result import Result, result_of
 # What an epoch takes on the CPU, roughly: for each step, for each parameter an image,
 # and for an image's distortion.
 STEP_SECONDS, PARAMETER_SECONDS, DISTORTION_SECONDS = 1e-4, 6e-11, 1e-4
-SHORT_SECONDS = 2.0
 
 
 class Run:
@@ -62,8 +61,8 @@ class Run:
             OutOfMemoryError: a device without room
         """
         self.network = fitted(network, data, settings)
-        short = _seconds(network, data, settings) < SHORT_SECONDS
-        self.backend = choose(backend, short=short, **options)
+        seconds = _seconds(network, data, settings)
+        self.backend = choose(backend, seconds=seconds, **options)
         self.settings: Settings = {**settings, "backend": self.backend.name}
         self.folder = None if out is None else Path(out)
         self.resumed = resume
@@ -87,14 +86,24 @@ class Run:
     @contextmanager
     def scope(self) -> Iterator[None]:
         """Compute on the backend's device; say what would take less memory."""
+        # Of a larger batch, so many images are on their way at once.
+        images = min(self._batch_size, BLOCK)
+        largest = max(layer.weight.size for layer in self.network.layers)
         try:
-            with self.backend.scope():
+            with blas.threads_for(images * largest), self.backend.scope():
                 yield
         except OutOfMemoryError as error:
-            # Of a larger batch, so many images are on their way at once.
-            smaller = min(self._batch_size, BLOCK) // 2
+            smaller = images // 2
             batch = f"--batch-size {smaller} or " if smaller else ""
             raise OutOfMemoryError(f"{error}; try {batch}a smaller --hidden") from None
+
+    def compile(self) -> Iterator[float]:
+        """Yield the share done of what the backend compiles before the first step."""
+        if not self.plan.is_done(self.position):
+            state, plan = self.position.state, self.plan
+            with self.scope():
+                begin = self.backend.compilation.begin
+                yield from begin(state, plan.train, plan.hyper)
 
     def __iter__(self) -> Iterator[Progress]:
         """Train, and yield where the run is about ten times a second; see `scope`."""
@@ -138,10 +147,7 @@ class Run:
 
 
 def _seconds(network: Network, data: Dataset, settings: Settings) -> float:
-    """Return what a run takes on the CPU, roughly.
-
-    A short one would spend more on loading and compiling kernels than on training.
-    """
+    """Return what a run takes by the plain maths on the CPU, roughly."""
     n = len(data.train.labels)
     steps = -(-n // batch_size(data, settings))
     seconds = STEP_SECONDS * steps + n * network.parameters * PARAMETER_SECONDS

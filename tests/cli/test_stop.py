@@ -122,6 +122,26 @@ def test_a_second_signal_ends_at_once_and_files_are_whole(
 
 
 @pytest.mark.parametrize("number", STATUS)
+def test_a_signal_while_kernels_are_compiled(
+    train: list[Any], start: Callable[..., Any], cwd: Path, tmp_path: Path, number: int
+) -> None:
+    """It is answered at once, and what was compiled by then is kept."""
+    pytest.importorskip("numba")
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "kernels")}
+    process = start(*train, "--backend", "numba", "--out", "new", env=cache)
+    wait_for(process, "compiling the kernels")
+    while not list((tmp_path / "kernels").rglob("*.nbc")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(number)
+    sent = time.monotonic()
+    _, said = process.communicate(timeout=20)
+    assert time.monotonic() - sent < 2
+    assert (process.returncode, said) == (STATUS[number], "nnx: stopped\n")
+    assert [path.name for path in (cwd / "new").iterdir()] == ["config.toml"]
+
+
+@pytest.mark.parametrize("number", STATUS)
 def test_a_signal_before_training(
     start: Callable[..., Any], cwd: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from nnx import cores
-from nnx.backend import Backend
+from nnx.backend import Backend, Compilation
 from nnx.errors import MissingLibraryError, UnusableBackendError
 from nnx.maths.ops import Ops
 from nnx_backends.host_memory import keep_freed
@@ -33,13 +33,14 @@ def load(threads: int | None = None) -> Backend:
                 "NUMBA_DISABLE_JIT, or use --backend numpy"
             )
         from nnx_backends.numba_cpu import distort, run
+        from nnx_backends.numba_cpu.threads import Threads
     except ImportError as error:
         raise MissingLibraryError(
             f"backend 'numba' needs Numba ({error}): pip install nnx-mlp, "
             "or use --backend numpy"
         ) from None
     keep_freed()
-    team = threads or cores.available()
+    team = Threads(threads or cores.available())
     distorted = partial(distort.distort, threads=team)
     ops = Ops(
         np,
@@ -54,4 +55,8 @@ def load(threads: int | None = None) -> Backend:
         to_numpy=np.asarray,
         note=run.note(),
         own_steps=partial(run.run_steps, distort=distorted, threads=team),
+        compilation=Compilation(
+            run.COMPILE_SECONDS if run.note() else 0.0,
+            partial(run.compile_kernels, threads=team),
+        ),
     )

@@ -4,10 +4,9 @@ import math
 from functools import cache
 from typing import Any
 
-from numba import njit
-
 from nnx.maths.activations import ACTIVATIONS, GELU_CUBIC, GELU_SCALE
 from nnx_backends.numba_cpu import dropout, elementary
+from nnx_backends.numba_cpu.cache import inner_njit
 from nnx_backends.numba_cpu.elementary import LOOP, like
 from nnx_backends.numba_cpu.kernel import Kernel
 from nnx_backends.numba_cpu.records import (
@@ -19,8 +18,8 @@ from nnx_backends.numba_cpu.records import (
     own_outputs,
 )
 
-_plain = njit(nogil=True, error_model="numpy")
-_exact = njit(nogil=True, error_model="numpy", fastmath=elementary.EXACT)
+_plain = inner_njit(error_model="numpy")
+_exact = inner_njit(error_model="numpy", fastmath=elementary.EXACT)
 
 
 @_exact
@@ -80,7 +79,7 @@ FUNCTIONS = {
 _identity, _ = FUNCTIONS["identity"]
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@inner_njit(fastmath=LOOP, error_model="numpy")
 def add_bias(y, bias, part):
     """Add the bias to a block of y."""
     for i in range(part.top, part.bottom):
@@ -91,7 +90,7 @@ def add_bias(y, bias, part):
 def _loop(function: Any) -> Any:
     """Return a compiled loop for y = f(y + bias) over a block."""
 
-    @njit(nogil=True, fastmath=LOOP, error_model="numpy")
+    @inner_njit(fastmath=LOOP, error_model="numpy")
     def loop(y, bias, part):
         for i in range(part.top, part.bottom):
             for j in range(part.left, part.right):
@@ -103,7 +102,7 @@ def _loop(function: Any) -> Any:
 def _loop_from_z(function: Any) -> Any:
     """Return a compiled loop for z = y + bias, y = f(z) over a block."""
 
-    @njit(nogil=True, fastmath=LOOP, error_model="numpy")
+    @inner_njit(fastmath=LOOP, error_model="numpy")
     def loop(z, y, bias, part):
         for i in range(part.top, part.bottom):
             for j in range(part.left, part.right):
@@ -116,7 +115,7 @@ def _loop_from_z(function: Any) -> Any:
 def _loop_backward(slope: Any) -> Any:
     """Return a compiled loop for dy = dy · f'(scale · y) over a block; y may be z."""
 
-    @njit(nogil=True, fastmath=LOOP, error_model="numpy")
+    @inner_njit(fastmath=LOOP, error_model="numpy")
     def loop(dy, y, part, scale):
         for i in range(part.top, part.bottom):
             for j in range(part.left, part.right):

@@ -4,9 +4,9 @@ A layer with it is shared out by units, so that no statistic needs another threa
 """
 
 import numpy as np
-from numba import njit
 
 from nnx.maths.batch_norm import EPSILON, MOMENTUM
+from nnx_backends.numba_cpu.cache import inner_njit
 from nnx_backends.numba_cpu.elementary import LOOP, like
 from nnx_backends.numba_cpu.kernel import Kernel
 from nnx_backends.numba_cpu.records import (
@@ -65,7 +65,7 @@ def _backward(run, layer, step, hyper):
 
 FORWARD, BACKWARD = Kernel(_forward, "norm"), Kernel(_backward, "norm")
 
-_loops = njit(nogil=True, fastmath=LOOP, error_model="numpy")
+_loops = inner_njit(fastmath=LOOP, error_model="numpy")
 
 
 @_loops

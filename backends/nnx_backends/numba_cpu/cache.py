@@ -1,4 +1,4 @@
-"""Compiled functions that are cached on disk, wherever that is possible.
+"""Compiled functions, and those of them that are cached on disk where possible.
 
 With Numba's own `cache=True`, a program ends at its import where no folder can be
 written, and at the first call where the disk is full or a cached file is damaged.
@@ -53,3 +53,11 @@ def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         return compiled
 
     return decorate
+
+
+def inner_njit(**options: Any) -> Any:
+    """Return a decorator like `njit` for what only compiled functions call.
+
+    What lets Python call it would be a third of its compiling.
+    """
+    return njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)

@@ -1,14 +1,14 @@
 """Distorted images, one after another; the formulas are `nnx.maths.distortion`'s."""
 
 import numpy as np
-from numba import njit
 
 from nnx.maths import distortion, random
 from nnx.maths.arrays import Array, Namespace
 from nnx.maths.hyperparameters import Distortion, Stream
-from nnx_backends.numba_cpu.cache import cached_njit
+from nnx_backends.numba_cpu.cache import cached_njit, inner_njit
 from nnx_backends.numba_cpu.elementary import LOOP, like, philox
-from nnx_backends.numba_cpu.team import partition, read_only, run_team
+from nnx_backends.numba_cpu.team import partition, read_only
+from nnx_backends.numba_cpu.threads import Threads
 
 LANES = 16
 
@@ -23,7 +23,7 @@ def distort(
     epoch: int,
     like: Array,
     xp: Namespace,
-    threads: int,
+    threads: Threads,
 ) -> Array:
     """Return images distorted anew; like `nnx.maths.distortion.distort`."""
     real = like.dtype
@@ -32,8 +32,8 @@ def distort(
     broad = np.pad(broad, ((0, 0), (0, -size[1] % LANES)))  # rows of whole vectors
     out = np.empty((len(index), *size), real)
     first, stream = distortion.OWN // 4, Stream.DISTORTION
-    run_team(
-        max(1, min(threads, len(index))),
+    threads.run(
+        threads.size(len(index)),
         distort_part,
         read_only(np.ascontiguousarray(pixels).reshape(out.shape)),
         read_only(index.astype(np.uint64)),
@@ -72,7 +72,7 @@ def distort_part(team, pixels, index, places, key, counter, elastic, tall, broad
         _sample(pixels[i], places[i], moved, elastic, out[i])
 
 
-@njit(nogil=True, error_model="numpy")
+@inner_njit(error_model="numpy")
 def _noise(field, words, counter, key):
     """Set the field, flat, to numbers in (-1, 1), a byte of a random word each.
 
@@ -90,7 +90,7 @@ def _noise(field, words, counter, key):
         field[i] = (like(drawn[i], middle) - middle) * reach
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@inner_njit(fastmath=LOOP, error_model="numpy")
 def _multiply(a, b, c):
     """Set c to a @ b, small matrices, whose rows are best whole vectors."""
     m, depth, n = np.uint64(c.shape[0]), np.uint64(a.shape[1]), np.uint64(c.shape[1])
@@ -103,7 +103,7 @@ def _multiply(a, b, c):
                 c[i, j] += factor * b[k, j]
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@inner_njit(fastmath=LOOP, error_model="numpy")
 def _sample(pixels, place, moved, elastic, out):
     """Set an image to another's pixels, each from the four around its source.
 

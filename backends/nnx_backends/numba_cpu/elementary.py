@@ -1,18 +1,19 @@
-"""Exponential, tanh and random words, which the compiler turns into vector code.
+"""Elementary functions and random words, which the compiler turns into vector code.
 
 exp(x) = 2ⁿ exp(r), |r| ≤ ln(2)/2, with a Taylor polynomial for exp(r) - 1 that is right
 to the last digits: degree 7 for float32, 13 for float64. ln(2) is taken off in two
 parts (Cody and Waite, "Software manual for the elementary functions", 1980). A NaN
-stays one.
+stays one. The others are Taylor polynomials too, in float64.
 """
 
 import math
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from nnx.maths import random
+from nnx_backends.numba_cpu.cache import inner_njit
 
 # No flag that lets the compiler assume there is no NaN: a diverged loss must show.
 LOOP = {"contract", "reassoc", "nsz"}
@@ -22,7 +23,10 @@ LOG2_E = 1 / math.log(2)
 WORD, HALF = np.uint64(random.WORD), np.uint64(32)
 LEFT, RIGHT = map(np.uint64, random.MULTIPLIERS)
 KEY_LEFT, KEY_RIGHT = map(np.uint64, random.KEY_STEPS)
-FACTORIALS = tuple(1 / math.factorial(k) for k in range(14))
+# Of a float64: what lies under its exponent, and the bits of two numbers.
+MANTISSA_BITS, MANTISSA = np.uint64(52), np.uint64(2**52 - 1)
+_BITS_OF_1, _BITS_OF_2_52 = np.uint64(1023 << 52), np.uint64((1023 + 52) << 52)
+FACTORIALS = tuple(1 / math.factorial(k) for k in range(18))
 
 
 @intrinsic
@@ -61,7 +65,7 @@ def _power_of_two(typing, n):
     return n(n), generate
 
 
-@njit(nogil=True, fastmath=EXACT, error_model="numpy")
+@inner_njit(fastmath=EXACT, error_model="numpy")
 def _parts(x):
     """Return exp(r) - 1 and 2ⁿ."""
     single = _is_single(x)
@@ -93,28 +97,110 @@ def _parts(x):
     return p * (r * r) + r, _power_of_two(n)
 
 
-@njit(nogil=True, fastmath=EXACT, error_model="numpy")
+@inner_njit(fastmath=EXACT, error_model="numpy")
 def exp(x):
     """Return the exponential, held to the range of normal numbers."""
     p, power = _parts(x)
     return power * p + power
 
 
-@njit(nogil=True, fastmath=EXACT, error_model="numpy")
+@inner_njit(fastmath=EXACT, error_model="numpy")
 def expm1(x):
     """Return exp(x) - 1, exact near 0 too."""
     p, power = _parts(x)
     return power * p + (power - like(1.0, x))
 
 
-@njit(nogil=True, fastmath=EXACT, error_model="numpy")
+@inner_njit(fastmath=EXACT, error_model="numpy")
 def tanh(x):
     """Return the hyperbolic tangent, (exp(2x) - 1) / (exp(2x) + 1)."""
     e = expm1(x + x)
     return e / (e + like(2.0, x))
 
 
-@njit(nogil=True, error_model="numpy")
+@intrinsic
+def _bits(typing, x):
+    """Return a float64's bits, uint64."""
+
+    def generate(context, builder, signature, args):
+        return builder.bitcast(args[0], context.get_value_type(types.uint64))
+
+    return types.uint64(types.float64), generate
+
+
+@intrinsic
+def _of_bits(typing, bits):
+    """Return the float64 that has these bits."""
+
+    def generate(context, builder, signature, args):
+        return builder.bitcast(args[0], context.get_value_type(types.float64))
+
+    return types.float64(types.uint64), generate
+
+
+@inner_njit(fastmath=EXACT, error_model="numpy")
+def log(x):
+    """Return the natural logarithm of a positive, normal float64.
+
+    x = 2ⁿ m, √½ < m ≤ √2; log(m) = 2 artanh(s), s = (m - 1) / (m + 1).
+    """
+    bits = _bits(x)
+    # The exponent becomes a number's lowest bits, as AVX2 has no conversion for it.
+    exponent = _of_bits((bits >> MANTISSA_BITS) | _BITS_OF_2_52) - 2.0**52
+    m = _of_bits((bits & MANTISSA) | _BITS_OF_1)
+    large = m > math.sqrt(2)
+    n = exponent - (1022.0 if large else 1023.0)
+    m = 0.5 * m if large else m
+    s = (m - 1.0) / (m + 1.0)
+    square, p = s * s, 1.0 / 21
+    p = p * square + 1.0 / 19
+    p = p * square + 1.0 / 17
+    p = p * square + 1.0 / 15
+    p = p * square + 1.0 / 13
+    p = p * square + 1.0 / 11
+    p = p * square + 1.0 / 9
+    p = p * square + 1.0 / 7
+    p = p * square + 1.0 / 5
+    p = p * square + 1.0 / 3
+    return n * math.log(2) + 2.0 * (s + s * (square * p))
+
+
+@inner_njit(fastmath=EXACT, error_model="numpy")
+def turned(turns):
+    """Return the cosine and the sine of 2π turns, float64, turns in [0, 1].
+
+    x, the angle from the nearest quarter turn, is at most π/4.
+    """
+    quarter = np.floor(4.0 * turns + 0.5)
+    x = (4.0 * turns - quarter) * (math.pi / 2)
+    square = x * x
+    p = FACTORIALS[16]
+    p = FACTORIALS[14] - p * square
+    p = FACTORIALS[12] - p * square
+    p = FACTORIALS[10] - p * square
+    p = FACTORIALS[8] - p * square
+    p = FACTORIALS[6] - p * square
+    p = FACTORIALS[4] - p * square
+    p = FACTORIALS[2] - p * square
+    cos = 1.0 - p * square
+    p = FACTORIALS[17]
+    p = FACTORIALS[15] - p * square
+    p = FACTORIALS[13] - p * square
+    p = FACTORIALS[11] - p * square
+    p = FACTORIALS[9] - p * square
+    p = FACTORIALS[7] - p * square
+    p = FACTORIALS[5] - p * square
+    p = FACTORIALS[3] - p * square
+    sin = x - x * (p * square)
+    half = 0.5 * quarter
+    odd = half != np.floor(half)
+    cos, sin = (-sin if odd else cos), (cos if odd else sin)
+    # Upside down in the second and third quarters, of which 1.5 is the middle.
+    opposite = abs(quarter - 2.5) < 1.0
+    return (-cos if opposite else cos), (-sin if opposite else sin)
+
+
+@inner_njit(error_model="numpy")
 def philox(a, b, c, d, k0, k1):
     """Return four random words; see `nnx.maths.random.philox`."""
     for _ in range(random.ROUNDS):

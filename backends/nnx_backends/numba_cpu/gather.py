@@ -5,17 +5,20 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from nnx.maths.hyperparameters import Stream
-from nnx_backends.numba_cpu.elementary import HALF, LOOP, WORD, like, philox
+from nnx_backends.numba_cpu.cache import inner_njit
+from nnx_backends.numba_cpu.elementary import EXACT, LOOP, like, log, turned
 from nnx_backends.numba_cpu.kernel import Kernel
-from nnx_backends.numba_cpu.records import inputs, of_block, pixel_parts
+from nnx_backends.numba_cpu.random_words import COUNTERS, draw, store_words
+from nnx_backends.numba_cpu.records import inputs, of_block, pixel_parts, vector
 from nnx_backends.numba_cpu.vectors import pointer_at
 
 NOISE = np.uint64(Stream.NOISE)
+PIXELS = 4 * COUNTERS  # that get their noise at once
 AHEAD = np.uint64(3)  # images that are asked for before they are needed
 
 pixel: Any = None  # each kernel's own: 0 in the pixels' type
@@ -52,7 +55,7 @@ def _noise(run, layer, step, hyper):
 NOISY = Kernel(_noise)
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@inner_njit(fastmath=LOOP, error_model="numpy")
 def _copy(pixels, width, index, part, scale, x):
     """Set a block of the images.
 
@@ -96,22 +99,43 @@ def _prefetch(typing, pointer, place):
     return types.void(pointer, types.uint64), generate
 
 
-@njit(nogil=True, error_model="numpy")
+@inner_njit(error_model="numpy")
 def _add_noise(x, part, deviation, run, step):
     """Add noise to a block of images; see `nnx.maths.steps.input_noise`."""
-    four, above = np.uint64(4), np.uint64(step.row)
-    number, low, high = np.uint64(step.number) & WORD, run.seed & WORD, run.seed >> HALF
-    last = (part.right + four - np.uint64(1)) // four
+    size, above, words_of = (
+        np.uint64(PIXELS),
+        np.uint64(step.row),
+        draw(run, step, NOISE),
+    )
+    own = run.masks + step.rank * run.masks_apart
+    noise = vector(own, PIXELS, 0.0)
+    words = vector(own + 8 * PIXELS, PIXELS, np.uint32(0))
     for i in range(part.top, part.bottom):
-        for j in range(part.left // four, last):
-            words = philox(j, above + i, number, NOISE, low, high)
-            for pair in range(np.uint64(2)):
-                first, second = words[2 * pair], words[2 * pair + 1]
-                radius = deviation * np.sqrt(-2.0 * np.log((first + 0.5) * 2.0**-32))
-                angle = 2.0 * np.pi * ((second + 0.5) * 2.0**-32)
-                k = j * four + np.uint64(2) * pair
-                if part.left <= k < part.right:
-                    x[i, k] += like(radius * np.cos(angle), x[0, 0])
-                k += np.uint64(1)
-                if part.left <= k < part.right:
-                    x[i, k] += like(radius * np.sin(angle), x[0, 0])
+        for b in range(part.left // size, (part.right + size - np.uint64(1)) // size):
+            store_words(words, b * np.uint64(COUNTERS), above + i, words_of)
+            _normal(words, noise)
+            first = max(part.left, b * size)
+            last = min(part.right, (b + np.uint64(1)) * size)
+            for k in range(first, last):
+                x[i, k] += like(noise[k - b * size] * deviation, x[0, 0])
+
+
+@inner_njit(fastmath=EXACT, error_model="numpy")
+def _normal(words, noise):
+    """Set noise to normal numbers, four of each counter; see `nnx.maths.random.normal`.
+
+    words: (4 · COUNTERS,), the first of each counter, the second of each, …
+    """
+    count, four = np.uint64(COUNTERS), np.uint64(4)
+    for j in range(count):
+        for pair in range(np.uint64(2)):
+            u = _uniform(words[np.uint64(2) * pair * count + j])
+            v = _uniform(words[(np.uint64(2) * pair + np.uint64(1)) * count + j])
+            radius, (cos, sin) = np.sqrt(-2.0 * log(u)), turned(v)
+            noise[four * j + np.uint64(2) * pair] = radius * cos
+            noise[four * j + np.uint64(2) * pair + np.uint64(1)] = radius * sin
+
+
+@inner_njit()
+def _uniform(word):
+    return (np.float64(word) + 0.5) * 2.0**-32

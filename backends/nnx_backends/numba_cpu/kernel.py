@@ -30,7 +30,13 @@ class Kernel:
         own = FunctionType(function.__code__, scope, name)
         own.__qualname__ = name
         self.name = name
-        self._compiled = cached_njit(nogil=True, error_model="numpy")(own)
+        # Only `train` calls it, and not by Python's or C's way.
+        self._compiled = cached_njit(
+            nogil=True,
+            error_model="numpy",
+            no_cpython_wrapper=True,
+            no_cfunc_wrapper=True,
+        )(own)
         self._addresses: dict[Any, int] = {}
 
     def address(self, real: Any) -> int:

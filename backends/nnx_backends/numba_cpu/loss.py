@@ -7,8 +7,8 @@ its images' losses, whose sum is the batch's mean times its images.
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from nnx_backends.numba_cpu.cache import inner_njit
 from nnx_backends.numba_cpu.elementary import LOOP, exp, like
 from nnx_backends.numba_cpu.kernel import Kernel
 from nnx_backends.numba_cpu.records import IMAGES, matrix, of_block, of_units, vector
@@ -54,7 +54,7 @@ def _logits(run, layer, step, hyper):
 PLAIN, WEIGHTED, LOGITS = Kernel(_plain), Kernel(_weighted), Kernel(_logits)
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@inner_njit(fastmath=LOOP, error_model="numpy")
 def _plain_rows(z, labels, rows, classes, whole, dz, losses, correct):
     """Set rows of dz to (softmax - one-hot) / whole, and their losses."""
     count, one = np.uint64(classes), like(1.0, z[0, 0])
@@ -70,7 +70,7 @@ def _plain_rows(z, labels, rows, classes, whole, dz, losses, correct):
         dz[i, label] -= one / images
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@inner_njit(fastmath=LOOP, error_model="numpy")
 def _weighted_rows(z, labels, rows, smoothing, weights, batch, dz, losses, correct):
     """Do the same; batch: what its images count together, and how many they are."""
     count, one = np.uint64(len(weights)), like(1.0, z[0, 0])
@@ -94,7 +94,7 @@ def _weighted_rows(z, labels, rows, smoothing, weights, batch, dz, losses, corre
         dz[i, label] -= own / whole
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@inner_njit(fastmath=LOOP, error_model="numpy")
 def _softmax(z, i, count, dz):
     """Set a row of dz to exp(z - best); return their sum, and which is the best."""
     best: Any = np.uint64(0)
@@ -109,7 +109,7 @@ def _softmax(z, i, count, dz):
     return norm, best
 
 
-@njit(nogil=True, error_model="numpy")
+@inner_njit(error_model="numpy")
 def _total_weight(labels, weights):
     """Return what images count together."""
     total = like(0.0, weights[0])

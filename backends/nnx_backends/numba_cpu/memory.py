@@ -8,7 +8,7 @@ import numpy as np
 from nnx.maths.arrays import Array
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Images, Parameters, RunningStats, State
-from nnx_backends.numba_cpu import batch_norm, dropout, layout, narrow
+from nnx_backends.numba_cpu import batch_norm, dropout, gather, layout, narrow
 from nnx_backends.numba_cpu.layout import Place
 from nnx_backends.numba_cpu.records import LAYER, run_dtype
 from nnx_backends.numba_cpu.tiles import ROWS
@@ -21,7 +21,8 @@ class Memory(NamedTuple):
     """Arrays by the names of `records.run_dtype`, but for these.
 
     optimizer_state: (2, size), first and second; statistics: (2, units), means and
-        variances; x: (team, batch, stride), a block of images for each thread
+        variances; x: (team, batch, stride), a block of images for each thread, or
+        (2, batch, stride), one for all and the next one's
     outputs: (4, all layers'), z, normalized, y and dz
     """
 
@@ -67,6 +68,8 @@ def memory(
     known = images.pixels.dtype in (np.uint8, np.float32, np.float64)
     kind = images.pixels.dtype if known else real
     masks = layout.whole(max(place.inputs for place in places), dropout.BLOCK)
+    masks = max(masks, 12 * gather.PIXELS)
+    copies = 2 if _is_shared(hyper) else team
     return Memory(
         pixels=np.ascontiguousarray(images.pixels, kind),
         labels=np.take(images.labels, order).astype(np.int64, copy=False),
@@ -79,7 +82,7 @@ def memory(
         statistics=_pack_statistics(state.running_stats, places, units, real),
         scales=layout.zeros((units,), real),
         squares=layout.zeros((units,), real),
-        x=layout.zeros((team, last.batch, layout.stride(first.inputs)), real),
+        x=layout.zeros((copies, last.batch, layout.stride(first.inputs)), real),
         outputs=layout.zeros((4, last.output_at + last.batch * last.stride), real),
         scratch=layout.zeros((team, layout.whole(SCRATCH, layout.LINE)), real),
         masks=np.zeros((team, masks), np.uint8),
@@ -87,6 +90,15 @@ def memory(
         correct=np.zeros(len(order), np.uint8),
         logits=np.empty((len(order), last.outputs), real),
     )
+
+
+def _is_shared(hyper: Hyperparameters) -> bool:
+    """Return whether all threads read the same images, each having set a part of them.
+
+    Where it is little work a thread sets all that it reads, and waits for no other
+    core's cache.
+    """
+    return hyper.input_noise > 0.0 or hyper.input_dropout > 0.0
 
 
 def _pack_each(
@@ -134,14 +146,14 @@ def run_record(
     return run
 
 
-def layer_records(memory: Memory, places: list[Place]) -> Array:
+def layer_records(memory: Memory, places: list[Place], hyper: Hyperparameters) -> Array:
     """Return a record of each layer, (layers,)."""
     layers = np.zeros(len(places), LAYER)
     matrices = {"z": 0, "normalized": 1, "y": 2, "dz": 3}
     images = memory.x[0]
     before = {
         "x": images.ctypes.data,
-        "x_apart": images.nbytes,
+        "x_turn" if _is_shared(hyper) else "x_apart": images.nbytes,
         "x_stride": images.shape[1],
     }
     for number, (layer, place) in enumerate(zip(layers, places, strict=True)):

@@ -8,9 +8,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from nnx_backends.numba_cpu import optimizers
+from nnx_backends.numba_cpu.cache import inner_njit
 from nnx_backends.numba_cpu.elementary import LOOP, like
 from nnx_backends.numba_cpu.kernel import Kernel
 from nnx_backends.numba_cpu.records import (
@@ -33,7 +33,7 @@ UNITS = 32
 STRIP = 400
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@inner_njit(fastmath=LOOP, error_model="numpy")
 def _tile(x, w, y, i, u):
     """Set y[i:i+4, u:u+5] to products of four images and five units.
 
@@ -80,7 +80,7 @@ def _tile(x, w, y, i, u):
     y[i, u], y[i, u + 1], y[i, u + 2], y[i, u + 3], y[i, u + 4] = d0, d1, d2, d3, d4
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@inner_njit(fastmath=LOOP, error_model="numpy")
 def _one(x, w, i, u):
     """Return the product of one image and one unit."""
     total = like(0.0, x[0, 0])
@@ -89,7 +89,7 @@ def _one(x, w, i, u):
     return total
 
 
-@njit(nogil=True)
+@inner_njit()
 def rows_product(x, w, y, rows):
     """Set rows of y to x @ weight.
 
@@ -107,7 +107,7 @@ def rows_product(x, w, y, rows):
             y[i, u] = _one(x, w, i, u)
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@inner_njit(fastmath=LOOP, error_model="numpy")
 def _input_gradient_rows(dz, w, dx, rows):
     """Set rows of dx to dz @ weight.T; shapes as for `rows_product`."""
     m, n = w.shape[0], np.uint64(w.shape[1])
@@ -127,7 +127,7 @@ def _input_gradient_rows(dz, w, dx, rows):
                 dx[i, k] += a * w[u, k]
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@inner_njit(fastmath=LOOP, error_model="numpy")
 def _add_eight(x, dz, sums, i, m, first, width):
     """Add dz.T @ x of eight images to sums, (out_features, width).
 
@@ -144,7 +144,7 @@ def _add_eight(x, dz, sums, i, m, first, width):
             ) + (e * x[i + 4, j] + f * x[i + 5, j] + g * x[i + 6, j] + h * x[i + 7, j])
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@inner_njit(fastmath=LOOP, error_model="numpy")
 def _sum_up(x, dz, sums, m, batch, first, width):
     """Set sums, (out_features, width), to columns of (x.T @ dz).T."""
     whole = batch - batch % 8
@@ -160,7 +160,7 @@ def _sum_up(x, dz, sums, m, batch, first, width):
                 sums[u, k] += a * x[i, first + k]
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@inner_njit(fastmath=LOOP, error_model="numpy")
 def _descend_columns(x, dz, w, batch, columns, rate, keep, sums):
     """Set columns of the weight to keep · weight - rate · (x.T @ dz).T.
 
@@ -181,7 +181,7 @@ def _descend_columns(x, dz, w, batch, columns, rate, keep, sums):
                 w[u, first + k] = keep * w[u, first + k] - rate * sums[u, k]
 
 
-@njit(nogil=True)
+@inner_njit()
 def _weight(run, address, layer):
     """Return a narrow layer's weight, or its gradient; (out_features, in_features)."""
     at = address + layer.weight_at * run.itemsize
@@ -269,7 +269,7 @@ def optimize(name: str) -> Kernel:
     return Kernel(_optimize, f"narrow_{name}", take_step=optimizers.LOOPS[name])
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@inner_njit(fastmath=LOOP, error_model="numpy")
 def _sum_columns(dz, batch, m, sums, add):
     """Set sums to those of dz, (batch, m), over the batch, or add to them.
 
@@ -282,7 +282,7 @@ def _sum_columns(dz, batch, m, sums, add):
         sums[j] = total + sums[j] if add else total
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@inner_njit(fastmath=LOOP, error_model="numpy")
 def _bound_units(w, units, max_norm):
     """Make the weights of units shorter whose norm is above the largest allowed."""
     for u in range(units[0], units[1]):

@@ -8,9 +8,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from nnx.maths.optimizers import EPSILON
+from nnx_backends.numba_cpu.cache import inner_njit
 from nnx_backends.numba_cpu.elementary import LOOP, like
 from nnx_backends.numba_cpu.kernel import Kernel
 from nnx_backends.numba_cpu.records import (
@@ -54,7 +54,7 @@ class Optimizer(NamedTuple):
     penalty: Any
 
 
-@njit(nogil=True)
+@inner_njit()
 def of_step(run, step, hyper):
     """Return the optimizer of a step."""
     real = run.one
@@ -75,7 +75,7 @@ def of_step(run, step, hyper):
     )
 
 
-@njit(nogil=True)
+@inner_njit()
 def rate_and_keep(hyper, real):
     """Return the learning rate, and what SGD multiplies weights by."""
     rate = like(hyper.learning_rate, real)
@@ -86,7 +86,7 @@ def rate_and_keep(hyper, real):
 def _loop(direction):
     """Return a compiled loop for parameter = keep · parameter - rate · direction."""
 
-    @njit(nogil=True, fastmath=LOOP, error_model="numpy")
+    @inner_njit(fastmath=LOOP, error_model="numpy")
     def loop(optimizer, gradient, at, count, penalty):
         w, first, second = optimizer.parameters, optimizer.first, optimizer.second
         keep, l1, l2 = penalty
@@ -99,7 +99,7 @@ def _loop(direction):
     return loop
 
 
-@njit(nogil=True, error_model="numpy")
+@inner_njit(error_model="numpy")
 def _penalized(slope, w, l1, l2):
     """Return the slope with the penalties'."""
     zero = like(0.0, w)
@@ -107,7 +107,7 @@ def _penalized(slope, w, l1, l2):
     return slope + l2 * w + side
 
 
-_direction = njit(nogil=True, fastmath=LOOP, error_model="numpy")
+_direction = inner_njit(fastmath=LOOP, error_model="numpy")
 
 
 @_direction
@@ -220,7 +220,7 @@ def _clip(run, layer, step, hyper):
 SQUARE, CLIP = Kernel(_square), Kernel(_clip)
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@inner_njit(fastmath=LOOP, error_model="numpy")
 def _square_unit(w, dw, l1, l2):
     """Return the sum of (dw + penalties)² over a unit's weights."""
     total = like(0.0, l1)
@@ -230,7 +230,7 @@ def _square_unit(w, dw, l1, l2):
     return total
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@inner_njit(fastmath=LOOP, error_model="numpy")
 def _square_panel(w, dw, l1, l2, squares):
     """Set squares to the sums of (dw + penalties)² over the rows of a panel."""
     columns = np.uint64(len(squares))
@@ -242,13 +242,13 @@ def _square_panel(w, dw, l1, l2, squares):
             squares[j] += slope * slope
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@inner_njit(fastmath=LOOP, error_model="numpy")
 def _add_squares(gradient, squares, first, last):
     for j in range(np.uint64(first), np.uint64(last)):
         squares[j] += gradient[j] * gradient[j]
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@inner_njit(fastmath=LOOP, error_model="numpy")
 def _sum(numbers):
     total = like(0.0, numbers[0])
     for i in range(np.uint64(len(numbers))):
@@ -267,7 +267,7 @@ def _average(run, layer, step, hyper):
 AVERAGE = Kernel(_average)
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@inner_njit(fastmath=LOOP, error_model="numpy")
 def _mix(a, b, part, keep, rest):
     """Set a part of a to keep · a + rest · b."""
     for i in range(np.uint64(part[0]), np.uint64(part[1])):

@@ -3,9 +3,10 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import carray, njit
+from numba import carray
 
 from nnx.maths.hyperparameters import Hyperparameters
+from nnx_backends.numba_cpu.cache import inner_njit
 from nnx_backends.numba_cpu.team import partition
 from nnx_backends.numba_cpu.vectors import pointer_at
 
@@ -26,7 +27,7 @@ class Block(NamedTuple):
     right: Any
 
 
-@njit(nogil=True)
+@inner_njit()
 def block(rows, columns):
     """Return the block of these rows and columns, each first and last + 1."""
     return Block(
@@ -50,19 +51,21 @@ def _record(integers: str, *others: tuple[str, Any]) -> np.dtype[Any]:
 # x, z, y: addresses of its inputs, of what its activation is of, and of its outputs;
 #     dx, dz: of the loss's gradients with respect to x and z
 # x_z: z of the layer before; normalized: its products, after batch normalization
-# x_apart: bytes from one thread's x to the next one's; x_stride, stride: numbers from
-#     one row of x, and of the others, to the next
+# x_apart: bytes from one thread's x to the next one's; x_turn: from one block's to the
+#     next one's, which lies there in turn with it; x_stride, stride: numbers from one
+#     row of x, and of the others, to the next
 LAYER = _record(
     "number inputs outputs panels rows columns weight_at bias_at gamma_at unit_at "
-    "x dx x_z x_apart x_stride z normalized y dz batch stride"
+    "x dx x_z x_apart x_turn x_stride z normalized y dz batch stride"
 )
 
 # A step, as one of a team of so many threads sees it.
 # number: how many the run took before; with the seed, what random draws depend on
 # first: of its images in the order; whole: their count
 # row, batch: of the block of them that is computed at a time, the first and the count
+# turn: 0 and 1, one block after another
 # clip: what gradients are multiplied by
-STEP = _record("rank size number first whole row batch", ("clip", np.float64))
+STEP = _record("rank size number first whole row batch turn", ("clip", np.float64))
 
 # A step's hyperparameters, those that are numbers, by their own names.
 HYPER = np.dtype(
@@ -94,89 +97,94 @@ def run_dtype(real: Any) -> np.dtype[Any]:
     )
 
 
-@njit(nogil=True)
+@inner_njit()
 def vector(address, count, example):
     """Return so many numbers of the example's type, as an array."""
     return carray(pointer_at(address, example), (count,))
 
 
-@njit(nogil=True)
+@inner_njit()
 def matrix(address, rows, columns, example):
     """Return a matrix of the example's type."""
     return carray(pointer_at(address, example), (rows, columns))
 
 
-@njit(nogil=True)
+@inner_njit()
+def inputs_at(layer, step):
+    """Return the address of a layer's inputs as this thread reads them."""
+    return layer.x + step.rank * layer.x_apart + step.turn * layer.x_turn
+
+
+@inner_njit()
 def inputs(run, layer, step):
-    """Return a layer's inputs, (batch, x_stride); the first one's are each thread's."""
-    address = layer.x + step.rank * layer.x_apart
-    return matrix(address, layer.batch, layer.x_stride, run.one)
+    """Return a layer's inputs, (batch, x_stride)."""
+    return matrix(inputs_at(layer, step), layer.batch, layer.x_stride, run.one)
 
 
-@njit(nogil=True)
+@inner_njit()
 def of_units(run, layer, address):
     """Return one of the matrices that have a column for each unit, (batch, stride)."""
     return matrix(address, layer.batch, layer.stride, run.one)
 
 
-@njit(nogil=True)
+@inner_njit()
 def part(run, address, at, count):
     """Return so many numbers from a place of an array, such as the parameters."""
     return vector(address + at * run.itemsize, count, run.one)
 
 
-@njit(nogil=True)
+@inner_njit()
 def weight(run, address, layer):
     """Return a layer's panels of parameters or gradients, (panels, rows, columns)."""
     pointer = pointer_at(address + layer.weight_at * run.itemsize, run.one)
     return carray(pointer, (layer.panels, layer.rows, layer.columns))
 
 
-@njit(nogil=True)
+@inner_njit()
 def units(run, layer, address):
     """Return an array of a number for each of the layer's units, (outputs,)."""
     return part(run, address, layer.unit_at, layer.outputs)
 
 
-@njit(nogil=True)
+@inner_njit()
 def biases(run, layer):
     """Return a layer's biases, (outputs,)."""
     return part(run, run.parameters, layer.bias_at, layer.outputs)
 
 
-@njit(nogil=True)
+@inner_njit()
 def units_gradient(run, layer, at):
     """Return the gradient of biases or gammas, which are at a place; (outputs,)."""
     return part(run, run.gradients, at, layer.outputs)
 
 
-@njit(nogil=True)
+@inner_njit()
 def scratch(run, step, rows, columns):
     """Return a matrix that is this thread's own."""
     address = run.scratch + step.rank * run.apart * run.itemsize
     return matrix(address, rows, columns, run.one)
 
 
-@njit(nogil=True)
+@inner_njit()
 def of_block(run, step, address, itemsize, example):
     """Return what an array has for the images of the block, (batch,)."""
     first = step.first + step.row
     return vector(address + first * itemsize, step.batch, example)
 
 
-@njit(nogil=True)
+@inner_njit()
 def is_narrow(layer):
     """Return whether a layer is shared out by images, and not by units."""
     return layer.columns == 1
 
 
-@njit(nogil=True)
+@inner_njit()
 def own_panels(layer, step):
     """Return this thread's panels of a layer, first and last + 1."""
     return partition(layer.panels, 1, step)
 
 
-@njit(nogil=True)
+@inner_njit()
 def own_columns(layer, step):
     """Return the units of this thread's panels, first and last + 1."""
     panels = own_panels(layer, step)
@@ -184,7 +192,7 @@ def own_columns(layer, step):
     return min(first, layer.outputs), min(last, layer.outputs)
 
 
-@njit(nogil=True)
+@inner_njit()
 def own_units(layer, step):
     """Return the units whose biases are this thread's to update, first and last + 1."""
     if is_narrow(layer):
@@ -192,7 +200,7 @@ def own_units(layer, step):
     return own_columns(layer, step)
 
 
-@njit(nogil=True)
+@inner_njit()
 def own_outputs(layer, step):
     """Return the block of a layer's outputs that is this thread's to compute."""
     if is_narrow(layer):
@@ -200,7 +208,7 @@ def own_outputs(layer, step):
     return block((0, step.batch), own_columns(layer, step))
 
 
-@njit(nogil=True)
+@inner_njit()
 def own_inputs(layer, step):
     """Return the block of its inputs' gradient that is this thread's to compute."""
     if is_narrow(layer):
@@ -208,15 +216,17 @@ def own_inputs(layer, step):
     return block((0, step.batch), partition(layer.inputs, GRAIN, step))
 
 
-@njit(nogil=True)
+@inner_njit()
 def pixel_parts(layer, step):
-    """Return three blocks of the images, what this thread reads of the batch.
+    """Return three blocks of the images, those that this thread is to set.
 
-    Its own images, and what the update needs of those before and after them, whose
-    outputs are other threads' to compute.
+    Its own images, and what the update reads of those before and after them, whose
+    outputs are other threads' to compute; nothing of them where all have one x.
     """
     rows, every = partition(step.batch, IMAGES, step), (0, layer.inputs)
     others = partition(layer.inputs, GRAIN, step) if is_narrow(layer) else every
+    if layer.x_apart == 0:
+        others = 0, 0
     return (
         block(rows, every),
         block((0, rows[0]), others),

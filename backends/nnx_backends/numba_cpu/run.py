@@ -1,6 +1,7 @@
 """Many training steps by the compiled kernels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from nnx.maths.state import Images, Layers, State
 from nnx_backends.numba_cpu import layout, program, steps
 from nnx_backends.numba_cpu.layout import Place
 from nnx_backends.numba_cpu.memory import (
-    Memory,
     layer_records,
     memory,
     run_record,
@@ -24,11 +24,12 @@ from nnx_backends.numba_cpu.memory import (
 )
 from nnx_backends.numba_cpu.program import Program, Shape
 from nnx_backends.numba_cpu.records import HYPER, STEP
-from nnx_backends.numba_cpu.team import run_team
+from nnx_backends.numba_cpu.threads import Threads
 from nnx_backends.numba_cpu.vectors import lanes
 
 # Products of two numbers that a thread should have to do, for its start to pay.
 WORTH_A_THREAD = 20_000_000
+COMPILE_SECONDS = 10.0
 COMPILES = "compiling the kernels, once for this installation: about ten seconds"
 COMPILES_ANEW = (
     "compiling the kernels, in every run, as Numba can write to no cache folder: about "
@@ -53,7 +54,7 @@ def run_steps(
     hyper: Hyperparameters,
     *,
     distort: Callable[..., Array],
-    threads: int,
+    threads: Threads,
 ) -> State:
     """Return the state after so many more steps; like `nnx.maths.steps.run_steps`."""
     per_epoch = max(1, block_count(len(order), hyper.batch_size))
@@ -66,7 +67,7 @@ def run_steps(
             state, images, index, state.step // per_epoch, hyper, distort
         )
         index = np.arange(len(index))
-    team = max(1, min(threads, hyper.batch_size // 4))
+    team = threads.size(hyper.batch_size // 4)
     places = layout.places(state.layers, min(hyper.batch_size, BLOCK), team)
     own = memory(state, images, index, places, hyper, team)
     shapes = _shapes(places, hyper.activations, own.parameters.dtype)
@@ -75,10 +76,29 @@ def run_steps(
         program.every_step(shapes, hyper),
     )
     hypers = _at_steps(hyper, state.step, count, per_epoch)
-    _train(
-        team, own, run_record(own, state.step, count, hyper), places, hypers, programs
-    )
+    run = run_record(own, state.step, count, hyper)
+    records = layer_records(own, places, hyper)
+    _train(threads, team, run, records, hypers, programs)
     return state_after(state, own, places, count, hyper.batch_size)
+
+
+def compile_kernels(
+    state: State, images: Images, hyper: Hyperparameters, *, threads: Threads
+) -> Iterator[float]:
+    """Yield the share of the kernels that are compiled, of those that a run needs."""
+    team = threads.size(hyper.batch_size // 4)
+    places = layout.places(state.layers, min(hyper.batch_size, BLOCK), team)
+    real, pixels = state.layers[0].weight.dtype, images.pixels.dtype
+    shapes = _shapes(places, hyper.activations, real)
+    programs = (
+        program.every_block(shapes, pixels, hyper),
+        program.every_step(shapes, hyper),
+        program.logits(shapes, pixels, hyper),
+    )
+    kernels = dict.fromkeys(kernel for kernel, _ in chain(*programs) if kernel)
+    for done, kernel in enumerate(kernels):
+        yield done / len(kernels)
+        kernel.address(real)
 
 
 def logits(
@@ -87,7 +107,7 @@ def logits(
     activations: tuple[str, ...],
     pixel_scale: float,
     *,
-    threads: int,
+    threads: Threads,
 ) -> Array:
     """Return the logits of images, (n, classes); like `nnx.maths.evaluation.logits`."""
     n, dtype = len(pixels), layers[0].weight.dtype
@@ -97,34 +117,29 @@ def logits(
         return network.logits(layers, x, activations, Ops(np))
     hyper = Hyperparameters(activations, pixel_scale, min(n, BLOCK))
     state = State(0, layers, np.zeros((), dtype), np.zeros((), np.int64))
-    team = max(1, min(threads, products // WORTH_A_THREAD))
+    team = threads.size(products // WORTH_A_THREAD)
     images = Images(pixels, np.zeros(n, np.int64))
     places = layout.places(layers, hyper.batch_size, team)
     own = memory(state, images, np.arange(n), places, hyper, team)
     shapes = _shapes(places, activations, dtype)
     count = block_count(n, hyper.batch_size)
     hypers, run = _at_steps(hyper, 0, count, count), run_record(own, 0, count, hyper)
-    _train(
-        team,
-        own,
-        run,
-        places,
-        hypers,
-        (program.logits(shapes, own.pixels.dtype, hyper), ()),
-    )
+    programs = program.logits(shapes, own.pixels.dtype, hyper), ()
+    records = layer_records(own, places, hyper)
+    _train(threads, team, run, records, hypers, programs)
     return own.logits
 
 
 def _train(
+    threads: Threads,
     team: int,
-    own: Memory,
     run: Array,
-    places: list[Place],
+    layers: Array,
     hypers: Array,
     programs: tuple[Program, Program],
 ) -> None:
-    """Call the compiled steps in a team."""
-    real = own.parameters.dtype
+    """Call the compiled steps in a team; for no steps, have them compiled."""
+    real = run.dtype["one"]
     every_block, every_step = (
         np.array(
             [(kernel.address(real) if kernel else 0, i) for kernel, i in each],
@@ -132,10 +147,18 @@ def _train(
         )
         for each in programs
     )
-    threads = np.zeros(team, STEP)
-    threads["clip"] = 1.0
-    layers = layer_records(own, places)
-    run_team(team, steps.train, run, layers, hypers, threads, every_block, every_step)
+    own_steps = np.zeros(team, STEP)
+    own_steps["clip"] = 1.0
+    threads.run(
+        team if run["steps"][0] else 1,
+        steps.train,
+        run,
+        layers,
+        hypers,
+        own_steps,
+        every_block,
+        every_step,
+    )
 
 
 def _shapes(

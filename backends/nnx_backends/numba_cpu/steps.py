@@ -7,10 +7,9 @@ no thread writes what another reads.
 """
 
 import numpy as np
-from numba import njit
 
 from nnx.maths.blocks import BLOCK
-from nnx_backends.numba_cpu.cache import cached_njit
+from nnx_backends.numba_cpu.cache import cached_njit, inner_njit
 from nnx_backends.numba_cpu.kernel import call
 from nnx_backends.numba_cpu.team import barrier
 
@@ -37,10 +36,11 @@ def train(team, runs, layers, hypers, steps, every_block, every_step):
         for row in range(0, step.whole, BLOCK):
             step.row, step.batch = row, min(BLOCK, step.whole - row)
             _execute(every_block, team, run, layers, step, hyper)
+            step.turn = 1 - step.turn
         _execute(every_step, team, run, layers, step, hyper)
 
 
-@njit(nogil=True)
+@inner_njit()
 def _execute(program, team, run, layers, step, hyper):
     """Run a list of kernels."""
     for k in range(len(program)):

@@ -1,21 +1,17 @@
-"""A team of threads: how it is run, and what it needs inside compiled code.
+"""A team of threads inside compiled code; `threads` starts them.
 
 Each thread of a team runs the same function with a rank of its own. Between two
 barriers it writes only what is its part, so that results do not depend on timing.
 """
 
-import ctypes
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from threading import Barrier, Thread
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from nnx.maths.arrays import Array
+from nnx_backends.numba_cpu.cache import inner_njit
 
 # So many looks at the counter before the processor is offered to others: a team
 # that has all its cores meets within that, one that has not must not stand still.
@@ -50,67 +46,6 @@ def read_only(array: Array) -> Array:
     return view
 
 
-def run_team(size: int, function: Callable[..., None], *shared: Any) -> None:
-    """Call function(team, *shared) once for every rank, in a thread of its own.
-
-    This thread is among them. The function must not hold Python's lock.
-
-    Its other threads are its own, so that two teams never wait for each other.
-    """
-    counter = np.zeros(1, np.int64)
-    if size == 1:
-        function(Team(0, 1, counter), *shared)
-        return
-    ready = Barrier(size)
-
-    def run(rank: int, core: int | None) -> None:
-        with _on_core(core):
-            # Asleep until all are there: one that spins would keep the processor from
-            # one that has not begun.
-            ready.wait()
-            function(Team(rank, size, counter), *shared)
-
-    cores = _cores(size)
-    others = [
-        Thread(target=run, args=(rank, cores[rank]), daemon=True)
-        for rank in range(1, size)
-    ]
-    for thread in others:
-        thread.start()
-    run(0, cores[0])
-    for thread in others:
-        thread.join()
-
-
-def _cores(size: int) -> list[int | None]:
-    """Return a core for each thread, this one's first; None where that is not known.
-
-    Two that share a core take turns at every barrier, which looks like work to the
-    scheduler: it leaves them there for as long as they run.
-    """
-    if not hasattr(os, "sched_setaffinity"):
-        return [None] * size
-    here, usable = ctypes.CDLL(None).sched_getcpu(), os.sched_getaffinity(0)
-    nearest = sorted(usable, key=lambda core: (core - here) % (max(usable) + 1))
-    return list(nearest[:size]) if len(nearest) >= size else [None] * size
-
-
-@contextmanager
-def _on_core(core: int | None) -> Iterator[None]:
-    """Keep this thread, and no other, on a core; where it may run is put back."""
-    if core is None:
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    with suppress(OSError):  # a sandbox may refuse, and a core be taken away
-        os.sched_setaffinity(0, {core})
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            os.sched_setaffinity(0, before)
-
-
 @intrinsic
 def _arrive(typing, counter):
     """Add one to the counter, atomically, and return what it was."""
@@ -134,7 +69,7 @@ def _arrived(typing, counter):
     return types.int64(_COUNTER), generate
 
 
-@njit(nogil=True)
+@inner_njit()
 def barrier(team):
     """Return once all threads of the team are here."""
     if team.size == 1:
@@ -147,7 +82,7 @@ def barrier(team):
             _give_way()
 
 
-@njit(nogil=True)
+@inner_njit()
 def partition(n, grain, team):
     """Return where this thread's part of n begins and ends, in whole grains."""
     grains = (n + grain - 1) // grain

@@ -10,13 +10,14 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from nnx_backends.numba_cpu import optimizers
+from nnx_backends.numba_cpu.cache import inner_njit
 from nnx_backends.numba_cpu.elementary import LOOP, like
 from nnx_backends.numba_cpu.kernel import Kernel
 from nnx_backends.numba_cpu.records import (
     GRAIN,
+    inputs_at,
     of_units,
     own_columns,
     own_panels,
@@ -40,14 +41,13 @@ take_step: Any = None
 add_gradient: Any = None
 
 
-@njit(nogil=True)
+@inner_njit()
 def _inputs(run, layer, step):
     """Return a layer's inputs."""
-    address = layer.x + step.rank * layer.x_apart
-    return Matrix(pointer_at(address, run.one), 0, layer.x_stride, 1)
+    return Matrix(pointer_at(inputs_at(layer, step), run.one), 0, layer.x_stride, 1)
 
 
-@njit(nogil=True)
+@inner_njit()
 def _moved(a, at):
     """Return a matrix that begins so many numbers later."""
     return Matrix(a.data, a.at + at, a.row, a.column)
@@ -85,7 +85,7 @@ def _add_gradient(width):
     """Return a compiled function of a kernel's arguments and what it adds to."""
     tile = PRODUCTS[width]
 
-    @njit(nogil=True)
+    @inner_njit()
     def add(run, layer, step, address, factor, keep):
         """Set panels of a matrix to keep times them, plus factor · x.T @ dz."""
         x, columns = _inputs(run, layer, step), layer.columns
@@ -179,7 +179,7 @@ def optimize(width: int, name: str) -> Kernel:
     return Kernel(_optimize, f"{width}_{name}", tile=PRODUCTS[width], take_step=loop)
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@inner_njit(fastmath=LOOP, error_model="numpy")
 def _sum_rows(dz, batch, columns, sums, add):
     """Set columns of sums to those of dz over the batch, or add to them."""
     first, last = np.uint64(columns[0]), np.uint64(columns[1])
@@ -191,7 +191,7 @@ def _sum_rows(dz, batch, columns, sums, add):
             sums[j] += dz[i, j]
 
 
-@njit(nogil=True, fastmath=LOOP, error_model="numpy")
+@inner_njit(fastmath=LOOP, error_model="numpy")
 def _bound_panels(w, panels, max_norm, norms):
     """Make columns of panels shorter whose norm is above the largest allowed.
 

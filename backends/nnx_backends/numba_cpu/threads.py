@@ -1,0 +1,123 @@
+"""Threads that run a team's function: as many as have a core to themselves."""
+
+import ctypes
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Barrier, Thread
+from typing import Any
+
+import numpy as np
+
+from nnx_backends.numba_cpu.team import Team
+
+# A thread shares its core if it had less of it, over at least so many seconds.
+WHOLE_SHARE, PERIOD = 0.75, 0.05
+# Seconds until a team that became smaller tries its full size again; doubled each time.
+FIRST_PAUSE, LAST_PAUSE = 0.25, 4.0
+
+
+class Threads:
+    """Threads for one call after another, fewer while other programs keep the cores.
+
+    A thread that shares its core keeps all others waiting at every barrier: the team
+    is then faster without it. What it computes does not depend on its size.
+    """
+
+    def __init__(self, most: int) -> None:
+        """most: of a team, when it has all its cores to itself."""
+        self._most = self._size = most
+        self._pause, self._until = FIRST_PAUSE, 0.0
+        self._shared = set[int | None]()
+        self._seconds = np.zeros((2, most))
+
+    def size(self, most: int) -> int:
+        """Return how many threads the next team should have, 1 to most."""
+        if self._size < self._most and time.perf_counter() >= self._until:
+            self._size, self._shared = self._most, set()
+        return max(1, min(self._size, most))
+
+    def run(self, size: int, function: Callable[..., None], *shared: Any) -> None:
+        """Call function(team, *shared) once for every rank, in a thread of its own.
+
+        This thread is among them. The function must not hold Python's lock.
+        The others are this call's own, so that two teams never wait for each other.
+        """
+        counter = np.zeros(1, np.int64)
+        if size == 1:
+            function(Team(0, 1, counter), *shared)
+            return
+        ready, cores = Barrier(size), _cores(size, self._shared)
+        seconds = np.zeros((2, size))
+
+        def run(rank: int) -> None:
+            with _on_core(cores[rank]):
+                # Asleep until all are there: one that spins would keep the processor
+                # from one that has not begun.
+                ready.wait()
+                began = time.perf_counter(), time.thread_time()
+                function(Team(rank, size, counter), *shared)
+                ended = time.perf_counter(), time.thread_time()
+                seconds[:, rank] = np.subtract(ended, began)
+
+        others = [Thread(target=run, args=(i,), daemon=True) for i in range(1, size)]
+        for thread in others:
+            thread.start()
+        run(0)
+        for thread in others:
+            thread.join()
+        self._follow(cores, seconds)
+
+    def _follow(self, cores: list[int | None], seconds: Any) -> None:
+        """Make the team smaller if some of its threads have long shared their cores.
+
+        seconds: (2, size), how long each thread took, and had a core
+        """
+        if self._seconds.shape == seconds.shape:
+            seconds = seconds + self._seconds
+        self._seconds = seconds
+        wall, busy = seconds
+        if wall[0] < PERIOD:
+            return
+        shared = busy < WHOLE_SHARE * wall
+        if shared.any():
+            self._size = max(1, len(cores) - int(shared.sum()))
+            self._shared = {core for core, s in zip(cores, shared, strict=True) if s}
+            self._until = time.perf_counter() + self._pause
+            self._pause = min(2 * self._pause, LAST_PAUSE)
+        elif self._size == self._most:
+            self._pause = FIRST_PAUSE
+        self._seconds = np.zeros_like(seconds)
+
+
+def _cores(size: int, shared: set[int | None]) -> list[int | None]:
+    """Return a core for each thread, this one's first; None where that is not known.
+
+    Two that share a core take turns at every barrier, which looks like work to the
+    scheduler: it leaves them there for as long as they run.
+
+    shared: cores that other programs keep, to be taken last
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return [None] * size
+    here, usable = ctypes.CDLL(None).sched_getcpu(), os.sched_getaffinity(0)
+    distance = {core: (core - here) % (max(usable) + 1) for core in usable}
+    best = sorted(usable, key=lambda core: (core in shared, distance[core]))
+    return list(best[:size]) if len(best) >= size else [None] * size
+
+
+@contextmanager
+def _on_core(core: int | None) -> Iterator[None]:
+    """Keep this thread, and no other, on a core; where it may run is put back."""
+    if core is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    with suppress(OSError):  # a sandbox may refuse, and a core be taken away
+        os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.sched_setaffinity(0, before)

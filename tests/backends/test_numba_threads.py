@@ -1,0 +1,122 @@
+"""A team is as large as it has cores to itself, and its size changes no bits."""
+
+import time
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from nnx_backends.numba_cpu import threads as of_team
+from nnx_backends.numba_cpu.threads import FIRST_PAUSE, PERIOD, Threads
+
+from nnx import Network, find
+from nnx.maths.arrays import named_arrays
+from nnx.maths.hyperparameters import Distortion, Hyperparameters, Schedule
+from nnx.maths.state import Images, State, initial_state
+
+EVERYTHING = {
+    "optimizer": "adam", "momentum": 0.9, "beta2": 0.999, "batch_norm": True,
+    "dropout": 0.3, "input_dropout": 0.1, "input_noise": 0.1, "clip_norm": 1.0,
+    "l1": 1e-4, "l2": 1e-4, "weight_decay": 1e-4, "max_norm": 1.0, "ema_decay": 0.9,
+    "label_smoothing": 0.1, "class_weights": (0.5, 1.0, 2.0),
+    "schedule": Schedule("cosine"), "epochs": 2, "image_shape": (5, 5),
+    "augment": Distortion(shift=1.0, rotation=10.0, elastic=8.0),
+}  # fmt: skip
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Give the time, in a list, that only the test moves on."""
+    now = [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    return now
+
+
+def _took(team: Threads, *shares: float, seconds: float = PERIOD) -> None:
+    """Tell a team what share of a core each of its threads had."""
+    wall = np.full(len(shares), seconds)
+    team._follow(list(range(len(shares))), np.stack([wall, wall * shares]))
+
+
+def test_a_thread_that_shares_its_core_is_left_out_and_comes_back(
+    clock: list[float],
+) -> None:
+    team = Threads(4)
+    _took(team, 1.0, 0.5, 0.95, 0.99)
+    assert (team.size(9), team.size(2)) == (3, 2)
+    clock[0] += FIRST_PAUSE
+    assert team.size(9) == 4
+
+
+def test_the_pause_grows_until_all_have_a_core(clock: list[float]) -> None:
+    team = Threads(2)
+    for pause in FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE:
+        _took(team, 1.0, 0.5)
+        clock[0] += 0.9 * pause
+        assert team.size(9) == 1
+        clock[0] += 0.2 * pause
+        assert team.size(9) == 2
+    _took(team, 1.0, 1.0)
+    _took(team, 0.5, 0.5)
+    assert team.size(9) == 1
+    clock[0] += FIRST_PAUSE
+    assert team.size(9) == 2
+
+
+def test_a_moment_says_nothing(clock: list[float]) -> None:
+    """Whoever has a core for a hundredth of a second is not busy."""
+    team = Threads(2)
+    _took(team, 1.0, 0.1, seconds=PERIOD / 4)
+    assert team.size(9) == 2
+    _took(team, 1.0, 1.0, seconds=PERIOD * 3 / 4)
+    assert team.size(9) == 2
+
+
+def test_cores_that_others_keep_are_taken_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not hasattr(of_team.os, "sched_getaffinity"):
+        pytest.skip("this system does not say which core a thread is on")
+    monkeypatch.setattr(of_team.os, "sched_getaffinity", lambda _: set(range(4)))
+    every = of_team._cores(4, set())
+    assert sorted(c for c in every if c is not None) == [0, 1, 2, 3]
+    assert every[0] not in of_team._cores(3, {every[0]})
+    assert of_team._cores(5, set()) == [None] * 5
+
+
+def test_no_team_is_empty_or_too_large() -> None:
+    assert (Threads(3).size(0), Threads(3).size(100)) == (1, 3)
+
+
+def _trained(monkeypatch: pytest.MonkeyPatch, *sizes: int) -> State:
+    """Return what two epochs of everything lead to, with teams of these sizes in turn.
+
+    A step in each call.
+    """
+    turn = cycle(sizes)
+    monkeypatch.setattr(Threads, "size", lambda self, most: min(next(turn), most))
+    rng = np.random.default_rng(0)
+    network = Network((25, 70, 9, 3), "gelu", seed=1, dtype="float32")
+    pixels = rng.integers(0, 256, (90, 25)).astype(np.uint8)
+    images = Images(pixels, rng.integers(0, 3, 90))
+    hyper = Hyperparameters(network.activations, 1 / 255, 20, **EVERYTHING)
+    backend: Any = find("numba")
+    state = initial_state(network.layers, hyper, backend.ops)
+    for _ in range(10):
+        state = backend.run_steps(state, images, np.arange(90), 1, hyper)
+    return state
+
+
+def test_a_team_that_shrinks_and_grows_gives_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alone = _trained(monkeypatch, 1)
+    for sizes in (4, 2), (1, 3, 4), (3, 3, 2):
+        changing = _trained(monkeypatch, *sizes)
+        for (name, a), (_, b) in zip(
+            named_arrays(alone, ""), named_arrays(changing, ""), strict=True
+        ):
+            np.testing.assert_array_equal(a, b, err_msg=f"{sizes}: {name}")
