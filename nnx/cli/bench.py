@@ -201,14 +201,7 @@ def _report(
             "MNIST is not at hand: random bytes of its shape instead, and no accuracy; "
             "to have it: nnx data fetch mnist"
         )
-    moment = cores.times()
-    time.sleep(LOOK)
-    if (busy := cores.busy(moment)) > cores.BUSY:
-        show.note(
-            f"the machine is busy: other programs keep {busy:.1f} of "
-            f"{cores.available()} cores; libraries whose threads wait for one another "
-            "will seem many times slower than they are"
-        )
+    _say_if_busy()
     report = measure(images, rounds, show.note)
     described = machine.machine()
     summary = machine.summary(described)
@@ -233,6 +226,18 @@ def _report(
         show.line(f"written: {', '.join(str(folder / name) for name in written)}")
     if any(row["no_speed_because"] for row in values["rows"]):
         raise typer.Exit(1)
+
+
+def _say_if_busy() -> None:
+    """Say whether other programs keep the cores, after a look at them."""
+    moment = cores.times()
+    time.sleep(LOOK)
+    if (busy := cores.busy(moment)) > cores.BUSY:
+        show.note(
+            f"the machine is busy: other programs keep {busy:.1f} of "
+            f"{cores.available()} cores; libraries whose threads wait for one another "
+            "will seem many times slower than they are"
+        )
 
 
 def _prepared(folder: Path) -> Path:

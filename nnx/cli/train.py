@@ -82,12 +82,7 @@ def train(
         raise InputError(
             f"--require-accuracy takes a fraction from 0 to 1, not {require_accuracy}"
         )
-    if resume and overwrite:
-        raise InputError(
-            "--resume goes on with a run, --overwrite replaces it: not both"
-        )
-    if resume and out is None:
-        raise InputError("--resume needs --out, the folder of the run to go on with")
+    _check_folder(out, resume, overwrite)
     settings = _settings(given, config, preset, out if resume else None)
     began = cores.times()
     with threads_limited(threads):
@@ -110,6 +105,16 @@ def train(
             f"required {require_accuracy:g}"
         )
         raise typer.Exit(1)
+
+
+def _check_folder(out: Path | None, resume: bool, overwrite: bool) -> None:
+    """Refuse options that do not say what is to become of the folder."""
+    if resume and overwrite:
+        raise InputError(
+            "--resume goes on with a run, --overwrite replaces it: not both"
+        )
+    if resume and out is None:
+        raise InputError("--resume needs --out, the folder of the run to go on with")
 
 
 def _settings(

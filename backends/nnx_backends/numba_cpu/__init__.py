@@ -32,7 +32,7 @@ def load(threads: int | None = None) -> Backend:
                 "backend 'numba' has nothing but what it compiles: unset "
                 "NUMBA_DISABLE_JIT, or use --backend numpy"
             )
-        from nnx_backends.numba_cpu import distort, run
+        from nnx_backends.numba_cpu import run
         from nnx_backends.numba_cpu.threads import Threads
     except ImportError as error:
         raise MissingLibraryError(
@@ -41,20 +41,14 @@ def load(threads: int | None = None) -> Backend:
         ) from None
     keep_freed()
     team = Threads(threads or cores.available())
-    distorted = partial(distort.distort, threads=team)
-    ops = Ops(
-        np,
-        logits=partial(run.logits, threads=team),
-        distort=distorted,
-    )
     return Backend(
         name="numba",
         device="cpu",
-        ops=ops,
+        ops=Ops(np, logits=partial(run.logits, threads=team)),
         from_numpy=np.asarray,
         to_numpy=np.asarray,
         note=run.note(),
-        own_steps=partial(run.run_steps, distort=distorted, threads=team),
+        own_steps=partial(run.run_steps, threads=team),
         compilation=Compilation(
             run.COMPILE_SECONDS if run.note() else 0.0,
             partial(run.compile_kernels, threads=team),

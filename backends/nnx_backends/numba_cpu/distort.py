@@ -1,133 +1,223 @@
-"""Distorted images, one after another; the formulas are `nnx.maths.distortion`'s."""
+"""Images of a batch, distorted as they are gathered; see `nnx.maths.distortion`."""
+
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnx.maths import distortion, random
-from nnx.maths.arrays import Array, Namespace
-from nnx.maths.hyperparameters import Distortion, Stream
-from nnx_backends.numba_cpu.cache import cached_njit, inner_njit
-from nnx_backends.numba_cpu.elementary import LOOP, like, philox
-from nnx_backends.numba_cpu.team import partition, read_only
-from nnx_backends.numba_cpu.threads import Threads
+from nnx.maths import distortion
+from nnx.maths.arrays import Array
+from nnx.maths.hyperparameters import Hyperparameters, Stream
+from nnx_backends.numba_cpu import layout, tiles
+from nnx_backends.numba_cpu.cache import inner_njit
+from nnx_backends.numba_cpu.elementary import HALF, LOOP, WORD, like, philox, turned
+from nnx_backends.numba_cpu.kernel import Kernel
+from nnx_backends.numba_cpu.records import inputs, matrix, of_block, pixel_parts
+from nnx_backends.numba_cpu.vectors import VECTOR, Matrix, lanes, pointer, pointer_at
 
-LANES = 16
+STREAM = np.uint64(Stream.DISTORTION)
+ONE = np.uint64(1)
+# The generator's first block of an image's field, and random bytes in a block.
+FIELD, BYTES = np.uint64(distortion.OWN // 4), 16
+WIDTH = 2  # of a tile, in vectors
+tile = tiles.PRODUCTS[WIDTH]
 
-
-def distort(
-    pixels: Array,
-    index: Array,
-    size: tuple[int, int],
-    amounts: Distortion,
-    *,
-    seed: int,
-    epoch: int,
-    like: Array,
-    xp: Namespace,
-    threads: Threads,
-) -> Array:
-    """Return images distorted anew; like `nnx.maths.distortion.distort`."""
-    real = like.dtype
-    places = distortion.matrices(index, size, amounts, seed=seed, epoch=epoch, xp=xp)
-    tall, broad = (distortion.gaussian(n, amounts, like, xp=xp) for n in size)
-    broad = np.pad(broad, ((0, 0), (0, -size[1] % LANES)))  # rows of whole vectors
-    out = np.empty((len(index), *size), real)
-    first, stream = distortion.OWN // 4, Stream.DISTORTION
-    threads.run(
-        threads.size(len(index)),
-        distort_part,
-        read_only(np.ascontiguousarray(pixels).reshape(out.shape)),
-        read_only(index.astype(np.uint64)),
-        read_only(places.astype(real)),
-        tuple(map(np.uint64, random.key(seed))),
-        tuple(map(np.uint64, (first, epoch, stream))),
-        real.type(amounts.elastic),
-        read_only(tall),
-        read_only(broad),
-        out,
-    )
-    return out.reshape(len(index), size[0] * size[1])
+pixel: Any = None  # each kernel's own: 0 in the pixels' type
 
 
-@cached_njit(nogil=True)
-def distort_part(team, pixels, index, places, key, counter, elastic, tall, broad, out):
-    """Distort this thread's images.
+def smoothing(hyper: Hyperparameters, real: Any) -> tuple[Array, Array]:
+    """Return a Gaussian's weights for columns and rows, padded to whole tiles."""
+    if hyper.augment is None:
+        return layout.zeros((0, 0), real), layout.zeros((0, 0), real)
+    height, width = hyper.image_shape
+    like = np.zeros((), real)
+    tall = layout.zeros((layout.whole(height, tiles.ROWS), height), real)
+    tall[:height] = distortion.gaussian(height, hyper.augment, like, xp=np)
+    broad = layout.zeros((width, layout.whole(width, WIDTH * lanes(real))), real)
+    broad[:, :width] = distortion.gaussian(width, hyper.augment, like, xp=np)
+    return tall, broad
 
-    pixels, out: (n, height, width); index: (n,) uint64; places: (n, 6)
-    key: two words; counter: first block of the fields, epoch and stream
-    tall, broad: the Gaussian's weights, (height, height) and (width, at least width)
+
+class Space(NamedTuple):
+    """A thread's memory for one image after another, and the Gaussian's weights.
+
+    field: (2 · height, width), random numbers; half: the same, columns smoothed
+    moved: (2, height, width), how far each pixel moves down and right
+    framed: (height + 2, width + 2), the image in a frame of zeros
+    top, left, down, right: (width,), of each pixel of a row: the framed pixel before
+        its source, and how far beyond it the source is
+
+    Rows and columns are padded to whole tiles, all but the image's.
     """
-    first, epoch, stream = counter
-    height, width = out.shape[1:]
-    words = np.empty((2 * height * width + 15) // 16 * 4, np.uint32)
-    drawn = np.empty((2, height, width), out.dtype)
-    half = np.empty((height, broad.shape[1]), out.dtype)
-    moved = np.zeros((2, height, broad.shape[1]), out.dtype)
-    first_image, end = partition(len(out), 1, team)
-    for i in range(first_image, end):
-        if elastic > 0:
-            _noise(drawn.reshape(-1), words, (first, index[i], epoch, stream), key)
-            for side in range(2):
-                _multiply(drawn[side], broad, half)
-                _multiply(tall, half, moved[side])
-        _sample(pixels[i], places[i], moved, elastic, out[i])
+
+    tall: Array
+    broad: Array
+    field: Array
+    half: Array
+    moved: Array
+    framed: Array
+    top: Array
+    left: Array
+    down: Array
+    right: Array
+
+
+@inner_njit()
+def _space(run):
+    """Return the memory."""
+    height, width, rows = run.height, run.width, np.int64(tiles.ROWS)
+    whole, columns = (height + rows - 1) // rows * rows, run.columns
+    both = (2 * height + rows - 1) // rows * rows
+    tall = matrix(run.tall, whole, height, run.one)
+    return Space(
+        tall,
+        matrix(run.broad, width, columns, run.one),
+        np.zeros((both, width), tall.dtype),
+        np.zeros((both, columns), tall.dtype),
+        np.zeros((2, whole, columns), tall.dtype),
+        np.zeros((height + 2, width + 2), tall.dtype),
+        np.zeros(columns, tall.dtype),
+        np.zeros(columns, tall.dtype),
+        np.zeros(columns, tall.dtype),
+        np.zeros(columns, tall.dtype),
+    )
+
+
+def _distort(run, layer, step, hyper):
+    """Set this thread's images of the block, distorted and scaled."""
+    pixels, x = pointer_at(run.pixels, pixel), inputs(run, layer, step)
+    index = of_block(run, step, run.order, 8, np.int64(0))
+    space, scale = _space(run), like(hyper.pixel_scale, run.one)
+    part = pixel_parts(layer, step)[0]
+    for i in range(part.top, part.bottom):
+        image = np.uint64(index[i])
+        if run.elastic > 0.0:
+            _draw_field(space.field, run, image)
+            _smooth(space, run)
+        _frame(space.framed, pixels, image * np.uint64(layer.inputs))
+        _sample(space, _place(run, image), run, scale, x[i])
+
+
+@cache
+def images(dtype: Any) -> Kernel:
+    """Return the kernel that distorts pixels of a type."""
+    return Kernel(_distort, str(dtype), pixel=dtype.type(0))
+
+
+@inner_njit()
+def _words(run, image, block):
+    """Return four random words of an image's."""
+    key = run.seed & WORD, run.seed >> HALF
+    return philox(block, image, np.uint64(run.epoch), STREAM, *key)
 
 
 @inner_njit(error_model="numpy")
-def _noise(field, words, counter, key):
-    """Set the field, flat, to numbers in (-1, 1), a byte of a random word each.
+def _place(run, image):
+    """Return an image's row of `nnx.maths.distortion.matrices`."""
+    a, b, c, d = _words(run, image, np.uint64(0))
+    e, f, _, _ = _words(run, image, np.uint64(1))
+    down, right = run.shift * _drawn(a), run.shift * _drawn(b)
+    turns = run.rotation / 360.0 * _drawn(c)
+    cos, sin = turned(turns - np.floor(turns))
+    tall, broad = 1.0 + run.scale * _drawn(d), 1.0 + run.scale * _drawn(e)
+    slant = run.shear * _drawn(f)
+    return (
+        (tall * cos, -broad * sin, down + 0.5 * (run.height - 1)),
+        (tall * sin + slant, broad * cos, right + 0.5 * (run.width - 1)),
+    )
 
-    words: (whole blocks of four,) uint32, for use here
-    """
-    first, image, epoch, stream = counter
-    for block in range(np.uint64(len(words) // 4)):
-        a, b, c, d = philox(first + block, image, epoch, stream, key[0], key[1])
-        at = block * np.uint64(4)
+
+@inner_njit()
+def _drawn(word):
+    """Return a number in (-1, 1) for a random word."""
+    return 2.0 * ((np.float64(word) + 0.5) * 2.0**-32) - 1.0
+
+
+@inner_njit(fastmath=LOOP, error_model="numpy")
+def _draw_field(field, run, image):
+    """Set the field to numbers in (-1, 1), a byte of a random word each."""
+    count = 2 * run.height * run.width
+    blocks = np.uint64((count + BYTES - 1) // BYTES)
+    words = np.empty(4 * blocks, np.uint32)
+    for block in range(blocks):
+        a, b, c, d = _words(run, image, FIELD + block)
+        at = np.uint64(4) * block
         words[at], words[at + np.uint64(1)] = a, b
         words[at + np.uint64(2)], words[at + np.uint64(3)] = c, d
-    drawn = words.view(np.uint8)
-    middle, reach = like(127.5, field[0]), like(1 / 128.0, field[0])
-    for i in range(np.uint64(len(field))):
-        field[i] = (like(drawn[i], middle) - middle) * reach
+    drawn, flat = words.view(np.uint8), field.reshape(-1)
+    middle, reach = like(127.5, run.one), like(1 / 128.0, run.one)
+    for i in range(np.uint64(count)):
+        flat[i] = (like(drawn[i], middle) - middle) * reach
+
+
+@inner_njit()
+def _smooth(space, run):
+    """Set how far pixels move to the smoothed field."""
+    field, half = space.field, space.half
+    _multiply(field, space.broad, half, run.width, run)
+    for side in range(2):
+        rows = half[side * run.height :]
+        _multiply(space.tall, rows, space.moved[side], run.height, run)
+
+
+@inner_njit()
+def _multiply(a, b, c, depth, run):
+    """Set c to a @ b, in tiles; rows of a and c, and columns of b and c, are whole."""
+    columns = WIDTH * VECTOR // run.itemsize
+    for j in range(0, c.shape[1], columns):
+        right = Matrix(pointer(b), j, b.shape[1], 1)
+        for i in range(0, c.shape[0], tiles.ROWS):
+            left = Matrix(pointer(a), i * a.shape[1], a.shape[1], 1)
+            into = Matrix(pointer(c), i * c.shape[1] + j, c.shape[1], 1)
+            tile(left, right, into, depth, run.one, like(0.0, run.one))
 
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
-def _multiply(a, b, c):
-    """Set c to a @ b, small matrices, whose rows are best whole vectors."""
-    m, depth, n = np.uint64(c.shape[0]), np.uint64(a.shape[1]), np.uint64(c.shape[1])
-    for i in range(m):
-        for j in range(n):
-            c[i, j] = like(0.0, a[0, 0])
-        for k in range(depth):
-            factor = a[i, k]
-            for j in range(n):
-                c[i, j] += factor * b[k, j]
+def _frame(framed, pixels, first):
+    """Set the image within its frame to the pixels that begin there."""
+    height, width = framed.shape[0] - 2, np.uint64(framed.shape[1] - 2)
+    for i in range(np.uint64(height)):
+        for j in range(width):
+            value = like(pixels[first + i * width + j], framed[0, 0])
+            framed[i + np.uint64(1), j + np.uint64(1)] = value
 
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
-def _sample(pixels, place, moved, elastic, out):
+def _sample(space, place, run, scale, out):
     """Set an image to another's pixels, each from the four around its source.
 
-    pixels, out: (height, width); place: (6,); moved: (2, height, at least width)
+    A row of places is computed before its pixels are fetched, as vectors.
     """
-    height, width = out.shape
-    zero, one = like(0.0, elastic), like(1.0, elastic)
-    half = like(0.5, elastic)
-    for i in range(height):
-        y = like(i, one) - like(height - 1, one) * half
-        for j in range(width):
-            x = like(j, one) - like(width - 1, one) * half
-            row = place[0] * y + place[1] * x + place[2] + elastic * moved[0, i, j]
-            column = place[3] * y + place[4] * x + place[5] + elastic * moved[1, i, j]
-            row = min(max(row, -one), like(height, one))
-            column = min(max(column, -one), like(width, one))
-            top, left = int(np.floor(row)), int(np.floor(column))
-            down, right = row - like(top, one), column - like(left, one)
-            total = zero
-            for k in range(2):
-                for m in range(2):
-                    if 0 <= top + k < height and 0 <= left + m < width:
-                        weight_y = down if k else one - down
-                        weight_x = right if m else one - right
-                        pixel = like(pixels[top + k, left + m], one)
-                        total += weight_y * weight_x * pixel
-            out[i, j] = total
+    (a, b, c), (d, e, f) = place
+    framed, height, width = space.framed.reshape(-1), run.height, run.width
+    wide, down, right = np.uint64(width + 2), space.down, space.right
+    for i in range(np.uint64(height)):
+        y = np.float64(i) - 0.5 * (height - 1)
+        _cells((a * y + c, b), run, space.moved, 0, i, height, space.top, down)
+        _cells((d * y + f, e), run, space.moved, 1, i, width, space.left, right)
+        for j in range(np.uint64(width)):
+            at = np.uint64(space.top[j]) * wide + np.uint64(space.left[j])
+            above = framed[at] + right[j] * (framed[at + ONE] - framed[at])
+            at += wide
+            below = framed[at] + right[j] * (framed[at + ONE] - framed[at])
+            out[i * np.uint64(width) + j] = scale * (above + down[j] * (below - above))
+
+
+@inner_njit(fastmath=LOOP, error_model="numpy")
+def _cells(line, run, moved, side, i, n, before, beyond):
+    """Set the framed pixel before each source of a row, and how far beyond it that is.
+
+    line: the first source, in the middle of a row, and the next one's distance from it
+    side: 0 for rows, 1 for columns; n: their number
+    """
+    first, slope = like(line[0], run.one) + run.one, like(line[1], run.one)
+    elastic, middle = like(run.elastic, run.one), like(0.5 * (run.width - 1), run.one)
+    zero, last = like(0.0, run.one), like(n, run.one)
+    for j in range(np.uint64(run.width)):
+        place = first + slope * (like(j, run.one) - middle)
+        place += elastic * moved[side, i, j]
+        place = place if place > zero else zero
+        place = place if place < last + run.one else last + run.one
+        cell = np.floor(place)
+        cell = cell if cell < last else last
+        before[j], beyond[j] = cell, place - cell

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnx.maths.arrays import Array
-from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.hyperparameters import Distortion, Hyperparameters
 from nnx.maths.state import Images, Parameters, RunningStats, State
-from nnx_backends.numba_cpu import batch_norm, dropout, gather, layout, narrow
+from nnx_backends.numba_cpu import batch_norm, distort, dropout, gather, layout, narrow
 from nnx_backends.numba_cpu.layout import Place
 from nnx_backends.numba_cpu.records import LAYER, run_dtype
 from nnx_backends.numba_cpu.tiles import ROWS
@@ -44,6 +44,8 @@ class Memory(NamedTuple):
     losses: Array
     correct: Array
     logits: Array
+    tall: Array
+    broad: Array
 
 
 def memory(
@@ -70,6 +72,7 @@ def memory(
     masks = layout.whole(max(place.inputs for place in places), dropout.BLOCK)
     masks = max(masks, 12 * gather.PIXELS)
     copies = 2 if _is_shared(hyper) else team
+    tall, broad = distort.smoothing(hyper, np.dtype(real))
     return Memory(
         pixels=np.ascontiguousarray(images.pixels, kind),
         labels=np.take(images.labels, order).astype(np.int64, copy=False),
@@ -89,6 +92,8 @@ def memory(
         losses=np.zeros(len(order), real),
         correct=np.zeros(len(order), np.uint8),
         logits=np.empty((len(order), last.outputs), real),
+        tall=tall,
+        broad=broad,
     )
 
 
@@ -98,7 +103,8 @@ def _is_shared(hyper: Hyperparameters) -> bool:
     Where it is little work a thread sets all that it reads, and waits for no other
     core's cache.
     """
-    return hyper.input_noise > 0.0 or hyper.input_dropout > 0.0
+    drawn = hyper.input_noise > 0.0 or hyper.input_dropout > 0.0
+    return drawn or hyper.augment is not None
 
 
 def _pack_each(
@@ -121,14 +127,14 @@ def _pack_statistics(
 
 
 def run_record(
-    memory: Memory, first_step: int, count: int, hyper: Hyperparameters
+    memory: Memory, first_step: int, count: int, epoch: int, hyper: Hyperparameters
 ) -> Array:
     """Return the record of what all steps and threads have in common, (1,)."""
     run = np.zeros(1, run_dtype(memory.parameters.dtype))
     arrays = memory._asdict()
     arrays["first"], arrays["second"] = memory.optimizer_state
     arrays["means"], arrays["variances"] = memory.statistics
-    numbers = {
+    numbers: dict[str, float] = {
         "first_step": first_step,
         "steps": count,
         "batch_size": hyper.batch_size,
@@ -140,7 +146,12 @@ def run_record(
         "masks_apart": memory.masks.shape[1],
         "seed": hyper.seed,
         "one": 1,
+        "epoch": epoch,
+        "height": hyper.image_shape[0],
+        "width": hyper.image_shape[1],
+        "columns": memory.broad.shape[1],
     }
+    numbers |= (hyper.augment or Distortion())._asdict()
     for name in run.dtype.names or ():
         run[name] = numbers[name] if name in numbers else arrays[name].ctypes.data
     return run

@@ -8,6 +8,7 @@ from nnx.maths.hyperparameters import Hyperparameters
 from nnx_backends.numba_cpu import (
     activations,
     batch_norm,
+    distort,
     dropout,
     gather,
     loss,
@@ -60,7 +61,8 @@ def logits(shapes: list[Shape], pixels: object, hyper: Hyperparameters) -> Progr
 
 def forward(shapes: list[Shape], pixels: object, hyper: Hyperparameters) -> Program:
     """Yield what sets all layers' outputs."""
-    yield gather.images(pixels), 0
+    source = gather if hyper.augment is None else distort
+    yield source.images(pixels), 0
     if hyper.input_noise > 0.0:
         yield gather.NOISY, 0
     if hyper.input_dropout > 0.0:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import carray
 
-from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.hyperparameters import Distortion, Hyperparameters
 from nnx_backends.numba_cpu.cache import inner_njit
 from nnx_backends.numba_cpu.team import partition
 from nnx_backends.numba_cpu.vectors import pointer_at
@@ -86,12 +86,16 @@ def run_dtype(real: Any) -> np.dtype[Any]:
     pixels: (n, inputs); order: (images,), those of all steps, in turn; labels, losses,
         correct and logits: theirs
     scratch: numbers for each thread's use, so many apart; masks: bytes
+    epoch, height, width: of what is distorted; tall: (height, height), padded to whole
+        tiles, and broad: (width, columns), a Gaussian's weights; the rest: the amounts
     one: 1, in the type of all numbers
     """
     return _record(
         "first_step steps batch_size itemsize size parameters gradients first second "
         "ema units means variances scales squares pixels labels order images losses "
-        "correct logits scratch apart masks masks_apart class_weights",
+        "correct logits scratch apart masks masks_apart class_weights "
+        "epoch height width columns tall broad",
+        *((name, np.float64) for name in Distortion._fields),
         ("seed", np.uint64),
         ("one", real),
     )

@@ -1,6 +1,6 @@
 """Many training steps by the compiled kernels."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
@@ -53,7 +53,6 @@ def run_steps(
     count: int,
     hyper: Hyperparameters,
     *,
-    distort: Callable[..., Array],
     threads: Threads,
 ) -> State:
     """Return the state after so many more steps; like `nnx.maths.steps.run_steps`."""
@@ -62,11 +61,6 @@ def run_steps(
     index = np.ascontiguousarray(
         order[first : first + count * hyper.batch_size], np.int64
     )
-    if hyper.augment is not None:
-        images = _distorted(
-            state, images, index, state.step // per_epoch, hyper, distort
-        )
-        index = np.arange(len(index))
     team = threads.size(hyper.batch_size // 4)
     places = layout.places(state.layers, min(hyper.batch_size, BLOCK), team)
     own = memory(state, images, index, places, hyper, team)
@@ -76,7 +70,7 @@ def run_steps(
         program.every_step(shapes, hyper),
     )
     hypers = _at_steps(hyper, state.step, count, per_epoch)
-    run = run_record(own, state.step, count, hyper)
+    run = run_record(own, state.step, count, state.step // per_epoch, hyper)
     records = layer_records(own, places, hyper)
     _train(threads, team, run, records, hypers, programs)
     return state_after(state, own, places, count, hyper.batch_size)
@@ -123,7 +117,7 @@ def logits(
     own = memory(state, images, np.arange(n), places, hyper, team)
     shapes = _shapes(places, activations, dtype)
     count = block_count(n, hyper.batch_size)
-    hypers, run = _at_steps(hyper, 0, count, count), run_record(own, 0, count, hyper)
+    hypers, run = _at_steps(hyper, 0, count, count), run_record(own, 0, count, 0, hyper)
     programs = program.logits(shapes, own.pixels.dtype, hyper), ()
     records = layer_records(own, places, hyper)
     _train(threads, team, run, records, hypers, programs)
@@ -169,28 +163,6 @@ def _shapes(
         Shape(place.columns // lanes(real), name, place.gamma_at >= 0)
         for place, name in zip(places, activations, strict=True)
     ]
-
-
-def _distorted(
-    state: State,
-    images: Images,
-    index: Array,
-    epoch: int,
-    hyper: Hyperparameters,
-    distort: Callable[..., Array],
-) -> Images:
-    """Return the images of an index in its order, distorted for an epoch."""
-    pixels = distort(
-        np.take(images.pixels, index, axis=0),
-        index,
-        hyper.image_shape,
-        hyper.augment,
-        seed=hyper.seed,
-        epoch=epoch,
-        like=state.layers[0].weight,
-        xp=np,
-    )
-    return Images(pixels, np.take(images.labels, index))
 
 
 def _at_steps(hyper: Hyperparameters, first: int, count: int, per_epoch: int) -> Array:
