@@ -1,4 +1,4 @@
-"""`nnx bench`, `nnx bench options` and `nnx bench time-to`."""
+"""`nnx bench`, and its commands `options`, `time-to` and `whole`."""
 
 import json as json_format
 import time
@@ -99,6 +99,8 @@ def bench(
     nnx bench options --workload wide --backend numba
 
     nnx bench time-to 0.98
+
+    nnx bench whole --busy 2
     """
     if context.invoked_subcommand is not None:
         _refuse_given(context)
@@ -171,6 +173,29 @@ def _time_to(
     those = choose.implementations(backend, modules, show.note, **on(device))
     measure = partial(time_to.measure, accuracy, key, one, those)
     _report(measure, images, rounds, out, json)
+
+
+@app.command("whole")
+def _whole(
+    busy: Annotated[
+        int,
+        number(int, "Measure beside 1, 2 … of so many busy programs too.", least=0),
+    ] = 0,
+    rounds: Rounds = 3,
+    data_dir: DataDir = None,
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """Measure whole commands, from shell to prompt, beside scripts of other libraries.
+
+    The command is nnx train --preset quick, on MNIST.
+    """
+    from nnx_benchmarks import data, whole
+
+    images = data.images(data_dir)
+    if images.name == data.RANDOM:
+        raise InputError("whole needs MNIST: nnx data fetch mnist, or --data-dir")
+    _report(partial(whole.measure, busy), images, rounds, out, json)
 
 
 def _refuse_given(context: typer.Context) -> None:

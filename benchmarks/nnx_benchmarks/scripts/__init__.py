@@ -1,0 +1,1 @@
+"""Whole programs that train as `nnx train --preset quick` does, by other libraries."""

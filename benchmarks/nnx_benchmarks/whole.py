@@ -1,0 +1,136 @@
+"""Whole commands, from shell to prompt: `nnx train --preset quick` beside scripts.
+
+What a user waits for is imports, data, compiling and testing too.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import numpy as np
+
+from nnx.data.dataset import Dataset
+from nnx_benchmarks import scripts
+from nnx_benchmarks.measure import Note, about, in_turn
+from nnx_benchmarks.report import Report, Table, fastest_first, times
+
+COLUMNS = [
+    ("program", "implementation", "{}"),
+    ("beside", "beside", "{}"),
+    ("seconds", "seconds", "{:.2f}"),
+    ("range", "range", "{0[0]:.2f}–{0[1]:.2f}"),
+    ("× quiet", "over_quiet", "{:.2f}"),
+    ("accuracy", "accuracy", "{:.2%}"),
+]
+LEGEND = (
+    "seconds: from the start of the process to its end; beside: programs that keep a "
+    "core each; first use: kernels are compiled"
+)
+# What a script needs, by the script's name.
+SCRIPTS = {"pytorch": "torch", "scikit_learn": "sklearn"}
+FIRST_USE = "nnx numba, first use"
+
+
+class Ended(NamedTuple):
+    """A process that has ended well."""
+
+    seconds: float
+    accuracy: float
+
+
+def measure(most_beside: int, images: Dataset, rounds: int, note: Note) -> Report:
+    """Return the seconds of each program, with 0 to so many busy programs beside it."""
+    with TemporaryDirectory() as folder:
+        data = Path(folder, "mnist.npz")
+        (x, y), (test_x, test_y) = images.train, images.test
+        np.savez(data, x_train=x, y_train=y, x_test=test_x, y_test=test_y)
+        spent = {
+            beside: _measured(_programs(data), beside, Path(folder), rounds, note)
+            for beside in range(most_beside + 1)
+        }
+    rows = []
+    for beside, programs in spent.items():
+        for name, ended in programs.items():
+            timed = times([each.seconds for each in ended], "seconds", "range")
+            quiet = times([each.seconds for each in spent[0][name]], "seconds", "")
+            rows.append(
+                {"implementation": name, "beside": f"{beside} busy"}
+                | timed
+                | {
+                    "over_quiet": timed["seconds"] / quiet["seconds"],
+                    "accuracy": min(each.accuracy for each in ended),
+                    "no_speed_because": "",
+                }
+            )
+    title = "whole processes: preset quick, 784-128-10, 10 epochs"
+    table = Table(title, COLUMNS, fastest_first(rows, "seconds"))
+    return Report([table], {}, LEGEND)
+
+
+def _programs(data: Path) -> dict[str, list[str]]:
+    """Return each program's words."""
+    train = [sys.executable, "-m", "nnx", "train", "--preset", "quick", "--quiet"]
+    train += ["--json", "--dataset", str(data), "--backend"]
+    programs = {f"nnx {name}": [*train, name] for name in ("numba", "numpy")}
+    programs[FIRST_USE] = programs["nnx numba"]
+    for script, module in SCRIPTS.items():
+        if find_spec(module) is not None:
+            name = f"{scripts.__name__}.{script}"
+            programs[script] = [sys.executable, "-m", name, str(data)]
+    return programs
+
+
+def _measured(
+    programs: Mapping[str, Sequence[str]],
+    beside: int,
+    folder: Path,
+    rounds: int,
+    note: Note,
+) -> dict[str, list[Ended]]:
+    """Return what each program came to in each round, beside so many busy ones."""
+    jobs = {
+        name: map(
+            partial(_run, words, name == FIRST_USE, beside, folder, about(name, note)),
+            count(),
+        )
+        for name, words in programs.items()
+    }
+    return in_turn(jobs, rounds, about(f"beside {beside}", note))
+
+
+def _run(
+    words: Sequence[str], compiles: bool, beside: int, folder: Path, note: Note, _: int
+) -> Ended:
+    """Return how a program ended that was run in a folder of its own."""
+    with TemporaryDirectory(dir=folder) as own, _busy(beside):
+        kernels = {"NUMBA_CACHE_DIR": own} if compiles else {}
+        began = time.perf_counter()
+        ran = subprocess.run(
+            words, cwd=own, env=os.environ | kernels, check=True, capture_output=True
+        )
+        seconds = time.perf_counter() - began
+    accuracy = json.loads(ran.stdout.splitlines()[-1])["test_accuracy"]
+    note(f"{seconds:.2f} s, test accuracy {accuracy:.4f}")
+    return Ended(seconds, accuracy)
+
+
+@contextmanager
+def _busy(programs: int) -> Iterator[None]:
+    """Have so many other programs keep a core each."""
+    with ExitStack() as stack:
+        for _ in range(programs):
+            loop = [sys.executable, "-c", "while True: pass"]
+            other = stack.enter_context(subprocess.Popen(loop))
+            stack.callback(other.kill)
+        time.sleep(1.0 if programs else 0.2)
+        yield

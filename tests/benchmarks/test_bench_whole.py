@@ -1,0 +1,74 @@
+"""`nnx bench whole`: programs of their own, alone and beside busy ones."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnx.data.dataset import Split
+from nnx_benchmarks import data, whole
+
+
+def _quietly(text: str) -> None:
+    """Say nothing."""
+
+
+def test_each_program_is_timed_alone_and_beside_a_busy_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    says = "import json, os; print(json.dumps({'test_accuracy': len(os.environ) > 0}))"
+    words = [sys.executable, "-c", says]
+    monkeypatch.setattr(whole, "_programs", lambda data: {"one": words, "two": words})
+    report = whole.measure(1, data.random_bytes(20), 2, _quietly)
+    (table,) = report.tables
+    assert {(row["implementation"], row["beside"]) for row in table.rows} == {
+        (name, beside) for name in ("one", "two") for beside in ("0 busy", "1 busy")
+    }
+    for row in table.rows:
+        low, high = row["range"]
+        assert 0 < low <= row["seconds"] <= high
+        assert (row["over_quiet"] == 1.0) or row["beside"] == "1 busy"
+    assert len(table.cells()) == 4
+
+
+def test_a_first_use_has_no_kernels(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is told an empty folder for them, and the other is not."""
+    says = "import json, os; print(json.dumps({'test_accuracy': bool(os.listdir("
+    says += "os.environ.get('NUMBA_CACHE_DIR') or '/'))}))"
+    words: Any = [sys.executable, "-c", says]
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    for compiles in True, False:
+        ended = whole._run(words, compiles, 0, tmp_path, _quietly, 0)
+        assert ended.accuracy == (not compiles)
+
+
+@pytest.mark.sweep
+def test_the_programs_train(tmp_path: Path) -> None:
+    noise = data.random_bytes(400)
+    # A bright band for each class, which is learned in a few hundred steps.
+    pixels, labels = noise.train.images // 4, noise.train.labels
+    for band in range(10):
+        pixels[labels == band, 70 * band : 70 * band + 70] = 255
+    split = Split(pixels, labels)
+    images = noise._replace(train=split, test=split)
+    programs = whole._programs(tmp_path / "mnist.npz")
+    assert {"nnx numba", "nnx numpy", "scikit_learn"} < programs.keys()
+    del programs[whole.FIRST_USE]
+    said: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            whole,
+            "_programs",
+            lambda data: {
+                name: [word.replace(str(tmp_path), str(data.parent)) for word in words]
+                for name, words in programs.items()
+            },
+        )
+        report = whole.measure(0, images, 1, said.append)
+    assert len(report.tables[0].rows) == len(programs)
+    json.dumps(report.as_json())
+    assert all(row["accuracy"] > 0.9 for row in report.tables[0].rows), said
