@@ -62,7 +62,7 @@ def run_steps(
         order[first : first + count * hyper.batch_size], np.int64
     )
     team = threads.size(hyper.batch_size // 4)
-    places = layout.places(state.layers, min(hyper.batch_size, BLOCK), team)
+    places = layout.places(state.layers, min(hyper.batch_size, BLOCK), threads.most)
     own = memory(state, images, index, places, hyper, team)
     shapes = _shapes(places, hyper.activations, own.parameters.dtype)
     programs = (
@@ -80,8 +80,7 @@ def compile_kernels(
     state: State, images: Images, hyper: Hyperparameters, *, threads: Threads
 ) -> Iterator[float]:
     """Yield the share of the kernels that are compiled, of those that a run needs."""
-    team = threads.size(hyper.batch_size // 4)
-    places = layout.places(state.layers, min(hyper.batch_size, BLOCK), team)
+    places = layout.places(state.layers, min(hyper.batch_size, BLOCK), threads.most)
     real, pixels = state.layers[0].weight.dtype, images.pixels.dtype
     shapes = _shapes(places, hyper.activations, real)
     programs = (
@@ -113,7 +112,7 @@ def logits(
     state = State(0, layers, np.zeros((), dtype), np.zeros((), np.int64))
     team = threads.size(products // WORTH_A_THREAD)
     images = Images(pixels, np.zeros(n, np.int64))
-    places = layout.places(layers, hyper.batch_size, team)
+    places = layout.places(layers, hyper.batch_size, threads.most)
     own = memory(state, images, np.arange(n), places, hyper, team)
     shapes = _shapes(places, activations, dtype)
     count = block_count(n, hyper.batch_size)

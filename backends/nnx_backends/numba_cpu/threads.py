@@ -26,16 +26,16 @@ class Threads:
     """
 
     def __init__(self, most: int) -> None:
-        """most: of a team, when it has all its cores to itself."""
-        self._most = self._size = most
+        """most: of a team, when it has all its cores to itself; layouts are for it."""
+        self.most = self._size = most
         self._pause, self._until = FIRST_PAUSE, 0.0
         self._shared = set[int | None]()
         self._seconds = np.zeros((2, most))
 
     def size(self, most: int) -> int:
         """Return how many threads the next team should have, 1 to most."""
-        if self._size < self._most and time.perf_counter() >= self._until:
-            self._size, self._shared = self._most, set()
+        if self._size < self.most and time.perf_counter() >= self._until:
+            self._size, self._shared = self.most, set()
         return max(1, min(self._size, most))
 
     def run(self, size: int, function: Callable[..., None], *shared: Any) -> None:
@@ -86,7 +86,7 @@ class Threads:
             self._shared = {core for core, s in zip(cores, shared, strict=True) if s}
             self._until = time.perf_counter() + self._pause
             self._pause = min(2 * self._pause, LAST_PAUSE)
-        elif self._size == self._most:
+        elif self._size == self.most:
             self._pause = FIRST_PAUSE
         self._seconds = np.zeros_like(seconds)
 
