@@ -33,6 +33,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "clip norm": {"clip_norm": 1.0},
     "max-norm": {"max_norm": 2.0},
     "dropout": {"input_dropout": 0.2, "dropout": 0.5},
+    "input noise": {"input_noise": 0.1},
     "batch norm": {"batch_norm": True},
     "label smoothing": {"label_smoothing": 0.1},
     "class weights": {"class_weights": "balanced"},
@@ -40,6 +41,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "shift and rotation": {"augment": "shift=1,rotation=10,scale=0.1"},
     "elastic distortion": {"augment": "elastic=34,sigma=4"},
     "gelu": {"activation": "gelu"},
+    "silu": {"activation": "silu"},
 }
 COLUMNS = [
     ("option", "option", "{}"),
