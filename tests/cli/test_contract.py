@@ -16,6 +16,11 @@ import pytest
 from PIL import Image
 
 import nnx
+import nnx.training.run
+from nnx import training
+from nnx.cli import results
+from nnx.data.dataset import Dataset
+from nnx.settings import complete
 from nnx.training import presets
 
 Run = Callable[..., Any]
@@ -264,3 +269,13 @@ def test_an_encoding_that_lacks_characters(run: Run, old_run: Path) -> None:
     for words in ["train", "--help"], ["predict", old_run, old_run / "ü.png"]:
         ran = run(*words, env={"PYTHONIOENCODING": "ascii"})
         assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize("busy", [0.1, 1.0])
+def test_a_busy_machine_is_told_of(
+    data: Dataset, capsys: pytest.CaptureFixture[str], busy: float
+) -> None:
+    run = training.run.Run(nnx.Network([25, 3]), data, complete({}), backend="numpy")
+    results.introduce(run, busy)
+    said = capsys.readouterr().err
+    assert ("busy: other programs keep 1.0 of" in said) == (busy == 1.0)
