@@ -10,6 +10,7 @@ from nnx.maths.hyperparameters import Distortion, Hyperparameters
 from nnx.maths.state import Images, Parameters, RunningStats, State
 from nnx_backends.numba_cpu import batch_norm, distort, dropout, gather, layout, narrow
 from nnx_backends.numba_cpu.layout import Place
+from nnx_backends.numba_cpu.program import LARGE
 from nnx_backends.numba_cpu.records import LAYER, run_dtype
 from nnx_backends.numba_cpu.tiles import ROWS
 from nnx_backends.numba_cpu.vectors import VECTOR
@@ -104,7 +105,7 @@ def _is_shared(hyper: Hyperparameters) -> bool:
     core's cache.
     """
     drawn = hyper.input_noise > 0.0 or hyper.input_dropout > 0.0
-    return drawn or hyper.augment is not None
+    return drawn or hyper.augment is not None or hyper.batch_size > LARGE
 
 
 def _pack_each(

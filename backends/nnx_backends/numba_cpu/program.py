@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from nnx.maths.blocks import BLOCK
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx_backends.numba_cpu import (
     activations,
@@ -31,6 +30,7 @@ class Shape(NamedTuple):
     normalized: bool
 
 
+LARGE = 256  # images in a batch; measured, see docs/performance.md
 # A kernel and its layer's number; None is a barrier.
 Program = Iterable[tuple[Kernel | None, int]]
 BARRIER = None, 0
@@ -93,8 +93,11 @@ def _input_gradient(shapes: list[Shape], i: int, hyper: Hyperparameters) -> Prog
 
 
 def is_stored(hyper: Hyperparameters) -> bool:
-    """Return whether a batch's gradients are stored before a step is taken."""
-    return hyper.clip_norm > 0.0 or hyper.batch_size > BLOCK
+    """Return whether a batch's gradients are stored before a step is taken.
+
+    Those of a large one are added up of parts that stay in the second cache.
+    """
+    return hyper.clip_norm > 0.0 or hyper.batch_size > LARGE
 
 
 def _update(shape: Shape, i: int, hyper: Hyperparameters) -> Program:

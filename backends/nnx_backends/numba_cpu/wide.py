@@ -32,6 +32,8 @@ from nnx_backends.numba_cpu.vectors import Matrix, pointer, pointer_at
 WHOLE = 12  # what rows and columns are padded to, whole tiles of both
 # Rows of a weight that are used again and again from the second cache.
 BLOCK = 64
+# Images whose inputs and outputs are used again and again from there; whole tiles.
+IMAGES = 132
 
 
 # Each kernel's own.
@@ -59,11 +61,13 @@ def _multiply(run, layer, step, hyper):
     y = Matrix(pointer_at(layer.y, run.one), 0, layer.stride, 1)
     w = Matrix(pointer_at(run.parameters, run.one), layer.weight_at, columns, 1)
     zero, panels = like(0.0, run.one), own_panels(layer, step)
-    for p in range(panels[0], panels[1]):
-        b = _moved(w, p * layer.rows * columns)
-        for i in range(0, step.batch, ROWS):
-            a, c = _moved(x, i * x.row), _moved(y, i * y.row + p * columns)
-            tile(a, b, c, layer.inputs, run.one, zero)
+    for first in range(0, step.batch, IMAGES):
+        last = min(first + IMAGES, step.batch)
+        for p in range(panels[0], panels[1]):
+            b = _moved(w, p * layer.rows * columns)
+            for i in range(first, last, ROWS):
+                a, c = _moved(x, i * x.row), _moved(y, i * y.row + p * columns)
+                tile(a, b, c, layer.inputs, run.one, zero)
 
 
 def _descend(run, layer, step, hyper):
@@ -72,13 +76,15 @@ def _descend(run, layer, step, hyper):
     The gradient is never stored.
     """
     rate, keep = optimizers.rate_and_keep(hyper, run.one)
-    add_gradient(run, layer, step, run.parameters, -rate, keep)
+    add_gradient(run, layer, (0, step.batch), step, run.parameters, -rate, keep)
 
 
 def _store(run, layer, step, hyper):
     """Set this thread's panels of the weight's gradient, or add to them."""
-    keep = like(step.row > 0, run.one)
-    add_gradient(run, layer, step, run.gradients, run.one, keep)
+    for first in range(0, step.batch, IMAGES):
+        images = first, min(first + IMAGES, step.batch)
+        keep = like(step.row + first > 0, run.one)
+        add_gradient(run, layer, images, step, run.gradients, run.one, keep)
 
 
 def _add_gradient(width):
@@ -86,18 +92,22 @@ def _add_gradient(width):
     tile = PRODUCTS[width]
 
     @inner_njit()
-    def add(run, layer, step, address, factor, keep):
-        """Set panels of a matrix to keep times them, plus factor · x.T @ dz."""
+    def add(run, layer, images, step, address, factor, keep):
+        """Set panels of a matrix to keep times them, plus factor · x.T @ dz.
+
+        images: of the block, the first and the last + 1
+        """
         x, columns = _inputs(run, layer, step), layer.columns
         dz = Matrix(pointer_at(layer.dz, run.one), 0, layer.stride, 1)
         w = Matrix(pointer_at(address, run.one), layer.weight_at, columns, 1)
         panels = own_panels(layer, step)
+        first, last = images
         for p in range(panels[0], panels[1]):
-            b = _moved(dz, p * columns)
+            b = _moved(dz, first * dz.row + p * columns)
             for k in range(0, layer.inputs, ROWS):
-                a = Matrix(x.data, k, 1, x.row)
+                a = Matrix(x.data, first * x.row + k, 1, x.row)
                 c = _moved(w, (p * layer.rows + k) * columns)
-                tile(a, b, c, step.batch, factor, keep)
+                tile(a, b, c, last - first, factor, keep)
 
     return add
 
