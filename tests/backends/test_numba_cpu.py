@@ -368,7 +368,14 @@ LARGE = Distortion(2.0, 15.0, 0.15, 0.1, 8.0, 3.0)
 FAR = LARGE._replace(rotation=180.0, shift=20.0)
 
 
-@pytest.mark.parametrize("pixels", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        "uint8",
+        pytest.param("float32", marks=pytest.mark.sweep),
+        pytest.param("float64", marks=pytest.mark.sweep),
+    ],
+)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("size", [(28, 28), (9, 14), (1, 5)])
 @pytest.mark.parametrize("amounts", [LARGE, FAR, LARGE._replace(elastic=0.0)])

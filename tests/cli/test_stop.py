@@ -121,6 +121,7 @@ def test_a_second_signal_ends_at_once_and_files_are_whole(
     assert ran.returncode == 0, ran.stderr
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("number", STATUS)
 def test_a_signal_while_kernels_are_compiled(
     train: list[Any], start: Callable[..., Any], cwd: Path, tmp_path: Path, number: int
