@@ -1,13 +1,12 @@
 """`nnx bench whole`: programs of their own, alone and beside busy ones."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from nnx.data.dataset import Split
 from nnx_benchmarks import data, whole
 
 
@@ -53,22 +52,11 @@ def test_the_programs_train(tmp_path: Path) -> None:
     pixels, labels = noise.train.images // 4, noise.train.labels
     for band in range(10):
         pixels[labels == band, 70 * band : 70 * band + 70] = 255
-    split = Split(pixels, labels)
-    images = noise._replace(train=split, test=split)
-    programs = whole._programs(tmp_path / "mnist.npz")
+    path = tmp_path / "mnist.npz"
+    np.savez(path, x_train=pixels, y_train=labels, x_test=pixels, y_test=labels)
+    programs = whole._programs(path)
     assert {"nnx numba", "nnx numpy", "scikit_learn"} < programs.keys()
     del programs[whole.FIRST_USE]
-    said: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            whole,
-            "_programs",
-            lambda data: {
-                name: [word.replace(str(tmp_path), str(data.parent)) for word in words]
-                for name, words in programs.items()
-            },
-        )
-        report = whole.measure(0, images, 1, said.append)
-    assert len(report.tables[0].rows) == len(programs)
-    json.dumps(report.as_json())
-    assert all(row["accuracy"] > 0.9 for row in report.tables[0].rows), said
+    for name, words in programs.items():
+        ended = whole._run(words, False, 0, tmp_path, _quietly, 0)
+        assert ended.accuracy > 0.9, name
