@@ -19,19 +19,21 @@ from nnx.maths.state import State
 GROUP = "nnx.backends"
 
 
-class Compilation(NamedTuple):
-    """What a backend compiles before the first step, which it does without being asked.
+class FirstRun(NamedTuple):
+    """What comes before a backend's first step.
 
-    seconds: what it takes in the next run, roughly; 0 if an earlier one has done it
-    begin: called like `run_steps` without order and count, compiles one thing after
-        another and gives the share that is done before each
+    note: what a user should know, or ""
+    seconds: of compiling in the next run, roughly; 0 if an earlier one has done it
+    compile: called like `run_steps` without order and count, compiles what steps need,
+        which they do without it too, and gives the share done before each part
     """
 
+    note: str = ""
     seconds: float = 0.0
-    begin: Callable[..., Iterable[float]] = lambda state, images, hyper: ()
+    compile: Callable[..., Iterable[float]] = lambda state, images, hyper: ()
 
 
-NOTHING = Compilation()
+NOTHING_FIRST = FirstRun()
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,10 @@ class Backend:
     from_numpy: a NumPy array moved to the device
     to_numpy: an array of the device as a NumPy array
     synchronize: waits until the device has done all it was given
-    note: what a user should know before the first run, or ""
+    first_run: what comes before it: a note, and compiling
     scope: gives a context to compute in: its device is the current one, and what its
         library raises leaves it as an NnxError of one line
     own_steps: many steps at once, called like `run_steps`; None: one after another
-    compilation: of what steps need
     """
 
     name: str
@@ -57,10 +58,9 @@ class Backend:
     from_numpy: Callable[[Array], Array]
     to_numpy: Callable[[Array], Array]
     synchronize: Callable[[], None] = lambda: None
-    note: str = ""
+    first_run: FirstRun = NOTHING_FIRST
     scope: Callable[[], AbstractContextManager[Any]] = nullcontext
     own_steps: Callable[..., State] | None = None
-    compilation: Compilation = NOTHING
 
     @property
     def xp(self) -> Namespace:
@@ -125,9 +125,9 @@ def choose(
         if seconds < WORTH_LOADING:
             return find(DEFAULT)
         fastest = _automatic()
-        if seconds * (1.0 - SHARE) < fastest.compilation.seconds:
+        if seconds * (1.0 - SHARE) < fastest.first_run.seconds:
             note = f"--backend {fastest.name} is faster, once its kernels are compiled"
-            return replace(find(DEFAULT), note=note)
+            return replace(find(DEFAULT), first_run=FirstRun(note))
         name = fastest.name
     point = _offered().get(name)
     if threads is not None and point is not None:

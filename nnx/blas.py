@@ -80,6 +80,8 @@ def threads_for(multiplications: int) -> Iterator[None]:
 
     The rule knows no load: BLAS's last bits depend on the number of its threads.
     """
-    limit = 1 if multiplications < SMALL else None
-    with threadpoolctl().threadpool_limits(limit, user_api="blas"):
+    if multiplications >= SMALL:
+        yield
+        return
+    with threadpoolctl().threadpool_limits(1, user_api="blas"):
         yield

@@ -52,7 +52,7 @@ def test_a_package_that_offers_something_else(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_record_stays_small() -> None:
-    assert len(fields(Backend)) <= 10
+    assert len(fields(Backend)) <= 9
     assert len(Ops._fields) <= 5
 
 
@@ -120,12 +120,12 @@ def test_auto_is_the_first_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_auto_weighs_what_is_still_to_be_compiled(
     monkeypatch: pytest.MonkeyPatch, reference: Backend, seconds: float, name: str
 ) -> None:
-    slow = replace(reference, name="strict", compilation=backends.Compilation(10.0))
+    slow = replace(reference, name="strict", first_run=backends.FirstRun(seconds=10.0))
     monkeypatch.setattr(backends, "_automatic", lambda: slow)
     offered(monkeypatch, strict="nnx_backends.strict_cpu:load", numpy=NUMPY)
     chosen = backends.choose("auto", seconds=seconds)
     assert chosen.name == name
-    assert ("--backend strict is faster" in chosen.note) == (seconds == 5.0)
+    assert ("--backend strict is faster" in chosen.first_run.note) == (seconds == 5.0)
 
 
 def test_a_backend_is_its_own_choice(reference: Backend) -> None:
@@ -138,14 +138,15 @@ def test_threads_go_to_a_backend_that_has_a_team(
 ) -> None:
     offered(monkeypatch, team=f"{__name__}:_team", numpy=NUMPY)
     monkeypatch.setitem(sys.modules, __name__, SimpleNamespace(_team=_team(reference)))
-    assert backends.choose("team", threads=3).note == "3 threads"
-    assert backends.choose("team").note == "1 threads"
+    assert backends.choose("team", threads=3).first_run.note == "3 threads"
+    assert backends.choose("team").first_run.note == "1 threads"
     assert backends.choose("numpy", threads=3).name == "numpy"
 
 
 def _team(reference: Backend) -> Any:
     def load(threads: int = 1) -> Backend:
-        return replace(reference, name="team", note=f"{threads} threads")
+        note = backends.FirstRun(f"{threads} threads")
+        return replace(reference, name="team", first_run=note)
 
     return load
 

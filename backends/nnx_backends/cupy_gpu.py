@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from nnx.backend import Backend
+from nnx.backend import Backend, FirstRun
 from nnx.errors import InputError, MissingLibraryError, NnxError, UnusableBackendError
 from nnx.maths.arrays import Array
 from nnx.maths.ops import Ops
@@ -65,7 +65,7 @@ def load(device: str | int = "0", precision: str = "full") -> Backend:
         from_numpy=from_numpy,
         to_numpy=cupy.asnumpy,
         synchronize=cupy.cuda.Device(number).synchronize,
-        note=TF32 if precision == "tf32" else "",
+        first_run=FirstRun(TF32 if precision == "tf32" else ""),
         scope=scope,
     )
 

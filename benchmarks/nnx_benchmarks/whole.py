@@ -10,10 +10,10 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from importlib.util import find_spec
-from itertools import count
+from itertools import repeat, starmap
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
@@ -61,14 +61,14 @@ def measure(most_beside: int, images: Dataset, rounds: int, note: Note) -> Repor
     rows = []
     for beside, programs in spent.items():
         for name, ended in programs.items():
-            timed = times([each.seconds for each in ended], "seconds", "range")
-            quiet = times([each.seconds for each in spent[0][name]], "seconds", "")
+            timed = times([run.seconds for run in ended], "seconds", "range")
+            quiet = median(run.seconds for run in spent[0][name])
             rows.append(
                 {"implementation": name, "beside": f"{beside} busy"}
                 | timed
                 | {
-                    "over_quiet": timed["seconds"] / quiet["seconds"],
-                    "accuracy": min(each.accuracy for each in ended),
+                    "over_quiet": timed["seconds"] / quiet,
+                    "accuracy": min(run.accuracy for run in ended),
                     "no_speed_because": "",
                 }
             )
@@ -99,9 +99,8 @@ def _measured(
 ) -> dict[str, list[Ended]]:
     """Return what each program came to in each round, beside so many busy ones."""
     jobs = {
-        name: map(
-            partial(_run, words, name == FIRST_USE, beside, folder, about(name, note)),
-            count(),
+        name: starmap(
+            _run, repeat((words, name == FIRST_USE, beside, folder, about(name, note)))
         )
         for name, words in programs.items()
     }
@@ -109,7 +108,7 @@ def _measured(
 
 
 def _run(
-    words: Sequence[str], compiles: bool, beside: int, folder: Path, note: Note, _: int
+    words: Sequence[str], compiles: bool, beside: int, folder: Path, note: Note
 ) -> Ended:
     """Return how a program ended that was run in a folder of its own."""
     with TemporaryDirectory(dir=folder) as own, _busy(beside):

@@ -15,12 +15,16 @@ from nnx.training.plan import Position, Progress
 
 def compiled(shares: Iterable[float], quiet: bool) -> None:
     """Compile what gives these shares as it goes on, with a bar on a terminal."""
+    if quiet or not sys.stderr.isatty():
+        with at_once(lambda: None):
+            for _ in shares:
+                pass
+        return
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bars
 
     columns = TextColumn("{task.description}"), BarColumn()
-    silent = quiet or not sys.stderr.isatty()
-    with Bars(*columns, console=_console(), transient=True, disable=silent) as bars:
+    with Bars(*columns, console=_console(), transient=True) as bars:
         bar = bars.add_task("compiling", total=1.0)
         with at_once(bars.stop):
             for share in shares:

@@ -36,8 +36,8 @@ def introduce(run: "Run", busy: float) -> None:
         f"{len(data.test.labels):,} test images · network {network}, "
         f"{network.parameters:,} parameters · {backend.name} on {backend.device}"
     )
-    if backend.note:
-        show.note(f"{backend.name}: {backend.note}")
+    if note := backend.first_run.note:
+        show.note(f"{backend.name}: {note}")
     if busy > cores.BUSY:
         show.note(
             f"the machine is busy: other programs keep {busy:.1f} of "

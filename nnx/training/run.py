@@ -102,8 +102,8 @@ class Run:
         if not self.plan.is_done(self.position):
             state, plan = self.position.state, self.plan
             with self.scope():
-                begin = self.backend.compilation.begin
-                yield from begin(state, plan.train, plan.hyper)
+                compile_parts = self.backend.first_run.compile
+                yield from compile_parts(state, plan.train, plan.hyper)
 
     def __iter__(self) -> Iterator[Progress]:
         """Train, and yield where the run is about ten times a second; see `scope`."""

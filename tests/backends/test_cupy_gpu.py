@@ -66,7 +66,7 @@ for backend in full, tf32, full:
     cupy.kinds.clear()
     with backend.scope():
         print(cupy.kinds)
-print("TF32" in full.note, "TF32" in tf32.note)
+print("TF32" in full.first_run.note, "TF32" in tf32.first_run.note)
 """
 
 

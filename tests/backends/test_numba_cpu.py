@@ -15,7 +15,7 @@ import pytest
 from nnx import Network, find, train
 from nnx.data.dataset import Dataset
 from nnx.errors import DivergedError, MissingLibraryError
-from nnx.maths.arrays import map_arrays, named_arrays
+from nnx.maths.arrays import named_arrays
 from nnx.maths.hyperparameters import Distortion, Hyperparameters, Schedule
 from nnx.maths.state import Images, Layer, Layers, State, initial_state
 
@@ -251,7 +251,7 @@ start = initial_state(network.layers, hyper, backend.ops)
 images = Images(np.ones((4, 2), np.uint8), np.arange(4) % 2)
 backend.run_steps(start, images, np.arange(4), 2, hyper)
 from nnx_backends.numba_cpu import steps
-print(sum(steps.train.stats.cache_hits.values()), backend.note)
+print(sum(steps.train.stats.cache_hits.values()), backend.first_run.note)
 """
 
 
@@ -362,44 +362,3 @@ def test_processors_with_other_vectors(tmp_path: Path) -> None:
     ]  # at once, as each compiles for half a minute
     for process in ran:
         assert (process.communicate()[1], process.returncode) == ("", 0)
-
-
-LARGE = Distortion(2.0, 15.0, 0.15, 0.1, 8.0, 3.0)
-FAR = LARGE._replace(rotation=180.0, shift=20.0)
-
-
-@pytest.mark.parametrize(
-    "pixels",
-    [
-        "uint8",
-        pytest.param("float32", marks=pytest.mark.sweep),
-        pytest.param("float64", marks=pytest.mark.sweep),
-    ],
-)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("size", [(28, 28), (9, 14), (1, 5)])
-@pytest.mark.parametrize("amounts", [LARGE, FAR, LARGE._replace(elastic=0.0)])
-def test_distorted_pictures_are_the_plain_maths(
-    amounts: Distortion, size: tuple[int, int], dtype: str, pixels: str
-) -> None:
-    """Of a second epoch, in another order, the last batch a short one."""
-    rng, n = np.random.default_rng(0), size[0] * size[1]
-    network = Network((n, 20, 3), "tanh", seed=0)
-    images = Images(
-        rng.integers(0, 256, (50, n)).astype(pixels), rng.integers(0, 3, 50)
-    )
-    hyper = Hyperparameters(
-        network.activations, 1 / 255, 20, image_shape=size, augment=amounts,
-        seed=2**40 + 3, learning_rate=0.5, epochs=3,
-    )  # fmt: skip
-    order, results = rng.permutation(50), []
-    for name, kind in ("numpy", "float64"), ("numba", dtype):
-        backend = find(name)
-        layers = map_arrays(lambda a, kind=kind: a.astype(kind), list(network.layers))
-        state = initial_state(layers, hyper, backend.ops)._replace(step=3)
-        results.append(backend.run_steps(state, images, order, 3, hyper).layers)
-    bound = 1e-12 if dtype == "float64" else 1e-5
-    for (name, wanted), (_, got) in zip(
-        *(named_arrays(layers, "") for layers in results), strict=True
-    ):
-        assert np.abs(got - wanted).max() <= bound * np.abs(wanted).max(), name

@@ -41,7 +41,7 @@ def test_a_first_use_has_no_kernels(
     words: Any = [sys.executable, "-c", says]
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     for compiles in True, False:
-        ended = whole._run(words, compiles, 0, tmp_path, _quietly, 0)
+        ended = whole._run(words, compiles, 0, tmp_path, _quietly)
         assert ended.accuracy == (not compiles)
 
 
@@ -58,5 +58,5 @@ def test_the_programs_train(tmp_path: Path) -> None:
     assert {"nnx numba", "nnx numpy", "scikit_learn"} < programs.keys()
     del programs[whole.FIRST_USE]
     for name, words in programs.items():
-        ended = whole._run(words, False, 0, tmp_path, _quietly, 0)
+        ended = whole._run(words, False, 0, tmp_path, _quietly)
         assert ended.accuracy > 0.9, name

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from nnx import cores
-from nnx.backend import Backend, Compilation
+from nnx.backend import Backend, FirstRun
 from nnx.errors import MissingLibraryError, UnusableBackendError
 from nnx.maths.ops import Ops
 from nnx_backends.host_memory import keep_freed
@@ -40,17 +40,17 @@ def load(threads: int | None = None) -> Backend:
             "or use --backend numpy"
         ) from None
     keep_freed()
-    team = Threads(threads or cores.available())
+    team, note = Threads(threads or cores.available()), run.note()
     return Backend(
         name="numba",
         device="cpu",
         ops=Ops(np, logits=partial(run.logits, threads=team)),
         from_numpy=np.asarray,
         to_numpy=np.asarray,
-        note=run.note(),
-        own_steps=partial(run.run_steps, threads=team),
-        compilation=Compilation(
-            run.COMPILE_SECONDS if run.note() else 0.0,
+        first_run=FirstRun(
+            note,
+            run.COMPILE_SECONDS if note else 0.0,
             partial(run.compile_kernels, threads=team),
         ),
+        own_steps=partial(run.run_steps, threads=team),
     )

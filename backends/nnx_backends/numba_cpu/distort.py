@@ -10,7 +10,15 @@ from nnx.maths.arrays import Array
 from nnx.maths.hyperparameters import Hyperparameters, Stream
 from nnx_backends.numba_cpu import layout, tiles
 from nnx_backends.numba_cpu.cache import inner_njit
-from nnx_backends.numba_cpu.elementary import HALF, LOOP, WORD, like, philox, turned
+from nnx_backends.numba_cpu.elementary import (
+    HALF,
+    LOOP,
+    WORD,
+    like,
+    philox,
+    turned,
+    uniform,
+)
 from nnx_backends.numba_cpu.kernel import Kernel
 from nnx_backends.numba_cpu.records import inputs, matrix, of_block, pixel_parts
 from nnx_backends.numba_cpu.vectors import VECTOR, Matrix, lanes, pointer, pointer_at
@@ -67,13 +75,13 @@ def _space(run):
     """Return the memory."""
     height, width, rows = run.height, run.width, np.int64(tiles.ROWS)
     whole, columns = (height + rows - 1) // rows * rows, run.columns
-    both = (2 * height + rows - 1) // rows * rows
+    two = (2 * height + rows - 1) // rows * rows  # fields, one under the other
     tall = matrix(run.tall, whole, height, run.one)
     return Space(
         tall,
         matrix(run.broad, width, columns, run.one),
-        np.zeros((both, width), tall.dtype),
-        np.zeros((both, columns), tall.dtype),
+        np.zeros((two, width), tall.dtype),
+        np.zeros((two, columns), tall.dtype),
         np.zeros((2, whole, columns), tall.dtype),
         np.zeros((height + 2, width + 2), tall.dtype),
         np.zeros(columns, tall.dtype),
@@ -130,7 +138,7 @@ def _place(run, image):
 @inner_njit()
 def _drawn(word):
     """Return a number in (-1, 1) for a random word."""
-    return 2.0 * ((np.float64(word) + 0.5) * 2.0**-32) - 1.0
+    return 2.0 * uniform(word) - 1.0
 
 
 @inner_njit(fastmath=LOOP, error_model="numpy")

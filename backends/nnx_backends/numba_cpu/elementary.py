@@ -209,3 +209,9 @@ def philox(a, b, c, d, k0, k1):
         b, d = right & WORD, left & WORD
         k0, k1 = (k0 + KEY_LEFT) & WORD, (k1 + KEY_RIGHT) & WORD
     return a, b, c, d
+
+
+@inner_njit()
+def uniform(word):
+    """Return a number in (0, 1), float64; see `nnx.maths.random.uniform`."""
+    return (np.float64(word) + 0.5) * 2.0**-32

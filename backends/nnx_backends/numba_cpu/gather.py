@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 
 from nnx.maths.hyperparameters import Stream
 from nnx_backends.numba_cpu.cache import inner_njit
-from nnx_backends.numba_cpu.elementary import EXACT, LOOP, like, log, turned
+from nnx_backends.numba_cpu.elementary import EXACT, LOOP, like, log, turned, uniform
 from nnx_backends.numba_cpu.kernel import Kernel
 from nnx_backends.numba_cpu.random_words import COUNTERS, draw, store_words
 from nnx_backends.numba_cpu.records import inputs, of_block, pixel_parts, vector
@@ -19,6 +19,7 @@ from nnx_backends.numba_cpu.vectors import pointer_at
 
 NOISE = np.uint64(Stream.NOISE)
 PIXELS = 4 * COUNTERS  # that get their noise at once
+NOISE_BYTES = (8 + 4) * PIXELS  # of a thread: float64 noise, and its words
 AHEAD = np.uint64(3)  # images that are asked for before they are needed
 
 pixel: Any = None  # each kernel's own: 0 in the pixels' type
@@ -102,17 +103,14 @@ def _prefetch(typing, pointer, place):
 @inner_njit(error_model="numpy")
 def _add_noise(x, part, deviation, run, step):
     """Add noise to a block of images; see `nnx.maths.steps.input_noise`."""
-    size, above, words_of = (
-        np.uint64(PIXELS),
-        np.uint64(step.row),
-        draw(run, step, NOISE),
-    )
+    size, above = np.uint64(PIXELS), np.uint64(step.row)
+    drawn = draw(run, step, NOISE)
     own = run.masks + step.rank * run.masks_apart
     noise = vector(own, PIXELS, 0.0)
     words = vector(own + 8 * PIXELS, PIXELS, np.uint32(0))
     for i in range(part.top, part.bottom):
         for b in range(part.left // size, (part.right + size - np.uint64(1)) // size):
-            store_words(words, b * np.uint64(COUNTERS), above + i, words_of)
+            store_words(words, b * np.uint64(COUNTERS), above + i, drawn)
             _normal(words, noise)
             first = max(part.left, b * size)
             last = min(part.right, (b + np.uint64(1)) * size)
@@ -129,13 +127,8 @@ def _normal(words, noise):
     count, four = np.uint64(COUNTERS), np.uint64(4)
     for j in range(count):
         for pair in range(np.uint64(2)):
-            u = _uniform(words[np.uint64(2) * pair * count + j])
-            v = _uniform(words[(np.uint64(2) * pair + np.uint64(1)) * count + j])
+            u = uniform(words[np.uint64(2) * pair * count + j])
+            v = uniform(words[(np.uint64(2) * pair + np.uint64(1)) * count + j])
             radius, (cos, sin) = np.sqrt(-2.0 * log(u)), turned(v)
             noise[four * j + np.uint64(2) * pair] = radius * cos
             noise[four * j + np.uint64(2) * pair + np.uint64(1)] = radius * sin
-
-
-@inner_njit()
-def _uniform(word):
-    return (np.float64(word) + 0.5) * 2.0**-32

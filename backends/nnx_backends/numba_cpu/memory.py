@@ -68,14 +68,12 @@ def memory(
         len(parameters),
         last.unit_at + layout.whole(last.outputs, layout.LINE),
     )
-    known = images.pixels.dtype in (np.uint8, np.float32, np.float64)
-    kind = images.pixels.dtype if known else real
     masks = layout.whole(max(place.inputs for place in places), dropout.BLOCK)
-    masks = max(masks, 12 * gather.PIXELS)
+    masks = max(masks, gather.NOISE_BYTES)
     copies = 2 if _is_shared(hyper) else team
     tall, broad = distort.smoothing(hyper, np.dtype(real))
     return Memory(
-        pixels=np.ascontiguousarray(images.pixels, kind),
+        pixels=np.ascontiguousarray(images.pixels, pixel_dtype(images, real)),
         labels=np.take(images.labels, order).astype(np.int64, copy=False),
         order=order,
         class_weights=np.array(hyper.class_weights or (1.0,) * last.outputs, real),
@@ -96,6 +94,12 @@ def memory(
         tall=tall,
         broad=broad,
     )
+
+
+def pixel_dtype(images: Images, real: Any) -> np.dtype[Any]:
+    """Return the type that kernels read pixels in; other types are converted first."""
+    kind: np.dtype[Any] = images.pixels.dtype
+    return kind if kind in (np.uint8, np.float32, np.float64) else np.dtype(real)
 
 
 def _is_shared(hyper: Hyperparameters) -> bool:

@@ -19,6 +19,7 @@ from nnx_backends.numba_cpu.layout import Place
 from nnx_backends.numba_cpu.memory import (
     layer_records,
     memory,
+    pixel_dtype,
     run_record,
     state_after,
 )
@@ -81,7 +82,8 @@ def compile_kernels(
 ) -> Iterator[float]:
     """Yield the share of the kernels that are compiled, of those that a run needs."""
     places = layout.places(state.layers, min(hyper.batch_size, BLOCK), threads.most)
-    real, pixels = state.layers[0].weight.dtype, images.pixels.dtype
+    real = state.layers[0].weight.dtype
+    pixels = pixel_dtype(images, real)
     shapes = _shapes(places, hyper.activations, real)
     programs = (
         program.every_block(shapes, pixels, hyper),

@@ -33,7 +33,7 @@ WHOLE = 12  # what rows and columns are padded to, whole tiles of both
 # Rows of a weight that are used again and again from the second cache.
 BLOCK = 64
 # Images whose inputs and outputs are used again and again from there; whole tiles.
-IMAGES = 132
+PART = 132
 
 
 # Each kernel's own.
@@ -61,8 +61,8 @@ def _multiply(run, layer, step, hyper):
     y = Matrix(pointer_at(layer.y, run.one), 0, layer.stride, 1)
     w = Matrix(pointer_at(run.parameters, run.one), layer.weight_at, columns, 1)
     zero, panels = like(0.0, run.one), own_panels(layer, step)
-    for first in range(0, step.batch, IMAGES):
-        last = min(first + IMAGES, step.batch)
+    for first in range(0, step.batch, PART):
+        last = min(first + PART, step.batch)
         for p in range(panels[0], panels[1]):
             b = _moved(w, p * layer.rows * columns)
             for i in range(first, last, ROWS):
@@ -81,8 +81,8 @@ def _descend(run, layer, step, hyper):
 
 def _store(run, layer, step, hyper):
     """Set this thread's panels of the weight's gradient, or add to them."""
-    for first in range(0, step.batch, IMAGES):
-        images = first, min(first + IMAGES, step.batch)
+    for first in range(0, step.batch, PART):
+        images = first, min(first + PART, step.batch)
         keep = like(step.row + first > 0, run.one)
         add_gradient(run, layer, images, step, run.gradients, run.one, keep)
 
