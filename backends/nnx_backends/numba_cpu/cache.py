@@ -7,15 +7,24 @@ written, and at the first call where the disk is full or a cached file is damage
 from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
+from secrets import randbits
 from typing import Any
 
 from numba import njit
+from numba.core.bytecode import FunctionIdentity
+from numba.core.sigutils import normalize_signature
 
 # Numba looks only at the file that a function is in, and not at what it calls.
 _SOURCES = sha256(
     b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
 ).digest()
+
+# Numba numbers a process's functions from 1 on, and its linker takes functions of one
+# name for the same: of two kernels that two processes have cached, each with a loop of
+# its own, one would call the other's (https://github.com/numba/numba/issues/10486).
+FunctionIdentity._unique_ids = count(randbits(60))
 
 
 class _Cache:
@@ -30,7 +39,11 @@ class _Cache:
     def load_overload(self, signature: Any, context: Any) -> Any:
         """Return what was cached, or None; what cannot be read is forgotten."""
         try:
-            return self._cache.load_overload(signature, context)
+            result = self._cache.load_overload(signature, context)
+            # Two processes that cache at once may take the same file for two types.
+            if result and result.signature.args != normalize_signature(signature)[0]:
+                raise ValueError("compiled for other types")
+            return result
         except Exception:  # damaged bytes may unpickle to any
             with suppress(OSError):
                 self.flush()
