@@ -120,3 +120,18 @@ def test_a_team_that_shrinks_and_grows_gives_the_same_bits(
             named_arrays(alone, ""), named_arrays(changing, ""), strict=True
         ):
             np.testing.assert_array_equal(a, b, err_msg=f"{sizes}: {name}")
+
+
+def test_panels_for_any_team_give_the_same_bits() -> None:
+    """How wide panels are depends on the team; where long sums are cut must not."""
+    rng, results = np.random.default_rng(0), []
+    network = Network((30, 100, 1400, 3), "relu", seed=1, dtype="float32")
+    images = Images(rng.integers(0, 256, (8, 30), np.uint8), rng.integers(0, 3, 8))
+    hyper = Hyperparameters(network.activations, 1 / 255, 8, learning_rate=0.1)
+    for threads in 1, 3, 44:
+        backend = find("numba", threads=threads)
+        start = initial_state(network.layers, hyper, backend.ops)
+        results.append(backend.run_steps(start, images, np.arange(8), 1, hyper))
+    for other in results[1:]:
+        for a, b in zip(results[0].layers, other.layers, strict=True):
+            np.testing.assert_array_equal(a.weight, b.weight)

@@ -21,13 +21,21 @@ from nnx_backends.numba_cpu.elementary import (
 )
 from nnx_backends.numba_cpu.kernel import Kernel
 from nnx_backends.numba_cpu.records import inputs, matrix, of_block, pixel_parts
-from nnx_backends.numba_cpu.vectors import VECTOR, Matrix, lanes, pointer, pointer_at
+from nnx_backends.numba_cpu.vectors import (
+    ROWS,
+    VECTOR,
+    Matrix,
+    lanes,
+    pointer,
+    pointer_at,
+)
 
 STREAM = np.uint64(Stream.DISTORTION)
 ONE = np.uint64(1)
 # The generator's first block of an image's field, and random bytes in a block.
 FIELD, BYTES = np.uint64(distortion.OWN // 4), 16
 WIDTH = 2  # of a tile, in vectors
+HEIGHT = ROWS[WIDTH]
 tile = tiles.PRODUCTS[WIDTH]
 
 pixel: Any = None  # each kernel's own: 0 in the pixels' type
@@ -39,7 +47,7 @@ def smoothing(hyper: Hyperparameters, real: Any) -> tuple[Array, Array]:
         return layout.zeros((0, 0), real), layout.zeros((0, 0), real)
     height, width = hyper.image_shape
     like = np.zeros((), real)
-    tall = layout.zeros((layout.whole(height, tiles.ROWS), height), real)
+    tall = layout.zeros((layout.whole(height, HEIGHT), height), real)
     tall[:height] = distortion.gaussian(height, hyper.augment, like, xp=np)
     broad = layout.zeros((width, layout.whole(width, WIDTH * lanes(real))), real)
     broad[:, :width] = distortion.gaussian(width, hyper.augment, like, xp=np)
@@ -73,7 +81,7 @@ class Space(NamedTuple):
 @inner_njit()
 def _space(run):
     """Return the memory."""
-    height, width, rows = run.height, run.width, np.int64(tiles.ROWS)
+    height, width, rows = run.height, run.width, np.int64(HEIGHT)
     whole, columns = (height + rows - 1) // rows * rows, run.columns
     two = (2 * height + rows - 1) // rows * rows  # fields, one under the other
     tall = matrix(run.tall, whole, height, run.one)
@@ -174,7 +182,7 @@ def _multiply(a, b, c, depth, run):
     columns = WIDTH * VECTOR // run.itemsize
     for j in range(0, c.shape[1], columns):
         right = Matrix(pointer(b), j, b.shape[1], 1)
-        for i in range(0, c.shape[0], tiles.ROWS):
+        for i in range(0, c.shape[0], HEIGHT):
             left = Matrix(pointer(a), i * a.shape[1], a.shape[1], 1)
             into = Matrix(pointer(c), i * c.shape[1] + j, c.shape[1], 1)
             tile(left, right, into, depth, run.one, like(0.0, run.one))

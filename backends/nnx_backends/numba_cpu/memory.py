@@ -8,14 +8,20 @@ import numpy as np
 from nnx.maths.arrays import Array
 from nnx.maths.hyperparameters import Distortion, Hyperparameters
 from nnx.maths.state import Images, Parameters, RunningStats, State
-from nnx_backends.numba_cpu import batch_norm, distort, dropout, gather, layout, narrow
+from nnx_backends.numba_cpu import (
+    batch_norm,
+    distort,
+    dropout,
+    gather,
+    layout,
+    narrow,
+    wide,
+)
 from nnx_backends.numba_cpu.layout import Place
 from nnx_backends.numba_cpu.program import LARGE
 from nnx_backends.numba_cpu.records import LAYER, run_dtype
-from nnx_backends.numba_cpu.tiles import ROWS
-from nnx_backends.numba_cpu.vectors import VECTOR
 
-SCRATCH = max(narrow.UNITS * narrow.STRIP, ROWS * VECTOR, 2 * batch_norm.STRIP)
+SCRATCH = max(narrow.UNITS * narrow.STRIP, wide.SCRATCH, 2 * batch_norm.STRIP)
 
 
 class Memory(NamedTuple):

@@ -14,6 +14,7 @@ from nnx_backends.numba_cpu import (
     narrow,
     optimizers,
     wide,
+    wide_update,
 )
 from nnx_backends.numba_cpu.kernel import Kernel
 
@@ -85,7 +86,7 @@ def forward(shapes: list[Shape], pixels: object, hyper: Hyperparameters) -> Prog
 def _input_gradient(shapes: list[Shape], i: int, hyper: Hyperparameters) -> Program:
     """Yield what sets the gradient of what goes into the activation before a layer."""
     width = shapes[i].width
-    yield wide.input_gradient(width) if width else narrow.INPUT_GRADIENT, i
+    yield wide.INPUT_GRADIENT if width else narrow.INPUT_GRADIENT, i
     if hyper.dropout > 0.0:
         yield dropout.GRADIENT, i
     if shapes[i - 1].activation != "identity":
@@ -110,12 +111,12 @@ def _update(shape: Shape, i: int, hyper: Hyperparameters) -> Program:
     if not shape.normalized:
         yield wide.SUM_BIASES if width else narrow.SUM_BIASES, i
     if is_stored(hyper):
-        yield wide.store(width) if width else narrow.STORE, i
+        yield wide_update.store(width) if width else narrow.STORE, i
         return
     if plain:
-        yield wide.descend(width) if width else narrow.DESCEND, i
+        yield wide_update.descend(width) if width else narrow.DESCEND, i
     else:
-        yield wide.optimize(width, name) if width else narrow.optimize(name), i
+        yield wide_update.optimize(width, name) if width else narrow.optimize(name), i
     yield optimizers.step_units(name), i
     if hyper.max_norm > 0.0 and width:
         yield wide.BOUND_NORMS, i

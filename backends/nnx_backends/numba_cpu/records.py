@@ -8,6 +8,7 @@ from numba import carray
 from nnx.maths.hyperparameters import Distortion, Hyperparameters
 from nnx_backends.numba_cpu.cache import inner_njit
 from nnx_backends.numba_cpu.team import partition
+from nnx_backends.numba_cpu.tiles import COLUMNS
 from nnx_backends.numba_cpu.vectors import pointer_at
 
 GRAIN = 16  # units: a cache line of float32
@@ -217,7 +218,7 @@ def own_inputs(layer, step):
     """Return the block of its inputs' gradient that is this thread's to compute."""
     if is_narrow(layer):
         return block(partition(step.batch, IMAGES, step), (0, layer.inputs))
-    return block((0, step.batch), partition(layer.inputs, GRAIN, step))
+    return block((0, step.batch), partition(layer.inputs, COLUMNS, step))
 
 
 @inner_njit()

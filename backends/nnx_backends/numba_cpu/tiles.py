@@ -8,17 +8,27 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from nnx_backends.numba_cpu.vectors import WIDEST, Vectors, broadcast
+from nnx_backends.numba_cpu.cache import inner_njit
+from nnx_backends.numba_cpu.vectors import (
+    ROWS,
+    VECTOR,
+    WIDEST,
+    Matrix,
+    Vectors,
+    broadcast,
+)
 
-ROWS = 6  # of a product's tile
-FEW = 4 if WIDEST == 4 else 2  # of an input gradient's tile, which has four columns
+COLUMNS = WIDEST * VECTOR // 4  # of the widest tile, float32
+LINE = 64  # bytes
 
 
 def _product(width):
     """Return a tile of C = alpha A B + beta C, of so many vectors' columns.
 
     Each is a `Matrix`, B's and C's rows contiguous. C is not read where beta is 0.
+    It is fetched at the beginning, as it often lies in a farther cache.
     """
+    rows = ROWS[width]
 
     @intrinsic
     def tile(typing, a, b, c, depth, alpha, beta):
@@ -28,14 +38,18 @@ def _product(width):
             b_data, b_at, b_row, _ = code.matrix(args[1])
             c_data, c_at, c_row, _ = code.matrix(args[2])
             factor, keep = args[4:]
-            lanes, totals = code.type.count, code.totals(ROWS * width)
+            lanes, totals = code.type.count, code.totals(rows * width)
+            for r in range(rows):
+                for first in range(0, width * lanes, LINE // code.align):
+                    place = code.at(code.at(c_at, r, c_row), 1, first)
+                    code.prefetch(c_data, place)
             with cgutils.for_range(builder, args[3]) as loop:
                 b_now = code.at(b_at, loop.index, b_row)
                 columns = [
                     code.load(b_data, code.at(b_now, v, lanes)) for v in range(width)
                 ]
                 a_now = code.at(a_at, loop.index, a_column)
-                for r in range(ROWS):
+                for r in range(rows):
                     place = builder.gep(a_data, [code.at(a_now, r, a_row)])
                     number = broadcast(builder, code.type, builder.load(place))
                     for v in range(width):
@@ -55,47 +69,60 @@ def _product(width):
     return tile
 
 
-def _dots(width):
-    """Return a tile of A Bᵀ: the products of a few rows of A and four of B.
+@intrinsic
+def transpose(typing, a, b):
+    """Set a square of B, as wide as a vector, to the transposed one of A.
 
-    Each is a `Matrix`. Rows of A and of C are contiguous; B lies in so many panels, of
-    so many vectors' columns, and its `row` is from one panel to the next.
+    Each is a `Matrix` whose rows are contiguous.
     """
+    real = a.types[0].dtype
+
+    def generate(context, builder, signature, args):
+        code = Vectors(context, builder, real)
+        a_data, a_at, a_row, _ = code.matrix(args[0])
+        b_data, b_at, b_row, _ = code.matrix(args[1])
+        count = code.type.count
+        rows = [code.load(a_data, code.at(a_at, i, a_row)) for i in range(count)]
+        # Each round halves how far apart a column's numbers are: a perfect shuffle.
+        order = [i // 2 + i % 2 * count for i in range(2 * count)]
+        for _ in range(count.bit_length() - 1):
+            pairs = zip(rows[: count // 2], rows[count // 2 :], strict=True)
+            rows = [
+                code.take(x, y, half)
+                for x, y in pairs
+                for half in (order[:count], order[count:])
+            ]
+        for i, row in enumerate(rows):
+            code.store(row, b_data, code.at(b_at, i, b_row))
+        return context.get_dummy_value()
+
+    return types.void(a, b), generate
+
+
+def copying(count):
+    """Return what copies the first numbers of a `Matrix` to another, so many."""
 
     @intrinsic
-    def tile(typing, a, b, c, panels):
+    def copy(typing, a, b):
+        real = a.types[0].dtype
+
         def generate(context, builder, signature, args):
-            code = Vectors(context, builder, a.types[0].dtype)
-            a_data, a_at, a_row, _ = code.matrix(args[0])
-            b_data, b_at, b_panel, _ = code.matrix(args[1])
-            c_data, c_at, c_row, _ = code.matrix(args[2])
-            lanes, totals = code.type.count, code.totals(4 * FEW)
-            columns = width * lanes
-            with cgutils.for_range(builder, args[3]) as loop:
-                a_now = code.at(a_at, loop.index, columns)
-                b_now = code.at(b_at, loop.index, b_panel)
-                for v in range(0, columns, lanes):
-                    rows = [
-                        code.load(a_data, code.at(code.at(a_now, r, a_row), 1, v))
-                        for r in range(FEW)
-                    ]
-                    for d in range(4):
-                        other = code.load(b_data, code.at(b_now, 1, d * columns + v))
-                        for r in range(FEW):
-                            code.add_product(rows[r], other, totals[r * 4 + d])
-            size = min(4, lanes)
-            for i in range(0, len(totals), size):
-                if i % lanes == 0:
-                    sums = code.sums(totals[i : i + lanes])
-                part = code.take(sums, sums, [i % lanes + j for j in range(size)])
-                place = code.at(code.at(c_at, i // 4, c_row), 1, i % 4)
-                code.store(part, c_data, place)
+            code = Vectors(context, builder, real)
+            a_data, a_at, *_ = code.matrix(args[0])
+            b_data, b_at, *_ = code.matrix(args[1])
+            code.type = ir.VectorType(code.type.element, count)
+            code.store(code.load(a_data, a_at), b_data, b_at)
             return context.get_dummy_value()
 
-        return types.void(a, b, c, types.intp), generate
+        return types.void(a, b), generate
 
-    return tile
+    return copy
 
 
-PRODUCTS = {width: _product(width) for width in (1, 2, 3, 4)}
-DOTS = {width: _dots(width) for width in (1, 2, 3, 4)}
+@inner_njit()
+def moved(a, at):
+    """Return a matrix that begins so many numbers later."""
+    return Matrix(a.data, a.at + at, a.row, a.column)
+
+
+PRODUCTS = {width: _product(width) for width in range(1, WIDEST + 1)}

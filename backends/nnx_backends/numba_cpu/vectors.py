@@ -12,17 +12,21 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 
-def _registers() -> tuple[int, int]:
-    """Return the bytes of a vector register, and how many of a row a tile may take."""
+def _registers() -> tuple[int, dict[int, int]]:
+    """Return the bytes of a vector register, and the rows of tiles by their width.
+
+    A tile's sums, a row of vectors and a number fit the registers, 16 or 32.
+    """
     has = binding.get_host_cpu_features()
     if has.get("avx512f"):
-        return 64, 4
+        return 64, {1: 6, 2: 6, 3: 6, 4: 6}
     if has.get("avx2"):
-        return 32, 2
-    return 16, 4 if has.get("neon") else 2
+        return 32, {1: 6, 2: 6, 3: 4}
+    return 16, {1: 6, 2: 6, 3: 6, 4: 6} if has.get("neon") else {1: 6, 2: 6}
 
 
-VECTOR, WIDEST = _registers()
+VECTOR, ROWS = _registers()
+WIDEST = max(ROWS)
 
 
 def lanes(real: Any) -> int:
@@ -109,6 +113,16 @@ class Vectors:
         address = self._address(data, at, value.type)
         self.builder.store(value, address, align=self.align)
 
+    def prefetch(self, data: Any, at: Any) -> None:
+        """Have a cache line fetched that will be written to."""
+        i8, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [i8, i32, i32, i32])
+        fetch = cgutils.get_or_insert_function(
+            self.builder.module, kind, "llvm.prefetch"
+        )
+        place = self.builder.bitcast(self.builder.gep(data, [at]), i8)
+        self.builder.call(fetch, [place, i32(1), i32(3), i32(1)])
+
     def totals(self, count: int) -> list[Any]:
         """Return so many variables, zero."""
         zero = ir.Constant(self.type, None)
@@ -121,24 +135,6 @@ class Vectors:
         fma = cgutils.get_or_insert_function(self.builder.module, kind, name)
         sum_ = self.builder.call(fma, [a, b, self.builder.load(total)])
         self.builder.store(sum_, total)
-
-    def sums(self, totals: list[Any]) -> Any:
-        """Return a vector of each variable's sum; as many as a vector has numbers.
-
-        Neighbours are added, then neighbours' neighbours, two vectors into one.
-        """
-        lanes, apart = self.type.count, 1
-        vectors = [self.builder.load(total) for total in totals]
-        while apart < lanes:
-            order = sorted(range(2 * lanes), key=lambda i: i % lanes // (2 * apart))
-            firsts = [i for i in order if i // apart % 2 == 0]
-            seconds = [i + apart for i in firsts]
-            vectors = [
-                self.builder.fadd(self.take(a, b, firsts), self.take(a, b, seconds))
-                for a, b in zip(vectors[::2], vectors[1::2], strict=True)
-            ]
-            apart *= 2
-        return vectors[0]
 
     def take(self, a: Any, b: Any, which: list[int]) -> Any:
         """Return a vector of some of a's and b's numbers."""
