@@ -12,7 +12,7 @@ import nnx_backends
 import numpy as np
 import pytest
 
-from nnx import Network, find, train
+from nnx import Network, cores, find, train
 from nnx.data.dataset import Dataset
 from nnx.errors import DivergedError, MissingLibraryError
 from nnx.maths.arrays import named_arrays
@@ -275,6 +275,40 @@ def test_no_folder_for_the_kernels(tmp_path: Path) -> None:
     assert "in every run" in said
     assert "set NUMBA_CACHE_DIR" in said
     assert list(tmp_path.iterdir()) == []
+
+
+HELPED = """
+import sys
+sys.executable = sys.argv[1] or sys.executable
+import numpy as np
+from nnx import Network, find
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.state import Images, initial_state
+network, backend = Network((6, 40, 3)), find("numba", threads=2)
+hyper = Hyperparameters(network.activations, 1.0, 2, optimizer="adam")
+start = initial_state(network.layers, hyper, backend.ops)
+images = Images(np.ones((4, 6), np.uint8), np.arange(4) % 3)
+shares = list(backend.first_run.compile(start, images, hyper))
+assert shares == sorted(shares) and 0 <= shares[0] <= shares[-1] <= 1, shares
+backend.run_steps(start, images, np.arange(4), 2, hyper)
+from nnx_backends.numba_cpu import loss, narrow
+kernels = loss.PLAIN, loss.LOGITS, narrow.optimize("adam")
+print(sum(sum(kernel._compiled.stats.cache_hits.values()) for kernel in kernels))
+"""
+
+
+@pytest.mark.sweep
+@pytest.mark.skipif(cores.available() == 1, reason="a helper needs a core of its own")
+@pytest.mark.parametrize("python", ["", "/bin/false", "/no/such/program"])
+def test_a_helper_compiles_the_last_kernels(tmp_path: Path, python: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", HELPED, python],
+        env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert (int(ran.stdout) > 0) == (python == "")
 
 
 @pytest.mark.sweep

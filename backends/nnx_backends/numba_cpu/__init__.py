@@ -32,7 +32,7 @@ def load(threads: int | None = None) -> Backend:
                 "backend 'numba' has nothing but what it compiles: unset "
                 "NUMBA_DISABLE_JIT, or use --backend numpy"
             )
-        from nnx_backends.numba_cpu import run
+        from nnx_backends.numba_cpu import first_run, run
         from nnx_backends.numba_cpu.threads import Threads
     except ImportError as error:
         raise MissingLibraryError(
@@ -40,7 +40,7 @@ def load(threads: int | None = None) -> Backend:
             "or use --backend numpy"
         ) from None
     keep_freed()
-    team, note = Threads(threads or cores.available()), run.note()
+    team, note = Threads(threads or cores.available()), first_run.note()
     return Backend(
         name="numba",
         device="cpu",
@@ -49,8 +49,8 @@ def load(threads: int | None = None) -> Backend:
         to_numpy=np.asarray,
         first_run=FirstRun(
             note,
-            run.COMPILE_SECONDS if note else 0.0,
-            partial(run.compile_kernels, threads=team),
+            first_run.COMPILE_SECONDS if note else 0.0,
+            partial(first_run.compile_kernels, threads=team),
         ),
         own_steps=partial(run.run_steps, threads=team),
     )

@@ -52,6 +52,12 @@ class _Cache:
     def save_overload(self, signature: Any, compiled: Any) -> None:
         """Cache it, if there is room."""
         with suppress(Exception):
+            index = self._cache._cache_file
+            # Another process must not find what was compiled from other sources.
+            if not index._load_index():
+                name = index._index_name.removesuffix(".nbi")
+                for old in Path(self.cache_path).glob(f"{name}.*.nbc"):
+                    old.unlink()
             self._cache.save_overload(signature, compiled)
 
 

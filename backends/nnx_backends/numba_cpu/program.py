@@ -1,7 +1,8 @@
 """What a step does: kernels in turn, and the barriers between them."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
 
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx_backends.numba_cpu import (
@@ -17,6 +18,8 @@ from nnx_backends.numba_cpu import (
     wide_update,
 )
 from nnx_backends.numba_cpu.kernel import Kernel
+from nnx_backends.numba_cpu.layout import Place
+from nnx_backends.numba_cpu.vectors import lanes
 
 
 class Shape(NamedTuple):
@@ -29,6 +32,16 @@ class Shape(NamedTuple):
     width: int
     activation: str
     normalized: bool
+
+
+def shapes_of(
+    places: list[Place], activations: Sequence[str], real: Any
+) -> list[Shape]:
+    """Return what each layer's kernels are chosen by."""
+    return [
+        Shape(place.columns // lanes(real), name, place.gamma_at >= 0)
+        for place, name in zip(places, activations, strict=True)
+    ]
 
 
 LARGE = 256  # images in a batch; measured, see docs/performance.md
@@ -58,6 +71,18 @@ def logits(shapes: list[Shape], pixels: object, hyper: Hyperparameters) -> Progr
     """Yield what sets the logits of images outside training."""
     yield from forward(shapes, pixels, hyper)
     yield loss.LOGITS, len(shapes) - 1
+
+
+def every_kernel(
+    shapes: list[Shape], pixels: object, hyper: Hyperparameters
+) -> list[Kernel]:
+    """Return all kernels of a run, in the order of their first use."""
+    programs = (
+        every_block(shapes, pixels, hyper),
+        every_step(shapes, hyper),
+        logits(shapes, pixels, hyper),
+    )
+    return list(dict.fromkeys(kernel for kernel, _ in chain(*programs) if kernel))
 
 
 def forward(shapes: list[Shape], pixels: object, hyper: Hyperparameters) -> Program:

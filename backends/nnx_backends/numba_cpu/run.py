@@ -1,9 +1,6 @@
 """Many training steps by the compiled kernels."""
 
-from collections.abc import Iterator, Sequence
-from itertools import chain
 from operator import attrgetter
-from pathlib import Path
 
 import numpy as np
 
@@ -15,35 +12,18 @@ from nnx.maths.ops import Ops
 from nnx.maths.schedules import at_steps
 from nnx.maths.state import Images, Layers, State
 from nnx_backends.numba_cpu import layout, program, steps
-from nnx_backends.numba_cpu.layout import Place
 from nnx_backends.numba_cpu.memory import (
     layer_records,
     memory,
-    pixel_dtype,
     run_record,
     state_after,
 )
-from nnx_backends.numba_cpu.program import Program, Shape
+from nnx_backends.numba_cpu.program import Program, shapes_of
 from nnx_backends.numba_cpu.records import HYPER, STEP
 from nnx_backends.numba_cpu.threads import Threads
-from nnx_backends.numba_cpu.vectors import lanes
 
 # Products of two numbers that a thread should have to do, for its start to pay.
 WORTH_A_THREAD = 20_000_000
-COMPILE_SECONDS = 10.0
-COMPILES = "compiling the kernels, once for this installation: about ten seconds"
-COMPILES_ANEW = (
-    "compiling the kernels, in every run, as Numba can write to no cache folder: about "
-    "ten seconds; set NUMBA_CACHE_DIR to a folder that it can write to"
-)
-
-
-def note() -> str:
-    """Return what is compiled in the first run, or "" if an earlier one has done so."""
-    folder = steps.train.stats.cache_path
-    if folder is None:
-        return COMPILES_ANEW
-    return "" if any(Path(folder).glob("steps.train-*.nbc")) else COMPILES
 
 
 @np.errstate(over="ignore", invalid="ignore")  # the loop tells of what diverges
@@ -65,7 +45,7 @@ def run_steps(
     team = threads.size(hyper.batch_size // 4)
     places = layout.places(state.layers, min(hyper.batch_size, BLOCK), threads.most)
     own = memory(state, images, index, places, hyper, team)
-    shapes = _shapes(places, hyper.activations, own.parameters.dtype)
+    shapes = shapes_of(places, hyper.activations, own.parameters.dtype)
     programs = (
         program.every_block(shapes, own.pixels.dtype, hyper),
         program.every_step(shapes, hyper),
@@ -75,25 +55,6 @@ def run_steps(
     records = layer_records(own, places, hyper)
     _train(threads, team, run, records, hypers, programs)
     return state_after(state, own, places, count, hyper.batch_size)
-
-
-def compile_kernels(
-    state: State, images: Images, hyper: Hyperparameters, *, threads: Threads
-) -> Iterator[float]:
-    """Yield the share of the kernels that are compiled, of those that a run needs."""
-    places = layout.places(state.layers, min(hyper.batch_size, BLOCK), threads.most)
-    real = state.layers[0].weight.dtype
-    pixels = pixel_dtype(images, real)
-    shapes = _shapes(places, hyper.activations, real)
-    programs = (
-        program.every_block(shapes, pixels, hyper),
-        program.every_step(shapes, hyper),
-        program.logits(shapes, pixels, hyper),
-    )
-    kernels = dict.fromkeys(kernel for kernel, _ in chain(*programs) if kernel)
-    for done, kernel in enumerate(kernels):
-        yield done / len(kernels)
-        kernel.address(real)
 
 
 def logits(
@@ -116,7 +77,7 @@ def logits(
     images = Images(pixels, np.zeros(n, np.int64))
     places = layout.places(layers, hyper.batch_size, threads.most)
     own = memory(state, images, np.arange(n), places, hyper, team)
-    shapes = _shapes(places, activations, dtype)
+    shapes = shapes_of(places, activations, dtype)
     count = block_count(n, hyper.batch_size)
     hypers, run = _at_steps(hyper, 0, count, count), run_record(own, 0, count, 0, hyper)
     programs = program.logits(shapes, own.pixels.dtype, hyper), ()
@@ -154,16 +115,6 @@ def _train(
         every_block,
         every_step,
     )
-
-
-def _shapes(
-    places: list[Place], activations: Sequence[str], real: Array
-) -> list[Shape]:
-    """Return what each layer's kernels are chosen by."""
-    return [
-        Shape(place.columns // lanes(real), name, place.gamma_at >= 0)
-        for place, name in zip(places, activations, strict=True)
-    ]
 
 
 def _at_steps(hyper: Hyperparameters, first: int, count: int, per_epoch: int) -> Array:

@@ -1,0 +1,115 @@
+"""Compiling what a run uses, before it, by two processes where there are two cores.
+
+Numba compiles one function at a time in a process. A helper compiles the same kernels
+from the last one on, until the two meet; each finds in the cache what the other has
+compiled. The helper is this module run as a program.
+"""
+
+import os
+import pickle
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from nnx import cores
+from nnx.maths.blocks import BLOCK
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.state import Images, State
+from nnx_backends.numba_cpu import layout, steps
+from nnx_backends.numba_cpu.memory import pixel_dtype
+from nnx_backends.numba_cpu.program import Shape, every_kernel, shapes_of
+from nnx_backends.numba_cpu.threads import Threads
+
+COMPILE_SECONDS = 10.0
+COMPILES = "compiling the kernels, once for this installation: about ten seconds"
+COMPILES_ANEW = (
+    "compiling the kernels, in every run, as Numba can write to no cache folder: about "
+    "ten seconds; set NUMBA_CACHE_DIR to a folder that it can write to"
+)
+LOADED = 1.0  # seconds within which the first kernel is loaded, and not compiled
+
+# What kernels are chosen by: each layer's shape, the pixels' dtype, the numbers' one.
+Wanted = tuple[list[Shape], Any, Hyperparameters, Any]
+
+
+def note() -> str:
+    """Return what is compiled in the first run, or "" if an earlier one has done so."""
+    folder = steps.train.stats.cache_path
+    if folder is None:
+        return COMPILES_ANEW
+    return "" if any(Path(folder).glob("steps.train-*.nbc")) else COMPILES
+
+
+def compile_kernels(
+    state: State, images: Images, hyper: Hyperparameters, *, threads: Threads
+) -> Iterator[float]:
+    """Yield the share of the kernels that are compiled, of those that a run needs."""
+    places = layout.places(state.layers, min(hyper.batch_size, BLOCK), threads.most)
+    real = state.layers[0].weight.dtype
+    pixels = pixel_dtype(images, real)
+    shapes = shapes_of(places, hyper.activations, real)
+    kernels = every_kernel(shapes, pixels, hyper)
+    yield 0.0
+    compiles = bool(note())
+    if not compiles:
+        began = time.perf_counter()
+        kernels[0].address(real)
+        compiles = time.perf_counter() - began > LOADED
+    share_out = compiles and threads.most > 1
+    with _helper((shapes, pixels, hyper, real) if share_out else None) as its:
+        for mine, kernel in enumerate(kernels):
+            yield min(1.0, (mine + its()) / len(kernels))
+            kernel.address(real)
+
+
+@contextmanager
+def _helper(wanted: Wanted | None) -> Iterator[Callable[[], int]]:
+    """Have a helper compile, where there are cores and a cache; count its kernels."""
+    helper = None
+    if wanted and cores.available() > 1 and steps.train.stats.cache_path:
+        with suppress(OSError):  # no room for another process
+            helper = subprocess.Popen(
+                [sys.executable, "-P", "-m", __name__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+    if helper is None or helper.stdin is None or helper.stdout is None:
+        yield lambda: 0
+        return
+    count, done = 0, helper.stdout.fileno()
+    os.set_blocking(done, False)
+
+    def its() -> int:
+        nonlocal count
+        with suppress(BlockingIOError):
+            count += len(os.read(done, 4096))
+        return count
+
+    try:
+        with suppress(OSError), helper.stdin as pipe:  # it may have ended
+            pipe.write(pickle.dumps(wanted))
+        yield its
+    finally:
+        helper.kill()
+        helper.wait()
+        helper.stdout.close()
+
+
+def _help() -> None:
+    """Compile kernels from the last one on, and write a byte for each."""
+    shapes, pixels, hyper, real = pickle.load(sys.stdin.buffer)
+    parent = os.getppid()
+    for kernel in reversed(every_kernel(shapes, pixels, hyper)):
+        if os.getppid() != parent:
+            return
+        kernel.address(real)
+        os.write(sys.stdout.fileno(), b".")
+
+
+if __name__ == "__main__":
+    _help()
