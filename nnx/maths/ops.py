@@ -13,8 +13,8 @@ class Ops(NamedTuple):
     Each is called like the plain form that it defaults to; `dense_forward` never with
     an activation whose gradient is from z, which is a function of its own.
 
-    logits, gradients: like `evaluation.logits` and `steps.batch_gradients`, but for ops;
-        None: layer by layer
+    logits, gradients: like `evaluation.logits` and `steps.batch_gradients`, but for
+        ops; None: layer by layer
     """
 
     xp: Namespace
