@@ -8,7 +8,14 @@ from nnx.errors import InputError
 from nnx_benchmarks import nnx_run, rivals
 from nnx_benchmarks.measure import Note
 from nnx_benchmarks.trainer import Implementation
-from nnx_benchmarks.workloads import PLAIN, RECIPES, STANDARD, WORKLOADS, Workload
+from nnx_benchmarks.workloads import (
+    DRAWN,
+    PLAIN,
+    RECIPES,
+    STANDARD,
+    WORKLOADS,
+    Workload,
+)
 
 # Refuses what the standard does not promise; nobody trains with it.
 NOT_FOR_SPEED = {"strict"}
@@ -55,7 +62,7 @@ def workloads(keys: Sequence[str]) -> dict[str, Workload]:
     Raises:
         InputError: a key that there is not
     """
-    groups = {"all": PLAIN, "recipes": RECIPES}
+    groups = {"all": PLAIN, "recipes": RECIPES, "drawn": DRAWN}
     chosen: dict[str, Workload] = {}
     for key in keys:
         if key not in WORKLOADS | groups:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import pairwise
+from random import Random
 from typing import Any, NamedTuple
 
 import nnx
@@ -106,7 +107,24 @@ RECIPES = {
     "large": Workload((784, 1000, 10), "relu", 1024),
 }  # fmt: skip
 PLAIN = STANDARD | OTHER
-WORKLOADS = PLAIN | RECIPES
+SEED, COUNT = 12, 10  # of the workloads drawn at random
+
+
+def _drawn(seed: int) -> Workload:
+    """Return a workload drawn at random: 1 to 5 odd widths, a batch of 8 to 2048."""
+    draw = Random(seed)
+    depth = draw.randint(1, 5)
+    widths = [draw.randrange(17, 1000 // depth + 100, 2) for _ in range(depth)]
+    batch = round(2 ** draw.uniform(3, 11))
+    activation = draw.choice(["relu", "tanh", "gelu", "silu"])
+    rate, optimizer = draw.choice([(0.05, {}), (0.02, MOMENTUM), (0.001, ADAM)])
+    kinds: Any = {}, {}, BATCH_NORM, {"dropout": 0.2}, {"clip_norm": 1.0}
+    options = {**optimizer, **draw.choice(kinds)}
+    return Workload((784, *widths, 10), activation, batch, rate, options)
+
+
+DRAWN = {f"drawn-{i}": _drawn(100 * SEED + i) for i in range(1, COUNT + 1)}
+WORKLOADS = PLAIN | RECIPES | DRAWN
 # What `nnx bench time-to` trains unless told otherwise: the preset `quick`.
 QUICK = Workload((784, 128, 10), "relu", 32, 0.3)
 

@@ -30,7 +30,7 @@ Workloads = Annotated[
     typer.Option(
         "--workload",
         help="tiny, narrow, classic, wide, deep, other-…, or all of these; a recipe's "
-        "name, or recipes; may be given several times.",
+        "name, or recipes; drawn: ten drawn at random; may be given several times.",
         metavar="KEY",
     ),
 ]

@@ -125,6 +125,19 @@ def test_groups_of_workloads() -> None:
     assert not set(choose.workloads(["all"])) & set(RECIPES)
 
 
+def test_workloads_drawn_at_random() -> None:
+    """They are the same each time, as results that are written down are of them."""
+    drawn = choose.workloads(["drawn"])
+    assert str(drawn["drawn-1"]) == "784-205-393-10, silu, batch 17, dropout 0.2"
+    assert len(drawn) == 10
+    for workload in drawn.values():
+        first, *widths, last = workload.sizes
+        assert (first, last) == (784, 10)
+        assert 1 <= len(widths) <= 5
+        assert all(width % 2 for width in widths)
+        assert 8 <= workload.batch_size <= 2048
+
+
 def test_backends_agree(problem: Problem) -> None:
     ours = choose.implementations("all", (), print)
     assert "nnx numpy" in {implementation.name for implementation in ours}

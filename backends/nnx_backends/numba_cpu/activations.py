@@ -40,15 +40,16 @@ def _silu_slope(z):
 
 
 @_exact
-def _gelu_tanh(z):
-    return elementary.tanh(like(GELU_SCALE, z) * (z + like(GELU_CUBIC, z) * z * z * z))
+def _gelu_gate(z):
+    """Return (1 + tanh(u)) / 2, of which this form loses no digits where z < 0."""
+    return _sigmoid(like(2.0 * GELU_SCALE, z) * (z + like(GELU_CUBIC, z) * z * z * z))
 
 
 @_exact
 def _gelu_slope(z):
-    t, one, half = _gelu_tanh(z), like(1.0, z), like(0.5, z)
-    inner = like(GELU_SCALE, z) * (one + like(3.0 * GELU_CUBIC, z) * z * z)
-    return half * (one + t) + half * z * (one - t * t) * inner
+    s, one = _gelu_gate(z), like(1.0, z)
+    inner = like(2.0 * GELU_SCALE, z) * (one + like(3.0 * GELU_CUBIC, z) * z * z)
+    return s * (one + z * (one - s) * inner)
 
 
 # Each activation's function of z, and its slope as a function of y, or of z where
@@ -71,10 +72,7 @@ FUNCTIONS = {
     "sigmoid": (_sigmoid, _plain(lambda y: y * (like(1.0, y) - y))),
     "softplus": (_softplus, _exact(lambda y: -elementary.expm1(-y))),
     "silu": (_exact(lambda z: z * _sigmoid(z)), _silu_slope),
-    "gelu": (
-        _exact(lambda z: like(0.5, z) * z * (like(1.0, z) + _gelu_tanh(z))),
-        _gelu_slope,
-    ),
+    "gelu": (_exact(lambda z: z * _gelu_gate(z)), _gelu_slope),
 }
 _identity, _ = FUNCTIONS["identity"]
 
