@@ -5,6 +5,8 @@ import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from nnx.errors import InputError
+
 
 class Row(NamedTuple):
     """An epoch's line in the log.
@@ -64,3 +66,33 @@ def as_csv(log: Sequence[Row]) -> bytes:
     for row in log:
         writer.writerow([*row[:-1], f"{row.seconds:.3f}"])
     return text.getvalue().encode()
+
+
+def from_csv(content: bytes, source: str) -> tuple[Row, ...]:
+    """Return the rows of a log as `as_csv` wrote it.
+
+    Raises:
+        InputError: it is no such file
+    """
+    try:
+        header, *lines = csv.reader(io.StringIO(content.decode("utf-8-sig")))
+        if tuple(header) != Row._fields:
+            raise ValueError(f"expected a header of {','.join(Row._fields)}")
+        log = tuple(map(_row, lines))
+        if [row.epoch for row in log] != list(range(1, len(log) + 1)):
+            raise ValueError("expected a line for each epoch from 1 on")
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"{source}: no log of a run: {error}") from None
+    return log
+
+
+def _row(fields: list[str]) -> Row:
+    """Return a line's row; the network was tested on one set and not on the other."""
+    values: dict[str, float | None] = {
+        name: float(text) if text else None
+        for name, text in zip(Row._fields, fields, strict=True)
+    }
+    tested = [values[f"{part}_loss"] is not None for part in ("validation", "test")]
+    if None in (values["train_loss"], values["seconds"]) or not any(tested):
+        raise ValueError(f"a value is missing in {','.join(fields)}")
+    return Row._make({**values, "epoch": int(fields[0])}.values())

@@ -6,7 +6,7 @@ asks for the next position decides what to do with this one.
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from nnx.errors import DivergedError
 from nnx.maths import evaluation, random, schedules
@@ -31,12 +31,16 @@ def fit(plan: Plan, position: Position) -> Iterator[Progress]:
     """
     if plan.is_done(position):
         return
-    order, hyper, chunk = _order(plan, position), _epoch_hyper(plan, position), 1
+    order, hyper, chunk = (
+        _order(plan, position),
+        epoch_hyper(plan.hyper, position.log),
+        1,
+    )
     # No step: the backend compiles or loads what it needs before training is timed.
     plan.backend.run_steps(position.state, plan.train, order, 0, hyper)
     while not plan.is_done(position):
         if order is None:
-            order, hyper = _order(plan, position), _epoch_hyper(plan, position)
+            order, hyper = _order(plan, position), epoch_hyper(plan.hyper, position.log)
         began = time.perf_counter()
         count = min(chunk, plan.steps_per_epoch - plan.steps_done(position))
         state = plan.backend.run_steps(position.state, plan.train, order, count, hyper)
@@ -63,12 +67,12 @@ def _order(plan: Plan, position: Position) -> Array:
     return random.permutation(n, seed=seed, epoch=epoch, xp=xp, device=device)
 
 
-def _epoch_hyper(plan: Plan, position: Position) -> Hyperparameters:
-    """Return the hyperparameters of an epoch: a plateau of the log lowers the rate."""
-    hyper, schedule = plan.hyper, plan.hyper.schedule
+def epoch_hyper(hyper: Hyperparameters, log: Sequence[Row]) -> Hyperparameters:
+    """Return the hyperparameters of the next epoch: a plateau lowers the rate."""
+    schedule = hyper.schedule
     if schedule.name != "plateau":
         return hyper
-    accuracies = [row.monitored[1] for row in position.log]
+    accuracies = [row.monitored[1] for row in log]
     factor = schedule.factor ** schedules.plateaus(accuracies, schedule.patience)
     return hyper._replace(learning_rate=factor * hyper.learning_rate)
 

@@ -8,6 +8,7 @@ from nnx.backend import Backend
 from nnx.data.dataset import Dataset, Split, check_images, check_labels
 from nnx.data.split import train_test_split
 from nnx.errors import InputError
+from nnx.maths.blocks import block_count
 from nnx.maths.hyperparameters import CONSTANT, Hyperparameters
 from nnx.maths.state import Images
 from nnx.network import Network
@@ -92,6 +93,11 @@ def batch_size(data: Dataset, settings: Settings) -> int:
     """Return how many images a step takes; no more than there are."""
     n, size = len(data.train.labels), settings["batch_size"]
     return min(size, n) if isinstance(size, int) else n
+
+
+def steps_per_epoch(data: Dataset, settings: Settings) -> int:
+    """Return how many batches hold all training images; the last may be short."""
+    return block_count(len(data.train.labels), batch_size(data, settings))
 
 
 def hyperparameters(

@@ -1,0 +1,97 @@
+"""`nnx plot`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nnx.cli import show
+from nnx.cli.options import path
+from nnx.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matplotlib.figure import Figure
+
+    from nnx.training.log import Row
+
+
+def plot(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="A run's folder; several are compared."),
+    ],
+    out: Annotated[
+        Path | None,
+        path(
+            "The folder for the pictures (default the run's; of several runs, the "
+            "current one)."
+        ),
+    ] = None,
+    svg: Annotated[
+        bool, typer.Option("--svg", help="Draw SVG files in place of PNG.")
+    ] = False,
+) -> None:
+    """Draw pictures of a run, or compare several in one.
+
+    Of a run: cost, accuracy and learning rate; the confusion of classes; the first
+    layer's weights; outputs of hidden units, and how many are dead; the most confident
+    mistakes; and what the first test images are taken for.
+
+    [bold]Examples[/bold]
+
+    nnx plot runs/mine
+
+    nnx plot runs/one runs/other --out pictures
+    """
+    from nnx import files
+    from nnx.report import style
+
+    kind = "svg" if svg else "png"
+    folder = out or (runs[0] if len(runs) == 1 else Path())
+    if out is not None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{out}: cannot hold pictures: {error.strerror}") from None
+    for name, figure in _of_one(runs[0]) if len(runs) == 1 else _compared(runs):
+        file = folder / f"{name}.{kind}"
+        files.write(file, style.encoded(figure, kind))
+        show.line(str(file))
+
+
+def _of_one(run: Path) -> "Iterator[tuple[str, Figure]]":
+    """Yield the name and figure of each picture of a run."""
+    from nnx.data.load import load
+    from nnx.network import Network
+    from nnx.report.pictures import pictures
+    from nnx.training.folder import load_settings
+
+    settings = load_settings(run)
+    network, log = Network.load(run), _log(run)
+    data = load(settings["dataset"], settings["data_dir"] or None)
+    return pictures(network, data, settings, log)
+
+
+def _compared(runs: list[Path]) -> "Iterator[tuple[str, Figure]]":
+    """Yield the name and figure of the one picture of several runs."""
+    from nnx.report.curves import compared
+
+    logs = {str(run): _log(run) for run in runs}
+    for run, log in logs.items():
+        if not log:
+            raise InputError(f"{run}: no epoch of this run is done yet")
+    yield "compared", compared(logs)
+
+
+def _log(run: Path) -> "tuple[Row, ...]":
+    """Return a run's log."""
+    from nnx.files import readable
+    from nnx.training.folder import LOG_NAME
+    from nnx.training.log import from_csv
+
+    file = run / LOG_NAME
+    with readable(file):
+        content = file.read_bytes()
+    return from_csv(content, str(file))

@@ -1,0 +1,68 @@
+"""How a run went: cost, accuracy and learning rate, epoch by epoch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from nnx.report import style
+from nnx.training.log import Row
+
+
+def curves(log: Sequence[Row], rates: Sequence[tuple[float, float]]) -> Figure:
+    """Return a figure of one run.
+
+    rates: the learning rate at some moments, each (epochs done, rate)
+    """
+    figure = style.new(9.5, 3.2, "How training went")
+    cost, accuracy, rate = figure.subplots(1, 3)
+    epochs = [row.epoch for row in log]
+    which = "validation" if log[-1].validation_loss is not None else "test"
+    for panel, of, words in (cost, "loss", "cost (nats)"), (accuracy, "accuracy", ""):
+        for (colour, dash), part in zip(style.LINES, ("train", which), strict=False):
+            values = [getattr(row, f"{part}_{of}") for row in log]
+            label = {"train": "training, as it came"}.get(part, part)
+            _line(panel, epochs, values, colour=colour, dash=dash, label=label)
+        style.plain(panel, of.replace("loss", "cost"), "epoch", words)
+        panel.legend(fontsize=8, frameon=False, labelcolor=style.INK)
+    cost.set_yscale("log")
+    accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
+    rate.plot(*zip(*rates, strict=True), color=style.BLUE, linewidth=1.5)
+    rate.set_ylim(bottom=0.0)
+    style.plain(rate, "learning rate", "epochs done")
+    return figure
+
+
+def compared(logs: Mapping[str, Sequence[Row]]) -> Figure:
+    """Return a figure of several runs, each by its name."""
+    figure = style.new(9.5, 4.0, "Runs compared")
+    cost, accuracy = figure.subplots(1, 2)
+    for i, (name, log) in enumerate(logs.items()):
+        colour, dash = style.LINES[i % len(style.LINES)]
+        epochs = [row.epoch for row in log]
+        losses, accuracies = zip(*(row.monitored for row in log), strict=True)
+        how: Any = {"colour": colour, "dash": dash, "label": name}
+        _line(cost, epochs, losses, **how)
+        _line(accuracy, epochs, accuracies, **how)
+    style.plain(cost, "cost of the validation set, or the test images", "epoch", "nats")
+    style.plain(accuracy, "accuracy of the same", "epoch")
+    cost.set_yscale("log")
+    accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
+    handles, labels = cost.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower left", fontsize=8, frameon=False, ncols=2
+    )
+    return figure
+
+
+def _line(
+    panel: Any, x: Sequence[float], y: Sequence[Any], *, colour: str, dash: Any,
+    label: str,
+) -> None:  # fmt: skip
+    """Draw a value for each epoch; a single one as a point, which a line cannot be."""
+    marker = "o" if len(x) < 3 else ""
+    panel.plot(
+        x, y, color=colour, linestyle=dash, label=label, marker=marker, linewidth=1.5
+    )
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))

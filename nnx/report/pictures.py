@@ -1,0 +1,59 @@
+"""All pictures of a run, by their names."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from nnx.data.dataset import Dataset
+from nnx.maths.schedules import at_steps
+from nnx.network import Network
+from nnx.report import curves, layers, predictions
+from nnx.settings import Settings
+from nnx.training.log import Row
+from nnx.training.loop import epoch_hyper
+from nnx.training.prepare import hyperparameters, split_validation, steps_per_epoch
+
+# Moments of a run at which the learning rate is looked at.
+MOMENTS = 200
+
+
+def pictures(
+    network: Network, data: Dataset, settings: Settings, log: tuple[Row, ...]
+) -> Iterator[tuple[str, Figure]]:
+    """Yield each picture's name and figure; those that a run has not are left out.
+
+    Of a run without an epoch there are no curves; where rows of features are no
+    pictures, there are none of them; without hidden layers, none of their units.
+    """
+    images, labels = data.test.images, np.asarray(data.test.labels)
+    probabilities, frame = network.predict_proba(images), data.frame
+    if log:
+        yield "curves", curves.curves(log, rates(network, data, settings, log))
+    predicted = np.argmax(probabilities, axis=1)
+    yield "confusion", predictions.confusion(labels, predicted, data.classes)
+    if frame.box == 0:
+        return
+    yield "weights", layers.weights(network)
+    if len(network.layers) > 1:
+        yield "activations", layers.activations(network, images, frame)
+    known = images, labels, probabilities, data.classes, frame
+    yield "mistakes", predictions.mistakes(*known)
+    yield "samples", predictions.samples(*known)
+
+
+def rates(
+    network: Network, data: Dataset, settings: Settings, log: tuple[Row, ...]
+) -> list[tuple[float, float]]:
+    """Return the learning rate at some moments, each (epochs done, rate)."""
+    train, _ = split_validation(data, settings)
+    hyper = hyperparameters(network, train, settings)
+    per_epoch = steps_per_epoch(train, settings)
+    last = len(log) * per_epoch - 1
+    steps = np.unique(np.linspace(0, last, MOMENTS).astype(int))
+    found = []
+    for step in map(int, steps):
+        now = epoch_hyper(hyper, log[: step // per_epoch])
+        [at] = at_steps(now, step, 1, per_epoch)
+        found.append((step / per_epoch, at.learning_rate))
+    return found

@@ -1,0 +1,228 @@
+"""What a run's pictures show is what the run has."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from nnx import Network
+from nnx.data.dataset import Dataset, Split, frame_of
+from nnx.errors import InputError
+from nnx.maths.state import Layer
+from nnx.report import curves, layers, predictions, style
+from nnx.report.pictures import pictures, rates
+from nnx.settings import Settings, complete
+from nnx.training.log import Row, as_csv, from_csv
+
+LOG = tuple(
+    Row(i, 1.0 / i, 1 - 0.5 / i, None, None, 1.1 / i, 1 - 0.6 / i, 0.1 * i)
+    for i in (1, 2, 3)
+)
+HELD_OUT = {"validation_loss": 0.7, "validation_accuracy": 0.8}
+VALIDATED = tuple(
+    row._replace(**HELD_OUT, test_loss=None, test_accuracy=None) for row in LOG
+)
+
+
+def _data(features: int = 16, n: int = 40, classes: int = 3) -> Dataset:
+    rng = np.random.default_rng(0)
+
+    def split(count: int) -> Split:
+        pixels = rng.integers(0, 256, (count, features), np.uint8)
+        return Split(pixels, rng.integers(0, classes, count))
+
+    names = tuple("abcdefghij"[:classes])
+    return Dataset("d", split(n), split(n), names, frame_of(features, None, 255))
+
+
+def _of(data: Dataset, sizes: Sequence[int]) -> Network:
+    """Return a network that fits the data."""
+    network = Network(sizes, seed=0, dtype="float32")
+    return network.replace(frame=data.frame, classes=data.classes)
+
+
+def _settings(**given: object) -> Settings:
+    return complete({"dataset": "digits", **given})
+
+
+def _lines(figure: Figure) -> dict[str, list[tuple[float, float]]]:
+    """Return each labelled line's points, by its panel's place and its label."""
+    return {
+        f"{i} {line.get_label()}": list(zip(*line.get_data(), strict=True))
+        for i, panel in enumerate(figure.axes)
+        for line in panel.get_lines()
+    }
+
+
+def test_curves_are_the_log_s() -> None:
+    lines = _lines(curves.curves(LOG, [(0.0, 0.1), (2.5, 0.05)]))
+    assert lines["0 training, as it came"] == [(r.epoch, r.train_loss) for r in LOG]
+    assert lines["0 test"] == [(r.epoch, r.test_loss) for r in LOG]
+    assert lines["1 test"] == [(r.epoch, r.test_accuracy) for r in LOG]
+    assert [(0.0, 0.1), (2.5, 0.05)] in lines.values()
+
+
+def test_curves_with_a_validation_set_leave_the_test_images_out() -> None:
+    lines = _lines(curves.curves(VALIDATED, [(0.0, 0.1)]))
+    assert [y for _, y in lines["1 validation"]] == [0.8] * 3
+    assert not any("test" in name for name in lines)
+
+
+def test_runs_compared() -> None:
+    figure = curves.compared({"one": LOG, "two": VALIDATED[:1]})
+    lines = _lines(figure)
+    assert lines["0 one"] == [(r.epoch, r.test_loss) for r in LOG]
+    assert lines["1 two"] == [(1, 0.8)]
+    [legend] = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["one", "two"]
+
+
+@pytest.mark.parametrize("log", [LOG, VALIDATED, ()])
+def test_a_log_is_read_as_it_was_written(log: tuple[Row, ...]) -> None:
+    assert from_csv(as_csv(log), "log.csv") == tuple(
+        row._replace(seconds=round(row.seconds, 3)) for row in log
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"\xff\x00", b"epoch,loss\n1,2\n", as_csv(LOG)[:-20], as_csv(LOG[1:]),
+        as_csv(LOG).replace(b"1.0", b"one"),
+        as_csv([LOG[0]._replace(test_loss=None)]),
+        as_csv([LOG[0]._replace(train_loss=None)]),  # type: ignore[arg-type]
+    ],
+)  # fmt: skip
+def test_a_log_that_is_damaged(content: bytes) -> None:
+    with pytest.raises(InputError, match=r"^here: no log of a run: "):
+        from_csv(content, "here")
+
+
+def test_a_picture_of_each_unit_s_weights() -> None:
+    data = _data()
+    network = _of(data, (16, 5, 3))
+    shown = layers.weights(network).axes[0].get_images()
+    assert len(shown) == 5
+    for unit, image in enumerate(shown):
+        picture = image.get_array()
+        assert picture is not None
+        np.testing.assert_array_equal(
+            picture, network.layers[0].weight[:, unit].reshape(4, 4)
+        )
+
+
+def test_of_many_units_the_strongest_are_shown() -> None:
+    network = _of(_data(), (16, 130, 3))
+    weight = network.layers[0].weight
+    weight[:, :40] *= 1e-3
+    figure = layers.weights(network)
+    first = figure.axes[0].get_images()[0].get_array()
+    strongest = np.sort(np.argsort(-np.linalg.norm(weight, axis=0))[:100])
+    assert strongest[0] < 40 or strongest[0] == 40
+    np.testing.assert_array_equal(first, weight[:, strongest[0]].reshape(4, 4))
+
+
+def test_dead_units_are_counted() -> None:
+    data = _data()
+    network = _of(data, (16, 4, 2, 3))
+    weight, bias = network.layers[0]
+    bias = np.array([0, -1e6, 0, -1e6], np.float32)
+    network = network.replace(layers=[Layer(abs(weight), bias), *network.layers[1:]])
+    figure = layers.activations(network, data.test.images, data.frame)
+    titles = [panel.get_title(loc="left") for panel in figure.axes]
+    assert "layer 1: 4 units, 50% dead" in titles
+
+
+def test_outputs_are_those_that_the_next_layer_takes() -> None:
+    data = _data()
+    network = _of(data, (16, 6, 4, 3))
+    last, layer = layers.outputs(network, data.test.images)[-1], network.layers[-1]
+    logits = last @ layer.weight + layer.bias
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    theirs = network.predict_proba(data.test.images, backend="numpy")
+    np.testing.assert_allclose(shares, theirs, rtol=1e-5)
+
+
+def test_confusion_counts() -> None:
+    labels, predicted = np.array([0, 0, 1, 2, 2]), np.array([0, 1, 1, 0, 0])
+    figure = predictions.confusion(labels, predicted, ("a", "b", "c"))
+    said = {t.get_position()[::-1]: t.get_text() for t in figure.axes[0].texts}
+    assert said == {(0, 0): "1", (0, 1): "1", (1, 1): "1", (2, 0): "2"}
+    assert figure.get_suptitle() == "3 of 5 mistaken"
+
+
+def test_the_surest_mistakes_come_first() -> None:
+    data, labels = _data(n=4), np.array([0, 1, 2, 0])
+    shares = np.array([[0.9, 0.1, 0], [0.6, 0.3, 0.1], [0, 0.99, 0.01], [1, 0, 0]])
+    known = data.test.images, labels, shares, data.classes, data.frame
+    figure = predictions.mistakes(*known)
+    said = [text.get_text() for text in figure.axes[0].texts]
+    assert said == ["b: 99%, is c", "a: 60%, is b"]
+    right = predictions.mistakes(*known[:1], shares.argmax(axis=1), *known[2:])
+    assert right.get_suptitle() == "No mistakes"
+    every = predictions.samples(*known)
+    said = [text.get_text() for text in every.axes[0].texts]
+    assert said == ["a: 90%", "a: 60%, is b", "b: 99%, is c", "a: 100%"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, [0.1] * 4),
+        ({"schedule": "step:every=2,factor=0.5"}, [0.1, 0.1, 0.05, 0.05]),
+        (
+            {"schedule": "plateau:patience=1,factor=0.1", "validation_fraction": 0.1},
+            [0.1, 0.1, 0.01, 0.001],
+        ),
+    ],
+)
+def test_rates(given: dict[str, str], expected: list[float]) -> None:
+    data = _data()
+    worse = [LOG[0]._replace(epoch=i, test_accuracy=0.9 - 0.1 * i) for i in range(1, 5)]
+    settings = _settings(learning_rate=0.1, epochs=4, batch_size=10, **given)
+    found = dict(rates(_of(data, (16, 3)), data, settings, tuple(worse)))
+    assert [found[epoch] for epoch in range(4)] == pytest.approx(expected)
+
+
+def test_pictures_that_a_run_has() -> None:
+    data, settings = _data(), _settings(hidden=[5])
+    network = _of(data, (16, 5, 3))
+    every = dict(pictures(network, data, settings, LOG))
+    assert set(every) == {
+        "curves", "confusion", "weights", "activations", "mistakes", "samples",
+    }  # fmt: skip
+    linear = dict(pictures(_of(data, (16, 3)), data, settings, ()))
+    assert set(every) - set(linear) == {"curves", "activations"}
+    table = _data(features=7)
+    of_table = dict(pictures(_of(table, (7, 5, 3)), table, settings, LOG))
+    assert set(of_table) == {"curves", "confusion"}
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_pictures_are_the_same_bytes_each_time_and_not_blank(kind: str) -> None:
+    one, other = (
+        style.encoded(curves.curves(LOG, [(0, 0.1), (3, 0.1)]), kind) for _ in range(2)
+    )
+    assert one == other
+    assert one.startswith(b"\x89PNG" if kind == "png" else b"<?xml")
+    assert len(one) > 5000
+
+
+def test_no_word_lies_upon_another() -> None:
+    """Captions of neighbours do not meet, and nothing is cut off."""
+    data = _data(features=64, n=32, classes=10)
+    network = _of(data, (64, 20, 10))
+    for name, figure in pictures(network, data, _settings(), LOG):
+        style.encoded(figure, "png")
+        draw = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+        whole = figure.bbox
+        words = [text for panel in figure.axes for text in panel.texts]
+        words += [panel.xaxis.label for panel in figure.axes]
+        boxes = [text.get_window_extent(draw) for text in words if text.get_text()]
+        for box in boxes:
+            assert whole.x0 <= box.x0 < box.x1 <= whole.x1, name
+        for left, right in pairwise(boxes):
+            if left.y0 == right.y0:
+                assert left.x1 < right.x0, name
