@@ -99,6 +99,17 @@ def transpose(typing, a, b):
     return types.void(a, b), generate
 
 
+@intrinsic
+def fetch(typing, data, at):
+    """Have the cache line fetched that a number lies in, which will be written to."""
+
+    def generate(context, builder, signature, args):
+        Vectors(context, builder, data.dtype).prefetch(*args)
+        return context.get_dummy_value()
+
+    return types.void(data, at), generate
+
+
 def copying(count):
     """Return what copies the first numbers of a `Matrix` to another, so many."""
 

@@ -14,7 +14,7 @@ from nnx_backends.numba_cpu.cache import inner_njit
 from nnx_backends.numba_cpu.elementary import like
 from nnx_backends.numba_cpu.kernel import Kernel
 from nnx_backends.numba_cpu.records import own_panels, scratch
-from nnx_backends.numba_cpu.tiles import PRODUCTS, copying, moved
+from nnx_backends.numba_cpu.tiles import PRODUCTS, copying, fetch, moved
 from nnx_backends.numba_cpu.vectors import ROWS, Matrix, pointer
 from nnx_backends.numba_cpu.wide import (
     PACKED,
@@ -25,6 +25,8 @@ from nnx_backends.numba_cpu.wide import (
     panels_at,
     x_of,
 )
+
+LINE = 16  # numbers of 4 bytes in a cache line
 
 over_tiles: Any = None  # each kernel's own
 
@@ -101,8 +103,13 @@ def _take_step(width, name):
     def use(tile, goal, a, b, first, depth, layer):
         optimizer, c = goal
         one = like(1.0, optimizer.clip)
-        tile(a, b, c, depth, one, like(0.0, one))
         at, count = np.uint64(layer.weight_at + first), np.uint64(rows * layer.columns)
+        # While the tile is summed: of a large network they lie in memory.
+        for i in range(at, at + count, np.uint64(LINE)):
+            fetch(optimizer.parameters, i)
+            fetch(optimizer.first, i)
+            fetch(optimizer.second, i)
+        tile(a, b, c, depth, one, like(0.0, one))
         take_step(optimizer, c.data, at, count, optimizer.penalty)
 
     return use
