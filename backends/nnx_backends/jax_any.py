@@ -56,7 +56,7 @@ def _backend(device: str | None) -> Backend:
     return Backend(
         name="jax",
         device=words,
-        ops=ops._replace(gradients=partial(jax_steps.gradients, ops=ops)),
+        ops=ops,
         from_numpy=partial(jnp.array, device=place),
         to_numpy=np.array,
         synchronize=lambda: jax.block_until_ready(jax.live_arrays()),

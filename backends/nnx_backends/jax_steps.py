@@ -14,7 +14,7 @@ from nnx.maths.blocks import block_count
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.ops import Ops
 from nnx.maths.state import Images, State
-from nnx.maths.steps import BatchResult, batch_gradients, step
+from nnx.maths.steps import step
 
 # What a step's schedules give. It is traced, so that other numbers need nothing to be
 # compiled anew; the rest of the hyperparameters is compiled in.
@@ -55,14 +55,6 @@ def run_steps(
         if width and (begin < end or count == 0):
             state = _loop(state, images, order, numbers, begin, end, fixed, width, ops)
     return state._replace(step=reached)
-
-
-@partial(jax.jit, static_argnames=("hyper", "ops"))
-def gradients(
-    state: State, images: Images, index: Array, hyper: Hyperparameters, ops: Ops
-) -> BatchResult:
-    """Return a batch's gradients and sums, compiled; see `nnx.maths.steps`."""
-    return batch_gradients(state, images, index, hyper, ops)
 
 
 def _numbers(state: State, count: int, hyper: Hyperparameters, per_epoch: int) -> Array:

@@ -1,7 +1,7 @@
 """What the maths asks of a backend."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from nnx.maths import dense, distortion, optimizers
 from nnx.maths.arrays import Array, Namespace
@@ -13,8 +13,7 @@ class Ops(NamedTuple):
     Each is called like the plain form that it defaults to; `dense_forward` never with
     an activation whose gradient is from z, which is a function of its own.
 
-    logits, gradients: like `evaluation.logits` and `steps.batch_gradients`, but for
-        ops; None: layer by layer
+    logits: like `evaluation.logits`, but for ops; None: layer by layer
     """
 
     xp: Namespace
@@ -22,4 +21,3 @@ class Ops(NamedTuple):
     update: Callable[..., Array] = optimizers.update
     distort: Callable[..., Array] = distortion.distort
     logits: Callable[..., Array] | None = None
-    gradients: Callable[..., Any] | None = None

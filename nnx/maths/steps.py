@@ -89,9 +89,6 @@ def batch_gradients(
 
     index: (batch,), integers in [0, n)
     """
-    if ops.gradients is not None:
-        own: BatchResult = ops.gradients(state, images, index, hyper)
-        return own
     total: BatchResult | None = None
     for rows in blocks(index.shape[0]):
         if total is not None:
