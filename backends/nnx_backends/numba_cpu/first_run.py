@@ -53,7 +53,6 @@ def compile_kernels(
     pixels = pixel_dtype(images, real)
     shapes = shapes_of(places, hyper.activations, real)
     kernels = every_kernel(shapes, pixels, hyper)
-    yield 0.0
     compiles = bool(note())
     if not compiles:
         began = time.perf_counter()
@@ -61,8 +60,12 @@ def compile_kernels(
         compiles = time.perf_counter() - began > LOADED
     share_out = compiles and threads.most > 1
     with _helper((shapes, pixels, hyper, real) if share_out else None) as its:
+        reached = -1
         for mine, kernel in enumerate(kernels):
-            yield min(1.0, (mine + its()) / len(kernels))
+            now = min(mine + its(), len(kernels) - 1)
+            if now > reached:
+                yield now / len(kernels)
+            reached = max(now, reached)
             kernel.address(real)
 
 
