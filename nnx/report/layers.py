@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nnx.data.dataset import Array, Frame
-from nnx.maths.activations import ACTIVATIONS
+from nnx.maths.network import forward
+from nnx.maths.ops import Ops
 from nnx.network import Network
 from nnx.report import style
 
@@ -55,14 +56,14 @@ def activations(network: Network, images: Array, frame: Frame) -> Figure:
     first, *panels = figure.subplots(1, len(shares), width_ratios=shares)
     pictures = images[:shown].reshape(shown, frame.height, frame.width)
     style.grid(first, pictures, 1)
-    for i, (each, panel) in enumerate(zip(hidden, panels, strict=True), 1):
-        top = float(np.abs(each[:shown]).max()) or 1.0
+    for i, (units, panel) in enumerate(zip(hidden, panels, strict=True), 1):
+        top = float(np.abs(units[:shown]).max()) or 1.0
         panel.imshow(
-            each[:shown], cmap=style.SIGNED, vmin=-top, vmax=top, aspect="auto",
+            units[:shown], cmap=style.SIGNED, vmin=-top, vmax=top, aspect="auto",
             interpolation="nearest",
         )  # fmt: skip
-        dead = float(np.mean(np.ptp(each, axis=0) < DEAD))
-        words = f"layer {i}: {each.shape[1]} units, {dead:.0%} dead"
+        dead = float(np.mean(np.ptp(units, axis=0) < DEAD))
+        words = f"layer {i}: {units.shape[1]} units, {dead:.0%} dead"
         style.plain(panel, words, "unit")
         panel.set_yticks(np.arange(shown - 1) + 0.5, [""] * (shown - 1))
         panel.grid(visible=False, axis="x")
@@ -75,8 +76,5 @@ def outputs(network: Network, images: Array) -> list[Array]:
     """Return what each hidden layer gives for images, (n, units) each."""
     x = images.astype(network.layers[0].weight.dtype)
     x = x * network.pixel_scale(images.dtype)
-    found = []
-    for layer, name in zip(network.layers[:-1], network.activations, strict=False):
-        x = ACTIVATIONS[name].forward(x @ layer.weight + layer.bias, xp=np)
-        found.append(x)
-    return found
+    passed = forward(network.layers, x, network.activations, Ops(np))
+    return [cache.x for cache in passed.caches[1:]]

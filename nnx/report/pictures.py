@@ -51,9 +51,9 @@ def rates(
     per_epoch = steps_per_epoch(train, settings)
     last = len(log) * per_epoch - 1
     steps = np.unique(np.linspace(0, last, MOMENTS).astype(int))
-    found = []
+    moments = []
     for step in map(int, steps):
         now = epoch_hyper(hyper, log[: step // per_epoch])
         [at] = at_steps(now, step, 1, per_epoch)
-        found.append((step / per_epoch, at.learning_rate))
-    return found
+        moments.append((step / per_epoch, at.learning_rate))
+    return moments

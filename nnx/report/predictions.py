@@ -49,7 +49,7 @@ def mistakes(
         for i in worst
     ]
     title = "The most confident mistakes" if len(worst) else "No mistakes"
-    return _grid(images[worst], captions, frame, title)
+    return _grid(images[worst], captions, [True] * len(worst), frame, title)
 
 
 def samples(
@@ -63,14 +63,18 @@ def samples(
         f"{classes[p]}: {row[p]:.0%}" + ("" if p == label else f", is {classes[label]}")
         for p, row, label in zip(predicted, probabilities, labels, strict=False)
     ]
-    return _grid(images[first], captions, frame, "What test images are taken for")
+    wrong = list(predicted != labels[first])
+    title = "What test images are taken for"
+    return _grid(images[first], captions, wrong, frame, title)
 
 
-def _grid(images: Array, captions: list[str], frame: Frame, title: str) -> Figure:
+def _grid(
+    images: Array, captions: list[str], wrong: list[bool], frame: Frame, title: str
+) -> Figure:
+    """Return a figure of images, (n, features), with words under each."""
     lines = max(1, -(-len(images) // ACROSS))
     height = frame.height / frame.width + style.CAPTION
     figure = style.new(9.5, min(0.5 + 1.1 * lines * height, 20.0), title)
     pictures = images.reshape(-1, frame.height, frame.width)
-    wrong = [", is " in caption for caption in captions]
     style.grid(figure.subplots(), pictures, ACROSS, captions, wrong)
     return figure

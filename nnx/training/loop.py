@@ -31,11 +31,8 @@ def fit(plan: Plan, position: Position) -> Iterator[Progress]:
     """
     if plan.is_done(position):
         return
-    order, hyper, chunk = (
-        _order(plan, position),
-        epoch_hyper(plan.hyper, position.log),
-        1,
-    )
+    order, chunk = _order(plan, position), 1
+    hyper = epoch_hyper(plan.hyper, position.log)
     # No step: the backend compiles or loads what it needs before training is timed.
     plan.backend.run_steps(position.state, plan.train, order, 0, hyper)
     while not plan.is_done(position):

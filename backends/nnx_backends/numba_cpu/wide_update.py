@@ -13,6 +13,7 @@ from nnx_backends.numba_cpu import optimizers
 from nnx_backends.numba_cpu.cache import inner_njit
 from nnx_backends.numba_cpu.elementary import like
 from nnx_backends.numba_cpu.kernel import Kernel
+from nnx_backends.numba_cpu.layout import LINE
 from nnx_backends.numba_cpu.records import own_panels, scratch
 from nnx_backends.numba_cpu.tiles import PRODUCTS, copying, fetch, moved
 from nnx_backends.numba_cpu.vectors import ROWS, Matrix, pointer
@@ -25,8 +26,6 @@ from nnx_backends.numba_cpu.wide import (
     panels_at,
     x_of,
 )
-
-LINE = 16  # numbers of 4 bytes in a cache line
 
 over_tiles: Any = None  # each kernel's own
 
