@@ -1,18 +1,16 @@
 """What the compiled steps promise beyond agreeing with the plain maths."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import nnx_backends
 import numpy as np
 import pytest
 
-from nnx import Network, cores, find, train
+from nnx import Network, find, train
 from nnx.data.dataset import Dataset
 from nnx.errors import DivergedError, MissingLibraryError
 from nnx.maths.arrays import named_arrays
@@ -226,166 +224,6 @@ def test_numba_that_may_not_compile() -> None:
 
 def test_auto_is_numba_where_it_works() -> None:
     assert find("auto").name == "numba"
-
-
-UNWRITABLE = """
-from numba.core import caching
-def refuse(locator):
-    raise PermissionError(13, "no folder can be written")
-caching._CacheLocator.ensure_cache_path = refuse
-"""
-FULL = """
-from numba.core import caching
-def refuse(file, path):
-    raise OSError(28, "No space left on device")
-caching.IndexDataCacheFile._open_for_write = refuse
-"""
-USE = """
-import nnx
-from nnx.maths.hyperparameters import Hyperparameters
-from nnx.maths.state import Images, initial_state
-import numpy as np
-network, backend = nnx.Network((2, 3)), nnx.find("numba")
-hyper = Hyperparameters(network.activations, 1.0, 2)
-start = initial_state(network.layers, hyper, backend.ops)
-images = Images(np.ones((4, 2), np.uint8), np.arange(4) % 2)
-backend.run_steps(start, images, np.arange(4), 2, hyper)
-from nnx_backends.numba_cpu import steps
-print(sum(steps.train.stats.cache_hits.values()), backend.first_run.note)
-"""
-
-
-def _use(cache: Path, first: str = "", path: str = "") -> str:
-    """Use a kernel in a process that has its own cache; return hits and the note.
-
-    path: where Python looks for modules first
-    """
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", "-c", first + USE],
-        env=os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-    )
-    assert (ran.returncode, ran.stderr) == (0, "")
-    return ran.stdout
-
-
-def test_no_folder_for_the_kernels(tmp_path: Path) -> None:
-    said = _use(tmp_path, UNWRITABLE)
-    assert "in every run" in said
-    assert "set NUMBA_CACHE_DIR" in said
-    assert list(tmp_path.iterdir()) == []
-
-
-HELPED = """
-import sys
-sys.executable = sys.argv[1] or sys.executable
-import numpy as np
-from nnx import Network, find
-from nnx.maths.hyperparameters import Hyperparameters
-from nnx.maths.state import Images, initial_state
-network, backend = Network((6, 40, 3)), find("numba", threads=2)
-hyper = Hyperparameters(network.activations, 1.0, 2, optimizer="adam")
-start = initial_state(network.layers, hyper, backend.ops)
-images = Images(np.ones((4, 6), np.uint8), np.arange(4) % 3)
-shares = list(backend.first_run.compile(start, images, hyper))
-assert shares == sorted(shares) and 0 <= shares[0] <= shares[-1] <= 1, shares
-backend.run_steps(start, images, np.arange(4), 2, hyper)
-from nnx_backends.numba_cpu import loss, narrow
-kernels = loss.PLAIN, loss.LOGITS, narrow.optimize("adam")
-print(sum(sum(kernel._compiled.stats.cache_hits.values()) for kernel in kernels))
-"""
-
-
-@pytest.mark.sweep
-@pytest.mark.skipif(cores.available() == 1, reason="a helper needs a core of its own")
-@pytest.mark.parametrize("python", ["", "/no/such/program"])
-def test_a_helper_compiles_the_last_kernels(tmp_path: Path, python: str) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-c", HELPED, python],
-        env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert (int(ran.stdout) > 0) == (python == "")
-
-
-@pytest.mark.sweep
-def test_no_space_for_the_kernels(tmp_path: Path) -> None:
-    _use(tmp_path, FULL)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-
-
-@pytest.mark.sweep
-@pytest.mark.parametrize("kind", ["nbi", "nbc"])
-def test_damaged_kernels_are_compiled_again(tmp_path: Path, kind: str) -> None:
-    assert _use(tmp_path).startswith("0 compiling the kernels, once")
-    for path in tmp_path.rglob(f"*.{kind}"):
-        path.write_bytes(path.read_bytes()[:20])
-    assert _use(tmp_path).startswith("0 ")
-    assert _use(tmp_path).startswith("1 ")
-
-
-AGREES = """
-import sys
-import numpy as np
-from nnx import Network, find
-from nnx.maths.hyperparameters import Hyperparameters
-from nnx.maths.state import Images, initial_state
-*activations, dtype = sys.argv[1:]
-sizes, rng = (6, *len(activations) * [7], 3), np.random.default_rng(0)
-network = Network(sizes, ",".join(activations), seed=0, dtype=dtype)
-images = Images(rng.integers(0, 256, (8, 6), np.uint8), rng.integers(0, 3, 8))
-hyper = Hyperparameters(network.activations, 1 / 255, 4, learning_rate=1.0)
-start = initial_state(network.layers, hyper, find("numpy").ops)
-one, other = (
-    find(name).run_steps(start, images, np.arange(8), 2, hyper).layers
-    for name in ("numpy", "numba")
-)
-for a, b in zip(one, other, strict=True):
-    np.testing.assert_allclose(a.weight, b.weight, rtol=0, atol=1e-6)
-"""
-
-
-@pytest.mark.sweep
-def test_kernels_cached_by_two_processes_keep_apart(tmp_path: Path) -> None:
-    """Each numbers its functions; with one seed of its hashes also names them alike."""
-    caches = [tmp_path / name for name in ("tanh", "sigmoid")]
-
-    def train(cache: Path, *words: str) -> None:
-        own = {"NUMBA_CACHE_DIR": str(cache), "PYTHONHASHSEED": "0"}
-        command = [sys.executable, "-c", AGREES, *words]
-        subprocess.run(command, env=os.environ | own, check=True)
-
-    for cache in caches:
-        train(cache, cache.name, "float32")
-    shutil.copytree(*caches, dirs_exist_ok=True)
-    train(caches[1], "tanh", "sigmoid", "float32")
-
-
-@pytest.mark.sweep
-def test_kernels_in_one_file_for_two_types(tmp_path: Path) -> None:
-    for dtype in ("float32", "float64"):
-        own = {"NUMBA_CACHE_DIR": str(tmp_path / dtype)}
-        command = [sys.executable, "-c", AGREES, "tanh", dtype]
-        subprocess.run(command, env=os.environ | own, check=True)
-    for path in (tmp_path / "float64").rglob("*.nbc"):
-        shutil.copy(path, tmp_path / "float32" / path.relative_to(tmp_path / "float64"))
-    own = {"NUMBA_CACHE_DIR": str(tmp_path / "float32")}
-    command = [sys.executable, "-c", AGREES, "tanh", "float32"]
-    subprocess.run(command, env=os.environ | own, check=True)
-
-
-@pytest.mark.sweep
-def test_a_kernel_whose_parts_changed_is_compiled_again(tmp_path: Path) -> None:
-    package = tmp_path / "nnx_backends"
-    shutil.copytree(Path(nnx_backends.__file__).parent, package)
-    assert _use(tmp_path / "cache", path=str(tmp_path)).startswith("0 ")
-    assert _use(tmp_path / "cache", path=str(tmp_path)).startswith("1 ")
-    with open(package / "numba_cpu" / "elementary.py", "a") as source:
-        source.write("# changed\n")
-    assert _use(tmp_path / "cache", path=str(tmp_path)).startswith("0 ")
 
 
 OTHER_VECTORS = """
