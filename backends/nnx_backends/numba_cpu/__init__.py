@@ -33,6 +33,7 @@ def load(threads: int | None = None) -> Backend:
                 "NUMBA_DISABLE_JIT, or use --backend numpy"
             )
         from nnx_backends.numba_cpu import first_run, run
+        from nnx_backends.numba_cpu.memory import Memories
         from nnx_backends.numba_cpu.threads import Threads
     except ImportError as error:
         raise MissingLibraryError(
@@ -52,5 +53,5 @@ def load(threads: int | None = None) -> Backend:
             first_run.COMPILE_SECONDS if note else 0.0,
             partial(first_run.compile_kernels, threads=team),
         ),
-        own_steps=partial(run.run_steps, threads=team),
+        own_steps=partial(run.run_steps, threads=team, memories=Memories()),
     )

@@ -1,6 +1,7 @@
 """How parameters and outputs lie in the flat arrays of the compiled steps."""
 
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,30 +105,31 @@ def zeros(shape: tuple[int, ...], real: Any) -> Array:
     return raw[first : first + size].view(real).reshape(shape)
 
 
-def pack(layers: Parameters, places: list[Place]) -> Array:
-    """Return all parameters in one array, as the kernels want them."""
+def length(places: list[Place]) -> int:
+    """Return how many numbers hold all parameters."""
     last = places[-1]
-    count = max(last.bias_at, last.gamma_at) + last.outputs
-    parameters = zeros((count,), layers[0].weight.dtype)
+    return max(last.bias_at, last.gamma_at) + last.outputs
+
+
+def pack(layers: Parameters, places: list[Place], parameters: Array) -> None:
+    """Set parameters, zeros before, to those of layers, as the kernels want them."""
     for (weight, *units), place in zip(layers, places, strict=True):
-        panels = _panels(parameters, place)
-        padded = np.zeros((place.rows, place.panels * place.columns), weight.dtype)
-        padded[: place.inputs, : place.outputs] = weight
-        panels[:] = padded.reshape(panels.shape)
+        for flat, panels in _parts(weight, parameters, place):
+            panels[:] = flat
         for at, values in zip((place.bias_at, place.gamma_at), units, strict=False):
             parameters[at : at + place.outputs] = values
-    return parameters
 
 
 def unpack(parameters: Array, places: list[Place]) -> list[Layer | NormalizedLayer]:
-    """Return the layers that are packed there."""
+    """Return a copy of the layers that are packed there."""
     layers: list[Layer | NormalizedLayer] = []
     for place in places:
         n, m = place.inputs, place.outputs
-        weight = _panels(parameters, place).reshape(place.rows, -1)[:n, :m]
-        weight = np.ascontiguousarray(weight)
-        bias = parameters[place.bias_at : place.bias_at + m]
-        gamma = parameters[place.gamma_at : place.gamma_at + m]
+        weight = np.empty((n, m), parameters.dtype)
+        for flat, panels in _parts(weight, parameters, place):
+            flat[:] = panels
+        bias = parameters[place.bias_at : place.bias_at + m].copy()
+        gamma = parameters[place.gamma_at : place.gamma_at + m].copy()
         normalized = place.gamma_at >= 0
         layers.append(
             NormalizedLayer(weight, bias, gamma) if normalized else Layer(weight, bias)
@@ -135,8 +137,18 @@ def unpack(parameters: Array, places: list[Place]) -> list[Layer | NormalizedLay
     return layers
 
 
-def _panels(parameters: Array, place: Place) -> Array:
-    """Return a view of a layer's weight, (rows, panels, columns)."""
-    stored = parameters[place.weight_at : place.bias_at]
-    shape = place.panels, place.rows, place.columns
-    return stored.reshape(shape).transpose(1, 0, 2)
+def _parts(
+    weight: Array, parameters: Array, place: Place
+) -> Iterator[tuple[Array, Array]]:
+    """Yield views of a weight and of the same numbers in panels: whole ones, the rest.
+
+    weight: (inputs, outputs); each view is (inputs, panels, columns)
+    """
+    stored = parameters[place.weight_at :][: place.panels * place.rows * place.columns]
+    panels = stored.reshape(place.panels, place.rows, place.columns)
+    panels = panels[:, : place.inputs].transpose(1, 0, 2)
+    whole, rest = divmod(place.outputs, place.columns)
+    flat = weight[:, : place.outputs - rest]
+    yield flat.reshape(place.inputs, whole, place.columns), panels[:, :whole]
+    if rest:
+        yield weight[:, None, -rest:], panels[:, whole:, :rest]

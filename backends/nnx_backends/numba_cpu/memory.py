@@ -1,11 +1,12 @@
 """The arrays that kernels read and write, made from a state and made into one."""
 
+import weakref
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnx.maths.arrays import Array
+from nnx.maths.arrays import Array, named_arrays
 from nnx.maths.hyperparameters import Distortion, Hyperparameters
 from nnx.maths.state import Images, Parameters, RunningStats, State
 from nnx_backends.numba_cpu import (
@@ -62,30 +63,42 @@ def memory(
     places: list[Place],
     hyper: Hyperparameters,
     team: int,
+    latest: Memory | None = None,
 ) -> Memory:
     """Return a team's memory for steps with the images of an order.
 
-    What is never touched takes no room: zeros are the operating system's.
+    latest: what holds this state already, for as large a team and the same steps
     """
     real: Any = state.layers[0].weight.dtype.type
-    first, last = places[0], places[-1]
-    parameters = layout.pack(state.layers, places)
-    size, units = (
-        len(parameters),
-        last.unit_at + layout.whole(last.outputs, layout.LINE),
+    own = latest or _of_state(state, places, hyper, team)
+    return own._replace(
+        pixels=np.ascontiguousarray(images.pixels, pixel_dtype(images, real)),
+        labels=np.take(images.labels, order).astype(np.int64, copy=False),
+        order=order,
+        losses=np.zeros(len(order), real),
+        correct=np.zeros(len(order), np.uint8),
+        logits=np.empty((len(order), places[-1].outputs), real),
     )
+
+
+def _of_state(
+    state: State, places: list[Place], hyper: Hyperparameters, team: int
+) -> Memory:
+    """Return the memory of a state and for what is in between, without images."""
+    real: Any = state.layers[0].weight.dtype.type
+    first, last, size = places[0], places[-1], layout.length(places)
+    units = last.unit_at + layout.whole(last.outputs, layout.LINE)
     masks = layout.whole(max(place.inputs for place in places), dropout.BLOCK)
     masks = max(masks, gather.NOISE_BYTES)
     copies = 2 if _is_shared(hyper) else team
     tall, broad = distort.smoothing(hyper, np.dtype(real))
+    none = np.zeros(0, real)
     return Memory(
-        pixels=np.ascontiguousarray(images.pixels, pixel_dtype(images, real)),
-        labels=np.take(images.labels, order).astype(np.int64, copy=False),
-        order=order,
+        *(none, none, none),
         class_weights=np.array(hyper.class_weights or (1.0,) * last.outputs, real),
-        parameters=parameters,
-        optimizer_state=_pack_each(state.optimizer_state, places, size, real),
-        ema=layout.pack(state.ema, places) if state.ema else layout.zeros((0,), real),
+        parameters=_packed([state.layers], places, 1, real)[0],
+        optimizer_state=_packed(state.optimizer_state, places, 2, real),
+        ema=_packed([state.ema], places, 1, real)[0] if state.ema else none,
         gradients=layout.zeros((size,), real),
         statistics=_pack_statistics(state.running_stats, places, units, real),
         scales=layout.zeros((units,), real),
@@ -94,9 +107,9 @@ def memory(
         outputs=layout.zeros((4, last.output_at + last.batch * last.stride), real),
         scratch=layout.zeros((team, layout.whole(SCRATCH, layout.LINE)), real),
         masks=np.zeros((team, masks), np.uint8),
-        losses=np.zeros(len(order), real),
-        correct=np.zeros(len(order), np.uint8),
-        logits=np.empty((len(order), last.outputs), real),
+        losses=none,
+        correct=none,
+        logits=none,
         tall=tall,
         broad=broad,
     )
@@ -118,12 +131,13 @@ def _is_shared(hyper: Hyperparameters) -> bool:
     return drawn or hyper.augment is not None or hyper.batch_size > LARGE
 
 
-def _pack_each(
-    trees: Sequence[Parameters], places: list[Place], size: int, real: Any
+def _packed(
+    trees: Sequence[Parameters], places: list[Place], count: int, real: Any
 ) -> Array:
-    packed = layout.zeros((2, size), real)
+    """Return so many rows of packed parameters, (count, size); zeros without a tree."""
+    packed = layout.zeros((count, layout.length(places)), real)
     for row, layers in zip(packed, trees, strict=False):
-        row[:] = layout.pack(layers, places)
+        layout.pack(layers, places, row)
     return packed
 
 
@@ -208,7 +222,7 @@ def state_after(
     return State(
         state.step + count,
         layout.unpack(memory.parameters, places),
-        sums[-1],
+        sums[-1:].reshape(()).copy(),
         state.correct + memory.correct.sum(dtype=np.int64),
         tuple(layout.unpack(parameters, places) for parameters, _ in trees),
         tuple(each and _unpack_statistics(memory, place) for each, place in stats),
@@ -217,4 +231,37 @@ def state_after(
 
 
 def _unpack_statistics(memory: Memory, place: Place) -> RunningStats:
-    return RunningStats(*memory.statistics[:, place.unit_at :][:, : place.outputs])
+    units = memory.statistics[:, place.unit_at :][:, : place.outputs]
+    return RunningStats(*units.copy())
+
+
+class Memories:
+    """The memory of each state that compiled steps led to, as long as it is there.
+
+    The steps that go on from it, as the loop's do ten times a second, need not pack
+    what was only just unpacked: of a network that no cache holds, a fifth of the time.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Any, list[weakref.ref[Array]], Memory]] = {}
+
+    def keep(self, state: State, use: Any, memory: Memory) -> None:
+        """Remember the memory of a state; use: all else that it is for."""
+        token = id(state.loss_sum)
+        self._known[token] = use, list(map(weakref.ref, _arrays(state))), memory
+        weakref.finalize(state.loss_sum, self._known.pop, token, None).atexit = False
+
+    def take(self, state: State, use: Any) -> Memory | None:
+        """Return the memory of a state, which is then another state's; None without."""
+        now, arrays, memory = self._known.pop(id(state.loss_sum), (None, [], None))
+        own = _arrays(state)
+        same = len(own) == len(arrays) and all(
+            known() is array for known, array in zip(arrays, own, strict=True)
+        )
+        return memory if same and now == use else None
+
+
+def _arrays(state: State) -> list[Array]:
+    """Return the arrays of a state that are packed."""
+    packed = state.layers, state.optimizer_state, state.running_stats, state.ema
+    return [array for _, array in named_arrays(packed, "")]

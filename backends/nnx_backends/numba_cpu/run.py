@@ -13,6 +13,7 @@ from nnx.maths.schedules import at_steps
 from nnx.maths.state import Images, Layers, State
 from nnx_backends.numba_cpu import layout, program, steps
 from nnx_backends.numba_cpu.memory import (
+    Memories,
     layer_records,
     memory,
     run_record,
@@ -35,6 +36,7 @@ def run_steps(
     hyper: Hyperparameters,
     *,
     threads: Threads,
+    memories: Memories,
 ) -> State:
     """Return the state after so many more steps; like `nnx.maths.steps.run_steps`."""
     per_epoch = max(1, block_count(len(order), hyper.batch_size))
@@ -44,7 +46,9 @@ def run_steps(
     )
     team = threads.size(hyper.batch_size // 4)
     places = layout.places(state.layers, min(hyper.batch_size, BLOCK), threads.most)
-    own = memory(state, images, index, places, hyper, team)
+    use = places, hyper, team
+    latest = memories.take(state, use)
+    own = memory(state, images, index, places, hyper, team, latest)
     shapes = shapes_of(places, hyper.activations, own.parameters.dtype)
     programs = (
         program.every_block(shapes, own.pixels.dtype, hyper),
@@ -54,7 +58,9 @@ def run_steps(
     run = run_record(own, state.step, count, state.step // per_epoch, hyper)
     records = layer_records(own, places, hyper)
     _train(threads, team, run, records, hypers, programs)
-    return state_after(state, own, places, count, hyper.batch_size)
+    after = state_after(state, own, places, count, hyper.batch_size)
+    memories.keep(after, use, own)
+    return after
 
 
 def logits(

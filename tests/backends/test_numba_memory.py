@@ -1,0 +1,86 @@
+"""The memory that compiled steps go on with is no one's but theirs."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nnx import Network
+from nnx.maths.arrays import map_arrays, named_arrays
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.state import Images, State, initial_state
+
+pytest.importorskip("numba")
+
+from nnx_backends.numba_cpu.memory import Memories
+from nnx_backends.numba_cpu.run import run_steps
+from nnx_backends.numba_cpu.threads import Threads
+
+from nnx.maths.ops import Ops
+
+NETWORK = Network((25, 70, 9, 3), "tanh", seed=1)
+HYPER = Hyperparameters(
+    NETWORK.activation, 1 / 255, 20, optimizer="adam", momentum=0.9, beta2=0.999,
+    batch_norm=True, ema_decay=0.9, learning_rate=0.01,
+)  # fmt: skip
+
+
+class Steps:
+    """Steps with the same images, one backend's memories and one thread."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        pixels = rng.integers(0, 256, (100, 25)).astype(np.uint8)
+        self.images = Images(pixels, rng.integers(0, 3, 100))
+        self.memories = Memories()
+
+    def begin(self) -> State:
+        return initial_state(NETWORK.layers, HYPER, Ops(np))
+
+    def take(self, state: State, count: int, **other: Any) -> State:
+        hyper, order = HYPER._replace(**other), np.arange(100)
+        known = {"threads": Threads(1), "memories": self.memories}
+        return run_steps(state, self.images, order, count, hyper, **known)
+
+
+def _same(one: State, other: State) -> None:
+    pairs = zip(named_arrays(one[1:], ""), named_arrays(other[1:], ""), strict=True)
+    for (name, a), (_, b) in pairs:
+        np.testing.assert_array_equal(a, b, err_msg=name)
+
+
+def test_a_state_is_left_as_it_is_and_may_be_gone_on_from_again() -> None:
+    steps = Steps()
+    state = steps.take(steps.begin(), 2)
+    before = map_arrays(np.copy, list(state[1:]))
+    once = steps.take(state, 2)
+    for (name, a), (_, b) in zip(
+        named_arrays(before, ""), named_arrays(list(state[1:]), ""), strict=True
+    ):
+        np.testing.assert_array_equal(a, b, err_msg=name)
+    _same(once, steps.take(state, 2))
+    _same(once, Steps().take(steps.begin(), 4))
+
+
+def test_memory_is_of_the_same_steps_only() -> None:
+    steps, other = Steps(), {"learning_rate": 0.5, "dropout": 0.5, "batch_size": 30}
+    state = steps.take(steps.begin(), 2)
+    copied = state._replace(loss_sum=state.loss_sum.copy())
+    _same(steps.take(state, 1, **other), Steps().take(copied, 1, **other))
+
+
+def test_another_s_weights_are_not_taken_for_those_in_memory() -> None:
+    steps = Steps()
+    state = steps.take(steps.begin(), 2)
+    changed = state._replace(layers=map_arrays(lambda x: x / 2, list(state.layers)))
+    _same(steps.take(changed, 1), Steps().take(changed, 1))
+
+
+def test_memory_is_let_go_with_its_state() -> None:
+    steps = Steps()
+    state = steps.take(steps.begin(), 2)
+    assert len(steps.memories._known) == 1
+    later = steps.take(state, 1)
+    assert len(steps.memories._known) == 1
+    del state, later
+    assert not steps.memories._known
