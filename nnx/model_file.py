@@ -61,6 +61,7 @@ def save(
     tensors = {name: np.ascontiguousarray(array) for name, array in own}
     tensors |= arrays or {}
     described = {name: value for name, value in network.items() if name != "layers"}
+    described["activations"] = described.pop("activation")
     described |= {"format": FORMAT, "sizes": sizes(layers)} | (extra or {})
     described["crc32"] = _crc32(described, tensors)
     # One key, as safetensors orders several of them at random.
@@ -140,7 +141,7 @@ def _checked(
         raise InputError(f"{path}: its layers are {' and '.join(sorted(kinds))}")
     network = {
         "layers": layers,
-        "activations": tuple(described.pop("activations")),
+        "activation": tuple(described.pop("activations")),
         "classes": tuple(described.pop("classes")),
         "frame": Frame(*described.pop("frame")),
         "pixels": described.pop("pixels"),
@@ -168,17 +169,17 @@ def _check_tensor(path: Path, name: str, array: Array, shape: tuple[int, ...]) -
 def _check_names(
     path: Path,
     layers: Layers,
-    activations: tuple[str, ...],
+    activation: tuple[str, ...],
     classes: tuple[str, ...],
     frame: Frame,
     pixels: str,
 ) -> None:
-    for name in activations:
+    for name in activation:
         if name not in ACTIVATIONS:
             raise InputError(f"{path}: unknown activation {name!r}")
     if (
         not layers
-        or len(activations) != len(layers)
+        or len(activation) != len(layers)
         or len(classes) != sizes(layers)[-1]
         or pixels not in PIXELS
         or frame.height * frame.width != sizes(layers)[0]

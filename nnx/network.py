@@ -17,6 +17,8 @@ from nnx.errors import InputError
 from nnx.maths import evaluation, initializers, losses
 from nnx.maths.arrays import map_arrays
 from nnx.maths.blocks import blocks
+from nnx.maths.network import forward
+from nnx.maths.ops import Ops
 from nnx.maths.state import Layer, Layers
 from nnx.settings.values import read_value
 
@@ -27,14 +29,14 @@ class Network:
     """A fully-connected network: dense layers, the last one giving logits.
 
     layers: the parameters: NumPy arrays, weight (in, out) and bias (out,) a layer
-    activations: the name of each layer's activation
+    activation: the name of each layer's
     classes: the name of each class, in the order of the logits
     frame: how a row of features is a picture; box 0 where it is none
     pixels: "unit" scales them to [0, 1]; "raw" leaves them as they are
     """
 
     layers: Layers
-    activations: tuple[str, ...]
+    activation: tuple[str, ...]
     classes: tuple[str, ...]
     frame: Frame
     pixels: str
@@ -71,7 +73,7 @@ class Network:
                 zip(pairwise(sizes), names, (*hidden, before_last), strict=True)
             )
         ]
-        self.activations = (*hidden, "identity")
+        self.activation = (*hidden, "identity")
         self.classes = tuple(str(i) for i in range(sizes[-1]))
         self.frame = frame_of(sizes[0], None, 255)
         self.pixels = "unit"
@@ -149,10 +151,20 @@ class Network:
             for block in blocks(len(rows)):
                 pixels = chosen.from_numpy(rows[block])
                 logits = evaluation.logits(
-                    layers, pixels, self.activations, scale, chosen.ops
+                    layers, pixels, self.activation, scale, chosen.ops
                 )
                 parts.append(chosen.to_numpy(losses.softmax(logits, xp=chosen.xp)))
         return np.concatenate(parts)
+
+    def activations(self, images: Any) -> list[Array]:
+        """Return what each hidden layer gives for images, (n, units) each.
+
+        images: as for `predict`, which says what is refused
+        """
+        rows = self._rows(images)
+        x = rows.astype(self.layers[0].weight.dtype) * self.pixel_scale(rows.dtype)
+        caches = forward(self.layers, x, self.activation, Ops(np)).caches
+        return [cache.x for cache in caches[1:]]
 
     def _rows(self, images: Any) -> Array:
         """Return images as (n, features), refused where they are not."""

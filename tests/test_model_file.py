@@ -27,7 +27,7 @@ def test_there_and_back(network: Network, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     network.save(path)
     for loaded in (Network.load(path), Network.load(tmp_path)):
-        for name in ("activations", "classes", "frame", "pixels", "sizes"):
+        for name in ("activation", "classes", "frame", "pixels", "sizes"):
             assert getattr(loaded, name) == getattr(network, name)
         for a, b in zip(network.layers, loaded.layers, strict=True):
             np.testing.assert_array_equal(a.weight, b.weight)

@@ -129,7 +129,7 @@ def test_read_only_and_strided_images() -> None:
 
 def test_an_activation_for_each_layer() -> None:
     network = Network([4, 5, 6, 3], "relu,tanh", dtype="float64")
-    assert network.activations == ("relu", "tanh", "identity")
+    assert network.activation == ("relu", "tanh", "identity")
     x = np.random.default_rng(0).random((7, 4))
     (a, _), (b, _), (c, _) = network.layers
     z = np.tanh(np.maximum(x @ a, 0) @ b) @ c
@@ -143,3 +143,17 @@ def test_an_activation_for_each_layer() -> None:
         )
     with pytest.raises(InputError, match="activation names 2 layers, .*; there are 1"):
         Network([4, 5, 3], "relu,tanh")
+
+
+def test_activations_are_what_the_next_layer_takes() -> None:
+    network = Network([25, 6, 4, 3], "tanh,relu", seed=1)
+    images = np.random.default_rng(0).random((7, 5, 5)).astype(np.float32)
+    first, second = network.activations(images)
+    assert (first.shape, second.shape) == ((7, 6), (7, 4))
+    x, (one, two, _) = images.reshape(7, 25), network.layers
+    np.testing.assert_allclose(first, np.tanh(x @ one.weight + one.bias), rtol=1e-5)
+    expected = np.maximum(first @ two.weight + two.bias, 0)
+    np.testing.assert_allclose(second, expected, rtol=1e-5, atol=1e-6)
+    assert Network([25, 3]).activations(images) == []
+    with pytest.raises(InputError, match="25"):
+        network.activations(np.zeros((2, 9)))

@@ -7,8 +7,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nnx.data.dataset import Array, Frame
-from nnx.maths.network import forward
-from nnx.maths.ops import Ops
 from nnx.network import Network
 from nnx.report import style
 
@@ -49,7 +47,7 @@ def activations(network: Network, images: Array, frame: Frame) -> Figure:
 
     images: (n, features), of which the first are shown
     """
-    hidden, shown = outputs(network, images), min(SAMPLES, len(images))
+    hidden, shown = network.activations(images), min(SAMPLES, len(images))
     title = "Outputs of hidden units: orange above zero, violet below"
     figure = style.new(9.5, 0.9 + 0.75 * shown, title)
     shares = [1.0] + [8.0 / len(hidden)] * len(hidden)
@@ -70,11 +68,3 @@ def activations(network: Network, images: Array, frame: Frame) -> Figure:
         panel.grid(visible=True, axis="y", color="white", linewidth=4, alpha=1.0)
         panel.tick_params(axis="y", length=0)
     return figure
-
-
-def outputs(network: Network, images: Array) -> list[Array]:
-    """Return what each hidden layer gives for images, (n, units) each."""
-    x = images.astype(network.layers[0].weight.dtype)
-    x = x * network.pixel_scale(images.dtype)
-    passed = forward(network.layers, x, network.activations, Ops(np))
-    return [cache.x for cache in passed.caches[1:]]

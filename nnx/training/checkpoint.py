@@ -126,7 +126,7 @@ def _described(
     described: dict[str, Any] = json.loads(json.dumps(settings))
     return described | {
         "network": str(network),
-        "activations": list(network.activations),
+        "activations": list(network.activation),
         "dtype": network.layers[0].weight.dtype.name,
         "data": digest,
     }

@@ -50,7 +50,7 @@ def evaluate(
         loss_sum, correct = evaluation.evaluate(
             map_arrays(chosen.from_numpy, network.layers),
             on_device(data.test, chosen),
-            network.activations,
+            network.activation,
             network.pixel_scale(data.test.images.dtype),
             chosen.ops,
         )

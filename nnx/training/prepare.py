@@ -118,7 +118,7 @@ def hyperparameters(
     return Hyperparameters(
         **numbers
         | {
-            "activations": network.activations,
+            "activations": network.activation,
             "pixel_scale": network.pixel_scale(data.train.images.dtype),
             "pixel_range": network.pixel_range,
             "image_shape": (data.frame.height, data.frame.width),

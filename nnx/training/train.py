@@ -91,7 +91,7 @@ def _complete(
 
 def _described(network: Network, data: Dataset) -> dict[str, Any]:
     """Return the settings that the command would make this network and data of."""
-    *hidden, _ = network.activations
+    *hidden, _ = network.activation
     described: dict[str, Any] = {
         "dataset": data.source,
         "data_dir": data.data_dir,

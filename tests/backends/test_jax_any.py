@@ -53,7 +53,7 @@ def compilations(jax_cpu: Backend, calls: list[tuple[int, int]], **options: Any)
         jax_cpu.from_numpy(rng.integers(0, 3, IMAGES)),
     )
     network, order = Network([6, 4, 3]), jax_cpu.from_numpy(np.arange(IMAGES))
-    hyper = Hyperparameters(network.activations, 1 / 255, BATCH, epochs=9, **options)
+    hyper = Hyperparameters(network.activation, 1 / 255, BATCH, epochs=9, **options)
     layers = map_arrays(jax_cpu.from_numpy, network.layers)
     begun = initial_state(layers, hyper, jax_cpu.ops)
     before = jax_steps._loop._cache_size()

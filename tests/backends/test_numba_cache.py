@@ -32,7 +32,7 @@ from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Images, initial_state
 import numpy as np
 network, backend = nnx.Network((2, 3)), nnx.find("numba")
-hyper = Hyperparameters(network.activations, 1.0, 2)
+hyper = Hyperparameters(network.activation, 1.0, 2)
 start = initial_state(network.layers, hyper, backend.ops)
 images = Images(np.ones((4, 2), np.uint8), np.arange(4) % 2)
 backend.run_steps(start, images, np.arange(4), 2, hyper)
@@ -71,7 +71,7 @@ from nnx import Network, find
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Images, initial_state
 network, backend = Network((6, 40, 3)), find("numba", threads=2)
-hyper = Hyperparameters(network.activations, 1.0, 2, optimizer="adam")
+hyper = Hyperparameters(network.activation, 1.0, 2, optimizer="adam")
 start = initial_state(network.layers, hyper, backend.ops)
 images = Images(np.ones((4, 6), np.uint8), np.arange(4) % 3)
 shares = list(backend.first_run.compile(start, images, hyper))
@@ -123,7 +123,7 @@ from nnx.maths.state import Images, initial_state
 sizes, rng = (6, *len(activations) * [7], 3), np.random.default_rng(0)
 network = Network(sizes, ",".join(activations), seed=0, dtype=dtype)
 images = Images(rng.integers(0, 256, (8, 6), np.uint8), rng.integers(0, 3, 8))
-hyper = Hyperparameters(network.activations, 1 / 255, 4, learning_rate=1.0)
+hyper = Hyperparameters(network.activation, 1 / 255, 4, learning_rate=1.0)
 start = initial_state(network.layers, hyper, find("numpy").ops)
 one, other = (
     find(name).run_steps(start, images, np.arange(8), 2, hyper).layers

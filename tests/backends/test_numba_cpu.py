@@ -41,7 +41,7 @@ def _run(threads: int | None = None, **options: Any) -> State:
     images = Images(
         rng.integers(0, 256, (200, 25)).astype(np.uint8), rng.integers(0, 3, 200)
     )
-    hyper = Hyperparameters(network.activations, 1 / 255, 32, l2=1e-3, **options)
+    hyper = Hyperparameters(network.activation, 1 / 255, 32, l2=1e-3, **options)
     return _steps("numba", network.layers, images, 7, hyper, threads)
 
 
@@ -61,7 +61,7 @@ def test_one_step_at_a_time_gives_the_same_bits(optimizer: str) -> None:
     images, order = Images(pixels, rng.integers(0, 3, 60)), np.arange(60)
     schedule = Schedule("cosine")
     hyper = Hyperparameters(
-        network.activations, 1 / 255, 20, optimizer=optimizer, schedule=schedule,
+        network.activation, 1 / 255, 20, optimizer=optimizer, schedule=schedule,
         momentum=0.9 if optimizer == "adam" else 0.0, beta2=0.999, ema_decay=0.9,
     )  # fmt: skip
     backend = find("numba")
@@ -146,7 +146,7 @@ def test_distorted_images_do_not_depend_on_where_an_epoch_is_cut() -> None:
     network = Network((25, 70, 9, 3), "tanh", seed=1)
     pixels = rng.integers(0, 256, (200, 25)).astype(np.uint8)
     images, order = Images(pixels, rng.integers(0, 3, 200)), np.arange(200)
-    hyper = Hyperparameters(network.activations, 1 / 255, 32, l2=1e-3, **distorted)
+    hyper = Hyperparameters(network.activation, 1 / 255, 32, l2=1e-3, **distorted)
     state = initial_state(network.layers, hyper, backend.ops)
     for count in (0, 3, 1, 3):
         state = backend.run_steps(state, images, order, count, hyper)
@@ -252,7 +252,7 @@ sizes, rng = (45, 70, 36, 12, 3), np.random.default_rng(0)
 network = Network(sizes, "tanh", seed=0, dtype="float32")
 pixels, labels = rng.integers(0, 256, (58, 45), np.uint8), rng.integers(0, 3, 58)
 images, order = Images(pixels, labels), np.arange(58)
-hyper = Hyperparameters(network.activations, 1 / 255, 23, learning_rate=1.0)
+hyper = Hyperparameters(network.activation, 1 / 255, 23, learning_rate=1.0)
 wide = arrays.map_arrays(lambda a: a.astype(float), list(network.layers))
 for count in 1, 3:
     got, expected = (
@@ -265,7 +265,7 @@ for count in 1, 3:
     near(got.loss_sum, expected.loss_sum)
 run.WORTH_A_THREAD = 1
 for n in (1, 5, 23, 58):
-    known = network.layers, pixels[:n], network.activations, 1 / 255
+    known = network.layers, pixels[:n], network.activation, 1 / 255
     near(*(evaluation.logits(*known, b.ops) for b in (backend, plain)))
 """
 

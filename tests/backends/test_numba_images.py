@@ -40,7 +40,7 @@ def test_distorted_pictures_are_the_plain_maths(
         rng.integers(0, 256, (50, n)).astype(pixels), rng.integers(0, 3, 50)
     )
     hyper = Hyperparameters(
-        network.activations, 1 / 255, 20, image_shape=size, augment=amounts,
+        network.activation, 1 / 255, 20, image_shape=size, augment=amounts,
         seed=2**40 + 3, learning_rate=0.5, epochs=3,
     )  # fmt: skip
     order, results = rng.permutation(50), []
@@ -60,7 +60,7 @@ def test_distorted_pictures_are_the_plain_maths(
 def test_kernels_are_compiled_for_what_they_read(dtype: str) -> None:
     """Pixels of a type that Numba or the kernels do not know are converted."""
     backend, network = find("numba"), Network((6, 4, 3))
-    hyper = Hyperparameters(network.activations, 1.0, 4)
+    hyper = Hyperparameters(network.activation, 1.0, 4)
     state = initial_state(network.layers, hyper, backend.ops)
     images = Images(np.ones((8, 6), dtype), np.arange(8) % 3)
     shares = list(backend.first_run.compile(state, images, hyper))

@@ -102,7 +102,7 @@ def _trained(monkeypatch: pytest.MonkeyPatch, *sizes: int) -> State:
     network = Network((25, 70, 9, 3), "gelu", seed=1, dtype="float32")
     pixels = rng.integers(0, 256, (90, 25)).astype(np.uint8)
     images = Images(pixels, rng.integers(0, 3, 90))
-    hyper = Hyperparameters(network.activations, 1 / 255, 20, **EVERYTHING)
+    hyper = Hyperparameters(network.activation, 1 / 255, 20, **EVERYTHING)
     backend: Any = find("numba")
     state = initial_state(network.layers, hyper, backend.ops)
     for _ in range(10):
@@ -127,7 +127,7 @@ def test_panels_for_any_team_give_the_same_bits() -> None:
     rng, results = np.random.default_rng(0), []
     network = Network((30, 100, 1400, 3), "relu", seed=1, dtype="float32")
     images = Images(rng.integers(0, 256, (8, 30), np.uint8), rng.integers(0, 3, 8))
-    hyper = Hyperparameters(network.activations, 1 / 255, 8, learning_rate=0.1)
+    hyper = Hyperparameters(network.activation, 1 / 255, 8, learning_rate=0.1)
     for threads in 1, 3, 44:
         backend = find("numba", threads=threads)
         start = initial_state(network.layers, hyper, backend.ops)

@@ -20,7 +20,7 @@ from nnx.maths.state import Images, initial_state
 backend, n = find("NAME"), 4096
 images = Images(np.zeros((n, 784), np.uint8), np.zeros(n, np.int64))
 network = Network([784, 10])
-hyper = Hyperparameters(network.activations, 1 / 255, n, learning_rate=0.1)
+hyper = Hyperparameters(network.activation, 1 / 255, n, learning_rate=0.1)
 state = initial_state(network.layers, hyper, backend.ops)
 
 def faults(steps):

@@ -67,7 +67,7 @@ def test_steps_are_alike_however_pixels_are_shared_out(
     pixels = rng.integers(0, 256, (n, sizes[0])).astype(np.uint8)
     labels, order = rng.integers(0, 3, n), np.arange(n)
     hyper = HYPER._replace(
-        activations=network.activations,
+        activations=network.activation,
         pixel_scale=1 / 255,
         batch_size=20,
         input_dropout=0.2,

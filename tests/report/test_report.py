@@ -138,7 +138,7 @@ def test_dead_units_are_counted() -> None:
 def test_outputs_are_those_that_the_next_layer_takes() -> None:
     data = _data()
     network = _of(data, (16, 6, 4, 3))
-    last, layer = layers.outputs(network, data.test.images)[-1], network.layers[-1]
+    last, layer = network.activations(data.test.images)[-1], network.layers[-1]
     logits = last @ layer.weight + layer.bias
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     theirs = network.predict_proba(data.test.images, backend="numpy")

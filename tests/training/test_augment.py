@@ -34,7 +34,7 @@ def test_a_run_is_steps_on_distorted_images(
     """The same as distorting all images by hand before each epoch."""
     result = train(network, data, backend="numpy", **SETTINGS)
     amounts = Distortion(1.0, 20.0, 0.1, 0.1, 3.0, 1.5)
-    hyper = Hyperparameters(network.activations, 1 / 255, 16, learning_rate=0.3)
+    hyper = Hyperparameters(network.activation, 1 / 255, 16, learning_rate=0.3)
     state = initial_state(network.layers, hyper, reference.ops)
     index = np.arange(150)
     for epoch in range(3):

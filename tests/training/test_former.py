@@ -27,7 +27,7 @@ PROBABILITIES = [
 def test_the_network_predicts_what_it_did(name: str) -> None:
     network = nnx.Network.load(FORMER / "run" / name)
     assert str(network) == "4-3-3"
-    assert network.activations == ("tanh", "identity")
+    assert network.activation == ("tanh", "identity")
     assert network.classes == ("0", "1", "2")
     assert network.frame == (2, 2, 255, 2)
     rows = np.array(ROWS, np.uint8)
