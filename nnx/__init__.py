@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nnx import plots
     from nnx.backend import Backend, find
     from nnx.backend import names as backends
     from nnx.data.dataset import Dataset, Frame, Split
@@ -48,6 +49,7 @@ _HOMES = {
     "info": "nnx.installation",
     "load": "nnx.data.load",
     "parity": "nnx.verify.parity",
+    "plots": "nnx.plots",
     "read_picture": "nnx.data.picture:read",
     "train": "nnx.training.train",
 }
@@ -69,6 +71,7 @@ __all__ = [
     "info",
     "load",
     "parity",
+    "plots",
     "read_picture",
     "train",
 ]
@@ -78,7 +81,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'nnx' has no attribute {name!r}")
     home, _, original = _HOMES[name].partition(":")
-    value = getattr(import_module(home), original or name)
+    module = import_module(home)
+    value = module if home == f"nnx.{name}" else getattr(module, original or name)
     globals()[name] = value
     return value
 

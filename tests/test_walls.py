@@ -30,7 +30,7 @@ ROOMS = {
     "cli": ("nnx.cli", "nnx.__main__"),
     "bench": ("nnx_benchmarks",),
     "verify": ("nnx.verify",),
-    "report": ("nnx.report",),
+    "report": ("nnx.report", "nnx.plots"),
     "training": ("nnx.training",),
     "network": ("nnx.network", "nnx.model_file"),
     "settings": ("nnx.settings",),

@@ -80,6 +80,8 @@ def measure(most_beside: int, images: Dataset, rounds: int, note: Note) -> Repor
 def _programs(data: Path) -> dict[str, list[str]]:
     """Return each program's words."""
     train = [sys.executable, "-m", "nnx", "train", "--preset", "quick", "--quiet"]
+    # No other program draws pictures of what it trained.
+    train.append("--no-plots")
     train += ["--json", "--dataset", str(data), "--backend"]
     programs = {f"nnx {name}": [*train, name] for name in ("numba", "numpy")}
     programs[FIRST_USE] = programs["nnx numba"]

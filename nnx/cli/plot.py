@@ -37,7 +37,8 @@ def plot(
 
     Of a run: cost, accuracy and learning rate; the confusion of classes; the first
     layer's weights; outputs of hidden units, and how many are dead; the most confident
-    mistakes; and what the first test images are taken for.
+    mistakes; and what the first test images are taken for. And report.html, one file
+    with all of them, the results and the settings.
 
     [bold]Examples[/bold]
 
@@ -55,34 +56,37 @@ def plot(
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{out}: cannot hold pictures: {error.strerror}") from None
-    for name, figure in _of_one(runs[0]) if len(runs) == 1 else _compared(runs):
-        file = folder / f"{name}.{kind}"
-        files.write(file, style.encoded(figure, kind))
+    if len(runs) == 1:
+        for file in _of_one(runs[0], folder, kind):
+            show.line(str(file))
+    else:
+        file = folder / f"compared.{kind}"
+        files.write(file, style.encoded(_compared(runs), kind))
         show.line(str(file))
 
 
-def _of_one(run: Path) -> "Iterator[tuple[str, Figure]]":
-    """Yield the name and figure of each picture of a run."""
+def _of_one(run: Path, folder: Path, kind: str) -> "Iterator[Path]":
+    """Yield each file of a run's pictures and report as it is written."""
     from nnx.data.load import load
     from nnx.network import Network
-    from nnx.report.pictures import pictures
+    from nnx.report.write import write
     from nnx.training.folder import load_settings
 
     settings = load_settings(run)
     network, log = Network.load(run), _log(run)
     data = load(settings["dataset"], settings["data_dir"] or None)
-    return pictures(network, data, settings, log)
+    return write(folder, kind, network, data, settings, log)
 
 
-def _compared(runs: list[Path]) -> "Iterator[tuple[str, Figure]]":
-    """Yield the name and figure of the one picture of several runs."""
+def _compared(runs: list[Path]) -> "Figure":
+    """Return the one picture of several runs."""
     from nnx.report.curves import compared
 
     logs = {str(run): _log(run) for run in runs}
     for run, log in logs.items():
         if not log:
             raise InputError(f"{run}: no epoch of this run is done yet")
-    yield "compared", compared(logs)
+    return compared(logs)
 
 
 def _log(run: Path) -> "tuple[Row, ...]":

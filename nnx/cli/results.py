@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from nnx import cores
 from nnx.cli import show
+from nnx.errors import NnxError
 
 if TYPE_CHECKING:
     from nnx.training.result import Result
@@ -79,6 +80,25 @@ def report(run: "Run", result: "Result", json: bool) -> None:
         f"epochs: {len(result.log)}{early} in {result.seconds:.2f} s, "
         f"{result.images_per_second:,.0f} images/s{best}; model: {model}"
     )
+
+
+def draw(run: "Run", result: "Result", quiet: bool) -> None:
+    """Write the run's pictures and its report, and say on stderr where they are.
+
+    The run is done: what cannot be drawn is said, and does not fail it.
+    """
+    from nnx.report.write import write
+
+    assert run.folder is not None
+    try:
+        *pictures, report = write(
+            run.folder, "png", result.network, run.data, run.settings, result.log
+        )
+    except NnxError as error:
+        show.note(f"nnx: no pictures: {error}")
+        return
+    if not quiet:
+        show.note(f"{len(pictures)} pictures, and all in one page: {report}")
 
 
 def go_on(run: "Run", device: str | None, threads: int | None) -> None:

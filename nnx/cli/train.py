@@ -56,6 +56,10 @@ def train(
         float | None,
         number(float, "Exit with status 1 if the test accuracy is below this."),
     ] = None,
+    no_plots: Annotated[
+        bool,
+        typer.Option("--no-plots", help="Leave out the run's pictures and report."),
+    ] = False,
     json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print no progress.")] = False,
 ) -> None:
@@ -99,6 +103,8 @@ def train(
     if result.stopped:
         results.go_on(run, device, threads)
         raise typer.Exit(EXIT[signals[0]])
+    if not no_plots:
+        results.draw(run, result, quiet)
     if require_accuracy is not None and result.test_accuracy < require_accuracy:
         show.note(
             f"nnx: test accuracy {result.test_accuracy:.4f} is below the "

@@ -3,20 +3,22 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from nnx.report import style
 from nnx.training.log import Row
 
 
-def curves(log: Sequence[Row], rates: Sequence[tuple[float, float]]) -> Figure:
+def curves(
+    log: Sequence[Row], rates: Sequence[tuple[float, float]] = ()
+) -> style.Picture:
     """Return a figure of one run.
 
     rates: the learning rate at some moments, each (epochs done, rate)
     """
-    figure = style.new(9.5, 3.2, "How training went")
-    cost, accuracy, rate = figure.subplots(1, 3)
+    figure = style.new(3.2, "How training went")
+    room: Any = {"left": 0.65, "bottom": 0.5, "top": 0.62, "apart": 0.6}
+    cost, accuracy, *more = style.panels(figure, [1.0] * (3 if rates else 2), **room)
     epochs = [row.epoch for row in log]
     which = "validation" if log[-1].validation_loss is not None else "test"
     for panel, of, words in (cost, "loss", "cost (nats)"), (accuracy, "accuracy", ""):
@@ -28,16 +30,19 @@ def curves(log: Sequence[Row], rates: Sequence[tuple[float, float]]) -> Figure:
         panel.legend(fontsize=8, frameon=False, labelcolor=style.INK)
     cost.set_yscale("log")
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
-    rate.plot(*zip(*rates, strict=True), color=style.BLUE, linewidth=1.5)
-    rate.set_ylim(bottom=0.0)
-    style.plain(rate, "learning rate", "epochs done")
+    for rate in more:
+        rate.plot(*zip(*rates, strict=True), color=style.BLUE, linewidth=1.5)
+        rate.set_ylim(bottom=0.0)
+        style.plain(rate, "learning rate", "epochs done")
     return figure
 
 
-def compared(logs: Mapping[str, Sequence[Row]]) -> Figure:
+def compared(logs: Mapping[str, Sequence[Row]]) -> style.Picture:
     """Return a figure of several runs, each by its name."""
-    figure = style.new(9.5, 4.0, "Runs compared")
-    cost, accuracy = figure.subplots(1, 2)
+    words = 0.2 * -(-len(logs) // 2)
+    figure = style.new(3.6 + words, "Runs compared")
+    room: Any = {"left": 0.65, "bottom": 0.6 + words, "top": 0.62, "apart": 0.6}
+    cost, accuracy = style.panels(figure, [1.0, 1.0], **room)
     for i, (name, log) in enumerate(logs.items()):
         colour, dash = style.LINES[i % len(style.LINES)]
         epochs = [row.epoch for row in log]
@@ -50,9 +55,7 @@ def compared(logs: Mapping[str, Sequence[Row]]) -> Figure:
     cost.set_yscale("log")
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
     handles, labels = cost.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower left", fontsize=8, frameon=False, ncols=2
-    )
+    figure.legend(handles, labels, loc="lower left", fontsize=8, frameon=False, ncols=2)
     return figure
 
 

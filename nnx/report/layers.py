@@ -1,12 +1,11 @@
 """What a network learned: its first layer's weights, and what its units do."""
 
-import math
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from nnx.data.dataset import Array, Frame
+from nnx.data.dataset import Array
+from nnx.errors import InputError
 from nnx.network import Network
 from nnx.report import style
 
@@ -15,7 +14,7 @@ UNITS, ACROSS, SAMPLES = 100, 20, 8
 DEAD = 1e-6
 
 
-def weights(network: Network) -> Figure:
+def weights(network: Network) -> style.Picture:
     """Return a figure of the first layer's weights, a picture for each unit."""
     frame, weight = network.frame, np.asarray(network.layers[0].weight)
     shown = min(weight.shape[1], UNITS)
@@ -25,35 +24,41 @@ def weights(network: Network) -> Figure:
     pictures = weight[:, units].T.reshape(shown, frame.height, frame.width)
     # A few weights are far larger than all others, which would not be seen beside them.
     bound = float(np.quantile(np.abs(pictures), 0.995)) or 1.0
-    columns = min(ACROSS, math.ceil(math.sqrt(1.6 * shown)))
-    height = -(-shown // columns) * (frame.height / frame.width + style.GAP)
     which = "" if shown == weight.shape[1] else f": the {shown} strongest units"
-    title = f"Weights of the first layer{which}"
-    size = min(0.6, 9.0 / height)
-    figure = style.new(max(4.5, size * columns + 1.2), 0.6 + size * height, title)
-    panel = figure.subplots()
+    title = f"Weights of the first layer{which}; orange above zero, violet below"
     how: dict[str, Any] = {"cmap": style.SIGNED, "vmin": -bound, "vmax": bound}
-    image = style.grid(panel, pictures, columns, **how)
-    bar = figure.colorbar(image, ax=panel, shrink=0.8, aspect=30, extend="both")
-    bar.set_label("weight", fontsize=8, color=style.QUIET)
+    columns = ACROSS if shown > 2 * ACROSS else ACROSS // 2
+    figure, image = style.mosaic(pictures, columns, title, right=0.75, **how)
+    [panel] = figure.axes
+    place = panel.get_position()
+    beside = place.x1 + 0.15 / style.WIDTH, place.y0, 0.12 / style.WIDTH, place.height
+    bar = figure.colorbar(image, cax=figure.add_axes(beside), extend="both")
     bar.ax.tick_params(labelsize=7, colors=style.QUIET)
     return figure
 
 
-def activations(network: Network, images: Array, frame: Frame) -> Figure:
+def activations(network: Network, images: Array) -> style.Picture:
     """Return a figure of what hidden units give for some images.
 
     And of how many units are dead: whatever the image, they give the same.
 
     images: (n, features), of which the first are shown
+
+    Raises:
+        InputError: a network without hidden layers, or that takes no pictures
     """
-    hidden, shown = network.activations(images), min(SAMPLES, len(images))
+    frame, hidden = network.frame, network.activations(images)
+    if not hidden or frame.box == 0:
+        raise InputError("activations are shown of hidden layers, beside pictures")
+    shown = min(SAMPLES, len(images))
     title = "Outputs of hidden units: orange above zero, violet below"
-    figure = style.new(9.5, 0.9 + 0.75 * shown, title)
-    shares = [1.0] + [8.0 / len(hidden)] * len(hidden)
-    first, *panels = figure.subplots(1, len(shares), width_ratios=shares)
-    pictures = images[:shown].reshape(shown, frame.height, frame.width)
-    style.grid(first, pictures, 1)
+    figure = style.new(0.9 + 0.75 * shown, title)
+    widths = [0.75] + [8.0 / len(hidden)] * len(hidden)
+    room: Any = {"bottom": 0.45, "top": 0.6, "apart": 0.2}
+    first, *panels = style.panels(figure, widths, **room)
+    pictures = np.reshape(images[:shown], (-1, frame.height, frame.width))
+    first.imshow(_stacked(pictures), aspect="auto", **style.PLAIN)
+    first.set_axis_off()
     for i, (units, panel) in enumerate(zip(hidden, panels, strict=True), 1):
         top = float(np.abs(units[:shown]).max()) or 1.0
         panel.imshow(
@@ -61,10 +66,23 @@ def activations(network: Network, images: Array, frame: Frame) -> Figure:
             interpolation="nearest",
         )  # fmt: skip
         dead = float(np.mean(np.ptp(units, axis=0) < DEAD))
-        words = f"layer {i}: {units.shape[1]} units, {dead:.0%} dead"
-        style.plain(panel, words, "unit")
+        style.plain(panel, _words(i, len(hidden), units.shape[1], dead), "unit")
         panel.set_yticks(np.arange(shown - 1) + 0.5, [""] * (shown - 1))
         panel.grid(visible=False, axis="x")
         panel.grid(visible=True, axis="y", color="white", linewidth=4, alpha=1.0)
         panel.tick_params(axis="y", length=0)
     return figure
+
+
+def _stacked(pictures: Array) -> Array:
+    """Return pictures one under another, with a gap that is drawn white."""
+    return np.pad(pictures.astype(float), ((0, 0), (1, 1), (0, 0))).reshape(
+        -1, pictures.shape[2]
+    )
+
+
+def _words(layer: int, layers: int, units: int, dead: float) -> str:
+    """Say what a panel shows; short, where many are side by side."""
+    if layers > 4:
+        return f"{layer}: {dead:.0%} dead"
+    return f"layer {layer}: {units} units, {dead:.0%} dead"

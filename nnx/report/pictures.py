@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from nnx.data.dataset import Dataset
+from nnx.data.dataset import Array, Dataset
 from nnx.maths.schedules import at_steps
 from nnx.network import Network
-from nnx.report import curves, layers, predictions
+from nnx.report import curves, layers, predictions, style
 from nnx.settings import Settings
 from nnx.training.log import Row
 from nnx.training.loop import epoch_hyper
@@ -16,30 +15,36 @@ from nnx.training.prepare import hyperparameters, split_validation, steps_per_ep
 
 # Moments of a run at which the learning rate is looked at.
 MOMENTS = 200
+# Images whose hidden units are looked at: enough to tell which units are dead.
+LOOKED_AT = 1000
 
 
 def pictures(
-    network: Network, data: Dataset, settings: Settings, log: tuple[Row, ...]
-) -> Iterator[tuple[str, Figure]]:
+    network: Network,
+    data: Dataset,
+    settings: Settings,
+    log: tuple[Row, ...],
+    probabilities: Array,
+) -> Iterator[tuple[str, style.Picture]]:
     """Yield each picture's name and figure; those that a run has not are left out.
 
     Of a run without an epoch there are no curves; where rows of features are no
     pictures, there are none of them; without hidden layers, none of their units.
+
+    probabilities: (n, classes), the network's of the test images
     """
-    images, labels = data.test.images, np.asarray(data.test.labels)
-    probabilities, frame = network.predict_proba(images), data.frame
+    test = data.test
     if log:
         yield "curves", curves.curves(log, rates(network, data, settings, log))
-    predicted = np.argmax(probabilities, axis=1)
+    predicted, labels = np.argmax(probabilities, axis=1), np.asarray(test.labels)
     yield "confusion", predictions.confusion(labels, predicted, data.classes)
-    if frame.box == 0:
+    if network.frame.box == 0:
         return
     yield "weights", layers.weights(network)
     if len(network.layers) > 1:
-        yield "activations", layers.activations(network, images, frame)
-    known = images, labels, probabilities, data.classes, frame
-    yield "mistakes", predictions.mistakes(*known)
-    yield "samples", predictions.samples(*known)
+        yield "activations", layers.activations(network, test.images[:LOOKED_AT])
+    yield "mistakes", predictions.mistakes(network, test, probabilities)
+    yield "samples", predictions.samples(network, test, probabilities)
 
 
 def rates(

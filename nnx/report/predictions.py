@@ -1,80 +1,104 @@
 """What a network makes of images: right and wrong, and how sure it is."""
 
-import numpy as np
-from matplotlib.figure import Figure
+from collections.abc import Sequence
+from typing import Any
 
-from nnx.data.dataset import Array, Frame
+import numpy as np
+
+from nnx.data.dataset import Array, Split
+from nnx.network import Network
 from nnx.report import style
 
 ACROSS, LINES = 8, 4
 
 
-def confusion(labels: Array, predicted: Array, classes: tuple[str, ...]) -> Figure:
+def confusion(labels: Array, predicted: Array, classes: Sequence[str]) -> style.Picture:
     """Return a figure of how many images of each class were taken for which.
 
     What is right is left out of the colours: one mistake in a thousand would not show.
+
+    labels, predicted: (n,), integers in [0, classes)
     """
     k = len(classes)
     counts = np.zeros((k, k), np.int64)
     np.add.at(counts, (labels, predicted), 1)
     wrong = counts - np.diag(np.diag(counts))
-    side = max(4.0, min(0.42 * k + 1.6, 12.0))
-    figure = style.new(side, side, f"{wrong.sum():,} of {counts.sum():,} mistaken")
-    panel = figure.subplots()
+    longest = max(map(len, classes))
+    words = 0.35 + 0.07 * longest
+    side = max(3.0, min(0.4 * k, 10.0))
+    title = f"{wrong.sum():,} of {counts.sum():,} mistaken"
+    upright = 90 if longest > 3 else 0
+    under = 0.25 + (words if upright else 0.25)
+    figure = style.new(side + under + 0.4, title, side + words + 0.3)
+    [panel] = style.panels(figure, left=words + 0.2, bottom=under)
     panel.imshow(wrong, cmap="Oranges", vmin=0, vmax=max(1, 1.4 * wrong.max()))
     for i, j in np.argwhere(counts) if k <= 30 else ():
         colour = style.QUIET if i == j else style.INK
         panel.text(
             j, i, f"{counts[i, j]}", ha="center", va="center", fontsize=7, color=colour
         )
-    for axis in panel.xaxis, panel.yaxis:
-        axis.set_ticks(range(k), classes, fontsize=8)
     style.plain(panel, "", "taken for", "is")
+    size = 8 if k <= 30 else 5
+    panel.set_xticks(range(k), classes, fontsize=size, rotation=upright)
+    panel.set_yticks(range(k), classes, fontsize=size)
     panel.grid(visible=False)
     panel.tick_params(length=0)
     return figure
 
 
-def mistakes(
-    images: Array, labels: Array, probabilities: Array, classes: tuple[str, ...],
-    frame: Frame,
-) -> Figure:  # fmt: skip
-    """Return a figure of the most confident mistakes, with their probabilities."""
-    predicted = np.argmax(probabilities, axis=1)
+def mistakes(network: Network, split: Split, probabilities: Array) -> style.Picture:
+    """Return a figure of the most confident mistakes, with their probabilities.
+
+    probabilities: (n, classes), the network's of the split's images
+    """
+    predicted, labels = np.argmax(probabilities, axis=1), np.asarray(split.labels)
     sure = probabilities[np.arange(len(labels)), predicted]
     wrong = np.flatnonzero(predicted != labels)
     worst = wrong[np.argsort(-sure[wrong], kind="stable")][: ACROSS * LINES]
-    captions = [
-        f"{classes[predicted[i]]}: {sure[i]:.0%}, is {classes[labels[i]]}"
-        for i in worst
-    ]
     title = "The most confident mistakes" if len(worst) else "No mistakes"
-    return _grid(images[worst], captions, [True] * len(worst), frame, title)
+    return _grid(network, split, probabilities, worst, title)
 
 
-def samples(
-    images: Array, labels: Array, probabilities: Array, classes: tuple[str, ...],
-    frame: Frame,
-) -> Figure:  # fmt: skip
-    """Return a figure of the first images and what they are taken for."""
-    first = slice(ACROSS * LINES)
-    predicted = np.argmax(probabilities[first], axis=1)
-    captions = [
-        f"{classes[p]}: {row[p]:.0%}" + ("" if p == label else f", is {classes[label]}")
-        for p, row, label in zip(predicted, probabilities, labels, strict=False)
-    ]
-    wrong = list(predicted != labels[first])
+def samples(network: Network, split: Split, probabilities: Array) -> style.Picture:
+    """Return a figure of the first images and what they are taken for.
+
+    probabilities: (n, classes), the network's of the split's images
+    """
+    first = np.arange(min(ACROSS * LINES, len(split.labels)))
     title = "What test images are taken for"
-    return _grid(images[first], captions, wrong, frame, title)
+    return _grid(network, split, probabilities, first, title)
 
 
 def _grid(
-    images: Array, captions: list[str], wrong: list[bool], frame: Frame, title: str
-) -> Figure:
-    """Return a figure of images, (n, features), with words under each."""
-    lines = max(1, -(-len(images) // ACROSS))
-    height = frame.height / frame.width + style.CAPTION
-    figure = style.new(9.5, min(0.5 + 1.1 * lines * height, 20.0), title)
-    pictures = images.reshape(-1, frame.height, frame.width)
-    style.grid(figure.subplots(), pictures, ACROSS, captions, wrong)
+    network: Network, split: Split, probabilities: Array, chosen: Array, title: str
+) -> style.Picture:
+    """Return a figure of some images, and of what they are and are taken for."""
+    classes, frame, captions, wrong = network.classes, network.frame, [], []
+    for label, shares in zip(
+        np.asarray(split.labels)[chosen], probabilities[chosen], strict=True
+    ):
+        best = int(np.argmax(shares))
+        taken, truth = _short(classes[best]), _short(classes[label])
+        wrong.append(best != label)
+        captions.append(
+            f"{taken}: {_percent(shares[best])}"
+            + (f", is {truth}" if wrong[-1] else "")
+        )
+    pictures = np.reshape(
+        np.asarray(split.images)[chosen], (-1, frame.height, frame.width)
+    )
+    # Scaled by the frame, so that a dim picture is not shown as a bright one.
+    top = 1.0 if pictures.dtype.kind == "f" else frame.maximum
+    how: Any = {"vmin": 0, "vmax": top}
+    figure, _ = style.mosaic(pictures, ACROSS, title, captions, wrong, **how)
     return figure
+
+
+def _percent(share: float) -> str:
+    """Return a probability in whole percent, which is 100 for none that is less."""
+    return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
+
+
+def _short(name: str) -> str:
+    """Return a class's name, cut where two of them have no room under a picture."""
+    return name if len(name) <= 8 else f"{name[:7]}…"

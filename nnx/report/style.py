@@ -8,11 +8,12 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib import colormaps, rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 
 INK, QUIET, BLUE, ORANGE = "#0f172a", "#64748b", "#0072b2", "#d55e00"
@@ -23,20 +24,51 @@ LINES = (
 )  # fmt: skip
 CANVASES = {"png": FigureCanvasAgg, "svg": FigureCanvasSVG}
 DPI = 120
+WIDTH = 9.5  # inches
 # Between pictures, and with words in it, in pictures' widths.
 GAP, CAPTION = 0.08, 0.24
 PLAIN = {"cmap": "gray_r", "interpolation": "nearest"}
-FRAME = {"edgecolor": "#cbd5e1", "linewidth": 0.8}
+FRAME = "#cbd5e1"
 # Below and above zero; white is zero.
 SIGNED = colormaps["PuOr_r"]
 
 
-def new(width: float, height: float, title: str) -> Figure:
+class Picture(Figure):
+    """A figure that a notebook shows by itself, with or without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        return encoded(self, "png")
+
+
+def new(height: float, title: str, width: float = WIDTH) -> Picture:
     """Return an empty figure of so many inches, with its title at the left."""
-    layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06)
-    figure = Figure((width, height), dpi=DPI, layout=layout)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
+    figure = Picture((width, height), dpi=DPI)
+    top = 1 - 0.08 / height
+    figure.suptitle(title, x=0.1 / width, y=top, ha="left", fontsize=11, color=INK)
     return figure
+
+
+def panels(
+    figure: Figure, widths: Sequence[float] = (1.0,), *, left: float = 0.1,
+    right: float = 0.1, bottom: float = 0.1, top: float = 0.4, apart: float = 0.0,
+) -> list[Any]:  # fmt: skip
+    """Return panels side by side.
+
+    Their places are given, as a layout that looks for room draws everything twice.
+
+    widths: of each, relative to the others
+    left, right, bottom, top: inches around all of them; apart: between two
+    """
+    width, height = figure.get_size_inches()
+    mean = (width - left - right - apart * (len(widths) - 1)) / len(widths)
+    edges = {
+        "left": left / width, "right": 1 - right / width, "bottom": bottom / height,
+        "top": 1 - top / height, "wspace": apart / mean,
+    }  # fmt: skip
+    made: Any = figure.subplots(
+        1, len(widths), squeeze=False, width_ratios=widths, gridspec_kw=edges
+    )
+    return list(made[0])
 
 
 def plain(panel: Any, title: str = "", x: str = "", y: str = "") -> None:
@@ -49,36 +81,47 @@ def plain(panel: Any, title: str = "", x: str = "", y: str = "") -> None:
     panel.grid(alpha=0.25)
 
 
-def grid(
-    panel: Any, pictures: Any, columns: int, captions: Sequence[str] = (),
-    marked: Sequence[bool] = (), **how: Any,
-) -> Any:  # fmt: skip
-    """Show pictures side by side in lines of so many; return the last as drawn.
+def mosaic(
+    pictures: Any, columns: int, title: str, captions: Sequence[str] = (),
+    marked: Sequence[bool] = (), *, right: float = 0.1, **how: Any,
+) -> tuple[Picture, Any]:  # fmt: skip
+    """Return a figure of pictures in lines of so many, and what is drawn on it.
 
-    pictures: (n, height, width), each one wide in the panel's units
+    They are one image: a hundred would take a second to draw.
+
+    pictures: (n, height, width)
     captions: words under each; marked: whether its frame stands out
+    right: inches left free there
     """
-    height = pictures.shape[1] / pictures.shape[2]
-    apart = height + (CAPTION if captions else GAP)
-    lines, shown = max(1, -(-len(pictures) // columns)), None
+    count, height, width = pictures.shape
+    gap = max(1, round(GAP * width))
+    apart = height + (max(1, round(CAPTION * width)) if captions else gap)
+    lines = max(1, -(-count // columns))
+    whole = np.full((lines * apart, columns * (width + gap) - gap), np.nan)
+    inches = (WIDTH - 0.1 - right) / whole.shape[1] * len(whole)
+    figure = new(0.45 + inches, title)
+    [panel] = panels(figure, right=right, bottom=0.05)
+    frames = []
     for i, picture in enumerate(pictures):
-        line, column = divmod(i, columns)
-        left, top = column * (1 + GAP), -line * apart
-        box = left, left + 1, top - height, top
-        shown = panel.imshow(picture, extent=box, **PLAIN | how)
-        stands_out = i < len(marked) and marked[i]
-        frame: Any = {"edgecolor": ORANGE, "linewidth": 2} if stands_out else FRAME
-        panel.add_patch(Rectangle((left, top - height), 1, height, fill=False, **frame))
+        top, left = i // columns * apart, i % columns * (width + gap)
+        whole[top : top + height, left : left + width] = picture
+        frames.append(Rectangle((left - 0.5, top - 0.5), width, height))
         if captions:
             panel.text(
-                left + 0.5, top - height - 0.03, captions[i],
+                left + width / 2 - 0.5, top + height + 0.02 * width, captions[i],
                 ha="center", va="top", fontsize=8, color=INK,
             )  # fmt: skip
-    panel.set_xlim(-GAP, columns * (1 + GAP))
-    panel.set_ylim(-lines * apart, GAP)
-    panel.set_aspect("equal")
+    shown = panel.imshow(whole, **PLAIN | how)
+    marks = [*marked, *[False] * (count - len(marked))]
+    edges: Any = {
+        "edgecolor": [ORANGE if mark else FRAME for mark in marks],
+        "linewidth": [2.0 if mark else 0.8 for mark in marks],
+    }
+    panel.add_collection(
+        PatchCollection(frames, facecolor="none", clip_on=False, **edges)
+    )
     panel.set_axis_off()
-    return shown
+    return figure, shown
 
 
 def encoded(figure: Figure, kind: str) -> bytes:

@@ -4,6 +4,7 @@ config.toml             the settings, enough to do the run again
 log.csv                 a row for each epoch
 checkpoint.safetensors  the latest position, from which `--resume` goes on
 model.safetensors       the network, once the run is done or was stopped
+report.html             results, settings and all pictures; and each picture by itself
 """
 
 import os
@@ -22,6 +23,13 @@ from nnx.settings.values import RENAMED
 CONFIG_NAME = "config.toml"
 LOG_NAME = "log.csv"
 RESULTS = LOG_NAME, CHECKPOINT_NAME, MODEL_NAME
+REPORT_NAME = "report.html"
+PICTURES = "curves", "confusion", "weights", "activations", "mistakes", "samples"
+# What tells of a run and is drawn anew after each.
+DRAWN = (
+    REPORT_NAME,
+    *(f"{name}.{kind}" for name in PICTURES for kind in ("png", "svg")),
+)
 
 
 def prepare(folder: Path, *, resume: bool, overwrite: bool) -> None:
@@ -49,7 +57,8 @@ def prepare(folder: Path, *, resume: bool, overwrite: bool) -> None:
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (*results, CONFIG_NAME) if results and not resume else ():
+        old = results and not resume
+        for name in (*results, CONFIG_NAME, *DRAWN) if old else ():
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot hold a run: {error.strerror}") from None

@@ -49,6 +49,14 @@ def after(first: str) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", code]
 
 
+def arguments(args: tuple[Any, ...], plots: bool = False) -> list[str]:
+    """Return a command's arguments; training draws no pictures unless with plots."""
+    words = [*map(str, args)]
+    if words[:1] == ["train"] and not plots:
+        words.insert(1, "--no-plots")
+    return words
+
+
 def quiet(ran: Completed) -> Completed:
     """Return it without the line that tells of other programs, which the tests are."""
     lines = (ran.stderr or "").splitlines(keepends=True)
@@ -83,14 +91,19 @@ def run(cwd: Path, tmp_path: Path, forks: Forks | None) -> Run:
     """Run `nnx` with these arguments; env adds variables, first is done before it."""
 
     def run(
-        *args: Any, env: dict[str, str] | None = None, first: str = "", **options: Any
+        *args: Any,
+        env: dict[str, str] | None = None,
+        first: str = "",
+        plots: bool = False,
+        **options: Any,
     ) -> Completed:
+        words = arguments(args, plots)
         plain = not (first or options.keys() - {"timeout"} or AT_START & {*(env or {})})
         if plain and forks:
             variables = environment(tmp_path / "cache") | (env or {})
-            return quiet(forks.run([*map(str, args)], cwd, variables, **options))
+            return quiet(forks.run(words, cwd, variables, **options))
         ran = subprocess.run(
-            [*(after(first) if first else COMMAND), *map(str, args)],
+            [*(after(first) if first else COMMAND), *words],
             **{"cwd": cwd, "capture_output": True, "timeout": 60} | options,
             env=environment(tmp_path / "cache") | (env or {}),
             encoding="utf-8",
@@ -109,7 +122,7 @@ def start(cwd: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
     def start(*args: Any, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [*after(DEFAULT_SIGNALS), *map(str, args)],
+            [*after(DEFAULT_SIGNALS), *arguments(args)],
             cwd=cwd,
             env=environment(tmp_path / "cache") | (env or {}),
             stdout=subprocess.PIPE,
@@ -133,7 +146,7 @@ def _trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     idx_folder(folder / "squares")
     for data, name in ("squares", "pictures"), ("table.csv", "table"):
         ran = subprocess.run(
-            [*COMMAND, "train", "--dataset", data, "--out", name, *TINY],
+            [*COMMAND, "train", "--no-plots", "--dataset", data, "--out", name, *TINY],
             cwd=folder,
             env=environment(folder / "cache"),
             capture_output=True,

@@ -8,18 +8,19 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from nnx.training.folder import CONFIG_NAME, LOG_NAME
+from nnx.training.folder import CONFIG_NAME, DRAWN, LOG_NAME, PICTURES, REPORT_NAME
 
 Run = Callable[..., Any]
-OF_A_RUN = ["curves", "confusion", "weights", "activations", "mistakes", "samples"]
+OF_A_RUN = [*(f"{name}.png" for name in PICTURES), REPORT_NAME]
+TINY = "--dataset", "squares", "--epochs", "2", "--out", "new"
 
 
 def test_pictures_of_a_run(run: Run, old_run: Path) -> None:
     ran = run("plot", old_run)
     assert (ran.returncode, ran.stderr) == (0, "")
-    files = [old_run / f"{name}.png" for name in OF_A_RUN]
+    files = [old_run / name for name in OF_A_RUN]
     assert ran.stdout.splitlines() == [str(file) for file in files]
-    for file in files:
+    for file in files[:-1]:
         with Image.open(file) as picture:
             assert len(set(picture.convert("L").tobytes())) > 5, file
 
@@ -27,9 +28,8 @@ def test_pictures_of_a_run(run: Run, old_run: Path) -> None:
 def test_svg_elsewhere(run: Run, old_run: Path, cwd: Path) -> None:
     ran = run("plot", old_run, "--svg", "--out", "new/pictures")
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert sorted(path.stem for path in (cwd / "new/pictures").glob("*.svg")) == sorted(
-        OF_A_RUN
-    )
+    drawn = {path.name for path in (cwd / "new/pictures").iterdir()}
+    assert drawn == {*(f"{name}.svg" for name in PICTURES), REPORT_NAME}
     assert not list(old_run.glob("*.svg"))
 
 
@@ -69,3 +69,42 @@ def test_a_folder_that_is_a_file(run: Run, old_run: Path, cwd: Path) -> None:
     _refused(run("plot", old_run, "--out", "taken"), "taken", "cannot hold pictures")
     (old_run / "curves.png").mkdir()
     _refused(run("plot", old_run), "curves.png", "cannot write")
+
+
+def _drawn(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} & set(DRAWN)
+
+
+def test_training_draws(run: Run, old_run: Path, cwd: Path) -> None:
+    ran = run("train", *TINY, plots=True)
+    assert ran.returncode == 0
+    assert ran.stderr.splitlines()[-1] == (
+        f"6 pictures, and all in one page: new/{REPORT_NAME}"
+    )
+    assert _drawn(cwd / "new") == set(OF_A_RUN)
+    again = run("train", *TINY, "--overwrite", "--no-plots", "--quiet", plots=True)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert not _drawn(cwd / "new")
+
+
+def test_training_is_not_lost_where_nothing_can_be_drawn(
+    run: Run, old_run: Path, cwd: Path
+) -> None:
+    (cwd / "new/curves.png").mkdir(parents=True)
+    ran = run("train", *TINY, "--json", "--quiet", plots=True)
+    assert ran.returncode == 0
+    assert ran.stderr.startswith("nnx: no pictures: new/curves.png: cannot write")
+    assert len(ran.stderr.splitlines()) == 1
+    assert (cwd / "new/model.safetensors").is_file()
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize(
+    "name", ["two-layer", "relu-10", "relu-25-25", "tanh-1000", "kaggle"]
+)
+def test_presets_leave_all_pictures(
+    run: Run, old_run: Path, cwd: Path, name: str
+) -> None:
+    ran = run("train", "--preset", name, *TINY, "--backend", "numpy", plots=True)
+    assert ran.returncode == 0, ran.stderr
+    assert _drawn(cwd / "new") == set(OF_A_RUN)

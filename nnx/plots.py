@@ -1,0 +1,18 @@
+"""Pictures of networks and of their training: functions that return a figure.
+
+A notebook shows what they return, and `figure.savefig("file.png")` keeps it.
+"""
+
+from nnx.report.curves import compared, curves
+from nnx.report.layers import activations, weights
+from nnx.report.predictions import confusion, mistakes, samples
+
+__all__ = [
+    "activations",
+    "compared",
+    "confusion",
+    "curves",
+    "mistakes",
+    "samples",
+    "weights",
+]

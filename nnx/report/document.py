@@ -1,0 +1,151 @@
+"""`report.html`: a run's results, pictures, settings and environment in one file."""
+
+import platform
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from importlib import resources
+from string import Template
+from typing import Any, NamedTuple
+
+from nnx import __version__, cores
+from nnx.installation import PACKAGES, versions
+from nnx.network import Network
+from nnx.settings import ROWS, Settings, as_text, complete
+from nnx.training.folder import REPORT_NAME
+from nnx.training.log import Row, best
+
+TYPES = {"png": "image/png", "svg": "image/svg+xml"}
+# What is said of each picture: its heading, and how it is read.
+WORDS = {
+    "curves": ("Epoch by epoch", "The cost is what training makes small. Where "
+        "it goes on falling for the training images and no longer for the others, the "
+        "network learns its images by heart."),
+    "confusion": ("What is taken for what", "Each row is a class, each column what its "
+        "images were taken for; the darker, the more mistakes."),
+    "weights": ("What the first layer looks for", "Each square is a unit: ink on "
+        "orange pixels raises its output, ink on violet ones lowers it."),
+    "activations": ("What hidden units make of images", "Each line is an image, each "
+        "column a unit. A unit that gives the same for every image is dead."),
+    "mistakes": ("Sure, and wrong", "What the network took each image for, "
+        "how sure it was, and what it is."),
+    "samples": ("Samples", "What each was taken for, and how sure the "
+        "network is; mistakes are framed."),
+}  # fmt: skip
+
+
+class Scores(NamedTuple):
+    """How the network does on the test images: mean loss in nats, and accuracy."""
+
+    loss: float
+    accuracy: float
+
+
+def document(
+    network: Network,
+    dataset: str,
+    settings: Settings,
+    log: Sequence[Row],
+    test: Scores,
+    pictures: Iterable[tuple[str, str, bytes]],
+) -> bytes:
+    """Return the file's content.
+
+    pictures: of each its name, its kind (png or svg) and its bytes
+    """
+    sections = [_section("Results", _pairs(_results(log, test)))]
+    for name, kind, content in pictures:
+        heading, words = WORDS[name]
+        source = f"data:{TYPES[kind]};base64,{b64encode(content).decode()}"
+        image = f'<img alt="{escape(heading)}. {escape(words)}" src="{source}">'
+        sections.append(_section(heading, f"<figure>{image}</figure>", words))
+    if log:
+        sections.append(_section("Epochs", _epochs(log)))
+    own, others = _settings(settings)
+    sections += [
+        _section("Settings of this run", _pairs(own)),
+        _section("Settings left at their defaults", _pairs(others)),
+        _section("Environment", _pairs(_environment(settings))),
+    ]
+    template = Template(resources.files(__package__).joinpath(REPORT_NAME).read_text())
+    subtitle = f"{network.parameters:,} parameters, trained by nnx {__version__}"
+    page = template.substitute(
+        title=escape(f"{dataset}: network {network}"),
+        subtitle=subtitle,
+        sections="\n".join(sections),
+    )
+    return page.encode()
+
+
+def _section(heading: str, body: str, words: str = "") -> str:
+    said = f"\n<p>{escape(words)}</p>" if words else ""
+    return f"<h2>{escape(heading)}</h2>{said}\n{body}"
+
+
+def _pairs(values: Mapping[str, str]) -> str:
+    rows = (
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
+        for name, value in values.items()
+    )
+    return f'<div class="scroll"><table>{"".join(rows)}</table></div>'
+
+
+def _results(log: Sequence[Row], test: Scores) -> dict[str, str]:
+    results = {"test accuracy": f"{test.accuracy:.2%}, cost {test.loss:.4f} nats"}
+    if not log:
+        return results
+    last, chosen = log[-1], best(log)
+    if chosen.validation_accuracy is not None:
+        results["best validation accuracy"] = (
+            f"{chosen.validation_accuracy:.2%}, in epoch {chosen.epoch}"
+        )
+    results["training accuracy in the last epoch"] = (
+        f"{last.train_accuracy:.2%}, cost {last.train_loss:.4f} nats, as its batches "
+        "came"
+    )
+    return results | {"epochs": str(last.epoch), "training": f"{last.seconds:.2f} s"}
+
+
+def _epochs(log: Sequence[Row]) -> str:
+    """Return the log as a table, without what no epoch has."""
+    names = [n for n in Row._fields if getattr(log[-1], n) is not None]
+    head = "".join(f'<th scope="col">{n.replace("_", " ")}</th>' for n in names)
+    lines = (
+        "".join(f'<td class="number">{_number(getattr(row, n))}</td>' for n in names)
+        for row in log
+    )
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.4f}"
+
+
+def _settings(settings: Settings) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the settings that differ from a run's without any, and the others."""
+    texts, plain = as_text(settings), as_text(complete({}))
+    own, others = dict[str, str](), dict[str, str]()
+    for name in ROWS:
+        if name in texts:
+            chosen = texts[name] != plain.get(name)
+            (own if chosen else others)[name] = _text(texts[name])
+    return own, others
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """Return where this file is made, which after training is where that was."""
+    known = {name: number for name, number in versions(PACKAGES).items() if number}
+    return {
+        "nnx": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": f"{platform.machine()}, {cores.available()} cores",
+        "backend": settings["backend"],
+    } | known

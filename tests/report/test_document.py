@@ -1,0 +1,123 @@
+"""The one-file report says what the run came to, and needs nothing beside itself."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nnx
+from nnx.data.dataset import Dataset
+from nnx.network import Network
+from nnx.report.write import write
+from nnx.settings import complete
+from nnx.training.folder import PICTURES
+from nnx.training.log import Row
+
+
+class _Read(HTMLParser):
+    """A page's tags, their attributes and its text; what is not closed is refused."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text = ""
+        self.feed(page)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return nnx.load("digits")
+
+
+@pytest.fixture(scope="module")
+def result(data: Dataset) -> nnx.Result:
+    network = Network([64, 20, 10], seed=0)
+    return nnx.train(network, data, epochs=3, backend="numpy")
+
+
+def _page(
+    folder: Path, data: Dataset, network: Network, log: tuple[Row, ...], kind: str
+) -> _Read:
+    settings = complete({"dataset": "digits", "epochs": 3, "seed": 5})
+    *_, page = write(folder, kind, network, data, settings, log)
+    return _Read(page.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_a_report(tmp_path: Path, data: Dataset, result: nnx.Result, kind: str) -> None:
+    page = _page(tmp_path, data, result.network, result.log, kind)
+    sources = [value for tag, name, value in page.attributes if name == "src"]
+    assert len(sources) == len(PICTURES)
+    assert all(source.startswith("data:image/") for source in sources)
+    assert all(value for tag, name, value in page.attributes if name == "alt")
+    assert not [value for _, name, value in page.attributes if name == "href"]
+    assert f"{result.test_accuracy:.2%}, cost {result.test_loss:.4f}" in page.text
+    assert f"{result.log[2].train_accuracy:.4f}" in page.text
+    chosen = page.text.index("Settings of this run"), page.text.index("Settings left")
+    assert chosen[0] < page.text.index("seed5") < chosen[1]
+    assert page.text.index("momentum0") > chosen[1]
+    assert f"numpy{np.__version__}" in page.text
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "report.html", *(f"{name}.{kind}" for name in PICTURES),
+    }  # fmt: skip
+
+
+def test_a_data_set_s_name_is_text(
+    tmp_path: Path, data: Dataset, result: nnx.Result
+) -> None:
+    name = "<script>alert(1)</script> & ünï"
+    page = _page(tmp_path, data._replace(name=name), result.network, result.log, "png")
+    assert name in page.text
+    assert "script" not in [tag for tag, *_ in page.attributes]
+
+
+def test_a_run_without_an_epoch(
+    tmp_path: Path, data: Dataset, result: nnx.Result
+) -> None:
+    page = _page(tmp_path, data, result.network, (), "png")
+    assert "Epoch by epoch" not in page.text
+    assert "test accuracy" in page.text
+
+
+def test_probabilities_of_zero_are_no_infinite_cost(
+    tmp_path: Path, data: Dataset, result: nnx.Result
+) -> None:
+    layers = [
+        type(layer)(1e4 * layer.weight, layer.bias) for layer in result.network.layers
+    ]
+    page = _page(tmp_path, data, result.network.replace(layers=layers), (), "png")
+    [cost] = re.findall(r"cost (\S+) nats", page.text)
+    assert np.isfinite(float(cost))
+
+
+def test_figures_in_a_notebook(data: Dataset, result: nnx.Result) -> None:
+    shares = result.network.predict_proba(data.test.images)
+    labels, predicted = data.test.labels, shares.argmax(axis=1)
+    for figure in (
+        nnx.plots.curves(result.log),
+        nnx.plots.compared({"one": result.log}),
+        nnx.plots.confusion(labels, predicted, data.classes),
+        nnx.plots.weights(result.network),
+        nnx.plots.activations(result.network, data.test.images),
+        nnx.plots.mistakes(result.network, data.test, shares),
+        nnx.plots.samples(result.network, data.test, shares),
+    ):
+        assert figure._repr_png_().startswith(b"\x89PNG")
+    linear = Network([64, 10])
+    with pytest.raises(nnx.NnxError, match="hidden"):
+        nnx.plots.activations(linear, data.test.images)
