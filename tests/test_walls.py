@@ -22,7 +22,10 @@ LIBRARIES = {
     "array_api_compat", "array_api_strict", "nnx_backends",
 }  # fmt: skip
 # What no import of nnx may load; the command that needs it does.
-HEAVY = {"cupy", "numba", "torch", "jax", "matplotlib", "sklearn", "scipy", "PIL"}
+HEAVY = {
+    "cupy", "numba", "torch", "jax", "matplotlib", "sklearn", "scipy", "PIL",
+    "starlette", "uvicorn",
+}  # fmt: skip
 MOST_LINES, MOST_FUNCTION_LINES, MOST_PARAMETERS = 300, 50, 10
 
 # The rooms of the map in docs/architecture.md, by the modules that are in them.
@@ -31,6 +34,7 @@ ROOMS = {
     "bench": ("nnx_benchmarks",),
     "verify": ("nnx.verify",),
     "report": ("nnx.report", "nnx.plots"),
+    "page": ("nnx.page",),
     "training": ("nnx.training",),
     "network": ("nnx.network", "nnx.model_file"),
     "settings": ("nnx.settings",),

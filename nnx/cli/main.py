@@ -13,7 +13,19 @@ from typing import Annotated, Any
 import typer
 
 from nnx import __version__, blas
-from nnx.cli import bench, checks, data, evaluate, info, plot, predict, show, train
+from nnx.cli import (
+    bench,
+    checks,
+    data,
+    evaluate,
+    export,
+    info,
+    plot,
+    predict,
+    serve,
+    show,
+    train,
+)
 from nnx.cli.signals import EXIT
 from nnx.errors import NnxError, OutOfMemoryError
 from nnx.settings.values import ALSO_CALLED
@@ -28,6 +40,8 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("serve")(serve.serve)
+app.command("export")(export.export)
 app.command("plot")(plot.plot)
 app.command("gradcheck")(checks.gradcheck)
 app.command("parity")(checks.parity)

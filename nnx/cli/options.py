@@ -3,13 +3,16 @@
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nnx import blas
 from nnx.errors import InputError
 from nnx.settings.table import DATA_DIR_HELP, DATASET_HELP
+
+if TYPE_CHECKING:
+    from nnx.network import Network
 
 
 def expanded(text: str) -> Path:
@@ -66,6 +69,18 @@ ModelArgument = Annotated[
     Path,
     typer.Argument(metavar="MODEL", help="A run's folder, or a .safetensors in it."),
 ]
+
+
+def network_of_pictures(model: Path) -> "Network":
+    """Return the network of a model that takes pictures; others are refused."""
+    from nnx.network import Network
+
+    network = Network.load(model)
+    if not network.frame.box:
+        raise InputError(
+            f"{model}: takes {network.sizes[0]} features that are no picture"
+        )
+    return network
 
 
 def on(device: str | None) -> dict[str, Any]:

@@ -7,7 +7,14 @@ import typer
 
 from nnx.automatic import DEFAULT
 from nnx.cli import show
-from nnx.cli.options import BackendOption, Device, Json, ModelArgument, on
+from nnx.cli.options import (
+    BackendOption,
+    Device,
+    Json,
+    ModelArgument,
+    network_of_pictures,
+    on,
+)
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,19 +42,13 @@ def predict(
     """
     from nnx.backend import choose
     from nnx.data.picture import read
-    from nnx.network import Network
 
-    network = Network.load(model)
+    network = network_of_pictures(model)
     chosen = choose(backend, **on(device))
-    frame = network.frame
-    if not frame.box:
-        raise InputError(
-            f"{model}: takes {network.sizes[0]} features that are no picture"
-        )
     rows = []
     for path in pictures:
         try:
-            picture = read(path, frame)
+            picture = read(path, network.frame)
         except InputError as error:
             show.note(f"nnx: {error}")
             continue

@@ -1,0 +1,54 @@
+"""`nnx serve`."""
+
+from typing import Annotated
+
+import typer
+
+from nnx.cli import show
+from nnx.cli.options import ModelArgument, network_of_pictures, number
+from nnx.errors import MissingLibraryError
+
+HOST, PORT, LAST_PORT = "127.0.0.1", 8000, 65535
+
+
+def serve(
+    model: ModelArgument,
+    port: Annotated[
+        int, number(int, "Port to be called at; 0 is any that is free.", 0)
+    ] = PORT,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            help="Address to be called at, such as 0.0.0.0 for all of this machine's "
+            f"(default {HOST}, which only this machine reaches).",
+            metavar="HOST",
+        ),
+    ] = None,
+) -> None:
+    """Serve a page to draw on, which shows what the network makes of it.
+
+    The page shows the probability of each class while you draw, the picture that the
+    network sees, and what its hidden units give. Ctrl-C ends it.
+
+    [bold]Examples[/bold]
+
+    nnx serve runs/mine
+
+    nnx serve runs/mine --port 8080
+    """
+    network = network_of_pictures(model)
+    if port > LAST_PORT:
+        raise typer.BadParameter(f"{port} is not a port: they end at {LAST_PORT}")
+    try:
+        import uvicorn  # noqa: F401
+
+        from nnx.page.app import LOCAL, app
+    except ImportError as error:
+        raise MissingLibraryError(
+            f"nnx serve needs {error.name}: pip install 'nnx-mlp[serve]'"
+        ) from None
+    from nnx.page import listen
+
+    opened = listen.listening(host or HOST, port)
+    show.line(f"{model}: draw at {listen.address(opened)} (Ctrl-C ends it)")
+    listen.run(app(network, hosts=["*"] if host else LOCAL), opened)

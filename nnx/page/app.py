@@ -1,0 +1,97 @@
+"""The server behind the page: one picture in, the network's answer out."""
+
+from typing import Any
+
+import numpy as np
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from nnx.data.dataset import Array
+from nnx.maths.losses import softmax
+from nnx.maths.network import forward
+from nnx.maths.ops import Ops
+from nnx.network import Network
+from nnx.page.render import page
+
+# What a browser on this machine calls it. A page of another name that was made to lead
+# here (DNS rebinding) still sends its own.
+LOCAL = ["127.0.0.1", "localhost"]
+KIND = "application/octet-stream"
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def app(network: Network, *, hosts: list[str]) -> Starlette:
+    """Return the application: the page at /, and its answers at /answer.
+
+    network: one that takes pictures
+    hosts: the names in a Host header that are answered; "*" is any
+    """
+    shown = page(network, alone=False)
+    policy = f"{shown.policy}; frame-ancestors 'none'"
+    page_headers = HEADERS | {"Content-Security-Policy": policy}
+
+    async def show(request: Request) -> Response:
+        return HTMLResponse(shown.html, headers=page_headers)
+
+    async def reply(request: Request) -> Response:
+        if request.headers.get("content-type") != KIND:
+            return _refusal(415, f"the type must be {KIND}")
+        size = network.sizes[0]
+        content = await _body(request, size)
+        if content is None:
+            return _refusal(413, f"a picture is {size} bytes, a pixel each")
+        if len(content) != size:
+            return _refusal(400, f"a picture is {size} bytes, not {len(content)}")
+        pixels = np.frombuffer(content, np.uint8)
+        if pixels.max() > network.frame.maximum:
+            return _refusal(400, f"a pixel is at most {network.frame.maximum}")
+        return JSONResponse(answer(network, pixels), headers=HEADERS)
+
+    return Starlette(
+        routes=[Route("/", show), Route("/answer", reply, methods=["POST"])],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts)],
+    )
+
+
+def answer(network: Network, pixels: Array) -> dict[str, Any]:
+    """Return the probability of each class, and the outputs of each hidden layer.
+
+    pixels: (features,), uint8 in [0, frame.maximum]
+    """
+    x = pixels[None].astype(network.layers[0].weight.dtype)
+    x = x * network.pixel_scale(pixels.dtype)
+    passed = forward(network.layers, x, network.activation, Ops(np))
+    probabilities = softmax(passed.logits, xp=np)
+    return {
+        "probabilities": _numbers(probabilities[0]),
+        "hidden": [_numbers(cache.x[0]) for cache in passed.caches[1:]],
+    }
+
+
+def _numbers(values: Array) -> list[float]:
+    """Return values as JSON has them, which knows neither infinity nor NaN."""
+    rounded = np.nan_to_num(np.asarray(values, np.float64)).round(6)
+    return [float(value) for value in rounded]
+
+
+async def _body(request: Request, most: int) -> bytes | None:
+    """Return what a request sends; None as soon as it is more than that."""
+    content = b""
+    async for part in request.stream():
+        content += part
+        if len(content) > most:
+            return None
+    return content
+
+
+def _refusal(status: int, reason: str) -> Response:
+    return PlainTextResponse(reason + "\n", status, headers=HEADERS)

@@ -1,0 +1,89 @@
+"""The page for a network, whole in one string: markup, style, script and data."""
+
+import base64
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nnx.maths.state import Layer
+from nnx.network import Network
+
+ASSETS = Path(__file__).parent
+SCRIPTS = "prepare.js", "network.js", "board.js", "page.js"
+
+
+class Page(NamedTuple):
+    """A page, and what it may do as a Content-Security-Policy."""
+
+    html: str
+    policy: str
+
+
+def page(network: Network, *, alone: bool) -> Page:
+    """Return the page of a network that takes pictures.
+
+    alone: whether it holds the weights and computes by itself, or asks a server
+    """
+    script = '"use strict";\n' + "\n".join(map(_asset, SCRIPTS))
+    style = _asset("page.css")
+    rules = {
+        "default-src": "'none'",
+        "script-src": _digest(script),
+        "style-src": _digest(style),
+        "img-src": "data:",
+        "connect-src": "'none'" if alone else "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    policy = "; ".join(f"{name} {allowed}" for name, allowed in rules.items())
+    # Nothing that a class is called may end the element that holds the data.
+    data = json.dumps(described(network, alone=alone)).replace("<", "\\u003c")
+    parts = {"policy": policy, "style": style, "script": script, "data": data}
+    html = re.sub(r"{{(\w+)}}", lambda m: parts[m[1]], _asset("page.html"))
+    return Page(html, policy)
+
+
+def described(network: Network, *, alone: bool) -> dict[str, Any]:
+    """Return what the page's script is told of a network, as JSON's values."""
+    known: dict[str, Any] = {
+        "network": str(network),
+        "classes": network.classes,
+        "frame": network.frame._asdict(),
+        "hidden": network.sizes[1:-1],
+    }
+    if alone:
+        known["pixelScale"] = network.pixel_scale(np.uint8)
+        known["layers"] = [
+            _packed(layer, activation)
+            for layer, activation in zip(
+                network.layers, network.activation, strict=True
+            )
+        ]
+    return known
+
+
+def _packed(layer: Layer, activation: str) -> dict[str, Any]:
+    """Return a layer with its weight as base64 of float16, over its largest entry."""
+    # float16 ends at 65,504; divided, weights of any size fit.
+    scale = float(np.abs(layer.weight).max()) or 1.0
+    halves = (np.asarray(layer.weight, np.float64) / scale).astype("<f2")
+    return {
+        "weight": base64.b64encode(halves.tobytes()).decode(),
+        "scale": scale,
+        "bias": np.asarray(layer.bias).tolist(),
+        "activation": activation,
+    }
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text("utf-8")
+
+
+def _digest(content: str) -> str:
+    """Return what a policy calls an inline element of this content."""
+    sha256 = hashlib.sha256(content.encode()).digest()
+    return f"'sha256-{base64.b64encode(sha256).decode()}'"

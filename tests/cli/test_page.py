@@ -1,0 +1,112 @@
+"""`nnx serve` and `nnx export`: what they say, and what they refuse."""
+
+import socket
+from collections.abc import Callable
+from http.client import HTTPConnection
+from pathlib import Path
+from signal import SIGINT, SIGTERM
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from cli_files import tree
+
+Run = Callable[..., Any]
+BOTH = [("serve", "--port", "0"), ("export", "--html", "page.html")]
+
+
+def test_a_page_in_one_file(run: Run, old_run: Path, cwd: Path) -> None:
+    ran = run("export", old_run, "--html", "page.html")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "page.html\n", "")
+    html = (cwd / "page.html").read_text("utf-8")
+    assert html.startswith("<!doctype html>")
+    assert '"hidden": [5]' in html
+    again = run("export", old_run / "model.safetensors", "--html", "again.html")
+    assert again.returncode == 0
+    assert (cwd / "again.html").read_text("utf-8") == html
+
+
+def test_a_file_that_cannot_be_written(
+    refused: Callable[..., str], old_run: Path, cwd: Path
+) -> None:
+    (cwd / "page.html").mkdir()
+    for name in "page.html", "nowhere/page.html":
+        refused("export", old_run, "--html", name, says=(name, "cannot write"))
+    refused("export", old_run, says=("--html",))
+
+
+@pytest.mark.parametrize("command", BOTH, ids=lambda words: words[0])
+def test_models_that_have_no_page(
+    refused: Callable[..., str], old_run: Path, old_table: Path, command: tuple[str]
+) -> None:
+    name, *options = command
+    refused(name, old_table, *options, says=("old table", "features", "no picture"))
+    refused(name, old_run.parent, *options, says=("holds no model.safetensors",))
+    model = old_run / "model.safetensors"
+    content = bytearray(model.read_bytes())
+    content[-3] ^= 1
+    model.write_bytes(content)
+    refused(name, old_run, *options, says=(str(model), "damaged"))
+
+
+def test_ports_and_hosts_that_cannot_be_had(
+    refused: Callable[..., str], old_run: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        says = (f"port {port}", "in use", "--port")
+        refused("serve", old_run, "--port", port, says=says)
+    refused("serve", old_run, "--port", "65536", says=("65536",))
+    refused("serve", old_run, "--host", "no such host", says=("--host no such host",))
+
+
+@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
+def test_without_the_extra(
+    refused: Callable[..., str], old_run: Path, missing: str, tmp_path: Path
+) -> None:
+    # A module of that name that is found first, and cannot be imported.
+    (tmp_path / f"{missing}.py").write_text(
+        f"raise ModuleNotFoundError('no', name={missing!r})\n"
+    )
+    refused(
+        "serve", old_run, "--port", 0,
+        env={"PYTHONPATH": str(tmp_path)},
+        says=(missing, "pip install 'nnx-mlp[serve]'"), first="pass",
+    )  # fmt: skip
+
+
+def get(address: str, host: str | None = None) -> tuple[int, str]:
+    there = HTTPConnection(urlsplit(address).netloc, timeout=10)
+    there.request("GET", "/", headers={"Host": host} if host else {})
+    response = there.getresponse()
+    said = response.read().decode()
+    there.close()
+    return response.status, said
+
+
+@pytest.mark.parametrize(("signal", "status"), [(SIGINT, 130), (SIGTERM, 143)])
+def test_served_until_a_signal(
+    start: Callable[..., Any], old_run: Path, cwd: Path, signal: int, status: int
+) -> None:
+    before = tree(cwd)
+    process = start("serve", old_run, "--port", "0")
+    line = process.stdout.readline()
+    assert line.startswith(f"{old_run}: draw at http://127.0.0.1:")
+    address = line.split(" at ")[1].split()[0]
+    assert get(address)[1].startswith("<!doctype html>")
+    assert get(address, "evil.example")[0] == 400
+    # A browser keeps its connection open.
+    with socket.create_connection(urlsplit(address).netloc.split(":"), timeout=10):
+        process.send_signal(signal)
+        out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (status, "", "nnx: stopped\n")
+    assert tree(cwd) == before
+
+
+def test_a_host_that_is_given_is_for_all_names(
+    start: Callable[..., Any], old_run: Path
+) -> None:
+    process = start("serve", old_run, "--port", "0", "--host", "0.0.0.0")
+    line = process.stdout.readline()
+    port = line.split(" at ")[1].split()[0].rstrip("/").rpartition(":")[2]
+    assert get(f"http://127.0.0.1:{port}/", "my-machine.lan")[0] == 200

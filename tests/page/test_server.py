@@ -1,0 +1,158 @@
+"""The server behind the page, asked in every wrong way, and by many at once."""
+
+import http.client
+import json
+import re
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+
+import nnx
+from nnx.maths.activations import ACTIVATIONS
+from nnx.page.render import ASSETS, page
+
+KIND = {"Content-Type": "application/octet-stream"}
+PICTURE = bytes(64)
+
+
+def ask(
+    address: str,
+    path: str = "/answer",
+    body: bytes | None = PICTURE,
+    method: str = "POST",
+    headers: dict[str, str] = KIND,
+) -> tuple[int, str]:
+    """Return a request's status and the answer."""
+    there = http.client.HTTPConnection(urlsplit(address).netloc, timeout=10)
+    try:
+        there.request(method, path, body, headers)
+        response = there.getresponse()
+        return response.status, response.read().decode()
+    finally:
+        there.close()
+
+
+def test_an_answer_is_the_network_s(served: str, digits: nnx.Network) -> None:
+    image = nnx.load("digits").test.images[:1]
+    status, said = ask(served, body=image.tobytes())
+    answer = json.loads(said)
+    assert status == 200
+    expected = digits.predict_proba(image, backend="numpy")[0]
+    assert answer["probabilities"] == pytest.approx(expected, abs=1e-5)
+    assert [len(units) for units in answer["hidden"]] == [48, 24]
+
+
+@pytest.mark.parametrize(
+    ("status", "asked"),
+    [
+        (413, {"body": bytes(65)}),
+        (413, {"body": bytes(10_000_000)}),
+        (400, {"body": bytes(63)}),
+        (400, {"body": b""}),
+        (400, {"body": bytes([17] * 64)}),
+        (415, {"headers": {"Content-Type": "application/json"}}),
+        (415, {"headers": {}}),
+        (404, {"path": "/nothing"}),
+        (404, {"path": "/../../etc/passwd", "method": "GET", "body": None}),
+        (405, {"method": "GET", "body": None}),
+        (405, {"path": "/"}),
+        (400, {"headers": KIND | {"Host": "evil.example"}}),
+        (400, {"headers": {"Host": "evil.example"}, "method": "GET", "path": "/"}),
+        (200, {"headers": KIND | {"Host": "localhost:1234"}}),
+        (200, {"path": "/", "method": "GET", "body": None}),
+    ],
+)
+def test_statuses(served: str, status: int, asked: dict) -> None:
+    # A body that is refused in the middle may end the connection under the sender.
+    try:
+        got, said = ask(served, **asked)
+    except (BrokenPipeError, ConnectionResetError):
+        assert len(asked["body"]) > 1_000_000
+    else:
+        assert got == status
+        assert "Traceback" not in said
+    assert ask(served)[0] == 200
+
+
+def test_what_is_no_http(served: str) -> None:
+    host, port = urlsplit(served).netloc.split(":")
+    for sent in b"\x16\x03\x01 no HTTP\r\n\r\n", b"GET / HTTP/1.1\r\n", b"":
+        with socket.create_connection((host, int(port)), timeout=10) as there:
+            there.sendall(sent)
+    assert ask(served)[0] == 200
+
+
+def resident() -> int:
+    """Return the bytes of memory that this process has."""
+    status = Path("/proc/self/status").read_text()
+    found = re.search(r"VmRSS:\s*(\d+) kB", status)
+    assert found
+    return int(found[1]) * 1024
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="memory is read from /proc"
+)
+def test_many_at_once_and_memory_is_flat(served: str) -> None:
+    def many() -> set[int]:
+        with ThreadPoolExecutor(200) as threads:
+            return {status for status, _ in threads.map(ask, [served] * 300)}
+
+    assert many() == {200}
+    before = resident()
+    for _ in range(2):
+        assert many() == {200}
+    assert resident() - before < 20_000_000
+
+
+def test_an_answer_takes_under_20_ms(served: str) -> None:
+    there = http.client.HTTPConnection(urlsplit(served).netloc, timeout=10)
+    seconds = []
+    for _ in range(30):
+        began = time.perf_counter()
+        there.request("POST", "/answer", PICTURE, KIND)
+        assert there.getresponse().read()
+        seconds.append(time.perf_counter() - began)
+    there.close()
+    assert np.median(seconds) < 0.02
+
+
+def test_a_policy_that_lets_nothing_else_in(served: str) -> None:
+    there = http.client.HTTPConnection(urlsplit(served).netloc, timeout=10)
+    there.request("GET", "/")
+    response = there.getresponse()
+    html, policy = response.read().decode(), response.headers["Content-Security-Policy"]
+    there.close()
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert not re.findall(r"(?:https?:)?//\w+\.\w+", html)
+
+
+def test_classes_of_any_name_stay_data() -> None:
+    evil = "</script><script>alert(1)</script>", "{{script}}"
+    network = nnx.Network([16, 4, 2]).replace(classes=evil)
+    html = page(network, alone=True).html
+    assert html.count("<script>") == html.count("</script>") - 1 == 1
+    data = re.search(r'id="data">(.*?)</script>', html, re.S)
+    assert data
+    assert json.loads(data[1])["classes"] == list(evil)
+
+
+def test_weights_that_no_float16_holds() -> None:
+    network = nnx.Network([16, 4, 2], seed=0)
+    network.layers[0].weight[0, 0] = 1e30
+    network.layers[1].weight[:] = 0
+    assert "Infinity" not in page(network, alone=True).html
+
+
+def test_every_activation_is_in_the_script() -> None:
+    script = (ASSETS / "network.js").read_text("utf-8")
+    table = re.search(r"const ACTIVATIONS = {\n(.*?)\n};", script, re.S)
+    assert table
+    assert set(re.findall(r"^  (\w+)", table[1], re.M)) == set(ACTIVATIONS)
