@@ -11,8 +11,7 @@ from nnx import __version__, blas, cores
 from nnx.backend import usable
 
 PACKAGES = (
-    "numpy", "scipy", "numba", "array-api-compat", "scikit-learn", "safetensors",
-    "pillow",
+    "numpy", "numba", "array-api-compat", "safetensors", "pillow", "matplotlib",
 )  # fmt: skip
 
 

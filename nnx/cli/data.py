@@ -18,7 +18,7 @@ def list_() -> None:
     rows = []
     for name in NAMES:
         if name not in PUBLISHED:
-            rows.append([name, "ships with scikit-learn", ""])
+            rows.append([name, "comes with nnx", ""])
             continue
         files, folder = PUBLISHED[name].files, cache_folder(name)
         here = all((folder / file.name).is_file() for file in files)

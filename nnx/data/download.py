@@ -35,7 +35,7 @@ def fetch(name: str) -> Path:
     if name not in PUBLISHED:
         reason = f"not a data set to fetch; choose from {', '.join(PUBLISHED)}"
         if name in NAMES:
-            reason = "ships with scikit-learn, there is nothing to fetch"
+            reason = "comes with nnx, there is nothing to fetch"
         raise InputError(f"{name}: {reason}")
     folder = cache_folder(name)
     for file in PUBLISHED[name].files:

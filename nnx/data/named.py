@@ -1,8 +1,6 @@
 """The data sets known by name: their classes, files, checksums and mirrors."""
 
 import hashlib
-from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,27 +98,13 @@ def owner(folder: Path) -> str | None:
 
 
 def digits() -> Dataset:
-    """Return the 1,797 digits of 8 x 8 pixels that ship with scikit-learn.
+    """Return the 1,797 digits of 8 x 8 pixels that come with nnx; see digits.txt.
 
     A fifth of them, always the same ones, is held out for testing.
     """
-    whole = _whole_digits()
+    with np.load(Path(__file__).with_name("digits.npz")) as file:
+        whole = Split(file["images"], file["labels"].astype(np.int64))
     (train, test), note = hold_out(whole, 5)
     frame = Frame(8, 8, maximum=16, box=8)
     classes = tuple("0123456789")
     return Dataset("digits", train, test, classes, frame, (note,), source="digits")
-
-
-def _whole_digits() -> Split:
-    """Return all of them, from their file: importing scikit-learn takes a second."""
-    package = find_spec("sklearn")
-    for folder in (package and package.submodule_search_locations) or ():
-        path = Path(folder, "datasets", "data", "digits.csv.gz")
-        with suppress(OSError, ValueError):
-            table = np.loadtxt(path, np.uint8, delimiter=",")
-            images = np.ascontiguousarray(table[:, :-1])
-            return Split(images, table[:, -1].astype(np.int64))
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    return Split(bunch.data.astype(np.uint8), bunch.target.astype(np.int64))

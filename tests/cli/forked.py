@@ -18,7 +18,7 @@ from io import BufferedWriter, FileIO, TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
-LIBRARIES = "numpy", "numba", "PIL.Image", "safetensors.numpy", "sklearn.datasets"
+LIBRARIES = "numpy", "numba", "PIL.Image", "safetensors.numpy"
 
 
 class Forks:

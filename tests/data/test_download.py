@@ -156,7 +156,7 @@ def test_loading_by_name_fetches_what_is_not_there(server):
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("digits", "ships with scikit-learn"), ("cifar", "mnist, fashion-mnist, kmnist")],
+    [("digits", "comes with nnx"), ("cifar", "mnist, fashion-mnist, kmnist")],
 )
 def test_refuses_names_without_mirrors(name, said):
     with pytest.raises(InputError, match=said):
