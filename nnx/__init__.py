@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nnx.training.evaluate import evaluate
     from nnx.training.result import Result
     from nnx.training.train import train
-    from nnx.verify.gradients import gradcheck
+    from nnx.verify.gradcheck import gradcheck
     from nnx.verify.parity import parity
 
 __version__ = "0.1.0"
@@ -45,7 +45,7 @@ _HOMES = {
     "backends": "nnx.backend:names",
     "evaluate": "nnx.training.evaluate",
     "find": "nnx.backend",
-    "gradcheck": "nnx.verify.gradients",
+    "gradcheck": "nnx.verify.gradcheck",
     "info": "nnx.installation",
     "load": "nnx.data.load",
     "parity": "nnx.verify.parity",

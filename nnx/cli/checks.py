@@ -1,51 +1,15 @@
-"""`nnx gradcheck` and `nnx parity`."""
+"""`nnx parity`, and what it shares with `nnx gradcheck`."""
 
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from nnx.automatic import DEFAULT
 from nnx.cli import show
-from nnx.cli.options import BackendOrAll, Device, Json, on
-from nnx.errors import InputError
+from nnx.cli.options import Json
 
 if TYPE_CHECKING:
     from nnx.backend import Backend
     from nnx.verify.compare import Agreement
-
-
-def gradcheck(
-    backend: BackendOrAll = DEFAULT,
-    device: Device = None,
-    json: Json = False,
-) -> None:
-    """Compare backpropagation with central differences of the loss, in float64.
-
-    Every activation with every option that the gradient depends on, and at depths 1
-    to 4. Exits with status 1 if any relative error reaches 1e-6.
-    """
-    from nnx.backend import find
-    from nnx.verify.gradients import BOUND
-    from nnx.verify.gradients import gradcheck as run
-
-    if backend == "all" and device is not None:
-        raise InputError("--device goes with one --backend, not all")
-    results = []
-    for chosen in _usable() if backend == "all" else [find(backend, **on(device))]:
-        show.note(f"checking {chosen.name} …")
-        results += run(chosen)
-    worst = max(check.max_relative_error for check in results)
-    if json:
-        rows = [_as_row(check, "backend", case="network") for check in results]
-        show.as_json({"rows": rows, "worst": _finite(worst)})
-    else:
-        cells = [[c.network, c.backend, f"{c.max_relative_error:.1e}"] for c in results]
-        columns = ["network", "backend", "max relative error"]
-        show.table("backpropagation against central differences", columns, cells)
-        verdict = "below" if worst < BOUND else "NOT below"
-        show.line(f"worst {worst:.1e}, {verdict} {BOUND:g}")
-    if not worst < BOUND:
-        raise typer.Exit(1)
 
 
 def parity(json: Json = False) -> None:
@@ -59,11 +23,11 @@ def parity(json: Json = False) -> None:
     from nnx.verify.parity import REFERENCE
     from nnx.verify.parity import parity as run
 
-    backends = _usable()
+    backends = usable_here()
     show.note(f"comparing {', '.join(b.name for b in backends)} …")
     results = run(*backends)
     if json:
-        rows = [_as_row(result, "backend", "dtype", "network") for result in results]
+        rows = [as_row(result, "backend", "dtype", "network") for result in results]
         show.as_json({"reference": REFERENCE, "rows": rows})
     else:
         cells = [
@@ -82,19 +46,19 @@ def parity(json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def _as_row(result: "Agreement", *names: str, **renamed: str) -> dict[str, Any]:
+def as_row(result: "Agreement", *names: str, **renamed: str) -> dict[str, Any]:
     """Return some of a result for JSON, and the error."""
     named = {name: name for name in names} | renamed
     row = {name: getattr(result, own) for name, own in named.items()}
-    return row | {"max_relative_error": _finite(result.max_relative_error)}
+    return row | {"max_relative_error": finite(result.max_relative_error)}
 
 
-def _finite(error: float) -> float | None:
+def finite(error: float) -> float | None:
     """Return an error for JSON, which has no word for infinite but null."""
     return error if error < float("inf") else None
 
 
-def _usable() -> "list[Backend]":
+def usable_here() -> "list[Backend]":
     """Return every backend that can be used, and say why the others cannot."""
     from nnx.backend import usable
 

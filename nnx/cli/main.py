@@ -19,6 +19,7 @@ from nnx.cli import (
     data,
     evaluate,
     export,
+    gradcheck,
     info,
     plot,
     predict,
@@ -43,7 +44,7 @@ app.command("predict")(predict.predict)
 app.command("serve")(serve.serve)
 app.command("export")(export.export)
 app.command("plot")(plot.plot)
-app.command("gradcheck")(checks.gradcheck)
+app.command("gradcheck")(gradcheck.gradcheck)
 app.command("parity")(checks.parity)
 app.add_typer(bench.app, name="bench")
 app.command("info")(info.info)

@@ -78,7 +78,7 @@ def worst_error(case: Case, backend: Backend) -> float:
     state, images, index = moved(
         (posed.state, posed.images, np.arange(case.batch)), backend.from_numpy
     )
-    got = _gradients(state, images, index, posed.hyper, backend)
+    got = backpropagated(state, images, index, posed.hyper, backend)
     mean = got.loss_sum / case.batch
     loss = _penalized(mean, state.layers, posed.hyper, backend.xp)
     if not abs(backend.to_numpy(loss) - posed.loss) <= SAME_LOSS * posed.loss:
@@ -88,7 +88,7 @@ def worst_error(case: Case, backend: Backend) -> float:
     return relative_error(flat, posed.slopes, "float64")
 
 
-def _gradients(
+def backpropagated(
     state: State, images: Images, index: Array, hyper: Hyperparameters, backend: Backend
 ) -> steps.BatchResult:
     """Return a batch's gradients, by what the backend trains with.

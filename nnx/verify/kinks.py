@@ -17,6 +17,8 @@ from nnx.verify.compare import PLAIN
 
 # Relative to a layer's largest unit; rounding in float32 reaches a tenth of it.
 CLEARANCE = 1e-5
+# Activations whose slope, or the slope of that, jumps at 0.
+KINKED = "relu", "leaky_relu", "elu"
 # How often a batch is looked at, images at a kink replaced each time.
 ATTEMPTS = 30
 
@@ -53,6 +55,18 @@ def forward_batch(
     return network.forward(
         state.layers, x, hyper.activations, PLAIN, state.running_stats, masks
     )
+
+
+def is_bent(activation: str, outputs: Array) -> Array:
+    """Return whether a unit is on other sides of its kink in two outputs, (n,) bool.
+
+    activation: of the layer
+    outputs: (n, 2, batch, out_features)
+    """
+    if activation not in KINKED:
+        return np.zeros(len(outputs), bool)
+    above, below = outputs[:, 0] > 0, outputs[:, 1] > 0
+    return np.asarray((above != below).any(axis=(1, 2)))
 
 
 def _before_activation(layer: Layer | NormalizedLayer, cache: Cache) -> Array:

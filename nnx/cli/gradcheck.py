@@ -1,0 +1,209 @@
+"""`nnx gradcheck`."""
+
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nnx.automatic import DEFAULT
+from nnx.cli import show
+from nnx.cli.checks import as_row, finite, usable_here
+from nnx.cli.options import BackendOrAll, DataDir, DatasetOption, Device, Json, on
+from nnx.errors import InputError
+
+if TYPE_CHECKING:
+    from nnx.backend import Backend
+    from nnx.settings import Settings
+    from nnx.verify.compare import Agreement
+    from nnx.verify.own_network import ParameterCheck
+
+# What a step draws at random, or computes of its batch; a network outside training,
+# as a model file holds it, has none of it.
+DRAWN = "batch_norm", "dropout", "input_dropout", "input_noise", "augment"
+
+
+def gradcheck(
+    run: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[RUN]",
+            help="A run's folder, or a .safetensors in it; the built-in cases where "
+            "there is none.",
+        ),
+    ] = None,
+    dataset: DatasetOption = None,
+    data_dir: DataDir = None,
+    backend: BackendOrAll = DEFAULT,
+    device: Device = None,
+    json: Json = False,
+) -> None:
+    """Compare backpropagation with central differences of the loss, in float64.
+
+    Of a RUN: each layer of its network, on training images that it does badly on, with
+    the run's penalties, label smoothing and class weights. Of a large layer, some
+    entries.
+
+    Without one, of small networks: every activation with every option that the
+    gradient depends on, and at depths 1 to 4.
+
+    Exits with status 1 if any relative error reaches 1e-6.
+
+    [bold]Examples[/bold]
+
+    nnx gradcheck runs/mine
+
+    nnx gradcheck --backend all
+    """
+    from nnx.backend import find
+
+    if backend == "all" and device is not None:
+        raise InputError("--device goes with one --backend, not all")
+    if run is None and (dataset is not None or data_dir is not None):
+        raise InputError("--dataset and --data-dir go with a RUN, and none was given")
+    backends = usable_here() if backend == "all" else [find(backend, **on(device))]
+    if run is None:
+        passed = _of_cases(backends, json)
+    else:
+        passed = _of_network(run, dataset, data_dir, backends, json)
+    if not passed:
+        raise typer.Exit(1)
+
+
+def _of_cases(backends: "list[Backend]", json: bool) -> bool:
+    """Print the errors of the built-in cases; return whether all are small."""
+    from nnx.verify.gradients import BOUND
+    from nnx.verify.gradients import gradcheck as run
+
+    results: list[Agreement] = []
+    for chosen in backends:
+        show.note(f"checking {chosen.name} …")
+        results += run(chosen)
+    worst = max(check.max_relative_error for check in results)
+    if json:
+        rows = [as_row(check, "backend", case="network") for check in results]
+        show.as_json({"rows": rows, "worst": finite(worst)})
+    else:
+        cells = [[c.network, c.backend, f"{c.max_relative_error:.1e}"] for c in results]
+        columns = ["network", "backend", "max relative error"]
+        show.table("backpropagation against central differences", columns, cells)
+        verdict = "below" if worst < BOUND else "NOT below"
+        show.line(f"worst {worst:.1e}, {verdict} {BOUND:g}")
+    return worst < BOUND
+
+
+def _of_network(
+    path: Path,
+    dataset: str | None,
+    data_dir: Path | None,
+    backends: "list[Backend]",
+    json: bool,
+) -> bool:
+    """Print the errors of a run's network; return whether all are within bounds."""
+    from nnx.data.load import load
+    from nnx.network import Network
+    from nnx.verify.own_network import IMAGES, check
+
+    network, settings = Network.load(path), _settings(path, dataset)
+    own_dir = None if dataset else settings["data_dir"] or None
+    data = load(dataset or settings["dataset"], data_dir or own_dir)
+    drawn = [name.replace("_", " ") for name in DRAWN if _value(settings, name)]
+    if drawn:
+        show.note(f"checked without the run's {', '.join(drawn)}")
+    results = [row for each in backends for row in check(network, data, settings, each)]
+    minimized, images = _minimized(settings), min(IMAGES, len(data.train.labels))
+    if json:
+        described = {"model": str(path), "network": str(network), "dataset": data.name}
+        _print_json(described | {"images": images, "minimized": minimized}, results)
+    else:
+        loss = ", ".join(f"{name}={_text(value)}" for name, value in minimized.items())
+        title = f"{network} on {images} training images of {data.name}: cross-entropy"
+        _print(f"{title} with {loss}" if loss else title, results)
+    return all(row.within_bound for row in results)
+
+
+def _settings(path: Path, dataset: str | None) -> "Settings":
+    """Return the settings of the run that a model is in; defaults where it is alone."""
+    from nnx.settings import complete
+    from nnx.training.folder import CONFIG_NAME, load_settings
+
+    folder = path if path.is_dir() else path.parent
+    if (folder / CONFIG_NAME).is_file():
+        return load_settings(folder)
+    if dataset is None:
+        raise InputError(f"{folder}: no {CONFIG_NAME} names the data; give --dataset")
+    return complete({})
+
+
+def _minimized(settings: "Settings") -> dict[str, Any]:
+    """Return what the run minimizes beyond the mean loss, as it is written."""
+    from nnx.settings import as_text
+    from nnx.verify.own_network import MINIMIZED
+
+    text = as_text(settings)
+    return {name: text[name] for name in MINIMIZED if _value(settings, name)}
+
+
+def _text(value: Any) -> str:
+    """Return a setting's value as an option takes it."""
+    return ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
+
+
+def _value(settings: "Settings", name: str) -> Any:
+    return settings[name]  # type: ignore[literal-required]
+
+
+def _print_json(described: dict[str, Any], results: "list[ParameterCheck]") -> None:
+    rows = [
+        row._asdict() | {"max_relative_error": finite(row.max_relative_error)}
+        for row in results
+    ]
+    worst = finite(max(row.max_relative_error for row in results))
+    show.as_json(described | {"rows": rows, "worst": worst})
+
+
+def _print(title: str, results: "list[ParameterCheck]") -> None:
+    """Print a row for each weight and bias, what is to be said of some, and the worst.
+
+    A remark is on what the numbers alone would not tell.
+    """
+    from nnx.verify.gradients import BOUND
+
+    cells = []
+    for row in results:
+        size, shape = prod(row.shape), "×".join(map(str, row.shape))
+        entries = (
+            f"{row.entries}" if row.entries == size else f"{row.entries} of {size:,}"
+        )
+        numbers = [f"{row.largest:.1e}", f"{row.max_relative_error:.1e}"]
+        name = f"{row.layer} {row.parameter}"
+        cells.append([name, shape, entries, str(row.at_kinks), row.backend, *numbers])
+    columns = [
+        "layer", "shape", "entries compared", "at kinks", "backend", "largest slope",
+        "max relative error",
+    ]  # fmt: skip
+    show.table(title, columns, cells)
+    for row in results:
+        if remark := _remark(row):
+            show.line(f"layer {row.layer} {row.parameter}: {remark}")
+    worst = max(row.max_relative_error for row in results)
+    missed = [f"layer {r.layer} {r.parameter}" for r in results if not r.within_bound]
+    verdict = f"below {BOUND:g}" if worst < BOUND else "below the bounds above"
+    if missed:
+        verdict = f"NOT below the bound: {', '.join(dict.fromkeys(missed))}"
+    show.line(f"worst {worst:.1e}, {verdict}")
+
+
+def _remark(row: "ParameterCheck") -> str:
+    """Return what a row's numbers alone would not tell, or nothing."""
+    from nnx.verify.gradients import BOUND
+
+    if row.entries == 0:
+        return "nothing was compared: every entry drawn is at a kink"
+    if row.largest == 0.0:
+        return "every slope is 0: these images teach it nothing"
+    if row.bound >= 1.0:
+        return "its slopes are too small to compare; rounding hides them"
+    if row.bound > BOUND:
+        return f"its slopes are so small that its bound is {row.bound:.0e}"
+    return ""

@@ -1,0 +1,68 @@
+"""The gradient check: of the built-in cases, or of a network of one's own."""
+
+from collections.abc import Sequence
+from typing import Any, overload
+
+from nnx.automatic import DEFAULT
+from nnx.backend import Backend
+from nnx.data.dataset import Dataset
+from nnx.errors import InputError
+from nnx.network import Network
+from nnx.settings import complete
+from nnx.verify import gradients, own_network
+from nnx.verify.compare import Agreement
+from nnx.verify.own_network import ParameterCheck
+
+
+@overload
+def gradcheck(backend: str | Backend = DEFAULT, /) -> list[Agreement]: ...
+
+
+@overload
+def gradcheck(*, backend: str | Backend) -> list[Agreement]: ...
+
+
+@overload
+def gradcheck(
+    network: Network,
+    data: Dataset,
+    *,
+    backend: str | Backend = DEFAULT,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    label_smoothing: float = 0.0,
+    class_weights: str | Sequence[float] = (),
+) -> list[ParameterCheck]: ...
+
+
+def gradcheck(
+    network: Any = None,
+    data: Any = None,
+    *,
+    backend: str | Backend = DEFAULT,
+    **minimized: Any,
+) -> Any:
+    """Compare backpropagation with central differences of the loss, in float64.
+
+    Of a network and data: the largest relative error of each layer's weight and bias,
+    by training images that the network does badly on. Of a backend alone, as in
+    `gradcheck("numba")`: that of every built-in case.
+
+    network, data: as for `nnx.train`; the network is left as it was
+    backend: whose gradients, by its name or as `nnx.find` gave it
+    minimized: l1, l2, label_smoothing and class_weights, as for `nnx.train`
+
+    Raises:
+        InputError: a network, data or settings that do not fit each other
+        BackendError: a backend that cannot be used
+    """
+    unknown = minimized.keys() - set(own_network.MINIMIZED)
+    if unknown:
+        raise InputError(
+            f"gradcheck takes {', '.join(own_network.MINIMIZED)}, not {min(unknown)}"
+        )
+    if isinstance(network, Network) and isinstance(data, Dataset):
+        return own_network.check(network, data, complete(minimized), backend)
+    if isinstance(network, Network) or data is not None or minimized:
+        raise InputError("gradcheck takes a Network and a Dataset, or a backend alone")
+    return gradients.gradcheck(backend if network is None else network)

@@ -1,0 +1,187 @@
+"""A network's own gradient against central differences of its loss, in float64.
+
+Of a large layer, a sample of the entries is compared.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from nnx.automatic import DEFAULT
+from nnx.backend import Backend, choose
+from nnx.data.dataset import Dataset
+from nnx.errors import InputError
+from nnx.maths import losses
+from nnx.maths.arrays import Array
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.state import Images, Layer, State, initial_state
+from nnx.network import Network
+from nnx.settings import Settings, complete
+from nnx.training.prepare import fitted, hyperparameters
+from nnx.verify import differences
+from nnx.verify.compare import LAST_DIGITS, PLAIN, moved
+from nnx.verify.differences import Place, Problem
+from nnx.verify.gradients import BOUND, EPSILON, backpropagated
+from nnx.verify.kinks import forward_batch
+
+# The settings that what is minimized depends on, whatever is drawn at random.
+MINIMIZED = "l1", "l2", "label_smoothing", "class_weights"
+# Images of the batch: those of the largest loss, of so many spread over the set. An
+# image that a network has learnt to perfection has next to no gradient.
+IMAGES, LOOKED_AT = 16, 1000
+# Entries of an array that are compared, at most; a smaller one is compared whole.
+ENTRIES = 200
+SEED = 0
+
+
+class ParameterCheck(NamedTuple):
+    """How far the gradient of one layer's weight or bias is from central differences.
+
+    layer: 1 is the first
+    shape: of the parameter
+    entries: how many were compared
+    at_kinks: how many more were drawn, and left out, as a unit's relu bends, or L1
+        does, within the step
+    largest: the largest slope by differences, of those compared
+    max_relative_error: the largest error over that slope; infinite where the gradient
+        is not finite
+    bound: what the error must be below; above 1e-6 where slopes are so small that
+        rounding the loss hides their last digits
+    """
+
+    backend: str
+    layer: int
+    parameter: str
+    shape: tuple[int, ...]
+    entries: int
+    at_kinks: int
+    largest: float
+    max_relative_error: float
+    bound: float
+
+    @property
+    def within_bound(self) -> bool:
+        """Whether the gradient agrees."""
+        return self.max_relative_error < self.bound
+
+
+def check(
+    checked: Network,
+    data: Dataset,
+    settings: Settings,
+    backend: str | Backend = DEFAULT,
+) -> list[ParameterCheck]:
+    """Return how far each layer's weight and bias are from central differences.
+
+    The gradient is the one that the backend trains with, of `IMAGES` training images
+    and the settings in `MINIMIZED`; nothing is dropped out, distorted or normalized.
+
+    Raises:
+        InputError: data or settings that do not fit, or a loss that is not finite
+        BackendError: a backend that cannot be used
+    """
+    posed = _posed(checked, data, settings)
+    chosen = choose(backend)
+    index = np.arange(posed.hyper.batch_size)
+    with chosen.scope():
+        state, images, index = moved(
+            (posed.state, posed.images, index), chosen.from_numpy
+        )
+        result = backpropagated(state, images, index, posed.hyper, chosen)
+        gradients = moved(result.gradients, chosen.to_numpy)
+        loss = float(chosen.to_numpy(result.loss_sum)) / posed.hyper.batch_size
+    rng = np.random.default_rng(SEED)
+    return [
+        _compared(posed, i, name, np.asarray(gradient), loss, chosen.name, rng)
+        for i, layer in enumerate(gradients)
+        for name, gradient in zip(layer._fields, layer, strict=True)
+    ]
+
+
+def _posed(checked: Network, data: Dataset, settings: Settings) -> Problem:
+    """Return the network and the images that it does worst on."""
+    kept = {name: settings[name] for name in MINIMIZED}  # type: ignore[literal-required]
+    settings = complete(kept | {"pixels": checked.pixels, "batch_size": "full"})
+    fit = fitted(checked, data, settings)
+    hyper = hyperparameters(fit, data, settings)
+    layers = [Layer(*(np.array(a, np.float64) for a in each)) for each in fit.layers]
+    state = initial_state(layers, hyper, PLAIN)
+    n = len(data.train.labels)
+    spread = np.unique(np.linspace(0, n - 1, LOOKED_AT).astype(int))
+    images = Images(data.train.images[spread], np.asarray(data.train.labels)[spread])
+    with np.errstate(over="ignore", invalid="ignore"):
+        loss = _loss_each(state, images, hyper)
+    if not np.isfinite(loss).all():
+        raise InputError(
+            f"the network's loss on {data.name} is not finite; there is no gradient"
+        )
+    worst = np.sort(np.argsort(-loss, kind="stable")[:IMAGES])
+    images = Images(images.pixels[worst], images.labels[worst])
+    hyper = hyper._replace(batch_size=len(worst))
+    caches = forward_batch(state, images, np.arange(len(worst)), hyper).caches
+    return Problem(state, images, hyper, [cache.x for cache in caches])
+
+
+def _loss_each(state: State, images: Images, hyper: Hyperparameters) -> Array:
+    """Return each image's loss, times what its class counts, (n,)."""
+    index = np.arange(len(images.labels))
+    logits = forward_batch(state, images, index, hyper).logits
+    chosen = losses.softmax(logits, xp=np)[index, images.labels]
+    weights = np.asarray(hyper.class_weights or np.ones(logits.shape[1]))
+    return -np.log(np.maximum(chosen, 1e-300)) * weights[images.labels]
+
+
+def _compared(
+    posed: Problem,
+    i: int,
+    name: str,
+    gradient: Array,
+    loss: float,
+    backend: str,
+    rng: np.random.Generator,
+) -> ParameterCheck:
+    """Return how far one parameter's gradient is from central differences."""
+    array = getattr(posed.state.layers[i], name)
+    # A unit feels a step of its weight times the weight's input.
+    felt = np.max(np.abs(posed.inputs[i])) if name == "weight" else 1.0
+    step = EPSILON / max(1.0, float(felt))
+    drawn = _drawn(gradient, rng)
+    slopes = differences.slopes(posed, i, name, drawn, step)
+    clear = ~np.isnan(slopes)
+    got = np.array([gradient[place] for place in drawn])
+    largest = float(np.max(np.abs(slopes[clear]), initial=0.0))
+    error = float(np.max(np.abs(got - slopes)[clear], initial=0.0))
+    rounding = LAST_DIGITS * np.finfo(float).eps * max(1.0, loss) / step
+    if largest:
+        error, bound = error / largest, max(BOUND, float(rounding / largest))
+    else:
+        error, bound = (0.0 if error < rounding else np.inf), BOUND
+    return ParameterCheck(
+        backend,
+        i + 1,
+        name,
+        array.shape,
+        int(np.sum(clear)),
+        int(np.sum(~clear)),
+        largest,
+        error if np.isfinite(error) else np.inf,
+        bound,
+    )
+
+
+def _drawn(gradient: Array, rng: np.random.Generator) -> list[Place]:
+    """Return the places of the entries to compare: all, or a sample.
+
+    That has the largest entry, as many as half of it that are not 0, and others.
+    """
+    if gradient.size <= ENTRIES:
+        return list(np.ndindex(gradient.shape))
+    flat = np.abs(gradient).ravel()
+    taken = np.array([np.argmax(flat)])
+    alive = np.flatnonzero(flat)
+    for pool, count in (alive, ENTRIES // 2), (np.arange(flat.size), ENTRIES):
+        left = np.setdiff1d(pool, taken)
+        more = min(len(left), count - len(taken))
+        taken = np.append(taken, rng.choice(left, more, replace=False))
+    places = np.unravel_index(np.sort(taken), gradient.shape)
+    return list(zip(*(each.tolist() for each in places), strict=True))
