@@ -27,7 +27,7 @@ def gradcheck(
     run: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[RUN]",
+            metavar="RUN",
             help="A run's folder, or a .safetensors in it; the built-in cases where "
             "there is none.",
         ),
@@ -40,14 +40,15 @@ def gradcheck(
 ) -> None:
     """Compare backpropagation with central differences of the loss, in float64.
 
-    Of a RUN: each layer of its network, on training images that it does badly on, with
-    the run's penalties, label smoothing and class weights. Of a large layer, some
-    entries.
+    Of a RUN: each layer of its network, on training images that it does badly
+    on, with the run's penalties, label smoothing and class weights. Of a large
+    layer, some entries.
 
     Without one, of small networks: every activation with every option that the
     gradient depends on, and at depths 1 to 4.
 
-    Exits with status 1 if any relative error reaches 1e-6.
+    Exits with status 1 if an error reaches its bound: 1e-6, and more where a
+    layer's slopes are tiny.
 
     [bold]Examples[/bold]
 
