@@ -22,10 +22,10 @@ def curves(
     epochs = [row.epoch for row in log]
     which = "validation" if log[-1].validation_loss is not None else "test"
     for panel, of, words in (cost, "loss", "cost (nats)"), (accuracy, "accuracy", ""):
-        for (colour, dash), part in zip(style.LINES, ("train", which), strict=False):
+        for i, part in enumerate(("train", which)):
             values = [getattr(row, f"{part}_{of}") for row in log]
             label = {"train": "training, as it came"}.get(part, part)
-            _line(panel, epochs, values, colour=colour, dash=dash, label=label)
+            _line(panel, epochs, values, i, label)
         style.plain(panel, of.replace("loss", "cost"), "epoch", words)
         panel.legend(fontsize=8, frameon=False, labelcolor=style.INK)
     cost.set_yscale("log")
@@ -44,28 +44,25 @@ def compared(logs: Mapping[str, Sequence[Row]]) -> style.Picture:
     room: Any = {"left": 0.65, "bottom": 0.6 + words, "top": 0.62, "apart": 0.6}
     cost, accuracy = style.panels(figure, [1.0, 1.0], **room)
     for i, (name, log) in enumerate(logs.items()):
-        colour, dash = style.LINES[i % len(style.LINES)]
         epochs = [row.epoch for row in log]
         losses, accuracies = zip(*(row.monitored for row in log), strict=True)
-        how: Any = {"colour": colour, "dash": dash, "label": name}
-        _line(cost, epochs, losses, **how)
-        _line(accuracy, epochs, accuracies, **how)
+        _line(cost, epochs, losses, i, name)
+        _line(accuracy, epochs, accuracies, i, name)
     style.plain(cost, "cost of the validation set, or the test images", "epoch", "nats")
     style.plain(accuracy, "accuracy of the same", "epoch")
     cost.set_yscale("log")
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
-    handles, labels = cost.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower left", fontsize=8, frameon=False, ncols=2)
+    handles, names = cost.get_lines(), list(map(style.literal, logs))
+    figure.legend(handles, names, loc="lower left", fontsize=8, frameon=False, ncols=2)
     return figure
 
 
 def _line(
-    panel: Any, x: Sequence[float], y: Sequence[Any], *, colour: str, dash: Any,
-    label: str,
-) -> None:  # fmt: skip
+    panel: Any, x: Sequence[float], y: Sequence[Any], number: int, label: str
+) -> None:
     """Draw a value for each epoch; a single one as a point, which a line cannot be."""
+    colour, dash = style.line(number)
     marker = "o" if len(x) < 3 else ""
-    panel.plot(
-        x, y, color=colour, linestyle=dash, label=label, marker=marker, linewidth=1.5
-    )
+    how: Any = {"color": colour, "linestyle": dash, "marker": marker, "linewidth": 1.5}
+    panel.plot(x, y, label=label, **how)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))

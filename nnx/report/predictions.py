@@ -39,8 +39,9 @@ def confusion(labels: Array, predicted: Array, classes: Sequence[str]) -> style.
         )
     style.plain(panel, "", "taken for", "is")
     size = 8 if k <= 30 else 5
-    panel.set_xticks(range(k), classes, fontsize=size, rotation=upright)
-    panel.set_yticks(range(k), classes, fontsize=size)
+    names = list(map(style.literal, classes))
+    panel.set_xticks(range(k), names, fontsize=size, rotation=upright)
+    panel.set_yticks(range(k), names, fontsize=size)
     panel.grid(visible=False)
     panel.tick_params(length=0)
     return figure
@@ -101,4 +102,4 @@ def _percent(share: float) -> str:
 
 def _short(name: str) -> str:
     """Return a class's name, cut where two of them have no room under a picture."""
-    return name if len(name) <= 8 else f"{name[:7]}…"
+    return style.literal(name if len(name) <= 8 else f"{name[:7]}…")

@@ -7,6 +7,7 @@ The colours are told apart by the colour-blind, and in grey by how bright they a
 import io
 from collections.abc import Sequence
 from typing import Any
+from warnings import catch_warnings, filterwarnings
 
 import numpy as np
 from matplotlib import colormaps, rc_context
@@ -17,11 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 INK, QUIET, BLUE, ORANGE = "#0f172a", "#64748b", "#0072b2", "#d55e00"
-# A run's line: its colour and its dashes.
-LINES = (
-    (BLUE, "-"), (ORANGE, "--"), ("#009e73", "-."), ("#cc79a7", ":"),
-    ("#56b4e9", (0, (5, 1))), ("#e69f00", (0, (3, 1, 1, 1))), (INK, (0, (1, 1))),
-)  # fmt: skip
+# Lines are told apart by colour and by dashes.
+COLOURS = BLUE, ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00", INK
+DASHES = "-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1))
 CANVASES = {"png": FigureCanvasAgg, "svg": FigureCanvasSVG}
 DPI = 120
 WIDTH = 9.5  # inches
@@ -31,6 +30,17 @@ PLAIN = {"cmap": "gray_r", "interpolation": "nearest"}
 FRAME = "#cbd5e1"
 # Below and above zero; white is zero.
 SIGNED = colormaps["PuOr_r"]
+
+
+def line(number: int) -> tuple[str, Any]:
+    """Return the colour and the dashes of a line; the first 49 are all different."""
+    turn, place = divmod(number, len(COLOURS))
+    return COLOURS[place], DASHES[(place + turn) % len(DASHES)]
+
+
+def literal(text: str) -> str:
+    """Return a text of which matplotlib makes no formula."""
+    return text.replace("$", r"\$")
 
 
 class Picture(Figure):
@@ -130,6 +140,8 @@ def encoded(figure: Figure, kind: str) -> bytes:
     CANVASES[kind](figure)
     # Without the time of day and random names: the same run gives the same bytes.
     metadata: Any = {"Date": None} if kind == "svg" else {}
-    with rc_context({"svg.hashsalt": "nnx"}):
+    with rc_context({"svg.hashsalt": "nnx"}), catch_warnings():
+        # A name in a script that the font lacks is shown as boxes.
+        filterwarnings("ignore", r"Glyph .* missing from")
         figure.savefig(content, format=kind, metadata=metadata)
     return content.getvalue()

@@ -224,3 +224,22 @@ def test_no_word_lies_upon_another() -> None:
         for left, right in pairwise(boxes):
             if left.y0 == right.y0:
                 assert left.x1 < right.x0, name
+
+
+def test_names_are_no_formulas() -> None:
+    """Nor are they hidden, as matplotlib does with labels that begin with _."""
+    names = "a$x^$b", "_hidden", "数字"
+    figure = curves.compared(dict.fromkeys(names, LOG))
+    assert style.encoded(figure, "png")
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert shown == [r"a\$x^\$b", "_hidden", "数字"]
+    labels = np.array([0, 1, 2])
+    assert style.encoded(predictions.confusion(labels, labels, names), "png")
+    network = _of(_data(), (16, 5, 3)).replace(classes=names)
+    shares = np.eye(3)[np.zeros(40, int)]
+    figure = predictions.samples(network, _data().test, shares)
+    assert style.encoded(figure, "png")
+
+
+def test_no_two_of_many_runs_look_alike() -> None:
+    assert len({style.line(number) for number in range(49)}) == 49
