@@ -1,5 +1,7 @@
 """What `nnx train` says before and after a run."""
 
+import sys
+from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -31,23 +33,23 @@ def introduce(run: "Run", busy: float) -> None:
     if run.validation is not None:
         validation = f", {len(run.validation.labels):,} validation"
     for remark in data.notes:
-        show.note(f"{data.name}: {remark}")
-    show.note(
+        show.remark(f"{data.name}: {remark}")
+    show.remark(
         f"{data.name}: {len(data.train.labels):,} training{validation} and "
         f"{len(data.test.labels):,} test images · network {network}, "
         f"{network.parameters:,} parameters · {backend.name} on {backend.device}"
     )
     if note := backend.first_run.note:
-        show.note(f"{backend.name}: {note}")
+        show.remark(f"{backend.name}: {note}")
     if busy > cores.BUSY:
-        show.note(
+        show.remark(
             f"the machine is busy: other programs keep {busy:.1f} of "
             f"{cores.available()} cores, and training will take longer"
         )
 
 
 def report(run: "Run", result: "Result", json: bool) -> None:
-    """Print a run's outcome, as two lines or as one JSON object."""
+    """Print a run's outcome: a table on a terminal, two lines elsewhere, or JSON."""
     from nnx.model_file import MODEL_NAME
 
     assert run.folder is not None
@@ -65,21 +67,42 @@ def report(run: "Run", result: "Result", json: bool) -> None:
         }
         show.as_json(described | {name: getattr(result, name) for name in RESULTS})
         return
-    parts = []
+    parts = {}
     for split, words in SPLITS.items():
         loss, accuracy = (
             getattr(result, f"{split}_{of}") for of in ("loss", "accuracy")
         )
         if accuracy is not None:
-            parts.append(f"{words} {show.percent(accuracy)} (loss {loss:.4f})")
+            parts[words] = show.percent(accuracy), f"{loss:.4f}"
     products = "" if precision == "full" else f"; products in {precision}"
-    show.line(", ".join(parts) + products)
     early = " (ended early)" if result.ended_early else ""
     best = f"; best epoch {result.best_epoch}" if result.best_epoch else ""
-    show.line(
+    took = (
         f"epochs: {len(result.log)}{early} in {result.seconds:.2f} s, "
-        f"{result.images_per_second:,.0f} images/s{best}; model: {model}"
+        f"{result.images_per_second:,.0f} images/s{best}"
     )
+    if sys.stdout.isatty():
+        rows = [[words.split()[0], *each] for words, each in parts.items()]
+        show.line("")
+        show.table("", ["", "accuracy", "loss"], rows[::-1])
+        show.line(f"\n{took}{products}\n")
+        _files(run.folder)
+        return
+    lines = (
+        f"{words} {accuracy} (loss {loss})" for words, (accuracy, loss) in parts.items()
+    )
+    show.line(", ".join(lines) + products)
+    show.line(f"{took}; model: {model}")
+
+
+def _files(folder: Path) -> None:
+    """Print what lies in a run's folder."""
+    from nnx.training.folder import FILES
+
+    show.line(str(folder))
+    for name, what in FILES.items():
+        if (folder / name).exists():
+            show.line(f"  {name:<24}{what}")
 
 
 def draw(run: "Run", result: "Result", quiet: bool) -> None:

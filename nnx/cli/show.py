@@ -12,6 +12,17 @@ def note(text: str) -> None:
     typer.echo(" ".join(text.split()), err=True)
 
 
+def remark(text: str) -> None:
+    """Print a remark on stderr, in lines as long as a terminal has room for."""
+    if not sys.stderr.isatty():
+        note(text)
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    console.print(" ".join(text.split()))
+
+
 def line(text: str) -> None:
     """Print a line of a result on stdout."""
     typer.echo(text)

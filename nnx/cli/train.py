@@ -79,8 +79,9 @@ def train(
 
     nnx train --out runs/mine --resume                 go on where it stopped
     """
-    from nnx.cli.progress import compiled, shown
+    from nnx.cli.progress import compiled
     from nnx.cli.signals import EXIT, remembered
+    from nnx.training.progress import shown
 
     if require_accuracy is not None and not 0 <= require_accuracy <= 1:
         raise InputError(

@@ -1,11 +1,4 @@
-"""A run's folder, and the settings in it.
-
-config.toml             the settings, enough to do the run again
-log.csv                 a row for each epoch
-checkpoint.safetensors  the latest position, from which `--resume` goes on
-model.safetensors       the network, once the run is done or was stopped
-report.html             results, settings and all pictures; and each picture by itself
-"""
+"""A run's folder, and the settings in it: `FILES` says what there is."""
 
 import os
 from collections.abc import Mapping
@@ -21,15 +14,25 @@ from nnx.settings import Settings, as_text, complete
 from nnx.settings.values import RENAMED
 
 CONFIG_NAME = "config.toml"
-LOG_NAME = "log.csv"
-RESULTS = LOG_NAME, CHECKPOINT_NAME, MODEL_NAME
+LOG_NAME, LOG_JSON_NAME = "log.csv", "log.jsonl"
+RESULTS = LOG_NAME, LOG_JSON_NAME, CHECKPOINT_NAME, MODEL_NAME
+EVENTS_NAME = "tensorboard"
 REPORT_NAME = "report.html"
 PICTURES = "curves", "confusion", "weights", "activations", "mistakes", "samples"
-# What tells of a run and is drawn anew after each.
+# What is drawn of a run when it is done.
 DRAWN = (
     REPORT_NAME,
     *(f"{name}.{kind}" for name in PICTURES for kind in ("png", "svg")),
 )
+# What lies in a run's folder, as the command tells it.
+FILES = {
+    MODEL_NAME: "the network",
+    CONFIG_NAME: "the settings, to do the run again",
+    LOG_NAME: "a row for each epoch",
+    LOG_JSON_NAME: "the same as JSON",
+    CHECKPOINT_NAME: "from which --resume goes on",
+    EVENTS_NAME: "the same for TensorBoard",
+}
 
 
 def prepare(folder: Path, *, resume: bool, overwrite: bool) -> None:
@@ -57,11 +60,18 @@ def prepare(folder: Path, *, resume: bool, overwrite: bool) -> None:
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        old = results and not resume
-        for name in (*results, CONFIG_NAME, *DRAWN) if old else ():
-            (folder / name).unlink(missing_ok=True)
+        if results and not resume:
+            for name in (*results, CONFIG_NAME, *DRAWN):
+                (folder / name).unlink(missing_ok=True)
+            remove_events(folder)
     except OSError as error:
         raise InputError(f"{folder}: cannot hold a run: {error.strerror}") from None
+
+
+def remove_events(folder: Path) -> None:
+    """Remove what TensorBoard would show of the run in a folder."""
+    for path in (folder / EVENTS_NAME).glob("events.out.tfevents.*"):
+        path.unlink(missing_ok=True)
 
 
 def _may_be_replaced(path: Path) -> bool:

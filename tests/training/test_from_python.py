@@ -7,12 +7,12 @@ import pytest
 
 import nnx
 from nnx import Network, train
-from nnx.cli.progress import shown
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError
 from nnx.training import loop
 from nnx.training.folder import load_settings
 from nnx.training.plan import Progress
+from nnx.training.progress import shown
 
 SETTINGS = {"epochs": 3, "batch_size": 16, "learning_rate": 0.3, "seed": 5}
 STEPS = 10

@@ -1,0 +1,171 @@
+"""How training is going, on stderr: lines, or a bar where it can be drawn."""
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
+
+from nnx.training.log import Row, best
+from nnx.training.plan import Position, Progress
+
+# What stands before and after the bar; the first that leaves it room is taken.
+FORMS = (
+    ("epoch {epoch}", "loss {loss} · {part} accuracy {accuracy} · {speed} images/s"),
+    ("epoch {epoch}", "loss {loss} · {short} {accuracy} · {speed} images/s"),
+    ("{epoch}", "loss {loss} {short} {accuracy} {speed}/s"),
+)
+SHORT = {"validation": "val.", "test": "test"}
+# Columns: the least of the bar, and what is left for the time and spaces.
+BAR, TIME = 10, 10
+# Epochs may be shorter than a terminal takes for a line.
+PRINT_SECONDS = 0.1
+
+
+@contextmanager
+def shown(
+    quiet: bool, then: Callable[[Progress], None] = lambda progress: None
+) -> Iterator[Callable[[Progress], None]]:
+    """Give a function that shows each progress update on stderr.
+
+    then: called with it too
+    """
+    if quiet:
+        yield then
+        return
+    with _bar() if draws() else nullcontext(_line) as show:
+
+        def both(progress: Progress) -> None:
+            show(progress)
+            then(progress)
+
+        yield both
+
+
+def draws() -> bool:
+    """Return whether stderr is a terminal, or a notebook, that can redraw a bar."""
+    if sys.stderr.isatty():
+        return os.environ.get("TERM") not in ("dumb", "unknown")
+    return "ipykernel" in sys.modules and find_spec("ipywidgets") is not None
+
+
+def _line(progress: Progress) -> None:
+    if progress.epoch_ended:
+        row, position = progress.position.log[-1], progress.position
+        print(
+            f"epoch {row.epoch}/{progress.total_epochs}  train loss "
+            f"{row.train_loss:.4f} accuracy {row.train_accuracy:.4f}  "
+            f"{_monitored(position)}  {progress.images_per_second:,.0f} images/s",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _monitored(position: Position) -> str:
+    """Say how the last epoch did on what it is measured by, and which was the best."""
+    row = position.log[-1]
+    loss, accuracy = row.monitored
+    chosen = f"  best epoch {best(position.log).epoch}" if position.best else ""
+    return f"{_part(row)} loss {loss:.4f} accuracy {accuracy:.4f}{chosen}"
+
+
+def _part(row: Row) -> str:
+    return "test" if row.validation_loss is None else "validation"
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[Progress], None]]:
+    """Give a function that moves a bar, with the epochs' lines in columns above it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+    from rich.table import Column
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.fields[before]}"),
+        BarColumn(None, table_column=Column(ratio=1)),
+        TextColumn("{task.fields[after]}"),
+        TimeRemainingColumn(compact=True),
+    )
+    lines, printed = list[str](), 0.0
+
+    def print_lines() -> None:
+        nonlocal printed
+        if lines:
+            text = Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
+            console.print(text)
+            lines.clear()
+        printed = time.monotonic()
+
+    with Bars(*columns, console=console, transient=True, expand=True) as bars:
+        bar = bars.add_task("", total=None, before="", after="")
+        is_first = True
+
+        def show(progress: Progress) -> None:
+            nonlocal is_first
+            if progress.epoch_ended:
+                lines.extend(_heading(progress) if is_first else ())
+                lines.append(_row(progress))
+                is_first = False
+                if time.monotonic() - printed > PRINT_SECONDS:
+                    print_lines()
+            before, after = words(progress, console.width)
+            total, done = progress.total_epochs, progress.epochs
+            bars.update(bar, total=total, completed=done, before=before, after=after)
+
+        try:
+            yield show
+        finally:
+            print_lines()
+
+
+def words(progress: Progress, width: int) -> tuple[str, str]:
+    """Return what stands before the bar and after it on a terminal of this width."""
+    log, total = progress.position.log, progress.total_epochs
+    epoch = f"{math.ceil(progress.epochs):>{len(str(total))}}/{total}"
+    part = _part(log[-1]) if log else "test"
+    values = {
+        "epoch": epoch,
+        "loss": _loss(progress.loss),
+        "part": part,
+        "short": SHORT[part],
+        "accuracy": f"{log[-1].monitored[1]:.4f}" if log else f"{'–':>6}",
+        "speed": f"{progress.images_per_second:,.0f}",
+    }
+    for form in FORMS:
+        before, after = (text.format(**values) for text in form)
+        if len(before) + len(after) + BAR + TIME <= width:
+            break
+    return before, after
+
+
+def _heading(progress: Progress) -> list[str]:
+    loss = f"{SHORT[_part(progress.position.log[-1])]} loss"
+    return [
+        f"{'epoch':>{_epoch_width(progress)}}  train loss  accuracy  "
+        f"{loss:>9}  accuracy   images/s"
+    ]
+
+
+def _row(progress: Progress) -> str:
+    """Return the line of the epoch that has ended; a star is at the best so far."""
+    position, row = progress.position, progress.position.log[-1]
+    loss, accuracy = row.monitored
+    star = "*" if position.best and best(position.log) is row else " "
+    return (
+        f"{row.epoch:>{_epoch_width(progress)}}  {_loss(row.train_loss):>10}  "
+        f"{row.train_accuracy:8.4f}  {_loss(loss):>9}  {accuracy:8.4f}{star} "
+        f"{progress.images_per_second:9,.0f}"
+    )
+
+
+def _epoch_width(progress: Progress) -> int:
+    return max(5, len(str(progress.total_epochs)))
+
+
+def _loss(loss: float) -> str:
+    return f"{loss:.4f}" if loss < 1000 else f"{loss:.3g}"
