@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nnx.automatic import DEFAULT
-from nnx.cli import show
+from nnx.cli import classes, show
 from nnx.cli.options import (
     BackendOption,
     DataDir,
@@ -27,7 +27,7 @@ def evaluate(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Test a trained network on a data set's test images.
+    """Test a trained network on a data set's test images, all and class by class.
 
     Without --dataset, on the one that it was trained on.
     """
@@ -53,12 +53,14 @@ def evaluate(
                 "test_loss": result.loss,
                 "test_accuracy": result.accuracy,
             }
+            | classes.described(data.classes, result)
         )
     else:
         show.line(
             f"{data.name}: test accuracy {show.percent(result.accuracy)} "
             f"(loss {result.loss:.4f}) on {result.images:,} images"
         )
+        classes.print_tables(data.classes, result)
 
 
 def _trained_on(model: Path) -> tuple[str, str | None]:

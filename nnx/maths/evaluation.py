@@ -41,3 +41,22 @@ def evaluate(
         loss_sum = loss_sum + loss * labels.shape[0]
         correct = correct + losses.correct(out, labels, xp=ops.xp)
     return loss_sum, correct
+
+
+def predictions(
+    layers: Layers,
+    pixels: Array,
+    activations: tuple[str, ...],
+    pixel_scale: float,
+    ops: Ops,
+) -> Array:
+    """Return the class that each image is taken for, (n,), integers.
+
+    pixels: (n, in_features), uint8 or floating
+    """
+    n, xp = pixels.shape[0], ops.xp
+    blocks_of_logits = (
+        logits(layers, pixels[rows, :], activations, pixel_scale, ops)
+        for rows in blocks(n, BLOCK if ops.logits is None else n)
+    )
+    return xp.concat([xp.argmax(each, axis=1) for each in blocks_of_logits])

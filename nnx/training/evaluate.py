@@ -6,7 +6,7 @@ import numpy as np
 
 from nnx.automatic import DEFAULT
 from nnx.backend import Backend, choose
-from nnx.data.dataset import Dataset, check_labels
+from nnx.data.dataset import Array, Dataset, check_labels
 from nnx.errors import InputError
 from nnx.maths import evaluation
 from nnx.maths.arrays import map_arrays
@@ -20,17 +20,41 @@ class Evaluation(NamedTuple):
     loss: the mean, in nats
     accuracy: in [0, 1]
     images: how many there were
+    confusion: (classes, classes), int64; how many images of the row's class were taken
+        for the column's
     """
 
     loss: float
     accuracy: float
     images: int
+    confusion: Array
+
+    @property
+    def precision(self) -> Array:
+        """Of the images taken for a class, the share that is right, (classes,).
+
+        NaN for a class that none was taken for.
+        """
+        return _share(self.confusion, self.confusion.sum(axis=0))
+
+    @property
+    def recall(self) -> Array:
+        """Of a class's images, the share that is right, (classes,).
+
+        NaN for a class without any.
+        """
+        return _share(self.confusion, self.confusion.sum(axis=1))
+
+
+def _share(confusion: Array, of: Array) -> Array:
+    whole = np.where(of > 0, of, np.nan)
+    return np.asarray(np.diag(confusion) / whole)
 
 
 def evaluate(
     network: Network, data: Dataset, *, backend: str | Backend = DEFAULT
 ) -> Evaluation:
-    """Return the loss and accuracy on the data's test images.
+    """Return the loss, the accuracy and the confusion on the data's test images.
 
     Raises:
         InputError: data whose features, classes or pixel range are not the network's,
@@ -43,19 +67,22 @@ def evaluate(
             f"{data.name} does not fit the network: features, classes, brightest pixel "
             f"are {_words(theirs)}; the network takes {_words(own)}"
         )
-    n = len(data.test.images)
-    check_labels(np.asarray(data.test.labels), n, len(data.classes))
+    n, classes = len(data.test.images), len(data.classes)
+    labels = np.asarray(data.test.labels)
+    check_labels(labels, n, classes)
     chosen = choose(backend)
     with chosen.scope():
-        loss_sum, correct = evaluation.evaluate(
-            map_arrays(chosen.from_numpy, network.layers),
-            on_device(data.test, chosen),
-            network.activation,
-            network.pixel_scale(data.test.images.dtype),
-            chosen.ops,
-        )
+        layers = map_arrays(chosen.from_numpy, network.layers)
+        images = on_device(data.test, chosen)
+        scale = network.pixel_scale(data.test.images.dtype)
+        how = network.activation, scale, chosen.ops
+        loss_sum, correct = evaluation.evaluate(layers, images, *how)
+        predicted = evaluation.predictions(layers, images.pixels, *how)
         loss, right = (float(chosen.to_numpy(each)) for each in (loss_sum, correct))
-    return Evaluation(loss / n, right / n, n)
+        predicted = chosen.to_numpy(predicted)
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (labels, predicted), 1)
+    return Evaluation(loss / n, right / n, n, confusion)
 
 
 def _words(fits: tuple[int, tuple[str, ...], int]) -> str:

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nnx import Network, evaluate, train
@@ -27,3 +28,28 @@ def test_data_that_does_not_fit(data: Dataset) -> None:
     ):
         with pytest.raises(InputError, match=r"blobs does not fit the network"):
             evaluate(network, other)
+
+
+def test_confusion_precision_and_recall_are_scikit_learn_s(
+    data: Dataset, backend: Backend
+) -> None:
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 2, 60)  # none of the third class
+    hard = data._replace(test=data.test._replace(labels=labels))
+    network = Network([25, 7, 3], "relu", dtype="float64", seed=3).replace(
+        classes=data.classes, frame=data.frame
+    )
+    found = evaluate(network, hard, backend=backend)
+    predicted = network.predict_proba(hard.test.images).argmax(axis=1)
+    assert found.confusion.dtype == np.int64
+    expected = confusion_matrix(labels, predicted, labels=range(3))
+    np.testing.assert_array_equal(found.confusion, expected)
+    assert np.trace(found.confusion) / 60 == found.accuracy
+    precision, recall, _, _ = precision_recall_fscore_support(
+        labels, predicted, labels=range(3), zero_division=np.nan
+    )
+    np.testing.assert_allclose(found.precision, precision)
+    np.testing.assert_allclose(found.recall, recall)
+    assert np.isnan(found.recall[2])

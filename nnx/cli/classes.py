@@ -1,0 +1,102 @@
+"""How well a network does on each class, and what it takes for what: as tables."""
+
+import math
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any
+
+from nnx.cli import show
+
+if TYPE_CHECKING:
+    from nnx.training.evaluate import Evaluation
+
+# Where there is no terminal; and how many mix-ups are told of.
+WIDTH, MOST = 80, 10
+
+
+def described(classes: tuple[str, ...], evaluation: "Evaluation") -> dict[str, Any]:
+    """Return what JSON says of the classes; null for what is not known."""
+    return {
+        "classes": [
+            {
+                "name": name,
+                "precision": _known(float(precision)),
+                "recall": _known(float(recall)),
+                "images": int(images),
+            }
+            for name, precision, recall, images in zip(
+                classes,
+                evaluation.precision,
+                evaluation.recall,
+                evaluation.confusion.sum(axis=1),
+                strict=True,
+            )
+        ],
+        "confusion": evaluation.confusion.tolist(),
+    }
+
+
+def _known(number: float) -> float | None:
+    return None if math.isnan(number) else number
+
+
+def print_tables(classes: tuple[str, ...], evaluation: "Evaluation") -> None:
+    """Print each class's precision and recall, and the confusion or what is worst."""
+    found = described(classes, evaluation)
+    rows = [
+        [
+            each["name"],
+            *(_percent(each[of]) for of in ("precision", "recall")),
+            f"{each['images']:,}",
+        ]
+        for each in found["classes"]
+    ]
+    show.line("")
+    show.table("", ["class", "precision", "recall", "images"], rows)
+    counts: list[list[int]] = found["confusion"]
+    rows = [
+        [name, *(str(n) if n else "." for n in row)]
+        for name, row in zip(classes, counts, strict=True)
+    ]
+    show.line("")
+    if _width(["", *classes], rows) <= _room():
+        show.table(
+            "rows: the class; columns: what it was taken for",
+            ["", *classes],
+            rows,
+        )
+    else:
+        _print_worst(classes, counts)
+
+
+def _print_worst(classes: tuple[str, ...], counts: list[list[int]]) -> None:
+    """Print the most frequent mix-ups."""
+    pairs = [
+        (n, i, j)
+        for i, row in enumerate(counts)
+        for j, n in enumerate(row)
+        if i != j and n
+    ]
+    worst = sorted(pairs, key=lambda pair: -pair[0])[:MOST]
+    rows = [
+        [classes[i], classes[j], f"{n:,}", _percent(n / sum(counts[i]))]
+        for n, i, j in worst
+    ]
+    if not worst:
+        show.line("no image was mistaken")
+        return
+    title = f"the most frequent mix-ups of {len(pairs):,}; --json has all"
+    show.table(title, ["class", "taken for", "images", "of the class"], rows)
+
+
+def _percent(fraction: float | None) -> str:
+    return "–" if fraction is None else show.percent(fraction)
+
+
+def _width(columns: list[str], rows: list[list[str]]) -> int:
+    """Return how many columns of a screen a table takes."""
+    return sum(1 + max(map(len, each)) for each in zip(columns, *rows, strict=True)) - 1
+
+
+def _room() -> int:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
