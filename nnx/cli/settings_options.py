@@ -10,6 +10,7 @@ import typer
 
 from nnx.settings import ROWS, as_text
 from nnx.settings.kinds import PANELS, Row
+from nnx.settings.table import FIRST
 
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
@@ -18,11 +19,12 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command with an option for each setting.
 
     command: called with those that were given, as `given`; its own options are in the
-        help's last panel where they name no other
+        help's last panel where they name no other. Its help shows the `FIRST` options;
+        --help-all shows all
     """
 
     @wraps(command)
-    def called(**options: Any) -> None:
+    def called(help: bool, help_all: bool, **options: Any) -> None:
         values = {name: options.pop(name) for name in ROWS}
         given = {name: v for name, v in values.items() if v is not None}
         command(given, **options)
@@ -37,14 +39,48 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
         (first if info.rich_help_panel else last).append(parameter)
     rows = sorted(ROWS.items(), key=lambda item: PANELS.index(item[1].panel))
     settings = [_parameter(name, row) for name, row in rows]
-    signature = inspect.Signature([*first, *settings, *last])
+    helps = [
+        _help("help", "-h", _first_help, "Show the options that matter first."),
+        _help("help_all", "--help-all", _all_help, "Show all options, in groups."),
+    ]
+    signature = inspect.Signature([*first, *settings, *last, *helps])
     called.__signature__ = signature  # type: ignore[attr-defined]
     return called
 
 
+def _help(
+    name: str, option: str, show: Callable[..., None], help: str
+) -> inspect.Parameter:
+    """Return an option that shows help and ends the command."""
+    names = dict.fromkeys((option, f"--{name.replace('_', '-')}"))
+    info = typer.Option(*names, is_eager=True, callback=show, help=help)
+    return inspect.Parameter(
+        name, KEYWORD, default=False, annotation=Annotated[bool, info]
+    )
+
+
+def _all_help(context: typer.Context, wanted: bool) -> None:
+    if wanted:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+def _first_help(context: typer.Context, wanted: bool) -> None:
+    """Show the options that matter first in one panel, and how to see the rest."""
+    if wanted:
+        command: Any = context.command
+        for option in command.params:
+            first = option.name in (*FIRST, "help_all")
+            option.hidden, option.rich_help_panel = not first, None
+            if option.name in ROWS:
+                brief = ROWS[option.name].help.partition(";")[0]
+                option.help = _with_default(option.name, brief)
+        command.epilog = f"All {len(command.params)} options: nnx train --help-all"
+        _all_help(context, wanted)
+
+
 def _parameter(name: str, row: Row) -> inspect.Parameter:
-    option, default = "--" + name.replace("_", "-"), _words(name, row)
-    help = row.help.removesuffix(".") + (f" (default {default})." if default else ".")
+    option, help = "--" + name.replace("_", "-"), _with_default(name, row.help)
     kind: Any = str
     reading: dict[str, Any] = {"metavar": row.kind.metavar, "parser": row.kind.parse}
     if isinstance(row.default, bool):
@@ -53,6 +89,11 @@ def _parameter(name: str, row: Row) -> inspect.Parameter:
     info = typer.Option(option, help=help, rich_help_panel=row.panel, **reading)
     annotation = Annotated[kind | None, info]
     return inspect.Parameter(name, KEYWORD, default=None, annotation=annotation)
+
+
+def _with_default(name: str, help: str) -> str:
+    default = _words(name, ROWS[name])
+    return help.removesuffix(".") + (f" (default {default})." if default else ".")
 
 
 def _words(name: str, row: Row) -> str:

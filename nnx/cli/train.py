@@ -71,7 +71,7 @@ def train(
 
     nnx train --preset quick                           MNIST, to 98 %
 
-    nnx train --dataset fashion-mnist --hidden 256,128 --optimizer adam --dropout 0.2
+    nnx train --dataset fashion-mnist --hidden 256,128 --optimizer adam
 
     nnx train --validation-fraction 0.1 --patience 5 --epochs 100
 

@@ -23,6 +23,11 @@ DATA_DIR_HELP = (
     "A folder that already holds the files of mnist, fashion-mnist or kmnist; "
     "NNX_DATA_DIR is looked at too."
 )
+# The options that `nnx train --help` shows; --help-all shows the rest too.
+FIRST = (
+    "preset", "dataset", "validation_fraction", "hidden", "activation", "epochs",
+    "batch_size", "optimizer", "learning_rate", "out",
+)  # fmt: skip
 DATA, NETWORK, OPTIMIZATION, REGULARIZATION, RUN = kinds.PANELS
 
 

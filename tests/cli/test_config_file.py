@@ -180,7 +180,7 @@ def test_files_that_are_refused(
 def test_options_that_are_no_settings_are_known_as_such() -> None:
     options = set(inspect.signature(train).parameters)
     assert set(ROWS) < options
-    assert options - set(ROWS) == OPTIONS
+    assert options - set(ROWS) - {"help", "help_all"} == OPTIONS
 
 
 def test_a_mark_of_the_byte_order_and_a_home_that_is_not_there(

@@ -20,7 +20,9 @@ import nnx.training.run
 from nnx import training
 from nnx.cli import results
 from nnx.data.dataset import Dataset
-from nnx.settings import complete
+from nnx.settings import ROWS, complete
+from nnx.settings.kinds import PANELS
+from nnx.settings.table import FIRST
 from nnx.training import presets
 
 Run = Callable[..., Any]
@@ -67,8 +69,18 @@ def test_evaluate_json(run: Run, old_run: Path) -> None:
     ran = run("evaluate", old_run, "--json")
     assert (ran.returncode, ran.stderr) == (0, "")
     found = last_line(ran)
-    assert 0 <= found.pop("test_accuracy") <= 1
+    accuracy = found.pop("test_accuracy")
+    assert 0 <= accuracy <= 1
     assert found.pop("test_loss") > 0
+    confusion = np.array(found.pop("confusion"))
+    assert confusion.trace() / confusion.sum() == accuracy
+    classes = found.pop("classes")
+    assert [each["name"] for each in classes] == ["0", "1", "2"]
+    for i, each in enumerate(classes):
+        assert each["images"] == confusion[i].sum() == 4
+        assert each["recall"] == confusion[i, i] / 4
+        taken = confusion[:, i].sum()
+        assert each["precision"] == (confusion[i, i] / taken if taken else None)
     assert found == {
         "model": str(old_run),
         "network": "16-5-3",
@@ -149,7 +161,9 @@ def test_quiet_prints_results_alone(run: Run, old_run: Path) -> None:
     assert speed.endswith("model: a/model.safetensors")
 
 
-@pytest.mark.parametrize("words", [["--help"], ["-h"], ["train", "--help"]], ids=str)
+@pytest.mark.parametrize(
+    "words", [["--help"], ["-h"], ["train", "--help"], ["train", "--help-all"]], ids=str
+)
 def test_help(run: Run, words: list[str]) -> None:
     ran = run(*words)
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -158,6 +172,15 @@ def test_help(run: Run, words: list[str]) -> None:
     if "train" in words:
         assert "(default 20)" in ran.stdout
         assert all(name in ran.stdout for name in presets.names())
+        shown = set(re.findall(r"^│ --([\w-]+)", ran.stdout, re.M))
+        options = {name.replace("_", "-") for name in (*FIRST, "help_all")}
+        everything = {name.replace("_", "-") for name in ROWS} | options
+        if "--help-all" in words:
+            assert shown > everything
+            assert all(f"╭─ {panel} ─" in ran.stdout for panel in PANELS)
+        else:
+            assert shown == options
+            assert "options: nnx train --help-all" in ran.stdout
 
 
 def test_without_a_command_help_is_shown(run: Run) -> None:
