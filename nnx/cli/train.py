@@ -60,6 +60,12 @@ def train(
         bool,
         typer.Option("--no-plots", help="Leave out the run's pictures and report."),
     ] = False,
+    tensorboard: Annotated[
+        bool,
+        typer.Option(
+            "--tensorboard", help="Write the log for TensorBoard too, in --out."
+        ),
+    ] = False,
     json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print no progress.")] = False,
 ) -> None:
@@ -92,6 +98,7 @@ def train(
     began = cores.times()
     with threads_limited(threads):
         how = {"threads": threads, "resume": resume, "overwrite": overwrite}
+        how |= {"tensorboard": tensorboard}
         run = _begun(settings, on(device), out, **how)
         if not quiet:
             results.introduce(run, cores.busy(began))

@@ -2,9 +2,13 @@
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from nnx.data.dataset import Array
 from nnx.errors import InputError
 
 
@@ -58,6 +62,17 @@ def ended_early(log: Sequence[Row], patience: int) -> bool:
     return bool(patience and log) and log[-1].epoch - best(log).epoch >= patience
 
 
+def columns(log: Sequence[Row]) -> dict[str, Array]:
+    """Return the log by column.
+
+    returns: (epochs,) each, float64, and int64 the epoch; NaN where nothing was
+        measured
+    """
+    table = np.array(log, np.float64).reshape(len(log), len(Row._fields))
+    named = dict(zip(Row._fields, table.T, strict=True))
+    return named | {"epoch": named["epoch"].astype(np.int64)}
+
+
 def as_csv(log: Sequence[Row]) -> bytes:
     """Return the log as a CSV file with a header."""
     text = io.StringIO()
@@ -66,6 +81,14 @@ def as_csv(log: Sequence[Row]) -> bytes:
     for row in log:
         writer.writerow([*row[:-1], f"{row.seconds:.3f}"])
     return text.getvalue().encode()
+
+
+def as_jsonl(log: Sequence[Row]) -> bytes:
+    """Return the log as JSON, an object a line; null for what was not measured."""
+    rows = [{**row._asdict(), "seconds": round(row.seconds, 3)} for row in log]
+    # At once, as a long run writes it after every epoch.
+    lines = json.dumps(rows)[1:-1].replace("}, {", "}\n{")
+    return (lines + "\n").encode() if rows else b""
 
 
 def from_csv(content: bytes, source: str) -> tuple[Row, ...]:

@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from nnx.data.dataset import Array
 from nnx.maths.arrays import map_arrays
 from nnx.maths.network import inference_layers
 from nnx.network import Network
 from nnx.training import loop
-from nnx.training.log import Row, best
+from nnx.training.log import Row, best, columns
 from nnx.training.prepare import on_device
 
 if TYPE_CHECKING:
@@ -43,6 +44,11 @@ class Result(NamedTuple):
     ended_early: bool
     best_epoch: int | None
     trained: bool
+
+    @property
+    def history(self) -> dict[str, Array]:
+        """The log by column, each (epochs,); NaN where nothing was measured."""
+        return columns(self.log)
 
     def __repr__(self) -> str:
         """Say the outcome in five lines, none of more than 100 characters."""

@@ -17,7 +17,7 @@ from nnx.maths.state import initial_state
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
 from nnx.network import Network
 from nnx.settings import Settings
-from nnx.training import checkpoint, log, loop
+from nnx.training import checkpoint, events, log, loop
 from nnx.training import folder as run_folder
 from nnx.training.plan import Position, Progress
 from nnx.training.prepare import batch_size, fitted, plan_of, split_validation
@@ -48,6 +48,7 @@ class Run:
         out: str | PathLike[str] | None = None,
         resume: bool = False,
         overwrite: bool = False,
+        tensorboard: bool = False,
         **options: Any,
     ) -> None:
         """Check that all fit, make the folder ready, and move the data to the device.
@@ -66,6 +67,9 @@ class Run:
         self.settings: Settings = {**settings, "backend": self.backend.name}
         self.folder = None if out is None else Path(out)
         self.resumed = resume
+        self.tensorboard = tensorboard
+        if tensorboard:
+            events.require(self.folder)
         self._batch_size = batch_size(data, settings)
         self.digest = digest(data)[:16] if self.folder is not None else ""
         self.data, self.validation = split_validation(data, settings)
@@ -125,11 +129,13 @@ class Run:
             OutOfMemoryError: a device without room
         """
         began = self.position
-        with self.scope():
+        with self.scope(), self._events() as write_row:
             for progress in self:
                 stop = should_stop()
                 if progress.epoch_ended or stop:
                     self.save()
+                if progress.epoch_ended:
+                    write_row(progress.position.log[-1])
                 on_progress(progress)
                 if stop:
                     break
@@ -139,11 +145,21 @@ class Run:
         return result
 
     def save(self) -> None:
-        """Write the checkpoint and, from its log, log.csv; nothing without a folder."""
+        """Write the checkpoint and, of its log, two files; nothing without a folder."""
         if self.folder is not None:
             checkpoint.save(self.folder / CHECKPOINT_NAME, self)
-            table = log.as_csv(self.position.log)
-            files.write(self.folder / run_folder.LOG_NAME, table)
+            rows = self.position.log
+            files.write(self.folder / run_folder.LOG_NAME, log.as_csv(rows))
+            files.write(self.folder / run_folder.LOG_JSON_NAME, log.as_jsonl(rows))
+
+    @contextmanager
+    def _events(self) -> Iterator[Callable[[log.Row], None]]:
+        """Give a function that writes an epoch's row for TensorBoard, if asked for."""
+        if self.folder is None or not self.tensorboard:
+            yield lambda row: None
+            return
+        with events.written(self.folder, self.position) as write_row:
+            yield write_row
 
 
 def _seconds(network: Network, data: Dataset, settings: Settings) -> float:

@@ -13,6 +13,7 @@ from nnx.settings import ROWS, Settings, TrainingSettings, complete, layered
 from nnx.settings.table import TRAINING
 from nnx.training.folder import load_settings
 from nnx.training.plan import Progress
+from nnx.training.progress import shown
 from nnx.training.result import Result
 from nnx.training.run import Run
 
@@ -25,6 +26,8 @@ def train(
     out: str | PathLike[str] | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    tensorboard: bool = False,
+    progress: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
     **settings: Unpack[TrainingSettings],
@@ -37,6 +40,9 @@ def train(
     resume: go on from the folder's checkpoint, to the same bits as one long run, with
         its settings where none are given
     overwrite: replace a run that is in the folder
+    tensorboard: write the log for TensorBoard too, in the folder's `tensorboard`
+    progress: show a bar on the terminal or in the notebook, and elsewhere an epoch's
+        line on stderr
     on_progress: called about ten times a second, and at each epoch's end
     should_stop: asked as often; once it says so, the run is saved and ends
     settings: epochs, batch_size, learning_rate, …: see nnx.TrainingSettings
@@ -52,19 +58,17 @@ def train(
     whole = _complete(network, data, settings, out if resume else None)
     options: dict[str, Any] = {}
     if backend == "auto":  # or the resumed run's
-        backend, precision = whole["backend"], whole["precision"]
-        options = {} if precision == "full" else {"precision": precision}
-    run = Run(
-        network,
-        data,
-        whole,
-        backend=backend,
-        out=out,
-        resume=resume,
-        overwrite=overwrite,
-        **options,
-    )
-    return run.follow(on_progress, should_stop)
+        backend, options = whole["backend"], _precision(whole)
+    how = {"resume": resume, "overwrite": overwrite, "tensorboard": tensorboard}
+    run = Run(network, data, whole, backend=backend, out=out, **how, **options)
+    with shown(quiet=not progress, then=on_progress) as show:
+        return run.follow(show, should_stop)
+
+
+def _precision(settings: Settings) -> dict[str, Any]:
+    """Return what a backend is told of precision: nothing where it is the usual one."""
+    precision = settings["precision"]
+    return {} if precision == "full" else {"precision": precision}
 
 
 def _complete(
