@@ -130,6 +130,7 @@ def go_on(run: "Run", device: str | None, threads: int | None) -> None:
     # What no settings file holds, and a resumed run needs too.
     for name, value in ("device", device), ("threads", threads):
         words += [] if value is None else [f"--{name} {value}"]
+    words += ["--tensorboard"] if run.tensorboard else []
     show.note(f"nnx: stopped and saved; go on: {' '.join(words)}")
 
 
@@ -137,12 +138,12 @@ def nothing_to_do(result: "Result") -> None:
     """Say on stderr why a run that was resumed did not go on."""
     epochs = len(result.log)
     if result.ended_early:
-        show.note(
+        show.remark(
             f"nnx: nothing to do: training ended early after epoch {epochs}, and the "
             f"weights are those of the best one, {result.best_epoch}"
         )
     else:
-        show.note(
+        show.remark(
             f"nnx: nothing to do: all epochs are done; --epochs {2 * epochs} would go "
             "on for longer"
         )

@@ -31,7 +31,7 @@ FILES = {
     LOG_NAME: "a row for each epoch",
     LOG_JSON_NAME: "the same as JSON",
     CHECKPOINT_NAME: "from which --resume goes on",
-    EVENTS_NAME: "the same for TensorBoard",
+    EVENTS_NAME: "the log for TensorBoard",
 }
 
 

@@ -103,7 +103,8 @@ def test_epochs_lines_stay_and_none_is_too_wide(
 def test_the_end_is_a_table_and_what_lies_where(
     on_terminal: Callable[..., str], old_run: Path, cwd: Path
 ) -> None:
-    sent = on_terminal(60, *TRAIN, "--epochs", 3, "--quiet", NO_COLOR="1")
+    train = *TRAIN, "--epochs", 3, "--quiet", "--tensorboard"
+    sent = on_terminal(60, *train, NO_COLOR="1")
     assert not re.search(r"\x1b\[[0-9;]*[34][0-7]", sent)
     lines = [line for line in stay(sent) if line]
     assert lines[0].split() == ["accuracy", "loss"]
@@ -141,9 +142,7 @@ def test_forty_seven_classes_are_told_by_their_mix_ups(run: Run, cwd: Path) -> N
     assert all(0 < share <= 100 for share in shares)
 
 
-def test_a_terminal_as_the_library_needs_it_is_not_asked_for(
-    run: Run, old_run: Path
-) -> None:
+def test_without_a_terminal_all_is_as_ever(run: Run, old_run: Path) -> None:
     """Where output is no terminal, not a byte of it is other than ever."""
     ran = run(*TRAIN, "--epochs", 2)
     assert len(ran.stdout.splitlines()) == 2
