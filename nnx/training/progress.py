@@ -20,8 +20,8 @@ FORMS = (
 SHORT = {"validation": "val.", "test": "test"}
 # Columns: the least of the bar, and what is left for the time and spaces.
 BAR, TIME = 10, 10
-# Epochs may be shorter than a terminal takes for a line.
-PRINT_SECONDS = 0.1
+# An epoch may be shorter than a terminal takes for its line.
+DRAW_SECONDS = 0.2
 
 
 @contextmanager
@@ -91,31 +91,36 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
         TextColumn("{task.fields[after]}"),
         TimeRemainingColumn(compact=True),
     )
-    lines, printed = list[str](), 0.0
+    lines = list[str]()
 
     def print_lines() -> None:
-        nonlocal printed
         if lines:
-            text = Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
-            console.print(text)
+            text = "\n".join(lines)
+            console.print(Text(text, no_wrap=True, overflow="ellipsis"))
             lines.clear()
-        printed = time.monotonic()
 
-    with Bars(*columns, console=console, transient=True, expand=True) as bars:
+    with Bars(
+        *columns,
+        console=console,
+        transient=True,
+        expand=True,
+        refresh_per_second=1 / DRAW_SECONDS,
+    ) as bars:
         bar = bars.add_task("", total=None, before="", after="")
-        is_first = True
+        drawn, has_heading = 0.0, False
 
         def show(progress: Progress) -> None:
-            nonlocal is_first
+            nonlocal drawn, has_heading
             if progress.epoch_ended:
-                lines.extend(_heading(progress) if is_first else ())
-                lines.append(_row(progress))
-                is_first = False
-                if time.monotonic() - printed > PRINT_SECONDS:
-                    print_lines()
-            before, after = words(progress, console.width)
+                lines.extend([_row(progress)] if has_heading else _first(progress))
+                has_heading = True
             total, done = progress.total_epochs, progress.epochs
+            if time.monotonic() - drawn < DRAW_SECONDS and done < total:
+                return
+            before, after = words(progress, console.width)
             bars.update(bar, total=total, completed=done, before=before, after=after)
+            print_lines()
+            drawn = time.monotonic()
 
         try:
             yield show
@@ -143,11 +148,13 @@ def words(progress: Progress, width: int) -> tuple[str, str]:
     return before, after
 
 
-def _heading(progress: Progress) -> list[str]:
+def _first(progress: Progress) -> list[str]:
+    """Return the first line, under a heading."""
     loss = f"{SHORT[_part(progress.position.log[-1])]} loss"
     return [
         f"{'epoch':>{_epoch_width(progress)}}  train loss  accuracy  "
-        f"{loss:>9}  accuracy   images/s"
+        f"{loss:>9}  accuracy   images/s",
+        _row(progress),
     ]
 
 
