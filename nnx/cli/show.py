@@ -51,7 +51,8 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
         drawn.add_row(*row)
     width = None if sys.stdout.isatty() else 10_000
     # A file's name may look like rich's markup, [red].png for one.
-    console = Console(file=sys.stdout, width=width, markup=False, emoji=False)
+    plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
+    console = Console(file=sys.stdout, width=width, **plain)
     if title:
         console.print(title, style="bold")
     console.print(drawn)
