@@ -12,6 +12,7 @@ from nnx.report import style
 from nnx.report.document import Scores, document
 from nnx.report.pictures import pictures
 from nnx.settings import Settings
+from nnx.training.evaluate import check_fits
 from nnx.training.folder import REPORT_NAME
 from nnx.training.log import Row
 
@@ -29,8 +30,9 @@ def write(
     kind: png or svg
 
     Raises:
-        InputError: a file that cannot be written
+        InputError: data that do not fit the network, a file that cannot be written
     """
+    check_fits(network, data)
     probabilities = network.predict_proba(data.test.images)
     drawn = []
     for name, figure in pictures(network, data, settings, log, probabilities):

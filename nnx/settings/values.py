@@ -20,7 +20,7 @@ AUTOMATIC = {
 # What a command is told beside settings.
 OPTIONS = {
     "config", "preset", "out", "resume", "overwrite", "threads", "device", "json",
-    "quiet", "require_accuracy", "tensorboard",
+    "quiet", "require_accuracy", "no_plots", "tensorboard",
 }  # fmt: skip
 RENAMED = {
     "averaging": "ema_decay",

@@ -60,16 +60,9 @@ def evaluate(
         InputError: data whose features, classes or pixel range are not the network's,
             and labels that are not among the classes
     """
-    theirs = (data.train.images.shape[1], data.classes, data.frame.maximum)
-    own = (network.sizes[0], network.classes, network.frame.maximum)
-    if theirs != own:
-        raise InputError(
-            f"{data.name} does not fit the network: features, classes, brightest pixel "
-            f"are {_words(theirs)}; the network takes {_words(own)}"
-        )
+    check_fits(network, data)
     n, classes = len(data.test.images), len(data.classes)
     labels = np.asarray(data.test.labels)
-    check_labels(labels, n, classes)
     chosen = choose(backend)
     with chosen.scope():
         layers = map_arrays(chosen.from_numpy, network.layers)
@@ -83,6 +76,23 @@ def evaluate(
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (labels, predicted), 1)
     return Evaluation(loss / n, right / n, n, confusion)
+
+
+def check_fits(network: Network, data: Dataset) -> None:
+    """Refuse data whose test images the network cannot be asked about.
+
+    Raises:
+        InputError: as for `evaluate`
+    """
+    theirs = (data.train.images.shape[1], data.classes, data.frame.maximum)
+    own = (network.sizes[0], network.classes, network.frame.maximum)
+    if theirs != own:
+        raise InputError(
+            f"{data.name} does not fit the network: features, classes, brightest pixel "
+            f"are {_words(theirs)}; the network takes {_words(own)}"
+        )
+    labels = np.asarray(data.test.labels)
+    check_labels(labels, len(data.test.images), len(data.classes))
 
 
 def _words(fits: tuple[int, tuple[str, ...], int]) -> str:

@@ -1,5 +1,6 @@
 """The owner of a run: it opens the folder, trains, tells progress, writes results."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -26,6 +27,9 @@ from nnx.training.result import Result, result_of
 # What an epoch takes on the CPU, roughly: for each step, for each parameter an image,
 # and for an image's distortion.
 STEP_SECONDS, PARAMETER_SECONDS, DISTORTION_SECONDS = 1e-4, 6e-11, 1e-4
+
+# Epochs may be shorter than saving takes: after it, so many times as long nothing is.
+SAVE_PAUSE = 10
 
 
 class Run:
@@ -71,6 +75,7 @@ class Run:
         if tensorboard:
             events.require(self.folder)
         self._batch_size = batch_size(data, settings)
+        self._save_due = 0.0
         self.digest = digest(data)[:16] if self.folder is not None else ""
         self.data, self.validation = split_validation(data, settings)
         with self.scope():
@@ -132,7 +137,8 @@ class Run:
         with self.scope(), self._events() as write_row:
             for progress in self:
                 stop = should_stop()
-                if progress.epoch_ended or stop:
+                last = stop or self.plan.is_done(self.position)
+                if last or (progress.epoch_ended and self._save_is_due()):
                     self.save()
                 if progress.epoch_ended:
                     write_row(progress.position.log[-1])
@@ -146,11 +152,19 @@ class Run:
 
     def save(self) -> None:
         """Write the checkpoint and, of its log, two files; nothing without a folder."""
-        if self.folder is not None:
-            checkpoint.save(self.folder / CHECKPOINT_NAME, self)
-            rows = self.position.log
-            files.write(self.folder / run_folder.LOG_NAME, log.as_csv(rows))
-            files.write(self.folder / run_folder.LOG_JSON_NAME, log.as_jsonl(rows))
+        if self.folder is None:
+            return
+        began = time.perf_counter()
+        checkpoint.save(self.folder / CHECKPOINT_NAME, self)
+        rows = self.position.log
+        files.write(self.folder / run_folder.LOG_NAME, log.as_csv(rows))
+        files.write(self.folder / run_folder.LOG_JSON_NAME, log.as_jsonl(rows))
+        ended = time.perf_counter()
+        self._save_due = ended + SAVE_PAUSE * (ended - began)
+
+    def _save_is_due(self) -> bool:
+        """Return whether saving now leaves most of the time to training."""
+        return time.perf_counter() >= self._save_due
 
     @contextmanager
     def _events(self) -> Iterator[Callable[[log.Row], None]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_files import CSV
 from PIL import Image
 
 from nnx.training.folder import CONFIG_NAME, DRAWN, LOG_NAME, PICTURES, REPORT_NAME
@@ -62,6 +63,14 @@ def test_no_run(run: Run, old_run: Path, cwd: Path) -> None:
 def test_a_damaged_log(run: Run, old_run: Path) -> None:
     (old_run / LOG_NAME).write_text("epoch\n1\n")
     _refused(run("plot", old_run), LOG_NAME, "no log of a run")
+
+
+def test_data_that_do_not_fit_the_network(
+    run: Run, old_run: Path, old_table: Path
+) -> None:
+    shutil.copy(old_table / CONFIG_NAME, old_run)
+    (old_run.parent / "table.csv").write_text(CSV)
+    _refused(run("plot", old_run), "does not fit the network")
 
 
 def test_a_folder_that_is_a_file(run: Run, old_run: Path, cwd: Path) -> None:

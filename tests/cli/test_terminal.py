@@ -17,7 +17,16 @@ fcntl = pytest.importorskip("fcntl")
 termios = pytest.importorskip("termios")
 
 Run = Callable[..., Any]
-TRAIN = "train", "--dataset", "squares", "--out", "a", "--backend", "numpy"
+TRAIN = (
+    "train",
+    "--no-plots",
+    "--dataset",
+    "squares",
+    "--out",
+    "a",
+    "--backend",
+    "numpy",
+)
 # The colours and other marks that take no room; the end of a line; the bar's return.
 MARK = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

@@ -1,5 +1,6 @@
 """A run's folder: what may go on in it, and what may not take its place."""
 
+import time
 from itertools import count
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from nnx import Network, train
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
-from nnx.training import loop
+from nnx.training import checkpoint, loop
 from nnx.training.folder import load_settings
+from nnx.training.run import Run
 
 SETTINGS = {"epochs": 3, "batch_size": 16, "learning_rate": 0.3, "l2": 1e-3, "seed": 5}
 
@@ -107,3 +109,22 @@ def test_another_run_s_settings_do_not_stay_in_the_folder(
     (tmp_path / "config.toml").write_text("batch_size = 9\n")
     train(network, data, out=tmp_path, overwrite=True, **SETTINGS)
     assert load_settings(tmp_path)["batch_size"] == 16
+
+
+def test_epochs_shorter_than_saving_do_not_wait_for_it(
+    network: Network, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saves, save = [], checkpoint.save
+
+    def slow(path: Path, run: Run) -> None:
+        saves.append(len(run.position.log))
+        time.sleep(0.05)
+        save(path, run)
+
+    monkeypatch.setattr(checkpoint, "save", slow)
+    train(network, data, out=tmp_path, **SETTINGS | {"epochs": 100})
+    assert saves[0] == 1
+    assert saves[-1] == 100
+    assert len(saves) < 50
+    monkeypatch.undo()
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 101
