@@ -27,9 +27,8 @@ from nnx.training.result import Result, result_of
 # What an epoch takes on the CPU, roughly: for each step, for each parameter an image,
 # and for an image's distortion.
 STEP_SECONDS, PARAMETER_SECONDS, DISTORTION_SECONDS = 1e-4, 6e-11, 1e-4
-
-# Epochs may be shorter than saving takes: after it, so many times as long nothing is.
-SAVE_PAUSE = 10
+# After the log's files are written, so many times as long they are not.
+LOG_PAUSE = 20
 
 
 class Run:
@@ -75,7 +74,9 @@ class Run:
         if tensorboard:
             events.require(self.folder)
         self._batch_size = batch_size(data, settings)
-        self._save_due = 0.0
+        # What of the log is in the checkpoint alone, and when its files are written.
+        self._saved: tuple[log.Row, ...] | None = None
+        self._logs_are_due = 0.0
         self.digest = digest(data)[:16] if self.folder is not None else ""
         self.data, self.validation = split_validation(data, settings)
         with self.scope():
@@ -134,11 +135,10 @@ class Run:
             OutOfMemoryError: a device without room
         """
         began = self.position
-        with self.scope(), self._events() as write_row:
+        with self.scope(), self._logs(), self._events() as write_row:
             for progress in self:
                 stop = should_stop()
-                last = stop or self.plan.is_done(self.position)
-                if last or (progress.epoch_ended and self._save_is_due()):
+                if progress.epoch_ended or stop:
                     self.save()
                 if progress.epoch_ended:
                     write_row(progress.position.log[-1])
@@ -151,20 +151,35 @@ class Run:
         return result
 
     def save(self) -> None:
-        """Write the checkpoint and, of its log, two files; nothing without a folder."""
+        """Write the checkpoint and, of its log, two files; nothing without a folder.
+
+        The log's files grow: while many short epochs follow each other, they are left
+        out as often as leaves most of the time to training.
+        """
         if self.folder is None:
             return
-        began = time.perf_counter()
         checkpoint.save(self.folder / CHECKPOINT_NAME, self)
-        rows = self.position.log
-        files.write(self.folder / run_folder.LOG_NAME, log.as_csv(rows))
-        files.write(self.folder / run_folder.LOG_JSON_NAME, log.as_jsonl(rows))
-        ended = time.perf_counter()
-        self._save_due = ended + SAVE_PAUSE * (ended - began)
+        self._saved = self.position.log
+        began = time.perf_counter()
+        if began >= self._logs_are_due:
+            self._write_logs()
+            ended = time.perf_counter()
+            self._logs_are_due = ended + LOG_PAUSE * (ended - began)
 
-    def _save_is_due(self) -> bool:
-        """Return whether saving now leaves most of the time to training."""
-        return time.perf_counter() >= self._save_due
+    def _write_logs(self) -> None:
+        """Write the log's files, of the log that is in the checkpoint."""
+        if self.folder is not None and self._saved is not None:
+            rows, self._saved = self._saved, None
+            files.write(self.folder / run_folder.LOG_NAME, log.as_csv(rows))
+            files.write(self.folder / run_folder.LOG_JSON_NAME, log.as_jsonl(rows))
+
+    @contextmanager
+    def _logs(self) -> Iterator[None]:
+        """Write the log's files at the end, whatever ends training."""
+        try:
+            yield
+        finally:
+            self._write_logs()
 
     @contextmanager
     def _events(self) -> Iterator[Callable[[log.Row], None]]:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from nnx import Network, train
+from nnx import Network, files, train
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
-from nnx.training import checkpoint, loop
-from nnx.training.folder import load_settings
-from nnx.training.run import Run
+from nnx.training import loop
+from nnx.training.folder import LOG_JSON_NAME, LOG_NAME, load_settings
+from nnx.training.plan import Progress
 
 SETTINGS = {"epochs": 3, "batch_size": 16, "learning_rate": 0.3, "l2": 1e-3, "seed": 5}
 
@@ -111,20 +111,35 @@ def test_another_run_s_settings_do_not_stay_in_the_folder(
     assert load_settings(tmp_path)["batch_size"] == 16
 
 
-def test_epochs_shorter_than_saving_do_not_wait_for_it(
+def test_short_epochs_do_not_wait_for_the_log_s_files(
     network: Network, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saves, save = [], checkpoint.save
+    written, write = [], files.write
 
-    def slow(path: Path, run: Run) -> None:
-        saves.append(len(run.position.log))
-        time.sleep(0.05)
-        save(path, run)
+    def slow(path: Path, content: bytes) -> None:
+        if path.name == LOG_NAME:
+            written.append(len(content.splitlines()) - 1)
+            time.sleep(0.05)
+        write(path, content)
 
-    monkeypatch.setattr(checkpoint, "save", slow)
+    monkeypatch.setattr(files, "write", slow)
     train(network, data, out=tmp_path, **SETTINGS | {"epochs": 100})
-    assert saves[0] == 1
-    assert saves[-1] == 100
-    assert len(saves) < 50
-    monkeypatch.undo()
-    assert len((tmp_path / "log.csv").read_text().splitlines()) == 101
+    assert written[0] == 1
+    assert written[-1] == 100
+    assert len(written) < 50
+
+
+def test_what_ends_training_leaves_the_log(
+    network: Network, data: Dataset, tmp_path: Path
+) -> None:
+    def fail(progress: Progress) -> None:
+        if len(progress.position.log) == 40:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            network, data, out=tmp_path, on_progress=fail, **SETTINGS | {"epochs": 99}
+        )
+    for name in LOG_NAME, LOG_JSON_NAME:
+        lines = (tmp_path / name).read_text().splitlines()
+        assert len(lines) == 40 + (name == LOG_NAME)
