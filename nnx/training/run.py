@@ -74,8 +74,7 @@ class Run:
         if tensorboard:
             events.require(self.folder)
         self._batch_size = batch_size(data, settings)
-        # What of the log is in the checkpoint alone, and when its files are written.
-        self._saved: tuple[log.Row, ...] | None = None
+        self._saved: tuple[log.Row, ...] | None = None  # not yet in the log's files
         self._logs_are_due = 0.0
         self.digest = digest(data)[:16] if self.folder is not None else ""
         self.data, self.validation = split_validation(data, settings)
