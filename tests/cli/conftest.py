@@ -74,11 +74,9 @@ def cwd(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def forks(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Forks | None]:
-    """What runs commands quickly; None where each shall be a program of its own."""
-    if request.config.getoption("sweep") or not sys.platform.startswith("linux"):
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks | None]:
+    """What runs commands quickly; None where each is a program of its own."""
+    if not sys.platform.startswith("linux"):
         yield None
         return
     forks = Forks(environment(tmp_path_factory.mktemp("forks")))

@@ -4,7 +4,7 @@ A process of its own for a command is two thirds imports. As a program, this mod
 that process: for each request, a line of JSON on stdin, it forks, and the child becomes
 `nnx` with the request's arguments, folder, variables and outputs. The answer, a line,
 is the exit status. What a command does as it starts, and with its descriptors, is not
-seen so; `.ci/run` runs every command as a program.
+seen so; `test_programs.py` runs every command both ways.
 """
 
 import json
