@@ -15,15 +15,25 @@ def write(path: Path, content: bytes) -> None:
 
     A temporary file in the same folder is filled, synchronized with the disk,
     and put in the old one's place. Should the machine stop in between, the next
-    write takes up the temporary file that was left.
+    write takes up the temporary file that was left. Of a link, what it leads to is
+    replaced.
+
+    Raises:
+        InputError: it cannot be written, or there is a folder, a device or a pipe
     """
-    temporary = path.with_name(f".{path.name}.part")
+    target = Path(os.path.realpath(path))
+    if os.path.lexists(target) and not target.is_file():
+        what = (
+            "a folder" if target.is_dir() else "a device, a pipe or a link to nothing"
+        )
+        raise InputError(f"{path}: cannot write {len(content):,} bytes: it is {what}")
+    temporary = target.with_name(f".{target.name}.part")
     try:
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except OSError as error:
         raise InputError(
             f"{path}: cannot write {len(content):,} bytes: {error.strerror}"

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from nnx.cli import show
 from nnx.cli.options import ModelArgument, network_of_pictures, path
+from nnx.errors import InputError
 
 
 def export(
@@ -24,5 +25,7 @@ def export(
     from nnx.page.render import page
 
     network = network_of_pictures(model)
+    if html.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{html}: a page's name ends in .html")
     files.write(html, page(network, alone=True).html.encode())
     show.line(str(html))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nnx.cli import show
-from nnx.cli.options import path
+from nnx.cli.options import DataDir, DatasetOption, path
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,10 +32,12 @@ def plot(
     svg: Annotated[
         bool, typer.Option("--svg", help="Draw SVG files in place of PNG.")
     ] = False,
+    dataset: DatasetOption = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Draw pictures of a run, or compare several in one.
 
-    Of a run: cost, accuracy and learning rate; the confusion of classes; the first
+    Of a run: loss, accuracy and learning rate; the confusion of classes; the first
     layer's weights; outputs of hidden units, and how many are dead; the most confident
     mistakes; and what the first test images are taken for. And report.html, one file
     with all of them, the results and the settings.
@@ -57,25 +59,36 @@ def plot(
         except OSError as error:
             raise InputError(f"{out}: cannot hold pictures: {error.strerror}") from None
     if len(runs) == 1:
-        for file in _of_one(runs[0], folder, kind):
+        for file in list(_of_one(runs[0], folder, kind, dataset, data_dir)):
             show.line(str(file))
     else:
         file = folder / f"compared.{kind}"
-        files.write(file, style.encoded(_compared(runs), kind))
+        with style.own_settings():
+            files.write(file, style.encoded(_compared(runs), kind))
         show.line(str(file))
 
 
-def _of_one(run: Path, folder: Path, kind: str) -> "Iterator[Path]":
+def _of_one(
+    run: Path, folder: Path, kind: str, dataset: str | None, data_dir: Path | None
+) -> "Iterator[Path]":
     """Yield each file of a run's pictures and report as it is written."""
     from nnx.data.load import load
     from nnx.network import Network
+    from nnx.report.document import Scores
     from nnx.report.write import write
+    from nnx.training.checkpoint import is_of
+    from nnx.training.evaluate import evaluate
     from nnx.training.folder import load_settings
 
     settings = load_settings(run)
     network, log = Network.load(run), _log(run)
-    data = load(settings["dataset"], settings["data_dir"] or None)
-    return write(folder, kind, network, data, settings, log)
+    folder_of_data = data_dir or (settings["data_dir"] if dataset is None else None)
+    data = load(dataset or settings["dataset"], folder_of_data or None)
+    test = evaluate(network, data)
+    if not is_of(run, data):
+        show.note(f"nnx: {data.name}: not the data that this run was trained on")
+    scores = Scores(test.loss, test.accuracy)
+    return write(folder, kind, network, data, settings, log, scores)
 
 
 def _compared(runs: list[Path]) -> "Figure":

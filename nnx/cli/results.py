@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from nnx import cores
 from nnx.cli import show
-from nnx.errors import NnxError
 
 if TYPE_CHECKING:
     from nnx.training.result import Result
@@ -110,16 +109,23 @@ def draw(run: "Run", result: "Result", quiet: bool) -> None:
 
     The run is done: what cannot be drawn is said, and does not fail it.
     """
-    from nnx.report.write import write
-
-    assert run.folder is not None
     try:
-        *pictures, report = write(
-            run.folder, "png", result.network, run.data, run.settings, result.log
-        )
-    except NnxError as error:
-        show.note(f"nnx: no pictures: {error}")
+        from nnx.report.document import Scores
+        from nnx.report.write import write
+    except Exception as error:  # as for a backend of matplotlib that there is not
+        show.note(f"nnx: the run is done, but matplotlib cannot draw it: {error}")
         return
+    assert run.folder is not None
+    known = result.network, run.data, run.settings, result.log
+    test = Scores(result.test_loss, result.test_accuracy)
+    try:
+        *pictures, report = write(run.folder, "png", *known, test)
+    except Exception as error:  # what matplotlib raises has no root of its own
+        show.note(f"nnx: the run is done, but not all of it could be drawn: {error}")
+        return
+    except BaseException:
+        show.note(f"nnx: the run is done; nnx plot {quote(str(run.folder))} draws it")
+        raise
     if not quiet:
         show.note(f"{len(pictures)} pictures, and all in one page: {report}")
 

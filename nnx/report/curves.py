@@ -1,10 +1,16 @@
-"""How a run went: cost, accuracy and learning rate, epoch by epoch."""
+"""How a run went: loss, accuracy and learning rate, epoch by epoch."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import (
+    MaxNLocator,
+    NullFormatter,
+    PercentFormatter,
+    StrMethodFormatter,
+)
 
+from nnx.errors import InputError
 from nnx.report import style
 from nnx.training.log import Row
 
@@ -15,20 +21,24 @@ def curves(
     """Return a figure of one run.
 
     rates: the learning rate at some moments, each (epochs done, rate)
+
+    Raises:
+        InputError: a log without an epoch
     """
+    _check(log)
     figure = style.new(3.2, "How training went")
     room: Any = {"left": 0.65, "bottom": 0.5, "top": 0.62, "apart": 0.6}
-    cost, accuracy, *more = style.panels(figure, [1.0] * (3 if rates else 2), **room)
+    loss, accuracy, *more = style.panels(figure, [1.0] * (3 if rates else 2), **room)
     epochs = [row.epoch for row in log]
     which = "validation" if log[-1].validation_loss is not None else "test"
-    for panel, of, words in (cost, "loss", "cost (nats)"), (accuracy, "accuracy", ""):
+    for panel, of, words in (loss, "loss", "nats"), (accuracy, "accuracy", ""):
         for i, part in enumerate(("train", which)):
             values = [getattr(row, f"{part}_{of}") for row in log]
-            label = {"train": "training, as it came"}.get(part, part)
+            label = {"train": "training (running mean)"}.get(part, part)
             _line(panel, epochs, values, i, label)
-        style.plain(panel, of.replace("loss", "cost"), "epoch", words)
+        style.plain(panel, of, "epoch", words)
         panel.legend(fontsize=8, frameon=False, labelcolor=style.INK)
-    cost.set_yscale("log")
+    _scale(loss)
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
     for rate in more:
         rate.plot(*zip(*rates, strict=True), color=style.BLUE, linewidth=1.5)
@@ -38,23 +48,44 @@ def curves(
 
 
 def compared(logs: Mapping[str, Sequence[Row]]) -> style.Picture:
-    """Return a figure of several runs, each by its name."""
+    """Return a figure of several runs, each log by the run's name.
+
+    Raises:
+        InputError: no run, or one without an epoch
+    """
+    if not logs:
+        raise InputError("no run to compare")
     words = 0.2 * -(-len(logs) // 2)
     figure = style.new(3.6 + words, "Runs compared")
     room: Any = {"left": 0.65, "bottom": 0.6 + words, "top": 0.62, "apart": 0.6}
-    cost, accuracy = style.panels(figure, [1.0, 1.0], **room)
+    loss, accuracy = style.panels(figure, [1.0, 1.0], **room)
     for i, (name, log) in enumerate(logs.items()):
+        _check(log)
         epochs = [row.epoch for row in log]
         losses, accuracies = zip(*(row.monitored for row in log), strict=True)
-        _line(cost, epochs, losses, i, name)
+        _line(loss, epochs, losses, i, name)
         _line(accuracy, epochs, accuracies, i, name)
-    style.plain(cost, "cost of the validation set, or the test images", "epoch", "nats")
+    style.plain(loss, "loss of the validation set, or the test images", "epoch", "nats")
     style.plain(accuracy, "accuracy of the same", "epoch")
-    cost.set_yscale("log")
+    _scale(loss)
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
-    handles, names = cost.get_lines(), list(map(style.literal, logs))
+    handles, names = loss.get_lines(), list(map(style.literal, logs))
     figure.legend(handles, names, loc="lower left", fontsize=8, frameon=False, ncols=2)
     return figure
+
+
+def _check(log: Sequence[Row]) -> None:
+    if not log:
+        raise InputError("no epoch of this run is done yet")
+
+
+def _scale(panel: Any) -> None:
+    """Show losses by their logarithm, where they fall to a tenth or less."""
+    values = [y for line in panel.get_lines() for y in line.get_ydata()]
+    if 0 < 10 * min(values) <= max(values):
+        panel.set_yscale("log")
+        panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        panel.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _line(

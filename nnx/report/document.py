@@ -18,15 +18,15 @@ from nnx.training.log import Row, best
 TYPES = {"png": "image/png", "svg": "image/svg+xml"}
 # What is said of each picture: its heading, and how it is read.
 WORDS = {
-    "curves": ("Epoch by epoch", "The cost is what training makes small. Where "
+    "curves": ("Epoch by epoch", "The loss is what training makes small. Where "
         "it goes on falling for the training images and no longer for the others, the "
         "network learns its images by heart."),
-    "confusion": ("What is taken for what", "Each row is a class, each column what its "
+    "confusion": ("Confusion matrix", "Each row is a class, each column what its "
         "images were taken for; the darker, the more mistakes."),
     "weights": ("What the first layer looks for", "Each square is a unit: ink on "
         "orange pixels raises its output, ink on violet ones lowers it."),
     "activations": ("What hidden units make of images", "Each line is an image, each "
-        "column a unit. A unit that gives the same for every image is dead."),
+        "column a unit. A unit that gives 0 for every image is dead."),
     "mistakes": ("Sure, and wrong", "What the network took each image for, "
         "how sure it was, and what it is."),
     "samples": ("Samples", "What each was taken for, and how sure the "
@@ -91,7 +91,7 @@ def _pairs(values: Mapping[str, str]) -> str:
 
 
 def _results(log: Sequence[Row], test: Scores) -> dict[str, str]:
-    results = {"test accuracy": f"{test.accuracy:.2%}, cost {test.loss:.4f} nats"}
+    results = {"test accuracy": f"{test.accuracy:.2%}, loss {test.loss:.4f} nats"}
     if not log:
         return results
     last, chosen = log[-1], best(log)
@@ -100,8 +100,7 @@ def _results(log: Sequence[Row], test: Scores) -> dict[str, str]:
             f"{chosen.validation_accuracy:.2%}, in epoch {chosen.epoch}"
         )
     results["training accuracy in the last epoch"] = (
-        f"{last.train_accuracy:.2%}, cost {last.train_loss:.4f} nats, as its batches "
-        "came"
+        f"{last.train_accuracy:.2%}, loss {last.train_loss:.4f} nats (running mean)"
     )
     return results | {"epochs": str(last.epoch), "training": f"{last.seconds:.2f} s"}
 

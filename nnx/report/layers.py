@@ -10,12 +10,17 @@ from nnx.network import Network
 from nnx.report import style
 
 UNITS, ACROSS, SAMPLES = 100, 20, 8
-# Outputs of a unit that differ by less over all images say nothing about them.
-DEAD = 1e-6
+# A unit is dead that gives less for every image; of fewer images it cannot be told.
+DEAD, ENOUGH = 1e-6, 50
 
 
 def weights(network: Network) -> style.Picture:
-    """Return a figure of the first layer's weights, a picture for each unit."""
+    """Return a figure of the first layer's weights, a picture for each unit.
+
+    Raises:
+        InputError: a network that takes no pictures
+    """
+    style.check_pictures(network)
     frame, weight = network.frame, np.asarray(network.layers[0].weight)
     shown = min(weight.shape[1], UNITS)
     # The strongest units: what weighs little is noise.
@@ -40,16 +45,17 @@ def weights(network: Network) -> style.Picture:
 def activations(network: Network, images: Array) -> style.Picture:
     """Return a figure of what hidden units give for some images.
 
-    And of how many units are dead: whatever the image, they give the same.
+    And of how many units are dead: whatever the image, they give 0.
 
     images: (n, features), of which the first are shown
 
     Raises:
         InputError: a network without hidden layers, or that takes no pictures
     """
+    style.check_pictures(network)
     frame, hidden = network.frame, network.activations(images)
-    if not hidden or frame.box == 0:
-        raise InputError("activations are shown of hidden layers, beside pictures")
+    if not hidden:
+        raise InputError(f"a network {network} has no hidden units to be shown")
     shown = min(SAMPLES, len(images))
     title = "Outputs of hidden units: orange above zero, violet below"
     figure = style.new(0.9 + 0.75 * shown, title)
@@ -65,8 +71,7 @@ def activations(network: Network, images: Array) -> style.Picture:
             units[:shown], cmap=style.SIGNED, vmin=-top, vmax=top, aspect="auto",
             interpolation="nearest",
         )  # fmt: skip
-        dead = float(np.mean(np.ptp(units, axis=0) < DEAD))
-        style.plain(panel, _words(i, len(hidden), units.shape[1], dead), "unit")
+        style.plain(panel, _words(i, len(hidden), units), "unit")
         panel.set_yticks(np.arange(shown - 1) + 0.5, [""] * (shown - 1))
         panel.grid(visible=False, axis="x")
         panel.grid(visible=True, axis="y", color="white", linewidth=4, alpha=1.0)
@@ -81,8 +86,10 @@ def _stacked(pictures: Array) -> Array:
     )
 
 
-def _words(layer: int, layers: int, units: int, dead: float) -> str:
+def _words(layer: int, layers: int, units: Array) -> str:
     """Say what a panel shows; short, where many are side by side."""
-    if layers > 4:
-        return f"{layer}: {dead:.0%} dead"
-    return f"layer {layer}: {units} units, {dead:.0%} dead"
+    dead = float(np.mean(np.max(np.abs(units), axis=0) < DEAD))
+    if layers > 8:
+        return str(layer)
+    words = f"{layer}" if layers > 4 else f"layer {layer}: {units.shape[1]} units"
+    return words if len(units) < ENOUGH else f"{words}, {dead:.0%} dead"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from nnx.data.dataset import Array, Dataset
+from nnx.data.dataset import Dataset
 from nnx.maths.schedules import at_steps
 from nnx.network import Network
 from nnx.report import curves, layers, predictions, style
@@ -24,16 +24,14 @@ def pictures(
     data: Dataset,
     settings: Settings,
     log: tuple[Row, ...],
-    probabilities: Array,
 ) -> Iterator[tuple[str, style.Picture]]:
     """Yield each picture's name and figure; those that a run has not are left out.
 
     Of a run without an epoch there are no curves; where rows of features are no
     pictures, there are none of them; without hidden layers, none of their units.
-
-    probabilities: (n, classes), the network's of the test images
     """
     test = data.test
+    probabilities = network.predict_proba(test.images)
     if log:
         yield "curves", curves.curves(log, rates(network, data, settings, log))
     predicted, labels = np.argmax(probabilities, axis=1), np.asarray(test.labels)

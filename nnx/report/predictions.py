@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from nnx.data.dataset import Array, Split
+from nnx.data.dataset import Array, Split, check_labels
 from nnx.network import Network
 from nnx.report import style
 
@@ -18,15 +18,21 @@ def confusion(labels: Array, predicted: Array, classes: Sequence[str]) -> style.
     What is right is left out of the colours: one mistake in a thousand would not show.
 
     labels, predicted: (n,), integers in [0, classes)
+
+    Raises:
+        InputError: others
     """
     k = len(classes)
+    for each in labels, predicted:
+        check_labels(np.asarray(each), len(labels), k)
     counts = np.zeros((k, k), np.int64)
     np.add.at(counts, (labels, predicted), 1)
     wrong = counts - np.diag(np.diag(counts))
-    longest = max(map(len, classes))
+    names = [_short(name, 20) for name in classes]
+    longest = max(map(len, names))
     words = 0.35 + 0.07 * longest
     side = max(3.0, min(0.4 * k, 10.0))
-    title = f"{wrong.sum():,} of {counts.sum():,} mistaken"
+    title = f"Confusion matrix: {wrong.sum():,} of {counts.sum():,} wrong"
     upright = 90 if longest > 3 else 0
     under = 0.25 + (words if upright else 0.25)
     figure = style.new(side + under + 0.4, title, side + words + 0.3)
@@ -37,9 +43,8 @@ def confusion(labels: Array, predicted: Array, classes: Sequence[str]) -> style.
         panel.text(
             j, i, f"{counts[i, j]}", ha="center", va="center", fontsize=7, color=colour
         )
-    style.plain(panel, "", "taken for", "is")
+    style.plain(panel, "", "predicted class", "true class")
     size = 8 if k <= 30 else 5
-    names = list(map(style.literal, classes))
     panel.set_xticks(range(k), names, fontsize=size, rotation=upright)
     panel.set_yticks(range(k), names, fontsize=size)
     panel.grid(visible=False)
@@ -74,16 +79,18 @@ def _grid(
     network: Network, split: Split, probabilities: Array, chosen: Array, title: str
 ) -> style.Picture:
     """Return a figure of some images, and of what they are and are taken for."""
+    style.check_pictures(network)
     classes, frame, captions, wrong = network.classes, network.frame, [], []
+    apart = "\n" if max(map(len, classes)) > 3 else ", "
     for label, shares in zip(
         np.asarray(split.labels)[chosen], probabilities[chosen], strict=True
     ):
         best = int(np.argmax(shares))
-        taken, truth = _short(classes[best]), _short(classes[label])
+        taken, truth = _short(classes[best], 11), _short(classes[label], 13)
         wrong.append(best != label)
         captions.append(
             f"{taken}: {_percent(shares[best])}"
-            + (f", is {truth}" if wrong[-1] else "")
+            + (f"{apart}is {truth}" if wrong[-1] else "")
         )
     pictures = np.reshape(
         np.asarray(split.images)[chosen], (-1, frame.height, frame.width)
@@ -100,6 +107,6 @@ def _percent(share: float) -> str:
     return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
 
 
-def _short(name: str) -> str:
-    """Return a class's name, cut where two of them have no room under a picture."""
-    return style.literal(name if len(name) <= 8 else f"{name[:7]}…")
+def _short(name: str, most: int) -> str:
+    """Return a class's name in so many characters."""
+    return style.literal(name if len(name) <= most else f"{name[: most - 1]}…")

@@ -5,27 +5,31 @@ The colours are told apart by the colour-blind, and in grey by how bright they a
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from warnings import catch_warnings, filterwarnings
 
 import numpy as np
-from matplotlib import colormaps, rc_context
+from matplotlib import colormaps, rc_context, rcdefaults
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from nnx.errors import InputError
+from nnx.network import Network
+
 INK, QUIET, BLUE, ORANGE = "#0f172a", "#64748b", "#0072b2", "#d55e00"
 # Lines are told apart by colour and by dashes.
 COLOURS = BLUE, ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00", INK
 DASHES = "-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1))
 CANVASES = {"png": FigureCanvasAgg, "svg": FigureCanvasSVG}
-DPI = 120
+DPI = 110
 WIDTH = 9.5  # inches
-# Between pictures, and with words in it, in pictures' widths.
-GAP, CAPTION = 0.08, 0.24
+# Between pictures, and for a line of words, in pictures' widths.
+GAP, LINE = 0.08, 0.16
 PLAIN = {"cmap": "gray_r", "interpolation": "nearest"}
 FRAME = "#cbd5e1"
 # Below and above zero; white is zero.
@@ -43,11 +47,27 @@ def literal(text: str) -> str:
     return text.replace("$", r"\$")
 
 
+@contextmanager
+def own_settings() -> Iterator[None]:
+    """Draw by matplotlib's own settings, whatever a user's matplotlibrc says."""
+    with rc_context():
+        rcdefaults()
+        yield
+
+
 class Picture(Figure):
     """A figure that a notebook shows by itself, with or without pyplot."""
 
     def _repr_png_(self) -> bytes:
         return encoded(self, "png")
+
+
+def check_pictures(network: Network) -> None:
+    """Refuse a network whose rows of features are no pictures."""
+    if network.frame.box == 0:
+        raise InputError(
+            f"a network {network} takes {network.sizes[0]} features that are no picture"
+        )
 
 
 def new(height: float, title: str, width: float = WIDTH) -> Picture:
@@ -100,12 +120,13 @@ def mosaic(
     They are one image: a hundred would take a second to draw.
 
     pictures: (n, height, width)
-    captions: words under each; marked: whether its frame stands out
+    captions: words under each, in one line or two; marked: whose frame stands out
     right: inches left free there
     """
     count, height, width = pictures.shape
     gap = max(1, round(GAP * width))
-    apart = height + (max(1, round(CAPTION * width)) if captions else gap)
+    words = max((caption.count("\n") + 1 for caption in captions), default=0)
+    apart = height + (round((GAP + words * LINE) * width) if captions else gap)
     lines = max(1, -(-count // columns))
     whole = np.full((lines * apart, columns * (width + gap) - gap), np.nan)
     inches = (WIDTH - 0.1 - right) / whole.shape[1] * len(whole)
@@ -143,5 +164,5 @@ def encoded(figure: Figure, kind: str) -> bytes:
     with rc_context({"svg.hashsalt": "nnx"}), catch_warnings():
         # A name in a script that the font lacks is shown as boxes.
         filterwarnings("ignore", r"Glyph .* missing from")
-        figure.savefig(content, format=kind, metadata=metadata)
+        figure.savefig(content, format=kind, metadata=metadata, dpi=DPI)
     return content.getvalue()

@@ -9,11 +9,12 @@ import numpy as np
 
 from nnx import model_file
 from nnx.backend import Backend
-from nnx.data.dataset import Array
+from nnx.data.dataset import Array, Dataset
+from nnx.data.digest import digest
 from nnx.errors import InputError
 from nnx.maths.arrays import map_arrays, named_arrays
 from nnx.maths.network import inference_layers
-from nnx.model_file import Stored
+from nnx.model_file import CHECKPOINT_NAME, Stored
 from nnx.network import Network
 from nnx.settings import as_text
 from nnx.training.log import Row
@@ -22,6 +23,7 @@ from nnx.training.plan import Position
 if TYPE_CHECKING:
     from nnx.training.run import Run
 
+DIGITS = 16  # hexadecimal, of the data's digest
 # A run may be resumed for longer, elsewhere, and with data that were moved, which are
 # compared by their content; anything else would make it another run.
 MAY_CHANGE = {"epochs", "dataset", "data_dir", "backend", "precision"}
@@ -68,6 +70,14 @@ def load(path: Path, run: "Run") -> Position:
             f"cannot be {epochs}"
         )
     return position
+
+
+def is_of(folder: Path, data: Dataset) -> bool:
+    """Return whether a run's checkpoint is of this data; True without a checkpoint."""
+    path = folder / CHECKPOINT_NAME
+    if not path.is_file():
+        return True
+    return bool(model_file.load(path).extra.get("data") == digest(data)[:DIGITS])
 
 
 def _check_same(path: Path, stored: Stored, run: "Run") -> None:
@@ -119,14 +129,12 @@ def _named(position: Position) -> Iterator[tuple[str, Array]]:
     yield from named_arrays(position.best, "best")
 
 
-def _described(
-    network: Network, settings: dict[str, Any], digest: str
-) -> dict[str, Any]:
+def _described(network: Network, settings: dict[str, Any], data: str) -> dict[str, Any]:
     """Return what tells a run from another, as JSON has it, which knows no tuples."""
     described: dict[str, Any] = json.loads(json.dumps(settings))
     return described | {
         "network": str(network),
         "activations": list(network.activation),
         "dtype": network.layers[0].weight.dtype.name,
-        "data": digest,
+        "data": data,
     }

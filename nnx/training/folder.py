@@ -61,11 +61,39 @@ def prepare(folder: Path, *, resume: bool, overwrite: bool) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if results and not resume:
-            for name in (*results, CONFIG_NAME, *DRAWN):
+            _check_files(folder)
+            for name in (*results, CONFIG_NAME):
                 (folder / name).unlink(missing_ok=True)
             remove_events(folder)
     except OSError as error:
         raise InputError(f"{folder}: cannot hold a run: {error.strerror}") from None
+
+
+def _check_files(folder: Path) -> None:
+    """Refuse to replace a run of which a part cannot be removed, before any is."""
+    for name in (*RESULTS, CONFIG_NAME, *DRAWN):
+        if (folder / name).is_dir():
+            raise InputError(
+                f"{folder / name}: is a folder, where a run's file would be; choose "
+                "another --out"
+            )
+
+
+def remove_drawn(folder: Path) -> None:
+    """Remove the pictures and the report of a run that now goes on.
+
+    Raises:
+        InputError: one that cannot be removed
+    """
+    for name in DRAWN:
+        if (folder / name).is_dir():
+            continue
+        try:
+            (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"{folder / name}: cannot be removed: {error.strerror}"
+            ) from None
 
 
 def remove_events(folder: Path) -> None:
@@ -106,9 +134,7 @@ def load_settings(folder: Path) -> Settings:
     """
     path = folder / CONFIG_NAME
     if not os.path.exists(path):
-        raise InputError(
-            f"{folder}: holds no run to go on with: there is no {CONFIG_NAME}"
-        )
+        raise InputError(f"{folder}: holds no run of nnx: there is no {CONFIG_NAME}")
     config = files.read_toml(path)
     named = {RENAMED.get(name, name): value for name, value in config.items()}
     return complete(named, str(path))

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -98,7 +99,8 @@ def from_csv(content: bytes, source: str) -> tuple[Row, ...]:
         InputError: it is no such file
     """
     try:
-        header, *lines = csv.reader(io.StringIO(content.decode("utf-8-sig")))
+        lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
+        header = lines.pop(0) if lines else []
         if tuple(header) != Row._fields:
             raise ValueError(f"expected a header of {','.join(Row._fields)}")
         log = tuple(map(_row, lines))
@@ -115,7 +117,15 @@ def _row(fields: list[str]) -> Row:
         name: float(text) if text else None
         for name, text in zip(Row._fields, fields, strict=True)
     }
-    tested = [values[f"{part}_loss"] is not None for part in ("validation", "test")]
-    if None in (values["train_loss"], values["seconds"]) or not any(tested):
-        raise ValueError(f"a value is missing in {','.join(fields)}")
+    line = ",".join(fields)
+    there = {name for name, value in values.items() if value is not None}
+    tested = [{f"{part}_loss", f"{part}_accuracy"} for part in ("validation", "test")]
+    parts = [part for part in tested if part <= there]
+    rest = {"epoch", "train_loss", "train_accuracy", "seconds"}
+    if not parts or there != rest.union(*parts):
+        raise ValueError(f"a value is missing in {line}")
+    for name in there:
+        value, most = values[name], 1.0 if name.endswith("accuracy") else math.inf
+        if value is None or not 0 <= value <= most or math.isinf(value):
+            raise ValueError(f"{name} cannot be {value} in {line}")
     return Row._make({**values, "epoch": int(fields[0])}.values())

@@ -16,6 +16,7 @@ FORMS = (
     ("epoch {epoch}", "loss {loss} · {part} accuracy {accuracy} · {speed} images/s"),
     ("epoch {epoch}", "loss {loss} · {short} {accuracy} · {speed} images/s"),
     ("{epoch}", "loss {loss} {short} {accuracy} {speed}/s"),
+    ("{epoch}", ""),
 )
 SHORT = {"validation": "val.", "test": "test"}
 # Columns: the least of the bar, and what is left for the time and spaces.

@@ -76,7 +76,9 @@ class Run:
         self._batch_size = batch_size(data, settings)
         self._saved: tuple[log.Row, ...] | None = None  # not yet in the log's files
         self._logs_are_due = 0.0
-        self.digest = digest(data)[:16] if self.folder is not None else ""
+        self.digest = (
+            digest(data)[: checkpoint.DIGITS] if self.folder is not None else ""
+        )
         self.data, self.validation = split_validation(data, settings)
         with self.scope():
             self.plan = plan_of(
@@ -85,12 +87,17 @@ class Run:
             layers = map_arrays(self.backend.from_numpy, self.network.layers)
             state = initial_state(layers, self.plan.hyper, self.backend.ops)
             self.position = Position(state)
-            if self.folder is None:
-                return
-            run_folder.prepare(self.folder, resume=resume, overwrite=overwrite)
-            if resume:
-                self.position = checkpoint.load(self.folder / CHECKPOINT_NAME, self)
-            run_folder.save_settings(self.folder, self.settings)
+            if self.folder is not None:
+                self._open(self.folder, overwrite=overwrite)
+
+    def _open(self, folder: Path, *, overwrite: bool) -> None:
+        """Make the folder the run's own, and go on from what is in it if resumed."""
+        run_folder.prepare(folder, resume=self.resumed, overwrite=overwrite)
+        if self.resumed:
+            self.position = checkpoint.load(folder / CHECKPOINT_NAME, self)
+        if not self.plan.is_done(self.position):
+            run_folder.remove_drawn(folder)
+        run_folder.save_settings(folder, self.settings)
 
     @contextmanager
     def scope(self) -> Iterator[None]:

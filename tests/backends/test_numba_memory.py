@@ -65,7 +65,7 @@ def test_a_state_is_left_as_it_is_and_may_be_gone_on_from_again() -> None:
 def test_memory_is_of_the_same_steps_only() -> None:
     steps, other = Steps(), {"learning_rate": 0.5, "dropout": 0.5, "batch_size": 30}
     state = steps.take(steps.begin(), 2)
-    copied = state._replace(loss_sum=state.loss_sum.copy())
+    copied = state._replace(layers=map_arrays(np.copy, list(state.layers)))
     _same(steps.take(state, 1, **other), Steps().take(copied, 1, **other))
 
 
@@ -84,3 +84,23 @@ def test_memory_is_let_go_with_its_state() -> None:
     assert len(steps.memories._known) == 1
     del state, later
     assert not steps.memories._known
+
+
+def test_a_run_that_begins_with_weights_that_were_changed_takes_them() -> None:
+    """A trained network's arrays are those of the last state; they are the user's."""
+    steps, plain = Steps(), {"optimizer": "sgd", "batch_norm": False, "ema_decay": 0.0}
+    hyper = HYPER._replace(**plain)
+    state = steps.take(initial_state(NETWORK.layers, hyper, Ops(np)), 2, **plain)
+    state.layers[0].weight[:] = 0.5
+    begun = initial_state(state.layers, hyper, Ops(np))
+    copied = initial_state(map_arrays(np.copy, list(state.layers)), hyper, Ops(np))
+    _same(steps.take(begun, 1, **plain), Steps().take(copied, 1, **plain))
+
+
+def test_memory_is_there_across_an_epoch_s_end() -> None:
+    steps = Steps()
+    state = steps.take(steps.begin(), 5)
+    [(*_, memory)] = steps.memories._known.values()
+    state = steps.take(state._replace(loss_sum=np.zeros((), np.float32)), 2)
+    [(*_, later)] = steps.memories._known.values()
+    assert later.parameters is memory.parameters

@@ -271,7 +271,7 @@ def test_what_a_kill_before_the_first_checkpoint_leaves(
     train = "train", "--out", "new", "--quiet"
     says = "new: no checkpoint.safetensors here", "begin the run, without --resume"
     refused(*train, "--resume", says=says)
-    says = ("none: holds no run to go on with: there is no config.toml",)
+    says = ("none: holds no run of nnx: there is no config.toml",)
     refused("train", "--out", "none", "--resume", says=says)
     ran = run(*train, "--dataset", "squares", "--epochs", 1)
     assert ran.returncode == 0, ran.stderr

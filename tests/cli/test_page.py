@@ -33,6 +33,7 @@ def test_a_file_that_cannot_be_written(
     for name in "page.html", "nowhere/page.html":
         refused("export", old_run, "--html", name, says=(name, "cannot write"))
     refused("export", old_run, says=("--html",))
+    refused("export", old_run, "--html", old_run / "model.safetensors", says=(".html",))
 
 
 @pytest.mark.parametrize("command", BOTH, ids=lambda words: words[0])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_files import CSV
+from cli_files import CSV, tree
 from PIL import Image
 
 from nnx.training.folder import CONFIG_NAME, DRAWN, LOG_NAME, PICTURES, REPORT_NAME
@@ -102,7 +102,9 @@ def test_training_is_not_lost_where_nothing_can_be_drawn(
     (cwd / "new/curves.png").mkdir(parents=True)
     ran = run("train", *TINY, "--json", "--quiet", plots=True)
     assert ran.returncode == 0
-    assert ran.stderr.startswith("nnx: no pictures: new/curves.png: cannot write")
+    assert ran.stderr.startswith(
+        "nnx: the run is done, but not all of it could be drawn: new/curves.png: "
+    )
     assert len(ran.stderr.splitlines()) == 1
     assert (cwd / "new/model.safetensors").is_file()
 
@@ -117,3 +119,40 @@ def test_presets_leave_all_pictures(
     ran = run("train", "--preset", name, *TINY, "--backend", "numpy", plots=True)
     assert ran.returncode == 0, ran.stderr
     assert _drawn(cwd / "new") == set(OF_A_RUN)
+
+
+def test_a_run_that_goes_on_leaves_no_pictures_of_before(
+    run: Run, old_run: Path, cwd: Path
+) -> None:
+    run("plot", old_run, "--svg")
+    assert len(_drawn(old_run)) == 7
+    ran = run("train", "--resume", "--out", old_run, "--epochs", 2)
+    assert ran.returncode == 0
+    assert not _drawn(old_run)
+
+
+def test_other_data_are_told(run: Run, old_run: Path, cwd: Path) -> None:
+    shutil.copytree(cwd / "squares", cwd / "others")
+    labels = cwd / "others/train-labels-idx1-ubyte"
+    labels.write_bytes(labels.read_bytes()[:-1] + b"\0")
+    ran = run("plot", old_run, "--dataset", "others")
+    assert ran.returncode == 0
+    assert ran.stderr == "nnx: others: not the data that this run was trained on\n"
+
+
+def test_a_run_is_not_removed_where_it_cannot_be_replaced(
+    run: Run, old_run: Path
+) -> None:
+    (old_run / "weights.svg").mkdir()
+    before = tree(old_run)
+    ran = run("train", "--dataset", "squares", "--out", old_run, "--overwrite")
+    _refused(ran, "weights.svg", "is a folder")
+    assert tree(old_run) == before
+
+
+def test_matplotlib_that_cannot_draw(run: Run, old_run: Path, cwd: Path) -> None:
+    nonsense = {"MPLBACKEND": "nonsense"}
+    ran = run("train", *TINY, "--quiet", plots=True, env=nonsense, cwd=cwd)
+    assert ran.returncode == 0
+    [line] = ran.stderr.splitlines()
+    assert line.startswith("nnx: the run is done, but matplotlib cannot draw it: ")

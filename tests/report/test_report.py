@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from nnx import Network
@@ -59,7 +60,7 @@ def _lines(figure: Figure) -> dict[str, list[tuple[float, float]]]:
 
 def test_curves_are_the_log_s() -> None:
     lines = _lines(curves.curves(LOG, [(0.0, 0.1), (2.5, 0.05)]))
-    assert lines["0 training, as it came"] == [(r.epoch, r.train_loss) for r in LOG]
+    assert lines["0 training (running mean)"] == [(r.epoch, r.train_loss) for r in LOG]
     assert lines["0 test"] == [(r.epoch, r.test_loss) for r in LOG]
     assert lines["1 test"] == [(r.epoch, r.test_accuracy) for r in LOG]
     assert [(0.0, 0.1), (2.5, 0.05)] in lines.values()
@@ -94,6 +95,12 @@ def test_a_log_is_read_as_it_was_written(log: tuple[Row, ...]) -> None:
         as_csv(LOG).replace(b"1.0", b"one"),
         as_csv([LOG[0]._replace(test_loss=None)]),
         as_csv([LOG[0]._replace(train_loss=None)]),  # type: ignore[arg-type]
+        as_csv([LOG[0]._replace(train_accuracy=None)]),  # type: ignore[arg-type]
+        as_csv([LOG[0]._replace(test_accuracy=None)]),
+        as_csv([LOG[0]._replace(test_accuracy=7.0)]),
+        as_csv([LOG[0]._replace(train_loss=float("nan"))]),
+        as_csv([LOG[0]._replace(seconds=float("inf"))]),
+        as_csv([LOG[0]._replace(train_loss=-1.0)]),
     ],
 )  # fmt: skip
 def test_a_log_that_is_damaged(content: bytes) -> None:
@@ -130,14 +137,18 @@ def test_of_many_units_the_strongest_are_shown() -> None:
 
 
 def test_dead_units_are_counted() -> None:
-    data = _data()
+    """Those that give 0 for every image; of a few images it cannot be told."""
+    data = _data(n=layers.ENOUGH)
     network = _of(data, (16, 4, 2, 3))
     weight, bias = network.layers[0]
     bias = np.array([0, -1e6, 0, -1e6], np.float32)
     network = network.replace(layers=[Layer(abs(weight), bias), *network.layers[1:]])
-    figure = layers.activations(network, data.test.images)
-    titles = [panel.get_title(loc="left") for panel in figure.axes]
-    assert "layer 1: 4 units, 50% dead" in titles
+    for images, words in (
+        (data.test.images, "layer 1: 4 units, 50% dead"),
+        (data.test.images[1:], "layer 1: 4 units"),
+    ):
+        figure = layers.activations(network, images)
+        assert figure.axes[1].get_title(loc="left") == words
 
 
 def test_confusion_counts() -> None:
@@ -145,7 +156,7 @@ def test_confusion_counts() -> None:
     figure = predictions.confusion(labels, predicted, ("a", "b", "c"))
     said = {t.get_position()[::-1]: t.get_text() for t in figure.axes[0].texts}
     assert said == {(0, 0): "1", (0, 1): "1", (1, 1): "1", (2, 0): "2"}
-    assert figure.get_suptitle() == "3 of 5 mistaken"
+    assert figure.get_suptitle() == "Confusion matrix: 3 of 5 wrong"
 
 
 def test_the_surest_mistakes_come_first() -> None:
@@ -184,8 +195,7 @@ def test_rates(given: dict[str, str], expected: list[float]) -> None:
 def _pictures(
     network: Network, data: Dataset, log: tuple[Row, ...] = LOG
 ) -> dict[str, Figure]:
-    shares = network.predict_proba(data.test.images)
-    return dict(pictures(network, data, _settings(), log, shares))
+    return dict(pictures(network, data, _settings(), log))
 
 
 def test_pictures_that_a_run_has() -> None:
@@ -243,3 +253,49 @@ def test_names_are_no_formulas() -> None:
 
 def test_no_two_of_many_runs_look_alike() -> None:
     assert len({style.line(number) for number in range(49)}) == 49
+
+
+def test_long_names_are_shortened_and_captions_in_two_lines() -> None:
+    data, names = _data(classes=3), ("Ankle boot", "T-shirt/top", "x" * 2000)
+    network, shares = _of(data, (16, 3)).replace(classes=names), np.eye(3)[[2, 0] * 20]
+    split = data.test._replace(labels=np.zeros(40, int))
+    figure = predictions.samples(network, split, shares)
+    words = [text.get_text() for text in figure.axes[0].texts[:2]]
+    assert words == ["xxxxxxxxxx…: 100%\nis Ankle boot", "Ankle boot: 100%"]
+    labels = np.array([0, 1, 2])
+    width, height = predictions.confusion(labels, labels, names).get_size_inches()
+    assert max(width, height) < 7
+
+
+def test_what_cannot_be_drawn_is_refused() -> None:
+    table, data = _data(features=7), _data()
+    network, shares = _of(table, (7, 5, 3)), np.eye(3)[[0] * 40]
+    for draw in (
+        lambda: layers.weights(network),
+        lambda: layers.activations(network, table.test.images),
+        lambda: predictions.samples(network, table.test, shares),
+        lambda: predictions.confusion(np.array([0, -1]), np.array([0, 1]), ("a", "b")),
+        lambda: curves.curves([]),
+        lambda: curves.compared({}),
+        lambda: curves.compared({"one": []}),
+        lambda: layers.activations(_of(data, (16, 3)), data.test.images),
+    ):
+        with pytest.raises(InputError):
+            draw()
+
+
+def test_a_matplotlibrc_changes_nothing() -> None:
+    theirs = rc_context({"savefig.dpi": 30, "figure.facecolor": "black"})
+    with theirs, style.own_settings():
+        one = style.encoded(curves.curves(LOG), "png")
+    with style.own_settings():
+        assert one == style.encoded(curves.curves(LOG), "png")
+
+
+@pytest.mark.parametrize("fall", [1.5, 100.0])
+def test_words_beside_a_scale_are_on_the_picture(fall: float) -> None:
+    log = [LOG[0], LOG[1]._replace(train_loss=1 / fall, test_loss=1.1 / fall)]
+    figure = curves.curves(log)
+    style.encoded(figure, "png")
+    draw = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    assert figure.axes[0].yaxis.get_tightbbox(draw).x0 > 0

@@ -67,7 +67,7 @@ def test_the_run_is_not_gone_on_with(settings: dict, tmp_path: Path) -> None:
         nnx.train(network, data, out=folder, **settings)
     # As the former nnx.train left it, which wrote no settings.
     (folder / "config.toml").unlink()
-    with pytest.raises(InputError, match="holds no run to go on with: there is no con"):
+    with pytest.raises(InputError, match="holds no run of nnx: there is no con"):
         nnx.train(network, data, out=folder, resume=True, **settings)
 
 

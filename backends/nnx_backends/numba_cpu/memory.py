@@ -247,18 +247,20 @@ class Memories:
 
     def keep(self, state: State, use: Any, memory: Memory) -> None:
         """Remember the memory of a state; use: all else that it is for."""
-        token = id(state.loss_sum)
-        self._known[token] = use, list(map(weakref.ref, _arrays(state))), memory
-        weakref.finalize(state.loss_sum, self._known.pop, token, None).atexit = False
+        arrays = _arrays(state)
+        token = id(arrays[0])
+        now = state.step, use
+        self._known[token] = now, list(map(weakref.ref, arrays)), memory
+        weakref.finalize(arrays[0], self._known.pop, token, None).atexit = False
 
     def take(self, state: State, use: Any) -> Memory | None:
         """Return the memory of a state, which is then another state's; None without."""
-        now, arrays, memory = self._known.pop(id(state.loss_sum), (None, [], None))
         own = _arrays(state)
+        now, arrays, memory = self._known.pop(id(own[0]), (None, [], None))
         same = len(own) == len(arrays) and all(
             known() is array for known, array in zip(arrays, own, strict=True)
         )
-        return memory if same and now == use else None
+        return memory if same and now == (state.step, use) else None
 
 
 def _arrays(state: State) -> list[Array]:
