@@ -43,12 +43,12 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     from rich.table import Table
 
     drawn = Table(box=SIMPLE_HEAD, padding=0, show_edge=False)
-    for i, column in enumerate(columns):
+    for i, column in enumerate(map(_printable, columns)):
         drawn.add_column(
             column, justify="right" if i else "left", no_wrap=i > 0, overflow="fold"
         )
     for row in rows:
-        drawn.add_row(*row)
+        drawn.add_row(*map(_printable, row))
     width = None if sys.stdout.isatty() else 10_000
     # A file's name may look like rich's markup, [red].png for one.
     plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
@@ -56,6 +56,11 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     if title:
         console.print(title, style="bold")
     console.print(drawn)
+
+
+def _printable(text: str) -> str:
+    """Return a text without what would move a terminal's cursor or colour it."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def percent(fraction: float) -> str:

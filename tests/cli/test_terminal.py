@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from nnx.cli import show
+
 pty = pytest.importorskip("pty")
 fcntl = pytest.importorskip("fcntl")
 termios = pytest.importorskip("termios")
@@ -167,3 +169,12 @@ def test_streams_may_be_apart(run: Run, old_run: Path) -> None:
     os.close(terminal)
     os.close(reader)
     assert len(ran.stdout.splitlines()) == 2
+
+
+def test_names_in_a_table_do_nothing_to_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show.table("", ["class", "images"], [["\x1b[31mred\nline", "3"]])
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert r"\x1b[31mred\nline" in out
