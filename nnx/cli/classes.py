@@ -42,18 +42,18 @@ def _known(number: float) -> float | None:
 
 def print_tables(classes: tuple[str, ...], evaluation: "Evaluation") -> None:
     """Print each class's precision and recall, and the confusion or what is worst."""
-    found = described(classes, evaluation)
+    tables = described(classes, evaluation)
     rows = [
         [
-            each["name"],
-            *(_percent(each[of]) for of in ("precision", "recall")),
-            f"{each['images']:,}",
+            row["name"],
+            *(_percent(row[of]) for of in ("precision", "recall")),
+            f"{row['images']:,}",
         ]
-        for each in found["classes"]
+        for row in tables["classes"]
     ]
     show.line("")
     show.table("", ["class", "precision", "recall", "images"], rows)
-    counts: list[list[int]] = found["confusion"]
+    counts: list[list[int]] = tables["confusion"]
     rows = [
         [name, *(str(n) if n else "." for n in row)]
         for name, row in zip(classes, counts, strict=True)
@@ -95,7 +95,8 @@ def _percent(fraction: float | None) -> str:
 
 def _width(columns: list[str], rows: list[list[str]]) -> int:
     """Return how many columns of a screen a table takes."""
-    return sum(1 + max(map(len, each)) for each in zip(columns, *rows, strict=True)) - 1
+    widths = (max(map(len, cells)) for cells in zip(columns, *rows, strict=True))
+    return sum(1 + width for width in widths) - 1
 
 
 def _room() -> int:

@@ -111,7 +111,7 @@ def _of_network(
     drawn = [name.replace("_", " ") for name in DRAWN if _value(settings, name)]
     if drawn:
         show.note(f"checked without the run's {', '.join(drawn)}")
-    results = [row for each in backends for row in check(network, data, settings, each)]
+    results = [row for b in backends for row in check(network, data, settings, b)]
     minimized, images = _minimized(settings), min(IMAGES, len(data.train.labels))
     if json:
         described = {"model": str(path), "network": str(network), "dataset": data.name}

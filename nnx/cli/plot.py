@@ -10,8 +10,6 @@ from nnx.cli.options import DataDir, DatasetOption, path
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from matplotlib.figure import Figure
 
     from nnx.training.log import Row
@@ -59,7 +57,7 @@ def plot(
         except OSError as error:
             raise InputError(f"{out}: cannot hold pictures: {error.strerror}") from None
     if len(runs) == 1:
-        for file in list(_of_one(runs[0], folder, kind, dataset, data_dir)):
+        for file in _of_one(runs[0], folder, kind, dataset, data_dir):
             show.line(str(file))
     else:
         file = folder / f"compared.{kind}"
@@ -70,8 +68,8 @@ def plot(
 
 def _of_one(
     run: Path, folder: Path, kind: str, dataset: str | None, data_dir: Path | None
-) -> "Iterator[Path]":
-    """Yield each file of a run's pictures and report as it is written."""
+) -> list[Path]:
+    """Return the files of a run's pictures and report, which are then written."""
     from nnx.data.load import load
     from nnx.network import Network
     from nnx.report.document import Scores
@@ -95,11 +93,7 @@ def _compared(runs: list[Path]) -> "Figure":
     """Return the one picture of several runs."""
     from nnx.report.curves import compared
 
-    logs = {str(run): _log(run) for run in runs}
-    for run, log in logs.items():
-        if not log:
-            raise InputError(f"{run}: no epoch of this run is done yet")
-    return compared(logs)
+    return compared({str(run): _log(run) for run in runs})
 
 
 def _log(run: Path) -> "tuple[Row, ...]":

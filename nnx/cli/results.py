@@ -81,7 +81,7 @@ def report(run: "Run", result: "Result", json: bool) -> None:
         f"{result.images_per_second:,.0f} images/s{best}"
     )
     if sys.stdout.isatty():
-        rows = [[words.split()[0], *each] for words, each in parts.items()]
+        rows = [[words.split()[0], *scores] for words, scores in parts.items()]
         show.line("")
         show.table("", ["", "accuracy", "loss"], rows[::-1])
         show.line(f"\n{took}{products}\n")

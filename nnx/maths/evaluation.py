@@ -59,4 +59,4 @@ def predictions(
         logits(layers, pixels[rows, :], activations, pixel_scale, ops)
         for rows in blocks(n, BLOCK if ops.logits is None else n)
     )
-    return xp.concat([xp.argmax(each, axis=1) for each in blocks_of_logits])
+    return xp.concat([xp.argmax(block, axis=1) for block in blocks_of_logits])

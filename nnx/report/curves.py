@@ -60,7 +60,7 @@ def compared(logs: Mapping[str, Sequence[Row]]) -> style.Picture:
     room: Any = {"left": 0.65, "bottom": 0.6 + words, "top": 0.62, "apart": 0.6}
     loss, accuracy = style.panels(figure, [1.0, 1.0], **room)
     for i, (name, log) in enumerate(logs.items()):
-        _check(log)
+        _check(log, f"{name}: ")
         epochs = [row.epoch for row in log]
         losses, accuracies = zip(*(row.monitored for row in log), strict=True)
         _line(loss, epochs, losses, i, name)
@@ -74,9 +74,9 @@ def compared(logs: Mapping[str, Sequence[Row]]) -> style.Picture:
     return figure
 
 
-def _check(log: Sequence[Row]) -> None:
+def _check(log: Sequence[Row], name: str = "") -> None:
     if not log:
-        raise InputError("no epoch of this run is done yet")
+        raise InputError(f"{name}no epoch of this run is done yet")
 
 
 def _scale(panel: Any) -> None:

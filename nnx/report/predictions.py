@@ -8,6 +8,7 @@ import numpy as np
 from nnx.data.dataset import Array, Split, check_labels
 from nnx.network import Network
 from nnx.report import style
+from nnx.training import evaluate
 
 ACROSS, LINES = 8, 4
 
@@ -23,10 +24,9 @@ def confusion(labels: Array, predicted: Array, classes: Sequence[str]) -> style.
         InputError: others
     """
     k = len(classes)
-    for each in labels, predicted:
-        check_labels(np.asarray(each), len(labels), k)
-    counts = np.zeros((k, k), np.int64)
-    np.add.at(counts, (labels, predicted), 1)
+    for numbers in labels, predicted:
+        check_labels(np.asarray(numbers), len(labels), k)
+    counts = evaluate.confusion(labels, predicted, k)
     wrong = counts - np.diag(np.diag(counts))
     names = [_short(name, 20) for name in classes]
     longest = max(map(len, names))

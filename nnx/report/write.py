@@ -1,6 +1,5 @@
 """A run's pictures and its report, as files."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from nnx import files
@@ -22,8 +21,8 @@ def write(
     settings: Settings,
     log: tuple[Row, ...],
     test: Scores,
-) -> Iterator[Path]:
-    """Yield each file as it is written: the pictures, and the report with all of them.
+) -> list[Path]:
+    """Write the pictures, and the report with all of them; return the files.
 
     kind: png or svg
     data: such as the network was trained on
@@ -32,14 +31,14 @@ def write(
     Raises:
         InputError: a file that cannot be written
     """
-    drawn = []
+    drawn, written = [], []
     with style.own_settings():
         for name, figure in pictures(network, data, settings, log):
             content = style.encoded(figure, kind)
             drawn.append((name, kind, content))
             file = folder / f"{name}.{kind}"
             files.write(file, content)
-            yield file
+            written.append(file)
     page = document(network, data.name, settings, log, test, drawn)
     files.write(folder / REPORT_NAME, page)
-    yield folder / REPORT_NAME
+    return [*written, folder / REPORT_NAME]

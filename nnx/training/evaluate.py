@@ -71,11 +71,20 @@ def evaluate(
         how = network.activation, scale, chosen.ops
         loss_sum, correct = evaluation.evaluate(layers, images, *how)
         predicted = evaluation.predictions(layers, images.pixels, *how)
-        loss, right = (float(chosen.to_numpy(each)) for each in (loss_sum, correct))
-        predicted = chosen.to_numpy(predicted)
-    confusion = np.zeros((classes, classes), np.int64)
-    np.add.at(confusion, (labels, predicted), 1)
-    return Evaluation(loss / n, right / n, n, confusion)
+        loss, right = float(chosen.to_numpy(loss_sum)), float(chosen.to_numpy(correct))
+        counts = confusion(labels, chosen.to_numpy(predicted), classes)
+    return Evaluation(loss / n, right / n, n, counts)
+
+
+def confusion(labels: Array, predicted: Array, classes: int) -> Array:
+    """Return how many images of each row's class were taken for the column's.
+
+    labels, predicted: (n,), integers in [0, classes)
+    returns: (classes, classes), int64
+    """
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (labels, predicted), 1)
+    return counts
 
 
 def check_fits(network: Network, data: Dataset) -> None:

@@ -118,14 +118,14 @@ def _row(fields: list[str]) -> Row:
         for name, text in zip(Row._fields, fields, strict=True)
     }
     line = ",".join(fields)
-    there = {name for name, value in values.items() if value is not None}
+    given = {name for name, value in values.items() if value is not None}
     tested = [{f"{part}_loss", f"{part}_accuracy"} for part in ("validation", "test")]
-    parts = [part for part in tested if part <= there]
+    parts = [part for part in tested if part <= given]
     rest = {"epoch", "train_loss", "train_accuracy", "seconds"}
-    if not parts or there != rest.union(*parts):
+    if not parts or given != rest.union(*parts):
         raise ValueError(f"a value is missing in {line}")
-    for name in there:
-        value, most = values[name], 1.0 if name.endswith("accuracy") else math.inf
-        if value is None or not 0 <= value <= most or math.isinf(value):
+    for name in given:
+        value, bound = values[name], 1.0 if name.endswith("accuracy") else math.inf
+        if value is None or not 0 <= value <= bound or math.isinf(value):
             raise ValueError(f"{name} cannot be {value} in {line}")
     return Row._make({**values, "epoch": int(fields[0])}.values())

@@ -66,15 +66,15 @@ def _together(
         activations, PLAIN,
     )  # fmt: skip
     apart = (*values.shape, len(posed.images.labels), -1)
-    found = _losses(posed, seen.logits.reshape(apart))
+    loss = _losses(posed, seen.logits.reshape(apart))
     bent = is_bent(posed.hyper.activations[i], outputs)
     for activation, cache in zip(activations, seen.caches, strict=True):
         bent |= is_bent(activation, cache.output.reshape(apart))
     if name == "weight":
         l1, l2 = posed.hyper.l1, posed.hyper.l2
-        found += [[penalty(v, l1, l2, xp=np) for v in pair] for pair in values]
+        loss += [[penalty(v, l1, l2, xp=np) for v in pair] for pair in values]
         bent |= (l1 > 0.0) & (np.abs(before) <= steps)
-    above, below = found.T
+    above, below = loss.T
     return np.where(bent, np.nan, (above - below) / (values[:, 0] - values[:, 1]))
 
 
@@ -105,13 +105,13 @@ def _losses(posed: Problem, logits: Array) -> Array:
 
     returns: (places, 2)
     """
-    hyper, found = posed.hyper, np.empty(logits.shape[:2])
-    for place in np.ndindex(found.shape):
-        found[place], _ = losses.cross_entropy(
+    hyper, loss = posed.hyper, np.empty(logits.shape[:2])
+    for place in np.ndindex(loss.shape):
+        loss[place], _ = losses.cross_entropy(
             logits[place],
             posed.images.labels,
             smoothing=hyper.label_smoothing,
             class_weights=hyper.class_weights,
             xp=np,
         )
-    return found
+    return loss

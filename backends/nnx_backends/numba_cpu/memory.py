@@ -222,7 +222,7 @@ def state_after(
     return State(
         state.step + count,
         layout.unpack(memory.parameters, places),
-        sums[-1:].reshape(()).copy(),
+        sums[-1],
         state.correct + memory.correct.sum(dtype=np.int64),
         tuple(layout.unpack(parameters, places) for parameters, _ in trees),
         tuple(each and _unpack_statistics(memory, place) for each, place in stats),
