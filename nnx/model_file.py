@@ -5,6 +5,7 @@ shapes are compared with the sizes before a network is made of them.
 """
 
 import json
+import math
 import zlib
 from itertools import pairwise
 from pathlib import Path
@@ -13,14 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnx import files
-from nnx.data.dataset import Array, Frame
+from nnx.data.dataset import TASKS, Array, Column, Frame, Target
 from nnx.errors import InputError
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.arrays import named_arrays
 from nnx.maths.state import Layer, Layers
 from nnx.settings.table import DTYPES, PIXELS
 
-FORMAT = 1
+FORMAT = 2  # 1 knew classes of pictures alone
 KEY = "nnx"
 MODEL_NAME = "model.safetensors"
 CHECKPOINT_NAME = "checkpoint.safetensors"
@@ -145,6 +146,9 @@ def _checked(
         "classes": tuple(described.pop("classes")),
         "frame": Frame(*described.pop("frame")),
         "pixels": described.pop("pixels"),
+        "task": described.pop("task", TASKS[0]),
+        "columns": tuple(map(_column, described.pop("columns", ()))),
+        "targets": tuple(Target(*t) for t in described.pop("targets", ())),
     }
     _check_names(path, **network)
     left = [name for name in tensors if name.startswith("layers.")]
@@ -152,6 +156,23 @@ def _checked(
         raise InputError(f"{path}: {left[0]} belongs to no layer it describes")
     del described["format"]
     return Stored(network, tensors, described)
+
+
+def _column(described: list[Any]) -> Column:
+    """Return a column, of which JSON has made lists."""
+    name, mean, scale, fill, categories = described
+    if not all(isinstance(category, str) for category in categories):
+        raise ValueError(f"categories of {name!r} are no texts")
+    return Column(name, mean, scale, fill, tuple(categories))
+
+
+def _is_scaled(part: Any) -> bool:
+    """Return whether a column or target has a name, and numbers to scale it by."""
+    return (
+        isinstance(part.name, str)
+        and math.isfinite(part.mean)
+        and 0 < part.scale < math.inf
+    )
 
 
 def _check_tensor(path: Path, name: str, array: Array, shape: tuple[int, ...]) -> None:
@@ -173,6 +194,9 @@ def _check_names(
     classes: tuple[str, ...],
     frame: Frame,
     pixels: str,
+    task: str,
+    columns: tuple[Column, ...],
+    targets: tuple[Target, ...],
 ) -> None:
     for name in activation:
         if name not in ACTIVATIONS:
@@ -180,7 +204,11 @@ def _check_names(
     if (
         not layers
         or len(activation) != len(layers)
-        or len(classes) != sizes(layers)[-1]
+        or task not in TASKS
+        or (task == "regression") != bool(targets)
+        or len(targets or classes) != sizes(layers)[-1]
+        or (columns and sum(column.width for column in columns) != sizes(layers)[0])
+        or not all(map(_is_scaled, (*columns, *targets)))
         or pixels not in PIXELS
         or frame.height * frame.width != sizes(layers)[0]
         or frame.maximum < 1

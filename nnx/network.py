@@ -12,16 +12,29 @@ import numpy as np
 from nnx import model_file
 from nnx.automatic import DEFAULT
 from nnx.backend import Backend, choose
-from nnx.data.dataset import Array, Frame, check_images, frame_of
+from nnx.data.dataset import (
+    TASKS,
+    Array,
+    Column,
+    Frame,
+    Target,
+    check_images,
+    frame_of,
+)
 from nnx.errors import InputError
-from nnx.maths import evaluation, initializers, losses
+from nnx.maths import evaluation, initializers
 from nnx.maths.arrays import map_arrays
-from nnx.maths.blocks import blocks
+from nnx.maths.blocks import BLOCK, blocks
+from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.network import forward
 from nnx.maths.ops import Ops
 from nnx.maths.state import Layer, Layers
 from nnx.settings.values import read_value
 
+# The loss that a network of each task is trained by, if no other is asked for.
+TASK_LOSSES = dict(
+    zip(TASKS, ("cross_entropy", "binary_cross_entropy", "squared_error"), strict=True)
+)
 HE_FAMILY = "relu", "leaky_relu", "elu"
 
 
@@ -30,9 +43,13 @@ class Network:
 
     layers: the parameters: NumPy arrays, weight (in, out) and bias (out,) a layer
     activation: the name of each layer's
-    classes: the name of each class, in the order of the logits
+    classes: the name of each class or label, in the order of the logits; none of a
+        regression
     frame: how a row of features is a picture; box 0 where it is none
     pixels: "unit" scales them to [0, 1]; "raw" leaves them as they are
+    task: what it is trained for: "classification", "multilabel" or "regression"
+    columns: how a table's columns become its features; none where these are pixels
+    targets: what the outputs of a regression are
     """
 
     layers: Layers
@@ -40,6 +57,9 @@ class Network:
     classes: tuple[str, ...]
     frame: Frame
     pixels: str
+    task: str
+    columns: tuple[Column, ...]
+    targets: tuple[Target, ...]
 
     def __init__(
         self,
@@ -52,7 +72,8 @@ class Network:
     ) -> None:
         """Draw the initial weights, which are the same on every backend.
 
-        sizes: features in, hidden widths, classes; [784, 128, 10]
+        sizes: features in, hidden widths, classes or targets; [784, 128, 10]; what it
+            is for, it takes from the data it is trained on
         activation: of the hidden layers, or one for each of them, as in "relu,tanh"
         init: "he", "glorot", "lecun", "normal:σ", "zeros"; "auto" is "he" for relu and
             its kin and "glorot" for the others; or one for each layer: "he,zeros"
@@ -77,6 +98,7 @@ class Network:
         self.classes = tuple(str(i) for i in range(sizes[-1]))
         self.frame = frame_of(sizes[0], None, 255)
         self.pixels = "unit"
+        self.task, self.columns, self.targets = TASKS[0], (), ()
 
     @classmethod
     def of(cls, **attributes: Any) -> Self:
@@ -104,7 +126,7 @@ class Network:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Features in, hidden widths, classes."""
+        """Features in, hidden widths, classes or targets."""
         return model_file.sizes(self.layers)
 
     @property
@@ -125,35 +147,63 @@ class Network:
         """What the network takes the brightest pixel as."""
         return 1.0 if self.pixels == "unit" else float(self.frame.maximum)
 
+    @property
+    def loss(self) -> str:
+        """The loss of its task, a name in `maths.losses.LOSSES`."""
+        return TASK_LOSSES[self.task]
+
     def predict(self, images: Any, *, backend: str | Backend = DEFAULT) -> Array:
         """Return the most probable class of each image, (n,) int64.
 
+        Of a network of several labels whether each is more probable than not, (n,
+        labels) int64; of a regression the values, (n,), or (n, targets) of several, in
+        the targets' own units.
+
         images: (n, features) or (n, height, width); integers are pixels as in
-            the training data, floats are in [0, 1]
+            the training data, floats are in [0, 1]; of a table, features as its
+            columns make them
 
         Raises:
             InputError: images of another shape, or not finite
         """
-        labels = np.argmax(self.predict_proba(images, backend=backend), axis=1)
-        return labels.astype(np.int64)
+        outputs = self._outputs(images, backend)
+        if self.task == "classification":
+            return np.argmax(outputs, axis=1).astype(np.int64)
+        if self.task == "multilabel":
+            return (outputs > 0.5).astype(np.int64)
+        mean, scale = (
+            np.array([getattr(target, of) for target in self.targets])
+            for of in ("mean", "scale")
+        )
+        values = outputs * scale + mean
+        return values[:, 0] if len(self.targets) == 1 else values
 
     def predict_proba(self, images: Any, *, backend: str | Backend = DEFAULT) -> Array:
-        """Return the probability of each class, (n, classes); rows sum to one.
+        """Return the probability of each class or label, (n, classes).
+
+        Rows of classes sum to one; each label has a probability of its own.
 
         images: as for `predict`, which says what is refused
+
+        Raises:
+            InputError: a regression, which has no probabilities
         """
-        chosen = choose(backend)
-        rows = self._rows(images)
+        if self.task == "regression":
+            raise InputError("a regression has no probabilities: use predict")
+        return self._outputs(images, backend)
+
+    def _outputs(self, images: Any, backend: str | Backend) -> Array:
+        """Return the probabilities, or values as the last layer gives them."""
+        chosen, rows = choose(backend), self._rows(images)
         scale = self.pixel_scale(rows.dtype)
+        hyper = Hyperparameters(self.activation, scale, BLOCK, loss=self.loss)
         parts = []
         with chosen.scope():
             layers = map_arrays(chosen.from_numpy, self.layers)
             for block in blocks(len(rows)):
                 pixels = chosen.from_numpy(rows[block])
-                logits = evaluation.logits(
-                    layers, pixels, self.activation, scale, chosen.ops
-                )
-                parts.append(chosen.to_numpy(losses.softmax(logits, xp=chosen.xp)))
+                outputs = evaluation.outputs(layers, pixels, hyper, chosen.ops)
+                parts.append(chosen.to_numpy(outputs))
         return np.concatenate(parts)
 
     def activations(self, images: Any) -> list[Array]:
@@ -187,11 +237,10 @@ def _check_sizes(sizes: Any) -> None:
         not isinstance(sizes, list | tuple)
         or len(sizes) < 2
         or not all(type(size) is int and size > 0 for size in sizes)
-        or sizes[-1] < 2
     ):
         raise InputError(
-            "sizes must be features, widths of hidden layers and 2 or more classes, as "
-            f"in [784, 128, 10], not {sizes!r}"
+            "sizes must be features, widths of hidden layers and classes, as in "
+            f"[784, 128, 10], not {sizes!r}"
         )
     read_value("hidden", sizes[1:-1])
 

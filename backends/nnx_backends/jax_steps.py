@@ -46,7 +46,8 @@ def run_steps(
     # On the device, as a loop's results are: another place is compiled for anew.
     whole_numbers = partial(jnp.asarray, dtype=jnp.int64, device=order.device)
     state = state._replace(
-        step=whole_numbers(state.step), correct=whole_numbers(state.correct)
+        step=whole_numbers(state.step),
+        score_sum=jnp.asarray(state.score_sum, device=order.device),
     )
     for width, begin, end in (
         (size if whole else 0, first, min(last, whole)),

@@ -41,8 +41,8 @@ class NnxTrainer:
         count = block_count(n, self.hyper.batch_size)
         hyper = self.hyper._replace(learning_rate=learning_rate)
         with backend.scope():
-            loss_sum, correct = no_sums(self.state.layers, backend.ops)
-            state = self.state._replace(loss_sum=loss_sum, correct=correct)
+            sums = no_sums(self.state.layers, self.hyper, backend.ops)
+            state = self.state._replace(loss_sum=sums[0], score_sum=sums[1])
             order = backend.from_numpy(order)
             self.state = backend.run_steps(state, self.images, order, count, hyper)
             loss = float(backend.to_numpy(self.state.loss_sum))

@@ -16,6 +16,9 @@ WIDTH, MOST = 80, 10
 
 def described(classes: tuple[str, ...], evaluation: "Evaluation") -> dict[str, Any]:
     """Return what JSON says of the classes; null for what is not known."""
+    counts, confusion = evaluation.counts, evaluation.confusion
+    if counts is None:
+        return {}
     return {
         "classes": [
             {
@@ -28,12 +31,11 @@ def described(classes: tuple[str, ...], evaluation: "Evaluation") -> dict[str, A
                 classes,
                 evaluation.precision,
                 evaluation.recall,
-                evaluation.confusion.sum(axis=1),
+                counts[2],
                 strict=True,
             )
         ],
-        "confusion": evaluation.confusion.tolist(),
-    }
+    } | ({} if confusion is None else {"confusion": confusion.tolist()})
 
 
 def _known(number: float) -> float | None:
@@ -43,6 +45,8 @@ def _known(number: float) -> float | None:
 def print_tables(classes: tuple[str, ...], evaluation: "Evaluation") -> None:
     """Print each class's precision and recall, and the confusion or what is worst."""
     tables = described(classes, evaluation)
+    if not tables:
+        return
     rows = [
         [
             row["name"],
@@ -53,6 +57,8 @@ def print_tables(classes: tuple[str, ...], evaluation: "Evaluation") -> None:
     ]
     show.line("")
     show.table("", ["class", "precision", "recall", "images"], rows)
+    if "confusion" not in tables:
+        return
     counts: list[list[int]] = tables["confusion"]
     rows = [
         [name, *(str(n) if n else "." for n in row)]

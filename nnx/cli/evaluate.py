@@ -35,6 +35,7 @@ def evaluate(
     from nnx.data.load import load
     from nnx.network import Network
     from nnx.training.evaluate import evaluate as run
+    from nnx.training.log import METRIC_NAMES
 
     network = Network.load(model)
     chosen = choose(backend, threads=threads, **on(device))
@@ -51,13 +52,14 @@ def evaluate(
                 "backend": chosen.name,
                 "images": result.images,
                 "test_loss": result.loss,
-                "test_accuracy": result.accuracy,
+                f"test_{result.metric}": result.score,
             }
             | classes.described(data.classes, result)
         )
     else:
         show.line(
-            f"{data.name}: test accuracy {show.percent(result.accuracy)} "
+            f"{data.name}: test {METRIC_NAMES[result.metric]} "
+            f"{show.score(result.score, result.metric)} "
             f"(loss {result.loss:.4f}) on {result.images:,} images"
         )
         classes.print_tables(data.classes, result)

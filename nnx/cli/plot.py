@@ -85,7 +85,7 @@ def _of_one(
     test = evaluate(network, data)
     if not is_of(run, data):
         show.note(f"nnx: {data.name}: not the data that this run was trained on")
-    scores = Scores(test.loss, test.accuracy)
+    scores = Scores(test.loss, test.score, test.metric)
     return write(folder, kind, network, data, settings, log, scores)
 
 

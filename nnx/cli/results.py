@@ -14,12 +14,11 @@ if TYPE_CHECKING:
 
 # What of a result is in the JSON object.
 RESULTS = (
-    "ended_early", "best_epoch", "train_loss", "train_accuracy", "validation_loss",
-    "validation_accuracy", "test_loss", "test_accuracy", "seconds",
-    "images_per_second",
+    "ended_early", "best_epoch", "train_loss", "train_score", "validation_loss",
+    "validation_score", "test_loss", "test_score", "seconds", "images_per_second",
 )  # fmt: skip
 # What its lines say of each part of the data, in this order.
-SPLITS = {"test": "test accuracy", "validation": "validation", "train": "training"}
+SPLITS = {"test": "test {}", "validation": "validation", "train": "training"}
 
 
 def introduce(run: "Run", busy: float) -> None:
@@ -50,6 +49,7 @@ def introduce(run: "Run", busy: float) -> None:
 def report(run: "Run", result: "Result", json: bool) -> None:
     """Print a run's outcome: a table on a terminal, two lines elsewhere, or JSON."""
     from nnx.model_file import MODEL_NAME
+    from nnx.training.log import METRIC_NAMES
 
     assert run.folder is not None
     model, precision = str(run.folder / MODEL_NAME), run.settings["precision"]
@@ -64,15 +64,18 @@ def report(run: "Run", result: "Result", json: bool) -> None:
             "epochs": len(result.log),
             "model": model,
         }
-        show.as_json(described | {name: getattr(result, name) for name in RESULTS})
+        scores = {
+            name.replace("score", result.metric): getattr(result, name)
+            for name in RESULTS
+        }
+        show.as_json(described | scores)
         return
     parts = {}
     for split, words in SPLITS.items():
-        loss, accuracy = (
-            getattr(result, f"{split}_{of}") for of in ("loss", "accuracy")
-        )
-        if accuracy is not None:
-            parts[words] = show.percent(accuracy), f"{loss:.4f}"
+        loss, score = (getattr(result, f"{split}_{of}") for of in ("loss", "score"))
+        if score is not None:
+            said = show.score(score, result.metric), f"{loss:.4f}"
+            parts[words.format(METRIC_NAMES[result.metric])] = said
     products = "" if precision == "full" else f"; products in {precision}"
     early = " (ended early)" if result.ended_early else ""
     best = f"; best epoch {result.best_epoch}" if result.best_epoch else ""
@@ -83,13 +86,11 @@ def report(run: "Run", result: "Result", json: bool) -> None:
     if sys.stdout.isatty():
         rows = [[words.split()[0], *scores] for words, scores in parts.items()]
         show.line("")
-        show.table("", ["", "accuracy", "loss"], rows[::-1])
+        show.table("", ["", METRIC_NAMES[result.metric], "loss"], rows[::-1])
         show.line(f"\n{took}{products}\n")
         _files(run.folder)
         return
-    lines = (
-        f"{words} {accuracy} (loss {loss})" for words, (accuracy, loss) in parts.items()
-    )
+    lines = (f"{words} {score} (loss {loss})" for words, (score, loss) in parts.items())
     show.line(", ".join(lines) + products)
     show.line(f"{took}; model: {model}")
 
@@ -117,7 +118,7 @@ def draw(run: "Run", result: "Result", quiet: bool) -> None:
         return
     assert run.folder is not None
     known = result.network, run.data, run.settings, result.log
-    test = Scores(result.test_loss, result.test_accuracy)
+    test = Scores(result.test_loss, result.test_score, result.metric)
     try:
         *pictures, report = write(run.folder, "png", *known, test)
     except Exception as error:  # what matplotlib raises has no root of its own

@@ -63,6 +63,11 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def score(value: float, metric: str) -> str:
+    """Return an accuracy as 98.12 %, and another metric with four digits."""
+    return percent(value) if metric == "accuracy" else f"{value:.4f}"
+
+
 def percent(fraction: float) -> str:
     """Return 0.9812 as 98.12 %."""
     return f"{100 * fraction:.2f} %"

@@ -167,7 +167,7 @@ def _begun(
         find(settings["backend"], **options)  # refused before data are loaded
     data = load(settings["dataset"], settings["data_dir"] or None)
     network = Network(
-        (data.train.images.shape[1], *settings["hidden"], len(data.classes)),
+        (data.train.images.shape[1], *settings["hidden"], data.outputs),
         settings["activation"],
         init=settings["init"],
         seed=settings["seed"],

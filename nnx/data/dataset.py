@@ -17,6 +17,8 @@ Array: TypeAlias = Any
 
 # The source of a data set that no file holds.
 IN_MEMORY = "in memory"
+# One class of many, any of several labels, or numbers.
+TASKS = "classification", "multilabel", "regression"
 
 
 class Frame(NamedTuple):
@@ -34,11 +36,45 @@ class Frame(NamedTuple):
     box: int
 
 
-class Split(NamedTuple):
-    """Images and their labels.
+class Column(NamedTuple):
+    """How a table's column becomes features, as its training rows gave it.
 
-    images: (n, features), uint8 in [0, frame.maximum], or float32 in [0, 1]
-    labels: (n,), int64 in [0, classes)
+    A numeric one is one feature, (value - mean) / scale; one of text has a feature for
+    each of its categories, which is 1 where the row says so and 0 elsewhere.
+
+    name: in the table's header
+    mean, scale: of a numeric column; 0 and 1 leave it as it is
+    fill: what stands for an empty field: a number, or a category; None refuses it
+    categories: of a column of text; empty for a numeric one
+    """
+
+    name: str
+    mean: float = 0.0
+    scale: float = 1.0
+    fill: float | str | None = None
+    categories: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """How many features it is."""
+        return len(self.categories) or 1
+
+
+class Target(NamedTuple):
+    """A number that a network predicts: it gives (value - mean) / scale."""
+
+    name: str
+    mean: float = 0.0
+    scale: float = 1.0
+
+
+class Split(NamedTuple):
+    """Images, or a table's rows, and what they are.
+
+    images: (n, features), uint8 in [0, frame.maximum], or float32 in [0, 1]; of a
+        table, floating
+    labels: (n,), int64 in [0, classes); multilabel (n, classes), uint8, 0 or 1;
+        regression (n, targets), floating, scaled as the data set's targets say
     """
 
     images: Array
@@ -48,10 +84,14 @@ class Split(NamedTuple):
 class Dataset(NamedTuple):
     """What a network is trained on, and what it is tested on.
 
-    classes: the name of each class, in the order of the labels
+    classes: the name of each class, or label, in the order of the labels; none of a
+        regression
     frame: how a row of features is a picture
     notes: remarks on what was decided while loading, a line each
     source, data_dir: what `nnx.load` was given, with paths made absolute
+    task: one of `TASKS`
+    columns: how a table's columns became the features; none, they are pixels
+    targets: of a regression, what it predicts
     """
 
     name: str
@@ -62,6 +102,14 @@ class Dataset(NamedTuple):
     notes: tuple[str, ...] = ()
     source: str = IN_MEMORY
     data_dir: str = ""
+    task: str = "classification"
+    columns: tuple[Column, ...] = ()
+    targets: tuple[Target, ...] = ()
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs a network of it has."""
+        return len(self.targets or self.classes)
 
 
 class RawArray(NamedTuple):
@@ -113,11 +161,33 @@ def check_images(images: Array, features: int) -> None:
         raise InputError("images must be finite numbers")
 
 
-def check_labels(labels: Array, images: int, classes: int) -> None:
-    """Refuse labels that are not one integer in [0, classes) for each image.
+def check_labels(labels: Array, images: int, data: Dataset) -> None:
+    """Refuse labels that are not those of so many images of the data set's task.
 
     The last check before a device: there, one that is too high may read as another.
     """
+    if data.task == "classification":
+        check_classes(labels, images, len(data.classes))
+        return
+    if labels.shape != (images, data.outputs) or labels.dtype.kind not in "fiu":
+        raise InputError(
+            f"expected numbers of shape ({images}, {data.outputs}) to learn, got "
+            f"{labels.dtype} of shape {labels.shape}"
+        )
+    bad = ~np.isfinite(labels)
+    if data.task == "multilabel":
+        bad |= (labels != 0) & (labels != 1)
+    if bad.any():
+        row, column = map(int, np.unravel_index(bad.argmax(), bad.shape))
+        name = data.targets[column].name if data.targets else data.classes[column]
+        allowed = "0 or 1" if data.task == "multilabel" else "a finite number"
+        raise InputError(
+            f"row {row} has {labels[row, column]} as {name}, expected {allowed}"
+        )
+
+
+def check_classes(labels: Array, images: int, classes: int) -> None:
+    """Refuse labels that are not one integer in [0, classes) for each image."""
     if labels.dtype.kind not in "iu" or labels.shape != (images,):
         raise InputError(
             f"expected an integer label for each of {images} images, got "

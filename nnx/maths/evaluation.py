@@ -3,6 +3,7 @@
 from nnx.maths import losses, network
 from nnx.maths.arrays import Array
 from nnx.maths.blocks import BLOCK, blocks
+from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.ops import Ops
 from nnx.maths.state import Images, Layers
 
@@ -26,37 +27,37 @@ def logits(
 
 
 def evaluate(
-    layers: Layers,
-    images: Images,
-    activations: tuple[str, ...],
-    pixel_scale: float,
-    ops: Ops,
+    layers: Layers, images: Images, hyper: Hyperparameters, ops: Ops
 ) -> tuple[Array, Array]:
-    """Return the sum of all images' losses in nats, and how many are right; both ()."""
-    loss_sum, correct, n = 0, 0, images.labels.shape[0]
+    """Return the sums of all images' losses and of their scores, as in `State`.
+
+    hyper: how pixels are scaled, the activations and the loss; smoothed labels and
+        weights are for training
+    """
+    hyper = hyper._replace(label_smoothing=0.0, class_weights=())
+    loss_sum, score_sum, n = 0, 0, images.labels.shape[0]
+    score = losses.LOSSES[hyper.loss].score
     for rows in blocks(n, BLOCK if ops.logits is None else n):
-        pixels, labels = images.pixels[rows, :], images.labels[rows]
-        out = logits(layers, pixels, activations, pixel_scale, ops)
-        loss, _ = losses.cross_entropy(out, labels, xp=ops.xp)
-        loss_sum = loss_sum + loss * labels.shape[0]
-        correct = correct + losses.correct(out, labels, xp=ops.xp)
-    return loss_sum, correct
+        pixels, labels = images.pixels[rows, :], images.labels[rows, ...]
+        out = logits(layers, pixels, hyper.activations, hyper.pixel_scale, ops)
+        each, _ = losses.each_loss(out, labels, hyper, xp=ops.xp)
+        loss_sum = loss_sum + ops.xp.sum(each)
+        score_sum = score_sum + score(out, labels, xp=ops.xp)
+    return loss_sum, score_sum
 
 
-def predictions(
-    layers: Layers,
-    pixels: Array,
-    activations: tuple[str, ...],
-    pixel_scale: float,
-    ops: Ops,
-) -> Array:
-    """Return the class that each image is taken for, (n,), integers.
+def outputs(layers: Layers, pixels: Array, hyper: Hyperparameters, ops: Ops) -> Array:
+    """Return each image's probabilities, or values, (n, outputs).
 
     pixels: (n, in_features), uint8 or floating
+    hyper: as for `evaluate`
     """
-    n, xp = pixels.shape[0], ops.xp
-    blocks_of_logits = (
-        logits(layers, pixels[rows, :], activations, pixel_scale, ops)
+    n, of_logits = pixels.shape[0], losses.LOSSES[hyper.loss].outputs
+    parts = [
+        of_logits(
+            logits(layers, pixels[rows, :], hyper.activations, hyper.pixel_scale, ops),
+            xp=ops.xp,
+        )
         for rows in blocks(n, BLOCK if ops.logits is None else n)
-    )
-    return xp.concat([xp.argmax(block, axis=1) for block in blocks_of_logits])
+    ]
+    return ops.xp.concat(parts)

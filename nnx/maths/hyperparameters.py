@@ -68,6 +68,8 @@ class Hyperparameters(NamedTuple):
 
     activations: a name in `activations.ACTIVATIONS` for each layer
     pixel_scale: what pixels are multiplied by
+    loss: a name in `losses.LOSSES`
+    huber_delta: the residual from which "huber" is straight
     pixel_range: what the brightest pixel is then
     image_shape: height and width, for distortion
     batch_size: images in a step; the last batch of an epoch may be short
@@ -84,7 +86,7 @@ class Hyperparameters(NamedTuple):
     input_noise: standard deviation of Gaussian noise on pixels, in units of pixel_range
     input_dropout, dropout: probability that a pixel, or a hidden unit, is left out
     batch_norm: whether hidden layers are normalized over the batch
-    label_smoothing, class_weights: see `losses.cross_entropy`
+    label_smoothing, class_weights: of `losses.cross_entropy`
     ema_decay: share of the weights' moving average that a step keeps
     augment: how far images are distorted, anew in every epoch
     seed: of shuffles, dropout, noise and distortion
@@ -100,6 +102,8 @@ class Hyperparameters(NamedTuple):
     pixel_scale: float
     batch_size: int
     pixel_range: float = 1.0
+    loss: str = "cross_entropy"
+    huber_delta: float = 1.0
     image_shape: tuple[int, int] = (1, 1)
     epochs: int = 1
     optimizer: str = "sgd"

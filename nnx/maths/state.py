@@ -5,6 +5,7 @@ from typing import NamedTuple, TypeAlias
 
 from nnx.maths.arrays import Array, map_arrays
 from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.losses import LOSSES
 from nnx.maths.ops import Ops
 from nnx.maths.optimizers import OPTIMIZERS
 
@@ -43,22 +44,26 @@ class RunningStats(NamedTuple):
 
 
 class Images(NamedTuple):
-    """A set of labelled images on the device.
+    """A set of labelled images, or other samples, on the device.
 
     pixels: (n, in_features), uint8 or floating
-    labels: (n,), int64 in [0, classes)
+    labels: (n,), int64 in [0, classes); where the loss is not cross-entropy (n,
+        outputs), in the parameters' dtype
+    weights: (n,), what each counts in the loss, in the parameters' dtype; None: 1
     """
 
     pixels: Array
     labels: Array
+    weights: Array | None = None
 
 
 class State(NamedTuple):
     """What a step changes.
 
     step: how many steps the run has taken
-    loss_sum: (), the sum over the epoch's images so far of their loss in nats
-    correct: (), how many of them were classified correctly
+    loss_sum: (), the sum over the epoch's images so far of their loss
+    score_sum: how many of them were right, (), an integer; of a regression the sum of
+        squared errors, (outputs,)
     optimizer_state: the optimizer's arrays, each in the layers' form
     running_stats: of each layer, None for one without batch normalization
     ema: the exponential moving average of the layers; empty without one
@@ -67,7 +72,7 @@ class State(NamedTuple):
     step: int
     layers: Parameters
     loss_sum: Array
-    correct: Array
+    score_sum: Array
     optimizer_state: tuple[Parameters, ...] = ()
     running_stats: tuple[RunningStats | None, ...] = ()
     ema: Parameters | tuple[()] = ()
@@ -89,7 +94,7 @@ def initial_state(layers: Layers, hyper: Hyperparameters, ops: Ops) -> State:
     return State(
         0,
         parameters,
-        *no_sums(layers, ops),
+        *no_sums(layers, hyper, ops),
         optimizer_state=tuple(
             map_arrays(xp.zeros_like, parameters)
             for _ in range(OPTIMIZERS[hyper.optimizer].arrays)
@@ -99,10 +104,13 @@ def initial_state(layers: Layers, hyper: Hyperparameters, ops: Ops) -> State:
     )
 
 
-def no_sums(layers: Parameters, ops: Ops) -> tuple[Array, Array]:
-    """Return loss_sum and correct at an epoch's start."""
-    like, xp = layers[0].bias, ops.xp
-    return (
-        xp.zeros((), dtype=like.dtype, device=like.device),
-        xp.zeros((), dtype=xp.int64, device=like.device),
-    )
+def no_sums(
+    layers: Parameters, hyper: Hyperparameters, ops: Ops
+) -> tuple[Array, Array]:
+    """Return loss_sum and score_sum at an epoch's start."""
+    like, xp = layers[-1].bias, ops.xp
+    if LOSSES[hyper.loss].counts:
+        score_sum = xp.zeros((), dtype=xp.int64, device=like.device)
+    else:
+        score_sum = xp.zeros_like(like)
+    return xp.zeros((), dtype=like.dtype, device=like.device), score_sum

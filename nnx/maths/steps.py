@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from nnx.maths import dropout, losses, network, random, regularization
-from nnx.maths.arrays import Array, device_of, map_arrays
+from nnx.maths.arrays import Array, Namespace, device_of, map_arrays
 from nnx.maths.blocks import block, block_count, blocks
 from nnx.maths.hyperparameters import Hyperparameters, Stream
 from nnx.maths.ops import Ops
@@ -16,14 +16,14 @@ class BatchResult(NamedTuple):
     """What a batch gives.
 
     gradients: of the batch's mean loss, in the layers' form
-    loss_sum: (), in nats
-    correct: (), an integer
+    loss_sum: ()
+    score_sum: as in `State`
     running_stats: of each layer, after the batch
     """
 
     gradients: Parameters
     loss_sum: Array
-    correct: Array
+    score_sum: Array
     running_stats: tuple[RunningStats | None, ...] = ()
 
 
@@ -72,7 +72,7 @@ def step(
         state.step + 1,
         layers,
         state.loss_sum + result.loss_sum,
-        state.correct + result.correct,
+        state.score_sum + result.score_sum,
         optimizer_state,
         result.running_stats,
         ema,
@@ -111,8 +111,8 @@ def batch_gradients(
 
 def _added(a: BatchResult, b: BatchResult) -> BatchResult:
     """Return the sums of two blocks, with the later one's running statistics."""
-    gradients, loss_sum, correct = map_arrays(lambda x, y: x + y, a[:3], b[:3])
-    return BatchResult(gradients, loss_sum, correct, b.running_stats)
+    gradients, loss_sum, score_sum = map_arrays(lambda x, y: x + y, a[:3], b[:3])
+    return BatchResult(gradients, loss_sum, score_sum, b.running_stats)
 
 
 def _block_gradients(
@@ -127,32 +127,45 @@ def _block_gradients(
 
     index: (batch,), integers in [0, n); rows: those of the block
     """
-    layers, xp, batch = state.layers, ops.xp, index.shape[0]
+    layers, xp = state.layers, ops.xp
     x, labels = inputs(state, images, index[rows], hyper, ops, rows.start)
     masks = dropout_masks(state, x, rows.start, hyper, ops)
     seen = network.forward(
         layers, x, hyper.activations, ops, state.running_stats, masks
     )
-    loss, dlogits = losses.cross_entropy(
-        seen.logits,
-        labels,
-        smoothing=hyper.label_smoothing,
-        class_weights=hyper.class_weights,
-        xp=xp,
-    )
-    fraction: Array | float = 1.0
-    if labels.shape[0] < batch:
-        whole = xp.take(images.labels, index, axis=0)
-        fraction = losses.weight_fraction(
-            labels, whole, hyper.class_weights, like=dlogits, xp=xp
-        )
-        dlogits = dlogits * fraction
+    loss_sum, dlogits = _batch_loss(seen.logits, labels, images, index, rows, hyper, xp)
     return BatchResult(
         network.backward(layers, seen.caches, dlogits, hyper.activations, ops, masks),
-        loss * (fraction * batch),
-        losses.correct(seen.logits, labels, xp=xp),
+        loss_sum,
+        losses.LOSSES[hyper.loss].score(seen.logits, labels, xp=xp),
         seen.running_stats,
     )
+
+
+def _batch_loss(
+    logits: Array,
+    labels: Array,
+    images: Images,
+    index: Array,
+    rows: slice,
+    hyper: Hyperparameters,
+    xp: Namespace,
+) -> tuple[Array, Array]:
+    """Return a block's part of its batch's mean loss, times the batch's images.
+
+    And the gradient of its part of the mean with respect to logits.
+
+    logits, labels: of the block, as `rows` of index
+    """
+    each, dlogits = losses.each_loss(logits, labels, hyper, xp=xp)
+    weights = images.weights
+    if weights is not None:
+        weights = xp.take(weights, index, axis=0)
+        each, dlogits = each * weights[rows], dlogits * weights[rows][:, None]
+    batch = float(index.shape[0])
+    whole = xp.take(images.labels, index, axis=0) if hyper.class_weights else index
+    total = losses.total_weight(whole, weights, hyper, like=logits, xp=xp)
+    return xp.sum(each) * (batch / total), dlogits / total
 
 
 def inputs(

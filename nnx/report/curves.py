@@ -12,7 +12,7 @@ from matplotlib.ticker import (
 
 from nnx.errors import InputError
 from nnx.report import style
-from nnx.training.log import Row
+from nnx.training.log import METRIC_NAMES, Row
 
 
 def curves(
@@ -28,18 +28,19 @@ def curves(
     _check(log)
     figure = style.new(3.2, "How training went")
     room: Any = {"left": 0.65, "bottom": 0.5, "top": 0.62, "apart": 0.6}
-    loss, accuracy, *more = style.panels(figure, [1.0] * (3 if rates else 2), **room)
+    loss, score, *more = style.panels(figure, [1.0] * (3 if rates else 2), **room)
     epochs = [row.epoch for row in log]
     which = "validation" if log[-1].validation_loss is not None else "test"
-    for panel, of, words in (loss, "loss", "nats"), (accuracy, "accuracy", ""):
+    metric = log[0].metric
+    for panel, of in (loss, "loss"), (score, metric):
         for i, part in enumerate(("train", which)):
-            values = [getattr(row, f"{part}_{of}") for row in log]
+            values = [row.named[f"{part}_{of}"] for row in log]
             label = {"train": "training (running mean)"}.get(part, part)
             _line(panel, epochs, values, i, label)
-        style.plain(panel, of, "epoch", words)
+        style.plain(panel, METRIC_NAMES.get(of, of), "epoch", _unit(of, metric))
         panel.legend(fontsize=8, frameon=False, labelcolor=style.INK)
     _scale(loss)
-    accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
+    _percent(score, metric)
     for rate in more:
         rate.plot(*zip(*rates, strict=True), color=style.BLUE, linewidth=1.5)
         rate.set_ylim(bottom=0.0)
@@ -58,20 +59,34 @@ def compared(logs: Mapping[str, Sequence[Row]]) -> style.Picture:
     words = 0.2 * -(-len(logs) // 2)
     figure = style.new(3.6 + words, "Runs compared")
     room: Any = {"left": 0.65, "bottom": 0.6 + words, "top": 0.62, "apart": 0.6}
-    loss, accuracy = style.panels(figure, [1.0, 1.0], **room)
+    loss, score = style.panels(figure, [1.0, 1.0], **room)
     for i, (name, log) in enumerate(logs.items()):
         _check(log, f"{name}: ")
         epochs = [row.epoch for row in log]
-        losses, accuracies = zip(*(row.monitored for row in log), strict=True)
+        losses, scores = zip(*(row.monitored for row in log), strict=True)
         _line(loss, epochs, losses, i, name)
-        _line(accuracy, epochs, accuracies, i, name)
-    style.plain(loss, "loss of the validation set, or the test images", "epoch", "nats")
-    style.plain(accuracy, "accuracy of the same", "epoch")
+        _line(score, epochs, scores, i, name)
+    metrics = {log[0].metric for log in logs.values()}
+    if len(metrics) > 1:
+        raise InputError("runs of classes and of a regression cannot be compared")
+    [metric] = metrics
+    unit = _unit("loss", metric)
+    style.plain(loss, "loss of the validation set, or the test images", "epoch", unit)
+    style.plain(score, f"{METRIC_NAMES[metric]} of the same", "epoch")
     _scale(loss)
-    accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
+    _percent(score, metric)
     handles, names = loss.get_lines(), list(map(style.literal, logs))
     figure.legend(handles, names, loc="lower left", fontsize=8, frameon=False, ncols=2)
     return figure
+
+
+def _unit(of: str, metric: str) -> str:
+    return "nats" if of == "loss" and metric == "accuracy" else ""
+
+
+def _percent(panel: Any, metric: str) -> None:
+    if metric == "accuracy":
+        panel.yaxis.set_major_formatter(PercentFormatter(1.0))
 
 
 def _check(log: Sequence[Row], name: str = "") -> None:

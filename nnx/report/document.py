@@ -13,7 +13,7 @@ from nnx.installation import PACKAGES, versions
 from nnx.network import Network
 from nnx.settings import ROWS, Settings, as_text, complete
 from nnx.training.folder import REPORT_NAME
-from nnx.training.log import Row, best
+from nnx.training.log import METRIC_NAMES, METRICS, Row, best
 
 TYPES = {"png": "image/png", "svg": "image/svg+xml"}
 # What is said of each picture: its heading, and how it is read.
@@ -35,10 +35,11 @@ WORDS = {
 
 
 class Scores(NamedTuple):
-    """How the network does on the test images: mean loss in nats, and accuracy."""
+    """How the network does on the test images: mean loss, and accuracy or R²."""
 
     loss: float
-    accuracy: float
+    score: float
+    metric: str = METRICS[0]
 
 
 def document(
@@ -91,26 +92,30 @@ def _pairs(values: Mapping[str, str]) -> str:
 
 
 def _results(log: Sequence[Row], test: Scores) -> dict[str, str]:
-    results = {"test accuracy": f"{test.accuracy:.2%}, loss {test.loss:.4f} nats"}
+    word, nats = METRIC_NAMES[test.metric], " nats" if test.metric == "accuracy" else ""
+    results = {f"test {word}": _score(test.score, test.metric, test.loss) + nats}
     if not log:
         return results
     last, chosen = log[-1], best(log)
-    if chosen.validation_accuracy is not None:
-        results["best validation accuracy"] = (
-            f"{chosen.validation_accuracy:.2%}, in epoch {chosen.epoch}"
-        )
-    results["training accuracy in the last epoch"] = (
-        f"{last.train_accuracy:.2%}, loss {last.train_loss:.4f} nats (running mean)"
-    )
+    if chosen.validation_score is not None:
+        best_score = _score(chosen.validation_score, chosen.metric)
+        results[f"best validation {word}"] = f"{best_score}, in epoch {chosen.epoch}"
+    running = _score(last.train_score, last.metric, last.train_loss)
+    results[f"training {word} in the last epoch"] = f"{running}{nats} (running mean)"
     return results | {"epochs": str(last.epoch), "training": f"{last.seconds:.2f} s"}
+
+
+def _score(score: float, metric: str, loss: float | None = None) -> str:
+    shown = f"{score:.2%}" if metric == "accuracy" else f"{score:.4f}"
+    return shown if loss is None else f"{shown}, loss {loss:.4f}"
 
 
 def _epochs(log: Sequence[Row]) -> str:
     """Return the log as a table, without what no epoch has."""
-    names = [n for n in Row._fields if getattr(log[-1], n) is not None]
+    names = [name for name, value in log[-1].named.items() if value is not None]
     head = "".join(f'<th scope="col">{n.replace("_", " ")}</th>' for n in names)
     lines = (
-        "".join(f'<td class="number">{_number(getattr(row, n))}</td>' for n in names)
+        "".join(f'<td class="number">{_number(row.named[n])}</td>' for n in names)
         for row in log
     )
     body = "".join(f"<tr>{line}</tr>" for line in lines)

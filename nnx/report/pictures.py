@@ -31,9 +31,11 @@ def pictures(
     pictures, there are none of them; without hidden layers, none of their units.
     """
     test = data.test
-    probabilities = network.predict_proba(test.images)
     if log:
         yield "curves", curves.curves(log, rates(network, data, settings, log))
+    if network.task != "classification":
+        return
+    probabilities = network.predict_proba(test.images)
     predicted, labels = np.argmax(probabilities, axis=1), np.asarray(test.labels)
     yield "confusion", predictions.confusion(labels, predicted, data.classes)
     if network.frame.box == 0:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from nnx.data.dataset import Array, Split, check_labels
+from nnx.data.dataset import Array, Split, check_classes
 from nnx.network import Network
 from nnx.report import style
 from nnx.training import evaluate
@@ -25,7 +25,7 @@ def confusion(labels: Array, predicted: Array, classes: Sequence[str]) -> style.
     """
     k = len(classes)
     for numbers in labels, predicted:
-        check_labels(np.asarray(numbers), len(labels), k)
+        check_classes(np.asarray(numbers), len(labels), k)
     counts = evaluate.confusion(labels, predicted, k)
     wrong = counts - np.diag(np.diag(counts))
     names = [_short(name, 20) for name in classes]

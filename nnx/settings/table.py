@@ -124,6 +124,10 @@ class TrainingSettings(TypedDict, total=False):
         "Share of hidden units left out in each step, such as 0.5.")]
     label_smoothing: Annotated[float, Row(0.0, FRACTION, REGULARIZATION,
         "Share of each label that is spread over all classes, such as 0.1.")]
+    huber_delta: Annotated[float, Row(0.0, kinds.BOUND, REGULARIZATION,
+        "Of a regression: the error, in standard deviations of the target where that "
+        "is standardized, beyond which the loss is no longer its square but grows "
+        "straight (Huber), such as 1.35; 0 is squared error throughout.")]
     class_weights: Annotated[str | tuple[float, ...], Row(
         (), kinds.CLASS_WEIGHTS, REGULARIZATION,
         "What each class counts, as in 1,2,1; balanced: a rare one as much as any.")]

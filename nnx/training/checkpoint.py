@@ -16,7 +16,7 @@ from nnx.maths.arrays import map_arrays, named_arrays
 from nnx.maths.network import inference_layers
 from nnx.model_file import CHECKPOINT_NAME, Stored
 from nnx.network import Network
-from nnx.settings import as_text
+from nnx.settings import as_text, complete
 from nnx.training.log import Row
 from nnx.training.plan import Position
 
@@ -72,6 +72,10 @@ def load(path: Path, run: "Run") -> Position:
     return position
 
 
+# Arrays that an earlier nnx called otherwise.
+RENAMED = {"state.score_sum": "state.correct"}
+
+
 def is_of(folder: Path, data: Dataset) -> bool:
     """Return whether a run's checkpoint is of this data; True without a checkpoint."""
     path = folder / CHECKPOINT_NAME
@@ -84,10 +88,11 @@ def _check_same(path: Path, stored: Stored, run: "Run") -> None:
     network = Network.of(**stored.network)
     then = _described(network, stored.extra["settings"], stored.extra["data"])
     now = _described(run.network, as_text(run.settings), run.digest)
+    usual = as_text(complete({}))  # of a setting that an earlier nnx did not have
     different = [
         f"{name} (was {then.get(name)}, now {value})"
         for name, value in now.items()
-        if name not in MAY_CHANGE and then.get(name) != value
+        if name not in MAY_CHANGE and then.get(name, usual.get(name)) != value
     ]
     if different:
         raise InputError(
@@ -104,7 +109,9 @@ def _position(stored: Stored, begun: Position, backend: Backend) -> Position:
 
     def read(like: Array) -> Array:
         name, like = next(names), np.asarray(backend.to_numpy(like))
-        array = stored.arrays[name]
+        array = stored.arrays[
+            name if name in stored.arrays else RENAMED.get(name, name)
+        ]
         if array.shape != like.shape or array.dtype != like.dtype:
             raise TypeError(f"{name} is {array.dtype}{array.shape}")
         return backend.from_numpy(array)

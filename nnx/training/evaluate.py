@@ -10,24 +10,42 @@ from nnx.data.dataset import Array, Dataset, check_labels
 from nnx.errors import InputError
 from nnx.maths import evaluation
 from nnx.maths.arrays import map_arrays
+from nnx.maths.blocks import BLOCK
+from nnx.maths.hyperparameters import Hyperparameters
 from nnx.network import Network
+from nnx.training import scores
+from nnx.training.log import METRICS
 from nnx.training.prepare import on_device
 
 
 class Evaluation(NamedTuple):
     """What a network makes of a set's test images.
 
-    loss: the mean, in nats
-    accuracy: in [0, 1]
+    loss: the mean; of classes in nats
+    score: the accuracy in [0, 1], or R², as `metric` says
     images: how many there were
     confusion: (classes, classes), int64; how many images of the row's class were taken
-        for the column's
+        for the column's; None where an image may have several labels, or none
+    counts: (3, classes), int64; of each class or label how many were taken for it
+        rightly, how many were taken for it, and how many are it; None of a regression
+    rmse: (targets,), the root of the mean squared error of each, in its own unit; None
+        of classes
     """
 
     loss: float
-    accuracy: float
+    score: float
+    metric: str
     images: int
-    confusion: Array
+    confusion: Array | None = None
+    counts: Array | None = None
+    rmse: Array | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """The score, where it is an accuracy; AttributeError of a regression."""
+        if self.metric != "accuracy":
+            raise AttributeError("a regression has no accuracy; its score is R²")
+        return self.score
 
     @property
     def precision(self) -> Array:
@@ -35,7 +53,7 @@ class Evaluation(NamedTuple):
 
         NaN for a class that none was taken for.
         """
-        return _share(self.confusion, self.confusion.sum(axis=0))
+        return _share(self.counts, 1)
 
     @property
     def recall(self) -> Array:
@@ -43,37 +61,50 @@ class Evaluation(NamedTuple):
 
         NaN for a class without any.
         """
-        return _share(self.confusion, self.confusion.sum(axis=1))
+        return _share(self.counts, 2)
 
 
-def _share(confusion: Array, of: Array) -> Array:
-    whole = np.where(of > 0, of, np.nan)
-    return np.asarray(np.diag(confusion) / whole)
+def _share(counts: Array | None, of: int) -> Array:
+    if counts is None:
+        raise AttributeError("a regression has no classes")
+    whole = np.where(counts[of] > 0, counts[of], np.nan)
+    return np.asarray(counts[0] / whole)
 
 
 def evaluate(
     network: Network, data: Dataset, *, backend: str | Backend = DEFAULT
 ) -> Evaluation:
-    """Return the loss, the accuracy and the confusion on the data's test images.
+    """Return the loss, the score and what was mistaken, on the data's test images.
 
     Raises:
         InputError: data whose features, classes or pixel range are not the network's,
             and labels that are not among the classes
     """
     check_fits(network, data)
-    n, classes = len(data.test.images), len(data.classes)
-    labels = np.asarray(data.test.labels)
+    n, labels = len(data.test.images), np.asarray(data.test.labels)
     chosen = choose(backend)
+    scale = network.pixel_scale(data.test.images.dtype)
+    hyper = Hyperparameters(network.activation, scale, BLOCK, loss=network.loss)
     with chosen.scope():
         layers = map_arrays(chosen.from_numpy, network.layers)
-        images = on_device(data.test, chosen)
-        scale = network.pixel_scale(data.test.images.dtype)
-        how = network.activation, scale, chosen.ops
-        loss_sum, correct = evaluation.evaluate(layers, images, *how)
-        predicted = evaluation.predictions(layers, images.pixels, *how)
-        loss, right = float(chosen.to_numpy(loss_sum)), float(chosen.to_numpy(correct))
-        counts = confusion(labels, chosen.to_numpy(predicted), classes)
-    return Evaluation(loss / n, right / n, n, counts)
+        images = on_device(data.test, network, chosen)
+        sums = evaluation.evaluate(layers, images, hyper, chosen.ops)
+        loss_sum, score_sum = map(chosen.to_numpy, sums)
+        outputs = evaluation.outputs(layers, images.pixels, hyper, chosen.ops)
+        predicted = chosen.to_numpy(outputs)
+    whole = scores.variation(data.test, data.task)
+    score = scores.score(score_sum, n, whole, n)
+    result = Evaluation(float(loss_sum) / n, score, METRICS[whole is not None], n)
+    if data.task == "regression":
+        scales = np.array([target.scale for target in data.targets])
+        return result._replace(rmse=np.sqrt(score_sum / n) * scales)
+    if data.task == "multilabel":
+        taken, true = predicted > 0.5, labels > 0
+        each = (taken & true, taken, true)
+        return result._replace(counts=np.array([part.sum(axis=0) for part in each]))
+    table = confusion(labels, np.argmax(predicted, axis=1), len(data.classes))
+    counts = np.array([np.diag(table), table.sum(axis=0), table.sum(axis=1)])
+    return result._replace(confusion=table, counts=counts)
 
 
 def confusion(labels: Array, predicted: Array, classes: int) -> Array:
@@ -100,8 +131,13 @@ def check_fits(network: Network, data: Dataset) -> None:
             f"{data.name} does not fit the network: features, classes, brightest pixel "
             f"are {_words(theirs)}; the network takes {_words(own)}"
         )
-    labels = np.asarray(data.test.labels)
-    check_labels(labels, len(data.test.images), len(data.classes))
+    for name in "task", "columns", "targets":
+        if getattr(data, name) != getattr(network, name):
+            raise InputError(
+                f"{data.name} does not fit the network: its {name} are not those that "
+                "the network was trained on"
+            )
+    check_labels(np.asarray(data.test.labels), len(data.test.images), data)
 
 
 def _words(fits: tuple[int, tuple[str, ...], int]) -> str:

@@ -42,7 +42,7 @@ def written(folder: Path, position: Position) -> Iterator[Callable[[Row], None]]
     with SummaryWriter(path, flush_secs=FLUSH_SECONDS) as writer:
 
         def write(row: Row) -> None:
-            for name, value in row._asdict().items():
+            for name, value in row.named.items():
                 part, _, of = name.partition("_")
                 if of and value is not None:
                     when = began + row.seconds

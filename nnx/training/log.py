@@ -5,54 +5,73 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nnx.data.dataset import Array
 from nnx.errors import InputError
 
+# What the better of two networks has more of: the share that is right; of a regression,
+# the coefficient of determination, 1 - Σ(value - prediction)² / Σ(value - mean)², the
+# mean of all targets'.
+METRICS = "accuracy", "r2"
+METRIC_NAMES = {"accuracy": "accuracy", "r2": "R²"}
+
 
 class Row(NamedTuple):
     """An epoch's line in the log.
 
-    train_loss, train_accuracy: the mean over the epoch's batches as they came, with
+    train_loss, train_score: the mean over the epoch's batches as they came, with
         dropout, smoothed labels and class weights where there are any
-    validation_loss, validation_accuracy: of the network at the epoch's end, on the
+    validation_loss, validation_score: of the network at the epoch's end, on the
         validation set; None where there is none
-    test_loss, test_accuracy: the same on the test images, which are left alone where
+    test_loss, test_score: the same on the test images, which are left alone where
         there is a validation set
     seconds: of training since the run began, without testing and loading
+    metric: what the scores are, of `METRICS`; files have its name in place of "score"
     """
 
     epoch: int
     train_loss: float
-    train_accuracy: float
+    train_score: float
     validation_loss: float | None
-    validation_accuracy: float | None
+    validation_score: float | None
     test_loss: float | None
-    test_accuracy: float | None
+    test_score: float | None
     seconds: float
+    metric: str = "accuracy"
 
     @property
     def monitored(self) -> tuple[float, float]:
-        """Loss and accuracy on the validation set, or else on the test images."""
-        if self.validation_loss is not None and self.validation_accuracy is not None:
-            return self.validation_loss, self.validation_accuracy
+        """Loss and score on the validation set, or else on the test images."""
+        if self.validation_loss is not None and self.validation_score is not None:
+            return self.validation_loss, self.validation_score
         assert self.test_loss is not None
-        assert self.test_accuracy is not None
-        return self.test_loss, self.test_accuracy
+        assert self.test_score is not None
+        return self.test_loss, self.test_score
 
     @property
-    def score(self) -> tuple[float, float]:
-        """What is greatest in the best epoch."""
-        loss, accuracy = self.monitored
-        return accuracy, -loss
+    def named(self) -> dict[str, Any]:
+        """The numbers by the names that files have for them."""
+        return dict(zip(names(self.metric), self, strict=False))
+
+
+def names(metric: str) -> list[str]:
+    """Return the names that files have for a row's numbers."""
+    *fields, _ = Row._fields
+    return [field.replace("score", metric) for field in fields]
+
+
+def merit(row: Row) -> tuple[float, float]:
+    """Return what is greatest in the best epoch."""
+    loss, score = row.monitored
+    return score, -loss
 
 
 def best(log: Sequence[Row]) -> Row:
     """Return the best epoch's row; of equals, the first."""
-    return max(log, key=lambda row: row.score)
+    return max(log, key=merit)
 
 
 def ended_early(log: Sequence[Row], patience: int) -> bool:
@@ -69,8 +88,10 @@ def columns(log: Sequence[Row]) -> dict[str, Array]:
     returns: (epochs,) each, float64, and int64 the epoch; NaN where nothing was
         measured
     """
-    table = np.array(log, np.float64).reshape(len(log), len(Row._fields))
-    named = dict(zip(Row._fields, table.T, strict=True))
+    metric = log[0].metric if log else METRICS[0]
+    table = np.array([row[:-1] for row in log], np.float64)
+    table = table.reshape(len(log), len(names(metric)))
+    named = dict(zip(names(metric), table.T, strict=True))
     return named | {"epoch": named["epoch"].astype(np.int64)}
 
 
@@ -78,15 +99,15 @@ def as_csv(log: Sequence[Row]) -> bytes:
     """Return the log as a CSV file with a header."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Row._fields)
+    writer.writerow(names(log[0].metric if log else METRICS[0]))
     for row in log:
-        writer.writerow([*row[:-1], f"{row.seconds:.3f}"])
+        writer.writerow([*row[:-2], f"{row.seconds:.3f}"])
     return text.getvalue().encode()
 
 
 def as_jsonl(log: Sequence[Row]) -> bytes:
     """Return the log as JSON, an object a line; null for what was not measured."""
-    rows = [{**row._asdict(), "seconds": round(row.seconds, 3)} for row in log]
+    rows = [{**row.named, "seconds": round(row.seconds, 3)} for row in log]
     # At once, as a long run writes it after every epoch.
     lines = json.dumps(rows)[1:-1].replace("}, {", "}\n{")
     return (lines + "\n").encode() if rows else b""
@@ -101,9 +122,10 @@ def from_csv(content: bytes, source: str) -> tuple[Row, ...]:
     try:
         lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
         header = lines.pop(0) if lines else []
-        if tuple(header) != Row._fields:
-            raise ValueError(f"expected a header of {','.join(Row._fields)}")
-        log = tuple(map(_row, lines))
+        fitting = [metric for metric in METRICS if header == names(metric)]
+        if not fitting:
+            raise ValueError(f"expected a header of {','.join(names(METRICS[0]))}")
+        log = tuple(_row(line, fitting[0]) for line in lines)
         if [row.epoch for row in log] != list(range(1, len(log) + 1)):
             raise ValueError("expected a line for each epoch from 1 on")
     except (ValueError, csv.Error) as error:
@@ -111,21 +133,31 @@ def from_csv(content: bytes, source: str) -> tuple[Row, ...]:
     return log
 
 
-def _row(fields: list[str]) -> Row:
+def _row(fields: list[str], metric: str) -> Row:
     """Return a line's row; the network was tested on one set and not on the other."""
     values: dict[str, float | None] = {
         name: float(text) if text else None
-        for name, text in zip(Row._fields, fields, strict=True)
+        for name, text in zip(Row._fields[:-1], fields, strict=True)
     }
     line = ",".join(fields)
     given = {name for name, value in values.items() if value is not None}
-    tested = [{f"{part}_loss", f"{part}_accuracy"} for part in ("validation", "test")]
+    tested = [{f"{part}_loss", f"{part}_score"} for part in ("validation", "test")]
     parts = [part for part in tested if part <= given]
-    rest = {"epoch", "train_loss", "train_accuracy", "seconds"}
+    rest = {"epoch", "train_loss", "train_score", "seconds"}
     if not parts or given != rest.union(*parts):
         raise ValueError(f"a value is missing in {line}")
     for name in given:
-        value, bound = values[name], 1.0 if name.endswith("accuracy") else math.inf
-        if value is None or not 0 <= value <= bound or math.isinf(value):
-            raise ValueError(f"{name} cannot be {value} in {line}")
-    return Row._make({**values, "epoch": int(fields[0])}.values())
+        low, high = _range(name, metric)
+        value = values[name]
+        if value is None or not low <= value <= high or math.isinf(value):
+            named = name.replace("score", metric)
+            raise ValueError(f"{named} cannot be {value} in {line}")
+    epoch = int(fields[0])
+    return Row._make([epoch, *list(values.values())[1:], metric])
+
+
+def _range(name: str, metric: str) -> tuple[float, float]:
+    """Return between what bounds a number of a row can be."""
+    if not name.endswith("score"):
+        return 0.0, math.inf
+    return (0.0 if metric == "accuracy" else -math.inf), 1.0

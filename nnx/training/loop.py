@@ -14,6 +14,7 @@ from nnx.maths.arrays import Array
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.network import inference_layers
 from nnx.maths.state import Images, Layers, State, no_sums
+from nnx.training import scores
 from nnx.training.log import Row, best
 from nnx.training.plan import Plan, Position, Progress
 
@@ -41,7 +42,7 @@ def fit(plan: Plan, position: Position) -> Iterator[Progress]:
         began = time.perf_counter()
         count = min(chunk, plan.steps_per_epoch - plan.steps_done(position))
         state = plan.backend.run_steps(position.state, plan.train, order, count, hyper)
-        check_finite(plan, _float(plan, state.loss_sum), _when(plan, state))
+        check_finite(plan, float(_read(plan, state.loss_sum)), _when(plan, state))
         elapsed = time.perf_counter() - began
         position = position._replace(state=state, seconds=position.seconds + elapsed)
         progress = _progress(plan, position)
@@ -69,14 +70,14 @@ def epoch_hyper(hyper: Hyperparameters, log: Sequence[Row]) -> Hyperparameters:
     schedule = hyper.schedule
     if schedule.name != "plateau":
         return hyper
-    accuracies = [row.monitored[1] for row in log]
-    factor = schedule.factor ** schedules.plateaus(accuracies, schedule.patience)
+    monitored = [row.monitored[1] for row in log]
+    factor = schedule.factor ** schedules.plateaus(monitored, schedule.patience)
     return hyper._replace(learning_rate=factor * hyper.learning_rate)
 
 
-def _float(plan: Plan, array: Array) -> float:
-    """Return a number of the device's, which waits for the device."""
-    return float(plan.backend.to_numpy(array))
+def _read(plan: Plan, array: Array) -> Array:
+    """Return an array of the device's, which waits for the device."""
+    return plan.backend.to_numpy(array)
 
 
 def check_finite(plan: Plan, loss: float, when: str) -> None:
@@ -101,12 +102,13 @@ def _progress(plan: Plan, position: Position) -> Progress:
     """Return the progress at a position in the running epoch, or at its last step."""
     state, n = position.state, plan.images_done(position)
     began = position.log[-1].seconds if position.log else 0.0
+    whole = plan.variations[0]
     return Progress(
         position,
         epochs=state.step / plan.steps_per_epoch,
         total_epochs=plan.hyper.epochs,
-        loss=_float(plan, state.loss_sum) / n,
-        accuracy=_float(plan, state.correct) / n,
+        loss=float(_read(plan, state.loss_sum)) / n,
+        score=scores.score(_read(plan, state.score_sum), n, whole, plan.images),
         images_per_second=n / (position.seconds - began),
         epoch_ended=False,
     )
@@ -116,25 +118,28 @@ def _end_epoch(plan: Plan, progress: Progress) -> Progress:
     """Return the progress at the next epoch's start, this epoch's row in the log."""
     position, state = progress.position, progress.position.state
     layers = inference_layers(state, xp=plan.backend.xp)
-    monitored = score(plan, layers, plan.monitored, plan.monitored_scale)
+    monitored = score(
+        plan, layers, plan.monitored, plan.monitored_scale, plan.variations[1]
+    )
     check_finite(plan, monitored[0], _when(plan, state))
     none = None, None
     validation, test = (monitored, none) if plan.has_validation else (none, monitored)
     row = Row(
         epoch=len(position.log) + 1,
         train_loss=progress.loss,
-        train_accuracy=progress.accuracy,
+        train_score=progress.score,
         validation_loss=validation[0],
-        validation_accuracy=validation[1],
+        validation_score=validation[1],
         test_loss=test[0],
-        test_accuracy=test[1],
+        test_score=test[1],
         seconds=position.seconds,
+        metric=plan.metric,
     )
     log = (*position.log, row)
     is_best = plan.patience > 0 and best(log) is row
-    loss_sum, correct = no_sums(state.layers, plan.backend.ops)
+    loss_sum, score_sum = no_sums(state.layers, plan.hyper, plan.backend.ops)
     position = position._replace(
-        state=state._replace(loss_sum=loss_sum, correct=correct),
+        state=state._replace(loss_sum=loss_sum, score_sum=score_sum),
         log=log,
         best=layers if is_best else position.best,
     )
@@ -142,11 +147,20 @@ def _end_epoch(plan: Plan, progress: Progress) -> Progress:
 
 
 def score(
-    plan: Plan, layers: Layers, images: Images, pixel_scale: float
+    plan: Plan,
+    layers: Layers,
+    images: Images,
+    pixel_scale: float,
+    variation: Array | None,
 ) -> tuple[float, float]:
-    """Return the mean loss in nats and the accuracy in [0, 1] on these images."""
-    loss_sum, correct = evaluation.evaluate(
-        layers, images, plan.hyper.activations, pixel_scale, plan.backend.ops
-    )
+    """Return the mean loss, and the accuracy or R², on these images.
+
+    variation: `scores.variation` of their targets
+    """
+    hyper = plan.hyper._replace(pixel_scale=pixel_scale)
+    loss_sum, score_sum = evaluation.evaluate(layers, images, hyper, plan.backend.ops)
     n = images.labels.shape[0]
-    return _float(plan, loss_sum) / n, _float(plan, correct) / n
+    return (
+        float(_read(plan, loss_sum)) / n,
+        scores.score(_read(plan, score_sum), n, variation, n),
+    )

@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 from nnx.backend import Backend
+from nnx.data.dataset import Array
 from nnx.maths.blocks import block_count
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Images, Layers, State
-from nnx.training.log import Row, ended_early
+from nnx.training.log import METRICS, Row, ended_early
 
 
 class Position(NamedTuple):
@@ -29,6 +30,8 @@ class Plan(NamedTuple):
 
     monitored: the images that an epoch is measured by
     monitored_scale: what their pixels are multiplied by
+    variations: of the targets of a regression, training and monitored ones, see
+        `scores.variation`; None of others
     has_validation: whether these are a validation set, and not the test images
     patience: epochs without a better one after which the run ends; 0 is never
     """
@@ -38,6 +41,7 @@ class Plan(NamedTuple):
     monitored: Images
     hyper: Hyperparameters
     monitored_scale: float
+    variations: tuple[Array | None, Array | None] = (None, None)
     has_validation: bool = False
     patience: int = 0
 
@@ -50,6 +54,11 @@ class Plan(NamedTuple):
     def steps_per_epoch(self) -> int:
         """How many batches hold all training images; the last may be short."""
         return block_count(self.images, self.hyper.batch_size)
+
+    @property
+    def metric(self) -> str:
+        """What scores are, of `log.METRICS`."""
+        return METRICS[self.variations[0] is not None]
 
     def steps_done(self, position: Position) -> int:
         """Return how many steps of the running epoch are done."""
@@ -70,7 +79,7 @@ class Progress(NamedTuple):
 
     epochs: completed so far, with the part of the one that is running
     total_epochs: of the whole run, unless it ends early
-    loss, accuracy: of the epoch so far, or of the whole epoch at its end
+    loss, score: of the epoch so far, or of the whole epoch at its end
     images_per_second: of the running epoch, or of the whole one at its end
     epoch_ended: whether the position is at an epoch's end
     """
@@ -79,6 +88,6 @@ class Progress(NamedTuple):
     epochs: float
     total_epochs: int
     loss: float
-    accuracy: float
+    score: float
     images_per_second: float
     epoch_ended: bool

@@ -13,6 +13,7 @@ from nnx.maths.hyperparameters import CONSTANT, Hyperparameters
 from nnx.maths.state import Images
 from nnx.network import Network
 from nnx.settings import Settings
+from nnx.training import scores
 from nnx.training.plan import Plan
 
 
@@ -24,15 +25,17 @@ def fitted(network: Network, data: Dataset, settings: Settings) -> Network:
     Raises:
         InputError: the network, the data or the settings do not fit each other
     """
-    features, classes = data.train.images.shape[-1], len(data.classes)
+    features, outputs = data.train.images.shape[-1], data.outputs
     for part in data.train, data.test:
         check_images(part.images, features)
-        check_labels(np.asarray(part.labels), len(part.images), classes)
-    if (network.sizes[0], network.sizes[-1]) != (features, classes):
+        check_labels(np.asarray(part.labels), len(part.images), data)
+    if (network.sizes[0], network.sizes[-1]) != (features, outputs):
         raise InputError(
-            f"{data.name} has {features} features and {classes} classes; "
+            f"{data.name} has {features} features and {outputs} "
+            f"{'targets' if data.targets else 'classes'}; "
             f"a network {network} does not fit it"
         )
+    _check_task(data, settings)
     if settings["augment"] and data.frame.height == 1:
         raise InputError(
             f"augment needs pictures; {data.name} has {features} features in a row"
@@ -40,15 +43,34 @@ def fitted(network: Network, data: Dataset, settings: Settings) -> Network:
     n = len(data.train.labels)
     if settings["validation_fraction"] and n < 2:
         raise InputError(f"validation_fraction needs 2 or more images, not {n}")
-    weights = settings["class_weights"]
-    if weights and weights != "balanced" and len(weights) != classes:
+    return network.replace(
+        classes=data.classes,
+        frame=data.frame,
+        pixels="raw" if data.columns else settings["pixels"],
+        task=data.task,
+        columns=data.columns,
+        targets=data.targets,
+    )
+
+
+def _check_task(data: Dataset, settings: Settings) -> None:
+    """Refuse settings that mean nothing for what is learnt from the data."""
+    classes, weights = len(data.classes), settings["class_weights"]
+    if data.task != "classification":
+        for name in "class_weights", "label_smoothing":
+            if settings[name]:
+                raise InputError(
+                    f"{name} is for one class of many; {data.name} is a {data.task}"
+                )
+    elif weights and weights != "balanced" and len(weights) != classes:
         raise InputError(
             f"class_weights has {len(weights)} numbers; {data.name} has {classes} "
             "classes"
         )
-    return network.replace(
-        classes=data.classes, frame=data.frame, pixels=settings["pixels"]
-    )
+    if settings["huber_delta"] and data.task != "regression":
+        raise InputError(
+            f"huber_delta is for a regression; {data.name} is a {data.task}"
+        )
 
 
 def split_validation(data: Dataset, settings: Settings) -> tuple[Dataset, Split | None]:
@@ -75,18 +97,28 @@ def plan_of(
     monitored = data.test if validation is None else validation
     return Plan(
         backend=backend,
-        train=on_device(data.train, backend),
-        monitored=on_device(monitored, backend),
+        train=on_device(data.train, network, backend),
+        monitored=on_device(monitored, network, backend),
         hyper=hyperparameters(network, data, settings),
         monitored_scale=network.pixel_scale(monitored.images.dtype),
+        variations=(
+            scores.variation(data.train, data.task),
+            scores.variation(monitored, data.task),
+        ),
         has_validation=validation is not None,
         patience=settings["patience"],
     )
 
 
-def on_device(split: Split, backend: Backend) -> Images:
-    """Return checked images and labels on the backend's device, as they are."""
-    return Images(backend.from_numpy(split.images), backend.from_numpy(split.labels))
+def on_device(split: Split, network: Network, backend: Backend) -> Images:
+    """Return checked images and labels on the backend's device, as they are.
+
+    What is not a class is in the parameters' dtype.
+    """
+    labels = split.labels
+    if network.task != "classification":
+        labels = np.asarray(labels, network.layers[0].weight.dtype)
+    return Images(backend.from_numpy(split.images), backend.from_numpy(labels))
 
 
 def batch_size(data: Dataset, settings: Settings) -> int:
@@ -115,12 +147,14 @@ def hyperparameters(
     moving = numbers["momentum"] or numbers["momentum_schedule"] != CONSTANT
     if numbers["optimizer"] == "sgd" and moving:
         numbers["optimizer"] = "momentum"
+    loss = "huber" if numbers["huber_delta"] else network.loss
     return Hyperparameters(
         **numbers
         | {
             "activations": network.activation,
             "pixel_scale": network.pixel_scale(data.train.images.dtype),
             "pixel_range": network.pixel_range,
+            "loss": loss,
             "image_shape": (data.frame.height, data.frame.width),
             "batch_size": batch_size(data, settings),
             "class_weights": _class_weights(data, settings),

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 
-from nnx.training.log import Row, best
+from nnx.training.log import METRIC_NAMES, METRICS, Row, best
 from nnx.training.plan import Position, Progress
 
 # What stands before and after the bar; the first that leaves it room is taken.
 FORMS = (
-    ("epoch {epoch}", "loss {loss} · {part} accuracy {accuracy} · {speed} images/s"),
-    ("epoch {epoch}", "loss {loss} · {short} {accuracy} · {speed} images/s"),
-    ("{epoch}", "loss {loss} {short} {accuracy} {speed}/s"),
+    ("epoch {epoch}", "loss {loss} · {part} {metric} {score} · {speed} images/s"),
+    ("epoch {epoch}", "loss {loss} · {short} {score} · {speed} images/s"),
+    ("{epoch}", "loss {loss} {short} {score} {speed}/s"),
     ("{epoch}", ""),
 )
 SHORT = {"validation": "val.", "test": "test"}
@@ -57,7 +57,7 @@ def _line(progress: Progress) -> None:
         row, position = progress.position.log[-1], progress.position
         print(
             f"epoch {row.epoch}/{progress.total_epochs}  train loss "
-            f"{row.train_loss:.4f} accuracy {row.train_accuracy:.4f}  "
+            f"{row.train_loss:.4f} {METRIC_NAMES[row.metric]} {row.train_score:.4f}  "
             f"{_monitored(position)}  {progress.images_per_second:,.0f} images/s",
             file=sys.stderr,
             flush=True,
@@ -67,9 +67,11 @@ def _line(progress: Progress) -> None:
 def _monitored(position: Position) -> str:
     """Say how the last epoch did on what it is measured by, and which was the best."""
     row = position.log[-1]
-    loss, accuracy = row.monitored
+    loss, score = row.monitored
     chosen = f"  best epoch {best(position.log).epoch}" if position.best else ""
-    return f"{_part(row)} loss {loss:.4f} accuracy {accuracy:.4f}{chosen}"
+    return (
+        f"{_part(row)} loss {loss:.4f} {METRIC_NAMES[row.metric]} {score:.4f}{chosen}"
+    )
 
 
 def _part(row: Row) -> str:
@@ -139,7 +141,8 @@ def words(progress: Progress, width: int) -> tuple[str, str]:
         "loss": _loss(progress.loss),
         "part": part,
         "short": SHORT[part],
-        "accuracy": f"{log[-1].monitored[1]:.4f}" if log else f"{'–':>6}",
+        "metric": METRIC_NAMES[log[-1].metric if log else METRICS[0]],
+        "score": f"{log[-1].monitored[1]:.4f}" if log else f"{'–':>6}",
         "speed": f"{progress.images_per_second:,.0f}",
     }
     for form in FORMS:
@@ -151,10 +154,11 @@ def words(progress: Progress, width: int) -> tuple[str, str]:
 
 def _first(progress: Progress) -> list[str]:
     """Return the first line, under a heading."""
-    loss = f"{SHORT[_part(progress.position.log[-1])]} loss"
+    row = progress.position.log[-1]
+    loss, metric = f"{SHORT[_part(row)]} loss", METRIC_NAMES[row.metric]
     return [
-        f"{'epoch':>{_epoch_width(progress)}}  train loss  accuracy  "
-        f"{loss:>9}  accuracy   images/s",
+        f"{'epoch':>{_epoch_width(progress)}}  train loss  {metric:>8}  "
+        f"{loss:>9}  {metric:>8}   images/s",
         _row(progress),
     ]
 
@@ -162,11 +166,11 @@ def _first(progress: Progress) -> list[str]:
 def _row(progress: Progress) -> str:
     """Return the line of the epoch that has ended; a star is at the best so far."""
     position, row = progress.position, progress.position.log[-1]
-    loss, accuracy = row.monitored
+    loss, score = row.monitored
     star = "*" if position.best and best(position.log) is row else " "
     return (
         f"{row.epoch:>{_epoch_width(progress)}}  {_loss(row.train_loss):>10}  "
-        f"{row.train_accuracy:8.4f}  {_loss(loss):>9}  {accuracy:8.4f}{star} "
+        f"{row.train_score:8.4f}  {_loss(loss):>9}  {score:8.4f}{star} "
         f"{progress.images_per_second:9,.0f}"
     )
 

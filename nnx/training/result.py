@@ -6,8 +6,8 @@ from nnx.data.dataset import Array
 from nnx.maths.arrays import map_arrays
 from nnx.maths.network import inference_layers
 from nnx.network import Network
-from nnx.training import loop
-from nnx.training.log import Row, best, columns
+from nnx.training import loop, scores
+from nnx.training.log import METRIC_NAMES, Row, best, columns
 from nnx.training.prepare import on_device
 
 if TYPE_CHECKING:
@@ -18,9 +18,10 @@ class Result(NamedTuple):
     """A run's outcome.
 
     network: as it is after the last step, or after the best epoch
-    train_loss, test_loss: mean, in nats, of that network
-    train_accuracy, test_accuracy: of that network, in [0, 1]
-    validation_loss, validation_accuracy: the same on the validation set, None without
+    train_loss, test_loss: mean, of that network; of classes in nats
+    train_score, test_score: of that network, the accuracy, in [0, 1], or R²
+    validation_loss, validation_score: the same on the validation set, None without
+    metric: what the scores are: "accuracy", or "r2" of a regression
     seconds: of training, without loading and testing
     images_per_second: in training
     log: a row for each epoch
@@ -32,11 +33,12 @@ class Result(NamedTuple):
 
     network: Network
     train_loss: float
-    train_accuracy: float
+    train_score: float
     test_loss: float
-    test_accuracy: float
+    test_score: float
     validation_loss: float | None
-    validation_accuracy: float | None
+    validation_score: float | None
+    metric: str
     seconds: float
     images_per_second: float
     log: tuple[Row, ...]
@@ -44,6 +46,28 @@ class Result(NamedTuple):
     ended_early: bool
     best_epoch: int | None
     trained: bool
+
+    @property
+    def train_accuracy(self) -> float:
+        """On the training images; AttributeError of a regression, as the next two."""
+        self._check_accuracy()
+        return self.train_score
+
+    @property
+    def test_accuracy(self) -> float:
+        """On the test images."""
+        self._check_accuracy()
+        return self.test_score
+
+    @property
+    def validation_accuracy(self) -> float | None:
+        """On the validation set; None without one."""
+        self._check_accuracy()
+        return self.validation_score
+
+    def _check_accuracy(self) -> None:
+        if self.metric != "accuracy":
+            raise AttributeError("a regression has no accuracy; its score is R²")
 
     @property
     def history(self) -> dict[str, Array]:
@@ -58,29 +82,33 @@ class Result(NamedTuple):
             f"Result of {len(self.log)} epochs{end}{chosen}, in {self.seconds:.2f} s, "
             f"{self.images_per_second:,.0f} images/s",
             f"  network     {self.network.parameters:,} parameters, {self.network}",
-            f"  training    {_score(self.train_accuracy, self.train_loss)}",
-            f"  validation  {_score(self.validation_accuracy, self.validation_loss)}",
-            f"  test        {_score(self.test_accuracy, self.test_loss)}",
+            f"  training    {self._words('train')}",
+            f"  validation  {self._words('validation')}",
+            f"  test        {self._words('test')}",
         )
         return "\n".join(line[:100] for line in lines)
 
-
-def _score(accuracy: float | None, loss: float | None) -> str:
-    if accuracy is None:
-        return "no validation set"
-    return f"accuracy {accuracy:.4f}, loss {loss:.4f}"
+    def _words(self, part: str) -> str:
+        score, loss = getattr(self, f"{part}_score"), getattr(self, f"{part}_loss")
+        if score is None:
+            return "no validation set"
+        return f"{METRIC_NAMES[self.metric]} {score:.4f}, loss {loss:.4f}"
 
 
 def result_of(run: "Run", *, trained: bool) -> Result:
     """Return the outcome of a run where it is now."""
     plan, position, backend = run.plan, run.position, run.backend
     layers = position.best or inference_layers(position.state, xp=backend.xp)
-    train = loop.score(plan, layers, plan.train, plan.hyper.pixel_scale)
-    monitored = loop.score(plan, layers, plan.monitored, plan.monitored_scale)
+    own, others = plan.variations
+    train = loop.score(plan, layers, plan.train, plan.hyper.pixel_scale, own)
+    monitored = loop.score(plan, layers, plan.monitored, plan.monitored_scale, others)
     test = monitored
     if plan.has_validation:
-        scale = run.network.pixel_scale(run.data.test.images.dtype)
-        test = loop.score(plan, layers, on_device(run.data.test, backend), scale)
+        held = run.data.test
+        scale = run.network.pixel_scale(held.images.dtype)
+        own = scores.variation(held, run.data.task)
+        those = on_device(held, run.network, backend)
+        test = loop.score(plan, layers, those, scale, own)
     for loss in train[0], test[0]:
         loop.check_finite(plan, loss, "when all is done")
     images = len(position.log) * plan.images + plan.images_done(position)
@@ -89,11 +117,12 @@ def result_of(run: "Run", *, trained: bool) -> Result:
     return Result(
         network=run.network.replace(layers=map_arrays(backend.to_numpy, layers)),
         train_loss=train[0],
-        train_accuracy=train[1],
+        train_score=train[1],
         test_loss=test[0],
-        test_accuracy=test[1],
+        test_score=test[1],
         validation_loss=validation[0],
-        validation_accuracy=validation[1],
+        validation_score=validation[1],
+        metric=plan.metric,
         seconds=position.seconds,
         images_per_second=images / position.seconds if position.seconds else 0.0,
         log=position.log,

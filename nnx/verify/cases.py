@@ -7,7 +7,10 @@ from itertools import cycle, product
 from math import isqrt
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from nnx.maths.activations import ACTIVATIONS
+from nnx.maths.arrays import Array
 from nnx.maths.hyperparameters import Distortion, Hyperparameters, Schedule
 
 
@@ -17,19 +20,38 @@ class Case(NamedTuple):
     sizes: as for `Network`
     activation: of the hidden layers
     options: of `Hyperparameters`, as pairs
+    weighted: whether its images count differently
     """
 
     sizes: tuple[int, ...]
     activation: str
     batch: int
     options: tuple[tuple[str, Any], ...] = ()
+    weighted: bool = False
 
     @property
     def name(self) -> str:
         """Such as 784-10-10 relu, or 64-48-32-10 tanh momentum."""
         words = ["-".join(map(str, self.sizes)), self.activation]
-        words += [str(v) if k == "optimizer" else k for k, v in self.options if v]
-        return " ".join(words + ["batch of one"] * (self.batch == 1))
+        named = "optimizer", "loss"
+        words += [str(v) if k in named else k for k, v in self.options if v]
+        words += ["weighted"] * self.weighted + ["batch of one"] * (self.batch == 1)
+        return " ".join(words)
+
+    def labels(self, n: int, rng: np.random.Generator) -> tuple[Array, Array | None]:
+        """Return random labels or targets that the loss is of, and weights or None.
+
+        A few targets are far out, where the Huber loss is straight.
+        """
+        outputs, loss = self.sizes[-1], self.hyper.loss
+        labels: Array
+        if loss == "cross_entropy":
+            labels = rng.integers(0, outputs, n)
+        elif loss == "binary_cross_entropy":
+            labels = rng.integers(0, 2, (n, outputs)).astype(np.float64)
+        else:
+            labels = rng.standard_t(2, (n, outputs))
+        return labels, rng.uniform(0.5, 2.0, n) if self.weighted else None
 
     @property
     def hyper(self) -> Hyperparameters:
@@ -61,6 +83,12 @@ COMBINED: tuple[dict[str, Any], ...] = (
     {"l2": 0.1},
     {"batch_norm": True},
 )
+LOSSES: tuple[dict[str, Any], ...] = (
+    {"loss": "binary_cross_entropy"},
+    {"loss": "squared_error"},
+    {"loss": "huber", "huber_delta": 1.35},
+)
+COMBINED_LABELS: dict[str, Any] = {**COMBINED[0], **COMBINED[1]}
 ADDED: tuple[dict[str, Any], ...] = (
     {"input_noise": 0.1},
     {"augment": Distortion(shift=0.7, rotation=20, scale=0.2, shear=0.2, elastic=2)},
@@ -94,12 +122,25 @@ def gradient_cases() -> list[Case]:
         *product(ACTIVATIONS, (1, 2, 3, 4), ({}, {"l2": 0.1}), (6,)),
         *product(ACTIVATIONS, (2, 3), ({"batch_norm": True},), (1,)),
     ]
-    return list(
-        dict.fromkeys(
-            Case((5, *[4] * (depth - 1), 3), name, batch, tuple(options.items()))
-            for name, depth, options, batch in cases
-        )
-    )
+    plain = [
+        Case((5, *[4] * (depth - 1), 3), name, batch, tuple(options.items()))
+        for name, depth, options, batch in cases
+    ]
+    return list(dict.fromkeys(plain + _other_losses()))
+
+
+def _other_losses() -> list[Case]:
+    """Return the cases of losses other than cross-entropy, and of weighted images."""
+    regular = {"dropout": 0.3, "l1": 0.1, "l2": 0.1}
+    return [
+        Case((5, 4, 3), "tanh", 6, tuple(union(loss, options).items()), weighted)
+        for loss in ({}, *LOSSES)
+        for options in ({}, {"batch_norm": True}, regular)
+        for weighted in (False, True)
+    ] + [
+        Case((5, 4, 3), "tanh", 6, tuple(COMBINED_LABELS.items()), weighted=True),
+        Case((5, 4, 1), "relu", 6, tuple(LOSSES[1].items())),
+    ]
 
 
 def _with(activation: str, **options: Any) -> Case:
@@ -140,6 +181,13 @@ PARITY_CASES = (
     _with("tanh", **union(*COMBINED[:2])),
     _with("gelu", batch_norm=True, dropout=0.3, optimizer="momentum"),
     _with("silu", optimizer="nesterov", weight_decay=0.3, l1=0.01, max_norm=1.0),
+    *(
+        _with(activation, **loss, **more)._replace(weighted=bool(more))
+        for loss in LOSSES
+        for activation, more in (("relu", {}), ("tanh", {"dropout": 0.3, "l2": 0.01}))
+    ),
+    _with("tanh", **COMBINED_LABELS)._replace(weighted=True),
+    Case((45, 12, 1), "tanh", 1500, tuple(LOSSES[1].items()), weighted=True),
     _with("tanh", **EVERYTHING),
     _with("tanh", **EVERYTHING | {"batch_norm": False}),
 )

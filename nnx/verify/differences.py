@@ -107,11 +107,6 @@ def _losses(posed: Problem, logits: Array) -> Array:
     """
     hyper, loss = posed.hyper, np.empty(logits.shape[:2])
     for place in np.ndindex(loss.shape):
-        loss[place], _ = losses.cross_entropy(
-            logits[place],
-            posed.images.labels,
-            smoothing=hyper.label_smoothing,
-            class_weights=hyper.class_weights,
-            xp=np,
-        )
+        labels = posed.images.labels
+        loss[place] = losses.mean_loss(logits[place], labels, hyper, xp=np)
     return loss

@@ -107,7 +107,7 @@ def backpropagated(
     )
     after = backend.own_steps(state, images, index, 1, hyper)
     gradients = map_arrays(np.subtract, list(state.layers), after.layers)
-    return steps.BatchResult(gradients, after.loss_sum, after.correct)
+    return steps.BatchResult(gradients, after.loss_sum, after.score_sum)
 
 
 @cache
@@ -130,13 +130,7 @@ def _loss(state: State, images: Images, hyper: Hyperparameters) -> Callable[[], 
 
     def loss() -> float:
         seen = network.forward(layers, x, hyper.activations, PLAIN, stats, masks)
-        mean, _ = losses.cross_entropy(
-            seen.logits,
-            labels,
-            smoothing=hyper.label_smoothing,
-            class_weights=hyper.class_weights,
-            xp=np,
-        )
+        mean = losses.mean_loss(seen.logits, labels, hyper, images.weights, xp=np)
         return float(_penalized(mean, layers, hyper, np))
 
     return loss
@@ -175,10 +169,8 @@ def _drawn(case: Case, hyper: Hyperparameters) -> tuple[State, Images]:
             Layer(rng.normal(size=s), rng.normal(size=s[1]))
             for s in pairwise(case.sizes)
         ]
-        images = Images(
-            rng.normal(size=(case.batch, case.sizes[0])),
-            rng.integers(0, case.sizes[-1], case.batch),
-        )
+        pixels = rng.normal(size=(case.batch, case.sizes[0]))
+        images = Images(pixels, *case.labels(case.batch, rng))
         state = initial_state(layers, hyper, PLAIN)._replace(step=STEP)
         for layer in state.layers:
             if isinstance(layer, NormalizedLayer):

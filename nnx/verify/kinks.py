@@ -1,7 +1,8 @@
 """Staying clear of kinks, where rounding or a small step changes a result at once.
 
-A kink is a hidden unit near 0, where relu bends, or a tie of the two largest logits.
-Nothing is compared there.
+A kink is a hidden unit near 0, where relu bends, a tie of the two largest logits, a
+label's logit near 0, or a residual where the Huber loss turns straight. Nothing is
+compared there.
 """
 
 import numpy as np
@@ -41,9 +42,24 @@ def is_smooth(
     for layer, cache in zip(state.layers[:-1], seen.caches[:-1], strict=True):
         z = _before_activation(layer, cache)
         smooth &= np.min(np.abs(z), axis=1) > clearance * np.max(np.abs(z))
-    top = np.partition(seen.logits, -2, axis=1)
-    apart = top[:, -1] - top[:, -2]
+    apart = _from_turning(seen.logits, images.labels[index], hyper)
     return smooth & (apart > clearance * np.max(np.abs(seen.logits)))
+
+
+def _from_turning(logits: Array, targets: Array, hyper: Hyperparameters) -> Array:
+    """Return how far each image's logits are from where its loss or score turns, (n,).
+
+    logits: (n, outputs)
+    """
+    if hyper.loss == "cross_entropy":
+        top = np.partition(logits, -2, axis=1)
+        return np.asarray(top[:, -1] - top[:, -2])
+    if hyper.loss == "binary_cross_entropy":
+        return np.min(np.abs(logits), axis=1)
+    if hyper.loss == "huber":
+        size = np.abs(logits - targets)
+        return np.min(np.abs(size - hyper.huber_delta), axis=1)
+    return np.full(len(logits), np.inf)
 
 
 def forward_batch(

@@ -13,8 +13,7 @@ from nnx.data.dataset import Dataset
 from nnx.errors import InputError
 from nnx.maths import losses
 from nnx.maths.arrays import Array
-from nnx.maths.hyperparameters import Hyperparameters
-from nnx.maths.state import Images, Layer, State, initial_state
+from nnx.maths.state import Images, Layer, initial_state
 from nnx.network import Network
 from nnx.settings import Settings, complete
 from nnx.training.prepare import fitted, hyperparameters
@@ -25,7 +24,7 @@ from nnx.verify.gradients import BOUND, EPSILON, backpropagated
 from nnx.verify.kinks import forward_batch
 
 # The settings that what is minimized depends on, whatever is drawn at random.
-MINIMIZED = "l1", "l2", "label_smoothing", "class_weights"
+MINIMIZED = "l1", "l2", "label_smoothing", "class_weights", "huber_delta"
 # Images of the batch: those of the largest loss, of so many spread over the set. An
 # image that a network has learnt to perfection has next to no gradient.
 IMAGES, LOOKED_AT = 16, 1000
@@ -110,7 +109,9 @@ def _posed(checked: Network, data: Dataset, settings: Settings) -> Problem:
     spread = np.unique(np.linspace(0, n - 1, LOOKED_AT).astype(int))
     images = Images(data.train.images[spread], np.asarray(data.train.labels)[spread])
     with np.errstate(over="ignore", invalid="ignore"):
-        loss = _loss_each(state, images, hyper)
+        every = np.arange(len(images.labels))
+        logits = forward_batch(state, images, every, hyper).logits
+        loss, _ = losses.each_loss(logits, images.labels, hyper, xp=np)
     if not np.isfinite(loss).all():
         raise InputError(
             f"the network's loss on {data.name} is not finite; there is no gradient"
@@ -120,15 +121,6 @@ def _posed(checked: Network, data: Dataset, settings: Settings) -> Problem:
     hyper = hyper._replace(batch_size=len(worst))
     caches = forward_batch(state, images, np.arange(len(worst)), hyper).caches
     return Problem(state, images, hyper, [cache.x for cache in caches])
-
-
-def _loss_each(state: State, images: Images, hyper: Hyperparameters) -> Array:
-    """Return each image's loss, times what its class counts, (n,)."""
-    index = np.arange(len(images.labels))
-    logits = forward_batch(state, images, index, hyper).logits
-    chosen = losses.softmax(logits, xp=np)[index, images.labels]
-    weights = np.asarray(hyper.class_weights or np.ones(logits.shape[1]))
-    return -np.log(np.maximum(chosen, 1e-300)) * weights[images.labels]
 
 
 def _compared(

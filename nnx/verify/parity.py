@@ -67,7 +67,12 @@ def problem(case: Case, dtype: str) -> Problem:
     ]
     n, hyper = (EPOCH - 1) * case.batch + case.batch // 2 + 1, case.hyper
     pixels = rng.integers(0, 256, (n, case.sizes[0]), np.uint8)
-    images = Images(pixels, rng.integers(0, case.sizes[-1], n))
+    labels, weights = case.labels(n, rng)
+    if labels.dtype.kind == "f":
+        labels = labels.astype(dtype)
+    images = Images(
+        pixels, labels, weights if weights is None else weights.astype(dtype)
+    )
     state = _begun(map_arrays(np.float64, layers), hyper, PLAIN)
     order, last = steps_without_kinks(state, images, rng.permutation(n), EPOCH, hyper)
     first = order[: case.batch]

@@ -89,7 +89,7 @@ def test_places_are_names() -> None:
     assert names == [
         *(f"state.layers.{place}" for place in layers),
         "state.loss_sum",
-        "state.correct",
+        "state.score_sum",
         *(f"state.optimizer_state.0.{place}" for place in layers),
         "state.running_stats.0.mean",
         "state.running_stats.0.variance",

@@ -16,10 +16,8 @@ def test_a_case_worked_by_hand(backend: Backend) -> None:
     )
     labels = backend.from_numpy(np.array([2, 0]))
     loss, dlogits = losses.cross_entropy(logits, labels, xp=backend.xp)
-    assert float(backend.to_numpy(loss)) == pytest.approx(
-        (np.log(8 / 5) + np.log(3)) / 2
-    )
-    expected = [[1 / 16, 2 / 16, -3 / 16], [-1 / 3, 1 / 6, 1 / 6]]
+    np.testing.assert_allclose(backend.to_numpy(loss), np.log([8 / 5, 3]), rtol=1e-14)
+    expected = [[1 / 8, 2 / 8, -3 / 8], [-2 / 3, 1 / 3, 1 / 3]]
     np.testing.assert_allclose(backend.to_numpy(dlogits), expected, atol=1e-15)
 
 
@@ -29,10 +27,10 @@ def test_against_scipy(backend: Backend, rng: np.random.Generator) -> None:
         backend.from_numpy(logits), backend.from_numpy(labels), xp=backend.xp
     )
     log_p = log_softmax(logits, axis=1)
-    assert float(backend.to_numpy(loss)) == pytest.approx(
-        -log_p[np.arange(50), labels].mean(), rel=1e-13
+    np.testing.assert_allclose(
+        backend.to_numpy(loss), -log_p[np.arange(50), labels], rtol=1e-12
     )
-    expected = (np.exp(log_p) - np.eye(10)[labels]) / 50
+    expected = np.exp(log_p) - np.eye(10)[labels]
     np.testing.assert_allclose(backend.to_numpy(dlogits), expected, atol=1e-15)
 
 
@@ -44,10 +42,10 @@ def test_logits_of_ten_thousand(backend: Backend, dtype: str) -> None:
         backend.from_numpy(logits), backend.from_numpy(labels), xp=backend.xp
     )
     # Row 0 is off by 20,000 nats; row 1 is torn between two classes.
-    assert float(backend.to_numpy(loss)) == pytest.approx((2e4 + np.log(2)) / 2)
+    np.testing.assert_allclose(backend.to_numpy(loss), [2e4, np.log(2)], rtol=1e-6)
     gradient = backend.to_numpy(dlogits)
     assert gradient.dtype == dtype
-    np.testing.assert_allclose(gradient, [[0.5, -0.5, 0], [0, -0.25, 0.25]])
+    np.testing.assert_allclose(gradient, [[1, -1, 0], [0, -0.5, 0.5]])
 
 
 def test_softmax(backend: Backend, rng: np.random.Generator) -> None:

@@ -11,7 +11,15 @@ from nnx.maths import losses, network, schedules, steps
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.arrays import map_arrays
 from nnx.maths.hyperparameters import Hyperparameters, Schedule
-from nnx.maths.state import Images, Layer, NormalizedLayer, RunningStats, State
+from nnx.maths.state import (
+    Images,
+    Layer,
+    NormalizedLayer,
+    RunningStats,
+    State,
+    initial_state,
+)
+from nnx.verify.gradients import backpropagated
 
 torch = pytest.importorskip(
     "torch", reason="PyTorch is not installed: pip install nnx-mlp[torch]"
@@ -130,14 +138,90 @@ def test_cross_entropy(
         own, torch.tensor(labels), weight, label_smoothing=smoothing
     )
     wanted.backward()
-    loss, dlogits = losses.cross_entropy(
-        *map(backend.from_numpy, (logits, labels)),
-        smoothing=smoothing,
-        class_weights=class_weights,
-        xp=backend.xp,
+    options = {"label_smoothing": smoothing, "class_weights": class_weights}
+    check_loss(backend, logits, labels, None, wanted, own.grad, **options)
+
+
+def check_loss(
+    backend: Backend,
+    logits: Any,
+    labels: Any,
+    weights: Any,
+    wanted: Any,
+    slopes: Any,
+    **options: Any,
+) -> None:
+    """Compare the mean loss of logits, and its slopes, with what is wanted.
+
+    By steps of a network that hands its inputs on, as that is what backends replace.
+    """
+    n, outputs = logits.shape
+    hyper = Hyperparameters(("identity",), 1.0, n, **options)
+    layers = [Layer(np.eye(outputs), np.zeros(outputs))]
+    state = initial_state(map_arrays(backend.from_numpy, layers), hyper, backend.ops)
+    images = map_arrays(backend.from_numpy, Images(logits, labels, weights))
+    index = backend.from_numpy(np.arange(n))
+    got = backpropagated(state, images, index, hyper, backend)
+    close(backend.to_numpy(got.loss_sum) / n, wanted)
+    close(backend.to_numpy(got.gradients[0].bias), slopes.sum(0))
+    close(backend.to_numpy(got.gradients[0].weight), logits.T @ slopes.numpy())
+
+
+LOSSES = {
+    "binary_cross_entropy": lambda z, t: (
+        torch.nn.functional.binary_cross_entropy_with_logits(z, t, reduction="none")
+    ),
+    "squared_error": lambda z, t: (
+        torch.nn.functional.mse_loss(z, t, reduction="none") / 2
+    ),
+    "huber": lambda z, t: torch.nn.functional.huber_loss(
+        z, t, reduction="none", delta=1.35
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("outputs", [1, 4])
+def test_other_losses(
+    name: str, weighted: bool, outputs: int, backend: Backend
+) -> None:
+    """Of several outputs a sample's loss is the sum."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, (50, outputs))
+    targets = rng.normal(0, 3, (50, outputs))
+    if name == "binary_cross_entropy":
+        targets = (targets > 0).astype(float)
+    weights = rng.uniform(0.0, 2.0, 50) if weighted else None
+    own = torch.tensor(logits, requires_grad=True)
+    each = LOSSES[name](own, torch.tensor(targets)).sum(1)
+    counts = torch.tensor(np.ones(50) if weights is None else weights)
+    wanted = (each * counts).sum() / counts.sum()
+    wanted.backward()
+    options = {"loss": name, "huber_delta": 1.35}
+    check_loss(backend, logits, targets, weights, wanted, own.grad, **options)
+
+
+def test_weighted_images(backend: Backend) -> None:
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(0, 3, (50, 4)), rng.integers(0, 4, 50)
+    weights = rng.uniform(0.0, 2.0, 50)
+    own = torch.tensor(logits, requires_grad=True)
+    each = torch.nn.functional.cross_entropy(
+        own, torch.tensor(labels), reduction="none"
     )
-    close(backend.to_numpy(loss), wanted)
-    close(backend.to_numpy(dlogits), own.grad)
+    wanted = (each * torch.tensor(weights)).sum() / weights.sum()
+    wanted.backward()
+    check_loss(backend, logits, labels, weights, wanted, own.grad)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", *LOSSES])
+def test_images_that_count_nothing(name: str, backend: Backend) -> None:
+    """A batch of them has no loss and no gradient, and not NaN."""
+    labels = np.zeros(5, int) if name == "cross_entropy" else np.zeros((5, 3))
+    nothing, zeros = np.zeros(()), torch.zeros(5, 3, dtype=torch.float64)
+    logits, weights = np.ones((5, 3)), np.zeros(5)
+    check_loss(backend, logits, labels, weights, nothing, zeros, loss=name)
 
 
 @pytest.mark.parametrize("batch", [1025, 2500])

@@ -85,7 +85,9 @@ def test_a_large_batch_in_blocks_is_the_same_batch(
     np.testing.assert_allclose(
         backend.to_numpy(whole.loss_sum), backend.to_numpy(parts.loss_sum), rtol=1e-13
     )
-    assert int(backend.to_numpy(whole.correct)) == int(backend.to_numpy(parts.correct))
+    assert int(backend.to_numpy(whole.score_sum)) == int(
+        backend.to_numpy(parts.score_sum)
+    )
 
 
 def test_an_epoch_takes_every_image_once_and_the_last_batch_short(
@@ -102,7 +104,7 @@ def test_an_epoch_takes_every_image_once_and_the_last_batch_short(
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     expected = -np.log(p[np.arange(11), labels]).sum()
     assert float(backend.to_numpy(state.loss_sum)) == pytest.approx(expected)
-    assert int(backend.to_numpy(state.correct)) == (p.argmax(axis=1) == labels).sum()
+    assert int(backend.to_numpy(state.score_sum)) == (p.argmax(axis=1) == labels).sum()
     assert state.step == 3
 
 
@@ -193,7 +195,5 @@ def test_no_step_reads_back_from_the_device(
     with pytest.raises(AssertionError, match="read back"):
         float(zero)
     state = backend.run_steps(state, images, order, 3, hyper)
-    evaluation.evaluate(
-        state.layers, images, hyper.activations, hyper.pixel_scale, backend.ops
-    )
+    evaluation.evaluate(state.layers, images, hyper, backend.ops)
     assert state.loss_sum.shape == ()

@@ -55,7 +55,7 @@ def _page(
 ) -> _Read:
     settings = complete({"dataset": "digits", "epochs": 3, "seed": 5})
     found = nnx.evaluate(network, data)
-    scores = Scores(found.loss, found.accuracy)
+    scores = Scores(found.loss, found.score)
     *_, page = write(folder, kind, network, data, settings, log, scores)
     return _Read(page.read_text("utf-8"))
 

@@ -22,9 +22,9 @@ LOG = tuple(
     Row(i, 1.0 / i, 1 - 0.5 / i, None, None, 1.1 / i, 1 - 0.6 / i, 0.1 * i)
     for i in (1, 2, 3)
 )
-HELD_OUT = {"validation_loss": 0.7, "validation_accuracy": 0.8}
+HELD_OUT = {"validation_loss": 0.7, "validation_score": 0.8}
 VALIDATED = tuple(
-    row._replace(**HELD_OUT, test_loss=None, test_accuracy=None) for row in LOG
+    row._replace(**HELD_OUT, test_loss=None, test_score=None) for row in LOG
 )
 
 
@@ -95,9 +95,9 @@ def test_a_log_is_read_as_it_was_written(log: tuple[Row, ...]) -> None:
         as_csv(LOG).replace(b"1.0", b"one"),
         as_csv([LOG[0]._replace(test_loss=None)]),
         as_csv([LOG[0]._replace(train_loss=None)]),  # type: ignore[arg-type]
-        as_csv([LOG[0]._replace(train_accuracy=None)]),  # type: ignore[arg-type]
-        as_csv([LOG[0]._replace(test_accuracy=None)]),
-        as_csv([LOG[0]._replace(test_accuracy=7.0)]),
+        as_csv([LOG[0]._replace(train_score=None)]),  # type: ignore[arg-type]
+        as_csv([LOG[0]._replace(test_score=None)]),
+        as_csv([LOG[0]._replace(test_score=7.0)]),
         as_csv([LOG[0]._replace(train_loss=float("nan"))]),
         as_csv([LOG[0]._replace(seconds=float("inf"))]),
         as_csv([LOG[0]._replace(train_loss=-1.0)]),
@@ -186,7 +186,7 @@ def test_the_surest_mistakes_come_first() -> None:
 )
 def test_rates(given: dict[str, str], expected: list[float]) -> None:
     data = _data()
-    worse = [LOG[0]._replace(epoch=i, test_accuracy=0.9 - 0.1 * i) for i in range(1, 5)]
+    worse = [LOG[0]._replace(epoch=i, test_score=0.9 - 0.1 * i) for i in range(1, 5)]
     settings = _settings(learning_rate=0.1, epochs=4, batch_size=10, **given)
     found = dict(rates(_of(data, (16, 3)), data, settings, tuple(worse)))
     assert [found[epoch] for epoch in range(4)] == pytest.approx(expected)

@@ -72,7 +72,7 @@ def test_the_best_epoch_s_network_is_given(data: Dataset, backend: Backend) -> N
     data = data._replace(train=data.train._replace(labels=labels))
     network = Network([25, 7, 3], "tanh", seed=2)
     result = train(network, data, backend=backend, **SETTINGS)
-    scores = [(row.validation_accuracy, -row.validation_loss) for row in result.log]
+    scores = [(row.validation_score, -row.validation_loss) for row in result.log]
     best = scores.index(max(scores))
     assert len(scores) == best + 1 + 3 < 60
     assert not result.stopped

@@ -78,13 +78,13 @@ def test_progress_is_what_the_command_shows(
     ]
     ends = [progress for progress in seen if progress.epoch_ended]
     assert [(end.loss, end.accuracy) for end in ends] == [
-        (row.train_loss, row.train_accuracy) for row in result.log
+        (row.train_loss, row.train_score) for row in result.log
     ]
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
         f"epoch {row.epoch}/3  train loss {row.train_loss:.4f} accuracy "
-        f"{row.train_accuracy:.4f}  test loss {row.test_loss:.4f} accuracy "
-        f"{row.test_accuracy:.4f}  {end.images_per_second:,.0f} images/s"
+        f"{row.train_score:.4f}  test loss {row.test_loss:.4f} accuracy "
+        f"{row.test_score:.4f}  {end.images_per_second:,.0f} images/s"
         for row, end in zip(result.log, ends, strict=True)
     ]
 

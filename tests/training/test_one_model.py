@@ -80,6 +80,6 @@ def test_training_goes_on_elsewhere(
     assert not rest.stopped
     assert_near(rest.network, whole.network)
     assert rest.log[0].train_loss == pytest.approx(whole.log[0].train_loss, rel=1e-5)
-    assert [row.train_accuracy for row in rest.log] == [
-        row.train_accuracy for row in whole.log
+    assert [row.train_score for row in rest.log] == [
+        row.train_score for row in whole.log
     ]

@@ -63,7 +63,7 @@ def test_an_image_at_a_kink_gives_its_place_to_another() -> None:
     state = begun(layers, hyper)
     order, after = steps_without_kinks(state, images, np.array([1, 2, 0]), 2, hyper)
     assert order.tolist() == [2, 2, 0]
-    assert (after.step, after.correct) == (2, 1)
+    assert (after.step, after.score_sum) == (2, 1)
     assert after.layers[0].weight.tolist() == [[1.0, -1.0]]
     with pytest.raises(ValueError, match="step 1"):
         steps_without_kinks(state, images, np.array([0, 2, 1]), 2, hyper)

@@ -32,8 +32,9 @@ COMPILES_ANEW = (
 )
 LOADED = 1.0  # seconds within which the first kernel is loaded, and not compiled
 
-# What kernels are chosen by: each layer's shape, the pixels' dtype, the numbers' one.
-Wanted = tuple[list[Shape], Any, Hyperparameters, Any]
+# What kernels are chosen by: each layer's shape, the pixels' dtype, whether images
+# count differently, the numbers' dtype.
+Wanted = tuple[list[Shape], Any, Hyperparameters, bool, Any]
 
 
 def note() -> str:
@@ -52,14 +53,15 @@ def compile_kernels(
     real = state.layers[0].weight.dtype
     pixels = pixel_dtype(images, real)
     shapes = shapes_of(places, hyper.activations, real)
-    kernels = every_kernel(shapes, pixels, hyper)
+    weighted = images.weights is not None
+    kernels = every_kernel(shapes, pixels, hyper, weighted=weighted)
     compiles = bool(note())
     if not compiles:
         began = time.perf_counter()
         kernels[0].address(real)
         compiles = time.perf_counter() - began > LOADED
     share_out = compiles and threads.most > 1
-    with _helper((shapes, pixels, hyper, real) if share_out else None) as its:
+    with _helper((shapes, pixels, hyper, weighted, real) if share_out else None) as its:
         reached = -1
         for mine, kernel in enumerate(kernels):
             now = min(mine + its(), len(kernels) - 1)
@@ -105,9 +107,10 @@ def _helper(wanted: Wanted | None) -> Iterator[Callable[[], int]]:
 
 def _help() -> None:
     """Compile kernels from the last one on, and write a byte for each."""
-    shapes, pixels, hyper, real = pickle.load(sys.stdin.buffer)
+    shapes, pixels, hyper, weighted, real = pickle.load(sys.stdin.buffer)
     parent = os.getppid()
-    for kernel in reversed(every_kernel(shapes, pixels, hyper)):
+    kernels = every_kernel(shapes, pixels, hyper, weighted=weighted)
+    for kernel in reversed(kernels):
         if os.getppid() != parent:
             return
         kernel.address(real)

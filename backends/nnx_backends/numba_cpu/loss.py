@@ -1,13 +1,14 @@
 """The loss of a batch's images and its gradient; see `nnx.maths.losses`.
 
 Each kernel sets this thread's rows of dz to the gradient of the batch's mean loss, and
-its images' losses, whose sum is the batch's mean times its images.
+its images' losses, whose sum is the batch's mean times its images, and their scores.
 """
 
 from typing import Any
 
 import numpy as np
 
+from nnx.maths.hyperparameters import Hyperparameters
 from nnx_backends.numba_cpu.cache import inner_njit
 from nnx_backends.numba_cpu.elementary import LOOP, exp, like
 from nnx_backends.numba_cpu.kernel import Kernel
@@ -20,25 +21,49 @@ def _plain(run, layer, step, hyper):
     z, dz = of_units(run, layer, layer.y), of_units(run, layer, layer.dz)
     labels = of_block(run, step, run.labels, 8, np.int64(0))
     losses = of_block(run, step, run.losses, run.itemsize, run.one)
-    correct = of_block(run, step, run.correct, 1, np.uint8(0))
+    correct = of_block(run, step, run.scores, 1, np.uint8(0))
     rows = partition(step.batch, IMAGES, step)
     _plain_rows(z, labels, rows, layer.outputs, step.whole, dz, losses, correct)
 
 
 def _weighted(run, layer, step, hyper):
-    """The loss with smoothed labels, of classes that count differently."""
+    """The loss with smoothed labels, of images or classes that count differently."""
     z, dz = of_units(run, layer, layer.y), of_units(run, layer, layer.dz)
     labels = of_block(run, step, run.labels, 8, np.int64(0))
     losses = of_block(run, step, run.losses, run.itemsize, run.one)
-    correct = of_block(run, step, run.correct, 1, np.uint8(0))
-    weights = vector(run.class_weights, layer.outputs, run.one)
+    correct = of_block(run, step, run.scores, 1, np.uint8(0))
+    of_classes = vector(run.class_weights, layer.outputs, run.one)
+    weights = of_block(run, step, run.weights, run.itemsize, run.one)
     whole = vector(run.labels + 8 * step.first, step.whole, np.int64(0))
-    total, count = _total_weight(whole, weights), like(step.whole, run.one)
+    total = _nonzero(_total_class_weight(whole, _whole_weights(run, step), of_classes))
     smoothing = like(hyper.label_smoothing, run.one)
+    batch = total, like(step.whole, run.one)
     rows = partition(step.batch, IMAGES, step)
     _weighted_rows(
-        z, labels, rows, smoothing, weights, (total, count), dz, losses, correct
+        z, labels, rows, smoothing, (weights, of_classes), batch, dz, losses, correct
     )
+
+
+def _binary(run, layer, step, hyper):
+    """The cross-entropy of labels that are each 0 or 1."""
+    z, dz = of_units(run, layer, layer.y), of_units(run, layer, layer.dz)
+    targets = _targets(run, layer, step)
+    weights = of_block(run, step, run.weights, run.itemsize, run.one)
+    losses = of_block(run, step, run.losses, run.itemsize, run.one)
+    correct = of_block(run, step, run.scores, 1, np.uint8(0))
+    batch = _batch_weight(run, step)
+    rows = partition(step.batch, IMAGES, step)
+    _binary_rows(z, targets, rows, layer.outputs, weights, batch, dz, losses, correct)
+
+
+def _squared(run, layer, step, hyper):
+    """Half of the squared error."""
+    _residuals(run, layer, step, like(np.inf, run.one))
+
+
+def _huber(run, layer, step, hyper):
+    """Half of the squared error, and straight on beyond a residual of delta."""
+    _residuals(run, layer, step, like(hyper.huber_delta, run.one))
 
 
 def _logits(run, layer, step, hyper):
@@ -52,6 +77,74 @@ def _logits(run, layer, step, hyper):
 
 
 PLAIN, WEIGHTED, LOGITS = Kernel(_plain), Kernel(_weighted), Kernel(_logits)
+KERNELS = {
+    "cross_entropy": WEIGHTED,
+    "binary_cross_entropy": Kernel(_binary),
+    "squared_error": Kernel(_squared),
+    "huber": Kernel(_huber),
+}
+
+
+def kernel(hyper: Hyperparameters, *, weighted: bool) -> Kernel:
+    """Return the kernel of a run's loss; weighted: whether images count differently."""
+    unlike = weighted or hyper.label_smoothing > 0.0 or hyper.class_weights
+    if hyper.loss == "cross_entropy" and not unlike:
+        return PLAIN
+    return KERNELS[hyper.loss]
+
+
+@inner_njit()
+def _targets(run, layer, step):
+    """Return the block's targets, (batch, outputs)."""
+    first = (step.first + step.row) * layer.outputs
+    address = run.labels + first * run.itemsize
+    return matrix(address, step.batch, layer.outputs, run.one)
+
+
+@inner_njit()
+def _whole_weights(run, step):
+    """Return the weights of the whole batch's images, (whole,)."""
+    return vector(run.weights + step.first * run.itemsize, step.whole, run.one)
+
+
+@inner_njit()
+def _batch_weight(run, step):
+    """Return what a batch's images count together, and how many they are."""
+    total, weights = like(0.0, run.one), _whole_weights(run, step)
+    for i in range(np.uint64(step.whole)):
+        total += weights[i]
+    return _nonzero(total), like(step.whole, run.one)
+
+
+@inner_njit()
+def _nonzero(total):
+    """Return 1 for images that count nothing: so does their loss."""
+    return total if total > 0.0 else like(1.0, total)
+
+
+@inner_njit()
+def _residuals(run, layer, step, delta):
+    """Set this thread's rows by the residuals of the outputs."""
+    z, dz = of_units(run, layer, layer.y), of_units(run, layer, layer.dz)
+    targets = _targets(run, layer, step)
+    weights = of_block(run, step, run.weights, run.itemsize, run.one)
+    losses = of_block(run, step, run.losses, run.itemsize, run.one)
+    first = (step.first + step.row) * layer.outputs
+    squares = matrix(
+        run.scores + first * run.itemsize, step.batch, layer.outputs, run.one
+    )
+    batch = _batch_weight(run, step)
+    rows = partition(step.batch, IMAGES, step)
+    for i in range(np.uint64(rows[0]), np.uint64(rows[1])):
+        loss = like(0.0, run.one)
+        for j in range(np.uint64(layer.outputs)):
+            residual = z[i, j] - targets[i, j]
+            squares[i, j] = residual * residual
+            bounded = min(max(residual, -delta), delta)
+            # r²/2 up to delta, and delta (|r| - delta/2) beyond it.
+            loss += bounded * (residual - like(0.5, run.one) * bounded)
+            dz[i, j] = weights[i] * bounded / batch[0]
+        losses[i] = weights[i] * loss * (batch[1] / batch[0])
 
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
@@ -71,8 +164,12 @@ def _plain_rows(z, labels, rows, classes, whole, dz, losses, correct):
 
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
-def _weighted_rows(z, labels, rows, smoothing, weights, batch, dz, losses, correct):
-    """Do the same; batch: what its images count together, and how many they are."""
+def _weighted_rows(z, labels, rows, smoothing, both, batch, dz, losses, correct):
+    """Do the same; batch: what its images count together, and how many they are.
+
+    both: the weights of the images and of the classes
+    """
+    of_images, weights = both
     count, one = np.uint64(len(weights)), like(1.0, z[0, 0])
     spread = smoothing / like(len(weights), one)
     whole, images = batch
@@ -86,12 +183,31 @@ def _weighted_rows(z, labels, rows, smoothing, weights, batch, dz, losses, corre
         each, loss = own + everywhere, own * (z[i, best] - z[i, label])
         for j in range(count):
             loss += spread * weights[j] * (z[i, best] - z[i, j])
-        losses[i] = (each * np.log(norm) + loss) * (images / whole)
+        share = of_images[i] / whole
+        losses[i] = (each * np.log(norm) + loss) * (images * share)
         correct[i] = best == label
-        scale = each / (norm * whole)
+        scale = each / norm * share
         for j in range(count):
-            dz[i, j] = dz[i, j] * scale - spread * weights[j] / whole
-        dz[i, label] -= own / whole
+            dz[i, j] = dz[i, j] * scale - spread * weights[j] * share
+        dz[i, label] -= own * share
+
+
+@inner_njit(fastmath=LOOP, error_model="numpy")
+def _binary_rows(z, targets, rows, labels, weights, batch, dz, losses, correct):
+    """Set rows of dz to (sigmoid - targets) by their weights, and their losses."""
+    one, zero = like(1.0, z[0, 0]), like(0.0, z[0, 0])
+    whole, images = batch
+    for i in range(np.uint64(rows[0]), np.uint64(rows[1])):
+        loss, right, share = zero, True, weights[i] / whole
+        for j in range(np.uint64(labels)):
+            logit, target = z[i, j], targets[i, j]
+            small = exp(-abs(logit))
+            loss += max(logit, zero) - target * logit + np.log1p(small)
+            right = right and (logit > zero) == (target > like(0.5, one))
+            above = one / (one + small)
+            dz[i, j] = share * ((above if logit >= zero else one - above) - target)
+        losses[i] = loss * (images * share)
+        correct[i] = right
 
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
@@ -110,9 +226,9 @@ def _softmax(z, i, count, dz):
 
 
 @inner_njit(error_model="numpy")
-def _total_weight(labels, weights):
+def _total_class_weight(labels, of_images, of_classes):
     """Return what images count together."""
-    total = like(0.0, weights[0])
+    total = like(0.0, of_classes[0])
     for i in range(np.uint64(len(labels))):
-        total += weights[labels[i]]
+        total += of_images[i] * of_classes[labels[i]]
     return total

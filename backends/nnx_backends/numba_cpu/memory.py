@@ -8,6 +8,7 @@ import numpy as np
 
 from nnx.maths.arrays import Array, named_arrays
 from nnx.maths.hyperparameters import Distortion, Hyperparameters
+from nnx.maths.losses import LOSSES
 from nnx.maths.state import Images, Parameters, RunningStats, State
 from nnx_backends.numba_cpu import (
     batch_norm,
@@ -36,6 +37,7 @@ class Memory(NamedTuple):
 
     pixels: Array
     labels: Array
+    weights: Array
     order: Array
     class_weights: Array
     parameters: Array
@@ -50,7 +52,7 @@ class Memory(NamedTuple):
     scratch: Array
     masks: Array
     losses: Array
-    correct: Array
+    scores: Array
     logits: Array
     tall: Array
     broad: Array
@@ -73,10 +75,11 @@ def memory(
     own = latest or _of_state(state, places, hyper, team)
     return own._replace(
         pixels=np.ascontiguousarray(images.pixels, pixel_dtype(images, real)),
-        labels=np.take(images.labels, order).astype(np.int64, copy=False),
+        labels=_labels(images, order, hyper, real),
+        weights=_weights(images, order, real),
         order=order,
         losses=np.zeros(len(order), real),
-        correct=np.zeros(len(order), np.uint8),
+        scores=_scores(len(order), places[-1].outputs, hyper, real),
         logits=np.empty((len(order), places[-1].outputs), real),
     )
 
@@ -94,7 +97,7 @@ def _of_state(
     tall, broad = distort.smoothing(hyper, np.dtype(real))
     none = np.zeros(0, real)
     return Memory(
-        *(none, none, none),
+        *(none, none, none, none),
         class_weights=np.array(hyper.class_weights or (1.0,) * last.outputs, real),
         parameters=_packed([state.layers], places, 1, real)[0],
         optimizer_state=_packed(state.optimizer_state, places, 2, real),
@@ -108,11 +111,31 @@ def _of_state(
         scratch=layout.zeros((team, layout.whole(SCRATCH, layout.LINE)), real),
         masks=np.zeros((team, masks), np.uint8),
         losses=none,
-        correct=none,
+        scores=none,
         logits=none,
         tall=tall,
         broad=broad,
     )
+
+
+def _labels(images: Images, order: Array, hyper: Hyperparameters, real: Any) -> Array:
+    """Return the labels of images, or their targets, (images, outputs)."""
+    kind = np.int64 if hyper.loss == "cross_entropy" else real
+    taken = np.take(images.labels, order, axis=0)
+    return np.ascontiguousarray(taken, kind)
+
+
+def _weights(images: Images, order: Array, real: Any) -> Array:
+    if images.weights is None:
+        return np.ones(len(order), real)
+    return np.take(images.weights, order).astype(real, copy=False)
+
+
+def _scores(images: int, outputs: int, hyper: Hyperparameters, real: Any) -> Array:
+    """Return room for whether each image is right, or for its squared errors."""
+    if LOSSES[hyper.loss].counts:
+        return np.zeros(images, np.uint8)
+    return np.zeros((images, outputs), real)
 
 
 def pixel_dtype(images: Images, real: Any) -> np.dtype[Any]:
@@ -213,21 +236,27 @@ def state_after(
     state: State, memory: Memory, places: list[Place], count: int, batch_size: int
 ) -> State:
     """Return the state that so many steps have led to."""
-    starts = np.arange(0, len(memory.losses), batch_size)
-    losses = np.add.reduceat(memory.losses, starts) if len(starts) else memory.losses
-    # One after another, so that the sum does not depend on how a run is cut.
-    sums = np.cumsum(np.concatenate([np.reshape(state.loss_sum, 1), losses]))
     stats = zip(state.running_stats, places, strict=False)
     trees = zip(memory.optimizer_state, state.optimizer_state, strict=False)
     return State(
         state.step + count,
         layout.unpack(memory.parameters, places),
-        sums[-1],
-        state.correct + memory.correct.sum(dtype=np.int64),
+        _added(state.loss_sum, memory.losses, batch_size),
+        _added(state.score_sum, memory.scores, batch_size),
         tuple(layout.unpack(parameters, places) for parameters, _ in trees),
         tuple(each and _unpack_statistics(memory, place) for each, place in stats),
         layout.unpack(memory.ema, places) if state.ema else (),
     )
+
+
+def _added(total: Array, each: Array, batch_size: int) -> Array:
+    """Return a sum with those of the images of further steps, (images, …)."""
+    if each.dtype == np.uint8:
+        return total + each.sum(dtype=np.int64)
+    starts = np.arange(0, len(each), batch_size)
+    sums = np.add.reduceat(each, starts) if len(starts) else each
+    # One after another, so that the sum does not depend on how a run is cut.
+    return np.cumsum(np.concatenate([total[None], sums]), axis=0)[-1]
 
 
 def _unpack_statistics(memory: Memory, place: Place) -> RunningStats:

@@ -50,11 +50,15 @@ Program = Iterable[tuple[Kernel | None, int]]
 BARRIER = None, 0
 
 
-def every_block(shapes: list[Shape], pixels: object, hyper: Hyperparameters) -> Program:
-    """Yield what is done with each block of a batch; pixels: their dtype."""
+def every_block(
+    shapes: list[Shape], pixels: object, hyper: Hyperparameters, *, weighted: bool
+) -> Program:
+    """Yield what is done with each block of a batch.
+
+    pixels: their dtype; weighted: whether images count differently
+    """
     yield from forward(shapes, pixels, hyper)
-    plain = hyper.label_smoothing == 0.0 and not hyper.class_weights
-    yield loss.PLAIN if plain else loss.WEIGHTED, len(shapes) - 1
+    yield loss.kernel(hyper, weighted=weighted), len(shapes) - 1
     yield BARRIER
     for i in reversed(range(len(shapes))):
         if i > 0:
@@ -74,11 +78,11 @@ def logits(shapes: list[Shape], pixels: object, hyper: Hyperparameters) -> Progr
 
 
 def every_kernel(
-    shapes: list[Shape], pixels: object, hyper: Hyperparameters
+    shapes: list[Shape], pixels: object, hyper: Hyperparameters, *, weighted: bool
 ) -> list[Kernel]:
     """Return all kernels of a run, in the order of their first use."""
     programs = (
-        every_block(shapes, pixels, hyper),
+        every_block(shapes, pixels, hyper, weighted=weighted),
         every_step(shapes, hyper),
         logits(shapes, pixels, hyper),
     )

@@ -84,8 +84,9 @@ def run_dtype(real: Any) -> np.dtype[Any]:
     first, second: the optimizer's state
     units: of all layers, with the padding; means, variances: running ones, like scales
         of batch normalization, and squares of the gradients' norms: a number a unit
-    pixels: (n, inputs); order: (images,), those of all steps, in turn; labels, losses,
-        correct and logits: theirs
+    pixels: (n, inputs); order: (images,), those of all steps, in turn; labels, weights,
+        losses, scores and logits: theirs; labels and scores are integers where classes
+        are told apart, and numbers for each output, (images, outputs), elsewhere
     scratch: numbers for each thread's use, so many apart; masks: bytes
     epoch, height, width: of what is distorted; tall: (height, height), padded to whole
         tiles, and broad: (width, columns), a Gaussian's weights; the rest: the amounts
@@ -93,8 +94,8 @@ def run_dtype(real: Any) -> np.dtype[Any]:
     """
     return _record(
         "first_step steps batch_size itemsize size parameters gradients first second "
-        "ema units means variances scales squares pixels labels order images losses "
-        "correct logits scratch apart masks masks_apart class_weights "
+        "ema units means variances scales squares pixels labels weights order images "
+        "losses scores logits scratch apart masks masks_apart class_weights "
         "epoch height width columns tall broad",
         *((name, np.float64) for name in Distortion._fields),
         ("seed", np.uint64),

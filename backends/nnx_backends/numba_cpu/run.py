@@ -51,7 +51,9 @@ def run_steps(
     own = memory(state, images, index, places, hyper, team, latest)
     shapes = shapes_of(places, hyper.activations, own.parameters.dtype)
     programs = (
-        program.every_block(shapes, own.pixels.dtype, hyper),
+        program.every_block(
+            shapes, own.pixels.dtype, hyper, weighted=images.weights is not None
+        ),
         program.every_step(shapes, hyper),
     )
     hypers = _at_steps(hyper, state.step, count, per_epoch)
