@@ -21,7 +21,10 @@ from nnx.maths.arrays import named_arrays
 from nnx.maths.state import Layer, Layers
 from nnx.settings.table import DTYPES, PIXELS
 
-FORMAT = 2  # 1 knew classes of pictures alone
+# Format 1 has none of the attributes that came with the second, which are then these;
+# a network that has no others is still written in it.
+FORMAT = 2
+SINCE_2: dict[str, Any] = {"task": TASKS[0], "columns": (), "targets": ()}
 KEY = "nnx"
 MODEL_NAME = "model.safetensors"
 CHECKPOINT_NAME = "checkpoint.safetensors"
@@ -63,7 +66,12 @@ def save(
     tensors |= arrays or {}
     described = {name: value for name, value in network.items() if name != "layers"}
     described["activations"] = described.pop("activation")
-    described |= {"format": FORMAT, "sizes": sizes(layers)} | (extra or {})
+    version = (
+        FORMAT if any(described[name] != of for name, of in SINCE_2.items()) else 1
+    )
+    if version == 1:
+        described = {k: v for k, v in described.items() if k not in SINCE_2}
+    described |= {"format": version, "sizes": sizes(layers)} | (extra or {})
     described["crc32"] = _crc32(described, tensors)
     # One key, as safetensors orders several of them at random.
     metadata = {KEY: json.dumps(described, sort_keys=True)}

@@ -55,7 +55,14 @@ def _rewritten(path: Path, change: dict, drop: str = "", **tensors: np.ndarray) 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"format": 2}, "newer nnx .format 2"),
+        ({"format": 3}, "newer nnx .format 3"),
+        ({"task": "clustering"}, "contradicts itself"),
+        ({"task": "regression"}, "contradicts itself"),
+        ({"targets": [["y", 0.0, 1.0]]}, "contradicts itself"),
+        ({"columns": [["x", 0.0, 1.0, None, []]]}, "contradicts itself"),
+        ({"columns": [["x", 0.0, 0.0, None, []]] * 25}, "contradicts itself"),
+        ({"columns": [["x", 0.0, 1.0, None, [3]]]}, "not a model"),
+        ({"columns": [["x", "y"]]}, "not a model"),
         ({"activations": ["os.system", "identity"]}, "unknown activation 'os.system'"),
         ({"activations": ["tanh"]}, "contradicts itself"),
         ({"sizes": [25, 8, 10**12]}, "should have shape"),

@@ -20,8 +20,7 @@ def test_sizes_parameters_and_name() -> None:
 @pytest.mark.parametrize(
     ("sizes", "options", "words"),
     [
-        ([5], {}, "2 or more classes"),
-        ([5, 1], {}, "2 or more classes"),
+        ([5], {}, "and classes"),
         ([5, 0, 3], {}, "widths"),
         ([5, 2.5, 3], {}, "widths"),
         ([5, 10**6, 3], {}, "hidden must be widths .* from 1 to 100000"),

@@ -396,6 +396,7 @@ DRAWN: dict[str, st.SearchStrategy[Any]] = {
     "l2": fractions,
     "weight_decay": fractions,
     "max_norm": st.just(0) | numbers(1e-6, 1e6),
+    "huber_delta": st.just(0) | numbers(1e-6, 1e6),
     "input_dropout": numbers(0, 0.99),
     "input_noise": fractions,
     "dropout": numbers(0, 0.99),

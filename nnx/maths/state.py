@@ -108,9 +108,10 @@ def no_sums(
     layers: Parameters, hyper: Hyperparameters, ops: Ops
 ) -> tuple[Array, Array]:
     """Return loss_sum and score_sum at an epoch's start."""
-    like, xp = layers[-1].bias, ops.xp
+    like, xp = layers[0].bias, ops.xp
     if LOSSES[hyper.loss].counts:
         score_sum = xp.zeros((), dtype=xp.int64, device=like.device)
     else:
-        score_sum = xp.zeros_like(like)
+        outputs = layers[-1].bias.shape
+        score_sum = xp.zeros(outputs, dtype=like.dtype, device=like.device)
     return xp.zeros((), dtype=like.dtype, device=like.device), score_sum

@@ -151,7 +151,7 @@ def score(
     layers: Layers,
     images: Images,
     pixel_scale: float,
-    variation: Array | None,
+    variation: Array | None = None,
 ) -> tuple[float, float]:
     """Return the mean loss, and the accuracy or R², on these images.
 

@@ -76,7 +76,7 @@ def assert_same(one: Path, other: Path) -> None:
     assert a.arrays.keys() == b.arrays.keys()
     for name, array in a.arrays.items():
         np.testing.assert_array_equal(array, b.arrays[name], err_msg=name)
-    logs = [[row[:-1] for row in each.extra["log"]] for each in (a, b)]
+    logs = [[row[:-2] for row in each.extra["log"]] for each in (a, b)]
     assert logs[0] == logs[1]
     bits = [(folder / MODEL_NAME).read_bytes() for folder in (one, other)]
     assert bits[0] == bits[1]

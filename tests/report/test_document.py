@@ -69,7 +69,7 @@ def test_a_report(tmp_path: Path, data: Dataset, result: nnx.Result, kind: str) 
     assert all(value for tag, name, value in page.attributes if name == "alt")
     assert not [value for _, name, value in page.attributes if name == "href"]
     assert f"{result.test_accuracy:.2%}, loss {result.test_loss:.4f}" in page.text
-    assert f"{result.log[2].train_accuracy:.4f}" in page.text
+    assert f"{result.log[2].train_score:.4f}" in page.text
     chosen = page.text.index("Settings of this run"), page.text.index("Settings left")
     assert chosen[0] < page.text.index("seed5") < chosen[1]
     assert page.text.index("momentum0") > chosen[1]

@@ -62,7 +62,7 @@ def test_curves_are_the_log_s() -> None:
     lines = _lines(curves.curves(LOG, [(0.0, 0.1), (2.5, 0.05)]))
     assert lines["0 training (running mean)"] == [(r.epoch, r.train_loss) for r in LOG]
     assert lines["0 test"] == [(r.epoch, r.test_loss) for r in LOG]
-    assert lines["1 test"] == [(r.epoch, r.test_accuracy) for r in LOG]
+    assert lines["1 test"] == [(r.epoch, r.test_score) for r in LOG]
     assert [(0.0, 0.1), (2.5, 0.05)] in lines.values()
 
 

@@ -72,7 +72,7 @@ def run(
             **settings_of(name),
         )
     stored = load(folder / CHECKPOINT_NAME)
-    log = [row[:-1] for row in stored.extra["log"]]
+    log = [row[:-2] for row in stored.extra["log"]]
     return stored.arrays, log, (folder / MODEL_NAME).read_bytes()
 
 

@@ -17,7 +17,7 @@ from nnx.training.plan import Plan, Position
 def plan_with(backend: Backend, patience: int) -> Plan:
     none = Images(np.zeros((1, 1)), np.zeros(1, np.int64))
     hyper = Hyperparameters(("identity",), 1.0, 1, epochs=10)
-    return Plan(backend, none, none, hyper, 1.0, True, patience)
+    return Plan(backend, none, none, hyper, 1.0, has_validation=True, patience=patience)
 
 
 def position_after(*scores: tuple[float, float]) -> Position:

@@ -71,13 +71,13 @@ def test_progress_is_what_the_command_shows(
         range(1, 3 * STEPS + 1)
     )
     assert all(0 < progress.loss < 5 for progress in seen)
-    assert all(0 <= progress.accuracy <= 1 for progress in seen)
+    assert all(0 <= progress.score <= 1 for progress in seen)
     assert all(progress.images_per_second > 0 for progress in seen)
     assert [len(progress.position.log) for progress in seen] == [
         i // STEPS for i in range(1, 3 * STEPS + 1)
     ]
     ends = [progress for progress in seen if progress.epoch_ended]
-    assert [(end.loss, end.accuracy) for end in ends] == [
+    assert [(end.loss, end.score) for end in ends] == [
         (row.train_loss, row.train_score) for row in result.log
     ]
     lines = capsys.readouterr().err.splitlines()
@@ -134,7 +134,7 @@ def test_a_resumed_run_has_the_folder_s_settings(
     written = load_settings(out)
     rest = train(network, data, out=out, resume=True)
     assert load_settings(out) == written == load_settings(tmp_path / "whole")
-    assert [row[:-1] for row in rest.log] == [row[:-1] for row in whole.log]
+    assert [row[:-2] for row in rest.log] == [row[:-2] for row in whole.log]
     # One that is given goes before the folder's, and another optimizer's rates go.
     for given, words in (
         ({"batch_size": 8}, r"differs in batch_size \(was 16, now 8\)$"),

@@ -35,6 +35,7 @@ def _of(activation: str, depth: int, **options: Any) -> list[Case]:
         if (case.activation, len(case.sizes) - 1) == (activation, depth)
         and dict(case.options) == options
         and case.batch > 1
+        and not case.weighted
     ]
 
 
