@@ -38,9 +38,13 @@ def _steps(
 def _run(threads: int | None = None, **options: Any) -> State:
     rng = np.random.default_rng(0)
     network = Network((25, 70, 9, 3), "tanh", seed=1)
-    images = Images(
-        rng.integers(0, 256, (200, 25)).astype(np.uint8), rng.integers(0, 3, 200)
-    )
+    pixels, labels = rng.integers(0, 256, (200, 25)), rng.integers(0, 3, 200)
+    images = Images(pixels.astype(np.uint8), labels)
+    if (
+        "loss" in options
+    ):  # of targets that are 0 or 1, of images that count differently
+        targets, weights = np.eye(3)[labels], rng.random(200)
+        images = Images(images.pixels, *(a.astype("f4") for a in (targets, weights)))
     hyper = Hyperparameters(network.activation, 1 / 255, 32, l2=1e-3, **options)
     return _steps("numba", network.layers, images, 7, hyper, threads)
 
@@ -80,11 +84,14 @@ SUMMED: tuple[dict[str, Any], ...] = (
     {},
     {"batch_norm": True, "optimizer": "adam", "beta2": 0.99, "dropout": 0.2},
     {"clip_norm": 0.01, "label_smoothing": 0.1, "class_weights": (0.5, 1.0, 2.0)},
+    {"loss": "binary_cross_entropy"},
+    {"loss": "squared_error"},
+    {"loss": "huber", "huber_delta": 0.1},
     {"max_norm": 0.5, "ema_decay": 0.9, "l1": 1e-3, "input_noise": 0.1},
 )
 
 
-@pytest.mark.parametrize("options", SUMMED, ids="-".join)
+@pytest.mark.parametrize("options", SUMMED, ids=lambda o: "-".join(map(str, o)))
 @pytest.mark.parametrize("threads", [2, 3, 4, 5])
 def test_a_team_of_any_size_gives_the_same_bits(
     threads: int, options: dict[str, Any]
