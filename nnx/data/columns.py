@@ -1,0 +1,227 @@
+"""The features that a network is given of a table's columns.
+
+`fit` looks at a table's training rows and says how each column becomes features;
+`features` makes them, of that table and of any other with the same columns:
+
+    columns = fit(table, names, rows)       # tuple[Column, ...]
+    x = features(columns, table)            # (n, sum of the columns' widths) float32
+
+Columns are told apart by name: their order is free, and others are ignored.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nnx.data.dataset import Array, Column
+from nnx.data.limits import MAX_UNPACKED
+from nnx.data.tabular import Table, Text, number
+from nnx.errors import InputError
+
+# A column is text where at least this share of it is no number, and a fault where less.
+TEXT_SHARE = 0.05
+MAX_CATEGORIES = 1000
+# So many different texts in a small table are no reason to take it for names.
+FEW = 20
+LARGEST = float(np.finfo(np.float32).max)
+
+
+def fit(
+    table: Table,
+    names: Sequence[str],
+    rows: Array,
+    *,
+    fill: bool = False,
+    standardize: bool = True,
+    categorical: Sequence[str] = (),
+) -> tuple[Column, ...]:
+    """Return how each of these columns becomes features, as the training rows have it.
+
+    A column of numbers has its mean taken off and is divided by its standard deviation
+    (of the population; a constant one by 1). One of text, and any that is called
+    categorical, is a feature for each of its categories, in order.
+
+    rows: (k,), which rows are trained on
+    fill: an empty field stands for the median, or the most frequent category; without
+        it, empty fields are refused
+
+    Raises:
+        InputError: a column of nothing, of more categories than can be learnt from, or
+            of numbers among which there is text; a missing column
+    """
+    made = []
+    for name in names:
+        i = table.column(name)
+        values = table.values[i]
+        if isinstance(values, Text):
+            mixed = None if name in categorical else _first_text(values)
+            if mixed is not None:
+                raise InputError(
+                    f"{table.place(mixed, i)}: {_said(values, mixed)} is not a number, "
+                    "as nearly all of the column are: mend it, or take the column as "
+                    "categorical"
+                )
+            made.append(_categories(table, i, rows, fill))
+        else:
+            made.append(_scaling(table, i, rows, fill, standardize))
+    return tuple(made)
+
+
+def features(columns: Sequence[Column], table: Table, rows: Any = None) -> Array:
+    """Return a table's rows as the features that a network takes, float32.
+
+    columns: as `fit` returned them, or as a network has them
+    rows: (k,), which rows; all without it
+    returns: (k, sum of the columns' widths)
+
+    Raises:
+        InputError: a missing column, text in one of numbers, an empty field where
+            none may be, a category that the training rows do not have; by its place
+    """
+    which = np.arange(table.rows) if rows is None else np.asarray(rows)
+    width = sum(column.width for column in columns)
+    if len(which) * width * 4 > MAX_UNPACKED:
+        raise InputError(
+            f"{table.source}: {len(which):,} rows of {width:,} features have no room "
+            f"in {MAX_UNPACKED >> 30} GiB: leave out columns of many categories"
+        )
+    out = np.zeros((len(which), width), np.float32)
+    at = 0
+    for column in columns:
+        i = table.column(column.name)
+        if column.categories:
+            own = _codes(table, i, column, which)
+            out[np.arange(len(which)), at + own] = 1
+        else:
+            own = (_filled(table, i, column, which) - column.mean) / column.scale
+            _refuse(table, i, which, ~(np.abs(own) <= LARGEST), "is too large")
+            out[:, at] = own
+        at += column.width
+    return out
+
+
+def _scaling(
+    table: Table, i: int, rows: Array, fill: bool, standardize: bool
+) -> Column:
+    """Return a column of numbers, scaled as its rows say."""
+    name, values = table.names[i], table.values[i][rows]
+    _refuse(table, i, rows, np.abs(values) > LARGEST, "is too large, or infinite")
+    present = values[~np.isnan(values)]
+    if not len(present):
+        raise InputError(
+            f"{table.source}: column {name!r} has only empty fields in the training "
+            "rows: leave it out"
+        )
+    median = float(np.median(present)) if fill else None
+    if not standardize:
+        return Column(name, fill=median)
+    filled = np.where(np.isnan(values), median, values) if fill else present
+    return Column(name, *mean_and_scale(filled), median)
+
+
+def mean_and_scale(values: Array) -> tuple[float, float]:
+    """Return the mean and the standard deviation of numbers, (n,); 1 of a constant."""
+    if values.min() == values.max():
+        return float(values[0]), 1.0
+    mean, deviation = float(values.mean()), float(values.std())
+    # What rounding alone makes of a constant is no deviation.
+    return mean, deviation if deviation > 1e-13 * abs(mean) else 1.0
+
+
+def _categories(table: Table, i: int, rows: Array, fill: bool) -> Column:
+    """Return a column of text, with the categories that its rows have."""
+    name, (texts, codes) = table.names[i], table.values[i]
+    own = codes[rows]
+    counts = np.bincount(own[own >= 0], minlength=len(texts))
+    present = sorted((texts[code], int(code)) for code in np.flatnonzero(counts))
+    if not present:
+        raise InputError(
+            f"{table.source}: column {name!r} has only empty fields in the training "
+            "rows: leave it out"
+        )
+    if len(present) > min(MAX_CATEGORIES, max(FEW, len(rows) // 2)):
+        raise InputError(
+            f"{table.source}: column {name!r} has {len(present):,} different texts in "
+            f"{len(rows):,} rows, too many to learn from: leave it out"
+        )
+    # Of equally frequent ones the first in order, whatever the order of the rows.
+    usual = max(present, key=lambda pair: counts[pair[1]])[0] if fill else None
+    return Column(name, fill=usual, categories=tuple(text for text, _ in present))
+
+
+def _filled(table: Table, i: int, column: Column, rows: Array) -> Array:
+    """Return the rows' numbers in a column, with what stands for empty fields."""
+    values = table.values[i]
+    if isinstance(values, Text):
+        numbers = np.array([number(text) for text in values.values] + [np.nan], object)
+        is_text = np.array([value is None for value in numbers])[values.codes[rows]]
+        if is_text.any():
+            row = int(rows[is_text.argmax()])
+            raise InputError(
+                f"{table.place(row, i)}: {_said(values, row)} is not a number"
+            )
+        values = numbers.astype(np.float64)[values.codes]
+    own = values[rows]
+    empty = np.isnan(own)
+    if column.fill is None:
+        _refuse_empty(table, i, rows, empty)
+        return own
+    return np.where(empty, column.fill, own)
+
+
+def _codes(table: Table, i: int, column: Column, rows: Array) -> Array:
+    """Return which of the column's categories each row has."""
+    values = table.values[i]
+    if not isinstance(values, Text):
+        if not np.isnan(values).all():
+            raise InputError(
+                f"{table.source}: column {column.name!r} has numbers, and had text in "
+                "training"
+            )
+        values = Text((), np.full(len(values), -1))
+    known = {text: n for n, text in enumerate(column.categories)}
+    fill = -1 if column.fill is None else known[str(column.fill)]
+    own = values.codes[rows]
+    unseen = len(known)
+    found = [known.get(text, unseen) for text in values.values]
+    numbers = np.array([*found, fill], np.int64)[own]
+    _refuse_empty(table, i, rows, numbers < 0)
+    if (numbers == unseen).any():
+        row = int(rows[(numbers == unseen).argmax()])
+        shown = ", ".join(map(repr, column.categories[:10]))
+        more = ", …" if unseen > 10 else ""
+        raise InputError(
+            f"{table.place(row, i)}: {_said(values, row)} is in no training row; there "
+            f"are {shown}{more}"
+        )
+    return numbers
+
+
+def _refuse_empty(table: Table, i: int, rows: Array, empty: Array) -> None:
+    if empty.any():
+        place = table.place(int(rows[empty.argmax()]), i)
+        raise InputError(
+            f"{place}: empty field: mend it, leave the column out, or train with "
+            "missing = fill"
+        )
+
+
+def _refuse(table: Table, i: int, rows: Array, bad: Array, why: str) -> None:
+    """Refuse the first number that is bad, (k,) bool, by its place."""
+    if bad.any():
+        row = int(rows[bad.argmax()])
+        raise InputError(f"{table.place(row, i)}: {table.values[i][row]:g} {why}")
+
+
+def _first_text(values: Text) -> int | None:
+    """Return the first row with text, where nearly all others have numbers."""
+    is_text = np.array([number(text) is None for text in values.values] + [False])
+    own = is_text[values.codes]
+    share = own.sum() / max(1, (values.codes >= 0).sum())
+    return int(own.argmax()) if 0 < share < TEXT_SHARE else None
+
+
+def _said(values: Text, row: int) -> str:
+    """Return a field's text as an error's line shows it."""
+    return repr(values.values[values.codes[row]][:40])

@@ -1,0 +1,73 @@
+"""A table that was read into named columns, wherever it came from."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from nnx.data.dataset import Array
+from nnx.errors import InputError
+
+# Fields, in small letters, that say that there is nothing.
+MISSING = "", "na", "n/a", "nan", "null"
+
+
+class Text(NamedTuple):
+    """A column of text: what is said in it, and which of it each row says.
+
+    values: the different texts, in any order
+    codes: (n,), integers; the place in values, or -1 where the field is empty
+    """
+
+    values: tuple[str, ...]
+    codes: Array
+
+
+# (n,) float64, NaN where the field is empty; or text.
+Values: TypeAlias = Any
+
+
+class Table(NamedTuple):
+    """A table that was read: named columns of numbers or of text.
+
+    source: where it came from, in words
+    names: of its columns, each once
+    values: of each column: (n,) float64 with NaN for an empty field, or `Text`
+    place: says where a field stands, by row and column, counted from 0
+    """
+
+    source: str
+    names: tuple[str, ...]
+    values: tuple[Values, ...]
+    place: Callable[[int, int], str]
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        first = self.values[0]
+        return len(first.codes if isinstance(first, Text) else first)
+
+    def column(self, name: str) -> int:
+        """Return which column is called so.
+
+        Raises:
+            InputError: none is
+        """
+        if name not in self.names:
+            shown = ", ".join(map(repr, self.names[:10]))
+            more = ", …" if len(self.names) > 10 else ""
+            raise InputError(
+                f"{self.source}: no column is called {name!r}; there are {shown}{more}"
+            )
+        return self.names.index(name)
+
+
+def number(text: str) -> float | None:
+    """Return a field as a number, NaN where it is empty; None, it is text."""
+    if text.lower() in MISSING:
+        return np.nan
+    try:
+        # int and float take 1_000 and ١٢, which no other program would.
+        return float(text) if text.isascii() and "_" not in text else None
+    except ValueError:
+        return None
