@@ -1,6 +1,6 @@
 """A table that was read into named columns, wherever it came from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -71,3 +71,29 @@ def number(text: str) -> float | None:
         return float(text) if text.isascii() and "_" not in text else None
     except ValueError:
         return None
+
+
+def text_column(fields: Sequence[str], codes: Array) -> Text:
+    """Return a column of text; fields that differ in spaces alone are one.
+
+    fields: what may be said in it, also what stands for nothing
+    codes: (n,), the place in fields, or -1
+    """
+    said = [field.strip() for field in fields]
+    texts = [text for text in dict.fromkeys(said) if text.lower() not in MISSING]
+    places = {text: i for i, text in enumerate(texts)}
+    lookup = np.array([*(places.get(text, -1) for text in said), -1], np.int32)
+    return Text(tuple(texts), lookup[codes])
+
+
+def as_text(values: Values) -> Text:
+    """Return a column as one of text; whole numbers are written without a point."""
+    if isinstance(values, Text):
+        return values
+    different, codes = np.unique(values, return_inverse=True)
+    return text_column([as_field(value) for value in different], codes)
+
+
+def as_field(value: float) -> str:
+    """Return a number as the shortest text that is read as it."""
+    return str(int(value)) if value == np.rint(value) else repr(float(value))

@@ -16,7 +16,7 @@ import numpy as np
 
 from nnx.data.dataset import Array
 from nnx.data.limits import MAX_UNPACKED
-from nnx.data.tabular import MISSING, Table, Text, Values, number
+from nnx.data.tabular import Table, Text, Values, number, text_column
 from nnx.errors import InputError
 from nnx.files import readable
 
@@ -218,10 +218,7 @@ class _Reading:
             numbers = [number(field) for field in self._known]
             if None not in numbers:
                 return np.array(numbers, np.float64)[whole]
-        texts = [field for field in self._known if field.lower() not in MISSING]
-        places = {field: i for i, field in enumerate(texts)}
-        codes = np.array([places.get(f, -1) for f in self._known], np.int32)
-        return Text(tuple(texts), codes[whole])
+        return text_column(list(self._known), whole)
 
 
 def _numbers(fields: tuple[str, ...]) -> Array:

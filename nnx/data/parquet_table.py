@@ -1,0 +1,97 @@
+"""A Parquet file as named columns of numbers or text, by pyarrow."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnx.data.limits import MAX_UNPACKED
+from nnx.data.tabular import Table, Values, as_text, text_column
+from nnx.errors import InputError
+from nnx.files import readable
+
+
+def read(
+    path: Path, *, text: Collection[str] = (), only: Collection[str] | None = None
+) -> Table:
+    """Return a Parquet file's columns; nulls are empty fields, truths are text.
+
+    text: names of columns that are text, even where they hold numbers
+    only: names of the columns that are wanted; None is all that have a name
+
+    Raises:
+        InputError: no pyarrow, not a Parquet file, no rows, columns of anything but
+            numbers, truths and text
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise InputError(
+            f"{path}: Parquet needs an extra: pip install 'nnx-mlp[parquet]'"
+        ) from None
+    with readable(path):
+        try:
+            with pq.ParquetFile(path) as file:
+                names = _wanted(path, file, only)
+                read = file.read(columns=names)
+        except (pa.ArrowException, ValueError, NotImplementedError) as error:
+            if isinstance(error, InputError):
+                raise
+            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(f"{path}: not a readable Parquet file: {why}") from None
+
+    def place(row: int, column: int) -> str:
+        return f"{path}, row {row + 1}, column {names[column][:40]!r}"
+
+    values = []
+    for i, name in enumerate(names):
+        column = _values(read.column(i), f"{path}, column {name[:40]!r}")
+        values.append(as_text(column) if name in text else column)
+    return Table(str(path), tuple(names), tuple(values), place)
+
+
+def _wanted(path: Path, file: Any, only: Collection[str] | None) -> list[str]:
+    """Return the columns to read, refused if they have no room."""
+    every = file.schema_arrow.names
+    names = [name for name in every if name and (only is None or name in only)]
+    for name in names:
+        if every.count(name) > 1:
+            raise InputError(f"{path}: two columns are called {name[:40]!r}")
+    rows = file.metadata.num_rows
+    if not rows:
+        raise InputError(f"{path}: no rows")
+    if 8 * rows * len(names) > MAX_UNPACKED:
+        raise InputError(
+            f"{path}: over {MAX_UNPACKED >> 30} GiB as numbers, more than is read"
+        )
+    return names
+
+
+def _values(column: Any, place: str) -> Values:
+    """Return a column of pyarrow's as it is in a `Table`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        numbers = pc.fill_null(pc.cast(column, pa.float64(), safe=False), np.nan)
+        return numbers.to_numpy()
+    if pa.types.is_boolean(kind):
+        column = pc.if_else(column, "True", "False")
+    elif not _is_text(kind):
+        raise InputError(f"{place}: is {kind}, neither numbers nor text: leave it out")
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    whole = column.unify_dictionaries().combine_chunks()
+    codes = pc.fill_null(whole.indices, -1).to_numpy(zero_copy_only=False)
+    return text_column(whole.dictionary.to_pylist(), codes)
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)

@@ -1,0 +1,29 @@
+"""A table's file as named columns, whatever its kind."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from nnx.data import csv_table, parquet_table
+from nnx.data.tabular import Table
+from nnx.errors import InputError
+
+KINDS = ".csv", ".tsv", ".txt", ".parquet"
+
+
+def read_table(
+    path: Path, *, text: Collection[str] = (), only: Collection[str] | None = None
+) -> Table:
+    """Return a table's columns; those that hold nothing but numbers as such.
+
+    text: names of columns that are text, even where all of their fields are numbers:
+        those that were text in training
+    only: names of the columns that are wanted; None is all that have a name
+
+    Raises:
+        InputError: a file of another kind, or one that is no table
+    """
+    suffix = path.suffix.lower()
+    if suffix not in KINDS:
+        raise InputError(f"{path}: not a table: give one of {', '.join(KINDS)}")
+    reader = parquet_table if suffix == ".parquet" else csv_table
+    return reader.read(path, text=text, only=only)
