@@ -16,7 +16,7 @@ import numpy as np
 
 from nnx.data.dataset import Array, Column
 from nnx.data.limits import MAX_UNPACKED
-from nnx.data.tabular import Table, Text, number
+from nnx.data.tabular import Table, Text, listed, number
 from nnx.errors import InputError
 
 # A column is text where at least this share of it is no number, and a fault where less.
@@ -55,12 +55,11 @@ def fit(
         i = table.column(name)
         values = table.values[i]
         if isinstance(values, Text):
-            mixed = None if name in categorical else _first_text(values)
+            mixed = None if name in categorical else first_text(values)
             if mixed is not None:
                 raise InputError(
-                    f"{table.place(mixed, i)}: {_said(values, mixed)} is not a number, "
-                    "as nearly all of the column are: mend it, or take the column as "
-                    "categorical"
+                    f"{table.place(mixed, i)}: {not_number(values, mixed)}, as nearly "
+                    "all of the column are: mend it, or take the column as categorical"
                 )
             made.append(_categories(table, i, rows, fill))
         else:
@@ -95,7 +94,10 @@ def features(columns: Sequence[Column], table: Table, rows: Any = None) -> Array
             out[np.arange(len(which)), at + own] = 1
         else:
             own = (_filled(table, i, column, which) - column.mean) / column.scale
-            _refuse(table, i, which, ~(np.abs(own) <= LARGEST), "is too large")
+            beyond = ~(np.abs(own) <= LARGEST)
+            if beyond.any():
+                place = table.place(int(which[beyond.argmax()]), i)
+                raise InputError(f"{place}: far beyond what training rows have")
             out[:, at] = own
         at += column.width
     return out
@@ -105,8 +107,7 @@ def _scaling(
     table: Table, i: int, rows: Array, fill: bool, standardize: bool
 ) -> Column:
     """Return a column of numbers, scaled as its rows say."""
-    name, values = table.names[i], table.values[i][rows]
-    _refuse(table, i, rows, np.abs(values) > LARGEST, "is too large, or infinite")
+    name, values = table.names[i], numbers(table, i, rows)
     present = values[~np.isnan(values)]
     if not len(present):
         raise InputError(
@@ -150,19 +151,37 @@ def _categories(table: Table, i: int, rows: Array, fill: bool) -> Column:
     return Column(name, fill=usual, categories=tuple(text for text, _ in present))
 
 
-def _filled(table: Table, i: int, column: Column, rows: Array) -> Array:
-    """Return the rows' numbers in a column, with what stands for empty fields."""
+def numbers(table: Table, i: int, rows: Array) -> Array:
+    """Return the rows' numbers in a column, (k,) float64, NaN where a field is empty.
+
+    Raises:
+        InputError: text, numbers beyond float32's range
+    """
     values = table.values[i]
     if isinstance(values, Text):
-        numbers = np.array([number(text) for text in values.values] + [np.nan], object)
-        is_text = np.array([value is None for value in numbers])[values.codes[rows]]
+        each = np.array([number(text) for text in values.values] + [np.nan], object)
+        is_text = np.array([value is None for value in each])[values.codes[rows]]
         if is_text.any():
             row = int(rows[is_text.argmax()])
-            raise InputError(
-                f"{table.place(row, i)}: {_said(values, row)} is not a number"
-            )
-        values = numbers.astype(np.float64)[values.codes]
-    own = values[rows]
+            raise InputError(f"{table.place(row, i)}: {not_number(values, row)}")
+        own = each.astype(np.float64)[values.codes[rows]]
+    else:
+        own = values[rows]
+    beyond = np.abs(own) > LARGEST
+    if beyond.any():
+        row, value = int(rows[beyond.argmax()]), own[beyond][0]
+        raise InputError(f"{table.place(row, i)}: {value:g} is too large, or infinite")
+    return own
+
+
+def not_number(values: Text, row: int) -> str:
+    """Return what is said of a field that should be a number."""
+    return f"{_said(values, row)} is not a number"
+
+
+def _filled(table: Table, i: int, column: Column, rows: Array) -> Array:
+    """Return the rows' numbers in a column, with what stands for empty fields."""
+    own = numbers(table, i, rows)
     empty = np.isnan(own)
     if column.fill is None:
         _refuse_empty(table, i, rows, empty)
@@ -185,17 +204,15 @@ def _codes(table: Table, i: int, column: Column, rows: Array) -> Array:
     own = values.codes[rows]
     unseen = len(known)
     found = [known.get(text, unseen) for text in values.values]
-    numbers = np.array([*found, fill], np.int64)[own]
-    _refuse_empty(table, i, rows, numbers < 0)
-    if (numbers == unseen).any():
-        row = int(rows[(numbers == unseen).argmax()])
-        shown = ", ".join(map(repr, column.categories[:10]))
-        more = ", …" if unseen > 10 else ""
+    which = np.array([*found, fill], np.int64)[own]
+    _refuse_empty(table, i, rows, which < 0)
+    if (which == unseen).any():
+        row = int(rows[(which == unseen).argmax()])
         raise InputError(
             f"{table.place(row, i)}: {_said(values, row)} is in no training row; there "
-            f"are {shown}{more}"
+            f"are {listed(column.categories)}"
         )
-    return numbers
+    return which
 
 
 def _refuse_empty(table: Table, i: int, rows: Array, empty: Array) -> None:
@@ -207,14 +224,7 @@ def _refuse_empty(table: Table, i: int, rows: Array, empty: Array) -> None:
         )
 
 
-def _refuse(table: Table, i: int, rows: Array, bad: Array, why: str) -> None:
-    """Refuse the first number that is bad, (k,) bool, by its place."""
-    if bad.any():
-        row = int(rows[bad.argmax()])
-        raise InputError(f"{table.place(row, i)}: {table.values[i][row]:g} {why}")
-
-
-def _first_text(values: Text) -> int | None:
+def first_text(values: Text) -> int | None:
     """Return the first row with text, where nearly all others have numbers."""
     is_text = np.array([number(text) is None for text in values.values] + [False])
     own = is_text[values.codes]

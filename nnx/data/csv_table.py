@@ -16,7 +16,7 @@ import numpy as np
 
 from nnx.data.dataset import Array
 from nnx.data.limits import MAX_UNPACKED
-from nnx.data.tabular import Table, Text, Values, number, text_column
+from nnx.data.tabular import Table, Text, Values, number, text_column, wanted
 from nnx.errors import InputError
 from nnx.files import readable
 
@@ -29,12 +29,15 @@ _ENCODING = "utf-8-sig"  # UTF-8, with or without a byte-order mark
 
 
 def read(
-    path: Path, *, text: Collection[str] = (), only: Collection[str] | None = None
+    path: Path,
+    *,
+    text: Collection[str] = (),
+    only: Collection[str] | None = None,
+    without: Collection[str] = (),
 ) -> Table:
     """Return a CSV file's columns; those that hold nothing but numbers as such.
 
-    text: names of columns that are text, even where all of their fields are numbers
-    only: names of the columns that are wanted; None is all that have a name
+    Arguments as for `nnx.data.read_table.read_table`
 
     Raises:
         InputError: no rows, rows of another length than the first line, names that
@@ -42,27 +45,36 @@ def read(
     """
     with readable(path):
         try:
-            return _read(path, text, only)
+            return _read(path, text, only, without)
         except UnicodeDecodeError as error:
             raise InputError(f"{path}: not UTF-8 text ({error.reason})") from None
 
 
-def _read(path: Path, text: Collection[str], only: Collection[str] | None) -> Table:
+def _read(
+    path: Path,
+    text: Collection[str],
+    only: Collection[str] | None,
+    without: Collection[str],
+) -> Table:
     delimiter, header = _header(path)
-    wanted = [
-        i for i, name in enumerate(header) if name and (only is None or name in only)
-    ]
-    kinds = {i: header[i] in text for i in wanted}
+    places = wanted(str(path), header, only, without)
+    kinds = {i: header[i] in text for i in places}
     readings = _parse(path, delimiter, len(header), kinds)
     # A number comes first, and text much later: only a second reading has all as text.
     late = {i: True for i, reading in readings.items() if reading.late}
     if late:
         readings |= _parse(path, delimiter, len(header), late)
-    values = [readings[i].values(keep_text=header[i] in text) for i in wanted]
+    values = [readings[i].values(keep_text=header[i] in text) for i in places]
     if values and not _length(values[0]):
         raise InputError(f"{path}: no rows: only a header line")
-    place = partial(_place, path, delimiter, header, wanted)
-    return Table(str(path), tuple(header[i] for i in wanted), tuple(values), place)
+    unnamed = [
+        f"column {i + 1} has no name: left out" for i, n in enumerate(header) if not n
+    ]
+    notes = tuple(unnamed[:3])
+    place = partial(_place, path, delimiter, header, places)
+    return Table(
+        str(path), tuple(header[i] for i in places), tuple(values), place, notes
+    )
 
 
 def _length(values: Values) -> int:
@@ -81,16 +93,7 @@ def _header(path: Path) -> tuple[str, list[str]]:
         raise InputError(
             f"{path}, line {number}: {len(fields):,} columns; at most {MAX_COLUMNS:,}"
         )
-    names = [field.strip() for field in fields]
-    seen = set[str]()
-    for i, name in enumerate(names):
-        if name in seen:
-            raise InputError(
-                f"{path}, line {number}, column {i + 1}: a second column is called "
-                f"{name[:40]!r}"
-            )
-        seen |= {name} - {""}
-    return delimiter, names
+    return delimiter, [field.strip() for field in fields]
 
 
 def _lines(file: Any, path: Path, taken: list[int]) -> Iterator[str]:
@@ -167,7 +170,7 @@ def _place(
     path: Path,
     delimiter: str,
     header: list[str],
-    wanted: list[int],
+    places: list[int],
     row: int,
     column: int,
 ) -> str:
@@ -178,7 +181,7 @@ def _place(
     )
     with readable(path):
         line = next(islice(rows, row + 1, None))
-    return f"{path}, line {line}, column {header[wanted[column]][:40]!r}"
+    return f"{path}, line {line}, column {header[places[column]][:40]!r}"
 
 
 class _Reading:

@@ -81,6 +81,23 @@ class Split(NamedTuple):
     labels: Array
 
 
+class TableOptions(NamedTuple):
+    """How a table becomes a data set; each as the setting of its name.
+
+    target, drop, categorical: names of columns
+    test_data, validation_data: paths of other tables; "" is none
+    """
+
+    target: tuple[str, ...] = ()
+    task: str = "auto"
+    drop: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+    missing: str = "refuse"
+    standardize: str = "both"
+    test_data: str = ""
+    validation_data: str = ""
+
+
 class Dataset(NamedTuple):
     """What a network is trained on, and what it is tested on.
 
@@ -92,6 +109,8 @@ class Dataset(NamedTuple):
     task: one of `TASKS`
     columns: how a table's columns became the features; none, they are pixels
     targets: of a regression, what it predicts
+    validation: what is chosen by, if it was given; else training images are held out
+    options: of a table, what `nnx.load` was told of it, with paths made absolute
     """
 
     name: str
@@ -105,6 +124,14 @@ class Dataset(NamedTuple):
     task: str = "classification"
     columns: tuple[Column, ...] = ()
     targets: tuple[Target, ...] = ()
+    validation: Split | None = None
+    options: TableOptions = TableOptions()
+
+    @property
+    def parts(self) -> tuple[Split, ...]:
+        """All that there are: to train on, to test on, and to choose by."""
+        given = () if self.validation is None else (self.validation,)
+        return (self.train, self.test, *given)
 
     @property
     def outputs(self) -> int:

@@ -7,18 +7,21 @@ from typing import Any
 import numpy as np
 
 from nnx.data.limits import MAX_UNPACKED
-from nnx.data.tabular import Table, Values, as_text, text_column
+from nnx.data.tabular import Table, Values, as_text, text_column, wanted
 from nnx.errors import InputError
 from nnx.files import readable
 
 
 def read(
-    path: Path, *, text: Collection[str] = (), only: Collection[str] | None = None
+    path: Path,
+    *,
+    text: Collection[str] = (),
+    only: Collection[str] | None = None,
+    without: Collection[str] = (),
 ) -> Table:
     """Return a Parquet file's columns; nulls are empty fields, truths are text.
 
-    text: names of columns that are text, even where they hold numbers
-    only: names of the columns that are wanted; None is all that have a name
+    Arguments as for `nnx.data.read_table.read_table`
 
     Raises:
         InputError: no pyarrow, not a Parquet file, no rows, columns of anything but
@@ -34,7 +37,7 @@ def read(
     with readable(path):
         try:
             with pq.ParquetFile(path) as file:
-                names = _wanted(path, file, only)
+                names = _names(path, file, only, without)
                 read = file.read(columns=names)
         except (pa.ArrowException, ValueError, NotImplementedError) as error:
             if isinstance(error, InputError):
@@ -52,13 +55,12 @@ def read(
     return Table(str(path), tuple(names), tuple(values), place)
 
 
-def _wanted(path: Path, file: Any, only: Collection[str] | None) -> list[str]:
+def _names(
+    path: Path, file: Any, only: Collection[str] | None, without: Collection[str]
+) -> list[str]:
     """Return the columns to read, refused if they have no room."""
     every = file.schema_arrow.names
-    names = [name for name in every if name and (only is None or name in only)]
-    for name in names:
-        if every.count(name) > 1:
-            raise InputError(f"{path}: two columns are called {name[:40]!r}")
+    names = [every[i] for i in wanted(str(path), every, only, without)]
     rows = file.metadata.num_rows
     if not rows:
         raise InputError(f"{path}: no rows")
@@ -94,4 +96,4 @@ def _is_text(kind: Any) -> bool:
 
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

@@ -11,13 +11,18 @@ KINDS = ".csv", ".tsv", ".txt", ".parquet"
 
 
 def read_table(
-    path: Path, *, text: Collection[str] = (), only: Collection[str] | None = None
+    path: Path,
+    *,
+    text: Collection[str] = (),
+    only: Collection[str] | None = None,
+    without: Collection[str] = (),
 ) -> Table:
     """Return a table's columns; those that hold nothing but numbers as such.
 
     text: names of columns that are text, even where all of their fields are numbers:
         those that were text in training
     only: names of the columns that are wanted; None is all that have a name
+    without: names of columns to leave out
 
     Raises:
         InputError: a file of another kind, or one that is no table
@@ -25,5 +30,5 @@ def read_table(
     suffix = path.suffix.lower()
     if suffix not in KINDS:
         raise InputError(f"{path}: not a table: give one of {', '.join(KINDS)}")
-    reader = parquet_table if suffix == ".parquet" else csv_table
-    return reader.read(path, text=text, only=only)
+    read = parquet_table.read if suffix == ".parquet" else csv_table.read
+    return read(path, text=text, only=only, without=without)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nnx.data.dataset import Split
+from nnx.data.dataset import Array, Split
 
 
 def hold_out(split: Split, part: int) -> tuple[list[Split], str]:
@@ -20,9 +20,14 @@ def hold_out(split: Split, part: int) -> tuple[list[Split], str]:
 
 def train_test_split(split: Split, count: int) -> tuple[Split, Split]:
     """Return a part to train on, and one of so many samples, always the same ones."""
-    # Independent of a run's seed, and drawn from RandomState because NumPy promises
-    # never to change its stream (NEP 19).
-    order = np.random.RandomState(0).permutation(len(split.labels))
-    rows = np.sort(order[count:]), np.sort(order[:count])
+    rows = held_out_rows(len(split.labels), count)
     train, test = (Split(split.images[r], split.labels[r]) for r in rows)
     return train, test
+
+
+def held_out_rows(total: int, count: int) -> tuple[Array, Array]:
+    """Return which of so many rows to train on, and which are held out, in order."""
+    # Independent of a run's seed, and drawn from RandomState because NumPy promises
+    # never to change its stream (NEP 19).
+    order = np.random.RandomState(0).permutation(total)
+    return np.sort(order[count:]), np.sort(order[:count])

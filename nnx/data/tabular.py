@@ -1,6 +1,7 @@
 """A table that was read into named columns, wherever it came from."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -34,12 +35,14 @@ class Table(NamedTuple):
     names: of its columns, each once
     values: of each column: (n,) float64 with NaN for an empty field, or `Text`
     place: says where a field stands, by row and column, counted from 0
+    notes: remarks on what was decided while reading, a line each
     """
 
     source: str
     names: tuple[str, ...]
     values: tuple[Values, ...]
     place: Callable[[int, int], str]
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -53,13 +56,52 @@ class Table(NamedTuple):
         Raises:
             InputError: none is
         """
-        if name not in self.names:
-            shown = ", ".join(map(repr, self.names[:10]))
-            more = ", …" if len(self.names) > 10 else ""
-            raise InputError(
-                f"{self.source}: no column is called {name!r}; there are {shown}{more}"
-            )
+        require_columns(self.source, self.names, [name])
         return self.names.index(name)
+
+
+def require_columns(source: str, names: Sequence[str], asked: Collection[str]) -> None:
+    """Refuse a table of these columns that lacks one of those asked for."""
+    for name in asked:
+        if name not in names:
+            raise InputError(
+                f"{source}: no column is called {name!r}; there are {listed(names)}"
+            )
+
+
+def wanted(
+    source: str,
+    names: Sequence[str],
+    only: Collection[str] | None,
+    without: Collection[str],
+) -> list[int]:
+    """Return the places of the columns to read; one without a name is not.
+
+    only: names of those wanted; None is all
+    without: names of those to leave out
+
+    Raises:
+        InputError: names that come twice, or of columns to leave out that are not there
+    """
+    require_columns(source, names, without)
+    counts = Counter(names)
+    places = [
+        i
+        for i, name in enumerate(names)
+        if name and (only is None or name in only) and name not in without
+    ]
+    for i in places:
+        if counts[names[i]] > 1:
+            raise InputError(
+                f"{source}, column {i + 1}: another is called {names[i][:40]!r} too"
+            )
+    return places
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first names as an error's line shows them."""
+    shown = ", ".join(repr(name[:40]) for name in names[:10])
+    return shown + (", …" if len(names) > 10 else "")
 
 
 def number(text: str) -> float | None:
@@ -96,4 +138,5 @@ def as_text(values: Values) -> Text:
 
 def as_field(value: float) -> str:
     """Return a number as the shortest text that is read as it."""
-    return str(int(value)) if value == np.rint(value) else repr(float(value))
+    whole = np.isfinite(value) and value == np.rint(value)
+    return str(int(value)) if whole else repr(float(value))

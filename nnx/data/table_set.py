@@ -1,0 +1,173 @@
+"""A data set of a table: what is learnt, from which columns, and by which rows."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnx.data.columns import features, fit
+from nnx.data.dataset import Array, Dataset, Frame, Split, TableOptions
+from nnx.data.read_table import read_table
+from nnx.data.split import held_out_rows
+from nnx.data.tabular import Table, Text, Values, as_text, require_columns
+from nnx.data.targets import Aim, decide, fit_aim, labels
+from nnx.errors import InputError
+
+TEST_PART = 10
+
+
+def load_table(path: Path, name: str, options: TableOptions) -> Dataset:
+    """Return the data set of a table's file, and of those with other rows.
+
+    Without a table to test on, a tenth of the rows is held out, always the same ones;
+    a category or class that would then be in no training row stays in them.
+
+    Raises:
+        InputError: files, columns and options that do not fit
+    """
+    text = options.categorical
+    table = read_table(path, text=text, without=options.drop)
+    others = {}
+    for part in "test", "validation":
+        if other := getattr(options, f"{part}_data"):
+            own = [
+                n
+                for n, v in zip(table.names, table.values, strict=True)
+                if isinstance(v, Text)
+            ]
+            others[part] = read_table(Path(other), text=own, only=table.names)
+    return table_set(name, table, options, **others)
+
+
+def table_set(
+    name: str,
+    table: Table,
+    options: TableOptions,
+    test: Table | None = None,
+    validation: Table | None = None,
+) -> Dataset:
+    """Return the data set of a table, and of those with rows to test and choose by.
+
+    Raises:
+        InputError: columns and options that do not fit
+    """
+    names = [n for n in table.names if n not in (*options.target, *options.drop)]
+    require_columns(table.source, table.names, (*options.target, *options.categorical))
+    if not names:
+        raise InputError(f"{table.source}: no columns but the target: nothing to learn")
+    task, decided = decide(table, options.target, options.task)
+    texts = [table.values[table.column(name)] for name in names]
+    if task == "classification":
+        texts.append(as_text(table.values[table.column(options.target[0])]))
+    train_rows, test_rows, notes = _rows(table, texts, test)
+    both = options.standardize == "both"
+    aim = fit_aim(table, options.target, task, train_rows, both)
+    columns = fit(
+        table,
+        names,
+        train_rows,
+        fill=options.missing == "fill",
+        standardize=options.standardize != "none",
+        categorical=options.categorical,
+    )
+    if test is None:
+        own = labels(aim, table)
+        train = Split(features(columns, table, train_rows), own[train_rows])
+        tested = Split(features(columns, table, test_rows), own[test_rows])
+    else:
+        train, tested = (split_of(part, columns, aim) for part in (table, test))
+    width = train.images.shape[1]
+    return Dataset(
+        name,
+        train,
+        tested,
+        aim.classes,
+        Frame(1, width, 1, 0),
+        (
+            *table.notes,
+            decided,
+            _described(columns, width),
+            *_filled(table, names),
+            *notes,
+        ),
+        task=aim.task,
+        columns=columns,
+        targets=aim.targets,
+        validation=None if validation is None else split_of(validation, columns, aim),
+        options=options,
+    )
+
+
+def split_of(table: Table, columns: Sequence[Any], aim: Aim) -> Split:
+    """Return a table's rows with what they are, as a data set has them."""
+    return Split(features(columns, table), labels(aim, table))
+
+
+def aim_of(like: Any, target: Sequence[str] = ()) -> Aim:
+    """Return what a network or a data set of a table is trained for.
+
+    target: the name of the column of classes, which neither knows
+    """
+    names = target or like.classes
+    if like.targets:
+        names = [each.name for each in like.targets]
+    elif like.task == "multilabel":
+        names = like.classes
+    return Aim(tuple(names), like.task, like.classes, like.targets)
+
+
+def text_names(like: Any) -> list[str]:
+    """Return which columns of a network or a data set are text."""
+    return [column.name for column in like.columns if column.categories]
+
+
+def _rows(
+    table: Table, columns: Sequence[Values], test: Table | None
+) -> tuple[Array, Array, tuple[str, ...]]:
+    """Return which rows are trained on, which are tested on, and a note on it.
+
+    A row to test on goes back where it has a category or a class that no training row
+    has.
+
+    columns: those that may have either
+    """
+    total = table.rows
+    if test is not None:
+        return np.arange(total), np.arange(0), ()
+    if total < 2:
+        raise InputError(f"{table.source}: training needs 2 or more rows, not {total}")
+    train, held = held_out_rows(total, max(1, total // TEST_PART))
+    back = np.zeros(len(held), bool)
+    for values in columns:
+        if isinstance(values, Text):
+            known = np.zeros(len(values.values) + 1, bool)
+            known[values.codes[train]] = True
+            known[-1] = True  # an empty field
+            back |= ~known[values.codes[held]]
+    if back.all():
+        raise InputError(
+            f"{table.source}: no row can be held out for testing, as each has a text "
+            "that no other row has: leave such a column out, or give a table to test on"
+        )
+    train = np.sort(np.concatenate([train, held[back]]))
+    note = (
+        f"no test part: {(~back).sum():,} of {total:,} rows, always the same ones, are "
+        "held out"
+    )
+    return train, held[~back], (note,)
+
+
+def _described(columns: Sequence[Any], width: int) -> str:
+    text = sum(bool(column.categories) for column in columns)
+    return f"{len(columns) - text} columns of numbers, {text} of text: {width} features"
+
+
+def _filled(table: Table, names: Sequence[str]) -> tuple[str, ...]:
+    """Return a note on how many empty fields there are, which are filled then."""
+    empty = 0
+    for name in names:
+        values = table.values[table.column(name)]
+        of_text = isinstance(values, Text)
+        empty += int((values.codes < 0 if of_text else np.isnan(values)).sum())
+    return (f"{empty:,} empty fields are filled",) if empty else ()

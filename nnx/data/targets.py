@@ -1,0 +1,190 @@
+"""What is learnt from a table: one class of several, labels, or numbers."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from nnx.data.columns import first_text, mean_and_scale, not_number, numbers
+from nnx.data.dataset import Array, Target
+from nnx.data.labels import MAX_CLASSES
+from nnx.data.tabular import Table, Text, Values, as_text, listed, number
+from nnx.errors import InputError
+
+# Whole numbers are classes where no more than this many are different, and no more
+# than one in so many rows.
+MOST_CLASSES, ROWS_A_CLASS = 20, 5
+
+
+class Aim(NamedTuple):
+    """What is learnt: columns of a table, and what they are taken as.
+
+    names: of the columns
+    task: one of `TASKS`
+    classes, targets: as a `Dataset` has them
+    """
+
+    names: tuple[str, ...]
+    task: str
+    classes: tuple[str, ...] = ()
+    targets: tuple[Target, ...] = ()
+
+
+def decide(table: Table, names: Sequence[str], task: str) -> tuple[str, str]:
+    """Return the task of these columns, and a note on it.
+
+    task: one of `TASKS`, or "auto": text, and whole numbers of which few are
+        different, are classes; several columns of 0 and 1 are labels; anything else is
+        numbers
+
+    Raises:
+        InputError: missing columns, empty fields, and a number that is none
+    """
+    for name in names:
+        _refuse_empty(table, table.column(name))
+    decided, why = _decided(table, names) if task == "auto" else (task, "")
+    said = ", ".join(map(repr, names[:3])) + (", …" if len(names) > 3 else "")
+    if decided == "classification" and len(names) > 1:
+        raise InputError(
+            f"{table.source}: {len(names)} targets are no classes: give one, or task "
+            "multilabel or regression"
+        )
+    return decided, f"target {said}: {decided}{why}"
+
+
+def fit_aim(
+    table: Table, names: Sequence[str], task: str, rows: Array, standardize: bool
+) -> Aim:
+    """Return what is learnt of these columns, as the training rows have them.
+
+    task: one of `TASKS`
+    rows: (k,), which rows are trained on
+
+    Raises:
+        InputError: columns that cannot be learnt so
+    """
+    if task == "multilabel":
+        return Aim(tuple(names), task, classes=tuple(names))
+    if task == "classification":
+        return Aim(tuple(names), task, _classes(table, names[0], rows))
+    targets = []
+    for name in names:
+        values = numbers(table, table.column(name), rows)
+        scaled = mean_and_scale(values) if standardize else (0.0, 1.0)
+        targets.append(Target(name, *scaled))
+    return Aim(tuple(names), task, targets=tuple(targets))
+
+
+def labels(aim: Aim, table: Table) -> Array:
+    """Return what the table's rows are, as a `Split` has it.
+
+    Raises:
+        InputError: missing columns, empty fields, and what no training row has, or
+            is of another kind; by its place
+    """
+    rows = np.arange(table.rows)
+    places = [table.column(name) for name in aim.names]
+    for i in places:
+        _refuse_empty(table, i)
+    if aim.task == "classification":
+        return _class_numbers(aim, table, places[0])
+    if aim.task == "multilabel":
+        return np.stack([_zeros_and_ones(table, i) for i in places], axis=1)
+    values = np.stack([numbers(table, i, rows) for i in places], axis=1)
+    mean, scale = (
+        np.array([getattr(target, of) for target in aim.targets])
+        for of in ("mean", "scale")
+    )
+    return np.asarray((values - mean) / scale)
+
+
+def _decided(table: Table, names: Sequence[str]) -> tuple[str, str]:
+    columns = [table.values[table.column(name)] for name in names]
+    if len(columns) > 1:
+        if all(map(_are_zeros_and_ones, columns)):
+            return "multilabel", ", as all are 0 or 1"
+        return "regression", ""
+    values, i = columns[0], table.column(names[0])
+    if isinstance(values, Text):
+        typo = first_text(values)
+        if typo is not None:
+            raise InputError(f"{table.place(typo, i)}: {not_number(values, typo)}")
+        return "classification", ", as it is text"
+    different = len(np.unique(values))
+    few = different <= max(2, min(MOST_CLASSES, len(values) // ROWS_A_CLASS))
+    if few and bool(np.all(values == np.rint(values))):
+        return "classification", f", as it has {different} different whole numbers"
+    return "regression", ""
+
+
+def _are_zeros_and_ones(values: Values) -> bool:
+    if isinstance(values, Text):
+        return {text.lower() for text in values.values} <= {"true", "false"}
+    return bool(np.isin(values, (0, 1)).all())
+
+
+def _classes(table: Table, name: str, rows: Array) -> tuple[str, ...]:
+    """Return the names of the classes, which are text or whole numbers."""
+    i = table.column(name)
+    values = table.values[i]
+    if not isinstance(values, Text):
+        part = np.flatnonzero(values[rows] != np.rint(values[rows]))
+        if len(part):
+            row = int(rows[part[0]])
+            raise InputError(
+                f"{table.place(row, i)}: {values[row]:g} is no class: classes are text "
+                "or whole numbers; task regression learns numbers"
+            )
+    column = as_text(values)
+    found = [column.values[code] for code in np.unique(column.codes[rows])]
+    if len(found) > MAX_CLASSES:
+        raise InputError(
+            f"{table.source}: column {name!r} has {len(found):,} classes; at most "
+            f"{MAX_CLASSES} are learnt"
+        )
+    if len(found) < 2:
+        raise InputError(
+            f"{table.source}: training needs ≥2 classes, found only {listed(found)} in "
+            f"column {name!r}"
+        )
+    each = [number(text) for text in found]
+    if None in each:
+        return tuple(sorted(found))
+    return tuple(text for _, text in sorted(zip(each, found, strict=True)))
+
+
+def _class_numbers(aim: Aim, table: Table, i: int) -> Array:
+    column = as_text(table.values[i])
+    known = {text: n for n, text in enumerate(aim.classes)}
+    own = np.array([known.get(text, -1) for text in column.values])[column.codes]
+    if (own < 0).any():
+        row = int((own < 0).argmax())
+        text = column.values[column.codes[row]]
+        raise InputError(
+            f"{table.place(row, i)}: class {text[:40]!r} is in no training row; there "
+            f"are {listed(aim.classes)}"
+        )
+    return own.astype(np.int64)
+
+
+def _zeros_and_ones(table: Table, i: int) -> Array:
+    """Return a column of labels, (n,) uint8."""
+    values = table.values[i]
+    if isinstance(values, Text):
+        ones = np.array([text.lower() == "true" for text in values.values])
+        known = np.array([text.lower() in ("true", "false") for text in values.values])
+        bad, own = ~known[values.codes], ones[values.codes]
+    else:
+        bad, own = ~np.isin(values, (0, 1)), values == 1
+    if bad.any():
+        place = table.place(int(bad.argmax()), i)
+        raise InputError(f"{place}: a label is 0 or 1")
+    return own.astype(np.uint8)
+
+
+def _refuse_empty(table: Table, i: int) -> None:
+    values = table.values[i]
+    empty = values.codes < 0 if isinstance(values, Text) else np.isnan(values)
+    if empty.any():
+        place = table.place(int(empty.argmax()), i)
+        raise InputError(f"{place}: the target is missing: leave the row out")
