@@ -1,6 +1,9 @@
 """`nnx evaluate`."""
 
 from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from nnx.automatic import DEFAULT
 from nnx.cli import classes, show
@@ -22,6 +25,14 @@ def evaluate(
     model: ModelArgument,
     dataset: DatasetOption = None,
     data_dir: DataDir = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="The column of --dataset that holds the classes; that of the run "
+            "without it.",
+        ),
+    ] = None,
     backend: BackendOption = DEFAULT,
     device: Device = None,
     threads: Threads = None,
@@ -32,15 +43,15 @@ def evaluate(
     Without --dataset, on the one that it was trained on.
     """
     from nnx.backend import choose
-    from nnx.data.load import load
     from nnx.network import Network
+    from nnx.training.data import load_data
     from nnx.training.evaluate import evaluate as run
     from nnx.training.log import METRIC_NAMES
 
     network = Network.load(model)
     chosen = choose(backend, threads=threads, **on(device))
-    trained_on = _trained_on(model) if dataset is None else (dataset, None)
-    data = load(trained_on[0], data_dir or trained_on[1])
+    settings = _settings(model, dataset, target)
+    data = load_data(settings, dataset, data_dir, network=network)
     with threads_limited(threads):
         result = run(network, data, backend=chosen)
     if json:
@@ -65,12 +76,17 @@ def evaluate(
         classes.print_tables(data.classes, result)
 
 
-def _trained_on(model: Path) -> tuple[str, str | None]:
-    """Return the dataset and folder that the model's run names in its settings."""
+def _settings(model: Path, dataset: str | None, target: str | None) -> dict[str, Any]:
+    """Return the settings of the model's run, or none but the target without one."""
+    from nnx.settings.values import read_value
     from nnx.training.folder import CONFIG_NAME, load_settings
 
     folder = model if model.is_dir() else model.parent
-    if not (folder / CONFIG_NAME).is_file():
+    settings: dict[str, Any] = {"target": ()}
+    if (folder / CONFIG_NAME).is_file():
+        settings = {**load_settings(folder)}
+    elif dataset is None:
         raise InputError(f"{folder}: no {CONFIG_NAME} names the data; give --dataset")
-    settings = load_settings(folder)
-    return settings["dataset"], settings["data_dir"] or None
+    if target is not None:
+        settings["target"] = read_value("target", target)
+    return settings

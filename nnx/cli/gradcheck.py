@@ -101,13 +101,12 @@ def _of_network(
     json: bool,
 ) -> bool:
     """Print the errors of a run's network; return whether all are within bounds."""
-    from nnx.data.load import load
     from nnx.network import Network
+    from nnx.training.data import load_data
     from nnx.verify.own_network import IMAGES, check
 
     network, settings = Network.load(path), _settings(path, dataset)
-    own_dir = None if dataset else settings["data_dir"] or None
-    data = load(dataset or settings["dataset"], data_dir or own_dir)
+    data = load_data(settings, dataset, data_dir, network=network)
     drawn = [name.replace("_", " ") for name in DRAWN if _value(settings, name)]
     if drawn:
         show.note(f"checked without the run's {', '.join(drawn)}")

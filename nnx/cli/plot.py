@@ -70,18 +70,17 @@ def _of_one(
     run: Path, folder: Path, kind: str, dataset: str | None, data_dir: Path | None
 ) -> list[Path]:
     """Return the files of a run's pictures and report, which are then written."""
-    from nnx.data.load import load
     from nnx.network import Network
     from nnx.report.document import Scores
     from nnx.report.write import write
     from nnx.training.checkpoint import is_of
+    from nnx.training.data import load_data
     from nnx.training.evaluate import evaluate
     from nnx.training.folder import load_settings
 
     settings = load_settings(run)
     network, log = Network.load(run), _log(run)
-    folder_of_data = data_dir or (settings["data_dir"] if dataset is None else None)
-    data = load(dataset or settings["dataset"], folder_of_data or None)
+    data = load_data(settings, dataset, data_dir, network=network)
     test = evaluate(network, data)
     if not is_of(run, data):
         show.note(f"nnx: {data.name}: not the data that this run was trained on")

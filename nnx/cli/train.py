@@ -12,7 +12,6 @@ from nnx.cli.settings_options import with_settings
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
-    from nnx.settings import Settings
     from nnx.training.run import Run
 
 
@@ -79,6 +78,8 @@ def train(
 
     nnx train --dataset fashion-mnist --hidden 256,128 --optimizer adam
 
+    nnx train --dataset houses.csv --target price      any table
+
     nnx train --validation-fraction 0.1 --patience 5 --epochs 100
 
     nnx train --config mine.toml --seed 1              settings from a file
@@ -94,12 +95,12 @@ def train(
             f"--require-accuracy takes a fraction from 0 to 1, not {require_accuracy}"
         )
     _check_folder(out, resume, overwrite)
-    settings = _settings(given, config, preset, out if resume else None)
+    values = _values(given, config, preset, out if resume else None)
     began = cores.times()
     with threads_limited(threads):
         how = {"threads": threads, "resume": resume, "overwrite": overwrite}
         how |= {"tensorboard": tensorboard}
-        run = _begun(settings, on(device), out, **how)
+        run = _begun(values, on(device), out, **how)
         if not quiet:
             results.introduce(run, cores.busy(began))
         compiled(run.compile(), quiet)
@@ -131,10 +132,10 @@ def _check_folder(out: Path | None, resume: bool, overwrite: bool) -> None:
         raise InputError("--resume needs --out, the folder of the run to go on with")
 
 
-def _settings(
+def _values(
     given: dict[str, Any], file: Path | None, preset: str | None, old: Path | None
-) -> "Settings":
-    """Return the run's settings: those given, over the file's, over the preset's.
+) -> dict[str, Any]:
+    """Return the settings given, over the file's, over the preset's; checked.
 
     old: the folder of the run to go on with, whose settings are under all of them
     """
@@ -148,24 +149,29 @@ def _settings(
         values = layered(values, presets.load(preset), f"preset {preset}")
     if file is not None:
         values = layered(values, read_toml(file), str(file))
-    return complete(layered(values, given))
+    values = layered(values, given)
+    complete(values)
+    return values
 
 
 def _begun(
-    settings: "Settings", options: dict[str, Any], out: Path | None, **how: Any
+    values: dict[str, Any], options: dict[str, Any], out: Path | None, **how: Any
 ) -> "Run":
     """Return the run, refused if its parts do not fit; options are the backend's."""
     from nnx.backend import find
-    from nnx.data.load import load
     from nnx.network import Network
+    from nnx.settings import complete
+    from nnx.settings.values import regression_rate
+    from nnx.training.data import described, load_data
     from nnx.training.folder import default_folder
     from nnx.training.run import Run
 
+    settings = complete(values)
     if settings["precision"] != "full":
         options |= {"precision": settings["precision"]}
     if settings["backend"] != "auto" or options:
         find(settings["backend"], **options)  # refused before data are loaded
-    data = load(settings["dataset"], settings["data_dir"] or None)
+    data = load_data(settings)
     network = Network(
         (data.train.images.shape[1], *settings["hidden"], data.outputs),
         settings["activation"],
@@ -173,10 +179,12 @@ def _begun(
         seed=settings["seed"],
         dtype=settings["dtype"],
     )
+    if data.task == "regression":
+        settings = complete(values, rate=regression_rate(network.sizes))
     return Run(
         network,
         data,
-        {**settings, "dataset": data.source, "data_dir": data.data_dir},
+        {**settings, **described(data)},  # type: ignore[typeddict-item]
         backend=settings["backend"],
         out=out or default_folder(data.name),
         **how,

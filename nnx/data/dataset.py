@@ -188,6 +188,26 @@ def check_images(images: Array, features: int) -> None:
         raise InputError("images must be finite numbers")
 
 
+# How far from [0, 1] rounding may take a float.
+_ROUNDING = 1e-3
+
+
+def check_range(images: Array, data: Dataset) -> None:
+    """Refuse floats that are neither in [0, 1] nor a table's: their scale is not known.
+
+    images: that `check_images` lets through
+    """
+    if data.columns or images.dtype.kind != "f":
+        return
+    low, high = float(images.min()), float(images.max())
+    if low < -_ROUNDING or high > 1.0 + _ROUNDING:
+        raise InputError(
+            f"{data.name}: floats are pixels in [0, 1], and these are from {low:g} to "
+            f"{high:g}: say what they are, as in nnx.dataset(x, y, scale=255) or "
+            'scale="standard"'
+        )
+
+
 def check_labels(labels: Array, images: int, data: Dataset) -> None:
     """Refuse labels that are not those of so many images of the data set's task.
 

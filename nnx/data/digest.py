@@ -1,26 +1,32 @@
 """Recognising a data set by its content."""
 
 import hashlib
+import json
+from itertools import chain
 
 import numpy as np
 
-from nnx.data.dataset import Dataset
+from nnx.data.dataset import TASKS, Dataset
 
 _BLOCK = 1 << 24
 
 
 def digest(dataset: Dataset) -> str:
-    """Return the SHA-256 of the shapes, types and values of both parts, in hexadecimal.
+    """Return the SHA-256 of the shapes, types and values of all parts, in hexadecimal.
 
-    It does not depend on where the data came from, nor on a machine's byte order.
+    Of a table, and of what is no class of many, also how it was made. It does not
+    depend on where the data came from, nor on a machine's byte order.
     Images that are mapped from a file are read in blocks.
     """
     sha256 = hashlib.sha256()
-    for values in (*dataset.train, *dataset.test):
+    for values in chain(*dataset.parts):
         kind = values.dtype.newbyteorder("<")
         sha256.update(f"{kind.str}{values.shape}".encode())
         rows = max(1, _BLOCK // max(1, values[:1].nbytes))
         for start in range(0, len(values), rows):
             block = values[start : start + rows]
             sha256.update(np.ascontiguousarray(block, kind).data)
+    if dataset.columns or dataset.task != TASKS[0]:
+        made = dataset.task, dataset.classes, dataset.columns, dataset.targets
+        sha256.update(json.dumps(made).encode())
     return sha256.hexdigest()

@@ -1,29 +1,43 @@
 """Finding data by name or path."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from nnx.data import csv_sets, idx_folder, image_folder, npz
-from nnx.data.dataset import IN_MEMORY, Dataset
+from nnx.data.dataset import IN_MEMORY, Dataset, TableOptions
 from nnx.data.download import fetch
 from nnx.data.named import NAMES, PUBLISHED, digits, owner
+from nnx.data.read_table import KINDS as TABLES
+from nnx.data.table_set import checked, load_table
 from nnx.errors import InputError
 from nnx.files import readable
 
 _KINDS = (
-    "a folder of IDX files, a CSV file with a label column, a folder of "
+    "a folder of IDX files, a CSV file with a label column, a table with a target, "
+    "a folder of "
     f"{', '.join(csv_sets.FOLDER)}, an .npz with {', '.join(npz.KEYS)}, "
     "or a folder of pictures in one subfolder per class"
 )
-_TABLES = (".csv", ".tsv", ".txt")
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
 
-def load(source: PathLike, data_dir: PathLike | None = None) -> Dataset:
+def load(
+    source: PathLike,
+    data_dir: PathLike | None = None,
+    *,
+    target: str | Sequence[str] = (),
+    **options: Any,
+) -> Dataset:
     """Return the data set of a name or path.
+
+    target: the column of a table that is learnt, or several; a CSV file without one is
+        pictures and their `label`
+    options: of a table with a target, as the settings of their names: task, drop,
+        categorical, missing, standardize, test_data, validation_data; the last two are
+        tables of the same columns
 
     A published set is looked for in data_dir and nowhere else if that is given; or
     else in the folder that NNX_DATA_DIR names, in the cache, and on its mirrors. Each
@@ -33,6 +47,9 @@ def load(source: PathLike, data_dir: PathLike | None = None) -> Dataset:
         InputError: a name or path that is not there, files that are not what they
             should be
     """
+    table = checked({"target": target, **options})
+    if table.target or table != TableOptions():
+        return _load_table(source, data_dir, table)
     if source == "digits" and data_dir is None:
         return digits()
     if source in PUBLISHED:
@@ -57,14 +74,51 @@ def load(source: PathLike, data_dir: PathLike | None = None) -> Dataset:
     return data._replace(source=str(path.absolute()))
 
 
+def _load_table(
+    source: PathLike, data_dir: PathLike | None, options: TableOptions
+) -> Dataset:
+    """Return the data set of a table, of which a column is learnt."""
+    path = _expanded(source)
+    if not options.target:
+        given = next(
+            n for n, v in options._asdict().items() if v != getattr(TableOptions(), n)
+        )
+        raise InputError(f"{given} is for a table: give the column to learn as target")
+    if source == IN_MEMORY or not path.exists():
+        raise InputError(_missing(source, path))
+    if path.suffix.lower() not in TABLES or not path.is_file() or data_dir is not None:
+        raise InputError(
+            f"{source}: target is for a table in a file: one of {', '.join(TABLES)}"
+        )
+    paths: dict[str, Any] = {
+        name: str(_expanded(other).absolute())
+        for name in ("test_data", "validation_data")
+        if (other := getattr(options, name))
+    }
+    options = options._replace(**paths)
+    data = load_table(path, path.stem, options)
+    return data._replace(source=str(path.absolute()))
+
+
 def _load_file(path: Path) -> Dataset:
-    if path.suffix.lower() in _TABLES:
-        return csv_sets.load_file(path, path.stem)
+    if path.suffix.lower() in TABLES:
+        return _load_pixels(path)
     if path.suffix.lower() == ".npz":
         return npz.load(path, path.stem)
     if "ubyte" in path.name:
         raise InputError(f"{path}: one of four IDX files: give the folder they are in")
     raise InputError(f"{path}: not a kind of file that is read; give {_KINDS}")
+
+
+def _load_pixels(path: Path) -> Dataset:
+    """Return a table's samples, which are pictures, as no target was given."""
+    try:
+        if path.suffix.lower() == ".parquet":
+            raise InputError(f"{path}: a table of no pictures")
+        return csv_sets.load_file(path, path.stem)
+    except InputError as error:
+        hint = "to learn a column of a table, name it as target"
+        raise InputError(f"{error}; {hint}") from None
 
 
 def _load_folder(path: Path) -> Dataset:

@@ -1,20 +1,52 @@
 """A data set of a table: what is learnt, from which columns, and by which rows."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nnx.data.columns import features, fit
-from nnx.data.dataset import Array, Dataset, Frame, Split, TableOptions
+from nnx.data.dataset import TASKS, Array, Dataset, Frame, Split, TableOptions
 from nnx.data.read_table import read_table
 from nnx.data.split import held_out_rows
-from nnx.data.tabular import Table, Text, Values, as_text, require_columns
+from nnx.data.tabular import Table, Text, Values, as_text, number, require_columns
 from nnx.data.targets import Aim, decide, fit_aim, labels
 from nnx.errors import InputError
 
 TEST_PART = 10
+MAY_BE = {
+    "task": ("auto", *TASKS),
+    "missing": ("refuse", "fill"),
+    "standardize": ("both", "columns", "none"),
+}
+
+
+def checked(options: Mapping[str, Any]) -> TableOptions:
+    """Return options as they are worked with: one name is a tuple of one.
+
+    Raises:
+        InputError: options that there are not, or that may not be this
+    """
+    made = dict(options)
+    for name, value in options.items():
+        if name not in TableOptions._fields:
+            raise InputError(
+                f"no option of a table is called {name!r}; there are "
+                f"{', '.join(TableOptions._fields)}"
+            )
+        if name in ("target", "drop", "categorical"):
+            made[name] = (value,) if isinstance(value, str) and value else tuple(value)
+            if not all(isinstance(each, str) for each in made[name]):
+                raise InputError(f"{name} must be names of columns, not {value!r}")
+        elif name in MAY_BE:
+            if value not in MAY_BE[name]:
+                allowed = ", ".join(MAY_BE[name])
+                raise InputError(f"{name} must be one of {allowed}, not {value!r}")
+        else:
+            made[name] = os.fspath(value)
+    return TableOptions(**made)
 
 
 def load_table(path: Path, name: str, options: TableOptions) -> Dataset:
@@ -109,7 +141,7 @@ def aim_of(like: Any, target: Sequence[str] = ()) -> Aim:
 
     target: the name of the column of classes, which neither knows
     """
-    names = target or like.classes
+    names = target
     if like.targets:
         names = [each.name for each in like.targets]
     elif like.task == "multilabel":
@@ -117,9 +149,36 @@ def aim_of(like: Any, target: Sequence[str] = ()) -> Aim:
     return Aim(tuple(names), like.task, like.classes, like.targets)
 
 
-def text_names(like: Any) -> list[str]:
-    """Return which columns of a network or a data set are text."""
-    return [column.name for column in like.columns if column.categories]
+def load_like(path: Path, like: Any, target: Sequence[str] = ()) -> Dataset:
+    """Return a table's rows, to test a network of another table on, all of them.
+
+    like: the network, or a data set
+    target: the name of the column of classes, which neither knows
+
+    Raises:
+        InputError: missing columns, and rows that the network cannot be asked about
+    """
+    aim = aim_of(like, target)
+    if not aim.names:
+        raise InputError(f"{path}: which column has the classes? give target")
+    text = [column.name for column in like.columns if column.categories]
+    if None in map(number, like.classes):
+        text += aim.names
+    names = [*aim.names, *(column.name for column in like.columns)]
+    table = read_table(path, text=text, only=names)
+    split = split_of(table, like.columns, aim)
+    return Dataset(
+        path.stem,
+        split,
+        split,
+        like.classes,
+        like.frame,
+        source=str(path.absolute()),
+        task=like.task,
+        columns=like.columns,
+        targets=like.targets,
+        options=TableOptions(target=aim.names),
+    )
 
 
 def _rows(

@@ -154,6 +154,13 @@ def names(allowed: str, holds: Callable[[str], bool]) -> Kind:
     return Kind(allowed, read, "NAMES", write=",".join)
 
 
+def _columns(value: Any) -> tuple[str, ...]:
+    each = value.split(",") if isinstance(value, str) else value
+    _require(isinstance(each, list | tuple))
+    _require(all(isinstance(name, str) for name in each))
+    return tuple(stripped for name in each if (stripped := name.strip()))
+
+
 def record(
     allowed: str,
     metavar: str,
@@ -216,6 +223,12 @@ RATE = either(
 DROPOUT = number("a number from 0 to 0.99", lambda x: 0 <= x <= 0.99)
 BOUND = number(
     "0, or a number from 0.000001 to 1000000", lambda x: x == 0 or 1e-6 <= x <= 1e6
+)
+COLUMNS = Kind(
+    "names of a table's columns, with commas between, or a list",
+    _columns,
+    "COLUMNS",
+    write=list,
 )
 FLAG = Kind("true or false", _flag)
 BATCH_SIZE = either(integer(1, 2**31 - 1), "full")

@@ -15,9 +15,12 @@ from nnx.settings.kinds import FRACTION, Row, integer, one_of
 PIXELS = "unit", "raw"
 OPTIMIZERS = "sgd", "nesterov", "adam", "rmsprop"
 DTYPES = "float32", "float64"
+TASKS = "classification", "multilabel", "regression"
+MISSING = "refuse", "fill"
+STANDARDIZE = "both", "columns", "none"
 DATASET_HELP = (
-    "A name from 'nnx data list', or a path: a folder of IDX files, a CSV with a label "
-    "column, an .npz, or a folder of pictures a class."
+    "A name from 'nnx data list', or a path: a folder of IDX files, a table, a CSV "
+    "of pictures with a label column, an .npz, or a folder of pictures a class."
 )
 DATA_DIR_HELP = (
     "A folder that already holds the files of mnist, fashion-mnist or kmnist; "
@@ -25,8 +28,8 @@ DATA_DIR_HELP = (
 )
 # The options that `nnx train --help` shows; --help-all shows the rest too.
 FIRST = (
-    "preset", "dataset", "validation_fraction", "hidden", "activation", "epochs",
-    "batch_size", "optimizer", "learning_rate", "out",
+    "preset", "dataset", "target", "validation_fraction", "hidden", "activation",
+    "epochs", "batch_size", "optimizer", "learning_rate", "out",
 )  # fmt: skip
 DATA, NETWORK, OPTIMIZATION, REGULARIZATION, RUN = kinds.PANELS
 
@@ -39,6 +42,29 @@ class NetworkSettings(TypedDict, total=False):
         "the name of a dataset or a path", "NAME|PATH"), DATA, DATASET_HELP)]
     data_dir: Annotated[str, Row("", kinds.text(
         "a path", "DIR", empty=True), DATA, DATA_DIR_HELP)]
+    target: Annotated[str | tuple[str, ...], Row((), kinds.COLUMNS, DATA,
+        "The column of a table that is learnt, or several, with commas; without it, a "
+        "CSV is pictures and their label.")]
+    task: Annotated[str, Row("auto", one_of(("auto", *TASKS)), DATA,
+        "What is learnt of a table's target: classification, multilabel or regression; "
+        "auto: text and few different whole numbers are classes, several columns of 0 "
+        "and 1 labels, and others numbers.")]
+    drop: Annotated[str | tuple[str, ...], Row((), kinds.COLUMNS, DATA,
+        "Columns of a table to leave out, with commas.")]
+    categorical: Annotated[str | tuple[str, ...], Row((), kinds.COLUMNS, DATA,
+        "Columns of a table whose numbers are names of categories, with commas.")]
+    missing: Annotated[str, Row("refuse", one_of(MISSING), DATA,
+        "refuse a table's empty fields (also NA, N/A, NaN and null), or fill them with "
+        "the column's median, or its most frequent category.")]
+    standardize: Annotated[str, Row("both", one_of(STANDARDIZE), DATA,
+        "Give a table's numbers mean 0 and deviation 1: both columns and regression's "
+        "targets, columns alone, or none.")]
+    test_data: Annotated[str, Row("", kinds.text(
+        "a path", "FILE", empty=True), DATA,
+        "A table to test on; without it, a tenth of the rows is held out.")]
+    validation_data: Annotated[str, Row("", kinds.text(
+        "a path", "FILE", empty=True), DATA,
+        "A table to choose by, in the place of --validation-fraction.")]
     hidden: Annotated[tuple[int, ...], Row((128,), kinds.WIDTHS, NETWORK,
         'Widths of the hidden layers: 128,64; "" is none.')]
     activation: Annotated[str | tuple[str, ...], Row(

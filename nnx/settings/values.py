@@ -1,6 +1,6 @@
 """A run's settings: checked, filled up, laid over each other, and written."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any, cast
@@ -39,13 +39,26 @@ ALSO_CALLED = {
 } | RENAMED
 
 
-def complete(values: Mapping[str, Any], source: str = "") -> Settings:
+def regression_rate(sizes: Sequence[int]) -> float:
+    """Return what the rate of SGD is multiplied from in a regression, if not given.
+
+    The slope of a squared error has no bound, as that of a class's probability has:
+    about the sum of squares of a layer's inputs is what a rate may be divided by. With
+    inputs of deviation 1, these are at most as many as the network is wide.
+    """
+    return min(0.2, 1.0 / (sizes[0] + max(sizes[1:-1], default=0)))
+
+
+def complete(
+    values: Mapping[str, Any], source: str = "", *, rate: float | None = None
+) -> Settings:
     """Return all settings of a run: these, and defaults for those not given.
 
     "auto" is a number then, and what is written in a notation is its record.
 
     values: by name, as they are written, or as this returned them
     source: the file they come from, for the error's words
+    rate: what "auto" is for SGD in place of 0.2, as `regression_rate` gives it
 
     Raises:
         InputError: a setting that does not exist, may not have this value, or makes no
@@ -54,7 +67,7 @@ def complete(values: Mapping[str, Any], source: str = "") -> Settings:
     with _naming(source):
         defaults = {name: row.default for name, row in ROWS.items()}
         settings = cast(Settings, defaults | _read(values))
-        _fill_automatic(settings)
+        _fill_automatic(settings, rate)
         _check_together(settings)
     return settings
 
@@ -133,7 +146,7 @@ def _unknown(name: str) -> str:
     return f"no setting is called {name!r}; {hint}"
 
 
-def _fill_automatic(settings: Settings) -> None:
+def _fill_automatic(settings: Settings, sgd_rate: float | None) -> None:
     """Replace "auto" by the optimizer's numbers."""
     numbers: dict[str, Any] = cast(dict[str, Any], settings)
     optimizer = numbers["optimizer"]
@@ -144,17 +157,26 @@ def _fill_automatic(settings: Settings) -> None:
     if automatic and optimizer in ("sgd", "nesterov"):
         begins, epochs = numbers["momentum"], numbers["epochs"]
         ends = schedules.value(begins, epochs, numbers["momentum_schedule"], epochs)
-        rate = numbers["learning_rate"] * (1.0 - max(begins, ends))
+        whole = numbers["learning_rate"] if sgd_rate is None else sgd_rate
+        rate = whole * (1.0 - max(begins, ends))
         numbers["learning_rate"] = float(f"{rate:.12g}")
 
 
 def _check_together(settings: Any) -> None:
     """Refuse settings that make no sense beside each other."""
     plateau = settings["schedule"].name == "plateau"
-    if (settings["patience"] or plateau) and settings["validation_fraction"] == 0.0:
+    held_out = settings["validation_fraction"] > 0.0
+    if settings["validation_data"] and held_out:
+        raise InputError(
+            "validation_data and validation_fraction are two ways to choose: set one"
+        )
+    if (settings["patience"] or plateau) and not (
+        held_out or settings["validation_data"]
+    ):
         name = "patience" if settings["patience"] else "schedule plateau"
         raise InputError(
-            f"{name} needs images to choose by: set validation_fraction, such as 0.1"
+            f"{name} needs images to choose by: set validation_fraction, such as 0.1, "
+            "or validation_data"
         )
     course, optimizer = settings["momentum_schedule"], settings["optimizer"]
     if course.name == "plateau":

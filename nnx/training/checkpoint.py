@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 DIGITS = 16  # hexadecimal, of the data's digest
 # A run may be resumed for longer, elsewhere, and with data that were moved, which are
 # compared by their content; anything else would make it another run.
-MAY_CHANGE = {"epochs", "dataset", "data_dir", "backend", "precision"}
+MAY_CHANGE = {
+    "epochs", "dataset", "data_dir", "test_data", "validation_data", "backend",
+    "precision",
+}  # fmt: skip
 
 
 def save(path: Path, run: "Run") -> None:

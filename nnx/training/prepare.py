@@ -5,7 +5,13 @@ from typing import Any
 import numpy as np
 
 from nnx.backend import Backend
-from nnx.data.dataset import Dataset, Split, check_images, check_labels
+from nnx.data.dataset import (
+    Dataset,
+    Split,
+    check_images,
+    check_labels,
+    check_range,
+)
 from nnx.data.split import train_test_split
 from nnx.errors import InputError
 from nnx.maths.blocks import block_count
@@ -26,8 +32,9 @@ def fitted(network: Network, data: Dataset, settings: Settings) -> Network:
         InputError: the network, the data or the settings do not fit each other
     """
     features, outputs = data.train.images.shape[-1], data.outputs
-    for part in data.train, data.test:
+    for part in data.parts:
         check_images(part.images, features)
+        check_range(part.images, data)
         check_labels(np.asarray(part.labels), len(part.images), data)
     if (network.sizes[0], network.sizes[-1]) != (features, outputs):
         raise InputError(
@@ -74,8 +81,18 @@ def _check_task(data: Dataset, settings: Settings) -> None:
 
 
 def split_validation(data: Dataset, settings: Settings) -> tuple[Dataset, Split | None]:
-    """Return the data to train on, and the validation set, if there is to be one."""
+    """Return the data to train on, and the validation set, if there is to be one.
+
+    Raises:
+        InputError: settings that ask for another than was given
+    """
     fraction, n = settings["validation_fraction"], len(data.train.labels)
+    if data.validation is not None:
+        if fraction:
+            raise InputError(
+                "a validation set was given: validation_fraction would hold out another"
+            )
+        return data, data.validation
     if fraction == 0.0:
         return data, None
     count = min(max(1, round(n * fraction)), n - 1)

@@ -11,6 +11,8 @@ from nnx.errors import InputError
 from nnx.network import Network
 from nnx.settings import ROWS, Settings, TrainingSettings, complete, layered
 from nnx.settings.table import TRAINING
+from nnx.settings.values import regression_rate
+from nnx.training.data import described as described_data
 from nnx.training.folder import load_settings
 from nnx.training.plan import Progress
 from nnx.training.progress import shown
@@ -89,16 +91,15 @@ def _complete(
     else:
         base = {**load_settings(Path(resumed))}
         if data.source != IN_MEMORY:
-            base |= {"dataset": data.source, "data_dir": data.data_dir}
-    return complete(layered(base, given))
+            base |= described_data(data)
+    rate = regression_rate(network.sizes) if data.task == "regression" else None
+    return complete(layered(base, given), rate=rate)
 
 
 def _described(network: Network, data: Dataset) -> dict[str, Any]:
     """Return the settings that the command would make this network and data of."""
     *hidden, _ = network.activation
-    described: dict[str, Any] = {
-        "dataset": data.source,
-        "data_dir": data.data_dir,
+    described: dict[str, Any] = described_data(data) | {
         "hidden": network.sizes[1:-1],
         "dtype": network.layers[0].weight.dtype.name,
     }
