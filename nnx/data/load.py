@@ -20,6 +20,8 @@ _KINDS = (
     f"{', '.join(csv_sets.FOLDER)}, an .npz with {', '.join(npz.KEYS)}, "
     "or a folder of pictures in one subfolder per class"
 )
+# What is said of a table that holds no pictures.
+_NO_PICTURES = "no pictures", "label", "pixel value", "not a number", "empty field"
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -117,6 +119,8 @@ def _load_pixels(path: Path) -> Dataset:
             raise InputError(f"{path}: a table of no pictures")
         return csv_sets.load_file(path, path.stem)
     except InputError as error:
+        if not any(words in str(error) for words in _NO_PICTURES):
+            raise
         hint = "to learn a column of a table, name it as target"
         raise InputError(f"{error}; {hint}") from None
 
