@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nnx.backend import Backend, find
     from nnx.backend import names as backends
     from nnx.data.dataset import Dataset, Frame, Split
+    from nnx.data.from_memory import dataset
     from nnx.data.load import load
     from nnx.data.picture import read as read_picture
     from nnx.errors import NnxError
@@ -43,6 +44,7 @@ _HOMES = {
     "Split": "nnx.data.dataset",
     "TrainingSettings": "nnx.settings",
     "backends": "nnx.backend:names",
+    "dataset": "nnx.data.from_memory",
     "evaluate": "nnx.training.evaluate",
     "find": "nnx.backend",
     "gradcheck": "nnx.verify.gradcheck",
@@ -65,6 +67,7 @@ __all__ = [
     "TrainingSettings",
     "__version__",
     "backends",
+    "dataset",
     "evaluate",
     "find",
     "gradcheck",

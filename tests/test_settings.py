@@ -368,9 +368,18 @@ def distortions() -> st.SearchStrategy[Distortion]:
 several = st.lists(st.sampled_from(list(ACTIVATIONS)), min_size=1, max_size=3)
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 fractions = numbers(0, 1)
+columns = st.lists(texts, max_size=3) | st.just("") | st.just("price, size of lot")
 DRAWN: dict[str, st.SearchStrategy[Any]] = {
     "dataset": texts,
     "data_dir": texts | st.just(""),
+    "target": columns,
+    "task": st.sampled_from(["auto", "classification", "multilabel", "regression"]),
+    "drop": columns,
+    "categorical": columns,
+    "missing": st.sampled_from(["refuse", "fill"]),
+    "standardize": st.sampled_from(["both", "columns", "none"]),
+    "test_data": texts | st.just(""),
+    "validation_data": st.just(""),  # one or the other
     "hidden": st.lists(st.integers(1, 100_000), max_size=3),
     "activation": several | several.map(",".join),
     "init": st.sampled_from(["he", "zeros,he", ["auto", "normal:0.01"]]),

@@ -42,6 +42,51 @@ def as_pixels(parts: list[RawArray]) -> tuple[list[Array], int, tuple[str, ...]]
     return images, 1, ("pixels are already in [0, 1]: not scaled",)
 
 
+def require_known(part: RawArray, brightest: int = 255) -> None:
+    """Refuse images whose type and range do not say what they are.
+
+    Bytes up to the brightest are pixels, and floats from 0 to 1 are as they are.
+
+    Raises:
+        InputError: others, and what is not finite
+    """
+    values = part.values
+    low, high = float(values.min()), float(values.max())
+    _refuse(part, ~np.isfinite(values), "is not a finite number")
+    most = {"b": 1, "u": brightest, "f": 1}.get(values.dtype.kind, -1)
+    if values.dtype.itemsize > 1 and values.dtype.kind != "f":
+        most = -1
+    if low < 0 or high > most:
+        raise InputError(
+            f"{part.source} is {values.dtype} from {low:g} to {high:g}, which may be "
+            "anything: say the brightest pixel's value, as in scale=255; or "
+            'scale="standard" of columns, or scale="none" to take it as it is'
+        )
+
+
+def divided(part: RawArray, brightest: int) -> Array:
+    """Return images of a known scale as a data set holds them.
+
+    Raises:
+        InputError: values outside [0, brightest]
+    """
+    values = part.values
+    _refuse(part, ~((values >= 0) & (values <= brightest)), f"is outside 0-{brightest}")
+    if brightest <= 255 and (
+        values.dtype.kind != "f" or (values == np.rint(values)).all()
+    ):
+        return np.require(values, np.uint8, "C")
+    return np.require(values, np.float32, "C") / np.float32(brightest)
+
+
+def _refuse(part: RawArray, bad: Array, why: str) -> None:
+    """Refuse the first value that is bad, (n, features) bool, by its place."""
+    if bad.any():
+        row, column = map(int, np.unravel_index(bad.argmax(), bad.shape))
+        value = part.values[row, column]
+        raise InputError(f"{part.place(row, column)}: pixel value {value:g} {why}")
+
+
 def _survey(part: RawArray) -> tuple[float, bool]:
     """Return the brightest value, and whether all are whole; refuse the others."""
     values = part.values

@@ -19,7 +19,7 @@ TEST_PART = 10
 MAY_BE = {
     "task": ("auto", *TASKS),
     "missing": ("refuse", "fill"),
-    "standardize": ("both", "columns", "none"),
+    "standardize": ("both", "columns", "targets", "none"),
 }
 
 
@@ -92,15 +92,15 @@ def table_set(
     texts = [table.values[table.column(name)] for name in names]
     if task == "classification":
         texts.append(as_text(table.values[table.column(options.target[0])]))
-    train_rows, test_rows, notes = _rows(table, texts, test)
-    both = options.standardize == "both"
-    aim = fit_aim(table, options.target, task, train_rows, both)
+    train_rows, test_rows, notes = held_out(table, texts, test is not None)
+    scaled = options.standardize in ("both", "targets")
+    aim = fit_aim(table, options.target, task, train_rows, scaled)
     columns = fit(
         table,
         names,
         train_rows,
         fill=options.missing == "fill",
-        standardize=options.standardize != "none",
+        standardize=options.standardize in ("both", "columns"),
         categorical=options.categorical,
     )
     if test is None:
@@ -181,8 +181,8 @@ def load_like(path: Path, like: Any, target: Sequence[str] = ()) -> Dataset:
     )
 
 
-def _rows(
-    table: Table, columns: Sequence[Values], test: Table | None
+def held_out(
+    table: Table, columns: Sequence[Values], has_test: bool
 ) -> tuple[Array, Array, tuple[str, ...]]:
     """Return which rows are trained on, which are tested on, and a note on it.
 
@@ -192,7 +192,7 @@ def _rows(
     columns: those that may have either
     """
     total = table.rows
-    if test is not None:
+    if has_test:
         return np.arange(total), np.arange(0), ()
     if total < 2:
         raise InputError(f"{table.source}: training needs 2 or more rows, not {total}")

@@ -17,7 +17,7 @@ OPTIMIZERS = "sgd", "nesterov", "adam", "rmsprop"
 DTYPES = "float32", "float64"
 TASKS = "classification", "multilabel", "regression"
 MISSING = "refuse", "fill"
-STANDARDIZE = "both", "columns", "none"
+STANDARDIZE = "both", "columns", "targets", "none"
 DATASET_HELP = (
     "A name from 'nnx data list', or a path: a folder of IDX files, a table, a CSV "
     "of pictures with a label column, an .npz, or a folder of pictures a class."
@@ -57,8 +57,8 @@ class NetworkSettings(TypedDict, total=False):
         "refuse a table's empty fields (also NA, N/A, NaN and null), or fill them with "
         "the column's median, or its most frequent category.")]
     standardize: Annotated[str, Row("both", one_of(STANDARDIZE), DATA,
-        "Give a table's numbers mean 0 and deviation 1: both columns and regression's "
-        "targets, columns alone, or none.")]
+        "Give a table's numbers mean 0 and deviation 1: both columns and a "
+        "regression's targets, or one of them, or none.")]
     test_data: Annotated[str, Row("", kinds.text(
         "a path", "FILE", empty=True), DATA,
         "A table to test on; without it, a tenth of the rows is held out.")]

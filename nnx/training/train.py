@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from nnx.backend import Backend
-from nnx.data.dataset import IN_MEMORY, Dataset
+from nnx.data.dataset import IN_MEMORY, Dataset, Split
+from nnx.data.from_memory import dataset, split_like
 from nnx.errors import InputError
 from nnx.network import Network
 from nnx.settings import ROWS, Settings, TrainingSettings, complete, layered
@@ -22,8 +23,9 @@ from nnx.training.run import Run
 
 def train(
     network: Network,
-    data: Dataset,
+    data: Dataset | tuple[Any, Any],
     *,
+    validation: Split | tuple[Any, Any] | None = None,
     backend: str | Backend = "auto",
     out: str | PathLike[str] | None = None,
     resume: bool = False,
@@ -36,6 +38,9 @@ def train(
 ) -> Result:
     """Return the outcome of training a copy of the network; it is left as it was.
 
+    data: a data set, or a pair (x, y) as `nnx.dataset` takes it
+    validation: what is chosen by, a pair like data or a part of a data set; without it
+        the data's own, or what validation_fraction holds out
     backend: a name in nnx.backends(), a Backend, or "auto": the resumed run's, or the
         fastest on the CPU
     out: a folder for settings, log, checkpoint and model, as the command has it
@@ -57,6 +62,17 @@ def train(
     """
     if resume and out is None:
         raise InputError("resume needs the folder of a run: give out")
+    data = data if isinstance(data, Dataset) else _of_pair(data)
+    if validation is not None:
+        part = (
+            validation
+            if isinstance(validation, Split)
+            else split_like(data, *_pair(validation))
+        )
+        data = data._replace(
+            validation=part,
+            options=data.options._replace(validation_data=IN_MEMORY),
+        )
     whole = _complete(network, data, settings, out if resume else None)
     options: dict[str, Any] = {}
     if backend == "auto":  # or the resumed run's
@@ -65,6 +81,19 @@ def train(
     run = Run(network, data, whole, backend=backend, out=out, **how, **options)
     with shown(quiet=not progress, then=on_progress) as show:
         return run.follow(show, should_stop)
+
+
+def _of_pair(data: Any) -> Dataset:
+    return dataset(*_pair(data))
+
+
+def _pair(data: Any) -> tuple[Any, Any]:
+    """Return x and y; refused where these are not two."""
+    if not isinstance(data, tuple) or len(data) != 2:
+        raise InputError(
+            f"data must be a data set or a pair (x, y), not {type(data).__name__}"
+        )
+    return data[0], data[1]
 
 
 def _precision(settings: Settings) -> dict[str, Any]:

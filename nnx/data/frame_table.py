@@ -1,0 +1,185 @@
+"""Arrays and data frames in memory as named columns of numbers or text."""
+
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from nnx.data.dataset import Array
+from nnx.data.tabular import (
+    Table,
+    Text,
+    Values,
+    as_field,
+    require_columns,
+    text_column,
+    wanted,
+)
+from nnx.errors import InputError
+
+
+def is_frame(x: Any) -> bool:
+    """Return whether this is a data frame, of pandas, Polars or another library."""
+    return hasattr(x, "columns") and hasattr(x, "__getitem__")
+
+
+def table_of(frame: Any, source: str = "x") -> Table:
+    """Return a data frame as a table; its index is no column.
+
+    Raises:
+        InputError: no rows, names that come twice, columns of anything but numbers,
+            truths and text
+    """
+    labels = list(frame.columns)
+    names = [str(label) for label in labels]
+    places = wanted(source, names, None, ())
+    kept = tuple(names[i] for i in places)
+    values = tuple(
+        column_of(frame[labels[i]], f"{source}, column {names[i]!r}") for i in places
+    )
+    return _checked(source, kept, values)
+
+
+def table_of_array(
+    array: Any, source: str, names: Sequence[str] | None = None
+) -> Table:
+    """Return an array's columns as a table.
+
+    array: (n,) or (n, columns)
+    names: of the columns; x0, x1, … without them
+
+    Raises:
+        InputError: another shape, or no rows
+    """
+    whole = np.asarray(array)
+    whole = whole[:, None] if whole.ndim == 1 else whole
+    if whole.ndim != 2 or not whole.shape[1]:
+        raise InputError(f"{source} should have shape (n, columns), not {whole.shape}")
+    names = names or [f"x{i}" for i in range(whole.shape[1])]
+    if len(names) != whole.shape[1]:
+        raise InputError(f"{source} has {whole.shape[1]} columns, not {len(names)}")
+    values = tuple(
+        column_of(whole[:, i], f"{source}, column {i}") for i in range(len(names))
+    )
+    return _checked(source, tuple(names), values)
+
+
+def joined(x: Table, y: Table) -> Table:
+    """Return a table with another's columns beside its own.
+
+    Raises:
+        InputError: other rows, or names that are in both
+    """
+    if x.rows != y.rows:
+        raise InputError(f"{x.source} has {x.rows} rows, and {y.source} {y.rows}")
+    both = [name for name in y.names if name in x.names]
+    if both:
+        raise InputError(
+            f"{both[0]!r} is a column of {x.source}, and is {y.source} too"
+        )
+    own = len(x.names)
+
+    def place(row: int, column: int) -> str:
+        return x.place(row, column) if column < own else y.place(row, column - own)
+
+    return Table(x.source, x.names + y.names, x.values + y.values, place)
+
+
+def table_of_pair(
+    x: Any, y: Any, sources: tuple[str, str], names: Sequence[str] | None = None
+) -> tuple[Table, tuple[str, ...]]:
+    """Return x and y as one table, and the names of the columns that are y.
+
+    x: a data frame, or an array of columns
+    y: an array, or a series, or a data frame, or names of columns of x
+    names: of y's columns; as they are called there without them
+    """
+    table = table_of(x, sources[0]) if is_frame(x) else table_of_array(x, sources[0])
+    if is_frame(x) and (columns := _names_in(y, table)):
+        return table, columns
+    target = target_table(y, sources[1], names)
+    return joined(table, target), target.names
+
+
+def _names_in(y: Any, table: Table) -> tuple[str, ...]:
+    """Return the names of a table's columns that y is, where it is such."""
+    if isinstance(y, str):
+        require_columns(table.source, table.names, [y])
+        return (y,)
+    is_list = isinstance(y, list | tuple) and bool(y)
+    return tuple(y) if is_list and all(name in table.names for name in y) else ()
+
+
+def target_table(y: Any, source: str, names: Sequence[str] | None = None) -> Table:
+    """Return what is to be learnt as a table.
+
+    y: (n,) or (n, targets), or a data frame
+    names: of its columns; a series' or a frame's own, or target, without them
+    """
+    if is_frame(y):
+        own = table_of(y, source)
+        if names and len(names) != len(own.names):
+            raise InputError(f"{source} has {len(own.names)} columns, not {len(names)}")
+        return own._replace(names=tuple(names or own.names))
+    array = np.asarray(y)
+    if names is None:
+        name = getattr(y, "name", None)
+        count = array.shape[1] if array.ndim > 1 else 1
+        names = [f"target{i}" for i in range(count)] if count > 1 else ["target"]
+        names = [str(name)] if count == 1 and name not in (None, "") else names
+    return table_of_array(array, source, names)
+
+
+def column_of(column: Any, place: str) -> Values:
+    """Return a column as a `Table` has it; truths are text.
+
+    column: (n,), numbers, truths, text, or objects that are these, or none
+
+    Raises:
+        InputError: of another kind
+    """
+    array = np.asarray(column)
+    if array.ndim == 1 and array.dtype.kind in "iuf":
+        return array.astype(np.float64)
+    if array.ndim != 1 or array.dtype.kind not in "bUTO":
+        raise InputError(
+            f"{place}: is {array.dtype}, neither numbers nor text: leave it out"
+        )
+    items = array.tolist()
+    if array.dtype.kind == "O":
+        fields = [_field(item, place) for item in items]
+        if not any(isinstance(field, str) for field in fields):
+            return np.array([np.nan if f is None else f for f in fields], np.float64)
+        said = [
+            "" if f is None else f if isinstance(f, str) else as_field(f)
+            for f in fields
+        ]
+    else:
+        said = [str(item) for item in items]
+    known = dict.fromkeys(said)
+    places = {text: i for i, text in enumerate(known)}
+    return text_column(list(known), np.array([places[text] for text in said], np.int64))
+
+
+def _field(item: Any, place: str) -> float | str | None:
+    """Return an object as a number or a text; None, where there is nothing."""
+    if item is None or type(item).__name__ == "NAType" or item != item:
+        return None
+    if isinstance(item, str | bool | np.bool_):
+        return str(item)
+    if isinstance(item, Real) or type(item).__name__ == "Decimal":
+        return float(item)
+    raise InputError(
+        f"{place}: holds {type(item).__name__}, neither numbers nor text: leave it out"
+    )
+
+
+def _checked(source: str, names: tuple[str, ...], values: tuple[Values, ...]) -> Table:
+    def place(row: int, column: int) -> str:
+        return f"{source}, row {row} (from 0), column {names[column][:40]!r}"
+
+    first: Array = values[0] if values else ()
+    if not len(first.codes if isinstance(first, Text) else first):
+        raise InputError(f"{source}: no rows")
+    return Table(source, names, values, place)

@@ -1,0 +1,217 @@
+"""A data set of arrays or data frames in memory, whose scale is never guessed."""
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from nnx.data.dataset import (
+    IN_MEMORY,
+    Array,
+    Dataset,
+    RawArray,
+    Split,
+    TableOptions,
+    frame_of,
+)
+from nnx.data.frame_table import (
+    is_frame,
+    table_of_pair,
+    target_table,
+)
+from nnx.data.pixels import as_pixels, divided, require_known
+from nnx.data.table_set import aim_of, checked, held_out, split_of, table_set
+from nnx.data.tabular import as_text
+from nnx.data.targets import decide, fit_aim, labels
+from nnx.errors import InputError
+
+SCALES = "auto", "standard", "none"
+_SOURCES = ("x", "y"), ("x_test", "y_test"), ("x of validation", "y of validation")
+
+
+def dataset(
+    x: Any,
+    y: Any,
+    x_test: Any = None,
+    y_test: Any = None,
+    *,
+    validation: tuple[Any, Any] | None = None,
+    scale: str | float = "auto",
+    name: str = IN_MEMORY,
+    **options: Any,
+) -> Dataset:
+    """Return the data set of arrays, or of data frames, that are in memory.
+
+    x: (n, features), or pictures (n, height, width); or a data frame, each column of
+        which is numbers or text
+    y: (n,) classes, as numbers or text, or numbers to learn; or (n, targets), or (n,
+        classes) one-hot; of a data frame x also the name of its column, or a list of
+        names
+    x_test, y_test: others to test on; None holds a tenth out, always the same rows
+    validation: a pair of others to choose by
+    scale: what the numbers in x are: "auto" takes uint8 for pixels up to 255, and
+        floats from 0 to 1 as they are; a number is the brightest pixel's value;
+        "standard" gives each column mean 0 and deviation 1; "none" takes any as it is
+    options: task and standardize, and of data frames drop, categorical and missing:
+        as for `nnx.load`
+
+    Raises:
+        InputError: x whose scale is not known, shapes that do not fit, values that are
+            not finite, and what `nnx.load` refuses in a table
+    """
+    if (x_test is None) != (y_test is None):
+        raise InputError("x_test and y_test go together: give both, or neither")
+    told = checked(options)
+    if validation is not None:
+        told = told._replace(validation_data=IN_MEMORY)
+    tested = None if x_test is None else (x_test, y_test)
+    pairs = [
+        None if pair is None else (pair[0], _without_one_hot(pair[1], told.task))
+        for pair in ((x, y), tested, validation)
+    ]
+    _check_scale(scale, is_frame(x))
+    if is_frame(x) or scale in ("standard", "none"):
+        return _of_tables(name, pairs, told, scale)
+    usual = TableOptions(validation_data=told.validation_data)
+    if told._replace(task="auto", standardize="both") != usual:
+        raise InputError("drop, categorical and missing are for data frames")
+    return _of_pixels(name, pairs, told, scale)
+
+
+def _check_scale(scale: Any, of_frame: bool) -> None:
+    if isinstance(scale, str) and scale in SCALES:
+        return
+    is_number = isinstance(scale, Real) and not isinstance(scale, bool)
+    if not (is_number and 1 <= scale < 2**31 and scale == int(scale)):
+        raise InputError(
+            f"scale must be one of {', '.join(SCALES)}, or the brightest pixel's "
+            f"value, not {scale!r}"
+        )
+    if of_frame:
+        raise InputError("a data frame's columns are no pixels: leave scale out")
+
+
+def split_like(data: Dataset, x: Any, y: Any) -> Split:
+    """Return other rows with what they are, in the form of a data set's own.
+
+    x, y: as for `dataset`; of pixels uint8 or floats from 0 to 1
+
+    Raises:
+        InputError: rows that do not fit the data set
+    """
+    aim = aim_of(data, data.options.target or ("target",))
+    y = _without_one_hot(y, data.task)
+    if data.columns:
+        table, _ = table_of_pair(x, y, _SOURCES[2], aim.names)
+        return split_of(table, data.columns, aim)
+    raw = RawArray(_rows(x, _SOURCES[2][0]), _SOURCES[2][0], _placed(_SOURCES[2][0]))
+    require_known(raw, data.frame.maximum)
+    images = raw.values
+    if images.dtype.kind == "f":
+        images = np.require(images, np.float32, "C")
+    return Split(images, labels(aim, target_table(y, _SOURCES[2][1], aim.names)))
+
+
+def _of_tables(name: str, pairs: list[Any], told: TableOptions, scale: Any) -> Dataset:
+    first, target = table_of_pair(pairs[0][0], pairs[0][1], _SOURCES[0])
+    test, validation = (
+        None if pair is None else table_of_pair(pair[0], pair[1], sources, target)[0]
+        for pair, sources in zip(pairs[1:], _SOURCES[1:], strict=True)
+    )
+    if scale == "none":
+        of_targets = told.standardize in ("both", "targets")
+        told = told._replace(standardize="targets" if of_targets else "none")
+    told = told._replace(target=target)
+    return table_set(name, first, told, test, validation)
+
+
+def _of_pixels(name: str, pairs: list[Any], told: TableOptions, scale: Any) -> Dataset:
+    given = [
+        (*pair, *sources)
+        for pair, sources in zip(pairs, _SOURCES, strict=True)
+        if pair is not None
+    ]
+    images, maximum, notes = _scaled(
+        [RawArray(_rows(x, s), s, _placed(s)) for x, _, s, _ in given], scale
+    )
+    targets = [target_table(y, s) for _, y, _, s in given]
+    for part, target in zip(images, targets, strict=True):
+        if len(part) != target.rows:
+            raise InputError(
+                f"x has {len(part)} rows, and {target.source} {target.rows}"
+            )
+    first, names = targets[0], targets[0].names
+    task, decided = decide(first, names, told.task)
+    classes = [as_text(first.values[0])] if task == "classification" else []
+    rows, held, held_note = held_out(first, classes, pairs[1] is not None)
+    aim = fit_aim(first, names, task, rows, told.standardize in ("both", "targets"))
+    splits = [Split(x, labels(aim, y)) for x, y in zip(images, targets, strict=True)]
+    train, test = splits[0], splits[min(1, len(splits) - 1)]
+    if pairs[1] is None:
+        train, test = (Split(*(of[r] for of in train)) for r in (rows, held))
+    shape = np.shape(pairs[0][0])
+    size = (shape[1], shape[2]) if len(shape) > 2 else None
+    return Dataset(
+        name,
+        train,
+        test,
+        aim.classes,
+        frame_of(images[0].shape[1], size, maximum),
+        (*notes, decided, *held_note),
+        task=task,
+        targets=aim.targets,
+        validation=None if pairs[2] is None else splits[-1],
+        options=told._replace(target=names),
+    )
+
+
+def _rows(x: Any, source: str) -> Array:
+    """Return pictures, or rows of features, as (n, features)."""
+    array = np.asarray(x)
+    if array.ndim not in (2, 3) and not (array.ndim == 4 and array.shape[-1] == 1):
+        raise InputError(
+            f"{source} should have shape (n, features) or (n, height, width), not "
+            f"{array.shape}"
+        )
+    if not array.size or array.dtype.kind not in "buif":
+        raise InputError(f"{source} has no numbers: {array.dtype} of {array.shape}")
+    rows = array.reshape(len(array), -1)
+    return rows.astype(np.uint8) if rows.dtype.kind == "b" else rows
+
+
+def _placed(source: str) -> Any:
+    return lambda row, column: f"{source}[{row}, {column}]"
+
+
+def _scaled(
+    parts: list[RawArray], scale: Any
+) -> tuple[list[Array], int, tuple[str, ...]]:
+    """Return images as a data set holds them, their brightest value, and notes."""
+    first = parts[0]
+    for part in parts[1:]:
+        if part.values.shape[1:] != first.values.shape[1:]:
+            raise InputError(
+                f"{part.source} has {part.values.shape[1]} features, and x "
+                f"{first.values.shape[1]}"
+            )
+        if (part.values.dtype.kind == "f") != (first.values.dtype.kind == "f"):
+            raise InputError(
+                f"{part.source} is {part.values.dtype}, and x {first.values.dtype}"
+            )
+    if not isinstance(scale, str):
+        return [divided(part, int(scale)) for part in parts], int(scale), ()
+    for part in parts:
+        require_known(part)
+    return as_pixels(parts)
+
+
+def _without_one_hot(y: Any, task: str) -> Any:
+    """Return y; one-hot rows as class numbers, where classes may be meant."""
+    if is_frame(y) or isinstance(y, str) or task not in ("auto", "classification"):
+        return y
+    array = np.asarray(y)
+    if array.ndim != 2 or array.shape[1] < 2 or array.dtype.kind not in "buif":
+        return y
+    ones = array == 1
+    one_hot = (ones.sum(axis=1) == 1).all() and (ones | (array == 0)).all()
+    return array.argmax(axis=1) if one_hot else y
