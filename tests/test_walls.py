@@ -26,7 +26,7 @@ HEAVY = {
     "cupy", "numba", "torch", "jax", "matplotlib", "sklearn", "scipy", "PIL",
     "starlette", "uvicorn",
 }  # fmt: skip
-MOST_LINES, MOST_FUNCTION_LINES, MOST_PARAMETERS = 300, 50, 10
+MOST_LINES, MOST_FUNCTION_LINES, MOST_PARAMETERS = 300, 50, 11
 
 # The rooms of the map in docs/architecture.md, by the modules that are in them.
 ROOMS = {

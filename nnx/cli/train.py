@@ -12,6 +12,7 @@ from nnx.cli.settings_options import with_settings
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
+    from nnx.training.result import Result
     from nnx.training.run import Run
 
 
@@ -114,10 +115,16 @@ def train(
         raise typer.Exit(EXIT[signals[0]])
     if not no_plots:
         results.draw(run, result, quiet)
-    if require_accuracy is not None and result.test_accuracy < require_accuracy:
+    if require_accuracy is not None:
+        _require(require_accuracy, result)
+
+
+def _require(accuracy: float, result: "Result") -> None:
+    """End with status 1 where the test accuracy is below this."""
+    if result.test_accuracy < accuracy:
         show.note(
             f"nnx: test accuracy {result.test_accuracy:.4f} is below the "
-            f"required {require_accuracy:g}"
+            f"required {accuracy:g}"
         )
         raise typer.Exit(1)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from nnx.data.dataset import Array, Column
 from nnx.data.limits import MAX_UNPACKED
-from nnx.data.tabular import Table, Text, listed, number
+from nnx.data.tabular import Table, Text, as_text, listed, number
 from nnx.errors import InputError
 
 # A column is text where at least this share of it is no number, and a fault where less.
@@ -54,7 +54,7 @@ def fit(
     for name in names:
         i = table.column(name)
         values = table.values[i]
-        if isinstance(values, Text):
+        if name in categorical or isinstance(values, Text):
             mixed = None if name in categorical else first_text(values)
             if mixed is not None:
                 raise InputError(
@@ -132,7 +132,7 @@ def mean_and_scale(values: Array) -> tuple[float, float]:
 
 def _categories(table: Table, i: int, rows: Array, fill: bool) -> Column:
     """Return a column of text, with the categories that its rows have."""
-    name, (texts, codes) = table.names[i], table.values[i]
+    name, (texts, codes) = table.names[i], as_text(table.values[i])
     own = codes[rows]
     counts = np.bincount(own[own >= 0], minlength=len(texts))
     present = sorted((texts[code], int(code)) for code in np.flatnonzero(counts))
@@ -141,7 +141,7 @@ def _categories(table: Table, i: int, rows: Array, fill: bool) -> Column:
             f"{table.source}: column {name!r} has only empty fields in the training "
             "rows: leave it out"
         )
-    if len(present) > min(MAX_CATEGORIES, max(FEW, len(rows) // 2)):
+    if too_many(len(present), len(rows)):
         raise InputError(
             f"{table.source}: column {name!r} has {len(present):,} different texts in "
             f"{len(rows):,} rows, too many to learn from: leave it out"
@@ -179,6 +179,11 @@ def not_number(values: Text, row: int) -> str:
     return f"{_said(values, row)} is not a number"
 
 
+def too_many(categories: int, rows: int) -> bool:
+    """Return whether these are names of the rows, or more than can be learnt from."""
+    return categories > min(MAX_CATEGORIES, max(FEW, rows // 2))
+
+
 def _filled(table: Table, i: int, column: Column, rows: Array) -> Array:
     """Return the rows' numbers in a column, with what stands for empty fields."""
     own = numbers(table, i, rows)
@@ -191,14 +196,7 @@ def _filled(table: Table, i: int, column: Column, rows: Array) -> Array:
 
 def _codes(table: Table, i: int, column: Column, rows: Array) -> Array:
     """Return which of the column's categories each row has."""
-    values = table.values[i]
-    if not isinstance(values, Text):
-        if not np.isnan(values).all():
-            raise InputError(
-                f"{table.source}: column {column.name!r} has numbers, and had text in "
-                "training"
-            )
-        values = Text((), np.full(len(values), -1))
+    values = as_text(table.values[i])
     known = {text: n for n, text in enumerate(column.categories)}
     fill = -1 if column.fill is None else known[str(column.fill)]
     own = values.codes[rows]

@@ -21,7 +21,6 @@ from nnx.data.frame_table import (
 )
 from nnx.data.pixels import as_pixels, divided, require_known
 from nnx.data.table_set import aim_of, checked, held_out, split_of, table_set
-from nnx.data.tabular import as_text
 from nnx.data.targets import decide, fit_aim, labels
 from nnx.errors import InputError
 
@@ -142,8 +141,8 @@ def _of_pixels(name: str, pairs: list[Any], told: TableOptions, scale: Any) -> D
             )
     first, names = targets[0], targets[0].names
     task, decided = decide(first, names, told.task)
-    classes = [as_text(first.values[0])] if task == "classification" else []
-    rows, held, held_note = held_out(first, classes, pairs[1] is not None)
+    classes = names if task == "classification" else ()
+    rows, held, held_note = held_out(first, (), classes, pairs[1] is not None)
     aim = fit_aim(first, names, task, rows, told.standardize in ("both", "targets"))
     splits = [Split(x, labels(aim, y)) for x, y in zip(images, targets, strict=True)]
     train, test = splits[0], splits[min(1, len(splits) - 1)]

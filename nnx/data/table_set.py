@@ -1,17 +1,17 @@
 """A data set of a table: what is learnt, from which columns, and by which rows."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nnx.data.columns import features, fit
-from nnx.data.dataset import TASKS, Array, Dataset, Frame, Split, TableOptions
+from nnx.data.columns import features, fit, too_many
+from nnx.data.dataset import TASKS, Array, Column, Dataset, Frame, Split, TableOptions
 from nnx.data.read_table import read_table
 from nnx.data.split import held_out_rows
-from nnx.data.tabular import Table, Text, Values, as_text, number, require_columns
+from nnx.data.tabular import Table, Text, as_text, number, require_columns
 from nnx.data.targets import Aim, decide, fit_aim, labels
 from nnx.errors import InputError
 
@@ -84,46 +84,37 @@ def table_set(
     Raises:
         InputError: columns and options that do not fit
     """
-    names = [n for n in table.names if n not in (*options.target, *options.drop)]
     require_columns(table.source, table.names, (*options.target, *options.categorical))
+    names = [n for n in table.names if n not in (*options.target, *options.drop)]
     if not names:
         raise InputError(f"{table.source}: no columns but the target: nothing to learn")
     task, decided = decide(table, options.target, options.task)
-    texts = [table.values[table.column(name)] for name in names]
-    if task == "classification":
-        texts.append(as_text(table.values[table.column(options.target[0])]))
-    train_rows, test_rows, notes = held_out(table, texts, test is not None)
-    scaled = options.standardize in ("both", "targets")
-    aim = fit_aim(table, options.target, task, train_rows, scaled)
+    of_text = options.categorical
+    of_text += options.target if task == "classification" else ()
+    rows, held, note = held_out(table, names, of_text, test is not None)
+    scaled = ("both", "targets"), ("both", "columns")
+    aim_scaled, columns_scaled = (options.standardize in those for those in scaled)
+    aim = fit_aim(table, options.target, task, rows, aim_scaled)
+    fill, categorical = options.missing == "fill", options.categorical
     columns = fit(
         table,
         names,
-        train_rows,
-        fill=options.missing == "fill",
-        standardize=options.standardize in ("both", "columns"),
-        categorical=options.categorical,
+        rows,
+        fill=fill,
+        standardize=columns_scaled,
+        categorical=categorical,
     )
-    if test is None:
-        own = labels(aim, table)
-        train = Split(features(columns, table, train_rows), own[train_rows])
-        tested = Split(features(columns, table, test_rows), own[test_rows])
-    else:
-        train, tested = (split_of(part, columns, aim) for part in (table, test))
-    width = train.images.shape[1]
+    train = split_of(table, columns, aim, rows)
+    tested = split_of(test or table, columns, aim, held if test is None else None)
+    notes = *table.notes, decided, _described(columns), *_filled(table, names), *note
     return Dataset(
         name,
         train,
         tested,
         aim.classes,
-        Frame(1, width, 1, 0),
-        (
-            *table.notes,
-            decided,
-            _described(columns, width),
-            *_filled(table, names),
-            *notes,
-        ),
-        task=aim.task,
+        Frame(1, train.images.shape[1], 1, 0),
+        notes,
+        task=task,
         columns=columns,
         targets=aim.targets,
         validation=None if validation is None else split_of(validation, columns, aim),
@@ -131,9 +122,12 @@ def table_set(
     )
 
 
-def split_of(table: Table, columns: Sequence[Any], aim: Aim) -> Split:
-    """Return a table's rows with what they are, as a data set has them."""
-    return Split(features(columns, table), labels(aim, table))
+def split_of(
+    table: Table, columns: Sequence[Column], aim: Aim, rows: Array | None = None
+) -> Split:
+    """Return a table's rows, or some of them, with what they are."""
+    which = np.arange(table.rows) if rows is None else rows
+    return Split(features(columns, table, which), labels(aim, table)[which])
 
 
 def aim_of(like: Any, target: Sequence[str] = ()) -> Aim:
@@ -182,14 +176,15 @@ def load_like(path: Path, like: Any, target: Sequence[str] = ()) -> Dataset:
 
 
 def held_out(
-    table: Table, columns: Sequence[Values], has_test: bool
+    table: Table, names: Collection[str], of_text: Collection[str], has_test: bool
 ) -> tuple[Array, Array, tuple[str, ...]]:
     """Return which rows are trained on, which are tested on, and a note on it.
 
     A row to test on goes back where it has a category or a class that no training row
     has.
 
-    columns: those that may have either
+    names: of the columns that are looked at
+    of_text: of those that are taken as text too, though they may be numbers
     """
     total = table.rows
     if has_test:
@@ -198,12 +193,16 @@ def held_out(
         raise InputError(f"{table.source}: training needs 2 or more rows, not {total}")
     train, held = held_out_rows(total, max(1, total // TEST_PART))
     back = np.zeros(len(held), bool)
-    for values in columns:
-        if isinstance(values, Text):
-            known = np.zeros(len(values.values) + 1, bool)
-            known[values.codes[train]] = True
+    for name in dict.fromkeys([*names, *of_text]):
+        values = table.values[table.column(name)]
+        if name in of_text or isinstance(values, Text):
+            column = as_text(values)
+            if too_many(len(column.values), total):
+                continue  # `fit` refuses it by its name
+            known = np.zeros(len(column.values) + 1, bool)
+            known[column.codes[train]] = True
             known[-1] = True  # an empty field
-            back |= ~known[values.codes[held]]
+            back |= ~known[column.codes[held]]
     if back.all():
         raise InputError(
             f"{table.source}: no row can be held out for testing, as each has a text "
@@ -217,8 +216,9 @@ def held_out(
     return train, held[~back], (note,)
 
 
-def _described(columns: Sequence[Any], width: int) -> str:
+def _described(columns: Sequence[Column]) -> str:
     text = sum(bool(column.categories) for column in columns)
+    width = sum(column.width for column in columns)
     return f"{len(columns) - text} columns of numbers, {text} of text: {width} features"
 
 

@@ -39,8 +39,7 @@ def train(
     """Return the outcome of training a copy of the network; it is left as it was.
 
     data: a data set, or a pair (x, y) as `nnx.dataset` takes it
-    validation: what is chosen by, a pair like data or a part of a data set; without it
-        the data's own, or what validation_fraction holds out
+    validation: such a pair, or a part of a data set, to choose by
     backend: a name in nnx.backends(), a Backend, or "auto": the resumed run's, or the
         fastest on the CPU
     out: a folder for settings, log, checkpoint and model, as the command has it
@@ -62,17 +61,7 @@ def train(
     """
     if resume and out is None:
         raise InputError("resume needs the folder of a run: give out")
-    data = data if isinstance(data, Dataset) else _of_pair(data)
-    if validation is not None:
-        part = (
-            validation
-            if isinstance(validation, Split)
-            else split_like(data, *_pair(validation))
-        )
-        data = data._replace(
-            validation=part,
-            options=data.options._replace(validation_data=IN_MEMORY),
-        )
+    data = _with(data, validation)
     whole = _complete(network, data, settings, out if resume else None)
     options: dict[str, Any] = {}
     if backend == "auto":  # or the resumed run's
@@ -83,17 +72,28 @@ def train(
         return run.follow(show, should_stop)
 
 
-def _of_pair(data: Any) -> Dataset:
-    return dataset(*_pair(data))
+def _with(given: Any, validation: Any) -> Dataset:
+    """Return the data set that is meant, with what is to be chosen by."""
+    data: Dataset = (
+        given if isinstance(given, Dataset) else dataset(*_pair("data", given))
+    )
+    if validation is None:
+        return data
+    if not isinstance(validation, Split):
+        validation = split_like(data, *_pair("validation", validation))
+    options = data.options._replace(validation_data=IN_MEMORY)
+    return data._replace(validation=validation, options=options)
 
 
-def _pair(data: Any) -> tuple[Any, Any]:
+def _pair(name: str, given: Any) -> tuple[Any, Any]:
     """Return x and y; refused where these are not two."""
-    if not isinstance(data, tuple) or len(data) != 2:
+    if not isinstance(given, tuple) or len(given) != 2:
+        hint = "; a share of the data is validation_fraction"
         raise InputError(
-            f"data must be a data set or a pair (x, y), not {type(data).__name__}"
+            f"{name} must be a pair (x, y), not {given!r:.40}"
+            f"{hint if name == 'validation' else ', or a data set'}"
         )
-    return data[0], data[1]
+    return given[0], given[1]
 
 
 def _precision(settings: Settings) -> dict[str, Any]:

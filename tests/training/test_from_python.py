@@ -26,7 +26,7 @@ STEPS = 10
         ("drop_out", "no setting is called 'drop_out'; did you mean dropout?"),
         ("qwertz", "no setting is called 'qwertz'; there are dataset, data_dir,"),
         ("averaging", "averaging is called ema_decay now"),
-        ("validation", "validation is called validation_fraction now"),
+        ("validation", "validation must be a pair (x, y), not 3; a share of the data"),
         ("early_stopping", "early_stopping is called patience now"),
         ("threads", "'threads' is no setting: give --threads to the command"),
         ("hidden", "hidden is a setting of the network or of the command; nnx.train"),
