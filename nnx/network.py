@@ -20,6 +20,7 @@ from nnx.data.dataset import (
     Target,
     check_images,
     frame_of,
+    in_units,
 )
 from nnx.errors import InputError
 from nnx.maths import evaluation, initializers
@@ -171,11 +172,7 @@ class Network:
             return np.argmax(outputs, axis=1).astype(np.int64)
         if self.task == "multilabel":
             return (outputs > 0.5).astype(np.int64)
-        mean, scale = (
-            np.array([getattr(target, of) for target in self.targets])
-            for of in ("mean", "scale")
-        )
-        values = outputs * scale + mean
+        values = in_units(outputs, self.targets)
         return values[:, 0] if len(self.targets) == 1 else values
 
     def predict_proba(self, images: Any, *, backend: str | Backend = DEFAULT) -> Array:

@@ -5,14 +5,18 @@ A notebook shows what they return, and `figure.savefig("file.png")` keeps it.
 
 from nnx.report.curves import compared, curves
 from nnx.report.layers import activations, weights
-from nnx.report.predictions import confusion, mistakes, samples
+from nnx.report.predictions import confusion, labels, mistakes, samples
+from nnx.report.values import predictions, residuals
 
 __all__ = [
     "activations",
     "compared",
     "confusion",
     "curves",
+    "labels",
     "mistakes",
+    "predictions",
+    "residuals",
     "samples",
     "weights",
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nnx.cli import show
 
 if TYPE_CHECKING:
+    from nnx.data.dataset import Dataset
     from nnx.training.evaluate import Evaluation
 
 # Where there is no terminal; and how many mix-ups are told of.
@@ -42,8 +43,9 @@ def _known(number: float) -> float | None:
     return None if math.isnan(number) else number
 
 
-def print_tables(classes: tuple[str, ...], evaluation: "Evaluation") -> None:
+def print_tables(data: "Dataset", evaluation: "Evaluation") -> None:
     """Print each class's precision and recall, and the confusion or what is worst."""
+    classes, images = data.classes, show.samples(data.columns)
     tables = described(classes, evaluation)
     if not tables:
         return
@@ -56,7 +58,8 @@ def print_tables(classes: tuple[str, ...], evaluation: "Evaluation") -> None:
         for row in tables["classes"]
     ]
     show.line("")
-    show.table("", ["class", "precision", "recall", "images"], rows)
+    kind = "class" if "confusion" in tables else "label"
+    show.table("", [kind, "precision", "recall", images], rows)
     if "confusion" not in tables:
         return
     counts: list[list[int]] = tables["confusion"]
@@ -72,10 +75,12 @@ def print_tables(classes: tuple[str, ...], evaluation: "Evaluation") -> None:
             rows,
         )
     else:
-        _print_worst(classes, counts)
+        _print_worst(classes, counts, images)
 
 
-def _print_worst(classes: tuple[str, ...], counts: list[list[int]]) -> None:
+def _print_worst(
+    classes: tuple[str, ...], counts: list[list[int]], images: str
+) -> None:
     """Print the most frequent mix-ups."""
     pairs = [
         (n, i, j)
@@ -89,10 +94,10 @@ def _print_worst(classes: tuple[str, ...], counts: list[list[int]]) -> None:
         for n, i, j in worst
     ]
     if not worst:
-        show.line("no image was mistaken")
+        show.line(f"none of the {images} was mistaken")
         return
     title = f"the most frequent mix-ups of {len(pairs):,}; --json has all"
-    show.table(title, ["class", "taken for", "images", "of the class"], rows)
+    show.table(title, ["class", "taken for", images, "of the class"], rows)
 
 
 def _percent(fraction: float | None) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from nnx.automatic import DEFAULT
-from nnx.cli import classes, show
+from nnx.cli import classes, show, values
 from nnx.cli.options import (
     BackendOption,
     DataDir,
@@ -40,6 +40,7 @@ def evaluate(
 ) -> None:
     """Test a trained network on a data set's test images, all and class by class.
 
+    Of a regression R² and, target by target, the root of the mean squared error.
     Without --dataset, on the one that it was trained on.
     """
     from nnx.backend import choose
@@ -66,14 +67,18 @@ def evaluate(
                 f"test_{result.metric}": result.score,
             }
             | classes.described(data.classes, result)
+            | values.described(data.targets, result)
         )
     else:
+        whole = " with all labels right" if data.task == "multilabel" else ""
         show.line(
             f"{data.name}: test {METRIC_NAMES[result.metric]} "
-            f"{show.score(result.score, result.metric)} "
-            f"(loss {result.loss:.4f}) on {result.images:,} images"
+            f"{show.score(result.score, result.metric)}{whole} "
+            f"(loss {result.loss:.4f}) on {result.images:,} "
+            f"{show.samples(data.columns)}"
         )
-        classes.print_tables(data.classes, result)
+        classes.print_tables(data, result)
+        values.print_table(data.targets, result)
 
 
 def _settings(model: Path, dataset: str | None, target: str | None) -> dict[str, Any]:

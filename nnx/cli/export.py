@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from nnx.cli import show
-from nnx.cli.options import ModelArgument, network_of_pictures, path
+from nnx.cli.options import ModelArgument, classifier_of_pictures, path
 from nnx.errors import InputError
 
 
@@ -24,7 +24,7 @@ def export(
     from nnx import files
     from nnx.page.render import page
 
-    network = network_of_pictures(model)
+    network = classifier_of_pictures(model)
     if html.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{html}: a page's name ends in .html")
     files.write(html, page(network, alone=True).html.encode())

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 # What a step draws at random, or computes of its batch; a network outside training,
 # as a model file holds it, has none of it.
 DRAWN = "batch_norm", "dropout", "input_dropout", "input_noise", "augment"
+# What each loss is called.
+LOSSES = {
+    "cross_entropy": "cross-entropy",
+    "binary_cross_entropy": "binary cross-entropy",
+    "squared_error": "half the squared error",
+    "huber": "Huber's loss",
+}
 
 
 def gradcheck(
@@ -117,7 +124,9 @@ def _of_network(
         _print_json(described | {"images": images, "minimized": minimized}, results)
     else:
         loss = ", ".join(f"{name}={_text(value)}" for name, value in minimized.items())
-        title = f"{network} on {images} training images of {data.name}: cross-entropy"
+        minimizes = LOSSES["huber" if settings["huber_delta"] else network.loss]
+        samples = f"{images} training {show.samples(data.columns)}"
+        title = f"{network} on {samples} of {data.name}: {minimizes}"
         _print(f"{title} with {loss}" if loss else title, results)
     return all(row.within_bound for row in results)
 

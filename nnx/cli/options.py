@@ -76,9 +76,21 @@ def network_of_pictures(model: Path) -> "Network":
     from nnx.network import Network
 
     network = Network.load(model)
-    if not network.frame.box:
+    if network.columns or not network.frame.box:
+        what = (
+            "columns of a table" if network.columns else "features that are no picture"
+        )
+        raise InputError(f"{model}: takes {network.sizes[0]} {what}")
+    return network
+
+
+def classifier_of_pictures(model: Path) -> "Network":
+    """Return the network of a model that tells the classes of pictures."""
+    network = network_of_pictures(model)
+    if network.task != "classification":
+        gives = "values" if network.task == "regression" else "several labels"
         raise InputError(
-            f"{model}: takes {network.sizes[0]} features that are no picture"
+            f"{model}: gives {gives}, and the page is for one class of many"
         )
     return network
 

@@ -37,8 +37,9 @@ def plot(
 
     Of a run: loss, accuracy and learning rate; the confusion of classes; the first
     layer's weights; outputs of hidden units, and how many are dead; the most confident
-    mistakes; and what the first test images are taken for. And report.html, one file
-    with all of them, the results and the settings.
+    mistakes; and what the first test images are taken for. Of a regression, predicted
+    against true values and the residuals; of several labels, precision and recall. And
+    report.html, one file with all of them, the results and the settings.
 
     [bold]Examples[/bold]
 
@@ -84,7 +85,7 @@ def _of_one(
     test = evaluate(network, data)
     if not is_of(run, data):
         show.note(f"nnx: {data.name}: not the data that this run was trained on")
-    scores = Scores(test.loss, test.score, test.metric)
+    scores = Scores(test.loss, test.score, test.metric, test.rmse)
     return write(folder, kind, network, data, settings, log, scores)
 
 

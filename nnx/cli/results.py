@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nnx import cores
-from nnx.cli import show
+from nnx.cli import show, values
 
 if TYPE_CHECKING:
     from nnx.training.result import Result
@@ -27,6 +27,7 @@ def introduce(run: "Run", busy: float) -> None:
     busy: cores that other programs keep
     """
     data, network, backend = run.data, run.network, run.backend
+    samples = show.samples(data.columns)
     validation = ""
     if run.validation is not None:
         validation = f", {len(run.validation.labels):,} validation"
@@ -34,7 +35,7 @@ def introduce(run: "Run", busy: float) -> None:
         show.remark(f"{data.name}: {remark}")
     show.remark(
         f"{data.name}: {len(data.train.labels):,} training{validation} and "
-        f"{len(data.test.labels):,} test images · network {network}, "
+        f"{len(data.test.labels):,} test {samples} · network {network}, "
         f"{network.parameters:,} parameters · {backend.name} on {backend.device}"
     )
     if note := backend.first_run.note:
@@ -54,23 +55,10 @@ def report(run: "Run", result: "Result", json: bool) -> None:
     assert run.folder is not None
     model, precision = str(run.folder / MODEL_NAME), run.settings["precision"]
     if json:
-        described = {
-            "backend": run.backend.name,
-            "device": run.backend.device,
-            "precision": precision,
-            "dataset": run.data.name,
-            "network": str(run.network),
-            "parameters": run.network.parameters,
-            "epochs": len(result.log),
-            "model": model,
-        }
-        scores = {
-            name.replace("score", result.metric): getattr(result, name)
-            for name in RESULTS
-        }
-        show.as_json(described | scores)
+        show.as_json(_described(run, result, model))
         return
     parts = {}
+    errors = values.rmse(run.data.targets, result.test_rmse)
     for split, words in SPLITS.items():
         loss, score = (getattr(result, f"{split}_{of}") for of in ("loss", "score"))
         if score is not None:
@@ -87,12 +75,37 @@ def report(run: "Run", result: "Result", json: bool) -> None:
         rows = [[words.split()[0], *scores] for words, scores in parts.items()]
         show.line("")
         show.table("", ["", METRIC_NAMES[result.metric], "loss"], rows[::-1])
-        show.line(f"\n{took}{products}\n")
+        show.line(f"\ntest {errors}" if errors else "")
+        show.line(f"{took}{products}\n")
         _files(run.folder)
         return
-    lines = (f"{words} {score} (loss {loss})" for words, (score, loss) in parts.items())
+    lines = [f"{words} {score} (loss {loss})" for words, (score, loss) in parts.items()]
+    if errors:
+        lines[0] = f"{lines[0][:-1]}, {errors})"
     show.line(", ".join(lines) + products)
     show.line(f"{took}; model: {model}")
+
+
+def _described(run: "Run", result: "Result", model: str) -> dict[str, Any]:
+    """Return a run's outcome for JSON."""
+    described = {
+        "backend": run.backend.name,
+        "device": run.backend.device,
+        "precision": run.settings["precision"],
+        "dataset": run.data.name,
+        "network": str(run.network),
+        "parameters": run.network.parameters,
+        "epochs": len(result.log),
+        "model": model,
+    }
+    for name in RESULTS:
+        described[name.replace("score", result.metric)] = getattr(result, name)
+    if result.test_rmse is not None:
+        described["targets"] = [
+            {"name": target.name, "test_rmse": float(rmse)}
+            for target, rmse in zip(run.data.targets, result.test_rmse, strict=True)
+        ]
+    return described
 
 
 def _files(folder: Path) -> None:
@@ -118,7 +131,7 @@ def draw(run: "Run", result: "Result", quiet: bool) -> None:
         return
     assert run.folder is not None
     known = result.network, run.data, run.settings, result.log
-    test = Scores(result.test_loss, result.test_score, result.metric)
+    test = Scores(result.test_loss, result.test_score, result.metric, result.test_rmse)
     try:
         *pictures, report = write(run.folder, "png", *known, test)
     except Exception as error:  # what matplotlib raises has no root of its own

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from nnx.cli import show
-from nnx.cli.options import ModelArgument, network_of_pictures, number
+from nnx.cli.options import ModelArgument, classifier_of_pictures, number
 from nnx.errors import MissingLibraryError
 
 HOST, PORT, LAST_PORT = "127.0.0.1", 8000, 65535
@@ -36,7 +36,7 @@ def serve(
 
     nnx serve runs/mine --port 8080
     """
-    network = network_of_pictures(model)
+    network = classifier_of_pictures(model)
     if port > LAST_PORT:
         raise typer.BadParameter(f"{port} is not a port: they end at {LAST_PORT}")
     try:

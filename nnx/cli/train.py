@@ -100,7 +100,7 @@ def train(
     began = cores.times()
     with threads_limited(threads):
         how = {"threads": threads, "resume": resume, "overwrite": overwrite}
-        how |= {"tensorboard": tensorboard}
+        how |= {"tensorboard": tensorboard, "classes": require_accuracy is not None}
         run = _begun(values, on(device), out, **how)
         if not quiet:
             results.introduce(run, cores.busy(began))
@@ -162,9 +162,17 @@ def _values(
 
 
 def _begun(
-    values: dict[str, Any], options: dict[str, Any], out: Path | None, **how: Any
+    values: dict[str, Any],
+    options: dict[str, Any],
+    out: Path | None,
+    *,
+    classes: bool | int | None,
+    **how: Any,
 ) -> "Run":
-    """Return the run, refused if its parts do not fit; options are the backend's."""
+    """Return the run, refused if its parts do not fit.
+
+    options: the backend's; classes: whether the data must have some
+    """
     from nnx.backend import find
     from nnx.network import Network
     from nnx.settings import complete
@@ -179,6 +187,10 @@ def _begun(
     if settings["backend"] != "auto" or options:
         find(settings["backend"], **options)  # refused before data are loaded
     data = load_data(settings)
+    if classes and data.task == "regression":
+        raise InputError(
+            f"--require-accuracy is of classes: the score of {data.name} is R²"
+        )
     network = Network(
         (data.train.images.shape[1], *settings["hidden"], data.outputs),
         settings["activation"],

@@ -4,7 +4,7 @@ And the checks of one that is made by hand.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -66,6 +66,19 @@ class Target(NamedTuple):
     name: str
     mean: float = 0.0
     scale: float = 1.0
+
+
+def in_units(values: Array, targets: Sequence[Target]) -> Array:
+    """Return what a network gives, or learns, in the targets' own units.
+
+    values: (n, targets)
+    returns: (n, targets), float64
+    """
+    mean, scale = (
+        np.array([getattr(target, of) for target in targets])
+        for of in ("mean", "scale")
+    )
+    return np.asarray(values, np.float64) * scale + mean
 
 
 class Split(NamedTuple):

@@ -9,6 +9,7 @@ from string import Template
 from typing import Any, NamedTuple
 
 from nnx import __version__, cores
+from nnx.data.dataset import Array
 from nnx.installation import PACKAGES, versions
 from nnx.network import Network
 from nnx.settings import ROWS, Settings, as_text, complete
@@ -23,6 +24,15 @@ WORDS = {
         "network learns its images by heart."),
     "confusion": ("Confusion matrix", "Each row is a class, each column what its "
         "images were taken for; the darker, the more mistakes."),
+    "labels": ("Label by label", "Precision is the share that is right of where the "
+        "network gives a label; recall is the share that it finds of where the label "
+        "belongs. In brackets, how often it does."),
+    "predictions": ("Predicted against true", "Each point is a test row, in the "
+        "target's own unit; on the line, the prediction is exact. R² is 1 at best, and "
+        "0 for a network that always gives the mean."),
+    "residuals": ("What is left over", "How far each prediction is above the true "
+        "value, or below it. A slope or a bend shows something that the network has "
+        "not learnt; a funnel, that it errs more where values are large."),
     "weights": ("What the first layer looks for", "Each square is a unit: ink on "
         "orange pixels raises its output, ink on violet ones lowers it."),
     "activations": ("What hidden units make of images", "Each line is an image, each "
@@ -35,11 +45,15 @@ WORDS = {
 
 
 class Scores(NamedTuple):
-    """How the network does on the test images: mean loss, and accuracy or R²."""
+    """How the network does on the test images: mean loss, and accuracy or R².
+
+    rmse: of each target of a regression, in its own unit
+    """
 
     loss: float
     score: float
     metric: str = METRICS[0]
+    rmse: Array | None = None
 
 
 def document(
@@ -54,7 +68,8 @@ def document(
 
     pictures: of each its name, its kind (png or svg) and its bytes
     """
-    sections = [_section("Results", _pairs(_results(log, test)))]
+    results = _results(log, test) | _errors(network, test)
+    sections = [_section("Results", _pairs(results))]
     for name, kind, content in pictures:
         heading, words = WORDS[name]
         source = f"data:{TYPES[kind]};base64,{b64encode(content).decode()}"
@@ -103,6 +118,14 @@ def _results(log: Sequence[Row], test: Scores) -> dict[str, str]:
     running = _score(last.train_score, last.metric, last.train_loss)
     results[f"training {word} in the last epoch"] = f"{running}{nats} (running mean)"
     return results | {"epochs": str(last.epoch), "training": f"{last.seconds:.2f} s"}
+
+
+def _errors(network: Network, test: Scores) -> dict[str, str]:
+    """Return each target's error, in its own unit."""
+    if test.rmse is None:
+        return {}
+    named = zip(network.targets, test.rmse, strict=True)
+    return {f"test RMSE of {target.name}": f"{error:.4g}" for target, error in named}
 
 
 def _score(score: float, metric: str, loss: float | None = None) -> str:

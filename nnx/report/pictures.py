@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from nnx.data.dataset import Dataset
+from nnx.data.dataset import Dataset, in_units
 from nnx.maths.schedules import at_steps
 from nnx.network import Network
-from nnx.report import curves, layers, predictions, style
+from nnx.report import curves, layers, predictions, style, values
 from nnx.settings import Settings
+from nnx.training.evaluate import counts
 from nnx.training.log import Row
 from nnx.training.loop import epoch_hyper
 from nnx.training.prepare import hyperparameters, split_validation, steps_per_epoch
@@ -33,18 +34,32 @@ def pictures(
     test = data.test
     if log:
         yield "curves", curves.curves(log, rates(network, data, settings, log))
-    if network.task != "classification":
-        return
-    probabilities = network.predict_proba(test.images)
-    predicted, labels = np.argmax(probabilities, axis=1), np.asarray(test.labels)
-    yield "confusion", predictions.confusion(labels, predicted, data.classes)
+    if network.task == "regression":
+        yield from _of_values(network, data)
+    elif network.task == "multilabel":
+        taken, true = network.predict(test.images) > 0, np.asarray(test.labels) > 0
+        yield "labels", predictions.labels(counts(taken, true), data.classes)
+    else:
+        probabilities = network.predict_proba(test.images)
+        predicted, labels = np.argmax(probabilities, axis=1), np.asarray(test.labels)
+        yield "confusion", predictions.confusion(labels, predicted, data.classes)
     if network.frame.box == 0:
         return
     yield "weights", layers.weights(network)
     if len(network.layers) > 1:
         yield "activations", layers.activations(network, test.images[:LOOKED_AT])
-    yield "mistakes", predictions.mistakes(network, test, probabilities)
-    yield "samples", predictions.samples(network, test, probabilities)
+    if network.task == "classification":
+        yield "mistakes", predictions.mistakes(network, test, probabilities)
+        yield "samples", predictions.samples(network, test, probabilities)
+
+
+def _of_values(network: Network, data: Dataset) -> Iterator[tuple[str, style.Picture]]:
+    """Yield the pictures of what a regression predicts of the test images."""
+    true = in_units(data.test.labels, data.targets)
+    predicted = np.reshape(network.predict(data.test.images), true.shape)
+    names = [target.name for target in data.targets]
+    yield "predictions", values.predictions(true, predicted, names)
+    yield "residuals", values.residuals(true, predicted, names)
 
 
 def rates(

@@ -1,16 +1,19 @@
-"""What a network makes of images: right and wrong, and how sure it is."""
+"""What a network makes of classes and labels: right and wrong, and how sure it is."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import PercentFormatter
 
 from nnx.data.dataset import Array, Split, check_classes
+from nnx.errors import InputError
 from nnx.network import Network
 from nnx.report import style
 from nnx.training import evaluate
 
 ACROSS, LINES = 8, 4
+MOST_LABELS = 30
 
 
 def confusion(labels: Array, predicted: Array, classes: Sequence[str]) -> style.Picture:
@@ -49,6 +52,48 @@ def confusion(labels: Array, predicted: Array, classes: Sequence[str]) -> style.
     panel.set_yticks(range(k), names, fontsize=size)
     panel.grid(visible=False)
     panel.tick_params(length=0)
+    return figure
+
+
+def labels(counts: Array, names: Sequence[str]) -> style.Picture:
+    """Return a figure of each label's precision and recall, as bars.
+
+    Of many labels, those that most rows have.
+
+    counts: (3, labels), as in `training.evaluate.Evaluation`
+    names: of the labels
+
+    Raises:
+        InputError: counts of other shapes
+    """
+    counts = np.asarray(counts)
+    if counts.shape != (3, len(names)) or not names:
+        raise InputError(
+            f"expected counts of shape (3, {len(names)}), got {counts.shape}"
+        )
+    most = np.argsort(-counts[2], kind="stable")[:MOST_LABELS]
+    shown = np.sort(most)
+    few = (
+        "" if len(shown) == len(names) else f" of the {len(shown)} most frequent labels"
+    )
+    figure = style.new(1.05 + 0.36 * len(shown), f"Precision and recall{few}")
+    words = [f"{_short(names[i], 20)} ({counts[2, i]:,})" for i in shown]
+    left = 0.35 + 0.075 * max(map(len, words))
+    [panel] = style.panels(figure, left=left, bottom=0.55, right=0.3)
+    places = np.arange(len(shown))
+    for i, (label, of) in enumerate((("precision", 1), ("recall", 2))):
+        whole = np.maximum(counts[of, shown], 1)
+        colour, _ = style.line(i)
+        side = places + (0.19 if i else -0.19)
+        panel.barh(side, counts[0, shown] / whole, 0.36, color=colour, label=label)
+    style.plain(panel, "", "in brackets: how many rows have the label")
+    panel.set_yticks(places, words, fontsize=8)
+    panel.set_ylim(len(shown) - 0.5, -0.5)
+    panel.set_xlim(0.0, 1.0)
+    panel.xaxis.set_major_formatter(PercentFormatter(1.0))
+    panel.grid(visible=False, axis="y")
+    how: Any = {"fontsize": 8, "frameon": False, "labelcolor": style.INK}
+    figure.legend(loc="upper right", ncols=2, **how)
     return figure
 
 

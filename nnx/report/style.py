@@ -81,24 +81,26 @@ def new(height: float, title: str, width: float = WIDTH) -> Picture:
 def panels(
     figure: Figure, widths: Sequence[float] = (1.0,), *, left: float = 0.1,
     right: float = 0.1, bottom: float = 0.1, top: float = 0.4, apart: float = 0.0,
+    lines: int = 1,
 ) -> list[Any]:  # fmt: skip
-    """Return panels side by side.
+    """Return panels side by side, in so many lines of them.
 
     Their places are given, as a layout that looks for room draws everything twice.
 
     widths: of each, relative to the others
-    left, right, bottom, top: inches around all of them; apart: between two
+    left, right, bottom, top: inches around all of them; apart: between two, either way
     """
     width, height = figure.get_size_inches()
     mean = (width - left - right - apart * (len(widths) - 1)) / len(widths)
+    tall = (height - top - bottom - apart * (lines - 1)) / lines
     edges = {
         "left": left / width, "right": 1 - right / width, "bottom": bottom / height,
-        "top": 1 - top / height, "wspace": apart / mean,
+        "top": 1 - top / height, "wspace": apart / mean, "hspace": apart / tall,
     }  # fmt: skip
     made: Any = figure.subplots(
-        1, len(widths), squeeze=False, width_ratios=widths, gridspec_kw=edges
+        lines, len(widths), squeeze=False, width_ratios=widths, gridspec_kw=edges
     )
-    return list(made[0])
+    return list(made.ravel())
 
 
 def plain(panel: Any, title: str = "", x: str = "", y: str = "") -> None:

@@ -28,8 +28,8 @@ class Evaluation(NamedTuple):
         for the column's; None where an image may have several labels, or none
     counts: (3, classes), int64; of each class or label how many were taken for it
         rightly, how many were taken for it, and how many are it; None of a regression
-    rmse: (targets,), the root of the mean squared error of each, in its own unit; None
-        of classes
+    r2, rmse: (targets,), of a regression: the coefficient of determination of each
+        target, and the root of its mean squared error, in its own unit; None of classes
     """
 
     loss: float
@@ -38,6 +38,7 @@ class Evaluation(NamedTuple):
     images: int
     confusion: Array | None = None
     counts: Array | None = None
+    r2: Array | None = None
     rmse: Array | None = None
 
     @property
@@ -95,16 +96,24 @@ def evaluate(
     whole = scores.variation(data.test, data.task)
     score = scores.score(score_sum, n, whole, n)
     result = Evaluation(float(loss_sum) / n, score, METRICS[whole is not None], n)
-    if data.task == "regression":
-        scales = np.array([target.scale for target in data.targets])
-        return result._replace(rmse=np.sqrt(score_sum / n) * scales)
+    if whole is not None:
+        errors = np.asarray(score_sum, np.float64)
+        rmse = scores.rmse(errors, n, data.targets)
+        return result._replace(r2=scores.r2(errors, whole), rmse=rmse)
     if data.task == "multilabel":
-        taken, true = predicted > 0.5, labels > 0
-        each = (taken & true, taken, true)
-        return result._replace(counts=np.array([part.sum(axis=0) for part in each]))
+        return result._replace(counts=counts(predicted > 0.5, labels > 0))
     table = confusion(labels, np.argmax(predicted, axis=1), len(data.classes))
-    counts = np.array([np.diag(table), table.sum(axis=0), table.sum(axis=1)])
-    return result._replace(confusion=table, counts=counts)
+    of_each = np.array([np.diag(table), table.sum(axis=0), table.sum(axis=1)])
+    return result._replace(confusion=table, counts=of_each)
+
+
+def counts(taken: Array, true: Array) -> Array:
+    """Return how often each label is given rightly, given, and there.
+
+    taken, true: (n, labels), bool
+    returns: (3, labels), int64
+    """
+    return np.array([part.sum(axis=0) for part in (taken & true, taken, true)])
 
 
 def confusion(labels: Array, predicted: Array, classes: int) -> Array:

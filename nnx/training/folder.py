@@ -18,7 +18,8 @@ LOG_NAME, LOG_JSON_NAME = "log.csv", "log.jsonl"
 RESULTS = LOG_NAME, LOG_JSON_NAME, CHECKPOINT_NAME, MODEL_NAME
 EVENTS_NAME = "tensorboard"
 REPORT_NAME = "report.html"
-PICTURES = "curves", "confusion", "weights", "activations", "mistakes", "samples"
+OF_CLASSES = "curves", "confusion", "weights", "activations", "mistakes", "samples"
+PICTURES = (*OF_CLASSES, "labels", "predictions", "residuals")
 # What is drawn of a run when it is done.
 DRAWN = (
     REPORT_NAME,

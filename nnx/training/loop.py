@@ -7,6 +7,7 @@ asks for the next position decides what to do with this one.
 import math
 import time
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from nnx.errors import DivergedError
 from nnx.maths import evaluation, random, schedules
@@ -20,6 +21,17 @@ from nnx.training.plan import Plan, Position, Progress
 
 # A progress update, with its one read-back, about so often.
 UPDATE_SECONDS = 0.1
+
+
+class Scored(NamedTuple):
+    """How a network does: the mean loss, and the accuracy or R².
+
+    score_sum: what the score is made of, as in `maths.state.State`
+    """
+
+    loss: float
+    score: float
+    score_sum: Array
 
 
 def fit(plan: Plan, position: Position) -> Iterator[Progress]:
@@ -152,15 +164,13 @@ def score(
     images: Images,
     pixel_scale: float,
     variation: Array | None = None,
-) -> tuple[float, float]:
-    """Return the mean loss, and the accuracy or R², on these images.
+) -> Scored:
+    """Return how layers do on these images.
 
     variation: `scores.variation` of their targets
     """
     hyper = plan.hyper._replace(pixel_scale=pixel_scale)
     loss_sum, score_sum = evaluation.evaluate(layers, images, hyper, plan.backend.ops)
-    n = images.labels.shape[0]
-    return (
-        float(_read(plan, loss_sum)) / n,
-        scores.score(_read(plan, score_sum), n, variation, n),
-    )
+    n, score_sum = images.labels.shape[0], _read(plan, score_sum)
+    score = scores.score(score_sum, n, variation, n)
+    return Scored(float(_read(plan, loss_sum)) / n, score, score_sum)

@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from nnx.data.dataset import Array
+from nnx.data.dataset import Array, Dataset
 from nnx.maths.arrays import map_arrays
 from nnx.maths.network import inference_layers
+from nnx.maths.state import Layers
 from nnx.network import Network
 from nnx.training import loop, scores
 from nnx.training.log import METRIC_NAMES, Row, best, columns
@@ -29,6 +30,8 @@ class Result(NamedTuple):
     ended_early: whether it ended before that as nothing better came
     best_epoch: whose weights these are where early stopping chose them
     trained: whether there was anything left to do
+    test_rmse: (targets,), of a regression: the root of each target's mean squared error
+        on the test images, in its own unit; None of classes
     """
 
     network: Network
@@ -46,6 +49,7 @@ class Result(NamedTuple):
     ended_early: bool
     best_epoch: int | None
     trained: bool
+    test_rmse: Array | None = None
 
     @property
     def train_accuracy(self) -> float:
@@ -92,7 +96,10 @@ class Result(NamedTuple):
         score, loss = getattr(self, f"{part}_score"), getattr(self, f"{part}_loss")
         if score is None:
             return "no validation set"
-        return f"{METRIC_NAMES[self.metric]} {score:.4f}, loss {loss:.4f}"
+        words = f"{METRIC_NAMES[self.metric]} {score:.4f}, loss {loss:.4f}"
+        if part == "test" and self.test_rmse is not None:
+            words += f", RMSE {', '.join(f'{error:.4g}' for error in self.test_rmse)}"
+        return words
 
 
 def result_of(run: "Run", *, trained: bool) -> Result:
@@ -102,13 +109,7 @@ def result_of(run: "Run", *, trained: bool) -> Result:
     own, others = plan.variations
     train = loop.score(plan, layers, plan.train, plan.hyper.pixel_scale, own)
     monitored = loop.score(plan, layers, plan.monitored, plan.monitored_scale, others)
-    test = monitored
-    if plan.has_validation:
-        held = run.data.test
-        scale = run.network.pixel_scale(held.images.dtype)
-        own = scores.variation(held, run.data.task)
-        those = on_device(held, run.network, backend)
-        test = loop.score(plan, layers, those, scale, own)
+    test = _tested(run, layers) if plan.has_validation else monitored
     for loss in train[0], test[0]:
         loop.check_finite(plan, loss, "when all is done")
     images = len(position.log) * plan.images + plan.images_done(position)
@@ -130,4 +131,23 @@ def result_of(run: "Run", *, trained: bool) -> Result:
         ended_early=done and len(position.log) < plan.hyper.epochs,
         best_epoch=best(position.log).epoch if position.best else None,
         trained=trained,
+        test_rmse=_rmse(run.data, test),
     )
+
+
+def _tested(run: "Run", layers: Layers) -> loop.Scored:
+    """Return how layers do on the test images, which were left alone until now."""
+    test, network = run.data.test, run.network
+    return loop.score(
+        run.plan,
+        layers,
+        on_device(test, network, run.backend),
+        network.pixel_scale(test.images.dtype),
+        scores.variation(test, run.data.task),
+    )
+
+
+def _rmse(data: Dataset, test: loop.Scored) -> Array | None:
+    if data.task != "regression":
+        return None
+    return scores.rmse(test.score_sum, len(data.test.labels), data.targets)

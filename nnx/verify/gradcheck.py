@@ -32,6 +32,7 @@ def gradcheck(
     l2: float = 0.0,
     label_smoothing: float = 0.0,
     class_weights: str | Sequence[float] = (),
+    huber_delta: float = 0.0,
 ) -> list[ParameterCheck]: ...
 
 
@@ -50,7 +51,8 @@ def gradcheck(
 
     network, data: as for `nnx.train`; the network is left as it was
     backend: whose gradients, by its name or as `nnx.find` gave it
-    minimized: l1, l2, label_smoothing and class_weights, as for `nnx.train`
+    minimized: l1, l2, label_smoothing, class_weights and huber_delta, as for
+        `nnx.train`
 
     Raises:
         InputError: a network, data or settings that do not fit each other

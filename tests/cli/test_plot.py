@@ -9,10 +9,10 @@ import pytest
 from cli_files import CSV, tree
 from PIL import Image
 
-from nnx.training.folder import CONFIG_NAME, DRAWN, LOG_NAME, PICTURES, REPORT_NAME
+from nnx.training.folder import CONFIG_NAME, DRAWN, LOG_NAME, OF_CLASSES, REPORT_NAME
 
 Run = Callable[..., Any]
-OF_A_RUN = [*(f"{name}.png" for name in PICTURES), REPORT_NAME]
+OF_A_RUN = [*(f"{name}.png" for name in OF_CLASSES), REPORT_NAME]
 TINY = "--dataset", "squares", "--epochs", "2", "--out", "new"
 
 
@@ -30,7 +30,7 @@ def test_svg_elsewhere(run: Run, old_run: Path, cwd: Path) -> None:
     ran = run("plot", old_run, "--svg", "--out", "new/pictures")
     assert (ran.returncode, ran.stderr) == (0, "")
     drawn = {path.name for path in (cwd / "new/pictures").iterdir()}
-    assert drawn == {*(f"{name}.svg" for name in PICTURES), REPORT_NAME}
+    assert drawn == {*(f"{name}.svg" for name in OF_CLASSES), REPORT_NAME}
     assert not list(old_run.glob("*.svg"))
 
 

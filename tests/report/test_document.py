@@ -12,7 +12,7 @@ from nnx.network import Network
 from nnx.report.document import Scores
 from nnx.report.write import write
 from nnx.settings import complete
-from nnx.training.folder import PICTURES
+from nnx.training.folder import OF_CLASSES
 from nnx.training.log import Row
 
 
@@ -64,7 +64,7 @@ def _page(
 def test_a_report(tmp_path: Path, data: Dataset, result: nnx.Result, kind: str) -> None:
     page = _page(tmp_path, data, result.network, result.log, kind)
     sources = [value for tag, name, value in page.attributes if name == "src"]
-    assert len(sources) == len(PICTURES)
+    assert len(sources) == len(OF_CLASSES)
     assert all(source.startswith("data:image/") for source in sources)
     assert all(value for tag, name, value in page.attributes if name == "alt")
     assert not [value for _, name, value in page.attributes if name == "href"]
@@ -75,7 +75,7 @@ def test_a_report(tmp_path: Path, data: Dataset, result: nnx.Result, kind: str) 
     assert page.text.index("momentum0") > chosen[1]
     assert f"numpy{np.__version__}" in page.text
     assert {file.name for file in tmp_path.iterdir()} == {
-        "report.html", *(f"{name}.{kind}" for name in PICTURES),
+        "report.html", *(f"{name}.{kind}" for name in OF_CLASSES),
     }  # fmt: skip
 
 

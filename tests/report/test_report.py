@@ -15,7 +15,7 @@ from nnx.maths.state import Layer
 from nnx.report import curves, layers, predictions, style
 from nnx.report.pictures import pictures, rates
 from nnx.settings import Settings, complete
-from nnx.training.folder import PICTURES
+from nnx.training.folder import OF_CLASSES
 from nnx.training.log import Row, as_csv, from_csv
 
 LOG = tuple(
@@ -201,7 +201,7 @@ def _pictures(
 def test_pictures_that_a_run_has() -> None:
     data = _data()
     every = _pictures(_of(data, (16, 5, 3)), data)
-    assert tuple(every) == PICTURES
+    assert tuple(every) == OF_CLASSES
     linear = _pictures(_of(data, (16, 3)), data, ())
     assert set(every) - set(linear) == {"curves", "activations"}
     table = _data(features=7)

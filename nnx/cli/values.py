@@ -1,0 +1,47 @@
+"""How well a network predicts each number of a regression: as a table."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from nnx.cli import show
+
+if TYPE_CHECKING:
+    from nnx.data.dataset import Array, Target
+    from nnx.training.evaluate import Evaluation
+
+
+def described(targets: Sequence["Target"], evaluation: "Evaluation") -> dict[str, Any]:
+    """Return what JSON says of the targets; nothing where there are classes."""
+    if evaluation.r2 is None or evaluation.rmse is None:
+        return {}
+    numbers = zip(targets, evaluation.r2, evaluation.rmse, strict=True)
+    return {
+        "targets": [
+            {"name": target.name, "r2": float(r2), "rmse": float(rmse)}
+            for target, r2, rmse in numbers
+        ]
+    }
+
+
+def print_table(targets: Sequence["Target"], evaluation: "Evaluation") -> None:
+    """Print each target's R², and its RMSE in its own unit."""
+    known = described(targets, evaluation)
+    if not known:
+        return
+    rows = [
+        [each["name"], f"{each['r2']:.4f}", show.quantity(each["rmse"])]
+        for each in known["targets"]
+    ]
+    show.line("")
+    show.table("", ["target", "R²", "RMSE"], rows)
+
+
+def rmse(targets: Sequence["Target"], errors: "Array | None") -> str:
+    """Return each target's RMSE in words, with its name where there are several."""
+    if errors is None:
+        return ""
+    said = [show.quantity(float(error)) for error in errors]
+    if len(targets) > 1:
+        names = (target.name for target in targets)
+        said = [f"{name} {error}" for name, error in zip(names, said, strict=True)]
+    return f"RMSE {', '.join(said)}"

@@ -1,0 +1,141 @@
+"""What a regression predicts: against what is true, and how far it is off."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from nnx.data.dataset import Array
+from nnx.errors import InputError
+from nnx.report import style
+from nnx.training import scores
+
+# Panels side by side, panels at all, and points in a panel: more are a blot.
+ACROSS, TARGETS, POINTS = 3, 9, 2000
+
+
+def predictions(
+    true: Array, predicted: Array, names: Sequence[str] = ("value",)
+) -> style.Picture:
+    """Return a figure of predicted against true values, a panel for each target.
+
+    A row that is predicted without an error lies on the diagonal.
+
+    true, predicted: (n,) or (n, targets), in the targets' own units
+    names: of the targets
+
+    Raises:
+        InputError: arrays of other shapes, or not finite
+    """
+    true, predicted = _checked(true, predicted, names)
+    figure, panels = _panels("Predicted against true values", len(true), names)
+    r2 = scores.r2(np.sum((predicted - true) ** 2, axis=0), scores.about_mean(true))
+    chosen = _spread(len(true))
+    for i, (panel, name) in enumerate(zip(panels, names, strict=False)):
+        x, y = true[:, i], predicted[:, i]
+        ends = _ends(np.append(x, y))
+        panel.plot(ends, ends, color=style.QUIET, linewidth=1.0)
+        _points(panel, x[chosen], y[chosen])
+        panel.set_xlim(ends)
+        panel.set_ylim(ends)
+        _words(panel, f"{_short(name)}: R² {r2[i]:.4f}", "true", "predicted")
+    return figure
+
+
+def residuals(
+    true: Array, predicted: Array, names: Sequence[str] = ("value",)
+) -> style.Picture:
+    """Return a figure of predicted less true values, a panel for each target.
+
+    Where the network has learnt all that there is to learn, they scatter about zero
+    alike for small and for large predictions.
+
+    true, predicted, names: as for `predictions`
+
+    Raises:
+        InputError: arrays of other shapes, or not finite
+    """
+    true, predicted = _checked(true, predicted, names)
+    figure, panels = _panels("Residuals: predicted - true", len(true), names)
+    chosen, rmse = _spread(len(true)), np.sqrt(np.mean((predicted - true) ** 2, 0))
+    for i, (panel, name) in enumerate(zip(panels, names, strict=False)):
+        x, y = predicted[:, i], predicted[:, i] - true[:, i]
+        panel.axhline(0.0, color=style.QUIET, linewidth=1.0)
+        _points(panel, x[chosen], y[chosen])
+        top = 1.05 * float(np.max(np.abs(y))) or 1.0
+        panel.set_ylim(-top, top)
+        panel.set_xlim(_ends(x))
+        words = f"{_short(name)}: RMSE {rmse[i]:.4g}"
+        _words(panel, words, "predicted", "predicted - true")
+    return figure
+
+
+def _checked(
+    true: Array, predicted: Array, names: Sequence[str]
+) -> tuple[Array, Array]:
+    """Return both as (n, targets), refused where they do not belong together."""
+    both = [np.asarray(values) for values in (true, predicted)]
+    shapes = [values.shape for values in both]
+    n = len(both[0]) if shapes[0] else 0
+    wanted = [(n,), (n, 1)] if len(names) == 1 else [(n, len(names))]
+    if n == 0 or not names or not all(shape in wanted for shape in shapes):
+        raise InputError(
+            f"expected true and predicted values of {len(names)} targets, got arrays "
+            f"of shapes {shapes[0]} and {shapes[1]}"
+        )
+    for values in both:
+        if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+            raise InputError("true and predicted values must be finite numbers")
+    first, second = (values.astype(np.float64).reshape(n, -1) for values in both)
+    return first, second
+
+
+def _panels(
+    title: str, rows: int, names: Sequence[str]
+) -> tuple[style.Picture, list[Any]]:
+    """Return a figure with a panel for each target that has room."""
+    shown = min(len(names), TARGETS)
+    across = min(shown, ACROSS)
+    lines = math.ceil(shown / across)
+    if rows > POINTS:
+        title += f": {POINTS:,} of {rows:,} rows"
+    if shown < len(names):
+        title += f", the first {shown} of {len(names)} targets"
+    height = {1: 4.6, 2: 4.2, 3: 3.1}[across]
+    width = style.WIDTH if across > 1 else 5.6
+    figure = style.new(0.35 + lines * height, title, width)
+    room: Any = {"left": 0.85, "bottom": 0.55, "top": 0.65, "apart": 0.85}
+    panels = style.panels(figure, [1.0] * across, **room, lines=lines)
+    for panel in panels[shown:]:
+        panel.set_axis_off()
+    return figure, panels
+
+
+def _spread(rows: int) -> Array:
+    """Return which rows are drawn: all, or some that are spread over them."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, POINTS)).astype(int))
+
+
+def _ends(values: Array) -> tuple[float, float]:
+    """Return bounds with a margin about all values."""
+    low, high = float(values.min()), float(values.max())
+    margin = 0.04 * (high - low) or max(1e-3 * abs(low), 1e-3)
+    return low - margin, high + margin
+
+
+def _points(panel: Any, x: Array, y: Array) -> None:
+    alpha = 0.8 if len(x) <= 200 else 0.35
+    how: Any = {"s": 12, "alpha": alpha, "linewidths": 0, "clip_on": False}
+    panel.scatter(x, y, color=style.BLUE, **how)
+
+
+def _words(panel: Any, title: str, x: str, y: str) -> None:
+    style.plain(panel, title, x, y)
+    for axis in panel.xaxis, panel.yaxis:
+        axis.set_major_locator(MaxNLocator(nbins=5))
+
+
+def _short(name: str) -> str:
+    return style.literal(name if len(name) <= 20 else f"{name[:19]}…")
