@@ -5,27 +5,29 @@ any line ending. The first line names the columns. A 10⁶-line file takes secon
 is a number is found out by trying, a block of lines at a time.
 """
 
-import csv
 from collections.abc import Collection, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from nnx.data.csv_rows import blocks, header_of, place_of
 from nnx.data.dataset import Array
 from nnx.data.limits import MAX_UNPACKED
-from nnx.data.tabular import Table, Text, Values, number, text_column, wanted
+from nnx.data.tabular import (
+    Table,
+    Text,
+    Values,
+    number,
+    require_columns,
+    text_column,
+    wanted,
+)
 from nnx.errors import InputError
 from nnx.files import readable
 
-MAX_COLUMNS = 100_000
-_LONGEST_LINE = 1 << 24
-_BLOCK = 1 << 18  # fields
-_BLOCK_TEXT = 1 << 24  # characters
 _MAX_TEXT = 1 << 28  # characters, of a column's different texts
-_ENCODING = "utf-8-sig"  # UTF-8, with or without a byte-order mark
 
 
 def read(
@@ -56,7 +58,7 @@ def _read(
     only: Collection[str] | None,
     without: Collection[str],
 ) -> Table:
-    delimiter, header = _header(path)
+    delimiter, header = header_of(path)
     places = wanted(str(path), header, only, without)
     kinds = {i: header[i] in text for i in places}
     readings = _parse(path, delimiter, len(header), kinds)
@@ -71,117 +73,61 @@ def _read(
         f"column {i + 1} has no name: left out" for i, n in enumerate(header) if not n
     ]
     notes = tuple(unnamed[:3])
-    place = partial(_place, path, delimiter, header, places)
+    place = partial(place_of, path, delimiter, header, places, 0, True)
     return Table(
         str(path), tuple(header[i] for i in places), tuple(values), place, notes
     )
 
 
+def read_blocks(
+    path: Path,
+    *,
+    text: Collection[str] = (),
+    needed: Collection[str] | None = None,
+    copied: str = "",
+) -> Iterator[tuple[Table, list[str]]]:
+    """Yield a CSV file's rows in tables of some thousand, and a column's own fields.
+
+    Arguments as for `nnx.data.read_table.read_blocks`
+    """
+    with readable(path):
+        try:
+            yield from _read_blocks(path, text, needed, copied)
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: not UTF-8 text ({error.reason})") from None
+
+
+def _read_blocks(
+    path: Path, text: Collection[str], needed: Collection[str] | None, copied: str
+) -> Iterator[tuple[Table, list[str]]]:
+    delimiter, header = header_of(path)
+    # Columns that have no names, pandas counts from 0.
+    counted = header == [str(i) for i in range(len(header))]
+    named = counted or any(number(field) is None for field in header)
+    if not named:
+        header = [str(i) for i in range(1, len(header) + 1)]
+    require_columns(str(path), header, [*(needed or ()), *([copied] if copied else [])])
+    without = {copied} - {*(needed or ()), ""}
+    places, first = wanted(str(path), header, needed, without), 0
+    names = tuple(header[i] for i in places)
+    for block in blocks(path, delimiter, len(header), named):
+        if not block:
+            break
+        fields, values = list(zip(*block, strict=True)), []
+        for i in places:
+            reading = _Reading(header[i] in text)
+            reading.add(fields[i])
+            values.append(reading.values(keep_text=header[i] in text))
+        place = partial(place_of, path, delimiter, header, places, first, named)
+        ids = list(fields[header.index(copied)]) if copied else []
+        yield Table(str(path), names, tuple(values), place), ids
+        first += len(block)
+    if not first:
+        raise InputError(f"{path}: no rows: only a header line")
+
+
 def _length(values: Values) -> int:
     return len(values.codes if isinstance(values, Text) else values)
-
-
-def _header(path: Path) -> tuple[str, list[str]]:
-    """Return what stands between fields, and the first line's names."""
-    with open(path, encoding=_ENCODING, newline="") as file:
-        first = next((line for line in _lines(file, path, [0]) if line.strip()), "")
-    if not first:
-        raise InputError(f"{path}: no rows: the file is empty")
-    delimiter = max(",;\t", key=first.count)
-    number, fields = next(_numbered(path, delimiter))
-    if len(fields) > MAX_COLUMNS:
-        raise InputError(
-            f"{path}, line {number}: {len(fields):,} columns; at most {MAX_COLUMNS:,}"
-        )
-    return delimiter, [field.strip() for field in fields]
-
-
-def _lines(file: Any, path: Path, taken: list[int]) -> Iterator[str]:
-    """Yield a file's lines, none of them endless; `taken` counts their characters."""
-    for at, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), ""), 1):
-        if "\0" in line:
-            raise InputError(f"{path}, line {at}: not text: it has NUL bytes")
-        if len(line) == _LONGEST_LINE:
-            raise InputError(f"{path}, line {at}: too long for a row of a table")
-        taken[0] += len(line)
-        yield line
-
-
-def _reader(lines: Iterator[str], delimiter: str) -> Any:
-    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
-
-
-def _is_blank(row: list[str], width: int) -> bool:
-    return not row or (len(row) == 1 and width > 1 and not row[0].strip())
-
-
-def _blocks(path: Path, delimiter: str, width: int) -> Iterator[list[list[str]]]:
-    """Yield the rows under the header, each of the header's width, in blocks."""
-    most, taken, block = max(1, _BLOCK // width), [0], list[list[str]]()
-    with open(path, encoding=_ENCODING, newline="") as file:
-        rows = _reader(_lines(file, path, taken), delimiter)
-        try:
-            next(row for row in rows if not _is_blank(row, 2))
-            for row in rows:
-                if len(row) != width:
-                    if _is_blank(row, width):
-                        continue
-                    break
-                block.append(row)
-                if len(block) == most or taken[0] > _BLOCK_TEXT:
-                    yield block
-                    block, taken[0] = [], 0
-            else:
-                yield block
-                return
-        except csv.Error:
-            pass
-    _explain(path, delimiter, width)
-
-
-def _explain(path: Path, delimiter: str, width: int) -> None:
-    """Refuse the first row that is not as long as the header."""
-    for at, row in _numbered(path, delimiter):
-        if len(row) != width and not _is_blank(row, width):
-            raise InputError(
-                f"{path}, line {at}: {len(row):,} columns, but the first line has "
-                f"{width:,}"
-            )
-
-
-def _numbered(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows that are not blank, with the numbers of their first lines."""
-    with open(path, encoding=_ENCODING, newline="") as file:
-        rows = _reader(_lines(file, path, [0]), delimiter)
-        begins = 1
-        try:
-            for row in rows:
-                if not _is_blank(row, 2):
-                    yield begins, row
-                begins = rows.line_num + 1
-        except csv.Error:
-            raise InputError(
-                f"{path}, line {begins}: a quote in this row is not closed, or not "
-                f"doubled, or a field has over {csv.field_size_limit():,} characters"
-            ) from None
-
-
-def _place(
-    path: Path,
-    delimiter: str,
-    header: list[str],
-    places: list[int],
-    row: int,
-    column: int,
-) -> str:
-    rows = (
-        at
-        for at, fields in _numbered(path, delimiter)
-        if not _is_blank(fields, len(header))
-    )
-    with readable(path):
-        line = next(islice(rows, row + 1, None))
-    return f"{path}, line {line}, column {header[places[column]][:40]!r}"
 
 
 class _Reading:
@@ -238,7 +184,7 @@ def _parse(
     """Return the columns of these places; True is for one that is text."""
     readings = {i: _Reading(is_text) for i, is_text in kinds.items()}
     size = 0
-    for block in _blocks(path, delimiter, width):
+    for block in blocks(path, delimiter, width):
         size += 8 * len(block) * len(kinds)
         if size > MAX_UNPACKED:
             raise InputError(

@@ -7,6 +7,8 @@ archive can hold, and nothing that could run code is accepted.
 import math
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -30,14 +32,9 @@ def load(path: Path, name: str) -> Dataset:
         InputError: a missing array, pickled objects, headers that claim more than is
             there
     """
-    try:
-        with readable(path), zipfile.ZipFile(path) as archive:
-            _check_names(path, archive)
-            arrays = {key: _read(path, archive, key) for key in KEYS}
-    except zipfile.BadZipFile as error:
-        raise InputError(f"{path}: not a whole .npz archive ({_line(error)})") from None
-    except (EOFError, RuntimeError, ValueError, zlib.error) as error:
-        raise InputError(f"{path}: damaged ({_line(error)})") from None
+    with _opened(path) as archive:
+        _check_names(path, archive)
+        arrays = {key: _read(path, archive, key) for key in KEYS}
     train, test = (
         RawSplit(_images(path, x, arrays[x]), _labels(path, y, arrays[y]))
         for x, y in (KEYS[:2], KEYS[2:])
@@ -47,6 +44,39 @@ def load(path: Path, name: str) -> Dataset:
         raise InputError(f"{path}: x_test has images of {other}, x_train of {shape}")
     size = (shape[0], shape[1]) if len(shape) > 1 else None
     return assemble(name, train, test, size=size)
+
+
+def read_images(path: Path) -> RawArray:
+    """Return the images of an archive without labels: x_test, x, or its only array.
+
+    Raises:
+        InputError: as for `load`; several arrays that are called otherwise
+    """
+    with _opened(path) as archive:
+        names = [name[:-4] for name in archive.namelist() if name.endswith(".npy")]
+        known = [name for name in ("x_test", "x") if name in names]
+        if not known and len(names) != 1:
+            there = ascii(", ".join(names[:10])) if names else "no array in it"
+            raise InputError(
+                f"{path}: no array is called x or x_test; there is {there}"
+            )
+        key = (known or names)[0]
+        values = _read(path, archive, key)
+    return _images(path, key, values)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open an archive; what is wrong with it is refused in a line."""
+    try:
+        with readable(path), zipfile.ZipFile(path) as archive:
+            yield archive
+    except zipfile.BadZipFile as error:
+        raise InputError(f"{path}: not a whole .npz archive ({_line(error)})") from None
+    except (EOFError, RuntimeError, ValueError, zlib.error) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: damaged ({_line(error)})") from None
 
 
 def _check_names(path: Path, archive: zipfile.ZipFile) -> None:

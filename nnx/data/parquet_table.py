@@ -1,15 +1,26 @@
 """A Parquet file as named columns of numbers or text, by pyarrow."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nnx.data.limits import MAX_UNPACKED
-from nnx.data.tabular import Table, Values, as_text, text_column, wanted
+from nnx.data.tabular import (
+    Table,
+    Values,
+    as_text,
+    require_columns,
+    text_column,
+    wanted,
+)
 from nnx.errors import InputError
 from nnx.files import readable
+
+# Fields that are read at once.
+BLOCK = 1 << 18
 
 
 def read(
@@ -27,26 +38,78 @@ def read(
         InputError: no pyarrow, not a Parquet file, no rows, columns of anything but
             numbers, truths and text
     """
+    with _opened(path) as file:
+        names = _names(path, file, only, without)
+        read = file.read(columns=names)
+    return _table(path, read, names, text, 0)
+
+
+def read_blocks(
+    path: Path,
+    *,
+    text: Collection[str] = (),
+    needed: Collection[str] | None = None,
+    copied: str = "",
+) -> Iterator[tuple[Table, list[str]]]:
+    """Yield a Parquet file's rows in tables of some thousand, and a column's fields.
+
+    Arguments as for `nnx.data.read_table.read_blocks`
+    """
+    import_pyarrow(path)
+    import pyarrow as pa
+
+    with _opened(path) as file:
+        every = file.schema_arrow.names
+        more = [copied] if copied else []
+        require_columns(str(path), every, [*(needed or ()), *more])
+        without = {copied} - {*(needed or ()), ""}
+        names = [every[i] for i in wanted(str(path), every, needed, without)]
+        both, first = list(dict.fromkeys([*names, *more])), 0
+        rows = max(1, BLOCK // max(1, len(both)))
+        for batch in file.iter_batches(batch_size=rows, columns=both):
+            block = pa.Table.from_batches([batch])
+            ids = list(map(str, block.column(copied).to_pylist())) if copied else []
+            yield _table(path, block.select(names), names, text, first), ids
+            first += len(block)
+        if not first:
+            raise InputError(f"{path}: no rows")
+
+
+def import_pyarrow(path: Path) -> None:
+    """Refuse a file that pyarrow would read, where it is not installed."""
     try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        import pyarrow  # noqa: F401
     except ImportError:
         raise InputError(
             f"{path}: Parquet needs an extra: pip install 'nnx-mlp[parquet]'"
         ) from None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a Parquet file; what pyarrow finds wrong in it is refused in a line."""
+    import_pyarrow(path)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     with readable(path):
         try:
             with pq.ParquetFile(path) as file:
-                names = _names(path, file, only, without)
-                read = file.read(columns=names)
+                yield file
         except (pa.ArrowException, ValueError, NotImplementedError) as error:
             if isinstance(error, InputError):
                 raise
             why = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(f"{path}: not a readable Parquet file: {why}") from None
 
+
+def _table(
+    path: Path, read: Any, names: list[str], text: Collection[str], first: int
+) -> Table:
+    """Return what pyarrow has read; its first row is the first-th of the file."""
+
     def place(row: int, column: int) -> str:
-        return f"{path}, row {row + 1}, column {names[column][:40]!r}"
+        return f"{path}, row {first + row + 1}, column {names[column][:40]!r}"
 
     values = []
     for i, name in enumerate(names):

@@ -87,6 +87,32 @@ def _refuse(part: RawArray, bad: Array, why: str) -> None:
         raise InputError(f"{part.place(row, column)}: pixel value {value:g} {why}")
 
 
+def as_trained(part: RawArray, maximum: int, divisor: int) -> tuple[Array, int]:
+    """Return more images as a network takes them, and what their pixels are divided by.
+
+    Part after part of the same images: what one has shown is true of the next.
+
+    part: (n, features), real numbers
+    maximum: the value of a fully lit pixel, where the network was trained
+    divisor: of the parts before; 0, they were all dark
+    returns: images (n, features) uint8 in [0, maximum], or float32 in [0, 1]; divisor
+
+    Raises:
+        InputError: NaN, infinity, values beyond what is lit, or of another range than
+            those of the parts before
+    """
+    top = 255 if maximum == 1 else maximum
+    high, whole = _survey(part)
+    _refuse(part, part.values > top, f"is above {top}, the most that was trained on")
+    if divisor == 1:
+        _refuse(part, part.values > 1, "is above 1, as none is in the rows before")
+    if high > 0:
+        divisor = divisor or (top if high > 1 else 1)
+    if whole and divisor in (0, maximum):
+        return np.require(part.values, np.uint8, "C"), divisor
+    return np.require(part.values, np.float32, "C") / np.float32(divisor or 1), divisor
+
+
 def _survey(part: RawArray) -> tuple[float, bool]:
     """Return the brightest value, and whether all are whole; refuse the others."""
     values = part.values

@@ -1,6 +1,6 @@
 """A table's file as named columns, whatever its kind."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from nnx.data import csv_table, parquet_table
@@ -32,3 +32,29 @@ def read_table(
         raise InputError(f"{path}: not a table: give one of {', '.join(KINDS)}")
     read = parquet_table.read if suffix == ".parquet" else csv_table.read
     return read(path, text=text, only=only, without=without)
+
+
+def read_blocks(
+    path: Path,
+    *,
+    text: Collection[str] = (),
+    needed: Collection[str] | None = None,
+    copied: str = "",
+) -> Iterator[tuple[Table, list[str]]]:
+    """Yield a table's rows in tables of some thousand, and a column's own fields.
+
+    A CSV file's first line of nothing but numbers is a row: columns are called 1, 2, …
+
+    text: as for `read_table`
+    needed: names of the columns that are read, and must be there; None: all but the
+        copied one
+    copied: the name of a column whose fields come beside each table, as they stand
+
+    Raises:
+        InputError: as for `read_table`, when the block with the fault is asked for
+    """
+    suffix = path.suffix.lower()
+    if suffix not in KINDS:
+        raise InputError(f"{path}: not a table: give one of {', '.join(KINDS)}")
+    module = parquet_table if suffix == ".parquet" else csv_table
+    yield from module.read_blocks(path, text=text, needed=needed, copied=copied)
