@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from nnx.errors import InputError
 
@@ -13,31 +13,42 @@ from nnx.errors import InputError
 def write(path: Path, content: bytes) -> None:
     """Write a file so that a reader finds the old content or the new, never a part.
 
+    Raises:
+        InputError: it cannot be written, or there is a folder, a device or a pipe
+    """
+    with replaced(path, f"{len(content):,} bytes") as file:
+        file.write(content)
+
+
+@contextmanager
+def replaced(path: Path, what: str) -> Iterator[IO[bytes]]:
+    """Give a file to fill, which takes the old one's place once it is whole.
+
     A temporary file in the same folder is filled, synchronized with the disk,
     and put in the old one's place. Should the machine stop in between, the next
     write takes up the temporary file that was left. Of a link, what it leads to is
     replaced.
 
+    what: is written, in words
+
     Raises:
-        InputError: it cannot be written, or there is a folder, a device or a pipe
+        InputError: as for `write`; what is raised inside goes on, and the old file stays
     """
     target = Path(os.path.realpath(path))
     if os.path.lexists(target) and not target.is_file():
-        what = (
+        there = (
             "a folder" if target.is_dir() else "a device, a pipe or a link to nothing"
         )
-        raise InputError(f"{path}: cannot write {len(content):,} bytes: it is {what}")
+        raise InputError(f"{path}: cannot write {what}: it is {there}")
     temporary = target.with_name(f".{target.name}.part")
     try:
         with open(temporary, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot write {len(content):,} bytes: {error.strerror}"
-        ) from None
+        raise InputError(f"{path}: cannot write {what}: {error.strerror}") from None
     finally:
         with suppress(OSError):
             os.unlink(temporary)

@@ -12,6 +12,7 @@ import numpy as np
 from nnx import model_file
 from nnx.automatic import DEFAULT
 from nnx.backend import Backend, choose
+from nnx.data.columns import features
 from nnx.data.dataset import (
     TASKS,
     Array,
@@ -22,6 +23,7 @@ from nnx.data.dataset import (
     frame_of,
     in_units,
 )
+from nnx.data.frame_table import is_frame, table_of
 from nnx.errors import InputError
 from nnx.maths import evaluation, initializers
 from nnx.maths.arrays import map_arrays
@@ -161,11 +163,12 @@ class Network:
         the targets' own units.
 
         images: (n, features) or (n, height, width); integers are pixels as in
-            the training data, floats are in [0, 1]; of a table, features as its
-            columns make them
+            the training data, floats are in [0, 1]; of a table a data frame, whose
+            columns are told apart by name, or what `features` makes of one
 
         Raises:
-            InputError: images of another shape, or not finite
+            InputError: images of another shape, or not finite; of a data frame what
+                `features` refuses
         """
         outputs = self._outputs(images, backend)
         if self.task == "classification":
@@ -174,6 +177,21 @@ class Network:
             return (outputs > 0.5).astype(np.int64)
         values = in_units(outputs, self.targets)
         return values[:, 0] if len(self.targets) == 1 else values
+
+    def features(self, frame: Any) -> Array:
+        """Return a data frame's rows as this network takes them, (n, features) float32.
+
+        frame: of pandas, Polars or another library; it may have other columns too
+
+        Raises:
+            InputError: a network of no table; a missing column, text in one of numbers,
+                an empty field where none may be, a category that training had not
+        """
+        if not self.columns:
+            raise InputError(
+                f"a network {self} takes {self.sizes[0]} pixels, and no named columns"
+            )
+        return features(self.columns, table_of(frame, "the data frame"))
 
     def predict_proba(self, images: Any, *, backend: str | Backend = DEFAULT) -> Array:
         """Return the probability of each class or label, (n, classes).
@@ -215,10 +233,12 @@ class Network:
 
     def _rows(self, images: Any) -> Array:
         """Return images as (n, features), refused where they are not."""
-        array, features = np.asarray(images), self.sizes[0]
-        if array.ndim > 2 and math.prod(array.shape[1:]) == features:
-            array = array.reshape(-1, features)
-        check_images(array, features)
+        if self.columns and is_frame(images):
+            images = self.features(images)
+        array, width = np.asarray(images), self.sizes[0]
+        if array.ndim > 2 and math.prod(array.shape[1:]) == width:
+            array = array.reshape(-1, width)
+        check_images(array, width)
         return array
 
     def __str__(self) -> str:
