@@ -32,7 +32,7 @@ def replaced(path: Path, what: str) -> Iterator[IO[bytes]]:
     what: is written, in words
 
     Raises:
-        InputError: as for `write`; what is raised inside goes on, and the old file stays
+        InputError: as for `write`; whatever is raised inside, the old file stays
     """
     target = Path(os.path.realpath(path))
     if os.path.lexists(target) and not target.is_file():

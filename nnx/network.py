@@ -23,7 +23,7 @@ from nnx.data.dataset import (
     frame_of,
     in_units,
 )
-from nnx.data.frame_table import is_frame, table_of
+from nnx.data.frame_table import is_frame, table_of, table_of_array
 from nnx.errors import InputError
 from nnx.maths import evaluation, initializers
 from nnx.maths.arrays import map_arrays
@@ -179,9 +179,10 @@ class Network:
         return values[:, 0] if len(self.targets) == 1 else values
 
     def features(self, frame: Any) -> Array:
-        """Return a data frame's rows as this network takes them, (n, features) float32.
+        """Return a table's rows as this network takes them, (n, features) float32.
 
-        frame: of pandas, Polars or another library; it may have other columns too
+        frame: a data frame of pandas, Polars or another library, which may have other
+            columns too; or an array, (n, columns), in the order of `columns`
 
         Raises:
             InputError: a network of no table; a missing column, text in one of numbers,
@@ -191,7 +192,12 @@ class Network:
             raise InputError(
                 f"a network {self} takes {self.sizes[0]} pixels, and no named columns"
             )
-        return features(self.columns, table_of(frame, "the data frame"))
+        if is_frame(frame):
+            table = table_of(frame, "the data frame")
+        else:
+            names = [column.name for column in self.columns]
+            table = table_of_array(frame, "the array", names)
+        return features(self.columns, table)
 
     def predict_proba(self, images: Any, *, backend: str | Backend = DEFAULT) -> Array:
         """Return the probability of each class or label, (n, classes).

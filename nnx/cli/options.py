@@ -71,8 +71,11 @@ ModelArgument = Annotated[
 ]
 
 
-def network_of_pictures(model: Path) -> "Network":
-    """Return the network of a model that takes pictures; others are refused."""
+def network_of_pictures(model: Path, instead: str = "") -> "Network":
+    """Return the network of a model that takes pictures; others are refused.
+
+    instead: what to do with others
+    """
     from nnx.network import Network
 
     network = Network.load(model)
@@ -80,7 +83,8 @@ def network_of_pictures(model: Path) -> "Network":
         what = (
             "columns of a table" if network.columns else "features that are no picture"
         )
-        raise InputError(f"{model}: takes {network.sizes[0]} {what}")
+        then = f": {instead}" if instead else ""
+        raise InputError(f"{model}: takes {network.sizes[0]} {what}{then}")
     return network
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nnx.automatic import DEFAULT
-from nnx.cli import show
+from nnx.cli import predict_table, show
 from nnx.cli.options import (
     BackendOption,
     Device,
@@ -14,10 +14,12 @@ from nnx.cli.options import (
     ModelArgument,
     network_of_pictures,
     on,
+    path,
 )
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
+    from nnx.backend import Backend
     from nnx.network import Network
 
 UNSURE = 0.5
@@ -27,51 +29,133 @@ ROOM = 60
 
 def predict(
     model: ModelArgument,
-    pictures: Annotated[
+    files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE…", help="PNG, JPEG, BMP, GIF or PGM, any size."),
+        typer.Argument(
+            metavar="FILE…",
+            help="PNG, JPEG, BMP, GIF or PGM, any size; or a table: CSV, TSV or Parquet, "
+            "or an .npz of pictures.",
+        ),
     ],
+    out: Annotated[
+        Path | None,
+        path("Of a table: the CSV file to write (default: stdout).", "FILE"),
+    ] = None,
+    id: Annotated[
+        str,
+        typer.Option(
+            help="Of a table: the column that says which row it is, to be copied "
+            "(default: the rows' numbers, from 1).",
+            metavar="COLUMN",
+        ),
+    ] = "",
+    probabilities: Annotated[
+        bool,
+        typer.Option("--probabilities", help="Of a table: each class's too."),
+    ] = False,
+    format: Annotated[
+        str,
+        typer.Option(
+            help="Of a table: csv, or kaggle for the lines ImageId,Label of Kaggle's "
+            "Digit Recognizer.",
+            metavar="NAME",
+        ),
+    ] = "csv",
     backend: BackendOption = DEFAULT,
     device: Device = None,
     json: Json = False,
 ) -> None:
-    """Say which digit each picture shows, and how probable each class is.
+    """Say what pictures show, or predict the rows of a table.
 
     A picture may be of any size and colour; dark ink on light paper is found and
     inverted, and the digit is centred as in the training data.
+
+    A table has a row for each sample, without what is to be predicted. The columns that
+    a network was trained on are told apart by name; pixels are taken in their order.
+
+    [bold]Examples[/bold]
+
+    nnx predict runs/mine digit.png
+
+    nnx predict runs/mine test.csv --out submission.csv
+
+    nnx predict runs/mine test.csv --id PassengerId --probabilities
     """
     from nnx.backend import choose
+    from nnx.data.unlabelled import KINDS
+
+    chosen = choose(backend, **on(device))
+    form = predict_table.Form(id, format, probabilities)
+    if not any(file.suffix.lower() in KINDS for file in files):
+        if out is not None or form != predict_table.Form():
+            raise InputError(
+                f"--out, --id, --probabilities and --format are for a table: one of "
+                f"{', '.join(KINDS)}"
+            )
+        _of_pictures(model, files, chosen, json)
+        return
+    if len(files) > 1:
+        raise InputError("give one table, and nothing beside it")
+    if json and out is None:
+        raise InputError("a table's predictions are CSV: with --json, give --out")
+    [table] = files
+    rows = predict_table.predict(model, table, out, form, chosen)
+    if json:
+        show.as_json({"table": str(table), "rows": rows, "out": str(out)})
+    elif out is not None:
+        show.line(f"{out}: {rows:,} rows predicted")
+
+
+def _of_pictures(
+    model: Path, pictures: list[Path], backend: "Backend", json: bool
+) -> None:
+    """Say what each picture shows."""
     from nnx.data.picture import read
 
-    network = network_of_pictures(model)
-    chosen = choose(backend, **on(device))
+    network = network_of_pictures(model, "give a table, as in nnx predict RUN test.csv")
     rows = []
-    for path in pictures:
+    for file in pictures:
         try:
-            picture = read(path, network.frame)
+            picture = read(file, network.frame)
         except InputError as error:
             show.note(f"nnx: {error}")
             continue
-        chances = network.predict_proba(picture.pixels[None], backend=chosen)[0]
-        rows.append(_row(path, network, chances))
-        show.note(f"{path}: {'; '.join(picture.steps)}")
-        if picture.blank or rows[-1]["confidence"] < UNSURE:
-            show.note(f"{path}: the answer is hardly more than a guess")
+        rows.append(_row(file, network, picture.pixels[None], backend))
+        show.note(f"{file}: {'; '.join(picture.steps)}")
+        if picture.blank or rows[-1].get("confidence", 1.0) < UNSURE:
+            show.note(f"{file}: the answer is hardly more than a guess")
     if json:
         show.as_json({"predictions": rows})
-    else:
+    elif network.task == "classification":
         _tables(network.classes, rows)
+    else:
+        _numbers(network, rows)
     if len(rows) < len(pictures):
         raise typer.Exit(1)
 
 
-def _row(path: Path, network: "Network", chances: Any) -> dict[str, Any]:
+def _row(
+    file: Path, network: "Network", pixels: Any, backend: "Backend"
+) -> dict[str, Any]:
+    """Return what is said of a picture, as JSON has it."""
+    if network.task == "regression":
+        values = network.predict(pixels, backend=backend).ravel()
+        names = (target.name for target in network.targets)
+        named = dict(zip(names, map(float, values), strict=True))
+        return {"file": str(file), "values": named}
+    chances = network.predict_proba(pixels, backend=backend)[0]
+    shares = [float(chance) for chance in chances]
+    if network.task == "multilabel":
+        labels = [
+            n for n, share in zip(network.classes, shares, strict=True) if share > 0.5
+        ]
+        return {"file": str(file), "labels": labels, "probabilities": shares}
     best = int(chances.argmax())
     return {
-        "file": str(path),
+        "file": str(file),
         "label": network.classes[best],
         "confidence": float(chances[best]),
-        "probabilities": [float(chance) for chance in chances],
+        "probabilities": shares,
     }
 
 
@@ -89,3 +173,18 @@ def _tables(classes: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
         for row, own in zip(rows, chances, strict=True)
     ]
     show.table(title, ["file", "label", *columns], cells)
+
+
+def _numbers(network: "Network", rows: list[dict[str, Any]]) -> None:
+    """Print a table of values, or of each label's probability."""
+    if not rows:
+        return
+    if network.task == "regression":
+        columns = [target.name for target in network.targets]
+        cells = [[show.quantity(v) for v in row["values"].values()] for row in rows]
+        title = ""
+    else:
+        columns, title = list(network.classes), "probability of each label in %"
+        cells = [[f"{100 * p:.1f}" for p in row["probabilities"]] for row in rows]
+    lines = [[row["file"], *own] for row, own in zip(rows, cells, strict=True)]
+    show.table(title, ["file", *columns], lines)

@@ -1,9 +1,13 @@
-"""How compiling is going: a bar on a terminal."""
+"""How compiling is going, and other work that may take a while: on a terminal."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from nnx.cli.signals import at_once
 from nnx.training.progress import draws
+
+Part = TypeVar("Part")
 
 
 def compiled(shares: Iterable[float], quiet: bool) -> None:
@@ -22,3 +26,36 @@ def compiled(shares: Iterable[float], quiet: bool) -> None:
         with at_once(bars.stop):
             for share in shares:
                 bars.update(bar, completed=share)
+
+
+def counted(
+    parts: Iterable[Part], size: Callable[[Part], int], unit: str
+) -> Iterator[Part]:
+    """Yield parts; once that has taken a second, a terminal shows how much is done.
+
+    size: of a part, in units
+    """
+    began, done = time.monotonic(), 0
+    bars: Any = None
+    try:
+        for part in parts:
+            yield part
+            done += size(part)
+            if bars is None and draws() and time.monotonic() - began > 1:
+                bars = _spinner()
+                bars.start()
+            if bars is not None:
+                bars.update(0, description=f"{done:,} {unit}")
+    finally:
+        if bars is not None:
+            bars.stop()
+
+
+def _spinner() -> Any:
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
+    columns = SpinnerColumn(), TextColumn("{task.description}")
+    bars = Progress(*columns, console=Console(stderr=True), transient=True)
+    bars.add_task("", total=None)
+    return bars

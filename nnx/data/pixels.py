@@ -102,31 +102,35 @@ def as_trained(part: RawArray, maximum: int, divisor: int) -> tuple[Array, int]:
             those of the parts before
     """
     top = 255 if maximum == 1 else maximum
-    high, whole = _survey(part)
-    _refuse(part, part.values > top, f"is above {top}, the most that was trained on")
+    high, whole = _survey(part, top)
     if divisor == 1:
         _refuse(part, part.values > 1, "is above 1, as none is in the rows before")
     if high > 0:
         divisor = divisor or (top if high > 1 else 1)
-    if whole and divisor in (0, maximum):
+    if whole and divisor in (0, maximum) and maximum <= 255:
         return np.require(part.values, np.uint8, "C"), divisor
     return np.require(part.values, np.float32, "C") / np.float32(divisor or 1), divisor
 
 
-def _survey(part: RawArray) -> tuple[float, bool]:
-    """Return the brightest value, and whether all are whole; refuse the others."""
+def _survey(part: RawArray, most: int = 255) -> tuple[float, bool]:
+    """Return the brightest value, and whether all are whole; refuse the others.
+
+    most: that a pixel may be
+    """
     values = part.values
-    if values.dtype == np.uint8:  # in range by its type; one bright pixel settles it
+    if (
+        values.dtype == np.uint8 and most >= 255
+    ):  # in range by its type; one bright pixel settles it
         bright = any(block.max() > 1 for _, block in _blocks(values))
         return (255.0 if bright else float(values.max())), True
     high, whole = 0.0, True
     for start, block in _blocks(values):
-        inside = (block >= 0) & (block <= 255)  # false for NaN
+        inside = (block >= 0) & (block <= most)  # false for NaN
         if not inside.all():
             row, column = map(int, np.unravel_index(inside.argmin(), inside.shape))
             value = block[row, column]
             finite = np.isfinite(value)
-            reason = "is outside 0-255" if finite else "is not a finite number"
+            reason = f"is outside 0-{most}" if finite else "is not a finite number"
             place = part.place(start + row, column)
             raise InputError(f"{place}: pixel value {value:g} {reason}")
         high = max(high, float(block.max()))

@@ -1,0 +1,151 @@
+"""`nnx predict RUN table.csv`: a table's rows, predicted one block after another."""
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nnx.cli import show
+from nnx.cli.progress import counted
+from nnx.errors import InputError
+
+if TYPE_CHECKING:
+    from nnx.backend import Backend
+    from nnx.data.unlabelled import Block
+    from nnx.network import Network
+
+FORMATS = "csv", "kaggle"
+
+
+class Form(NamedTuple):
+    """How predictions are written.
+
+    id: the column that is copied in front of them; "" is the rows' numbers, from 1
+    format: of `FORMATS`; kaggle is the form of Kaggle's Digit Recognizer
+    probabilities: whether each class's is written too
+    """
+
+    id: str = ""
+    format: str = "csv"
+    probabilities: bool = False
+
+
+def predict(
+    model: Path, table: Path, out: Path | None, form: Form, backend: "Backend"
+) -> int:
+    """Write the predictions of a table's rows, and return how many there are.
+
+    out: a file; None is stdout
+    """
+    from nnx.network import Network
+
+    network = Network.load(model)
+    _check(network, form)
+    if out is not None and out.resolve() == table.resolve():
+        raise InputError(f"{out}: is the table itself; choose another --out")
+    header = _header(network, form, _target(model))
+    rows = 0
+    with _opened(out) as write:
+        for block in counted(_blocks(network, table, form.id), _images, "rows"):
+            if not rows:
+                write([header])
+            for note in block.notes:
+                show.remark(f"{table}: {note}")
+            write(_lines(network, block, rows, form, backend))
+            rows += len(block.images)
+    return rows
+
+
+def _check(network: "Network", form: Form) -> None:
+    """Refuse a form that the network's predictions do not have."""
+    if form.format not in FORMATS:
+        raise InputError(
+            f"--format is one of {', '.join(FORMATS)}, not {form.format!r}"
+        )
+    if form.probabilities and network.task == "regression":
+        raise InputError("--probabilities is of classes; this network predicts values")
+    if form.format == "kaggle" and (
+        form.id or form.probabilities or network.task != "classification"
+    ):
+        raise InputError(
+            "--format kaggle is ImageId,Label and no more; without it, --id COLUMN "
+            "copies a column, and the predictions come after it"
+        )
+
+
+def _blocks(network: "Network", table: Path, copied: str) -> "Iterator[Block]":
+    from nnx.data import unlabelled
+
+    if network.columns:
+        return unlabelled.of_columns(table, network.columns, copied)
+    width, maximum = network.sizes[0], network.frame.maximum
+    return unlabelled.of_pixels(table, width, maximum, copied)
+
+
+def _images(block: "Block") -> int:
+    return len(block.images)
+
+
+def _target(model: Path) -> str:
+    """Return what the column of classes was called in training, as far as is known."""
+    from nnx.training.folder import CONFIG_NAME, load_settings
+
+    folder = model if model.is_dir() else model.parent
+    names: Any = ()
+    if (folder / CONFIG_NAME).is_file():
+        names = load_settings(folder)["target"]
+    return names[0] if len(names) == 1 else "label"
+
+
+def _header(network: "Network", form: Form, target: str) -> list[str]:
+    if form.format == "kaggle":
+        return ["ImageId", "Label"]
+    names = [target]
+    if network.task == "regression":
+        names = [each.name for each in network.targets]
+    elif network.task == "multilabel":
+        names = list(network.classes)
+    if form.probabilities:
+        names += [f"probability_{name}" for name in network.classes]
+    return [form.id or "row", *names]
+
+
+def _lines(
+    network: "Network", block: "Block", before: int, form: Form, backend: "Backend"
+) -> Iterator[list[Any]]:
+    """Yield a line of fields for each row, the first of which has so many before it."""
+    n = len(block.images)
+    ids = block.ids if form.id else range(before + 1, before + n + 1)
+    if network.task == "regression":
+        values = network.predict(block.images, backend=backend).reshape(n, -1)
+        for name, row in zip(ids, values.tolist(), strict=True):
+            yield [name, *(f"{value:.10g}" for value in row)]
+        return
+    chances = network.predict_proba(block.images, backend=backend)
+    if network.task == "multilabel":
+        said = (chances > 0.5).astype(int).tolist()
+    else:
+        said = [[network.classes[best]] for best in chances.argmax(axis=1)]
+    more: Any = ([] for _ in range(n))
+    if form.probabilities:
+        more = ([f"{chance:.6g}" for chance in row] for row in chances.tolist())
+    for name, own, shares in zip(ids, said, more, strict=True):
+        yield [name, *own, *shares]
+
+
+@contextmanager
+def _opened(out: Path | None) -> Iterator[Callable[[Any], None]]:
+    """Give a function that writes lines of CSV, into a file that is whole or not."""
+    from nnx import files
+
+    if out is None:
+        yield csv.writer(sys.stdout, lineterminator="\n").writerows
+        return
+    with files.replaced(out, "predictions") as file:
+        text = io.TextIOWrapper(file, "utf-8", newline="")
+        yield csv.writer(text, lineterminator="\n").writerows
+        text.flush()
+        text.detach()
