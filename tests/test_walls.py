@@ -196,9 +196,14 @@ def test_every_arrow_of_the_map_is_used() -> None:
 
 
 def test_a_network_reads_no_data() -> None:
+    makes_features = {"nnx.data.columns", "nnx.data.frame_table", "nnx.data.tabular"}
     for name in "network.py", "model_file.py":
         used = {m for m in _used(ROOT / "nnx" / name) if m.startswith("nnx.data")}
-        assert used <= {"nnx.data.dataset"}
+        assert used <= {"nnx.data.dataset", *makes_features}
+    for module in makes_features:
+        path = ROOT / f"{module.replace('.', '/')}.py"
+        opens = {"open", "nnx.files"} & ({*_imported(ast.parse(path.read_text()))})
+        assert not opens
 
 
 def test_only_one_place_in_nnx_names_a_backend() -> None:

@@ -80,11 +80,11 @@ def network_of_pictures(model: Path, instead: str = "") -> "Network":
 
     network = Network.load(model)
     if network.columns or not network.frame.box:
-        what = (
-            "columns of a table" if network.columns else "features that are no picture"
-        )
+        what = f"{network.sizes[0]} features that are no picture"
+        if network.columns:
+            what = f"{len(network.columns)} columns of a table, and no picture"
         then = f": {instead}" if instead else ""
-        raise InputError(f"{model}: takes {network.sizes[0]} {what}{then}")
+        raise InputError(f"{model}: takes {what}{then}")
     return network
 
 

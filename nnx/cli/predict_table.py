@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nnx.cli import show
-from nnx.cli.progress import counted
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ def predict(
 
     out: a file; None is stdout
     """
+    from nnx.cli.progress import counted
     from nnx.network import Network
 
     network = Network.load(model)

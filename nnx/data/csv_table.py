@@ -15,6 +15,7 @@ import numpy as np
 from nnx.data.csv_rows import blocks, header_of, place_of
 from nnx.data.dataset import Array
 from nnx.data.limits import MAX_UNPACKED
+from nnx.data.table import is_header
 from nnx.data.tabular import (
     Table,
     Text,
@@ -101,9 +102,7 @@ def _read_blocks(
     path: Path, text: Collection[str], needed: Collection[str] | None, copied: str
 ) -> Iterator[tuple[Table, list[str]]]:
     delimiter, header = header_of(path)
-    # Columns that have no names, pandas counts from 0.
-    counted = header == [str(i) for i in range(len(header))]
-    named = counted or any(number(field) is None for field in header)
+    named = needed is not None or bool(copied) or is_header(header)
     if not named:
         header = [str(i) for i in range(1, len(header) + 1)]
     require_columns(str(path), header, [*(needed or ()), *([copied] if copied else [])])

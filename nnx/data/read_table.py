@@ -43,7 +43,8 @@ def read_blocks(
 ) -> Iterator[tuple[Table, list[str]]]:
     """Yield a table's rows in tables of some thousand, and a column's own fields.
 
-    A CSV file's first line of nothing but numbers is a row: columns are called 1, 2, …
+    Where no column is asked for, a CSV file's first line is a row if it has numbers in
+    it, and the columns are called 1, 2, …
 
     text: as for `read_table`
     needed: names of the columns that are read, and must be there; None: all but the

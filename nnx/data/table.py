@@ -46,7 +46,7 @@ def _read(path: Path) -> tuple[list[str], RawArray]:
         raise InputError(f"{path}, line {number}: too long for a table of numbers")
     delimiter = max(",;\t", key=line.count)
     fields = _fields(line, delimiter)
-    header = fields if _is_header(fields) else []
+    header = fields if is_header(fields) else []
     first = number + 1 if header else number
     try:
         values = _numbers(path, first, delimiter)
@@ -98,7 +98,7 @@ def _fields(line: str, delimiter: str) -> list[str]:
         return [f.strip() for f in line.split(delimiter)]
 
 
-def _is_header(fields: list[str]) -> bool:
+def is_header(fields: list[str]) -> bool:
     """Return whether a first line names columns.
 
     It does where it says "label" or holds no number; and where it counts 0, 1, 2, ...,

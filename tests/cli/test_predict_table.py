@@ -1,0 +1,326 @@
+"""`nnx predict RUN table.csv`: what comes out, and what is refused."""
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nnx
+from nnx.data import csv_rows
+
+Run = Callable[..., Any]
+ROWS = 60
+
+
+def _table(path: Path, *more: str, rows: int = ROWS, order: str = "") -> None:
+    """Write a table of ages and cities, with the columns of these names after them."""
+    rng = np.random.default_rng(rows)
+    names = [*(order.split(",") if order else ["age", "city"]), *more]
+    with open(path, "w", newline="") as file:
+        lines = csv.DictWriter(file, names, extrasaction="ignore")
+        lines.writeheader()
+        for i in range(rows):
+            age, city = int(rng.integers(20, 60)), ("Oslo", "Bern", "Rome")[i % 3]
+            is_old = age > 40
+            said = {"rent": 10 * age, "kind": ("young", "old")[is_old], "name": f"0{i}"}
+            said |= {"is_old": int(is_old), "far": int(city == "Oslo")}
+            lines.writerow({"age": age, "city": city} | said)
+
+
+@pytest.fixture(scope="session")
+def _networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of one epoch on a table: of values, of classes and of labels."""
+    folder = tmp_path_factory.mktemp("networks")
+    _table(folder / "train.csv", "rent", "kind", "is_old", "far")
+    learnt: dict[str, tuple[str, ...]] = {
+        "rents": ("rent",), "kinds": ("kind",), "tags": ("is_old", "far"),
+    }  # fmt: skip
+    every = {name for names in learnt.values() for name in names}
+    for out, target in learnt.items():
+        drop = tuple(every - {*target})
+        data = nnx.load(folder / "train.csv", target=target, drop=drop)
+        network = nnx.Network([4, data.outputs], seed=0)
+        nnx.train(network, data, epochs=1, out=folder / out)
+    return folder
+
+
+@pytest.fixture
+def networks(_networks: Path, cwd: Path) -> Path:
+    """Those runs, beside which there is test.csv."""
+    _table(cwd / "test.csv", "name")
+    return _networks
+
+
+def _lines(text: str) -> list[list[str]]:
+    return list(csv.reader(text.splitlines()))
+
+
+def test_kaggle_s_digits_in_two_commands(run: Run, cwd: Path) -> None:
+    """From train.csv and test.csv to submission.csv."""
+    digits = nnx.load("digits")
+    header = ",".join(f"pixel{i}" for i in range(64))
+    shown = digits.train.images.astype(int) * 15  # of 255
+    labelled = np.column_stack((digits.train.labels, shown))
+    for name, rows, head in (
+        ("train", labelled, f"label,{header}"),
+        ("test", digits.test.images.astype(int) * 15, header),
+    ):
+        how: Any = {"fmt": "%d", "delimiter": ",", "comments": ""}
+        np.savetxt(cwd / f"{name}.csv", rows, header=head, **how)
+    assert run("train", "--dataset", "train.csv", "--out", "a").returncode == 0
+    wanted = "--format", "kaggle", "--out", "submission.csv"
+    ran = run("predict", "a", "test.csv", *wanted)
+    assert (ran.returncode, ran.stdout) == (0, "submission.csv: 359 rows predicted\n")
+    head, *lines = _lines((cwd / "submission.csv").read_text())
+    assert head == ["ImageId", "Label"]
+    assert [int(number) for number, _ in lines] == list(range(1, 360))
+    assert np.mean(digits.test.labels == [int(label) for _, label in lines]) > 0.9
+
+
+def test_values_and_whose_they_are(run: Run, cwd: Path, networks: Path) -> None:
+    ran = run("predict", networks / "rents", "test.csv", "--id", "name")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    head, *lines = _lines(ran.stdout)
+    assert head == ["name", "rent"]
+    assert [name for name, _ in lines] == [f"0{i}" for i in range(ROWS)]
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.read_csv(cwd / "test.csv")
+    expected = nnx.Network.load(networks / "rents").predict(frame)
+    np.testing.assert_allclose([float(value) for _, value in lines], expected)
+
+
+def test_classes_by_name_and_their_probabilities(
+    run: Run, cwd: Path, networks: Path
+) -> None:
+    words = "predict", networks / "kinds", "test.csv", "--probabilities"
+    ran = run(*words, "--out", "a.csv", "--json")
+    assert json.loads(ran.stdout) == {"table": "test.csv", "rows": 60, "out": "a.csv"}
+    head, *lines = _lines((cwd / "a.csv").read_text())
+    assert head == ["row", "kind", "probability_old", "probability_young"]
+    assert [int(line[0]) for line in lines] == list(range(1, ROWS + 1))
+    for _, kind, old, young in lines:
+        assert kind == ("old" if float(old) > float(young) else "young")
+        assert float(old) + float(young) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_labels_are_0_or_1_each(run: Run, networks: Path) -> None:
+    ran = run("predict", networks / "tags", "test.csv", "--probabilities")
+    head, *lines = _lines(ran.stdout)
+    labels = ["is_old", "far"]
+    assert head == ["row", *labels, *(f"probability_{label}" for label in labels)]
+    for line in lines:
+        taken = [float(share) > 0.5 for share in line[3:]]
+        assert line[1:3] == [str(int(each)) for each in taken]
+
+
+def test_columns_are_told_apart_by_name(run: Run, cwd: Path, networks: Path) -> None:
+    ran = run("predict", networks / "rents", "test.csv")
+    _table(cwd / "other.csv", order="far,city,name,age")
+    assert run("predict", networks / "rents", "other.csv").stdout == ran.stdout
+
+
+def test_blocks_are_as_one(
+    networks: Path, cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nnx.data import unlabelled
+
+    columns = nnx.Network.load(networks / "rents").columns
+    [whole] = unlabelled.of_columns(cwd / "test.csv", columns, "name")
+    monkeypatch.setattr(csv_rows, "_BLOCK", 21)
+    blocks = list(unlabelled.of_columns(cwd / "test.csv", columns, "name"))
+    assert [len(block.images) for block in blocks] == [7] * 8 + [4]
+    together = np.concatenate([block.images for block in blocks])
+    np.testing.assert_array_equal(together, whole.images)
+    assert [name for block in blocks for name in block.ids] == whole.ids
+    # A fault in a later block is found where it is.
+    text = (cwd / "test.csv").read_text().splitlines(keepends=True)
+    text[40] = "old,Oslo,x\n"
+    (cwd / "bad.csv").write_text("".join(text))
+    with pytest.raises(nnx.NnxError, match=r"bad\.csv, line 41, column 'age': 'old'"):
+        list(unlabelled.of_columns(cwd / "bad.csv", columns))
+
+
+def test_parquet(run: Run, cwd: Path, networks: Path) -> None:
+    pytest.importorskip("pyarrow")
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.read_csv(cwd / "test.csv", dtype={"name": str})
+    frame.to_parquet(cwd / "test.parquet")
+    words = "--id", "name"
+    ran = run("predict", networks / "rents", "test.parquet", *words)
+    assert ran.stdout == run("predict", networks / "rents", "test.csv", *words).stdout
+    frame["age"] = frame["age"].astype(str)
+    frame.to_parquet(cwd / "text.parquet")
+    assert run("predict", networks / "rents", "text.parquet").returncode == 0
+
+
+def test_pictures_as_rows_and_as_an_archive(run: Run, cwd: Path, old_run: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (9, 4, 4)).astype(np.uint8)
+    flat = images.reshape(9, 16)
+    np.savez(cwd / "more.npz", images=images)
+    rows = [",".join(map(str, row)) for row in flat]
+    (cwd / "bare.csv").write_text("\n".join(rows))
+    labelled = [f"{i},{row},5" for i, row in enumerate(rows)]
+    names = ",".join(f"p{i}" for i in range(16))
+    (cwd / "id.csv").write_text("\n".join([f"id,{names},Label", *labelled]))
+    found = nnx.Network.load(old_run).predict(flat)
+    expected = [["row", "label"], *([str(i + 1), str(c)] for i, c in enumerate(found))]
+    for file, more in ("more.npz", ()), ("bare.csv", ()), ("id.csv", ("--id", "id")):
+        ran = run("predict", old_run, file, *more)
+        assert [line[1:] for line in _lines(ran.stdout)] == [e[1:] for e in expected]
+        assert f"{file}: pixels are taken to be from 0 to 255" in ran.stderr
+    assert "the column label is left out" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (
+            "age,city\n30,Oslo\nold,Bern\n",
+            "line 3, column 'age': 'old' is not a number",
+        ),
+        ("age,city\n30,Oslo\n,Bern\n", "line 3, column 'age': empty field"),
+        ("age,city\n30,Oslo\nnan,Bern\n", "line 3, column 'age': empty field"),
+        ("age,city\n30,Oslo\ninf,Bern\n", "line 3, column 'age': inf is too large"),
+        ("age,city\n30,Oslo\n30,Paris\n", "line 3, column 'city': 'Paris' is in no"),
+        ("age,city\n30,Oslo\n30\n", "line 3: 1 columns, but the first line has 2"),
+        ("age,town\n30,Oslo\n", "no column is called 'city'; there are 'age', 'town'"),
+        ("30,Oslo\n31,Bern\n", "no column is called 'age'; there are '30', 'Oslo'"),
+        ("age,city,age\n30,Oslo,3\n", "column 1: another is called 'age' too"),
+        ("age,city\n", "no rows: only a header line"),
+        ("", "no rows: the file is empty"),
+        ('age,city\n30,"Oslo\n', "line 2: a quote in this row is not closed"),
+        ("age,city\n30,Os\0lo\n", "line 2: not text: it has NUL bytes"),
+    ],
+)
+def test_tables_that_are_refused(
+    refused: Callable[..., str], cwd: Path, networks: Path, fault: str, says: str
+) -> None:
+    (cwd / "bad.csv").write_text(fault)
+    words = "predict", networks / "rents", "bad.csv", "--out", "out.csv"
+    refused(*words, says=("bad.csv", says))
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("1,2,3\n", "3 columns of pixels; the network takes 16"),
+        (",".join(["1"] * 15 + ["x"]), "line 1, column '16': 'x' is not a number"),
+        (
+            ",".join(["1"] * 15 + [""]),
+            "line 1, column '16': empty field, where a pixel",
+        ),
+        (",".join(["1"] * 15 + ["256"]), "'16': pixel value 256 is outside 0-255"),
+        (",".join(["1"] * 15 + ["-1"]), "'16': pixel value -1 is outside 0-255"),
+    ],
+)
+def test_pixels_that_are_refused(
+    refused: Callable[..., str], cwd: Path, old_run: Path, fault: str, says: str
+) -> None:
+    (cwd / "bad.csv").write_text(fault)
+    refused("predict", old_run, "bad.csv", says=("bad.csv", says))
+
+
+def test_a_million_columns(
+    refused: Callable[..., str], cwd: Path, old_run: Path
+) -> None:
+    (cwd / "wide.csv").write_text(",".join(["1"] * 10**6) + "\n")
+    refused(
+        "predict", old_run, "wide.csv", says=("line 1: 1,000,000 columns; at most",)
+    )
+
+
+@pytest.mark.parametrize(
+    ("run_name", "words", "says"),
+    [
+        (
+            "rents",
+            ("a.png",),
+            "takes 2 columns of a table, and no picture: give a table",
+        ),
+        ("rents", ("test.csv", "a.png"), "give one table, and nothing beside it"),
+        ("rents", ("test.csv", "--json"), "with --json, give --out"),
+        (
+            "rents",
+            ("test.csv", "--id", "x"),
+            "no column is called 'x'; there are 'age'",
+        ),
+        ("rents", ("test.csv", "--out", "test.csv"), "is the table itself"),
+        (
+            "rents",
+            ("test.csv", "--out", "no/a.csv"),
+            "cannot write predictions: No such",
+        ),
+        ("rents", ("test.csv", "--probabilities"), "--probabilities is of classes"),
+        ("rents", ("test.csv", "--format", "xml"), "--format is one of csv, kaggle"),
+        ("rents", ("test.csv", "--format", "kaggle"), "is ImageId,Label and no more"),
+        ("kinds", ("a.png", "--id", "x"), "--format are for a table: one of .csv"),
+        ("kinds", ("gone.csv",), "gone.csv: cannot be read: No such file"),
+        ("kinds", ("test.npz",), "test.npz: not a table: give one of .csv"),
+    ],
+)
+def test_words_that_do_not_fit(
+    refused: Callable[..., str],
+    networks: Path,
+    run_name: str,
+    words: tuple[str, ...],
+    says: str,
+) -> None:
+    refused("predict", networks / run_name, *words, says=(says,))
+
+
+@pytest.mark.parametrize("command", ["serve", "export"])
+def test_the_page_is_for_classes_of_pictures(
+    refused: Callable[..., str], networks: Path, command: str
+) -> None:
+    more = ("--html", "a.html") if command == "export" else ()
+    says = ("takes 2 columns of a table, and no picture",)
+    refused(command, networks / "rents", *more, says=says)
+
+
+def test_an_accuracy_is_not_asked_of_values(
+    refused: Callable[..., str], networks: Path
+) -> None:
+    table = "--dataset", networks / "train.csv", "--target", "rent"
+    words = "train", *table, "--require-accuracy", "0.5", "--out", "a"
+    refused(
+        *words, says=("--require-accuracy is of classes: the score of train is R²",)
+    )
+
+
+def test_a_file_stays_as_it_was_when_a_later_row_is_bad(
+    run: Run, cwd: Path, networks: Path
+) -> None:
+    _table(cwd / "long.csv", rows=30_000)
+    with open(cwd / "long.csv", "a") as file:
+        file.write("x,Oslo\n")
+    (cwd / "out.csv").write_text("as it was")
+    ran = run("predict", networks / "rents", "long.csv", "--out", "out.csv")
+    assert ran.returncode == 2
+    assert re.search(r"long\.csv, line 30002, column 'age': 'x' is not", ran.stderr)
+    assert (cwd / "out.csv").read_text() == "as it was"
+    assert not list(cwd.glob(".out*"))
+
+
+def test_evaluate_says_r2_and_rmse(run: Run, networks: Path) -> None:
+    ran = run("evaluate", networks / "rents", "--json")
+    found = json.loads(ran.stdout)
+    data = nnx.load(
+        networks / "train.csv", target="rent", drop=["kind", "is_old", "far"]
+    )
+    network = nnx.Network.load(networks / "rents")
+    predicted = network.predict(data.test.images)
+    [target] = data.targets
+    true = data.test.labels[:, 0] * target.scale + target.mean
+    rmse = np.sqrt(np.mean((predicted - true) ** 2))
+    [row] = found["targets"]
+    assert row["name"] == "rent"
+    assert row["rmse"] == pytest.approx(rmse, rel=1e-4)
+    assert row["r2"] == pytest.approx(found["test_r2"])
+    lines = run("evaluate", networks / "rents").stdout.splitlines()
+    assert re.match(r"train: test R² -?\d+\.\d{4} \(loss \d\.\d+\) on 6 rows", lines[0])
+    assert lines[-1].split()[0] == "rent"

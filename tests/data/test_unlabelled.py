@@ -1,0 +1,115 @@
+"""Pixels and columns of rows to be predicted, taken as in training."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nnx import Network
+from nnx.data.dataset import Array, Column, RawArray
+from nnx.data.pixels import as_pixels, as_trained
+from nnx.errors import InputError
+
+
+def _raw(values: Any) -> RawArray:
+    array = np.atleast_2d(np.asarray(values))
+    return RawArray(array, "here", lambda row, column: f"row {row}, column {column}")
+
+
+@pytest.mark.parametrize(
+    ("values", "maximum"),
+    [
+        (np.arange(256), 255),  # bytes
+        (np.arange(256) / 255, 255),  # kept as bytes of 1/255
+        (np.arange(256) / 300, 1),  # floats up to 1
+        (np.arange(256) - 0.0001 * (np.arange(256) > 0), 1),  # divided by 255
+        (np.arange(256) % 2, 1),  # binary
+    ],
+)
+def test_the_same_pixels_are_taken_as_in_training(values: Array, maximum: int) -> None:
+    [trained], found, _ = as_pixels([_raw(values)])
+    assert found == maximum
+    network = Network((256, 2)).replace(
+        frame=Network((256, 2)).frame._replace(maximum=found)
+    )
+    images, _ = as_trained(_raw(values), maximum, 0)
+    seen = [
+        x.astype(np.float64) * network.pixel_scale(x.dtype) for x in (trained, images)
+    ]
+    np.testing.assert_allclose(seen[1], seen[0], atol=1e-6)
+
+
+def test_dark_rows_leave_it_open_what_the_others_are() -> None:
+    dark, divisor = as_trained(_raw([0, 0]), 255, 0)
+    assert (dark.dtype, divisor) == (np.uint8, 0)
+    assert as_trained(_raw([0, 200]), 255, divisor)[1] == 255
+    floats, divisor = as_trained(_raw([0.0, 0.5]), 255, 0)
+    assert (floats.dtype, divisor) == (np.float32, 1)
+    # After bytes, a row of 0 and 1 alone is of bytes too.
+    assert as_trained(_raw([0, 1]), 255, 255)[0].tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("values", "maximum", "before", "says"),
+    [
+        ([0, 17], 16, 0, "row 0, column 1: pixel value 17 is outside 0-16"),
+        ([0, np.nan], 255, 0, "row 0, column 1: pixel value nan is not a finite"),
+        (
+            [[0, 1], [2, 0]],
+            255,
+            1,
+            "row 1, column 0: pixel value 2 is above 1, as none",
+        ),
+    ],
+)
+def test_pixels_that_are_none(
+    values: Any, maximum: int, before: int, says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        as_trained(_raw(values), maximum, before)
+
+
+def test_uint8_above_a_lower_maximum_is_refused() -> None:
+    with pytest.raises(InputError, match="pixel value 200 is outside 0-16"):
+        as_trained(_raw(np.array([0, 200], np.uint8)), 16, 0)
+
+
+def _network() -> Network:
+    columns = Column("age", 40.0, 10.0), Column("city", categories=("Bern", "Oslo"))
+    return Network((3, 2), seed=0).replace(columns=columns)
+
+
+def test_a_data_frame_is_taken_by_the_names_of_its_columns() -> None:
+    pandas = pytest.importorskip("pandas")
+    network = _network()
+    frame = pandas.DataFrame({"x": [1, 2], "city": ["Oslo", "Bern"], "age": [50, 30]})
+    expected = np.array([[1, 0, 1], [-1, 1, 0]], np.float32)
+    np.testing.assert_array_equal(network.features(frame), expected)
+    for ask in network.predict, network.predict_proba:
+        np.testing.assert_array_equal(ask(frame), ask(expected))
+    with pytest.raises(InputError, match="'Rome' is in no training row; there are"):
+        network.predict(frame.assign(city="Rome"))
+    with pytest.raises(InputError, match="no column is called 'age'"):
+        network.predict(frame[["city", "x"]])
+
+
+def test_an_array_is_taken_by_the_order_of_its_columns() -> None:
+    columns = Column("x0", 1.0, 2.0), Column("x1")
+    network = Network((2, 2)).replace(columns=columns)
+    found = network.features(np.array([[3.0, 4.0]]))
+    np.testing.assert_array_equal(found, [[1.0, 4.0]])
+    with pytest.raises(InputError, match="3 columns"):
+        network.features(np.ones((1, 3)))
+
+
+def test_numbers_that_were_names_of_categories_are_so_again() -> None:
+    pandas = pytest.importorskip("pandas")
+    columns = (Column("zone", categories=("1", "2")),)
+    network = Network((2, 2)).replace(columns=columns)
+    frame = pandas.DataFrame({"zone": [2.0, 1.0]})
+    np.testing.assert_array_equal(network.features(frame), [[0, 1], [1, 0]])
+
+
+def test_pixels_have_no_names() -> None:
+    with pytest.raises(InputError, match="takes 4 pixels, and no named columns"):
+        Network((4, 2)).features(np.ones((1, 4)))
