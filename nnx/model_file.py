@@ -64,6 +64,15 @@ def save(
     own = named_arrays(layers, "layers")
     tensors = {name: np.ascontiguousarray(array) for name, array in own}
     tensors |= arrays or {}
+    described = describe(network) | (extra or {})
+    described["crc32"] = crc32(described, tensors)
+    # One key, as safetensors orders several of them at random.
+    metadata = {KEY: json.dumps(described, sort_keys=True)}
+    files.write(path, serialize(tensors, metadata))
+
+
+def describe(network: dict[str, Any]) -> dict[str, Any]:
+    """Return what a file says of a network beside its arrays, as JSON's values."""
     described = {name: value for name, value in network.items() if name != "layers"}
     described["activations"] = described.pop("activation")
     version = (
@@ -71,14 +80,10 @@ def save(
     )
     if version == 1:
         described = {k: v for k, v in described.items() if k not in SINCE_2}
-    described |= {"format": version, "sizes": sizes(layers)} | (extra or {})
-    described["crc32"] = _crc32(described, tensors)
-    # One key, as safetensors orders several of them at random.
-    metadata = {KEY: json.dumps(described, sort_keys=True)}
-    files.write(path, serialize(tensors, metadata))
+    return described | {"format": version, "sizes": sizes(network["layers"])}
 
 
-def _crc32(described: dict[str, Any], tensors: dict[str, Array]) -> int:
+def crc32(described: dict[str, Any], tensors: dict[str, Array]) -> int:
     """Return the CRC-32 of all that a file holds, to tell when a bit has flipped."""
     crc = zlib.crc32(json.dumps(described, sort_keys=True).encode())
     for name in sorted(tensors):
@@ -100,7 +105,7 @@ def load(path: Path) -> Stored:
         if not names:
             raise InputError(f"{path}: holds no {MODEL_NAME} and no {CHECKPOINT_NAME}")
         path /= names[0]
-    metadata, tensors = _read(path)
+    metadata, tensors = read(path)
     try:
         described = json.loads(metadata[KEY])
         if described["format"] > FORMAT:
@@ -108,8 +113,8 @@ def load(path: Path) -> Stored:
                 f"{path}: written by a newer nnx (format {described['format']}; "
                 f"this one reads up to {FORMAT}): upgrade nnx"
             )
-        damaged = described.pop("crc32") != _crc32(described, tensors)
-        stored = _checked(path, described, tensors)
+        damaged = described.pop("crc32") != crc32(described, tensors)
+        stored = checked(path, described, tensors)
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a model written by nnx ({error!r})") from None
     if damaged:
@@ -117,7 +122,12 @@ def load(path: Path) -> Stored:
     return stored
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
+def read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
+    """Return the metadata and the arrays of any safetensors file.
+
+    Raises:
+        InputError: a file that is not there, not safetensors, or cut short
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -132,18 +142,30 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
         raise InputError(f"{path}: cannot be read: {error}") from None
     except SafetensorError as error:
         raise InputError(f"{path}: not a safetensors file: {error}") from None
+    except (AttributeError, TypeError) as error:  # bfloat16 and its kin
+        raise InputError(
+            f"{path}: holds numbers of a kind that NumPy has not ({error}); save them "
+            "as float32"
+        ) from None
 
 
-def _checked(
+def checked(
     path: Path, described: dict[str, Any], tensors: dict[str, Array]
 ) -> Stored:
-    """Return what was stored, refused where tensors and description differ."""
+    """Return what was stored, refused where tensors and description differ.
+
+    What is described and each tensor of a layer is taken out of the two.
+
+    Raises:
+        InputError: as for `load`; where the description is no such thing at all, what
+            reading it raises
+    """
     layers = []
     for i, (rows, columns) in enumerate(pairwise(described.pop("sizes"))):
         wanted = {"weight": (rows, columns), "bias": (columns,)}
         arrays = {n: tensors.pop(f"layers.{i}.{n}", None) for n in wanted}
         for name, shape in wanted.items():
-            _check_tensor(path, f"layers.{i}.{name}", arrays[name], shape)
+            check_tensor(path, f"layers.{i}.{name}", arrays[name], shape)
         layers.append(Layer(**arrays))
     kinds = {array.dtype.name for layer in layers for array in layer}
     if len(kinds) > 1:
@@ -183,7 +205,8 @@ def _is_scaled(part: Any) -> bool:
     )
 
 
-def _check_tensor(path: Path, name: str, array: Array, shape: tuple[int, ...]) -> None:
+def check_tensor(path: Path, name: str, array: Array, shape: tuple[int, ...]) -> None:
+    """Refuse an array that has another shape, no dtype of a network's, or NaN."""
     if array is None:
         raise InputError(f"{path}: has no tensor {name}")
     if array.shape != shape or array.dtype.name not in DTYPES:

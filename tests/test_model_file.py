@@ -45,7 +45,7 @@ def test_the_same_network_gives_the_same_bytes(
 
 def _rewritten(path: Path, change: dict, drop: str = "", **tensors: np.ndarray) -> None:
     """Write the file again with other metadata and tensors."""
-    described = model_file._read(path)[0][model_file.KEY]
+    described = model_file.read(path)[0][model_file.KEY]
     arrays = tensors_of(path.read_bytes()) | tensors
     arrays.pop(drop, None)
     metadata = {model_file.KEY: json.dumps(json.loads(described) | change)}

@@ -1,0 +1,227 @@
+"""A network as a header of C99, which needs nothing but the mathematics library."""
+
+import re
+from collections.abc import Iterable
+
+import numpy as np
+
+from nnx import __version__
+from nnx.data.dataset import Array
+from nnx.export import c_source
+from nnx.export.doors import described, entrance, exit_name, feature_names, units
+from nnx.export.quantized import levels, quantized, sums_fit
+from nnx.maths.activations import GELU_CUBIC, GELU_SCALE
+from nnx.network import Network
+
+TYPES = {
+    "uint8": "uint8_t", "int8": "int8_t", "float32": "float", "float64": "double",
+}  # fmt: skip
+COLUMNS = 80
+
+
+def content(network: Network, *, int8: bool = False, said: str = "") -> bytes:
+    """Return the header of a network.
+
+    int8: whether its weights have 8 bits and are summed as integers
+    said: how good it is, in a line
+    """
+    real = "float32" if int8 else network.layers[0].weight.dtype.name
+    arrays = _arrays(network, int8)
+    parts = [
+        _comment(network, int8, said, arrays),
+        "#ifndef NNX_MODEL_H\n#define NNX_MODEL_H\n\n#include <math.h>\n"
+        "#include <stdint.h>\n",
+        f"#define NNX_FEATURES {network.sizes[0]}",
+        f"#define NNX_OUTPUTS {network.sizes[-1]}",
+        f"#define NNX_WIDEST {max(network.sizes)}\n",
+        _names("nnx_classes", network.classes),
+        _names("nnx_targets", [target.name for target in network.targets]),
+        _names("nnx_features", feature_names(network)),
+        *(_array(name, array) for name, array in arrays.items()),
+        _filled(_functions(network, int8), real, sums_fit(network)),
+        "#endif",
+    ]
+    return ("\n".join(part for part in parts if part) + "\n").encode("ascii")
+
+
+def _arrays(network: Network, int8: bool) -> dict[str, Array]:
+    """Return all numbers that the header holds, by their names in it."""
+    found, door = dict[str, Array](), entrance(network)
+    if door.mean is not None and door.scale is not None:
+        found |= {"nnx_mean": door.mean, "nnx_scale": door.scale}
+    for i, layer in enumerate(quantized(network) if int8 else network.layers):
+        found |= {f"nnx_{n}_{i}": array for n, array in layer._asdict().items()}
+    if network.task == "regression":
+        mean, scale = units(network)
+        found |= {"nnx_target_mean": mean, "nnx_target_scale": scale}
+    return found
+
+
+def _comment(network: Network, int8: bool, said: str, arrays: dict[str, Array]) -> str:
+    door, out = entrance(network), exit_name(network)
+    range_ = "" if network.columns else f", from 0 to {network.frame.maximum}"
+    size = sum(array.nbytes for array in arrays.values())
+    lines = [
+        f"{described(network)}; written by nnx {__version__}.",
+        *([_plain(said)] if said else []),
+        f"{size:,} bytes of constants{', weights in 8 bits' if int8 else ''}.",
+        "",
+        f"    {TYPES[door.dtype]} {door.name}[NNX_FEATURES];  as in the data{range_}",
+        f"    {_out_type(network, int8)} {out}[NNX_OUTPUTS];",
+        f"    nnx_predict({door.name}, {out});",
+        "",
+        "C99, no memory but the stack; link with -lm.",
+    ]
+    return "\n".join(f"// {line}".rstrip() for line in lines) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Return a text for a comment: ASCII, with nothing that goes on a line further."""
+    return re.sub(r"[^ -~]|[?\\]", "_", text)
+
+
+def _out_type(network: Network, int8: bool) -> str:
+    is_double = network.layers[0].weight.dtype == np.float64 and not int8
+    return "double" if is_double or network.task == "regression" else "float"
+
+
+def _names(name: str, values: Iterable[str]) -> str:
+    texts = [_text(value) for value in values]
+    lines = _lines(texts)
+    head = f"static const char *const {name}[{len(texts)}]"
+    return f"{head} = {{\n{lines}\n}};\n" if texts else ""
+
+
+def _text(value: str) -> str:
+    """Return a string of C: UTF-8, with escapes for what is not plain ASCII."""
+    letters = (
+        chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}"
+        for byte in value.encode("utf-8", "replace")
+    )
+    return f'"{"".join(letters)}"'
+
+
+def _array(name: str, array: Array) -> str:
+    """Return the declaration of an array, numbers such that they read back exactly."""
+    flat = array.ravel().tolist()
+    if array.dtype == np.int8:
+        texts = list(map(str, flat))
+    else:
+        form, end = ("%.9g", "f") if array.dtype == np.float32 else ("%.17g", "")
+        texts = [_number(form % value) + end for value in flat]
+    kind = TYPES[array.dtype.name]
+    return f"static const {kind} {name}[{len(flat)}] = {{\n{_lines(texts)}\n}};\n"
+
+
+def _number(text: str) -> str:
+    return text if "." in text or "e" in text else text + ".0"
+
+
+def _lines(texts: list[str]) -> str:
+    """Return texts with commas between, in lines of some 80 characters."""
+    lines, line, length = list[str](), list[str](), 0
+    for text in texts:
+        if line and length + len(text) + 2 > COLUMNS:
+            lines.append(", ".join(line))
+            line, length = [], 0
+        line.append(text)
+        length += len(text) + 2
+    return ",\n".join([*lines, ", ".join(line)])
+
+
+def _functions(network: Network, int8: bool) -> str:
+    """Return the functions, with REAL, SUM and @ still to be put in."""
+    used = dict.fromkeys(network.activation[:-1])
+    logistic = network.task == "multilabel" or used.keys() & {"sigmoid", "silu"}
+    parts = [c_source.LOGISTIC] if logistic else []
+    parts += [
+        c_source.ACTIVATION.replace("NAME", name).replace(
+            "BODY", c_source.ACTIVATIONS[name]
+        )
+        for name in used
+    ]
+    parts += [c_source.DENSE_INT8 if int8 else c_source.DENSE]
+    return "".join([*parts, _predict(network, int8)])
+
+
+def _predict(network: Network, int8: bool) -> str:
+    door, out, last = entrance(network), exit_name(network), len(network.layers)
+    kind = "double" if network.task == "regression" else "REAL"
+    softmax = network.task == "classification"
+    lines = [
+        "",
+        f"static inline void nnx_predict(const {TYPES[door.dtype]} *{door.name}, "
+        f"{kind} *{out})",
+        "{",
+        "    REAL x[NNX_WIDEST], y[NNX_WIDEST]"
+        + (", largest, sum = 0;" if softmax else ";"),
+        *(["    int16_t q[NNX_WIDEST];", "    float unit;"] if int8 else []),
+        "    int i;",
+        *_first(network, int8),
+    ]
+    now, then = "x", "y"
+    for i, activation in enumerate(network.activation):
+        lines += _layer(network, i, int8, now, then)
+        now, then = then, now
+        if i < last - 1:
+            width = network.sizes[i + 1]
+            lines += [f"    for (i = 0; i < {width}; i++)"]
+            lines += [f"        {now}[i] = nnx_{activation}({now}[i]);"]
+    ends = {
+        "classification": c_source.SOFTMAX,
+        "multilabel": c_source.SIGMOID,
+        "regression": c_source.VALUES,
+    }
+    end = re.sub(r"\bx\[", f"{now}[", ends[network.task])
+    return "\n".join(lines) + end + "}\n"
+
+
+def _first(network: Network, int8: bool) -> list[str]:
+    """Return the lines that make the first layer's input of what is given."""
+    door = entrance(network)
+    if int8 and door.dtype == "uint8":
+        return [
+            "    (void)x;",
+            "    for (i = 0; i < NNX_FEATURES; i++)",
+            f"        q[i] = {door.name}[i];",
+        ]
+    value = f"{door.name}[i]"
+    if door.mean is not None:
+        value = f"({value} - nnx_mean[i]) / nnx_scale[i]"
+    value = f"(REAL)({value})"
+    if door.factor != 1.0:
+        value += f" * {_factor(network, int8)}"
+    return ["    for (i = 0; i < NNX_FEATURES; i++)", f"        x[i] = {value};"]
+
+
+def _factor(network: Network, int8: bool) -> str:
+    """Return what pixels are multiplied by, in C."""
+    factor = entrance(network).factor
+    if int8 or network.layers[0].weight.dtype == np.float32:
+        return _number(f"{np.float32(factor):.9g}") + "f"
+    return _number(f"{factor:.17g}")
+
+
+def _layer(network: Network, i: int, int8: bool, now: str, then: str) -> list[str]:
+    """Return the lines that make layer i's sums `then` of its input `now`."""
+    width, out = network.layers[i].weight.shape
+    if not int8:
+        arrays = f"nnx_weight_{i}, nnx_bias_{i}"
+        return [f"    nnx_dense({arrays}, {width}, {out}, {now}, {then});"]
+    unit = f"nnx_whole({now}, {width}, {levels(network, i)}, q)"
+    if i == 0 and entrance(network).dtype == "uint8":
+        unit = _factor(network, int8)
+    arrays = f"nnx_weight_{i}, nnx_step_{i}, nnx_bias_{i}"
+    return [
+        f"    unit = {unit};",
+        f"    nnx_dense({arrays}, {width}, {out}, q, unit, {then});",
+    ]
+
+
+def _filled(source: str, real: str, sums_fit: bool) -> str:
+    """Return C for numbers of a type: REAL, and @, the end of its functions' names."""
+    for name, value in ("GELU_SCALE", GELU_SCALE), ("GELU_CUBIC", GELU_CUBIC):
+        source = source.replace(name, f"{value:.17g}")
+    source = source.replace("SUM", "int32_t" if sums_fit else "int64_t")
+    source = source.replace("REAL", TYPES[real])
+    return source.replace("@", "f" if real == "float32" else "")

@@ -1,0 +1,69 @@
+"""A network made of layers that another library has trained."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from nnx.data.dataset import Array, Dataset
+from nnx.errors import InputError
+from nnx.maths.state import Layer, Layers
+from nnx.network import Network
+from nnx.settings.values import read_value
+
+
+def made(
+    source: Path,
+    layers: Layers,
+    activation: str | Sequence[str] | None,
+    data: Dataset | None,
+    pixels: str,
+    normalize: tuple[float, float] | None = None,
+) -> Network:
+    """Return the network of layers, and of what the file does not say.
+
+    layers: whose sizes fit one another
+    activation, data, pixels, normalize: as for `nnx.from_pytorch`
+    """
+    if activation is None and len(layers) > 1:
+        raise InputError(
+            f"{source}: does not say which activation its hidden layers have: give "
+            "activation, as in relu"
+        )
+    pixels = read_value("pixels", pixels)
+    if normalize is not None:
+        layers = [_normalized(layers[0], normalize, pixels, data), *layers[1:]]
+    sizes = [layers[0].weight.shape[0], *(len(bias) for _, bias in layers)]
+    network = Network(
+        sizes, activation or "identity", init="zeros", dtype=str(layers[0].bias.dtype)
+    ).replace(layers=layers, pixels=pixels)
+    if data is None:
+        return network
+    theirs = data.train.images.shape[1], data.outputs
+    own = network.sizes[0], network.sizes[-1]
+    if theirs != own:
+        raise InputError(
+            f"{source}: takes {own[0]} features and gives {own[1]} outputs; "
+            f"{data.name} has {theirs[0]} and {theirs[1]}"
+        )
+    names = "classes", "frame", "task", "columns", "targets"
+    return network.replace(**{name: getattr(data, name) for name in names})
+
+
+def _normalized(
+    layer: Layer, normalize: tuple[float, float], pixels: str, data: Dataset | None
+) -> Layer:
+    """Return a first layer that takes pixels as they were before normalization."""
+    numbers = np.asarray(normalize, np.float64)
+    if numbers.shape != (2,) or not np.isfinite(numbers).all() or numbers[1] <= 0:
+        raise InputError(
+            "normalize must be a mean and a deviation above 0, as in 0.1307,0.3081, "
+            f"not {normalize!r}"
+        )
+    if pixels != "unit" or (data is not None and data.columns):
+        raise InputError("normalize is for pixels that were in [0, 1] before")
+    mean, deviation = numbers
+    weight: Array = layer.weight.astype(np.float64) / deviation
+    bias = layer.bias - mean * weight.sum(axis=0)
+    kind = layer.weight.dtype
+    return Layer(weight.astype(kind), bias.astype(kind))

@@ -1,0 +1,227 @@
+"""PyTorch's weights as a network."""
+
+import json
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnx import files, model_file
+from nnx.data.dataset import Array, Dataset
+from nnx.errors import InputError
+from nnx.export import state_dict
+from nnx.export.foreign import made
+from nnx.maths.state import Layer, Layers
+from nnx.network import Network
+
+IN_MEMORY = Path("state_dict")
+# What programs call the weights among other things that they save.
+INSIDE = "state_dict", "model_state_dict", "model"
+
+
+def from_pytorch(
+    weights: str | PathLike[str] | Mapping[str, Any],
+    activation: str | Sequence[str] | None = None,
+    *,
+    data: Dataset | None = None,
+    pixels: str = "unit",
+    normalize: tuple[float, float] | None = None,
+    layers: Sequence[str] = (),
+) -> Network:
+    """Return the network of PyTorch's weights.
+
+    weights: a file of safetensors; one of `torch.save` (.pt, .pth), which needs
+        PyTorch and is read without running code from it; or a `state_dict`: of each
+        linear layer "NAME.weight" (out, in) and, if it has one, "NAME.bias" (out,)
+    activation: of the hidden layers, or one for each of them, as for `nnx.Network`; a
+        file that nnx has written says it itself, and the rest too
+    data: a data set that the network is for, whose classes, pictures and columns it
+        takes; without one it has classes "0", "1", …, and pixels up to 255
+    pixels: what it was trained on: "unit", in [0, 1], or "raw", as in the data
+    normalize: the mean and deviation with which pixels in [0, 1] were normalized; they
+        become part of the first layer
+    layers: the layers' names in their order, where no numbers in them tell it
+
+    Raises:
+        InputError: files that are damaged or of another kind, tensors that are no
+            linear layers, layers that do not fit one another or the data
+    """
+    if isinstance(weights, Mapping):
+        source, said, tensors = IN_MEMORY, None, _arrays(weights)
+    else:
+        source = Path(weights)
+        said, tensors = _read(source)
+    if said is not None:
+        if activation is not None or data is not None or layers:
+            raise InputError(f"{source}: says itself what it is: give it alone")
+        return _own(source, said, tensors)
+    names = _order(source, tensors, layers)
+    found = _layers(source, tensors, names)
+    return made(source, found, activation, data, pixels, normalize)
+
+
+def _own(source: Path, said: str, tensors: dict[str, Array]) -> Network:
+    """Return the network of a file that nnx has written."""
+    try:
+        about = json.loads(said)
+        if about.pop("crc32") != model_file.crc32(about, tensors):
+            raise InputError(
+                f"{source}: damaged, or changed since nnx wrote it: its checksum is "
+                "wrong; take another copy, or save it without metadata"
+            )
+        arrays = state_dict.arrays_of(tensors)
+        stored = model_file.checked(source, about, arrays)
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        raise InputError(f"{source}: not written by nnx ({error!r})") from None
+    return Network.of(**stored.network)
+
+
+def _order(source: Path, tensors: dict[str, Array], layers: Sequence[str]) -> list[str]:
+    """Return the layers' names in the order in which they are applied."""
+    names = set[str]()
+    for key in tensors:
+        name, dot, what = key.rpartition(".")
+        if not dot or what not in ("weight", "bias"):
+            raise InputError(
+                f"{source}: {key[:80]} is no weight or bias of a linear layer; nnx "
+                "takes stacks of linear layers alone"
+            )
+        names.add(name)
+    if not names:
+        raise InputError(f"{source}: holds no weights")
+    if layers:
+        if sorted(layers) != sorted(names):
+            raise InputError(
+                f"{source}: its layers are {_few(sorted(names))}, not {_few(layers)}"
+            )
+        return list(layers)
+    if len({re.sub(r"\d+", "0", name) for name in names}) > 1:
+        raise InputError(
+            f"{source}: has layers {_few(sorted(names))}, and no numbers that tell "
+            "their order: give their names as layers, in the order of their use"
+        )
+    return sorted(names, key=_numbers)
+
+
+def _numbers(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts names by the numbers in them, of any length."""
+    digits = [number.lstrip("0") for number in re.findall(r"\d+", name)]
+    return [(len(number), number) for number in digits]
+
+
+def _few(names: Sequence[str]) -> str:
+    shown = ",".join(name[:40] for name in names[:8])
+    return shown + (",…" if len(names) > 8 else "")
+
+
+def _layers(source: Path, tensors: dict[str, Array], names: list[str]) -> Layers:
+    found = list[Layer]()
+    for name in names:
+        layer = _layer(source, tensors, name)
+        width, before = len(layer.weight), len(found[-1].bias) if found else None
+        if before not in (None, width):
+            raise InputError(
+                f"{source}: {name[:80]} takes {width} numbers, the layer before it "
+                f"gives {before}; if another comes before it, give layers in order"
+            )
+        found.append(layer)
+    kinds = sorted({array.dtype.name for layer in found for array in layer})
+    if len(kinds) > 1:
+        raise InputError(f"{source}: its layers are {' and '.join(kinds)}")
+    return found
+
+
+def _layer(source: Path, tensors: dict[str, Array], name: str) -> Layer:
+    weight = tensors.get(f"{name}.weight")
+    if weight is None or weight.ndim != 2 or 0 in weight.shape:
+        has = "no weight" if weight is None else f"a weight of shape {weight.shape}"
+        raise InputError(
+            f"{source}: {name[:80]} has {has}: a linear layer's is (out, in)"
+        )
+    bias = tensors.get(f"{name}.bias", np.zeros(len(weight), weight.dtype))
+    weight, bias = map(_not_half, (weight, bias))
+    model_file.check_tensor(source, f"{name[:80]}.weight", weight, weight.shape)
+    model_file.check_tensor(source, f"{name[:80]}.bias", bias, weight.shape[:1])
+    return Layer(np.ascontiguousarray(weight.T), np.array(bias))
+
+
+def _not_half(array: Array) -> Array:
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def _read(path: Path) -> tuple[str | None, dict[str, Array]]:
+    """Return what a file says of itself, if nnx has written it, and its tensors."""
+    kind = path.suffix.lower()
+    if kind in (".pkl", ".pickle", ".joblib", ".skops"):
+        raise InputError(
+            f"{path}: is not loaded, as such files may run code; load it in Python, "
+            "with skops.io.load for one, and give the estimator to nnx.from_sklearn"
+        )
+    if kind == ".onnx":
+        raise InputError(f"{path}: ONNX is written by nnx, and not read")
+    if kind in (".pt", ".pth"):
+        return None, _arrays(_loaded_by_torch(path))
+    metadata, tensors = model_file.read(path)
+    if model_file.KEY in metadata:
+        raise InputError(f"{path}: is a model of nnx already")
+    return metadata.get(state_dict.KEY), tensors
+
+
+def _loaded_by_torch(path: Path) -> Mapping[str, Any]:
+    """Return the state dict of a file of `torch.save`, which runs no code."""
+    try:
+        import torch
+    except ImportError:
+        raise InputError(
+            f"{path}: needs PyTorch to be read, which is not here; save the weights as "
+            "safetensors instead (safetensors.torch.save_file)"
+        ) from None
+    with files.readable(path):
+        size = path.stat().st_size
+        _check_archive(path, size)
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle's, torch's, the archive's: whatever it holds
+        first = " ".join(str(error).split())[:120]
+        raise InputError(f"{path}: holds no weights alone: {first}") from None
+    for name in INSIDE:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
+            loaded = loaded[name]
+    if not isinstance(loaded, Mapping):
+        raise InputError(f"{path}: holds no state_dict, but {type(loaded).__name__}")
+    # A tensor may be a view that repeats what is stored, to any size.
+    if sum(getattr(tensor, "nbytes", 0) for tensor in loaded.values()) > size:
+        raise InputError(f"{path}: damaged: its tensors are larger than what it holds")
+    return loaded
+
+
+def _check_archive(path: Path, size: int) -> None:
+    """Refuse what is no archive of `torch.save`, or would be more than its size."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            whole = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: no file of torch.save: {error}") from None
+    if whole > size:
+        raise InputError(f"{path}: damaged: says that it holds more than it has")
+
+
+def _arrays(tensors: Mapping[str, Any]) -> dict[str, Array]:
+    """Return a state dict's tensors as arrays."""
+    found = dict[str, Array]()
+    for name, tensor in tensors.items():
+        if not isinstance(name, str) or not hasattr(tensor, "shape"):
+            raise InputError(f"{str(name)[:80]} is no tensor of a state_dict")
+        array = tensor
+        if hasattr(tensor, "detach"):
+            tensor = tensor.detach().cpu()
+            kind = str(tensor.dtype).rpartition(".")[2]
+            if kind not in ("float16", "float32", "float64"):
+                raise InputError(f"{name[:80]} is {kind}: save weights as float32")
+            array = tensor.numpy()
+        found[name] = np.asarray(array)
+    return found

@@ -1,0 +1,111 @@
+"""scikit-learn's perceptrons as a network."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnx.data.dataset import TASKS, Array, Column, Dataset, Target
+from nnx.errors import InputError
+from nnx.export.foreign import made
+from nnx.maths.state import Layer, Layers
+from nnx.network import Network
+
+ACTIVATIONS = {
+    "identity": "identity", "logistic": "sigmoid", "relu": "relu", "tanh": "tanh",
+}  # fmt: skip
+
+
+def from_sklearn(
+    estimator: Any, *, data: Dataset | None = None, pixels: str = "unit"
+) -> Network:
+    """Return the network of scikit-learn's fitted MLPClassifier or MLPRegressor.
+
+    It predicts what the estimator does: of two classes, whose one output becomes two,
+    and of several labels too. Without `data` it takes a table's features as the
+    estimator does; a StandardScaler before it, in a Pipeline, becomes part of the
+    network.
+
+    estimator: fitted, alone or at the end of a Pipeline with a StandardScaler
+    data: a data set of pictures that the network is for; its classes must be the
+        estimator's, in the same order
+    pixels: what the estimator was fitted to: "unit", pixels in [0, 1], or "raw", as in
+        the data
+
+    Raises:
+        InputError: another estimator, one that is not fitted, other steps before it, or
+            data that do not fit
+    """
+    steps = [step for _, step in getattr(estimator, "steps", [("", estimator)])]
+    *before, mlp = [step for step in steps if step not in (None, "passthrough")]
+    name = type(mlp).__name__
+    if not hasattr(mlp, "coefs_") or mlp.activation not in ACTIVATIONS:
+        raise InputError(
+            f"{name} is no fitted MLPClassifier or MLPRegressor of scikit-learn"
+        )
+    if [type(step).__name__ for step in before] not in ([], ["StandardScaler"]):
+        known = " and ".join(type(step).__name__ for step in before)
+        raise InputError(f"before an MLP nnx takes a StandardScaler alone, not {known}")
+    if before and data is not None:
+        raise InputError("data of pictures and a StandardScaler do not go together")
+    classes, layers = _classes(mlp), _layers(mlp)
+    activation = ACTIVATIONS[mlp.activation]
+    network = made(Path(name), layers, activation, data, pixels)
+    if data is not None:
+        if data.task != _task(mlp) or data.classes != classes:
+            raise InputError(
+                f"{data.name} has the classes {' '.join(data.classes)[:60]}, the "
+                f"estimator {' '.join(classes)[:60]}"
+            )
+        return network
+    targets = tuple(Target(f"y{i}") for i in range(network.sizes[-1]))
+    return network.replace(
+        classes=classes,
+        task=_task(mlp),
+        columns=_columns(estimator, network.sizes[0], *before),
+        targets=() if classes else targets,
+    )
+
+
+def _task(mlp: Any) -> str:
+    if not hasattr(mlp, "classes_"):
+        return TASKS[2]
+    is_binary = len(mlp.classes_) == 2 and mlp.n_outputs_ == 1
+    return TASKS[mlp.out_activation_ == "logistic" and not is_binary]
+
+
+def _classes(mlp: Any) -> tuple[str, ...]:
+    return tuple(str(each) for each in getattr(mlp, "classes_", ()))
+
+
+def _layers(mlp: Any) -> Layers:
+    layers = [
+        Layer(np.array(weight), np.array(bias))
+        for weight, bias in zip(mlp.coefs_, mlp.intercepts_, strict=True)
+    ]
+    if _task(mlp) == TASKS[0] and mlp.n_outputs_ == 1:
+        # softmax(0, z) is what the logistic function makes of z.
+        layers[-1] = Layer(*(_after_zeros(part) for part in layers[-1]))
+    if not all(np.isfinite(part).all() for layer in layers for part in layer):
+        raise InputError(f"{type(mlp).__name__} has weights that are not finite")
+    return layers
+
+
+def _after_zeros(part: Array) -> Array:
+    return np.concatenate([np.zeros_like(part), part], axis=-1)
+
+
+def _columns(estimator: Any, features: int, scaler: Any = None) -> tuple[Column, ...]:
+    names = getattr(estimator, "feature_names_in_", None)
+    names = [f"x{i}" for i in range(features)] if names is None else map(str, names)
+    mean, scale = (
+        np.full(features, default) if part is None else part
+        for part, default in (
+            (getattr(scaler, "mean_", None), 0.0),
+            (getattr(scaler, "scale_", None), 1.0),
+        )
+    )
+    return tuple(
+        Column(name, float(m), float(s))
+        for name, m, s in zip(names, mean, scale, strict=True)
+    )

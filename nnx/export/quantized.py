@@ -1,0 +1,110 @@
+"""A network in 8 bits: its weights, and what integer sums make of images."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from nnx.data.dataset import Array, Dataset
+from nnx.export.doors import Door, entrance
+from nnx.maths.activations import ACTIVATIONS
+from nnx.maths.blocks import blocks
+from nnx.maths.losses import LOSSES
+from nnx.network import Network
+from nnx.training import scores
+
+WEIGHT_LEVELS, HIDDEN_LEVELS, INPUT_LEVELS = 127, 255, 32767
+
+
+class Quantized(NamedTuple):
+    """A layer whose weight is close to weight · step.
+
+    weight: (in, out), int8 from -127 to 127
+    step: (out,), float32
+    bias: (out,), float32
+    """
+
+    weight: Array
+    step: Array
+    bias: Array
+
+
+def quantized(network: Network) -> list[Quantized]:
+    """Return the layers with each unit's weights over the largest of them."""
+    layers = []
+    for weight, bias in network.layers:
+        step = (np.abs(weight).max(axis=0) / WEIGHT_LEVELS).astype(np.float32)
+        over = np.where(step > 0, step, 1)
+        whole = np.clip(np.rint(weight / over), -WEIGHT_LEVELS, WEIGHT_LEVELS)
+        layers.append(Quantized(whole.astype(np.int8), step, bias.astype(np.float32)))
+    return layers
+
+
+def levels(network: Network, layer: int) -> int:
+    """Return the largest integer, either way, that a layer's input may be.
+
+    Pixels that are bytes are themselves; other inputs, of which one may be far larger
+    than the rest, have 16 bits; what hidden layers give has nine.
+    """
+    if layer > 0:
+        return HIDDEN_LEVELS
+    return 255 if entrance(network).dtype == "uint8" else INPUT_LEVELS
+
+
+def sums_fit(network: Network) -> bool:
+    """Return whether 32 bits hold every layer's sums."""
+    return all(
+        len(layer.weight) * WEIGHT_LEVELS * levels(network, i) < 2**31
+        for i, layer in enumerate(network.layers)
+    )
+
+
+def score(network: Network, data: Dataset) -> float:
+    """Return the accuracy, or R², of the network in 8 bits on the test images.
+
+    The sums are those of the C header, which is compared with this in the tests.
+    """
+    layers, total = quantized(network), np.float64(0)
+    images, labels = data.test
+    for rows in blocks(len(images)):
+        out = logits(network, layers, images[rows])
+        total = total + LOSSES[network.loss].score(out, labels[rows], xp=np)
+    whole, n = scores.variation(data.test, data.task), len(images)
+    return scores.score(total, n, whole, n)
+
+
+def logits(network: Network, layers: list[Quantized], images: Array) -> Array:
+    """Return the logits of a data set's images, (n, outputs) float32."""
+    x = np.asarray(images)
+    for i, (layer, activation) in enumerate(
+        zip(layers, network.activation, strict=True)
+    ):
+        if i == 0:
+            whole, step = _first(network, entrance(network), x)
+        else:
+            whole, step = _whole(x, levels(network, i))
+        # float64 holds these sums of integers, and BLAS makes them.
+        sums = whole.astype(np.float64) @ layer.weight.astype(np.float64)
+        z = sums.astype(np.float32) * (layer.step * step) + layer.bias
+        x = ACTIVATIONS[activation].forward(z, xp=np)
+    return x
+
+
+def _first(network: Network, door: Door, images: Array) -> tuple[Array, Array]:
+    if door.dtype != "uint8":
+        x = images.astype(np.float32)
+        if door.name == "pixels":
+            x = x * np.float32(network.pixel_scale(images.dtype))
+        return _whole(x, INPUT_LEVELS)
+    if images.dtype.kind == "f":
+        images = np.rint(images * network.frame.maximum)
+    return images, np.float32(door.factor)
+
+
+def _whole(x: Array, most: int) -> tuple[Array, Array]:
+    """Return each row over its largest number, as integers, and what one of them is.
+
+    returns: (n, features), from -most to most; (n, 1) float32
+    """
+    largest = np.abs(x).max(axis=1, keepdims=True)
+    times = np.float32(most) / np.where(largest > 0, largest, np.float32(1))
+    return np.floor(x * times + np.float32(0.5)), largest / np.float32(most)

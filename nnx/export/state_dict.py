@@ -1,0 +1,114 @@
+"""A network as PyTorch's weights: a `state_dict` of a Sequential, in safetensors."""
+
+from pathlib import Path
+
+import numpy as np
+
+from nnx import model_file
+from nnx.data.dataset import Array
+from nnx.export.doors import as_json, entrance, units
+from nnx.maths.activations import LEAKY_SLOPE
+from nnx.network import Network
+
+KEY = "nnx_state_dict"
+MODULES = {
+    "identity": "Identity()",
+    "relu": "ReLU()",
+    "leaky_relu": f"LeakyReLU({LEAKY_SLOPE})",
+    "elu": "ELU()",
+    "tanh": "Tanh()",
+    "sigmoid": "Sigmoid()",
+    "softplus": "Softplus()",
+    "silu": "SiLU()",
+    "gelu": 'GELU(approximate="tanh")',
+}
+FROM_METADATA = """
+with safe_open({file}, "pt") as file:
+    about = json.loads(file.metadata()["{key}"])
+of = {{
+    name: torch.tensor(about[name], dtype=torch.float64)
+    for name in ({names})
+}}"""
+
+
+def content(network: Network) -> bytes:
+    """Return the file of a network, as `nnx.from_pytorch` reads it too."""
+    from safetensors.numpy import save as serialize
+
+    tensors = {
+        f"{2 * i}.{name}": np.ascontiguousarray(array)
+        for i, layer in enumerate(network.layers)
+        for name, array in (("weight", layer.weight.T), ("bias", layer.bias))
+    }
+    about = model_file.describe(vars(network)) | _scaling(network)
+    about["crc32"] = model_file.crc32(about, tensors)
+    # One key, as safetensors orders several of them at random.
+    return bytes(serialize(tensors, {KEY: as_json(about)}))
+
+
+def _scaling(network: Network) -> dict[str, list[float] | float]:
+    """Return what stands between the data's units and the Sequential's."""
+    door, found = entrance(network), dict[str, list[float] | float]()
+    if door.mean is not None and door.scale is not None:
+        found |= {"mean": door.mean.tolist(), "scale": door.scale.tolist()}
+    if network.task == "regression":
+        mean, scale = units(network)
+        found |= {"target_mean": mean.tolist(), "target_scale": scale.tolist()}
+    return found or {"factor": door.factor}
+
+
+def recipe(network: Network, path: Path) -> str:
+    """Return the lines of PyTorch that build the network and load the file."""
+    door, scaling = entrance(network), _scaling(network)
+    file, is_double = as_json(str(path)), network.layers[0].weight.dtype == np.float64
+    lines = ["import torch", "from safetensors.torch import load_file", ""]
+    if stored := [name for name in scaling if name != "factor"]:
+        lines = ["import json", "", lines[0], "from safetensors import safe_open"]
+        lines += ["from safetensors.torch import load_file", ""]
+    lines += ["model = torch.nn.Sequential(", *_modules(network)]
+    lines += [f"){'.double()' if is_double else ''}"]
+    lines += [f"model.load_state_dict(load_file({file}))"]
+    if stored:
+        names = ", ".join(map(as_json, stored))
+        lines += FROM_METADATA.format(file=file, key=KEY, names=names).split("\n")[1:]
+    x = door.name
+    if "mean" in scaling:
+        x = f'(({x} - of["mean"]) / of["scale"])'
+    x += ".double()" if is_double else ".float()"
+    if door.factor != 1.0:
+        x += f" * {door.factor!r}"
+    lines += ["", f"# {door.name} (n, {network.sizes[0]}){_units(network)}"]
+    lines += [_outputs(network, f"model({x})")]
+    return "\n".join(lines)
+
+
+def _modules(network: Network) -> list[str]:
+    lines = list[str]()
+    for layer, activation in zip(network.layers, network.activation, strict=True):
+        sizes = ", ".join(map(str, layer.weight.shape))
+        lines += [f"    torch.nn.Linear({sizes}),"]
+        lines += [f"    torch.nn.{MODULES[activation]},"]
+    return lines[:-1]
+
+
+def _units(network: Network) -> str:
+    return "" if network.columns else f", from 0 to {network.frame.maximum}"
+
+
+def _outputs(network: Network, logits: str) -> str:
+    if network.task == "classification":
+        return f"probabilities = torch.softmax({logits}, dim=1)"
+    if network.task == "multilabel":
+        return f"probabilities = torch.sigmoid({logits})"
+    return f'values = {logits} * of["target_scale"] + of["target_mean"]'
+
+
+def arrays_of(tensors: dict[str, Array]) -> dict[str, Array]:
+    """Return tensors as `content` names them under the names of a model file."""
+    found = dict[str, Array]()
+    for key, array in tensors.items():
+        place, _, name = key.rpartition(".")
+        layer = int(place) // 2
+        turned = array.T if name == "weight" else array
+        found[f"layers.{layer}.{name}"] = np.ascontiguousarray(turned)
+    return found
