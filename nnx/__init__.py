@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nnx import plots
+    from nnx import export, plots
     from nnx.backend import Backend, find
     from nnx.backend import names as backends
     from nnx.data.dataset import Dataset, Frame, Split
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from nnx.data.load import load
     from nnx.data.picture import read as read_picture
     from nnx.errors import NnxError
+    from nnx.export.from_pytorch import from_pytorch
+    from nnx.export.from_sklearn import from_sklearn
     from nnx.installation import info
     from nnx.network import Network
     from nnx.settings import Settings, TrainingSettings
@@ -46,7 +48,10 @@ _HOMES = {
     "backends": "nnx.backend:names",
     "dataset": "nnx.data.from_memory",
     "evaluate": "nnx.training.evaluate",
+    "export": "nnx.export",
     "find": "nnx.backend",
+    "from_pytorch": "nnx.export.from_pytorch",
+    "from_sklearn": "nnx.export.from_sklearn",
     "gradcheck": "nnx.verify.gradcheck",
     "info": "nnx.installation",
     "load": "nnx.data.load",
@@ -69,7 +74,10 @@ __all__ = [
     "backends",
     "dataset",
     "evaluate",
+    "export",
     "find",
+    "from_pytorch",
+    "from_sklearn",
     "gradcheck",
     "info",
     "load",

@@ -149,9 +149,7 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
         ) from None
 
 
-def checked(
-    path: Path, described: dict[str, Any], tensors: dict[str, Array]
-) -> Stored:
+def checked(path: Path, described: dict[str, Any], tensors: dict[str, Array]) -> Stored:
     """Return what was stored, refused where tensors and description differ.
 
     What is described and each tensor of a layer is taken out of the two.

@@ -1,31 +1,147 @@
 """`nnx export`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from nnx.cli import show
-from nnx.cli.options import ModelArgument, classifier_of_pictures, path
+from nnx.cli.options import (
+    DataDir,
+    DatasetOption,
+    ModelArgument,
+    classifier_of_pictures,
+    path,
+)
 from nnx.errors import InputError
+
+if TYPE_CHECKING:
+    from nnx.data.dataset import Dataset
+    from nnx.network import Network
+
+# Each format's option, what it writes, and how such files may end.
+ENDINGS = {
+    "html": ("a page's name", (".html", ".htm")),
+    "onnx": ("the name of a file of ONNX", (".onnx",)),
+    "pytorch": ("the name of PyTorch's weights", (".safetensors",)),
+    "c": ("a header's name", (".h",)),
+    "card": ("a model card's name", (".md",)),
+}
+File = Path | None
 
 
 def export(
     model: ModelArgument,
-    html: Annotated[Path, path("The page to write.", metavar="FILE")],
+    html: Annotated[
+        File, path("A page to draw on, with the weights in it.", metavar="FILE")
+    ] = None,
+    onnx: Annotated[
+        File, path("ONNX, from pixels to probabilities.", metavar="FILE")
+    ] = None,
+    pytorch: Annotated[
+        File,
+        path(
+            "PyTorch's weights, a state_dict in safetensors; prints the lines that "
+            "load them.",
+            metavar="FILE",
+        ),
+    ] = None,
+    c: Annotated[File, path("A header of C99.", metavar="FILE")] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="The header's weights in 8 bits.")
+    ] = False,
+    card: Annotated[
+        File,
+        path("A model card, README.md, as model hubs read it.", metavar="FILE"),
+    ] = None,
+    dataset: DatasetOption = None,
+    data_dir: DataDir = None,
 ) -> None:
-    """Write a page to draw on as one file, which needs neither nnx nor a server.
+    """Write a trained network for where nnx is not: a page, ONNX, PyTorch, C, a hub.
 
-    It is the page of 'nnx serve' with the weights in it, rounded to 16 bits, and
-    computes in the browser. Open the file, or put it on any web space.
+    Several at once, if asked for. The page is that of 'nnx serve', computes in the
+    browser, and needs no server. --int8 and --card test the network, on --dataset or
+    the data that it was trained on.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
 
     nnx export runs/mine --html digits.html
+
+    nnx export runs/mine --onnx digits.onnx --c digits.h --card README.md
     """
     from nnx import files
+    from nnx.network import Network
+
+    names = {"html": html, "onnx": onnx, "pytorch": pytorch, "c": c, "card": card}
+    asked = {name: file for name, file in names.items() if file is not None}
+    _check_names(asked, int8)
+    network = (classifier_of_pictures if html else Network.load)(model)
+    tested = int8 or card is not None
+    data, settings = _tested_on(model, dataset, data_dir) if tested else (None, None)
+    contents, lines = dict[Path, bytes](), list[str]()
+    for name, file in asked.items():
+        contents[file], said = _content(name, network, file, int8, data, settings)
+        lines += [str(file), *said]
+    for file, content in contents.items():
+        files.write(file, content)
+    for line in lines:
+        show.line(line)
+
+
+def _check_names(asked: dict[str, Path], int8: bool) -> None:
+    """Refuse names before anything is computed."""
+    from nnx.export import model_card, state_dict
+
+    if not asked:
+        every = ", ".join(f"--{name} FILE" for name in ENDINGS)
+        raise InputError(f"what is to be written? give {every}")
+    if int8 and "c" not in asked:
+        raise InputError("--int8 is for a header of C: give --c FILE too")
+    for name, file in asked.items():
+        what, endings = ENDINGS[name]
+        if file.suffix.lower() not in endings:
+            raise InputError(f"{file}: {what} ends in {endings[0]}")
+    if "pytorch" in asked:
+        state_dict.check_replaceable(asked["pytorch"])
+    if "card" in asked:
+        model_card.check_replaceable(asked["card"])
+
+
+def _content(
+    name: str,
+    network: "Network",
+    file: Path,
+    int8: bool,
+    data: "Dataset | None",
+    settings: dict[str, Any] | None,
+) -> tuple[bytes, list[str]]:
+    """Return what a file holds, and what is said of it in lines."""
+    from nnx.export import c_content, model_card, onnx_graph, state_dict
+
+    if name == "onnx":
+        return onnx_graph.content(network), []
+    if name == "pytorch":
+        return state_dict.content(network), ["", state_dict.recipe(network, file)]
+    if name == "c":
+        header, said = c_content(network, int8=int8, data=data)
+        return header, [said] if said else []
+    if name == "card" and data is not None:
+        return model_card.content(network, data, settings), []
     from nnx.page.render import page
 
-    network = classifier_of_pictures(model)
-    if html.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"{html}: a page's name ends in .html")
-    files.write(html, page(network, alone=True).html.encode())
-    show.line(str(html))
+    return page(network, alone=True).html.encode(), []
+
+
+def _tested_on(
+    model: Path, dataset: str | None, data_dir: Path | None
+) -> tuple["Dataset", dict[str, Any] | None]:
+    """Return the data, and the settings of the model's run where there are any."""
+    from nnx.cli.evaluate import _trained_on
+    from nnx.data.load import load
+    from nnx.training.folder import CONFIG_NAME, load_settings
+
+    folder = model if model.is_dir() else model.parent
+    trained_on = _trained_on(model) if dataset is None else (dataset, None)
+    data = load(trained_on[0], data_dir or trained_on[1])
+    has_run = (folder / CONFIG_NAME).is_file()
+    return data, {**load_settings(folder)} if has_run else None

@@ -20,6 +20,7 @@ from nnx.cli import (
     evaluate,
     export,
     gradcheck,
+    importing,
     info,
     plot,
     predict,
@@ -43,6 +44,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("serve")(serve.serve)
 app.command("export")(export.export)
+app.command("import")(importing.import_)
 app.command("plot")(plot.plot)
 app.command("gradcheck")(gradcheck.gradcheck)
 app.command("parity")(checks.parity)

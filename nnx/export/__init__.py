@@ -5,12 +5,18 @@
 >>> nnx.export.pytorch(network, "digits.safetensors")  # doctest: +SKIP
 """
 
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from nnx import files
-from nnx.export import onnx_graph, state_dict
+from nnx.data.dataset import Dataset
+from nnx.errors import InputError
+from nnx.export import c_header, model_card, onnx_graph, quantized, state_dict
 from nnx.network import Network
+from nnx.training.evaluate import check_fits, evaluate
+from nnx.training.log import METRIC_NAMES
 
 
 def onnx(network: Network, path: str | PathLike[str]) -> None:
@@ -40,7 +46,70 @@ def pytorch(network: Network, path: str | PathLike[str]) -> str:
     `nnx.from_pytorch` reads it back, to the same network.
 
     Raises:
-        InputError: a file that cannot be written
+        InputError: a file that cannot be written, or is a model of nnx
     """
+    state_dict.check_replaceable(Path(path))
     files.write(Path(path), state_dict.content(network))
     return state_dict.recipe(network, Path(path))
+
+
+def c(
+    network: Network,
+    path: str | PathLike[str],
+    *,
+    int8: bool = False,
+    data: Dataset | None = None,
+) -> str:
+    """Write a network as a header of C99; return what it says of 8 bits, or nothing.
+
+    It has one function, `nnx_predict(pixels, probabilities)`, or `nnx_predict(features,
+    values)`; what it takes and gives is as for `onnx`, for one row. It allocates
+    nothing. Numbers read back as the same bits.
+
+    int8: weights of 8 bits, each unit's over its largest, and sums of integers
+    data: what to measure it on, which int8 needs: the header states the accuracy, or R²
+
+    Raises:
+        InputError: int8 without data, data that do not fit the network, a file that
+            cannot be written
+    """
+    content, said = c_content(network, int8=int8, data=data)
+    files.write(Path(path), content)
+    return said
+
+
+def c_content(
+    network: Network, *, int8: bool, data: Dataset | None
+) -> tuple[bytes, str]:
+    """Return the header, and what it says of 8 bits; as for `c`."""
+    if not int8:
+        return c_header.content(network), ""
+    if data is None:
+        raise InputError("int8 needs data to be measured on")
+    check_fits(network, data)
+    score, full = quantized.score(network, data), evaluate(network, data)
+    said = (
+        f"test {METRIC_NAMES[full.metric]} of 8 bits {score:.4f} on {full.images:,} "
+        f"rows of {data.name}, {full.score:.4f} of {network.layers[0].bias.dtype}"
+    )
+    return c_header.content(network, int8=True, said=said), said
+
+
+def card(
+    network: Network,
+    path: str | PathLike[str],
+    data: Dataset,
+    settings: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a model card: how good a network is on its test rows, and all about it.
+
+    It is Markdown with metadata in YAML, as model hubs read a README.md.
+
+    settings: of its training, complete, if they are known
+
+    Raises:
+        InputError: data that do not fit the network; a file that cannot be written, or
+            that is there and is no model card of nnx
+    """
+    model_card.check_replaceable(Path(path))
+    files.write(Path(path), model_card.content(network, data, settings))

@@ -1,7 +1,7 @@
 """A network as a header of C99, which needs nothing but the mathematics library."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -9,8 +9,9 @@ from nnx import __version__
 from nnx.data.dataset import Array
 from nnx.export import c_source
 from nnx.export.doors import described, entrance, exit_name, feature_names, units
-from nnx.export.quantized import levels, quantized, sums_fit
+from nnx.export.quantized import Quantized, levels, quantized, sums_fit
 from nnx.maths.activations import GELU_CUBIC, GELU_SCALE
+from nnx.maths.state import Layer
 from nnx.network import Network
 
 TYPES = {
@@ -49,7 +50,8 @@ def _arrays(network: Network, int8: bool) -> dict[str, Array]:
     found, door = dict[str, Array](), entrance(network)
     if door.mean is not None and door.scale is not None:
         found |= {"nnx_mean": door.mean, "nnx_scale": door.scale}
-    for i, layer in enumerate(quantized(network) if int8 else network.layers):
+    layers: Sequence[Quantized | Layer] = quantized(network) if int8 else network.layers
+    for i, layer in enumerate(layers):
         found |= {f"nnx_{n}_{i}": array for n, array in layer._asdict().items()}
     if network.task == "regression":
         mean, scale = units(network)

@@ -9,7 +9,8 @@ ACTIVATIONS = {
     "sigmoid": "return nnx_logistic(z);",
     "softplus": "return (z > 0 ? z : 0) + log1p@(exp@(-fabs@(z)));",
     "silu": "return z * nnx_logistic(z);",
-    "gelu": "return 0.5@ * z * (1 + tanh@(GELU_SCALE@ * z * (1 + GELU_CUBIC@ * z * z)));",
+    "gelu": "return 0.5@ * z"
+    " * (1 + tanh@(GELU_SCALE@ * (z + GELU_CUBIC@ * z * z * z)));",
 }
 LOGISTIC = """
 static inline REAL nnx_logistic(REAL z)

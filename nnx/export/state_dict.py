@@ -1,11 +1,13 @@
 """A network as PyTorch's weights: a `state_dict` of a Sequential, in safetensors."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from nnx import model_file
 from nnx.data.dataset import Array
+from nnx.errors import InputError
 from nnx.export.doors import as_json, entrance, units
 from nnx.maths.activations import LEAKY_SLOPE
 from nnx.network import Network
@@ -44,6 +46,16 @@ def content(network: Network) -> bytes:
     about["crc32"] = model_file.crc32(about, tensors)
     # One key, as safetensors orders several of them at random.
     return bytes(serialize(tensors, {KEY: as_json(about)}))
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse to write over a model of nnx, whose name ends alike."""
+    metadata: dict[str, str] = {}
+    if path.is_file():
+        with suppress(InputError):  # what is no safetensors may be replaced
+            metadata, _ = model_file.read(path)
+    if model_file.KEY in metadata:
+        raise InputError(f"{path}: is a model of nnx; choose another name")
 
 
 def _scaling(network: Network) -> dict[str, list[float] | float]:

@@ -1,0 +1,210 @@
+"""A model card: what a network is and how good, as model hubs read a README.md."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nnx import __version__, files
+from nnx.data.dataset import Dataset
+from nnx.errors import InputError
+from nnx.export.doors import described, entrance
+from nnx.model_file import MODEL_NAME
+from nnx.network import Network
+from nnx.settings import as_text
+from nnx.training.evaluate import Evaluation, evaluate
+from nnx.training.log import METRIC_NAMES
+
+LIBRARY = "library_name: nnx-mlp"
+METRIC_TYPES = {"accuracy": "accuracy", "r2": "r_squared"}
+MOST_CLASSES = 50
+
+
+def content(
+    network: Network, data: Dataset, settings: Mapping[str, Any] | None = None
+) -> bytes:
+    """Return the card of a network, which is tested on data.
+
+    settings: of its training, complete; None where they are not known
+    """
+    found = evaluate(network, data)
+    name = f"{data.name} {network}"
+    sections = [
+        _front(network, data, found, name),
+        f"# {name}\n\nA fully-connected network, trained by nnx {__version__}: "
+        f"{described(network)}.",
+        "## Results\n\n" + _results(network, data, found),
+        "## How to use\n\n" + _use(network),
+        "## Data\n\n" + _data(network, data),
+    ]
+    if settings is not None:
+        sections.append("## Training\n\n" + _training(settings))
+    sections.append("## Limits\n\n" + _limits(network, data, found, settings))
+    return ("\n\n".join(sections) + "\n").encode()
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse a README.md that is there and is no card, as it may be a project's own."""
+    if not path.is_file():
+        return
+    with files.readable(path):
+        head = path.read_bytes()[:200]
+    if not head.startswith(b"---\n" + LIBRARY.encode()):
+        raise InputError(f"{path}: is no model card of nnx; choose another name")
+
+
+def _front(network: Network, data: Dataset, found: Evaluation, name: str) -> str:
+    """Return the metadata, in YAML."""
+    kind = "image" if network.frame.box and not network.columns else "tabular"
+    task = "regression" if network.task == "regression" else "classification"
+    return "\n".join(
+        [
+            "---",
+            LIBRARY,
+            f"pipeline_tag: {kind}-{task}",
+            "tags:",
+            "- mlp",
+            "- nnx",
+            "model-index:",
+            f"- name: {_quoted(name)}",
+            "  results:",
+            "  - task:",
+            f"      type: {kind}-{task}",
+            "    dataset:",
+            f"      name: {_quoted(data.name)}",
+            f"      type: {_quoted(data.name)}",
+            "      split: test",
+            "    metrics:",
+            f"    - type: {METRIC_TYPES[found.metric]}",
+            f"      value: {found.score:.6g}",
+            f"      name: test {METRIC_NAMES[found.metric]}",
+            "---",
+        ]
+    )
+
+
+def _quoted(text: str) -> str:
+    """Return a text for YAML, of which JSON's strings are a part."""
+    return json.dumps(text)
+
+
+def _cell(text: str) -> str:
+    """Return a text for a table of Markdown, without what would mean more there."""
+    plain = "".join(c if c.isprintable() else "�" for c in text)
+    for letter in "\\|<`*_[":
+        plain = plain.replace(letter, "\\" + letter)
+    return plain
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _results(network: Network, data: Dataset, found: Evaluation) -> str:
+    score = _percent(found.score) if found.counts is not None else f"{found.score:.4f}"
+    lines = [
+        f"On the {found.images:,} test rows of {_cell(data.name)}: "
+        f"{METRIC_NAMES[found.metric]} **{score}**, loss {found.loss:.4f}."
+    ]
+    if found.rmse is not None:
+        names = [target.name for target in network.targets]
+        rows = [
+            [_cell(name), f"{rmse:.5g}"]
+            for name, rmse in zip(names, found.rmse, strict=True)
+        ]
+        lines += [_table(["target", "root mean squared error"], rows)]
+    elif len(network.classes) <= MOST_CLASSES:
+        parts = found.precision, found.recall, found.counts[2]  # type: ignore[index]
+        rows = [
+            [_cell(name), _percent(precision), _percent(recall), f"{int(n):,}"]
+            for name, precision, recall, n in zip(network.classes, *parts, strict=True)
+        ]
+        lines += [_table(["class", "precision", "recall", "test rows"], rows)]
+    return "\n\n".join(lines)
+
+
+def _percent(share: float) -> str:
+    return "–" if math.isnan(share) else f"{share:.2%}"
+
+
+def _use(network: Network) -> str:
+    if network.columns:
+        command = f"nnx predict {MODEL_NAME} table.csv"
+    else:
+        command = f"nnx predict {MODEL_NAME} picture.png"
+    door = entrance(network).name
+    given = "predict" if network.task == "regression" else "predict_proba"
+    return (
+        f"    pip install nnx-mlp\n    {command}\n\n```python\nimport nnx\n\n"
+        f'network = nnx.Network.load("{MODEL_NAME}")\n'
+        f"network.{given}({door})  # (n, {network.sizes[0]})\n```\n\n"
+        f"`nnx export {MODEL_NAME}` writes it as ONNX, as PyTorch's weights and as C."
+    )
+
+
+def _data(network: Network, data: Dataset) -> str:
+    rows = f"{len(data.train.images):,} rows to train on and {len(data.test.images):,}"
+    if network.columns:
+        columns = ", ".join(_cell(column.name) for column in network.columns)
+        takes = f"Columns: {columns}."
+    else:
+        frame = network.frame
+        takes = (
+            f"Pictures of {frame.height} × {frame.width} pixels from 0 to "
+            f"{frame.maximum}."
+            if frame.box
+            else f"{network.sizes[0]} features from 0 to {frame.maximum}."
+        )
+    if network.targets:
+        what = "Targets: " + ", ".join(_cell(each.name) for each in network.targets)
+    else:
+        what = "Classes: " + ", ".join(map(_cell, network.classes[:MOST_CLASSES]))
+        what += ", …" if len(network.classes) > MOST_CLASSES else ""
+    return f"{_cell(data.name)}: {rows} to test. {takes} {what}."
+
+
+def _training(settings: Mapping[str, Any]) -> str:
+    """Return the settings, without the paths of a machine."""
+    import tomli_w
+
+    texts = as_text(settings) | {"dataset": Path(settings["dataset"]).name}
+    texts.pop("data_dir", None)
+    return f"```toml\n{tomli_w.dumps(texts)}```"
+
+
+def _limits(
+    network: Network,
+    data: Dataset,
+    found: Evaluation,
+    settings: Mapping[str, Any] | None,
+) -> str:
+    limits = [f"- It has been tested on {_cell(data.name)} alone."]
+    if settings is not None and not settings["validation_fraction"]:
+        limits += [
+            "- No validation set was held out: if settings were chosen by the test "
+            "rows, the score above flatters it."
+        ]
+    if network.task == "regression":
+        limits += ["- Far from its training rows its values mean nothing."]
+    else:
+        limits += [
+            "- Its probabilities have not been calibrated, and it has no answer for "
+            "what belongs to none of its classes."
+        ]
+    if network.frame.box and not network.columns:
+        limits += [
+            "- It sees one small picture, centred and scaled as in its data; "
+            "`nnx predict` does so with pictures of any size."
+        ]
+    if found.counts is not None:
+        shares = list(zip(found.recall, network.classes, strict=True))
+        known = [pair for pair in shares if not math.isnan(pair[0])]
+        if known:
+            share, name = min(known)
+            limits += [
+                f"- Of {_cell(name)}, the class it finds worst, it finds "
+                f"{_percent(share)}."
+            ]
+    return "\n".join(limits)
