@@ -36,17 +36,19 @@ def export(
         File, path("A page to draw on, with the weights in it.", metavar="FILE")
     ] = None,
     onnx: Annotated[
-        File, path("ONNX, from pixels to probabilities.", metavar="FILE")
+        File, path("ONNX, from raw pixels to probabilities.", metavar="FILE")
     ] = None,
     pytorch: Annotated[
         File,
         path(
-            "PyTorch's weights, a state_dict in safetensors; prints the lines that "
+            "PyTorch's weights, a state_dict in .safetensors; prints the lines that "
             "load them.",
             metavar="FILE",
         ),
     ] = None,
-    c: Annotated[File, path("A header of C99.", metavar="FILE")] = None,
+    c: Annotated[
+        File, path("A header of C99, FILE.h, with one function.", metavar="FILE")
+    ] = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="The header's weights in 8 bits.")
     ] = False,
@@ -59,9 +61,9 @@ def export(
 ) -> None:
     """Write a trained network for where nnx is not: a page, ONNX, PyTorch, C, a hub.
 
-    Several at once, if asked for. The page is that of 'nnx serve', computes in the
-    browser, and needs no server. --int8 and --card test the network, on --dataset or
-    the data that it was trained on.
+    Several at once, if asked for. The page is that of 'nnx serve', computes
+    in the browser, and needs no server. --int8 and --card test the network,
+    on --dataset or the data that it was trained on.
 
     [bold]Examples[/bold]
 
@@ -81,9 +83,10 @@ def export(
     contents, lines = dict[Path, bytes](), list[str]()
     for name, file in asked.items():
         contents[file], said = _content(name, network, file, int8, data, settings)
-        lines += [str(file), *said]
+        lines += said
     for file, content in contents.items():
         files.write(file, content)
+        show.line(str(file))
     for line in lines:
         show.line(line)
 

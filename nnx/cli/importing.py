@@ -49,10 +49,10 @@ def import_(
 ) -> None:
     """Make a model of PyTorch's weights, for every command that takes one.
 
-    The file is a state_dict of linear layers. What 'nnx export --pytorch' wrote says
-    itself what it is; of others, name the activation, and the data set that it is for.
-    A .pt or .pth needs PyTorch, and no code in it is run. scikit-learn's networks come
-    in from Python: nnx.from_sklearn.
+    The file is a state_dict of linear layers. What 'nnx export --pytorch'
+    wrote says itself what it is; of others, name the activation, and the data
+    set that it is for. A .pt or .pth needs PyTorch, and no code in it is run.
+    scikit-learn's networks come in from Python: nnx.from_sklearn.
 
     [bold]Examples[/bold]
 

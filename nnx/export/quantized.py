@@ -5,14 +5,14 @@ from typing import NamedTuple
 import numpy as np
 
 from nnx.data.dataset import Array, Dataset
-from nnx.export.doors import Door, entrance
+from nnx.export.doors import entrance
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.blocks import blocks
 from nnx.maths.losses import LOSSES
 from nnx.network import Network
 from nnx.training import scores
 
-WEIGHT_LEVELS, HIDDEN_LEVELS, INPUT_LEVELS = 127, 255, 32767
+WEIGHT_LEVELS, PIXEL_LEVELS, LEVELS, LARGEST = 127, 255, 2**15 - 1, 2**31 - 1
 
 
 class Quantized(NamedTuple):
@@ -42,18 +42,19 @@ def quantized(network: Network) -> list[Quantized]:
 def levels(network: Network, layer: int) -> int:
     """Return the largest integer, either way, that a layer's input may be.
 
-    Pixels that are bytes are themselves; other inputs, of which one may be far larger
-    than the rest, have 16 bits; what hidden layers give has nine.
+    Pixels that are bytes are themselves. Others have 16 bits, or as many as leave room
+    for the layer's sums in 32, since one may be far larger than the rest.
     """
-    if layer > 0:
-        return HIDDEN_LEVELS
-    return 255 if entrance(network).dtype == "uint8" else INPUT_LEVELS
+    if layer == 0 and entrance(network).dtype == "uint8":
+        return PIXEL_LEVELS
+    room = LARGEST // (WEIGHT_LEVELS * len(network.layers[layer].weight))
+    return max(PIXEL_LEVELS, min(LEVELS, room))
 
 
 def sums_fit(network: Network) -> bool:
     """Return whether 32 bits hold every layer's sums."""
     return all(
-        len(layer.weight) * WEIGHT_LEVELS * levels(network, i) < 2**31
+        len(layer.weight) * WEIGHT_LEVELS * levels(network, i) <= LARGEST
         for i, layer in enumerate(network.layers)
     )
 
@@ -79,7 +80,7 @@ def logits(network: Network, layers: list[Quantized], images: Array) -> Array:
         zip(layers, network.activation, strict=True)
     ):
         if i == 0:
-            whole, step = _first(network, entrance(network), x)
+            whole, step = _first(network, x)
         else:
             whole, step = _whole(x, levels(network, i))
         # float64 holds these sums of integers, and BLAS makes them.
@@ -89,12 +90,13 @@ def logits(network: Network, layers: list[Quantized], images: Array) -> Array:
     return x
 
 
-def _first(network: Network, door: Door, images: Array) -> tuple[Array, Array]:
+def _first(network: Network, images: Array) -> tuple[Array, Array]:
+    door = entrance(network)
     if door.dtype != "uint8":
         x = images.astype(np.float32)
         if door.name == "pixels":
             x = x * np.float32(network.pixel_scale(images.dtype))
-        return _whole(x, INPUT_LEVELS)
+        return _whole(x, levels(network, 0))
     if images.dtype.kind == "f":
         images = np.rint(images * network.frame.maximum)
     return images, np.float32(door.factor)

@@ -1,0 +1,87 @@
+"""Networks of every kind, and what each takes and gives, for every format to meet."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+import nnx
+from nnx.data.dataset import Array, Column, Target
+from nnx.maths.activations import ACTIVATIONS
+from nnx.network import Network
+
+COLUMNS = (
+    Column("year", 2000.0, 12.5),
+    Column("colour", categories=("rot", "grün", 'a "quote" \\ ??/')),
+    Column("weight", -3.0, 0.25),
+)
+TARGETS = Target("price", 1e5, 3e4), Target("age", 40.0, 9.0)
+# What no network is right to the bit of, and all of these should be.
+CLOSE = {"float32": 1e-5, "float64": 1e-12}
+
+
+class Case(NamedTuple):
+    """A network, what it is given from outside, and what it should give."""
+
+    network: Network
+    given: Array
+    wanted: Array
+
+    @property
+    def tolerance(self) -> float:
+        scale = max(1.0, float(np.abs(self.wanted).max()))
+        return CLOSE[self.network.layers[0].weight.dtype.name] * scale
+
+
+def cases() -> dict[str, Case]:
+    every = tuple(ACTIVATIONS)
+    digits = nnx.load("digits")
+    pixels, frame = digits.test.images[:100], digits.frame
+    found = {}
+    for dtype in CLOSE:
+        wide = [64, *([12] * len(every)), 10]
+        network = Network(wide, every, seed=2, dtype=dtype)
+        found[f"every activation, {dtype}"] = _pixels(network, pixels, frame=frame)
+        found[f"multilabel, {dtype}"] = _pixels(
+            Network([64, 10, 3], "silu", dtype=dtype), pixels, frame=frame,
+            task="multilabel", classes=("a", "ß", "*/"),
+        )  # fmt: skip
+        regression = {"task": "regression", "classes": (), "targets": TARGETS}
+        found[f"regression, {dtype}"] = _table(
+            Network([5, 7, 2], "gelu", dtype=dtype), **regression
+        )
+        found[f"table, {dtype}"] = _table(Network([5, 7, 4], "elu", dtype=dtype))
+    found["raw pixels"] = _pixels(
+        Network([64, 8, 10], "tanh").replace(pixels="raw"), pixels, frame=frame
+    )
+    floats = (pixels / 16).astype(np.float32)
+    found["float pixels"] = _pixels(
+        Network([64, 10]), floats, frame=frame._replace(maximum=1)
+    )
+    plain = tuple(Column(f"x{i}") for i in range(5))
+    found["a table as it is"] = _table(Network([5, 3], seed=1), columns=plain)
+    return found
+
+
+def _pixels(network: Network, given: Array, **attributes: object) -> Case:
+    network = network.replace(**attributes)
+    return Case(network, given, network.predict_proba(given, backend="numpy"))
+
+
+def _table(network: Network, **attributes: object) -> Case:
+    network = network.replace(**({"columns": COLUMNS} | attributes))
+    rng = np.random.default_rng(0)
+    if network.columns == COLUMNS:
+        category = np.eye(3)[rng.integers(0, 3, 50)]
+        year, weight = rng.integers(1980, 2024, 50), rng.normal(-3, 0.25, 50)
+        given = np.column_stack([year, category, weight])
+        features = np.column_stack(
+            [(year - 2000.0) / 12.5, category, (weight + 3.0) / 0.25]
+        )
+    else:
+        given = features = rng.normal(0, 1, (50, 5))
+    features = features.astype(network.layers[0].weight.dtype)
+    ask = network.predict if network.task == "regression" else network.predict_proba
+    return Case(network, given, ask(features, backend="numpy"))
+
+
+CASES = cases()

@@ -1,0 +1,130 @@
+"""C: what a compiler makes of the header gives what the network does."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from compiled import predict
+from kinds import CASES, Case
+
+import nnx
+from nnx.data.dataset import Dataset, Split
+from nnx.export import c_header, quantized
+from nnx.maths.losses import LOSSES
+from nnx.network import Network
+
+
+def _type(network: Network, *, int8: bool = False) -> str:
+    is_double = network.layers[0].weight.dtype == np.float64 and not int8
+    return "float64" if is_double or network.task == "regression" else "float32"
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_outputs_are_the_network_s(case: Case, tmp_path: Path) -> None:
+    network, given, wanted = case
+    header, width = c_header.content(network), network.sizes[-1]
+    found = predict(header, tmp_path, given, width, _type(network))
+    assert np.abs(found - wanted).max() <= case.tolerance
+
+
+SOME = "float32", "raw pixels", "float pixels", "a table as it is"
+EIGHT = {name: case for name, case in CASES.items() if name.endswith(SOME)}
+
+
+@pytest.mark.parametrize("case", EIGHT.values(), ids=EIGHT)
+def test_8_bits_are_what_was_measured(case: Case, tmp_path: Path) -> None:
+    """And near the network's own."""
+    network, given, wanted = case
+    header, width = c_header.content(network, int8=True), network.sizes[-1]
+    found = predict(header, tmp_path, given, width, _type(network, int8=True))
+    images = given
+    if network.columns:
+        mean, scale = (
+            np.array(values)
+            for values in zip(*(
+                (c.mean, c.scale) for c in network.columns for _ in range(c.width)
+            ), strict=True)
+        )  # fmt: skip
+        images = ((given - mean) / scale).astype(np.float32)
+    logits = quantized.logits(network, quantized.quantized(network), images)
+    outputs = LOSSES[network.loss].outputs(logits, xp=np)
+    if network.task == "regression":
+        outputs = outputs * [t.scale for t in network.targets]
+        outputs = outputs + [t.mean for t in network.targets]
+    # Where a library's exp differs in its last bit, rounding may go the other way.
+    spread = np.ptp(wanted)
+    assert np.median(np.abs(found - outputs)) <= 1e-6 * max(1, np.abs(wanted).max())
+    assert np.abs(found - outputs).max() <= 0.01 * spread
+    assert np.abs(found - wanted).max() <= 0.05 * spread
+
+
+def test_sums_have_room_for_the_widest() -> None:
+    assert quantized.sums_fit(Network([66_000, 2]))
+    assert not quantized.sums_fit(Network([67_000, 2]))
+    assert b"int64_t sum[" in c_header.content(Network([67_000, 2]), int8=True)
+    levels = [quantized.levels(Network([9, n, 2]), 1) for n in (500, 1000, 67_000)]
+    assert levels == [32767, 16909, 255]
+
+
+def test_weights_of_nought_have_no_step() -> None:
+    layers = quantized.quantized(Network([3, 2], init="zeros"))
+    assert not layers[0].weight.any()
+    assert not layers[0].step.any()
+
+
+def test_numbers_read_back_as_the_same_bits() -> None:
+    for dtype in "float32", "float64":
+        network = Network([30, 20, 3], seed=4, dtype=dtype)
+        weight = network.layers[0].weight
+        weight.flat[:6] = [0, -0.0, 1, -1e-38, 3e38, np.pi]
+        text = c_header.content(network).decode()
+        numbers = re.search(r"nnx_weight_0\[600\] = \{\n(.*?)\};", text, re.S)
+        assert numbers is not None
+        words = numbers[1].replace("\n", " ").split(",")
+        read = np.array([word.strip().rstrip("f") for word in words], dtype)
+        assert read.tobytes() == weight.tobytes()
+
+
+def test_names_are_bytes_of_utf_8() -> None:
+    text = c_header.content(CASES["table, float32"].network).decode("ascii")
+    assert r'"colour=gr\303\274n"' in text
+    assert r'"colour=a \042quote\042 \134 \077\077/"' in text
+
+
+@pytest.mark.parametrize("task", ["classification", "multilabel", "regression"])
+def test_what_8_bits_reach(task: str) -> None:
+    """On data that the network is right about, since it is asked what they are."""
+    network = CASES["every activation, float32"].network
+    given = nnx.load("digits").test.images
+    labels = network.predict(given)
+    if task == "multilabel":
+        network = network.replace(task=task)
+        labels = network.predict(given).astype(np.uint8)
+    if task == "regression":
+        network = Network([64, 20, 10], "tanh").replace(frame=network.frame)
+        targets = tuple(nnx.data.dataset.Target(f"y{i}") for i in range(10))
+        network = network.replace(task=task, classes=(), targets=targets)
+        labels = network.predict(given)
+    part = Split(given, labels)
+    data = Dataset(
+        "own", part, part, network.classes, network.frame,
+        task=task, targets=network.targets,
+    )  # fmt: skip
+    score = quantized.score(network, data)
+    assert 0.9 < score < 1 if task == "regression" else 0.8 < score <= 1
+
+
+def test_int8_wants_data(data: Dataset, tmp_path: Path) -> None:
+    network = Network([25, 3]).replace(classes=data.classes, frame=data.frame)
+    with pytest.raises(nnx.NnxError, match="int8 needs data"):
+        nnx.export.c(network, tmp_path / "a.h", int8=True)
+    with pytest.raises(nnx.NnxError, match="does not fit the network"):
+        nnx.export.c(Network([25, 3]), tmp_path / "a.h", int8=True, data=data)
+    odd = data._replace(name="a\\\n??/ü")
+    said = nnx.export.c(network, tmp_path / "a.h", int8=True, data=odd)
+    assert re.match(r"test accuracy of 8 bits 0\.\d+ on 60 rows of ", said)
+    assert predict(
+        (tmp_path / "a.h").read_bytes(), tmp_path, data.test.images, 3, "float32"
+    ).shape == (60, 3)
+    assert nnx.export.c(network, tmp_path / "b.h") == ""
