@@ -72,6 +72,7 @@ def export(
     nnx export runs/mine --onnx digits.onnx --c digits.h --card README.md
     """
     from nnx import files
+    from nnx.export import state_dict
     from nnx.network import Network
 
     names = {"html": html, "onnx": onnx, "pytorch": pytorch, "c": c, "card": card}
@@ -80,15 +81,18 @@ def export(
     network = (classifier_of_pictures if html else Network.load)(model)
     tested = int8 or card is not None
     data, settings = _tested_on(model, dataset, data_dir) if tested else (None, None)
-    contents, lines = dict[Path, bytes](), list[str]()
-    for name, file in asked.items():
-        contents[file], said = _content(name, network, file, int8, data, settings)
-        lines += said
-    for file, content in contents.items():
+    made = {
+        file: _content(name, network, int8, data, settings)
+        for name, file in asked.items()
+    }
+    for file, (content, _) in made.items():
         files.write(file, content)
         show.line(str(file))
-    for line in lines:
-        show.line(line)
+    for _, said in made.values():
+        if said:
+            show.line(said)
+    if pytorch is not None:
+        show.line(f"\n{state_dict.recipe(network, pytorch)}")
 
 
 def _check_names(asked: dict[str, Path], int8: bool) -> None:
@@ -113,26 +117,24 @@ def _check_names(asked: dict[str, Path], int8: bool) -> None:
 def _content(
     name: str,
     network: "Network",
-    file: Path,
     int8: bool,
     data: "Dataset | None",
     settings: dict[str, Any] | None,
-) -> tuple[bytes, list[str]]:
-    """Return what a file holds, and what is said of it in lines."""
+) -> tuple[bytes, str]:
+    """Return what a file holds, and what there is to say of it."""
     from nnx.export import c_content, model_card, onnx_graph, state_dict
 
     if name == "onnx":
-        return onnx_graph.content(network), []
+        return onnx_graph.content(network), ""
     if name == "pytorch":
-        return state_dict.content(network), ["", state_dict.recipe(network, file)]
+        return state_dict.content(network), ""
     if name == "c":
-        header, said = c_content(network, int8=int8, data=data)
-        return header, [said] if said else []
+        return c_content(network, int8=int8, data=data)
     if name == "card" and data is not None:
-        return model_card.content(network, data, settings), []
+        return model_card.content(network, data, settings), ""
     from nnx.page.render import page
 
-    return page(network, alone=True).html.encode(), []
+    return page(network, alone=True).html.encode(), ""
 
 
 def _tested_on(

@@ -54,7 +54,10 @@ def _normalized(
     layer: Layer, normalize: tuple[float, float], pixels: str, data: Dataset | None
 ) -> Layer:
     """Return a first layer that takes pixels as they were before normalization."""
-    numbers = np.asarray(normalize, np.float64)
+    try:
+        numbers = np.asarray(normalize, np.float64)
+    except (TypeError, ValueError):
+        numbers = np.zeros(0)
     if numbers.shape != (2,) or not np.isfinite(numbers).all() or numbers[1] <= 0:
         raise InputError(
             "normalize must be a mean and a deviation above 0, as in 0.1307,0.3081, "

@@ -3,10 +3,12 @@
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -203,11 +205,15 @@ def _check_archive(path: Path, size: int) -> None:
     """Refuse what is no archive of `torch.save`, or would be more than its size."""
     try:
         with zipfile.ZipFile(path) as archive:
-            whole = sum(member.file_size for member in archive.infolist())
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
+            if sum(member.file_size for member in archive.infolist()) > size:
+                raise InputError(
+                    f"{path}: damaged: says that it holds more than it has"
+                )
+            wrong = archive.testzip()
+    except (BadZipFile, EOFError, RuntimeError, ValueError, zlib.error) as error:
         raise InputError(f"{path}: no file of torch.save: {error}") from None
-    if whole > size:
-        raise InputError(f"{path}: damaged: says that it holds more than it has")
+    if wrong is not None:
+        raise InputError(f"{path}: damaged: {wrong[:80]} is not what it was")
 
 
 def _arrays(tensors: Mapping[str, Any]) -> dict[str, Array]:

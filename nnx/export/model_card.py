@@ -56,13 +56,17 @@ def check_replaceable(path: Path) -> None:
 
 def _front(network: Network, data: Dataset, found: Evaluation, name: str) -> str:
     """Return the metadata, in YAML."""
-    kind = "image" if network.frame.box and not network.columns else "tabular"
-    task = "regression" if network.task == "regression" else "classification"
+    is_image = network.frame.box and not network.columns
+    task = "tabular-classification"
+    if network.task == "regression":
+        task = "tabular-regression"  # hubs have no word for that of pictures
+    elif is_image:
+        task = "image-classification"
     return "\n".join(
         [
             "---",
             LIBRARY,
-            f"pipeline_tag: {kind}-{task}",
+            f"pipeline_tag: {task}",
             "tags:",
             "- mlp",
             "- nnx",
@@ -70,7 +74,7 @@ def _front(network: Network, data: Dataset, found: Evaluation, name: str) -> str
             f"- name: {_quoted(name)}",
             "  results:",
             "  - task:",
-            f"      type: {kind}-{task}",
+            f"      type: {task}",
             "    dataset:",
             f"      name: {_quoted(data.name)}",
             f"      type: {_quoted(data.name)}",

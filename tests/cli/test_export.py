@@ -1,0 +1,116 @@
+"""`nnx export` and `nnx import`: files for elsewhere, and what is refused."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+Run = Callable[..., Any]
+Refused = Callable[..., str]
+FILES = {
+    "--html": "page.html",
+    "--pytorch": "weights.safetensors",
+    "--c": "model.h",
+    "--card": "README.md",
+}
+
+
+def test_several_at_once_and_back(run: Run, old_run: Path, cwd: Path) -> None:
+    options = [word for pair in FILES.items() for word in pair]
+    ran = run("export", old_run, *options, "--int8")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    lines = ran.stdout.splitlines()
+    assert lines[:4] == list(FILES.values())
+    assert lines[4].startswith("test accuracy of 8 bits 0.")
+    assert lines[5:7] == ["", "import torch"]
+    assert 'load_file("weights.safetensors")' in ran.stdout
+    assert "static const int8_t nnx_weight_0" in (cwd / "model.h").read_text()
+    assert f"// {lines[4]}" in (cwd / "model.h").read_text()
+    ran = run("import", "weights.safetensors", "--out", "again.safetensors")
+    assert ran.stdout == "again.safetensors: 16-5-3, 103 parameters\n"
+    again = (cwd / "again.safetensors").read_bytes()
+    assert again == (old_run / "model.safetensors").read_bytes()
+
+
+def test_onnx(run: Run, old_run: Path, cwd: Path) -> None:
+    pytest.importorskip("onnx", reason="needs the extra [onnx]")
+    ran = run("export", old_run, "--onnx", "model.onnx")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "model.onnx\n", "")
+    assert (cwd / "model.onnx").stat().st_size > 400
+
+
+def test_without_the_package_onnx(
+    refused: Refused, old_run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "onnx.py").write_text("raise ModuleNotFoundError('no', name='onnx')\n")
+    paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    refused(
+        "export", old_run, "--c", "a.h", "--onnx", "a.onnx", first="pass",
+        env={"PYTHONPATH": os.pathsep.join(paths)}, says=("pip install 'nnx-mlp[onnx]'",),
+    )  # fmt: skip
+
+
+def test_names_are_checked_before_anything_is_written(
+    refused: Refused, old_run: Path, cwd: Path
+) -> None:
+    refused("export", old_run, says=("what is to be written? give --html FILE, --onn",))
+    refused("export", old_run, "--int8", "--html", "a.html", says=("give --c FILE",))
+    good = "--html", "a.html"
+    for option, name, ending in (
+        ("--onnx", "a.h", ".onnx"),
+        ("--pytorch", "a.pt", ".safetensors"),
+        ("--c", "a.c", ".h"),
+        ("--card", "README", ".md"),
+    ):
+        says = (f"{name}: ", f"ends in {ending}")
+        refused("export", old_run, *good, option, name, says=says)
+    (cwd / "README.md").write_text("# Mine\n")
+    says = ("README.md: is no model card of nnx",)
+    refused("export", old_run, *good, "--card", "README.md", says=says)
+    model = old_run / "model.safetensors"
+    says = ("model.safetensors: is a model of nnx; choose another name",)
+    refused("export", old_run, *good, "--pytorch", model, says=says)
+
+
+def test_data_that_are_needed(refused: Refused, old_run: Path, cwd: Path) -> None:
+    (old_run / "config.toml").unlink()
+    says = ("no config.toml names the data; give --dataset",)
+    refused("export", old_run, "--card", "a.md", says=says)
+    says, int8 = ("digits does not fit the network",), ("--c", "a.h", "--int8")
+    refused("export", old_run, *int8, "--dataset", "digits", says=says)
+
+
+def test_weights_of_pytorch_s(run: Run, old_run: Path, cwd: Path) -> None:
+    """As PyTorch saves them, without what nnx says of them."""
+    run("export", old_run, "--pytorch", "own.safetensors")
+    save_file(load_file(cwd / "own.safetensors"), cwd / "plain.safetensors")
+    ran = run(
+        "import", "plain.safetensors", "--activation", "relu", "--dataset", "squares",
+        "--out", "model.safetensors",
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, "")
+    of_import = run("evaluate", "model.safetensors", "--dataset", "squares").stdout
+    assert of_import == run("evaluate", old_run).stdout
+
+
+def test_imports_that_are_refused(refused: Refused, old_run: Path, cwd: Path) -> None:
+    weights = {"0.weight": np.ones((4, 9)), "1.weight": np.ones((2, 4))}
+    save_file(weights, cwd / "w.safetensors")
+    new = "--out", "new.safetensors"
+    for words, says in (
+        (["w.safetensors", *new], "does not say which activation"),
+        (["w.safetensors", *new, "--normalize", "1"], "--normalize takes a mean"),
+        (["w.safetensors", *new, "--layers", "a,b"], "its layers are 0,1, not a,b"),
+        (["w.safetensors", *new, "--data-dir", "."], "--data-dir is for --dataset"),
+        (["w.safetensors", "--out", "new.pt"], "a model's name ends in .safetensors"),
+        (["w.safetensors", "--out", "w.safetensors"], "is there already"),
+        (["nothing.pt", *new], "nothing.pt: "),
+        (["w.safetensors"], "--out"),
+    ):
+        refused("import", *words, says=(says,))
+    (cwd / "w.safetensors").write_bytes((cwd / "w.safetensors").read_bytes()[:-9])
+    refused("import", "w.safetensors", *new, says=("not a safetensors file",))

@@ -1,0 +1,72 @@
+"""The model card: metadata that hubs read, and what a reader is told."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import nnx
+from nnx.data.dataset import Dataset, Target
+from nnx.errors import InputError
+from nnx.network import Network
+from nnx.settings import complete
+
+
+def _front(text: str) -> dict[str, str]:
+    """Return each scalar of the metadata, by the last word before its colon."""
+    head = text.split("---\n")[1]
+    pairs = re.findall(r"^[ -]*([\w-]+): (.+)$", head, re.M)
+    return {
+        name: json.loads(value) if value.startswith('"') else value
+        for name, value in pairs
+    }
+
+
+def test_a_classification(data: Dataset, tmp_path: Path) -> None:
+    odd = data._replace(name='a: "b" #\n--- |<', classes=("yes", "|", "<b>"))
+    network = Network([25, 3]).replace(classes=odd.classes, frame=odd.frame)
+    settings = complete({"dataset": "/home/me/secret.csv", "data_dir": "/home/me"})
+    nnx.export.card(network, tmp_path / "README.md", odd, {**settings})
+    text = (tmp_path / "README.md").read_text("utf-8")
+    assert text.startswith("---\nlibrary_name: nnx-mlp\npipeline_tag: image-classifi")
+    front, accuracy = _front(text), nnx.evaluate(network, odd).accuracy
+    assert front["value"] == f"{accuracy:.6g}"
+    assert front["split"] == "test"
+    assert front["type"] == "accuracy"
+    assert f"**{accuracy:.2%}**" in text
+    assert 'dataset = "secret.csv"' in text
+    assert "/home/me" not in text
+    assert text.count("\n---\n") == 1
+    assert "| \\| |" in text
+    assert "\\<b>" in text
+    assert "No validation set was held out" in text
+    nnx.export.card(network, tmp_path / "README.md", odd)
+    assert "## Training" not in (tmp_path / "README.md").read_text("utf-8")
+
+
+def test_a_regression(data: Dataset, tmp_path: Path) -> None:
+    targets = (Target("price", 10.0, 3.0),)
+    values = data.test.labels[:, None].astype("float32")
+    part = data.test._replace(labels=values)
+    own = data._replace(
+        train=part, test=part, task="regression", classes=(), targets=targets
+    )
+    network = Network([25, 1]).replace(
+        task="regression", classes=(), targets=targets, frame=data.frame
+    )
+    nnx.export.card(network, tmp_path / "card.md", own)
+    text = (tmp_path / "card.md").read_text("utf-8")
+    assert _front(text)["pipeline_tag"] == "tabular-regression"
+    assert _front(text)["type"] == "r_squared"
+    assert "| price | " in text
+    assert "network.predict(pixels)" in text
+
+
+def test_another_readme_is_left_alone(data: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text("# My project\n")
+    network = Network([25, 3]).replace(classes=data.classes, frame=data.frame)
+    with pytest.raises(InputError, match=r"README.md: is no model card of nnx; choose"):
+        nnx.export.card(network, path, data)
+    assert path.read_text() == "# My project\n"

@@ -1,0 +1,291 @@
+"""PyTorch's weights: out, as PyTorch runs them, and back to the same bytes."""
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kinds import CASES, Case
+from safetensors.numpy import load as tensors_of
+from safetensors.numpy import save as serialize
+
+import nnx
+from nnx.errors import InputError
+from nnx.export import state_dict
+from nnx.network import Network
+
+
+def _torch() -> Any:
+    return pytest.importorskip("torch", reason="needs the extra [torch]")
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_the_printed_lines_give_the_network_s_outputs(
+    case: Case, tmp_path: Path
+) -> None:
+    torch = _torch()
+    network, rows, wanted = case
+    lines = nnx.export.pytorch(network, tmp_path / 'a "quoted".safetensors')
+    names: dict[str, Any] = {state_dict.entrance(network).name: torch.from_numpy(rows)}
+    exec(lines, names)
+    found = names["values" if network.task == "regression" else "probabilities"]
+    # PyTorch's softplus is straight above 20, which is 2e-9 off.
+    tolerance = max(case.tolerance, 1e-8)
+    assert np.abs(found.detach().numpy() - wanted).max() <= tolerance
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_there_and_back_are_the_same_bytes(case: Case, tmp_path: Path) -> None:
+    case.network.save(tmp_path / "model.safetensors")
+    nnx.export.pytorch(case.network, tmp_path / "weights.safetensors")
+    nnx.from_pytorch(tmp_path / "weights.safetensors").save(tmp_path / "again")
+    again = (tmp_path / "again").read_bytes()
+    assert again == (tmp_path / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("kind", [".safetensors", ".pt", "dict", "checkpoint.pth"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_through_pytorch_and_back(
+    kind: str, dtype: str, data: nnx.Dataset, tmp_path: Path
+) -> None:
+    torch = _torch()
+    from safetensors.torch import save_file
+
+    network = Network([25, 12, 8, 3], ["gelu", "relu"], seed=3, dtype=dtype)
+    network = network.replace(classes=data.classes, frame=data.frame)
+    lines = nnx.export.pytorch(network, tmp_path / "out.safetensors")
+    names = {"pixels": torch.from_numpy(data.test.images)}
+    exec(lines, names)
+    weights: Any = names["model"].state_dict()
+    path = tmp_path / f"back{kind}"
+    if kind == ".safetensors":
+        save_file(weights, path)
+    elif kind == "checkpoint.pth":
+        torch.save({"epoch": 3, "model_state_dict": weights}, path)
+    else:
+        torch.save(weights, path)
+    given = weights if kind == "dict" else path
+    back = nnx.from_pytorch(given, ["gelu", "relu"], data=data)
+    network.save(tmp_path / "a")
+    back.save(tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def _weights(**changed: Any) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    shapes = {"0.weight": (4, 9), "0.bias": (4,), "2.weight": (2, 4), "2.bias": (2,)}
+    made = {n: rng.normal(0, 1, s).astype(np.float32) for n, s in shapes.items()}
+    made |= changed
+    return {name: array for name, array in made.items() if array is not None}
+
+
+def test_names_in_any_order_and_layers_without_bias() -> None:
+    deep = {f"net.{i}.weight": np.eye(3, dtype=np.float16) * (i + 1) for i in range(12)}
+    network = nnx.from_pytorch(dict(sorted(deep.items())), "identity")
+    assert [layer.weight[0, 0] for layer in network.layers] == list(range(1, 13))
+    assert network.layers[0].weight.dtype == np.float32  # half is made whole
+    assert not any(layer.bias.any() for layer in network.layers)
+    named = {
+        "out.weight": np.ones((2, 3), np.float32),
+        "hidden.weight": np.ones((3, 5), np.float32),
+    }
+    with pytest.raises(InputError, match="has layers hidden,out, and no numbers"):
+        nnx.from_pytorch(named, "relu")
+    network = nnx.from_pytorch(named, "relu", layers=["hidden", "out"])
+    assert network.sizes == (5, 3, 2)
+    with pytest.raises(InputError, match="its layers are hidden,out, not hidden"):
+        nnx.from_pytorch(named, "relu", layers=["hidden"])
+
+
+def test_normalized_pixels_become_part_of_the_first_layer() -> None:
+    images = np.arange(18, dtype=np.uint8).reshape(2, 9) * 14
+    own = nnx.from_pytorch(_weights(), "tanh")
+    moved = nnx.from_pytorch(_weights(), "tanh", normalize=(0.1307, 0.3081))
+    seen = (images / 255 - 0.1307) / 0.3081
+    plain = own.replace(columns=(nnx.data.dataset.Column("x"),) * 9)
+    wanted = plain.predict_proba(seen.astype(np.float32))
+    np.testing.assert_allclose(moved.predict_proba(images), wanted, atol=1e-6)
+    for wrong in ((0, 0), (0,), (np.nan, 1), "ab"):
+        with pytest.raises(
+            InputError, match="normalize must be a mean and a deviation"
+        ):
+            nnx.from_pytorch(_weights(), "tanh", normalize=wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="for pixels that were in"):
+        nnx.from_pytorch(_weights(), "tanh", normalize=(0, 1), pixels="raw")
+
+
+@pytest.mark.parametrize(
+    ("changed", "options", "words"),
+    [
+        ({}, {"activation": None}, "does not say which activation"),
+        ({}, {"activation": "swash"}, "activation must be"),
+        ({}, {"activation": ["relu", "relu"]}, "activation names 2 layers"),
+        ({}, {"pixels": "squared"}, "pixels must be one of"),
+        ({"2.weight": None}, {}, "2 has no weight: a linear layer's"),
+        ({"2.weight": np.ones(4)}, {}, r"2 has a weight of shape \(4,\)"),
+        ({"2.weight": np.ones((2, 0))}, {}, r"weight of shape \(2, 0\)"),
+        ({"2.weight": np.ones((2, 5), np.float32)}, {}, "2 takes 5 numbers, the layer"),
+        ({"2.bias": np.ones(3, np.float32)}, {}, r"2.bias should have shape \(2,\)"),
+        (
+            {"2.bias": np.full(2, np.nan, np.float32)},
+            {},
+            "2.bias holds values that are",
+        ),
+        ({"2.bias": np.ones(2)}, {}, "its layers are float32 and float64"),
+        ({"2.weight": np.ones((2, 4), int)}, {}, "in int64"),
+        ({"1.running_mean": np.ones(4)}, {}, "1.running_mean is no weight or bias"),
+        ({"weight": np.ones(4)}, {}, "weight is no weight or bias"),
+    ],
+    ids=str,
+)
+def test_what_is_no_stack_of_linear_layers(
+    changed: dict[str, Any], options: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    options = {"activation": "relu"} | options
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(serialize(_weights(**changed)))
+    for weights in path, _weights(**changed):
+        with pytest.raises(InputError, match=words) as caught:
+            nnx.from_pytorch(weights, **options)
+        assert "\n" not in str(caught.value)
+
+
+def test_data_of_another_shape(data: nnx.Dataset) -> None:
+    with pytest.raises(InputError, match="takes 9 features and gives 2 outputs; blobs"):
+        nnx.from_pytorch(_weights(), "relu", data=data)
+
+
+def test_a_file_that_says_itself_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    nnx.export.pytorch(Network([4, 2]), path)
+    with pytest.raises(InputError, match="says itself what it is: give it alone"):
+        nnx.from_pytorch(path, "relu")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="damaged, or changed since nnx wrote it"):
+        nnx.from_pytorch(path)
+    tensors, said = tensors_of(bytes(content)), {state_dict.KEY: "[" * 100_000}
+    path.write_bytes(serialize(tensors, said))
+    with pytest.raises(InputError, match="not written by nnx"):
+        nnx.from_pytorch(path)
+    path.write_bytes(serialize(tensors))
+    assert nnx.from_pytorch(path).sizes == (4, 2)
+
+
+def test_a_model_of_nnx_is_neither_read_nor_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    Network([4, 2]).save(path)
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="is a model of nnx already"):
+        nnx.from_pytorch(path)
+    with pytest.raises(InputError, match="is a model of nnx; choose another"):
+        nnx.export.pytorch(Network([4, 3]), path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["a.pkl", "a.joblib", "a.skops", "a.onnx"])
+def test_kinds_that_are_not_read(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(InputError, match="run code|written by nnx, and not read"):
+        nnx.from_pytorch(tmp_path / name)
+
+
+def test_a_pt_without_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    (tmp_path / "a.pt").write_bytes(b"x")
+    with pytest.raises(InputError, match="needs PyTorch to be read"):
+        nnx.from_pytorch(tmp_path / "a.pt", "relu")
+
+
+def _pt(tmp_path: Path, weights: Any) -> Path:
+    path = tmp_path / "weights.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _torch().save(weights, path)
+    return path
+
+
+def test_a_pt_runs_no_code_and_grows_no_larger_than_it_is(tmp_path: Path) -> None:
+    torch = _torch()
+    import os
+    import zipfile
+
+    class Attack:
+        def __reduce__(self) -> object:
+            return os.mkdir, (str(tmp_path / "attacked"),)
+
+    one = torch.zeros(1).expand(10**6, 10**6)
+    for weights, words in (
+        ({"0.weight": Attack()}, "holds no weights alone"),
+        (torch.nn.Linear(2, 2), "holds no weights alone"),
+        ([torch.zeros(2)], "holds no state_dict, but list"),
+        ({"0.weight": one}, "its tensors are larger than what it holds"),
+        ({"0.weight": 3}, "0.weight is no tensor"),
+        ({"0.weight": torch.zeros(2, 2, dtype=torch.bfloat16)}, "is bfloat16"),
+    ):
+        with pytest.raises(InputError, match=words) as caught:
+            nnx.from_pytorch(_pt(tmp_path, weights), "relu")
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "attacked").exists()
+    content = bytearray(_pt(tmp_path, {"0.weight": torch.ones(2, 2)}).read_bytes())
+    content[content.index(np.ones(4, np.float32).tobytes())] ^= 1
+    (tmp_path / "flipped.pt").write_bytes(content)
+    with pytest.raises(InputError, match="damaged: weights/data/0 is not what it was"):
+        nnx.from_pytorch(tmp_path / "flipped.pt", "relu")
+    bomb = tmp_path / "bomb.pt"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("weights/data.pkl", bytes(10**7))
+    with pytest.raises(InputError, match="says that it holds more than it has"):
+        nnx.from_pytorch(bomb, "relu")
+
+
+EDITS = st.lists(
+    st.tuples(
+        st.floats(0, 1, exclude_max=True), st.integers(0, 4), st.binary(max_size=4)
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@pytest.mark.parametrize("kind", ["own", "foreign", "pt"])
+@settings(
+    max_examples=80,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(edits=EDITS, keep=st.floats(0, 1))
+def test_damaged_files_are_refused_in_a_line_or_load(
+    kind: str, tmp_path: Path, edits: list[tuple[float, int, bytes]], keep: float
+) -> None:
+    path = tmp_path / f"damaged.{'pt' if kind == 'pt' else 'safetensors'}"
+    tensors = _weights()
+    if kind == "own":
+        content = state_dict.content(Network([4, 3, 2], seed=1))
+    elif kind == "foreign":
+        content = serialize(tensors)
+    else:
+        torch = _torch()
+        content = _pt(
+            tmp_path, {n: torch.from_numpy(a) for n, a in tensors.items()}
+        ).read_bytes()
+    for where, length, new in edits:
+        at = int(where * len(content))
+        content = content[:at] + new + content[at + length :]
+    if keep < 0.3:
+        content = content[: int(keep / 0.3 * len(content))]
+    path.write_bytes(content)
+    try:
+        network = nnx.from_pytorch(path, None if kind == "own" else "relu")
+    except InputError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+    else:
+        assert network.parameters < 100
+        assert json.dumps(network.sizes)
