@@ -138,6 +138,14 @@ def test_a_safetensors_file_of_another_program(tmp_path: Path) -> None:
         Network.load(path)
 
 
+def test_numbers_that_numpy_has_not(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    header = b'{"w":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(InputError, match="of a kind that NumPy has not"):
+        Network.load(path)
+
+
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         Network.load(tmp_path / "nothing")

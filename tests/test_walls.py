@@ -24,7 +24,7 @@ LIBRARIES = {
 # What no import of nnx may load; the command that needs it does.
 HEAVY = {
     "cupy", "numba", "torch", "jax", "matplotlib", "sklearn", "scipy", "PIL",
-    "starlette", "uvicorn",
+    "starlette", "uvicorn", "onnx", "onnxruntime",
 }  # fmt: skip
 MOST_LINES, MOST_FUNCTION_LINES, MOST_PARAMETERS = 300, 50, 11
 
@@ -34,6 +34,7 @@ ROOMS = {
     "bench": ("nnx_benchmarks",),
     "verify": ("nnx.verify",),
     "report": ("nnx.report", "nnx.plots"),
+    "export": ("nnx.export",),
     "page": ("nnx.page",),
     "training": ("nnx.training",),
     "network": ("nnx.network", "nnx.model_file"),

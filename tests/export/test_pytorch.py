@@ -255,7 +255,7 @@ EDITS = st.lists(
 
 @pytest.mark.parametrize("kind", ["own", "foreign", "pt"])
 @settings(
-    max_examples=80,
+    max_examples=50,
     deadline=None,
     derandomize=True,
     database=None,
