@@ -26,7 +26,7 @@ INSIDE = "state_dict", "model_state_dict", "model"
 
 
 def from_pytorch(
-    weights: str | PathLike[str] | Mapping[str, Any],
+    weights: Any,
     activation: str | Sequence[str] | None = None,
     *,
     data: Dataset | None = None,
@@ -37,8 +37,9 @@ def from_pytorch(
     """Return the network of PyTorch's weights.
 
     weights: a file of safetensors; one of `torch.save` (.pt, .pth), which needs
-        PyTorch and is read without running code from it; or a `state_dict`: of each
-        linear layer "NAME.weight" (out, in) and, if it has one, "NAME.bias" (out,)
+        PyTorch and is read without running code from it; a module, or its
+        `state_dict`: of each linear layer "NAME.weight" (out, in) and, if it has one,
+        "NAME.bias" (out,)
     activation: of the hidden layers, or one for each of them, as for `nnx.Network`; a
         file that nnx has written says it itself, and the rest too
     data: a data set that the network is for, whose classes, pictures and columns it
@@ -52,11 +53,16 @@ def from_pytorch(
         InputError: files that are damaged or of another kind, tensors that are no
             linear layers, layers that do not fit one another or the data
     """
+    if hasattr(weights, "state_dict"):
+        weights = weights.state_dict()
     if isinstance(weights, Mapping):
         source, said, tensors = IN_MEMORY, None, _arrays(weights)
-    else:
+    elif isinstance(weights, str | PathLike):
         source = Path(weights)
         said, tensors = _read(source)
+    else:
+        kind = type(weights).__name__
+        raise InputError(f"weights are a file, a module or a state_dict, not {kind}")
     if said is not None:
         if activation is not None or data is not None or layers:
             raise InputError(f"{source}: says itself what it is: give it alone")
@@ -211,7 +217,9 @@ def _check_archive(path: Path, size: int) -> None:
                 )
             wrong = archive.testzip()
     except (BadZipFile, EOFError, RuntimeError, ValueError, zlib.error) as error:
-        raise InputError(f"{path}: no file of torch.save: {error}") from None
+        raise InputError(
+            f"{path}: no file of torch.save since PyTorch 1.6: {error}"
+        ) from None
     if wrong is not None:
         raise InputError(f"{path}: damaged: {wrong[:80]} is not what it was")
 

@@ -15,6 +15,8 @@ ACTIVATIONS = {
     "identity": "identity", "logistic": "sigmoid", "relu": "relu", "tanh": "tanh",
 }  # fmt: skip
 
+FITTED = "activation", "coefs_", "intercepts_", "n_outputs_", "out_activation_"
+
 
 def from_sklearn(
     estimator: Any, *, data: Dataset | None = None, pixels: str = "unit"
@@ -36,21 +38,12 @@ def from_sklearn(
         InputError: another estimator, one that is not fitted, other steps before it, or
             data that do not fit
     """
-    steps = [step for _, step in getattr(estimator, "steps", [("", estimator)])]
-    *before, mlp = [step for step in steps if step not in (None, "passthrough")]
-    name = type(mlp).__name__
-    if not hasattr(mlp, "coefs_") or mlp.activation not in ACTIVATIONS:
-        raise InputError(
-            f"{name} is no fitted MLPClassifier or MLPRegressor of scikit-learn"
-        )
-    if [type(step).__name__ for step in before] not in ([], ["StandardScaler"]):
-        known = " and ".join(type(step).__name__ for step in before)
-        raise InputError(f"before an MLP nnx takes a StandardScaler alone, not {known}")
+    mlp, before = _parts(estimator)
     if before and data is not None:
         raise InputError("data of pictures and a StandardScaler do not go together")
     classes, layers = _classes(mlp), _layers(mlp)
     activation = ACTIVATIONS[mlp.activation]
-    network = made(Path(name), layers, activation, data, pixels)
+    network = made(Path(type(mlp).__name__), layers, activation, data, pixels)
     if data is not None:
         if data.task != _task(mlp) or data.classes != classes:
             raise InputError(
@@ -65,6 +58,23 @@ def from_sklearn(
         columns=_columns(estimator, network.sizes[0], *before),
         targets=() if classes else targets,
     )
+
+
+def _parts(estimator: Any) -> tuple[Any, list[Any]]:
+    """Return the perceptron, and what is before it: nothing, or a StandardScaler."""
+    steps = [step for _, step in getattr(estimator, "steps", [("", estimator)])]
+    *before, mlp = [step for step in steps if step not in (None, "passthrough")]
+    name = type(mlp).__name__
+    if not all(hasattr(mlp, each) for each in FITTED) or (
+        mlp.activation not in ACTIVATIONS
+    ):
+        raise InputError(
+            f"{name} is no fitted MLPClassifier or MLPRegressor of scikit-learn"
+        )
+    if [type(step).__name__ for step in before] not in ([], ["StandardScaler"]):
+        known = " and ".join(type(step).__name__ for step in before)
+        raise InputError(f"before an MLP nnx takes a StandardScaler alone, not {known}")
+    return mlp, before
 
 
 def _task(mlp: Any) -> str:

@@ -32,7 +32,7 @@ def content(
     name = f"{data.name} {network}"
     sections = [
         _front(network, data, found, name),
-        f"# {name}\n\nA fully-connected network, trained by nnx {__version__}: "
+        f"# {_cell(name)}\n\nA fully-connected network, trained by nnx {__version__}: "
         f"{described(network)}.",
         "## Results\n\n" + _results(network, data, found),
         "## How to use\n\n" + _use(network),

@@ -47,7 +47,9 @@ def test_there_and_back_are_the_same_bytes(case: Case, tmp_path: Path) -> None:
     assert again == (tmp_path / "model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("kind", [".safetensors", ".pt", "dict", "checkpoint.pth"])
+@pytest.mark.parametrize(
+    "kind", [".safetensors", ".pt", "dict", "module", "checkpoint.pth"]
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_through_pytorch_and_back(
     kind: str, dtype: str, data: nnx.Dataset, tmp_path: Path
@@ -68,7 +70,7 @@ def test_through_pytorch_and_back(
         torch.save({"epoch": 3, "model_state_dict": weights}, path)
     else:
         torch.save(weights, path)
-    given = weights if kind == "dict" else path
+    given = {"dict": weights, "module": names["model"]}.get(kind, path)
     back = nnx.from_pytorch(given, ["gelu", "relu"], data=data)
     network.save(tmp_path / "a")
     back.save(tmp_path / "b")
@@ -152,6 +154,13 @@ def test_what_is_no_stack_of_linear_layers(
         with pytest.raises(InputError, match=words) as caught:
             nnx.from_pytorch(weights, **options)
         assert "\n" not in str(caught.value)
+
+
+def test_what_holds_no_weights() -> None:
+    with pytest.raises(InputError, match="a module or a state_dict, not int"):
+        nnx.from_pytorch(3)
+    with pytest.raises(InputError, match="holds no weights"):
+        nnx.from_pytorch({})
 
 
 def test_data_of_another_shape(data: nnx.Dataset) -> None:
