@@ -63,7 +63,8 @@ def from_sklearn(
 def _parts(estimator: Any) -> tuple[Any, list[Any]]:
     """Return the perceptron, and what is before it: nothing, or a StandardScaler."""
     steps = [step for _, step in getattr(estimator, "steps", [("", estimator)])]
-    *before, mlp = [step for step in steps if step not in (None, "passthrough")]
+    used = [step for step in steps if step not in (None, "passthrough")]
+    *before, mlp = used or [estimator]
     name = type(mlp).__name__
     if not all(hasattr(mlp, each) for each in FITTED) or (
         mlp.activation not in ACTIVATIONS
