@@ -142,7 +142,8 @@ def test_numbers_that_numpy_has_not(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     header = b'{"w":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
-    with pytest.raises(InputError, match="of a kind that NumPy has not"):
+    # NumPy has it once a library like JAX has been imported.
+    with pytest.raises(InputError, match="a kind that NumPy has not|not a model"):
         Network.load(path)
 
 

@@ -51,7 +51,7 @@ def evaluate(
 
     network = Network.load(model)
     chosen = choose(backend, threads=threads, **on(device))
-    settings = _settings(model, dataset, target)
+    settings = tested_by(model, dataset, target)
     data = load_data(settings, dataset, data_dir, network=network)
     with threads_limited(threads):
         result = run(network, data, backend=chosen)
@@ -81,7 +81,7 @@ def evaluate(
         values.print_table(data.targets, result)
 
 
-def _settings(model: Path, dataset: str | None, target: str | None) -> dict[str, Any]:
+def tested_by(model: Path, dataset: str | None, target: str | None) -> dict[str, Any]:
     """Return the settings of the model's run, or none but the target without one."""
     from nnx.settings.values import read_value
     from nnx.training.folder import CONFIG_NAME, load_settings

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nnx.cli import show
+from nnx.cli.evaluate import tested_by
 from nnx.cli.options import (
     DataDir,
     DatasetOption,
@@ -58,6 +59,12 @@ def export(
     ] = None,
     dataset: DatasetOption = None,
     data_dir: DataDir = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="The column of --dataset to test on, of a table."
+        ),
+    ] = None,
 ) -> None:
     """Write a trained network for where nnx is not: a page, ONNX, PyTorch, C, a hub.
 
@@ -79,8 +86,9 @@ def export(
     asked = {name: file for name, file in names.items() if file is not None}
     _check_names(asked, int8)
     network = (classifier_of_pictures if html else Network.load)(model)
-    tested = int8 or card is not None
-    data, settings = _tested_on(model, dataset, data_dir) if tested else (None, None)
+    data, settings = None, None
+    if int8 or card is not None:
+        data, settings = _tested_on(model, network, dataset, data_dir, target)
     made = {
         file: _content(name, network, int8, data, settings)
         for name, file in asked.items()
@@ -138,15 +146,15 @@ def _content(
 
 
 def _tested_on(
-    model: Path, dataset: str | None, data_dir: Path | None
-) -> tuple["Dataset", dict[str, Any] | None]:
+    model: Path,
+    network: "Network",
+    dataset: str | None,
+    data_dir: Path | None,
+    target: str | None,
+) -> tuple["Dataset | None", dict[str, Any] | None]:
     """Return the data, and the settings of the model's run where there are any."""
-    from nnx.cli.evaluate import _trained_on
-    from nnx.data.load import load
-    from nnx.training.folder import CONFIG_NAME, load_settings
+    from nnx.training.data import load_data
 
-    folder = model if model.is_dir() else model.parent
-    trained_on = _trained_on(model) if dataset is None else (dataset, None)
-    data = load(trained_on[0], data_dir or trained_on[1])
-    has_run = (folder / CONFIG_NAME).is_file()
-    return data, {**load_settings(folder)} if has_run else None
+    settings = tested_by(model, dataset, target)
+    data = load_data(settings, dataset, data_dir, network=network)
+    return data, settings if "epochs" in settings else None

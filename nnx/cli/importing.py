@@ -27,6 +27,12 @@ def import_(
     ] = None,
     dataset: DatasetOption = None,
     data_dir: DataDir = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="The column that --dataset, a table, is for."
+        ),
+    ] = None,
     pixels: Annotated[
         str,
         typer.Option(help="What it was trained on: unit, pixels in [0, 1], or raw."),
@@ -67,12 +73,16 @@ def import_(
         raise InputError(f"{out}: a model's name ends in .safetensors")
     if os.path.lexists(out):
         raise InputError(f"{out}: is there already; choose another --out")
-    if data_dir is not None and dataset is None:
-        raise InputError("--data-dir is for --dataset: give it too")
+    for name, value in ("data-dir", data_dir), ("target", target):
+        if value is not None and dataset is None:
+            raise InputError(f"--{name} is for --dataset: give it too")
+    data = None
+    if dataset is not None:
+        data = load(dataset, data_dir, target=target or ())
     network = from_pytorch(
         expanded(str(weights)),
         activation,
-        data=None if dataset is None else load(dataset, data_dir),
+        data=data,
         pixels=pixels,
         normalize=None if normalize is None else _numbers(normalize),
         layers=layers.split(",") if layers else (),

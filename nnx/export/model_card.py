@@ -19,6 +19,7 @@ from nnx.training.log import METRIC_NAMES
 LIBRARY = "library_name: nnx-mlp"
 METRIC_TYPES = {"accuracy": "accuracy", "r2": "r_squared"}
 MOST_CLASSES = 50
+PATHS = "dataset", "test_data", "validation_data"
 
 
 def content(
@@ -138,12 +139,14 @@ def _use(network: Network) -> str:
         command = f"nnx predict {MODEL_NAME} table.csv"
     else:
         command = f"nnx predict {MODEL_NAME} picture.png"
-    door = entrance(network).name
+    door, what = entrance(network).name, f"(n, {network.sizes[0]})"
+    if network.columns:
+        door, what = "frame", "a data frame, whose columns are told apart by name"
     given = "predict" if network.task == "regression" else "predict_proba"
     return (
         f"    pip install nnx-mlp\n    {command}\n\n```python\nimport nnx\n\n"
         f'network = nnx.Network.load("{MODEL_NAME}")\n'
-        f"network.{given}({door})  # (n, {network.sizes[0]})\n```\n\n"
+        f"network.{given}({door})  # {what}\n```\n\n"
         f"`nnx export {MODEL_NAME}` writes it as ONNX, as PyTorch's weights and as C."
     )
 
@@ -173,7 +176,8 @@ def _training(settings: Mapping[str, Any]) -> str:
     """Return the settings, without the paths of a machine."""
     import tomli_w
 
-    texts = as_text(settings) | {"dataset": Path(settings["dataset"]).name}
+    texts = as_text(settings)
+    texts |= {name: Path(texts[name]).name for name in PATHS if texts.get(name)}
     texts.pop("data_dir", None)
     return f"```toml\n{tomli_w.dumps(texts)}```"
 

@@ -8,11 +8,12 @@ import numpy as np
 from nnx import model_file
 from nnx.data.dataset import Array
 from nnx.errors import InputError
-from nnx.export.doors import as_json, entrance, units
+from nnx.export.doors import as_json, entrance, feature_names, units
 from nnx.maths.activations import LEAKY_SLOPE
 from nnx.network import Network
 
 KEY = "nnx_state_dict"
+MOST_NAMES = 12
 MODULES = {
     "identity": "Identity()",
     "relu": "ReLU()",
@@ -90,7 +91,7 @@ def recipe(network: Network, path: Path) -> str:
     if door.factor != 1.0:
         x += f" * {door.factor!r}"
     lines += ["", f"# {door.name} (n, {network.sizes[0]}){_units(network)}"]
-    lines += [_outputs(network, f"model({x})")]
+    lines += [f"x = {x}", _outputs(network, "model(x)")]
     return "\n".join(lines)
 
 
@@ -104,7 +105,11 @@ def _modules(network: Network) -> list[str]:
 
 
 def _units(network: Network) -> str:
-    return "" if network.columns else f", from 0 to {network.frame.maximum}"
+    """Return what a line says of the input; names in it cannot end the line."""
+    if not network.columns:
+        return f", from 0 to {network.frame.maximum}"
+    names = [as_json(name)[1:-1] for name in feature_names(network)]
+    return f": {', '.join(names[:MOST_NAMES])}{', …' if names[MOST_NAMES:] else ''}"
 
 
 def _outputs(network: Network, logits: str) -> str:

@@ -12,7 +12,7 @@ from nnx.network import Network
 COLUMNS = (
     Column("year", 2000.0, 12.5),
     Column("colour", categories=("rot", "grün", 'a "quote" \\ ??/')),
-    Column("weight", -3.0, 0.25),
+    Column("weight\nx = 0 #", -3.0, 0.25),
 )
 TARGETS = Target("price", 1e5, 3e4), Target("age", 40.0, 9.0)
 # What no network is right to the bit of, and all of these should be.

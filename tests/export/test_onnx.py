@@ -51,7 +51,8 @@ def test_what_the_file_says(tmp_path: Path) -> None:
         "task": "regression",
         "targets": ["price", "age"],
         "features": [
-            "year", "colour=rot", "colour=grün", 'colour=a "quote" \\ ??/', "weight",
+            "year", "colour=rot", "colour=grün", 'colour=a "quote" \\ ??/',
+            "weight\nx = 0 #",
         ],
     }  # fmt: skip
     classes = onnx.load_from_string(onnx_graph.content(Network([4, 2])))
