@@ -37,7 +37,7 @@ def content(
         f"{described(network)}.",
         "## Results\n\n" + _results(network, data, found),
         "## How to use\n\n" + _use(network),
-        "## Data\n\n" + _data(network, data),
+        "## Data\n\n" + _data(network, data, settings),
     ]
     if settings is not None:
         sections.append("## Training\n\n" + _training(settings))
@@ -151,8 +151,10 @@ def _use(network: Network) -> str:
     )
 
 
-def _data(network: Network, data: Dataset) -> str:
-    rows = f"{len(data.train.images):,} rows to train on and {len(data.test.images):,}"
+def _data(network: Network, data: Dataset, settings: Mapping[str, Any] | None) -> str:
+    rows = f"{len(data.test.images):,} rows to test"
+    if settings is not None and settings["dataset"] == data.source:
+        rows = f"{len(data.train.images):,} rows to train on and {rows}"
     if network.columns:
         columns = ", ".join(_cell(column.name) for column in network.columns)
         takes = f"Columns: {columns}."
@@ -169,7 +171,7 @@ def _data(network: Network, data: Dataset) -> str:
     else:
         what = "Classes: " + ", ".join(map(_cell, network.classes[:MOST_CLASSES]))
         what += ", …" if len(network.classes) > MOST_CLASSES else ""
-    return f"{_cell(data.name)}: {rows} to test. {takes} {what}."
+    return f"{_cell(data.name)}: {rows}. {takes} {what}."
 
 
 def _training(settings: Mapping[str, Any]) -> str:
