@@ -82,7 +82,7 @@ def test_41_what_is_no_model(refused: Refused, cwd: Path, command: str) -> None:
 @pytest.mark.parametrize(
     ("description", "tensors", "says"),
     [
-        ({"format": 2}, {}, "by a newer nnx (format 2; this one reads up to 1)"),
+        ({"format": 3}, {}, "by a newer nnx (format 3; this one reads up to 2)"),
         ({"activations": ["swash", "identity"]}, {}, "unknown activation 'swash'"),
         ({"activations": ["os.abort", "identity"]}, {}, "unknown activation 'os.ab"),
         ({"sizes": [16, 10**12, 3]}, {}, "layers.0.weight should have shape (16, 1"),
