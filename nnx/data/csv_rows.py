@@ -10,6 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from nnx.data.dataset import Array
 from nnx.errors import InputError
 from nnx.files import readable
 
@@ -55,11 +58,12 @@ def _is_blank(row: list[str], width: int) -> bool:
 
 
 def blocks(
-    path: Path, delimiter: str, width: int, named: bool = True
+    path: Path, delimiter: str, width: int, named: bool = True, skipped: int = 0
 ) -> Iterator[list[list[str]]]:
     """Yield the rows under the header, each of the header's width, in blocks.
 
     named: whether there is a header
+    skipped: rows that are left out at first
     """
     most, taken, block = max(1, _BLOCK // width), [0], list[list[str]]()
     with open(path, encoding=_ENCODING, newline="") as file:
@@ -72,6 +76,9 @@ def blocks(
                     if _is_blank(row, width):
                         continue
                     break
+                if skipped:
+                    skipped -= 1
+                    continue
                 block.append(row)
                 if len(block) == most or taken[0] > _BLOCK_TEXT:
                     yield block
@@ -82,6 +89,40 @@ def blocks(
         except csv.Error:
             pass
     _explain(path, delimiter, width)
+
+
+def number_blocks(
+    path: Path, delimiter: str, width: int, named: bool
+) -> Iterator[Array]:
+    """Yield the rows' numbers, (n, width) float64, up to a block with anything else.
+
+    NumPy parses them, in less than half of the time.
+
+    named: whether there is a header
+    """
+    most, taken = max(1, _BLOCK // width), [0]
+    with open(path, encoding=_ENCODING, newline="") as file:
+        lines = (line for line in _lines(file, path, taken) if line.strip(" \r\n"))
+        if named and next(lines).count('"') % 2:
+            return  # the header goes on in another line
+        while block := _some(lines, most, taken):
+            try:
+                values = np.loadtxt(block, comments=None, delimiter=delimiter, ndmin=2)
+            except ValueError:
+                return
+            if values.shape != (len(block), width):
+                return
+            yield values
+
+
+def _some(lines: Iterator[str], most: int, taken: list[int]) -> list[str]:
+    """Return the next lines, as many as there are to be at once."""
+    taken[0], some = 0, list[str]()
+    for line in lines:
+        some.append(line)
+        if len(some) == most or taken[0] > _BLOCK_TEXT:
+            break
+    return some
 
 
 def _explain(path: Path, delimiter: str, width: int) -> None:

@@ -5,14 +5,14 @@ any line ending. The first line names the columns. A 10⁶-line file takes secon
 is a number is found out by trying, a block of lines at a time.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from nnx.data.csv_rows import blocks, header_of, place_of
+from nnx.data.csv_rows import blocks, header_of, number_blocks, place_of
 from nnx.data.dataset import Array
 from nnx.data.limits import MAX_UNPACKED
 from nnx.data.table import is_header
@@ -109,7 +109,16 @@ def _read_blocks(
     without = {copied} - {*(needed or ()), ""}
     places, first = wanted(str(path), header, needed, without), 0
     names = tuple(header[i] for i in places)
-    for block in blocks(path, delimiter, len(header), named):
+
+    def table(values: Iterable[Values]) -> Table:
+        place = partial(place_of, path, delimiter, header, places, first, named)
+        return Table(str(path), names, tuple(values), place)
+
+    if len(places) == len(header) and not text and not copied:
+        for columns in number_blocks(path, delimiter, len(header), named):
+            yield table(columns.T), []
+            first += len(columns)
+    for block in blocks(path, delimiter, len(header), named, first):
         if not block:
             break
         fields, values = list(zip(*block, strict=True)), []
@@ -117,9 +126,8 @@ def _read_blocks(
             reading = _Reading(header[i] in text)
             reading.add(fields[i])
             values.append(reading.values(keep_text=header[i] in text))
-        place = partial(place_of, path, delimiter, header, places, first, named)
         ids = list(fields[header.index(copied)]) if copied else []
-        yield Table(str(path), names, tuple(values), place), ids
+        yield table(values), ids
         first += len(block)
     if not first:
         raise InputError(f"{path}: no rows: only a header line")

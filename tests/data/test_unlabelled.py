@@ -1,13 +1,16 @@
 """Pixels and columns of rows to be predicted, taken as in training."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from nnx import Network
+from nnx.data import csv_rows, csv_table
 from nnx.data.dataset import Array, Column, RawArray
 from nnx.data.pixels import as_pixels, as_trained
+from nnx.data.unlabelled import of_pixels
 from nnx.errors import InputError
 
 
@@ -72,6 +75,55 @@ def test_pixels_that_are_none(
 def test_uint8_above_a_lower_maximum_is_refused() -> None:
     with pytest.raises(InputError, match="pixel value 200 is outside 0-16"):
         as_trained(_raw(np.array([0, 200], np.uint8)), 16, 0)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {}, {3: '"3",4,5'}, {9: "9, 10 ,11"}, {0: '"a","b",c'}, {5: "\n5,6,7"},
+        {5: " \n5,6,7"}, {0: "a;b;c", 7: "7;8;9"}, {0: '"a\nb",b,c'},
+    ],
+)  # fmt: skip
+def test_numbers_that_numpy_parses_are_those_that_python_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[int, str]
+) -> None:
+    monkeypatch.setattr(csv_rows, "_BLOCK", 12)
+    lines = ["a,b,c", *(f"{i},{i + 1},{i + 2}" for i in range(1, 12))]
+    for i, line in changed.items():
+        lines[i] = line
+    if ";" in lines[0]:
+        lines = [line.replace(",", ";") for line in lines]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    found = [table for table, _ in csv_table.read_blocks(tmp_path / "a.csv")]
+    values = np.concatenate([np.column_stack(table.values) for table in found])
+    np.testing.assert_array_equal(values, np.arange(1, 12)[:, None] + np.arange(3))
+    read = csv_table.read(tmp_path / "a.csv")
+    np.testing.assert_array_equal(np.column_stack(read.values), values)
+    last = read.place(10, 2).replace("'", "")
+    assert found[-1].place(found[-1].rows - 1, 2).replace("'", "") == last
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("1,2,x", r"line 9, column 'c': 'x' is not a number"),
+        ("1,,3", r"line 9, column 'b': empty field, where a pixel"),
+        ("1,nan,3", r"line 9, column 'b': empty field, where a pixel"),
+        ("1,2", r"line 9: 2 columns, but the first line has 3"),
+        ("1,2,3,4", r"line 9: 4 columns, but the first line has 3"),
+        (",,", r"line 9, column 'a': empty field"),
+        ("1_0,2,3", r"line 9, column 'a': '1_0' is not a number"),
+    ],
+)
+def test_a_fault_is_found_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, says: str
+) -> None:
+    monkeypatch.setattr(csv_rows, "_BLOCK", 12)
+    lines = ["a,b,c", *(f"{i},{i + 1},{i + 2}" for i in range(1, 12))]
+    lines[8] = line
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    with pytest.raises(InputError, match=says):
+        list(of_pixels(tmp_path / "a.csv", 3, 255))
 
 
 class _Frame(dict[str, Any]):
