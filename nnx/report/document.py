@@ -68,7 +68,7 @@ def document(
 
     pictures: of each its name, its kind (png or svg) and its bytes
     """
-    results = _results(log, test) | _errors(network, test)
+    results = _results(network, log, test)
     sections = [_section("Results", _pairs(results))]
     for name, kind, content in pictures:
         heading, words = WORDS[name]
@@ -106,9 +106,10 @@ def _pairs(values: Mapping[str, str]) -> str:
     return f'<div class="scroll"><table>{"".join(rows)}</table></div>'
 
 
-def _results(log: Sequence[Row], test: Scores) -> dict[str, str]:
+def _results(network: Network, log: Sequence[Row], test: Scores) -> dict[str, str]:
     word, nats = METRIC_NAMES[test.metric], " nats" if test.metric == "accuracy" else ""
     results = {f"test {word}": _score(test.score, test.metric, test.loss) + nats}
+    results |= _errors(network, test)
     if not log:
         return results
     last, chosen = log[-1], best(log)

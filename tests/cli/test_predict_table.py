@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import nnx
 from nnx.data import csv_rows
+from nnx.data.dataset import Target
 
 Run = Callable[..., Any]
 ROWS = 60
@@ -278,6 +280,34 @@ def test_words_that_do_not_fit(
     says: str,
 ) -> None:
     refused("predict", networks / run_name, *words, says=(says,))
+
+
+@pytest.mark.parametrize("task", ["regression", "multilabel"])
+def test_a_picture_s_values_or_labels(
+    run: Run, refused: Callable[..., str], cwd: Path, task: str
+) -> None:
+    pixels = np.pad(np.array([[100, 255], [50, 200]], np.uint8), 1)
+    Image.fromarray(pixels).save(cwd / "a.png")
+    network = nnx.Network((16, 2), seed=0).replace(task=task, classes=("cat", "dog"))
+    names = {"targets": (Target("x", 5.0, 2.0), Target("y")), "classes": ()}
+    network = network.replace(**names) if task == "regression" else network
+    network.save(cwd / "model.safetensors")
+    ran = run("predict", "model.safetensors", "a.png", "--json")
+    [row] = json.loads(ran.stdout)["predictions"]
+    if task == "regression":
+        assert [*row["values"]] == ["x", "y"]
+        np.testing.assert_allclose(
+            [*row["values"].values()], network.predict([pixels])[0]
+        )
+    else:
+        chances = network.predict_proba([pixels])[0]
+        np.testing.assert_allclose(row["probabilities"], chances)
+        taken = [n for n, p in zip(network.classes, chances, strict=True) if p > 0.5]
+        assert row["labels"] == taken
+    heading = run("predict", "model.safetensors", "a.png").stdout.splitlines()
+    assert any("x" in line or "cat" in line for line in heading)
+    says = ("and the page is for one class of many",)
+    refused("serve", "model.safetensors", says=says)
 
 
 @pytest.mark.parametrize("command", ["serve", "export"])
