@@ -8,7 +8,7 @@ import csv
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,16 +17,36 @@ from nnx.errors import InputError
 from nnx.files import readable
 
 MAX_COLUMNS = 100_000
-_LONGEST_LINE = 1 << 24
-_BLOCK = 1 << 18  # fields
-_BLOCK_TEXT = 1 << 24  # characters
+_LONGEST_LINE = 1 << 24  # bytes
+# Rows in a block, and fields; what the cache holds is read twice as fast.
+_FEWEST, _BLOCK = 128, 1 << 12
+_BLOCK_TEXT = 1 << 26  # bytes
+_CHUNK = 1 << 22  # bytes
 _ENCODING = "utf-8-sig"  # UTF-8, with or without a byte-order mark
 
 
-def header_of(path: Path) -> tuple[str, list[str]]:
-    """Return what stands between fields, and the first line's names."""
+class Form(NamedTuple):
+    """What is known of a CSV file before its rows are read.
+
+    delimiter: what stands between fields
+    names: the first line's fields
+    longest: line, in bytes
+    """
+
+    delimiter: str
+    names: list[str]
+    longest: int
+
+
+def form_of(path: Path) -> Form:
+    """Return how a file's rows are to be read, once it is found to have any.
+
+    Raises:
+        InputError: an empty file, NUL bytes, a line without an end
+    """
+    longest = _longest_line(path)
     with open(path, encoding=_ENCODING, newline="") as file:
-        first = next((line for line in _lines(file, path, [0]) if line.strip()), "")
+        first = next((line for line in file if line.strip()), "")
     if not first:
         raise InputError(f"{path}: no rows: the file is empty")
     delimiter = max(",;\t", key=first.count)
@@ -35,18 +55,31 @@ def header_of(path: Path) -> tuple[str, list[str]]:
         raise InputError(
             f"{path}, line {number}: {len(fields):,} columns; at most {MAX_COLUMNS:,}"
         )
-    return delimiter, [field.strip() for field in fields]
+    return Form(delimiter, [field.strip() for field in fields], longest)
 
 
-def _lines(file: Any, path: Path, taken: list[int]) -> Iterator[str]:
-    """Yield a file's lines, none of them endless; `taken` counts their characters."""
-    for at, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), ""), 1):
-        if "\0" in line:
-            raise InputError(f"{path}, line {at}: not text: it has NUL bytes")
-        if len(line) == _LONGEST_LINE:
-            raise InputError(f"{path}, line {at}: too long for a row of a table")
-        taken[0] += len(line)
-        yield line
+def _longest_line(path: Path) -> int:
+    """Return how long the longest line is, in bytes; refuse one that is endless.
+
+    So that none has to be looked at by itself when rows are read.
+    """
+    longest, since, lines = 0, 0, 1
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            # A line may end in a carriage return alone.
+            mark = b"\n" if b"\n" in chunk else b"\r"
+            ends = np.flatnonzero(np.frombuffer(chunk, np.uint8) == mark[0])
+            nul = chunk.find(b"\0")
+            if nul >= 0:
+                at = lines + int((ends < nul).sum())
+                raise InputError(f"{path}, line {at}: not text: it has NUL bytes")
+            gaps = np.diff(ends, prepend=-1 - since)
+            longest = max(longest, int(gaps.max(initial=0)))
+            since = len(chunk) - 1 - int(ends[-1]) if len(ends) else since + len(chunk)
+            lines += len(ends)
+            if max(longest, since) > _LONGEST_LINE:
+                raise InputError(f"{path}: a line is too long for a row of a table")
+    return max(longest, since)
 
 
 def _reader(lines: Iterator[str], delimiter: str) -> Any:
@@ -58,56 +91,51 @@ def _is_blank(row: list[str], width: int) -> bool:
 
 
 def blocks(
-    path: Path, delimiter: str, width: int, named: bool = True, skipped: int = 0
+    path: Path, form: Form, named: bool = True, skipped: int = 0
 ) -> Iterator[list[list[str]]]:
     """Yield the rows under the header, each of the header's width, in blocks.
 
     named: whether there is a header
     skipped: rows that are left out at first
     """
-    most, taken, block = max(1, _BLOCK // width), [0], list[list[str]]()
+    width = len(form.names)
     with open(path, encoding=_ENCODING, newline="") as file:
-        rows = _reader(_lines(file, path, taken), delimiter)
+        rows = _reader(file, form.delimiter)
         try:
             if named:
                 next(row for row in rows if not _is_blank(row, 2))
-            for row in rows:
-                if len(row) != width:
-                    if _is_blank(row, width):
-                        continue
-                    break
-                if skipped:
-                    skipped -= 1
-                    continue
-                block.append(row)
-                if len(block) == most or taken[0] > _BLOCK_TEXT:
-                    yield block
-                    block, taken[0] = [], 0
+            while block := list(islice(rows, _most(form))):
+                if set(map(len, block)) != {width}:
+                    block = [row for row in block if not _is_blank(row, width)]
+                    if any(len(row) != width for row in block):
+                        break
+                left, skipped = block[skipped:], max(0, skipped - len(block))
+                if left:
+                    yield left
             else:
-                yield block
                 return
         except csv.Error:
             pass
-    _explain(path, delimiter, width)
+    _explain(path, form.delimiter, width)
 
 
-def number_blocks(
-    path: Path, delimiter: str, width: int, named: bool
-) -> Iterator[Array]:
+def number_blocks(path: Path, form: Form, named: bool = True) -> Iterator[Array]:
     """Yield the rows' numbers, (n, width) float64, up to a block with anything else.
 
     NumPy parses them, in less than half of the time.
 
     named: whether there is a header
     """
-    most, taken = max(1, _BLOCK // width), [0]
+    width = len(form.names)
     with open(path, encoding=_ENCODING, newline="") as file:
-        lines = (line for line in _lines(file, path, taken) if line.strip(" \r\n"))
+        lines = (line for line in file if line.strip(" \r\n"))
         if named and next(lines).count('"') % 2:
             return  # the header goes on in another line
-        while block := _some(lines, most, taken):
+        while block := list(islice(lines, _most(form))):
             try:
-                values = np.loadtxt(block, comments=None, delimiter=delimiter, ndmin=2)
+                values = np.loadtxt(
+                    block, comments=None, delimiter=form.delimiter, ndmin=2
+                )
             except ValueError:
                 return
             if values.shape != (len(block), width):
@@ -115,14 +143,10 @@ def number_blocks(
             yield values
 
 
-def _some(lines: Iterator[str], most: int, taken: list[int]) -> list[str]:
-    """Return the next lines, as many as there are to be at once."""
-    taken[0], some = 0, list[str]()
-    for line in lines:
-        some.append(line)
-        if len(some) == most or taken[0] > _BLOCK_TEXT:
-            break
-    return some
+def _most(form: Form) -> int:
+    """Return how many rows are taken at once."""
+    most = max(_FEWEST, _BLOCK // len(form.names))
+    return max(1, min(most, _BLOCK_TEXT // max(1, form.longest)))
 
 
 def _explain(path: Path, delimiter: str, width: int) -> None:
@@ -138,7 +162,7 @@ def _explain(path: Path, delimiter: str, width: int) -> None:
 def _numbered(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows that are not blank, with the numbers of their first lines."""
     with open(path, encoding=_ENCODING, newline="") as file:
-        rows = _reader(_lines(file, path, [0]), delimiter)
+        rows = _reader(file, delimiter)
         begins = 1
         try:
             for row in rows:
@@ -154,8 +178,7 @@ def _numbered(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 def place_of(
     path: Path,
-    delimiter: str,
-    header: list[str],
+    form: Form,
     places: list[int],
     first: int,
     named: bool,
@@ -165,9 +188,9 @@ def place_of(
     """Return where a field stands; row 0 is the first-th under the names."""
     rows = (
         at
-        for at, fields in _numbered(path, delimiter)
-        if not _is_blank(fields, len(header))
+        for at, fields in _numbered(path, form.delimiter)
+        if not _is_blank(fields, len(form.names))
     )
     with readable(path):
         line = next(islice(rows, first + row + named, None))
-    return f"{path}, line {line}, column {header[places[column]][:40]!r}"
+    return f"{path}, line {line}, column {form.names[places[column]][:40]!r}"

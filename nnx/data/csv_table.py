@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnx.data.csv_rows import blocks, header_of, number_blocks, place_of
+from nnx.data.csv_rows import Form, blocks, form_of, number_blocks, place_of
 from nnx.data.dataset import Array
 from nnx.data.limits import MAX_UNPACKED
 from nnx.data.table import is_header
@@ -59,14 +59,15 @@ def _read(
     only: Collection[str] | None,
     without: Collection[str],
 ) -> Table:
-    delimiter, header = header_of(path)
+    form = form_of(path)
+    header = form.names
     places = wanted(str(path), header, only, without)
     kinds = {i: header[i] in text for i in places}
-    readings = _parse(path, delimiter, len(header), kinds)
+    readings = _parse(path, form, kinds)
     # A number comes first, and text much later: only a second reading has all as text.
     late = {i: True for i, reading in readings.items() if reading.late}
     if late:
-        readings |= _parse(path, delimiter, len(header), late)
+        readings |= _parse(path, form, late)
     values = [readings[i].values(keep_text=header[i] in text) for i in places]
     if values and not _length(values[0]):
         raise InputError(f"{path}: no rows: only a header line")
@@ -74,7 +75,7 @@ def _read(
         f"column {i + 1} has no name: left out" for i, n in enumerate(header) if not n
     ]
     notes = tuple(unnamed[:3])
-    place = partial(place_of, path, delimiter, header, places, 0, True)
+    place = partial(place_of, path, form, places, 0, True)
     return Table(
         str(path), tuple(header[i] for i in places), tuple(values), place, notes
     )
@@ -101,26 +102,26 @@ def read_blocks(
 def _read_blocks(
     path: Path, text: Collection[str], needed: Collection[str] | None, copied: str
 ) -> Iterator[tuple[Table, list[str]]]:
-    delimiter, header = header_of(path)
+    form = form_of(path)
+    header = form.names
     named = needed is not None or bool(copied) or is_header(header)
     if not named:
         header = [str(i) for i in range(1, len(header) + 1)]
+        form = form._replace(names=header)
     require_columns(str(path), header, [*(needed or ()), *([copied] if copied else [])])
     without = {copied} - {*(needed or ()), ""}
     places, first = wanted(str(path), header, needed, without), 0
     names = tuple(header[i] for i in places)
 
     def table(values: Iterable[Values]) -> Table:
-        place = partial(place_of, path, delimiter, header, places, first, named)
+        place = partial(place_of, path, form, places, first, named)
         return Table(str(path), names, tuple(values), place)
 
     if len(places) == len(header) and not text and not copied:
-        for columns in number_blocks(path, delimiter, len(header), named):
+        for columns in number_blocks(path, form, named):
             yield table(columns.T), []
             first += len(columns)
-    for block in blocks(path, delimiter, len(header), named, first):
-        if not block:
-            break
+    for block in blocks(path, form, named, first):
         fields, values = list(zip(*block, strict=True)), []
         for i in places:
             reading = _Reading(header[i] in text)
@@ -165,6 +166,10 @@ class _Reading:
         self._characters += sum(map(len, islice(known, before, None)))
         return self._characters
 
+    def add_numbers(self, numbers: Array) -> None:
+        """Take a block's numbers, while there has been no text."""
+        self._parts.append(numbers)
+
     def values(self, keep_text: bool) -> Values:
         """Return the column; as numbers if all of it is numbers, or empty."""
         whole = np.concatenate(self._parts) if self._parts else np.empty(0)
@@ -185,23 +190,32 @@ def _numbers(fields: tuple[str, ...]) -> Array:
     return np.fromiter(map(float, fields), np.float64, len(fields))
 
 
-def _parse(
-    path: Path, delimiter: str, width: int, kinds: dict[int, bool]
-) -> dict[int, _Reading]:
+def _parse(path: Path, form: Form, kinds: dict[int, bool]) -> dict[int, _Reading]:
     """Return the columns of these places; True is for one that is text."""
     readings = {i: _Reading(is_text) for i, is_text in kinds.items()}
-    size = 0
-    for block in blocks(path, delimiter, width):
-        size += 8 * len(block) * len(kinds)
-        if size > MAX_UNPACKED:
-            raise InputError(
-                f"{path}: over {MAX_UNPACKED >> 30} GiB as numbers, more than is read"
-            )
+    done = 0
+    if len(kinds) == len(form.names) and not any(kinds.values()):
+        for columns in number_blocks(path, form):
+            done = _counted(path, done, columns.shape)
+            for i, reading in readings.items():
+                reading.add_numbers(columns[:, i].copy())
+    for block in blocks(path, form, skipped=done):
+        done = _counted(path, done, (len(block), len(kinds)))
         fields = list(zip(*block, strict=True))
         for i, reading in readings.items():
-            if fields and reading.add(fields[i]) > _MAX_TEXT:
+            if reading.add(fields[i]) > _MAX_TEXT:
                 raise InputError(
                     f"{path}, column {i + 1}: over {_MAX_TEXT >> 20} million "
                     "characters of text, more than are read: leave it out"
                 )
     return readings
+
+
+def _counted(path: Path, done: int, shape: tuple[int, int]) -> int:
+    """Return how many rows there are with these; refuse more than memory holds."""
+    done += shape[0]
+    if 8 * done * shape[1] > MAX_UNPACKED:
+        raise InputError(
+            f"{path}: over {MAX_UNPACKED >> 30} GiB as numbers, more than is read"
+        )
+    return done

@@ -137,6 +137,7 @@ def test_blocks_are_as_one(
     columns = nnx.Network.load(networks / "rents").columns
     [whole] = unlabelled.of_columns(cwd / "test.csv", columns, "name")
     monkeypatch.setattr(csv_rows, "_BLOCK", 21)
+    monkeypatch.setattr(csv_rows, "_FEWEST", 1)
     blocks = list(unlabelled.of_columns(cwd / "test.csv", columns, "name"))
     assert [len(block.images) for block in blocks] == [7] * 8 + [4]
     together = np.concatenate([block.images for block in blocks])
