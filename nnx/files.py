@@ -60,7 +60,7 @@ def readable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or error
+        reason = error.strerror or str(error).partition("\n")[0]
         raise InputError(f"{path}: cannot be read: {reason}") from error
 
 

@@ -82,13 +82,15 @@ def _load_table(
     """Return the data set of a table, of which a column is learnt."""
     path = _expanded(source)
     if not options.target:
-        given = next(
-            n for n, v in options._asdict().items() if v != getattr(TableOptions(), n)
+        usual = TableOptions()._asdict().items()
+        given = [name for name, value in usual if getattr(options, name) != value]
+        raise InputError(
+            f"{given[0]} is for a table: give the column to learn as target"
         )
-        raise InputError(f"{given} is for a table: give the column to learn as target")
-    if source == IN_MEMORY or not path.exists():
+    is_table = path.suffix.lower() in TABLES and data_dir is None
+    if not path.exists() and source not in NAMES:
         raise InputError(_missing(source, path))
-    if path.suffix.lower() not in TABLES or not path.is_file() or data_dir is not None:
+    if not (is_table and path.is_file()):
         raise InputError(
             f"{source}: target is for a table in a file: one of {', '.join(TABLES)}"
         )

@@ -1,0 +1,155 @@
+"""CSV files as named columns: what is read, and what is refused, by its place."""
+
+import numpy as np
+import pytest
+
+from nnx.data import csv_rows, csv_table
+from nnx.data.csv_table import read
+from nnx.data.limits import MAX_UNPACKED
+from nnx.data.tabular import Text
+from nnx.errors import InputError
+
+
+@pytest.fixture
+def table(tmp_path):
+    def write(content, **kwargs):
+        path = tmp_path / "table.csv"
+        data = content if isinstance(content, bytes) else content.encode()
+        path.write_bytes(data)
+        return read(path, **kwargs)
+
+    return write
+
+
+def refused(table, content, **kwargs):
+    with pytest.raises(InputError) as caught:
+        table(content, **kwargs)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message.partition("table.csv")[2]
+
+
+def said(column):
+    """What a column's rows say, None where empty."""
+    if isinstance(column, Text):
+        return [column.values[code] if code >= 0 else None for code in column.codes]
+    return [None if np.isnan(value) else value for value in column]
+
+
+def test_columns_of_numbers_and_of_text(table):
+    found = table("age,city\n1,Oslo\n2.5, Bern \n,NA\n1e3,Oslo\n")
+    assert found.names == ("age", "city")
+    assert said(found.values[0]) == [1, 2.5, None, 1000]
+    assert said(found.values[1]) == ["Oslo", "Bern", None, "Oslo"]
+    assert found.rows == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ("a;b\n1;x, y\n", "semicolons"),
+        ("a\tb\n1\tx, y\n", "tabs"),
+        ('a,b\r\n1,"x, y"\r\n', "quotes and CRLF"),
+        ('a,b\r1,"x, y"\r', "carriage returns alone"),
+        ('\ufeff"a", "b"\n\n1, "x, y"\n \n', "mark, spaces and blank lines"),
+    ],
+    ids=lambda value: value if " " in value or value.isalpha() else "",
+)
+def test_forms_of_the_file(table, content, name):
+    found = table(content)
+    assert found.names == ("a", "b")
+    assert [said(column) for column in found.values] == [[1], ["x, y"]]
+
+
+def test_a_quoted_field_goes_on_in_the_next_line(table):
+    found = table('a,b\n"x\ny",1\nz,2\n,3\n')
+    assert said(found.values[0]) == ["x\ny", "z", None]
+    assert found.place(0, 1).endswith("line 2, column 'b'")
+    assert found.place(2, 0).endswith("line 5, column 'a'")
+
+
+def test_text_that_comes_late_is_text_from_the_first_row(table, monkeypatch):
+    monkeypatch.setattr(csv_rows, "_FEWEST", 1)
+    monkeypatch.setattr(csv_rows, "_BLOCK", 4)
+    lines = [f"{i},{i}" for i in range(9)] + ["9,x", "10,10"]
+    found = table("\n".join(["a,b", *lines]))
+    assert said(found.values[0]) == list(range(11))
+    assert said(found.values[1]) == [*map(str, range(9)), "x", "10"]
+
+
+def test_numbers_that_no_other_program_reads_are_text(table):
+    found = table("a,b,c\n1_0,\u0661,0x1\n2_0,\u0662,0x2\n")
+    assert all(isinstance(column, Text) for column in found.values)
+
+
+def test_columns_that_are_text_though_they_hold_numbers(table):
+    found = table("a,b\n01,1\n1,2\n", text=["a"])
+    assert said(found.values[0]) == ["01", "1"]
+
+
+def test_only_some_columns(table):
+    content = "a,b,c\n1,2,3\n"
+    assert table(content, only=["c", "a"]).names == ("a", "c")
+    assert table(content, without=["b"]).names == ("a", "c")
+    assert "no column is called 'd'" in refused(table, content, without=["d"])
+
+
+def test_a_column_without_a_name_is_left_out_and_said(table):
+    found = table(",a\n0,5\n1,6\n")
+    assert found.names == ("a",)
+    assert found.notes == ("column 1 has no name: left out",)
+    assert found.place(1, 0).endswith("line 3, column 'a'")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", ": no rows: the file is empty"),
+        ("a,b\n", ": no rows: only a header line"),
+        ("a,b\n1,2\n\n3\n", ", line 4: 1 columns, but the first line has 2"),
+        ("a,b\n1,2\n3,4,5\n", ", line 3: 3 columns, but the first line has 2"),
+        ("a,b,a\n1,2,3\n", ", column 1: another is called 'a' too"),
+        ('a,b\n1,2\n3,"4\n5,6\n', ", line 3: a quote in this row is not closed"),
+        ('a,b\n1,"2"3\n', ", line 2: a quote in this row is not closed, or not doub"),
+        (b"a,b\n1,\xff\n", ": not UTF-8 text"),
+        (b"a,b\n1,2\n3,\0\n", ", line 3: not text: it has NUL bytes"),
+        ("a,b\n1,2\n".encode("utf-16"), ", line 1: not text: it has NUL bytes"),
+        ("a,b\n1," + "x" * 200_000 + "\n", ", line 2: a quote in this row"),
+    ],
+)
+def test_refuses(table, content, words):
+    assert refused(table, content).startswith(words)
+
+
+def test_columns_without_end(table):
+    names = ",".join(f"c{i}" for i in range(10**6))
+    content = f"{names}\n{names}\n"
+    assert "1,000,000 columns; at most 100,000" in refused(table, content)
+
+
+def test_a_row_without_end(table, monkeypatch):
+    monkeypatch.setattr(csv_rows, "_LONGEST_LINE", 5000)
+    assert "a line is too long" in refused(table, "a,b\n1,2\n" + "3," * 5000)
+
+
+def test_a_file_of_nothing_is_refused_at_once(tmp_path):
+    """Its gigabytes are holes, which no disk holds, and no memory should."""
+    path = tmp_path / "table.csv"
+    with open(path, "wb") as file:
+        file.write(b"a,b\n1,2\n")
+        file.truncate(3 << 30)
+    with pytest.raises(InputError, match="line 3: not text: it has NUL bytes"):
+        read(path)
+
+
+def test_more_numbers_than_memory_holds(table, monkeypatch):
+    monkeypatch.setattr(csv_table, "MAX_UNPACKED", 100)
+    assert "as numbers, more than is read" in refused(table, "a,b\n" + "1,2\n" * 9)
+    assert MAX_UNPACKED == 4 << 30
+
+
+def test_more_text_than_memory_holds(table, monkeypatch):
+    monkeypatch.setattr(csv_table, "_MAX_TEXT", 100)
+    content = "a,b\n" + "\n".join(f"text number {i},1" for i in range(9))
+    assert "column 1: over" in refused(table, content)
+    assert table(content, without=["a"]).rows == 9

@@ -1,0 +1,194 @@
+"""Data sets of arrays and frames in memory: what is inferred, and what never is."""
+
+import numpy as np
+import pandas
+import pytest
+
+import nnx
+from nnx.data.from_memory import split_like
+from nnx.errors import InputError
+
+GENERATOR = np.random.default_rng(0)
+PICTURES = GENERATOR.integers(0, 256, (60, 4, 5), np.uint8)
+CLASSES = np.arange(60) % 3
+FRAME = pandas.DataFrame(
+    {
+        "age": np.arange(60) * 1.5,
+        "city": ["Oslo", "Bern", None] * 20,
+        "old": np.arange(60) > 30,
+    }
+)
+
+
+def refused(*args, **kwargs):
+    with pytest.raises(InputError) as caught:
+        nnx.dataset(*args, **kwargs)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_pictures_of_bytes():
+    data = nnx.dataset(PICTURES, CLASSES)
+    assert data.frame == (4, 5, 255, 4)
+    assert data.classes == ("0", "1", "2")
+    assert [part.images.dtype for part in data.parts] == [np.uint8] * 2
+    assert [len(part.labels) for part in data.parts] == [54, 6]
+    assert data.source == "in memory"
+
+
+def test_a_test_part_of_its_own():
+    data = nnx.dataset(PICTURES, CLASSES, PICTURES[:7], CLASSES[:7])
+    np.testing.assert_array_equal(data.train.images, PICTURES.reshape(60, 20))
+    np.testing.assert_array_equal(data.test.labels, CLASSES[:7])
+    assert "no test part" not in " ".join(data.notes)
+
+
+def test_floats_from_0_to_1_are_as_they_are():
+    x = GENERATOR.random((60, 7))
+    data = nnx.dataset(x, CLASSES, x[:9], CLASSES[:9])
+    np.testing.assert_array_equal(data.train.images, x.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("x", "range_"),
+    [
+        (PICTURES.astype(float), "x is float64 from 0 to 255"),
+        (PICTURES.astype(float) / 17, "from 0 to 15"),
+        (PICTURES / 255 - 0.5, "x is float64 from -0.5 to 0.5"),
+        (PICTURES.astype(int), "x is int64 from 0 to 255"),
+        (PICTURES.astype(np.int8), "x is int8 from -128 to 127"),
+        (np.full((60, 3), 2, int), "x is int64 from 2 to 2"),
+    ],
+)
+def test_a_scale_is_never_guessed(x, range_):
+    message = refused(x, CLASSES)
+    assert message.startswith(range_) or range_ in message
+    assert (
+        "say the brightest pixel's value, as in scale=255; or scale=\"stand" in message
+    )
+
+
+def test_a_scale_that_is_told():
+    whole = nnx.dataset(PICTURES.astype(float), CLASSES, scale=255)
+    assert whole.frame.maximum == 255
+    assert whole.train.images.dtype == np.uint8
+    part = nnx.dataset(
+        PICTURES / 2, CLASSES, scale=128, x_test=PICTURES / 2, y_test=CLASSES
+    )
+    assert part.frame.maximum == 128
+    np.testing.assert_allclose(
+        part.train.images, PICTURES.reshape(60, -1) / 256, rtol=1e-6
+    )
+    assert "x[0, 0]: pixel value" in refused(PICTURES.astype(int) + 1, CLASSES, scale=1)
+    for scale in 0, -1, 0.5, True, "standardize", None:
+        assert "scale must be one of auto, standard" in refused(
+            PICTURES, CLASSES, scale=scale
+        )
+
+
+def test_columns_of_an_array():
+    x = GENERATOR.normal(5, 2, (60, 3))
+    scaled = nnx.dataset(x, CLASSES, scale="standard")
+    assert [column.name for column in scaled.columns] == ["x0", "x1", "x2"]
+    assert scaled.train.images.std(axis=0) == pytest.approx([1, 1, 1])
+    plain = nnx.dataset(x, x[:, 0], x, x[:, 0], scale="none")
+    np.testing.assert_array_equal(plain.train.images, x.astype(np.float32))
+    assert plain.targets[0].scale == pytest.approx(x[:, 0].std())
+
+
+@pytest.mark.parametrize(
+    ("y", "task", "outputs"),
+    [
+        (["cat", "dog", "eel"] * 20, "classification", ("cat", "dog", "eel")),
+        (CLASSES + 4.0, "classification", ("4", "5", "6")),
+        (np.eye(3)[CLASSES], "classification", ("0", "1", "2")),
+        (CLASSES > 0, "classification", ("False", "True")),
+        (CLASSES / 2, "regression", ("target",)),
+        (np.stack([CLASSES > 0, CLASSES > 1], 1), "multilabel", ("target0", "target1")),
+        (np.stack([CLASSES, CLASSES / 7], 1), "regression", ("target0", "target1")),
+        (pandas.Series(CLASSES * 0.3, name="rent"), "regression", ("rent",)),
+        (pandas.DataFrame({"u": CLASSES, "v": CLASSES}), "regression", ("u", "v")),
+    ],
+)
+def test_what_is_learnt_is_told_by_y(y, task, outputs):
+    data = nnx.dataset(PICTURES, y)
+    assert data.task == task
+    assert (data.classes or tuple(t.name for t in data.targets)) == outputs
+
+
+def test_a_frame_and_the_name_of_a_column():
+    data = nnx.dataset(FRAME, "old", missing="fill")
+    assert data.classes == ("False", "True")
+    assert [column.name for column in data.columns] == ["age", "city"]
+    assert data.columns[1].fill in ("Bern", "Oslo")
+    several = nnx.dataset(FRAME.assign(far=1.5), ["age", "far"], drop=["city"])
+    assert [target.name for target in several.targets] == ["age", "far"]
+
+
+def test_a_frame_and_an_array():
+    data = nnx.dataset(
+        FRAME[["age"]], list("abc" * 20), FRAME[["age"]], list("abc" * 20)
+    )
+    assert data.classes == ("a", "b", "c")
+    assert data.task == "classification"
+
+
+def test_a_frame_is_as_its_file(tmp_path):
+    FRAME.to_csv(tmp_path / "t.csv", index=False)
+    options = {"missing": "fill", "categorical": ["age"], "drop": "city"}
+    ours = nnx.dataset(FRAME.assign(age=np.arange(60) % 4), "old", **options)
+    FRAME.assign(age=np.arange(60) % 4).to_csv(tmp_path / "t.csv", index=False)
+    theirs = nnx.load(tmp_path / "t.csv", target="old", **options)
+    assert ours.columns == theirs.columns
+    np.testing.assert_array_equal(ours.test.images, theirs.test.images)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ((PICTURES, CLASSES[:9]), "x has 60 rows, and y 9"),
+        ((PICTURES, CLASSES, PICTURES), "x_test and y_test go together"),
+        ((PICTURES[:, 0, 0], CLASSES), "x should have shape (n, features) or"),
+        ((PICTURES[:0], CLASSES[:0]), "x has no numbers"),
+        ((PICTURES.astype(str), CLASSES), "x has no numbers: <U3"),
+        ((PICTURES, CLASSES * 0), "training needs ≥2 classes"),
+        ((PICTURES, [None, *CLASSES[1:]]), "y, row 0 (from 0), column 'target': the"),
+        (
+            (PICTURES, CLASSES, PICTURES[:, :3], CLASSES),
+            "x_test has 15 features, and x",
+        ),
+        (
+            (PICTURES, CLASSES, PICTURES / 255, CLASSES),
+            "x_test is float64, and x uint8",
+        ),
+        ((PICTURES * np.nan, CLASSES), "x[0, 0]: pixel value nan is not a finite"),
+        ((PICTURES, np.array([1j] * 60)), "y, column 0: is complex128, neither"),
+        ((FRAME, "rent"), "x: no column is called 'rent'; there are 'age', 'city'"),
+        ((FRAME, FRAME.age), "'age' is a column of x, and is y too"),
+        ((FRAME, "old"), "(from 0), column 'city': empty field"),
+        ((FRAME.assign(d=pandas.Timestamp(0)), "old"), "x, column 'd': is datetime64"),
+        ((FRAME.assign(d=[[]] * 60), "old"), "x, column 'd': holds list, neither"),
+        ((FRAME[:0], "old"), "x: no rows"),
+    ],
+)
+def test_refuses(args, words):
+    assert words in refused(*args)
+
+
+def test_options_of_frames_are_refused_beside_pixels():
+    assert "are for data frames" in refused(PICTURES, CLASSES, drop="a")
+    assert "a data frame's columns are no pixels" in refused(FRAME, "old", scale=255)
+
+
+def test_more_rows_are_made_as_the_data_set_was():
+    data = nnx.dataset(PICTURES, ["cat", "dog", "eel"] * 20)
+    more = split_like(data, PICTURES[:6] / 255, ["eel"] * 6)
+    assert more.labels.tolist() == [2] * 6
+    assert more.images.dtype == np.float32
+    with pytest.raises(InputError, match="x of validation is float64 from 0 to 255"):
+        split_like(data, PICTURES.astype(float), ["eel"] * 60)
+    with pytest.raises(InputError, match="class 'owl' is in no training row"):
+        split_like(data, PICTURES[:1], ["owl"])
+    table = nnx.dataset(FRAME[["age", "old"]], "old")
+    again = split_like(table, FRAME, "old")
+    assert again.images.shape == (60, 1)

@@ -1,0 +1,207 @@
+"""Data sets of tables: what is learnt, by which rows, and what is refused."""
+
+import csv
+
+import numpy as np
+import pandas
+import pytest
+
+import nnx
+from nnx.data.digest import digest
+from nnx.data.table_set import load_like
+from nnx.errors import InputError
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name="t.csv", rows=40, **columns):
+        made = {
+            "a": lambda i: i,
+            "city": lambda i: ("Oslo", "Bern")[i % 2],
+            "y": lambda i: ("no", "yes")[i % 3 == 0],
+        } | columns
+        with open(tmp_path / name, "w", newline="") as file:
+            out = csv.writer(file)
+            out.writerow(made)
+            out.writerows([of(i) for of in made.values()] for i in range(rows))
+        return tmp_path / name
+
+    return write
+
+
+def refused(path, **options):
+    with pytest.raises(InputError) as caught:
+        nnx.load(path, **({"target": "y"} | options))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_classes_of_text(write):
+    data = nnx.load(write(), target="y")
+    assert (data.task, data.classes) == ("classification", ("no", "yes"))
+    assert [column.name for column in data.columns] == ["a", "city"]
+    assert data.frame == (1, 3, 1, 0)
+    assert [len(part.labels) for part in data.parts] == [36, 4]
+    assert data.train.images[:, 0].mean() == pytest.approx(0, abs=1e-6)
+    assert "target 'y': classification, as it is text" in data.notes
+    assert any("no test part: 4 of 40 rows" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(
+    ("target", "task", "outputs"),
+    [
+        (lambda i: i % 4 + 3, "classification", ("3", "4", "5", "6")),
+        (lambda i: (-1) ** i, "classification", ("-1", "1")),
+        (lambda i: i, "regression", ("y",)),
+        (lambda i: i / 3, "regression", ("y",)),
+        (lambda i: i % 4 + 0.5, "regression", ("y",)),
+        (lambda i: i % 2 == 0, "classification", ("False", "True")),
+    ],
+)
+def test_what_is_learnt_is_told_by_the_target(write, target, task, outputs):
+    data = nnx.load(write(y=target), target="y")
+    assert data.task == task
+    assert (data.classes or tuple(t.name for t in data.targets)) == outputs
+
+
+def test_numbers_of_classes_are_in_the_order_of_numbers(write):
+    data = nnx.load(write(y=lambda i: (2, 10, 1)[i % 3]), target="y")
+    assert data.classes == ("1", "2", "10")
+
+
+def test_several_targets_are_labels_or_numbers(write):
+    path = write(u=lambda i: i % 2, v=lambda i: 1 - i % 2, w=lambda i: i * 0.5)
+    labels = nnx.load(path, target=["u", "v"])
+    assert (labels.task, labels.classes) == ("multilabel", ("u", "v"))
+    assert labels.train.labels.sum(axis=1).tolist() == [1] * 36
+    numbers = nnx.load(path, target=["w", "u"], drop=["y"])
+    assert (numbers.task, numbers.outputs) == ("regression", 2)
+    assert numbers.train.labels.mean(axis=0) == pytest.approx([0, 0])
+    assert numbers.train.labels.std(axis=0) == pytest.approx([1, 1])
+
+
+@pytest.mark.parametrize("scaled", ["both", "columns", "targets", "none"])
+def test_what_is_standardized(write, scaled):
+    data = nnx.load(write(y=lambda i: 3 * i), target="y", standardize=scaled)
+    assert (data.columns[0].scale != 1) == (scaled in ("both", "columns"))
+    assert (data.targets[0].scale != 1) == (scaled in ("both", "targets"))
+
+
+def test_a_table_of_its_own_to_test_on_and_to_choose_by(write):
+    path, test = write(), write("test.csv", 6)
+    data = nnx.load(path, target="y", test_data=test, validation_data=test)
+    assert len(data.train.labels) == 40
+    np.testing.assert_array_equal(data.test.images, data.train.images[:6])
+    np.testing.assert_array_equal(data.validation.labels, data.train.labels[:6])
+    assert data.options.test_data == str(test)
+
+
+def test_a_category_or_class_of_one_row_is_trained_on(write):
+    """Wherever that row is: else a file would be refused for the rows held out."""
+    for odd in range(40):
+        data = nnx.load(
+            write(
+                city=lambda i, odd=odd: "Rome" if i == odd else "Oslo",
+                y=lambda i, odd=odd: 9 if i == (odd + 1) % 40 else i % 2,
+            ),
+            target="y",
+        )
+        assert data.columns[1].categories == ("Oslo", "Rome")
+        assert data.classes == ("0", "1", "9")
+        assert len(data.test.labels) >= 2
+
+
+def test_empty_fields(write):
+    path = write(
+        a=lambda i: "" if i == 7 else i, city=lambda i: "NA" if i > 37 else "x"
+    )
+    assert "line 9, column 'a': empty field" in refused(path)
+    data = nnx.load(path, target="y", missing="fill")
+    assert "3 empty fields are filled" in data.notes
+    assert data.columns[0].fill == pytest.approx(20, abs=2)
+    assert data.columns[1].fill == "x"
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "words"),
+    [
+        ({"y": lambda i: "" if i == 5 else i}, {}, "line 7, column 'y': the target is"),
+        ({"a": lambda i: "x" if i == 5 else i}, {}, "line 7, column 'a': 'x' is not a"),
+        ({"y": lambda i: "x" if i == 5 else i}, {"task": "regression"}, "line 7, colu"),
+        ({"y": lambda i: "x"}, {}, "training needs ≥2 classes, found only 'x'"),
+        ({"y": lambda i: i / 2}, {"task": "classification"}, "line 3, column 'y': 0.5"),
+        ({"y": lambda i: i % 3}, {"task": "multilabel"}, "line 4, column 'y': a label"),
+        ({"city": lambda i: f"n{i}"}, {}, "'city' has 36 different texts in 36 rows"),
+        ({}, {"target": "z"}, "no column is called 'z'; there are 'a', 'city', 'y'"),
+        ({}, {"drop": "z"}, "no column is called 'z'"),
+        ({}, {"categorical": "z"}, "no column is called 'z'"),
+        ({}, {"drop": ["a", "city"]}, "no columns but the target"),
+        ({}, {"target": ["y", "a"], "task": "classification"}, "2 targets are no clas"),
+        ({}, {"task": "sorting"}, "task must be one of auto, classification"),
+        ({}, {"missing": "drop"}, "missing must be one of refuse, fill"),
+        ({}, {"verbose": 1}, "no option of a table is called 'verbose'"),
+        ({}, {"test_data": "no.csv"}, "no.csv: cannot be read"),
+    ],
+)
+def test_refuses(write, columns, options, words):
+    assert words in refused(write(**columns), **options)
+
+
+def test_a_class_that_is_in_no_training_row(write):
+    path = write(y=lambda i: "ab"[i % 2])
+    test = write("test.csv", y=lambda i: "abc"[i % 3])
+    message = refused(path, test_data=test)
+    assert "test.csv, line 4, column 'y': class 'c' is in no training row" in message
+
+
+def test_a_target_needs_a_table(write):
+    with pytest.raises(InputError, match="digits: target is for a table in a file"):
+        nnx.load("digits", target="y")
+    with pytest.raises(InputError, match="drop is for a table: give the column"):
+        nnx.load(write(), drop="a")
+    with pytest.raises(InputError, match="to learn a column of a table, name it as t"):
+        nnx.load(write())
+
+
+def test_parquet_is_read_as_csv_is(write, tmp_path):
+    path = write(a=lambda i: "" if i == 3 else i, y=lambda i: i * 0.1)
+    pandas.read_csv(path).to_parquet(tmp_path / "t.parquet")
+    ours, theirs = (
+        nnx.load(p, target="y", missing="fill") for p in (path, tmp_path / "t.parquet")
+    )
+    assert theirs.columns == ours.columns
+    np.testing.assert_array_equal(theirs.train.images, ours.train.images)
+    assert digest(theirs) == digest(ours)
+
+
+def test_a_digest_tells_tables_apart_by_how_they_were_scaled(write):
+    path = write(y=lambda i: i * 0.5)
+    digests = {
+        digest(nnx.load(path, target="y", standardize=scaled))
+        for scaled in ("both", "columns", "targets", "none")
+    }
+    assert len(digests) == 4
+
+
+def test_another_table_for_the_network_of_one(write):
+    data = nnx.load(write(), target="y")
+    other = load_like(write("other.csv", 9), data, ["y"])
+    np.testing.assert_array_equal(other.test.labels, [1, 0, 0] * 3)
+    assert other.columns == data.columns
+    with pytest.raises(InputError, match="which column has the classes"):
+        load_like(write("other.csv", 9), data)
+
+
+def test_a_damaged_parquet_file(write, tmp_path):
+    whole = tmp_path / "t.parquet"
+    pandas.read_csv(write()).to_parquet(whole)
+    content = whole.read_bytes()
+    for at in range(0, len(content), 97):
+        whole.write_bytes(content[:at] + b"\xff" + content[at + 1 :])
+        try:
+            nnx.load(whole, target="y")
+        except InputError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+        whole.write_bytes(content[:at])
+        with pytest.raises(InputError):
+            nnx.load(whole, target="y")
