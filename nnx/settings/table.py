@@ -96,8 +96,8 @@ class TrainingSettings(TypedDict, total=False):
         "adam, as decay is apart from the gradient in all.")]
     learning_rate: Annotated[float | str, Row("auto", kinds.RATE, OPTIMIZATION,
         "What the optimizer's direction is multiplied by; auto is 0.2 · (1 - momentum, "
-        "where it begins or ends) for sgd and nesterov, and of a regression 1 / (features "
-        "+ widest layer) for 0.2; 0.001 for adam and rmsprop.")]
+        "where it begins or ends) for sgd and nesterov (of a regression 1 / (features "
+        "+ widest layer) in place of 0.2), 0.001 for adam and rmsprop.")]
     schedule: Annotated[str | Schedule, Row(CONSTANT, kinds.schedule(), OPTIMIZATION,
         "The learning rate's course: constant, step:every=10,factor=0.5, "
         "exponential:factor=0.95, inverse:rate=0.1, linear, cosine, one-cycle, "

@@ -1,0 +1,110 @@
+"""`nnx train` and `nnx evaluate` on tables: what is said, and what is refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+HEADER = "size,city,price"
+
+
+@pytest.fixture
+def houses(cwd: Path) -> Path:
+    def row(i: int) -> str:
+        return f"{30 + i * 7 % 90},{('Bern', 'Oslo')[i % 2]},{100.5 + 3 * (i * 7 % 90)}"
+
+    path = cwd / "houses.csv"
+    path.write_text("\n".join([HEADER, *map(row, range(80))]) + "\n")
+    return path
+
+
+def answer(ran: Any) -> Any:
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+PRICE = "train", "--dataset", "houses.csv", "--target", "price", "--backend", "numpy"
+
+
+def test_a_regression_from_its_table_to_its_score(
+    run: Run, cwd: Path, houses: Path
+) -> None:
+    ran = run(*PRICE, "--epochs", "150", "--out", "run")
+    assert "houses: target 'price': regression" in ran.stderr
+    assert "1 columns of numbers, 1 of text: 3 features" in ran.stderr
+    assert "test R² 0." in ran.stdout
+    assert answer(run("evaluate", "run", "--json"))["test_r2"] > 0.9
+    again = run("train", "--config", "run/config.toml", "--out", "again")
+    assert again.returncode == 0
+    ours, theirs = (cwd / of / "model.safetensors" for of in ("run", "again"))
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_a_table_with_its_columns_in_another_order(
+    run: Run, cwd: Path, houses: Path
+) -> None:
+    run(*PRICE, "--epochs", "150", "--out", "run")
+    rows = [line.split(",") for line in houses.read_text().splitlines()]
+    other = cwd / "other.csv"
+    other.write_text("".join(f"{c},{s}{p},{p},{s}\n" for s, c, p in rows))
+    ours, theirs = (
+        answer(run("evaluate", "run", "--dataset", path, "--json"))
+        for path in ("houses.csv", "other.csv")
+    )
+    assert ours["test_r2"] == theirs["test_r2"] > 0.9
+    assert ours["images"] == 80
+
+
+def test_a_table_to_test_on_and_one_to_choose_by(run: Run, houses: Path) -> None:
+    own = "--test-data", "houses.csv", "--validation-data", "houses.csv"
+    ran = run(
+        *PRICE, *own, "--epochs", "4", "--patience", "3", "--out", "run", "--json"
+    )
+    found = answer(ran)
+    assert found["validation_r2"] == pytest.approx(found["test_r2"])
+
+
+@pytest.mark.parametrize(
+    ("line", "options", "words"),
+    [
+        ("x,Bern,5", (), "houses.csv, line 82, column 'size': 'x' is not a number"),
+        (",Bern,5", (), "houses.csv, line 82, column 'size': empty field"),
+        ("5,Bern,", (), "houses.csv, line 82, column 'price': the target is missing"),
+        ("5,Bern", (), "houses.csv, line 82: 2 columns, but the first line has 3"),
+        ("5,Bern,5,5", (), "houses.csv, line 82: 4 columns, but the first line has 3"),
+        ('5,"Bern,5', (), "houses.csv, line 82: a quote in this row is not closed"),
+        ("5,Be\0rn,5", (), "houses.csv, line 82: not text: it has NUL bytes"),
+        ("5,Bern,inf", (), "line 82, column 'price': inf is too large, or infinite"),
+        (
+            "5,Bern,1",
+            ("--drop", "rooms"),
+            "no column is called 'rooms'; there are 'siz",
+        ),
+        (
+            "5,Bern,1",
+            ("--task", "sort"),
+            "task must be one of auto, classification, mu",
+        ),
+        ("5,Bern,1", ("--test-data", "no.csv"), "no.csv: cannot be read: No such file"),
+        ("5,Bern,1", ("--augment", "shift=1"), "augment needs pictures"),
+    ],
+)
+def test_a_table_that_is_refused(
+    run: Run, houses: Path, line: str, options: tuple[str, ...], words: str
+) -> None:
+    houses.write_text(houses.read_text() + line + "\n")
+    ran = run(*PRICE, *options)
+    assert ran.returncode == 2
+    assert ran.stdout == ""
+    assert words in ran.stderr
+    assert len(ran.stderr.strip().splitlines()) == 1
+
+
+def test_a_table_of_no_pictures_is_told_of_the_target(run: Run, houses: Path) -> None:
+    ran = run("train", "--dataset", "houses.csv")
+    assert ran.returncode == 2
+    assert "to learn a column of a table, name it as target" in ran.stderr
