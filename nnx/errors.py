@@ -1,7 +1,7 @@
 """What nnx refuses, each with the exit status that the command line gives it.
 
 NnxError
-├── InputError          wrong usage, settings, data or files
+├── InputError          wrong usage, settings, data or files; a ValueError too
 ├── BackendError        a backend that cannot be used
 │   ├── UnknownBackendError
 │   ├── MissingLibraryError
@@ -17,8 +17,11 @@ class NnxError(Exception):
     exit_status = 2
 
 
-class InputError(NnxError):
-    """Settings, data or files that cannot be used."""
+class InputError(NnxError, ValueError):
+    """Settings, data or files that cannot be used.
+
+    Where a ValueError of others is caught, this one goes first, and on as it is.
+    """
 
 
 class BackendError(NnxError):

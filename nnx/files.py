@@ -69,6 +69,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         with readable(path):
             return tomllib.loads(path.read_text("utf-8-sig"))
+    except InputError:
+        raise
     except UnicodeDecodeError:
         raise InputError(f"{path}: not TOML: it is no text in UTF-8") from None
     except (ValueError, RecursionError) as error:

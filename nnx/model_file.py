@@ -115,6 +115,8 @@ def load(path: Path) -> Stored:
             )
         damaged = described.pop("crc32") != crc32(described, tensors)
         stored = checked(path, described, tensors)
+    except InputError:
+        raise
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a model written by nnx ({error!r})") from None
     if damaged:

@@ -71,11 +71,11 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with readable(path), zipfile.ZipFile(path) as archive:
             yield archive
+    except InputError:
+        raise
     except zipfile.BadZipFile as error:
         raise InputError(f"{path}: not a whole .npz archive ({_line(error)})") from None
     except (EOFError, RuntimeError, ValueError, zlib.error) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{path}: damaged ({_line(error)})") from None
 
 

@@ -50,6 +50,8 @@ def _read(path: Path) -> tuple[list[str], RawArray]:
     first = number + 1 if header else number
     try:
         values = _numbers(path, first, delimiter)
+    except InputError:
+        raise
     except ValueError as error:  # text that is not UTF-8 fails there once more
         _explain(path, first, delimiter, len(fields))
         reason = str(error).splitlines()[0]

@@ -83,6 +83,8 @@ def _own(source: Path, said: str, tensors: dict[str, Array]) -> Network:
             )
         arrays = state_dict.arrays_of(tensors)
         stored = model_file.checked(source, about, arrays)
+    except InputError:
+        raise
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise InputError(f"{source}: not written by nnx ({error!r})") from None
     return Network.of(**stored.network)
@@ -216,6 +218,8 @@ def _check_archive(path: Path, size: int) -> None:
                     f"{path}: damaged: says that it holds more than it has"
                 )
             wrong = archive.testzip()
+    except InputError:
+        raise
     except (BadZipFile, EOFError, RuntimeError, ValueError, zlib.error) as error:
         raise InputError(
             f"{path}: no file of torch.save since PyTorch 1.6: {error}"

@@ -130,6 +130,8 @@ def read_value(name: str, value: Any) -> Any:
         value = value.item()  # NumPy's scalars are the numbers that they are
     try:
         return kind.read(value)
+    except InputError:
+        raise
     except ValueError as error:
         why = f": {error}" if str(error) else ""
         raise InputError(f"{name} must be {kind.allowed}, not {value!r}{why}") from None

@@ -64,6 +64,8 @@ def load(path: Path, run: "Run") -> Position:
     try:
         _check_same(path, stored, run)
         position = _position(stored, run.position, run.backend)
+    except InputError:
+        raise
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a checkpoint ({error!r})") from None
     epochs = run.settings["epochs"]

@@ -128,6 +128,8 @@ def from_csv(content: bytes, source: str) -> tuple[Row, ...]:
         log = tuple(_row(line, fitting[0]) for line in lines)
         if [row.epoch for row in log] != list(range(1, len(log) + 1)):
             raise ValueError("expected a line for each epoch from 1 on")
+    except InputError:
+        raise
     except (ValueError, csv.Error) as error:
         raise InputError(f"{source}: no log of a run: {error}") from None
     return log
