@@ -32,6 +32,7 @@ from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.network import forward
 from nnx.maths.ops import Ops
 from nnx.maths.state import Layer, Layers
+from nnx.settings.plain import in_few_words, plain
 from nnx.settings.values import read_value
 
 # The loss that a network of each task is trained by, if no other is asked for.
@@ -85,6 +86,7 @@ class Network:
         Raises:
             InputError: sizes, names and ranges that do not fit
         """
+        sizes = plain(sizes)
         _check_sizes(sizes)
         hidden = _one_each("activation", activation, len(sizes) - 2)
         names = _one_each("init", init, len(sizes) - 1)
@@ -263,7 +265,7 @@ def _check_sizes(sizes: Any) -> None:
     ):
         raise InputError(
             "sizes must be features, widths of hidden layers and classes, as in "
-            f"[784, 128, 10], not {sizes!r}"
+            f"[784, 128, 10], not {in_few_words(sizes)}"
         )
     read_value("hidden", sizes[1:-1])
 

@@ -25,7 +25,8 @@ from nnx.settings import (
     notation,
 )
 from nnx.settings.kinds import PANELS
-from nnx.settings.values import ALSO_CALLED, RENAMED, suggestion
+from nnx.settings.other_names import ALSO_CALLED, RENAMED
+from nnx.settings.values import suggestion
 
 
 def test_every_setting_has_a_row() -> None:
@@ -85,8 +86,8 @@ def test_defaults_are_allowed() -> None:
         ("hidden", [[0], [1.5], 128, [10**6], "128", [True]]),
         ("activation", ["gelu2", "", None, "relu,", "relu,gelu2"]),
         ("activation", [[], ["relu", 1], ["gelu2"], ["relu,tanh"], 1]),
-        ("init", ["xavier", "normal:", "normal:0", "normal:x", 1, "he,", "he,xavier"]),
-        ("init", [[], ["he", None], ["xavier"], "normal:inf", "normal:-1"]),
+        ("init", ["saxe", "normal:", "normal:0", "normal:x", 1, "he,", "he,saxe"]),
+        ("init", [[], ["he", None], ["saxe"], "normal:inf", "normal:-1"]),
         ("dtype", ["float16", "double"]),
         ("precision", ["half", None, ""]),
         ("dataset", ["", 1]),

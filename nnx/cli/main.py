@@ -30,7 +30,7 @@ from nnx.cli import (
 )
 from nnx.cli.signals import EXIT
 from nnx.errors import NnxError, OutOfMemoryError
-from nnx.settings.values import ALSO_CALLED
+from nnx.settings.other_names import ALSO_CALLED
 
 app = typer.Typer(
     name="nnx",

@@ -5,15 +5,18 @@ refused alike everywhere.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.hyperparameters import Distortion, Schedule
 from nnx.maths.initializers import INITIALIZERS
-from nnx.settings import notation
+from nnx.settings import notation, other_names
 
 HIDDEN_LIMIT = 100_000
+NO_NAMES: Mapping[str, str] = MappingProxyType({})
 PANELS = "Data", "Network", "Optimization", "Regularization", "Run"
 
 
@@ -118,12 +121,20 @@ def either(kind: Kind, word: str) -> Kind:
     return kind._replace(allowed=f"{kind.allowed}, or {word}", read=read, write=write)
 
 
-def one_of(names: Iterable[str], **meaning: str) -> Kind:
+def _nearest(name: str, known: Iterable[str], meaning: Mapping[str, str]) -> ValueError:
+    """Return the refusal of a name, with the one that is likely to be meant."""
+    near = get_close_matches(name.lower(), (*known, *meaning), n=1)
+    return ValueError(*(f"did you mean {meaning.get(key, key)}?" for key in near))
+
+
+def one_of(names: Iterable[str], meaning: Mapping[str, str] = NO_NAMES) -> Kind:
     """Return the kind of these names; meaning: other names for some of them."""
     known = *names, *meaning
 
     def read(value: Any) -> str:
-        _require(isinstance(value, str) and value in known)
+        _require(isinstance(value, str))
+        if value not in known:
+            raise _nearest(value, known, meaning)
         return str(meaning.get(value, value))
 
     return Kind("one of " + ", ".join(known), read)
@@ -140,16 +151,27 @@ def text(allowed: str, metavar: str, *, empty: bool = False) -> Kind:
     return Kind(allowed, read, metavar)
 
 
-def names(allowed: str, holds: Callable[[str], bool]) -> Kind:
-    """Return the kind of one name for all layers, or one for each: "relu,tanh"."""
+def names(
+    allowed: str,
+    holds: Callable[[str], bool],
+    known: Iterable[str],
+    meaning: Mapping[str, str],
+) -> Kind:
+    """Return the kind of one name for all layers, or one for each: "relu,tanh".
+
+    known: names that may be suggested; meaning: other names for some of them
+    """
 
     def read(value: Any) -> tuple[str, ...]:
         _require(isinstance(value, str | list | tuple))
         each = value.split(",") if isinstance(value, str) else value
         _require(all(isinstance(name, str) for name in each) and len(each) > 0)
-        stripped = tuple(name.replace(" ", "") for name in each)
-        _require(all(map(holds, stripped)))
-        return stripped
+        stripped = (name.replace(" ", "") for name in each)
+        meant = tuple(meaning.get(name, name) for name in stripped)
+        for name in meant:
+            if not holds(name):
+                raise _nearest(name, known, meaning)
+        return meant
 
     return Kind(allowed, read, "NAMES", write=",".join)
 
@@ -246,11 +268,15 @@ ACTIVATION = names(
     f"one of {', '.join(ACTIVATIONS)}, or one for each hidden layer with commas "
     "between",
     ACTIVATIONS.__contains__,
+    ACTIVATIONS,
+    other_names.ACTIVATIONS,
 )
 INITIALIZER = names(
     f"one of auto, {', '.join(INITIALIZERS)} or normal:σ with σ > 0, or one for each "
     "layer with commas between",
     _is_initializer,
+    ("auto", *INITIALIZERS),
+    other_names.INITIALIZERS,
 )
 DISTORTION = record(
     "amounts of "

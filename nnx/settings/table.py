@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypedDict, get_type_hints
 
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.hyperparameters import CONSTANT, Distortion, Schedule
-from nnx.settings import kinds
+from nnx.settings import kinds, other_names
 from nnx.settings.kinds import FRACTION, Row, integer, one_of
 
 PIXELS = "unit", "raw"
@@ -91,7 +91,7 @@ class TrainingSettings(TypedDict, total=False):
     batch_size: Annotated[int | str, Row(32, kinds.BATCH_SIZE, OPTIMIZATION,
         "Images a step, or full.")]
     optimizer: Annotated[str, Row(
-        "sgd", one_of(OPTIMIZERS, adamw="adam"), OPTIMIZATION,
+        "sgd", one_of(OPTIMIZERS, other_names.OPTIMIZERS), OPTIMIZATION,
         "sgd (with momentum, if there is any), nesterov, adam or rmsprop; adamw is "
         "adam, as decay is apart from the gradient in all.")]
     learning_rate: Annotated[float | str, Row("auto", kinds.RATE, OPTIMIZATION,

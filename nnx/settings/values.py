@@ -7,6 +7,8 @@ from typing import Any, cast
 
 from nnx.errors import InputError
 from nnx.maths import schedules
+from nnx.settings.other_names import ALSO_CALLED, OPTIONS, RENAMED
+from nnx.settings.plain import in_few_words, plain
 from nnx.settings.table import ROWS, Settings
 
 # What "auto" is, by the optimizer; SGD's rate is multiplied by 1 - momentum, as its
@@ -17,26 +19,6 @@ AUTOMATIC = {
     "adam": {"learning_rate": 0.001, "momentum": 0.9, "beta2": 0.999},
     "rmsprop": {"learning_rate": 0.001, "momentum": 0.0, "beta2": 0.99},
 }
-# What a command is told beside settings.
-OPTIONS = {
-    "config", "preset", "out", "resume", "overwrite", "threads", "device", "json",
-    "quiet", "require_accuracy", "no_plots", "tensorboard",
-}  # fmt: skip
-RENAMED = {
-    "averaging": "ema_decay",
-    "validation": "validation_fraction",
-    "early_stopping": "patience",
-}
-# What others call settings, where no nearest name tells.
-ALSO_CALLED = {
-    "lr": "learning_rate",
-    "wd": "weight_decay",
-    "batch": "batch_size",
-    "bs": "batch_size",
-    "layers": "hidden",
-    "epoch": "epochs",
-    "ema": "ema_decay",
-} | RENAMED
 
 
 def regression_rate(sizes: Sequence[int]) -> float:
@@ -125,16 +107,15 @@ def read_value(name: str, value: Any) -> Any:
     Raises:
         InputError: one that it may not have
     """
-    kind = ROWS[name].kind
-    if getattr(value, "ndim", None) == 0:
-        value = value.item()  # NumPy's scalars are the numbers that they are
+    kind, value = ROWS[name].kind, plain(value)
     try:
         return kind.read(value)
     except InputError:
         raise
     except ValueError as error:
         why = f": {error}" if str(error) else ""
-        raise InputError(f"{name} must be {kind.allowed}, not {value!r}{why}") from None
+        given = in_few_words(value)
+        raise InputError(f"{name} must be {kind.allowed}, not {given}{why}") from None
 
 
 def _unknown(name: str) -> str:

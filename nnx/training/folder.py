@@ -11,7 +11,7 @@ from nnx import files
 from nnx.errors import InputError
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
 from nnx.settings import Settings, as_text, complete
-from nnx.settings.values import RENAMED
+from nnx.settings.other_names import RENAMED
 
 CONFIG_NAME = "config.toml"
 LOG_NAME, LOG_JSON_NAME = "log.csv", "log.jsonl"

@@ -12,7 +12,7 @@ from nnx.cli.main import app
 from nnx.cli.train import train
 from nnx.settings import ROWS, as_text
 from nnx.settings.kinds import PANELS
-from nnx.settings.values import OPTIONS
+from nnx.settings.other_names import OPTIONS
 
 Run = Callable[..., Any]
 Refused = Callable[..., str]

@@ -102,7 +102,7 @@ Refused = Callable[..., str]
         ("--require-accuracy", "nan", "a fraction from 0 to 1, not nan"),
         ("--activation", "Relu", "one of identity, relu, leaky_relu"),
         ("--init", "normal:-1", "normal:σ with σ > 0"),
-        ("--init", "xavier", "init must be one of auto, he, glorot, lecun, zeros"),
+        ("--init", "xaver", "must be one of auto, he, glorot, lecun, zeros or normal"),
         ("--dtype", "float16", "dtype must be one of float32, float64, not 'float16'"),
         ("--pixels", "half", "pixels must be one of unit, raw, not 'half'"),
         ("--backend", "abacus", "no backend is called 'abacus'; there are"),

@@ -1,0 +1,70 @@
+"""What others call settings, and what settings may be.
+
+A setting has one name, and another is told which: with two, both could be given. What
+a setting may be is taken under another name where that means the very same, and
+written under its own.
+"""
+
+# What a command is told beside settings.
+OPTIONS = {
+    "config", "preset", "out", "resume", "overwrite", "threads", "device", "json",
+    "quiet", "require_accuracy", "no_plots", "tensorboard",
+}  # fmt: skip
+RENAMED = {
+    "averaging": "ema_decay",
+    "validation": "validation_fraction",
+    "early_stopping": "patience",
+}
+# Settings, where no nearest name tells: of scikit-learn, PyTorch, Keras and others.
+ALSO_CALLED = {
+    "lr": "learning_rate",
+    "eta": "learning_rate",
+    "wd": "weight_decay",
+    "bs": "batch_size",
+    "batch": "batch_size",
+    "layers": "hidden",
+    "units": "hidden",
+    "hidden_layer_sizes": "hidden",
+    "nonlinearity": "activation",
+    "kernel_initializer": "init",
+    "epoch": "epochs",
+    "max_iter": "epochs",
+    "iterations": "epochs",
+    "solver": "optimizer",
+    "alpha": "l2",
+    "kernel_regularizer": "l2",
+    "beta_1": "momentum",
+    "beta1": "momentum",
+    "beta_2": "beta2",
+    "clip": "clip_norm",
+    "clipnorm": "clip_norm",
+    "global_clipnorm": "clip_norm",
+    "max_grad_norm": "clip_norm",
+    "grad_clip": "clip_norm",
+    "ema": "ema_decay",
+    "n_iter_no_change": "patience",
+    "validation_split": "validation_fraction",
+    "lr_scheduler": "schedule",
+    "scheduler": "schedule",
+    "decay": "weight_decay",
+    "random_state": "seed",
+    "data": "dataset",
+    "augmentation": "augment",
+} | RENAMED
+ACTIVATIONS = {
+    "swish": "silu",
+    "logistic": "sigmoid",
+    "linear": "identity",
+    "leaky-relu": "leaky_relu",
+}
+# Of a normal distribution `he` and `lecun`, of a uniform one `glorot`.
+INITIALIZERS = {
+    "kaiming": "he",
+    "kaiming_normal": "he",
+    "he_normal": "he",
+    "xavier": "glorot",
+    "xavier_uniform": "glorot",
+    "glorot_uniform": "glorot",
+    "lecun_normal": "lecun",
+}
+OPTIMIZERS = {"adamw": "adam"}
