@@ -259,11 +259,6 @@ WIDTHS = several(
     integer(1, HIDDEN_LIMIT),
     "WIDTHS",
 )
-# A batch of classes that count nothing would have no mean.
-WEIGHT = number("a number from 0.000001 to 1000000", lambda x: 1e-6 <= x <= 1e6)
-CLASS_WEIGHTS = either(
-    several(f"{WEIGHT.allowed} for each class", WEIGHT, "WEIGHTS"), "balanced"
-)
 ACTIVATION = names(
     f"one of {', '.join(ACTIVATIONS)}, or one for each hidden layer with commas "
     "between",

@@ -5,12 +5,14 @@ options of `nnx train`, the suggestions for names that do not exist, and the ref
 in the guide. A new setting is a new row.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypedDict, get_type_hints
 
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.hyperparameters import CONSTANT, Distortion, Schedule
 from nnx.settings import kinds, other_names
 from nnx.settings.kinds import FRACTION, Row, integer, one_of
+from nnx.settings.weights import CLASS_WEIGHTS
 
 PIXELS = "unit", "raw"
 OPTIMIZERS = "sgd", "nesterov", "adam", "rmsprop"
@@ -155,9 +157,10 @@ class TrainingSettings(TypedDict, total=False):
         "Of a regression: the error, in standard deviations of the target where that "
         "is standardized, beyond which the loss is no longer its square but grows "
         "straight (Huber), such as 1.35; 0 is squared error throughout.")]
-    class_weights: Annotated[str | tuple[float, ...], Row(
-        (), kinds.CLASS_WEIGHTS, REGULARIZATION,
-        "What each class counts, as in 1,2,1; balanced: a rare one as much as any.")]
+    class_weights: Annotated[str | Sequence[float] | Mapping[Any, float], Row(
+        (), CLASS_WEIGHTS, REGULARIZATION,
+        "What each class counts, as in 1,2,1; or some by name or number, as in "
+        "cat=2,7=0.5, and the others 1; balanced: a rare one as much as any.")]
     seed: Annotated[int, Row(0, integer(0, 2**63 - 1), RUN,
         "Of weights, shuffles, dropout, noise and distortion.")]
 # fmt: on

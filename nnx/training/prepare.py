@@ -20,6 +20,7 @@ from nnx.maths.state import Images
 from nnx.network import Network
 from nnx.settings import Settings
 from nnx.training import scores
+from nnx.training.class_weights import class_weights
 from nnx.training.plan import Plan
 
 
@@ -62,18 +63,14 @@ def fitted(network: Network, data: Dataset, settings: Settings) -> Network:
 
 def _check_task(data: Dataset, settings: Settings) -> None:
     """Refuse settings that mean nothing for what is learnt from the data."""
-    classes, weights = len(data.classes), settings["class_weights"]
     if data.task != "classification":
         for name in "class_weights", "label_smoothing":
             if settings[name]:
                 raise InputError(
                     f"{name} is for one class of many; {data.name} is a {data.task}"
                 )
-    elif weights and weights != "balanced" and len(weights) != classes:
-        raise InputError(
-            f"class_weights has {len(weights)} numbers; {data.name} has {classes} "
-            "classes"
-        )
+    else:
+        class_weights(data, settings)
     if settings["huber_delta"] and data.task != "regression":
         raise InputError(
             f"huber_delta is for a regression; {data.name} is a {data.task}"
@@ -174,20 +171,6 @@ def hyperparameters(
             "loss": loss,
             "image_shape": (data.frame.height, data.frame.width),
             "batch_size": batch_size(data, settings),
-            "class_weights": _class_weights(data, settings),
+            "class_weights": class_weights(data, settings),
         }
     )
-
-
-def _class_weights(data: Dataset, settings: Settings) -> tuple[float, ...]:
-    """Return what each class counts; balanced, a rare one counts as much as any.
-
-    A class without any image counts nothing: by its share of smoothed labels it would
-    count more than what is there.
-    """
-    weights = settings["class_weights"]
-    if not isinstance(weights, str):
-        return weights
-    counts = np.bincount(data.train.labels, minlength=len(data.classes))
-    balanced = len(data.train.labels) / (len(counts) * np.maximum(counts, 1))
-    return tuple(map(float, np.where(counts > 0, balanced, 0.0)))

@@ -1,0 +1,48 @@
+"""What the setting `class_weights` may be."""
+
+from typing import Any
+
+from nnx.settings.kinds import Kind, either, number, several
+
+# A batch of classes that count nothing would have no mean.
+WEIGHT = number("a number from 0.000001 to 1000000", lambda x: 1e-6 <= x <= 1e6)
+EACH = several(f"{WEIGHT.allowed} for each class", WEIGHT, "WEIGHTS")
+
+
+def _read(value: Any) -> Any:
+    """Return a weight for each class, or those of some by name, with texts as keys."""
+    if not isinstance(value, dict):
+        return EACH.read(value)
+    named: dict[str, float] = {}
+    for key, weight in value.items():
+        if type(key) not in (str, int) or key == "":
+            raise ValueError
+        if str(key) in named:
+            raise ValueError(f"class {key} comes twice")
+        named[str(key)] = WEIGHT.read(weight)
+    return named or ()
+
+
+def _parse(text: str) -> Any:
+    """Return "cat=2,7=0.5" as {"cat": 2, "7": 0.5}."""
+    if "=" not in text:
+        return EACH.parse(text)
+    pairs = [part.rpartition("=") for part in text.split(",")]
+    named = {name.strip(): WEIGHT.parse(weight) for name, _, weight in pairs}
+    return named if len(named) == len(pairs) else text
+
+
+def _write(value: Any) -> Any:
+    return value if isinstance(value, dict) else EACH.write(value)
+
+
+CLASS_WEIGHTS = either(
+    Kind(
+        f"{EACH.allowed}, or for some by name, as in cat=2,dog=0.5",
+        _read,
+        EACH.metavar,
+        _parse,
+        _write,
+    ),
+    "balanced",
+)
