@@ -53,7 +53,7 @@ app.command("info")(info.info)
 app.add_typer(data.app, name="data")
 
 # What a word that is given without an option is likely to be.
-POSITIONAL = {"train": "--dataset", "evaluate": "--dataset", "bench": "--workload"}
+POSITIONAL = {"evaluate": "--dataset", "bench": "--workload"}
 
 
 def _version(wanted: bool) -> None:

@@ -75,7 +75,8 @@ def _first_help(context: typer.Context, wanted: bool) -> None:
             if option.name in ROWS:
                 brief = ROWS[option.name].help.partition(";")[0]
                 option.help = _with_default(option.name, brief)
-        command.epilog = f"All {len(command.params)} options: nnx train --help-all"
+        options = [p for p in command.params if p.param_type_name == "option"]
+        command.epilog = f"All {len(options)} options: nnx train --help-all"
         _all_help(context, wanted)
 
 

@@ -1,5 +1,6 @@
 """`nnx train`."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 @with_settings
 def train(
     given: dict[str, Any],
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            help="What to train on, as --dataset has it.",
+            metavar="DATASET",
+            show_default=False,
+        ),
+    ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
@@ -77,7 +86,7 @@ def train(
 
     nnx train --preset quick                           MNIST, to 98 %
 
-    nnx train --dataset fashion-mnist --hidden 256,128 --optimizer adam
+    nnx train fashion-mnist --hidden 256,128 --optimizer adam
 
     nnx train --dataset houses.csv --target price      any table
 
@@ -96,7 +105,7 @@ def train(
             f"--require-accuracy takes a fraction from 0 to 1, not {require_accuracy}"
         )
     _check_folder(out, resume, overwrite)
-    values = _values(given, config, preset, out if resume else None)
+    values = _values(_with(given, data), config, preset, out if resume else None)
     began = cores.times()
     with threads_limited(threads):
         how = {"threads": threads, "resume": resume, "overwrite": overwrite}
@@ -137,6 +146,21 @@ def _check_folder(out: Path | None, resume: bool, overwrite: bool) -> None:
         )
     if resume and out is None:
         raise InputError("--resume needs --out, the folder of the run to go on with")
+
+
+def _with(given: dict[str, Any], data: str | None) -> dict[str, Any]:
+    """Return the settings given, and the data set that was named without its option."""
+    from nnx.data.named import NAMES
+    from nnx.training import presets
+
+    option = given.get("dataset", data)
+    if data is None:
+        return given
+    if data != option:
+        raise InputError(f"the data set is {data}, and --dataset {option}: which?")
+    if data in presets.names() and data not in NAMES and not os.path.exists(data):
+        raise InputError(f"{data} is a preset: nnx train --preset {data}")
+    return {**given, "dataset": data}
 
 
 def _values(

@@ -124,10 +124,10 @@ def test_27_options(
 
 
 def test_commands_that_are_incomplete(refused: Refused, old_run: Path) -> None:
-    refused("train", "mnist", says=("did you mean --dataset mnist? (see nnx",))
     refused(
-        "train", "a", "b", says=("did you mean --dataset a? (see nnx train --help)",)
+        "train", "a", "b", says=("unexpected extra argument(s) (b) (see nnx train",)
     )
+    refused("evaluate", old_run, "a", says=("did you mean --dataset a? (see nnx eval",))
     refused("bench", "tiny", says=("did you mean --workload tiny? (see nnx",))
     batch = "--batch-norm", "--batch-size", "1"
     refused("train", *batch, says=("batch_norm needs a batch_size of 2 or more",))

@@ -1,0 +1,79 @@
+"""What hands do by habit: a name without its option, other programs' names."""
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_files import CSV
+from conftest import TINY
+
+Run = Callable[..., Any]
+Refused = Callable[..., str]
+
+
+def config(folder: Path) -> dict[str, Any]:
+    return tomllib.loads((folder / "config.toml").read_text("utf-8"))
+
+
+def test_a_data_set_without_its_option(run: Run, cwd: Path) -> None:
+    (cwd / "my table.csv").write_text(CSV)
+    for i, (words, name) in enumerate(
+        (
+            (("digits",), "digits"),
+            (("digits", "--dataset", "digits"), "digits"),
+            (("--epochs", "1", "my table.csv"), str(cwd / "my table.csv")),
+            (("--dataset", "my table.csv"), str(cwd / "my table.csv")),
+        )
+    ):
+        ran = run("train", *words, *TINY, "--out", f"run {i}", "--quiet")
+        assert ran.returncode == 0, ran.stderr
+        assert config(cwd / f"run {i}")["dataset"] == name
+    models = [(cwd / f"run {i}" / "model.safetensors").read_bytes() for i in range(4)]
+    assert models[0] == models[1] != models[2] == models[3]
+
+
+def test_a_data_set_goes_before_a_file_s(run: Run, cwd: Path) -> None:
+    (cwd / "mine.toml").write_text('dataset = "nowhere"\n')
+    ran = run("train", "digits", "--config", "mine.toml", *TINY, "--out", "run")
+    assert ran.returncode == 0, ran.stderr
+    assert config(cwd / "run")["dataset"] == "digits"
+
+
+def test_data_sets_that_are_refused(refused: Refused, run: Run, cwd: Path) -> None:
+    both = "the data set is digits, and --dataset mnist: which?"
+    refused("train", "digits", "--dataset", "mnist", says=(both,))
+    refused("train", "quick", says=("quick is a preset: nnx train --preset quick",))
+    refused("train", "nope", says=("nope: neither a data set nor a path; the data",))
+    refused("train", "", says=("dataset must be the name of a dataset or a path",))
+    (cwd / "quick").mkdir()
+    refused("train", "quick", says=("quick: nothing to read in this folder",))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--lr 0.1", "No such option: --lr (Possible options: --learning-rate)"),
+        ("--lr=0.1", "No such option: --lr (Possible options: --learning-rate)"),
+        ("--max-iter 3", "No such option: --max-iter (Possible options: --epochs)"),
+        ("--hidden-layer-sizes 9", "(Possible options: --hidden)"),
+        ("--alpha 1e-4", "(Possible options: --l2)"),
+        ("--solver adam", "(Possible options: --optimizer)"),
+        ("--optimizer Adam", "not 'Adam': did you mean adam?"),
+        ("--activation ReLU", "not 'ReLU': did you mean relu?"),
+        ("--class-weights x=2", "digits has no class 'x'; it has '0', '1', "),
+    ],
+)
+def test_names_that_are_told(words: str, says: str, refused: Refused) -> None:
+    refused("train", *words.split(), says=(says,))
+
+
+def test_names_that_are_taken(run: Run, cwd: Path) -> None:
+    options = ["--activation", "logistic", "--init", "xavier"]
+    weights = "--class-weights", "3=2,8=0.5"
+    ran = run("train", *options, *weights, *TINY, "--out", "run", "--quiet")
+    assert ran.returncode == 0, ran.stderr
+    made = config(cwd / "run")
+    assert (made["activation"], made["init"]) == ("sigmoid", "glorot")
+    assert made["class_weights"] == {"3": 2.0, "8": 0.5}
