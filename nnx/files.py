@@ -10,6 +10,21 @@ from typing import IO, Any
 from nnx.errors import InputError
 
 
+def given(path: Any, what: str) -> Path:
+    """Return a path that was given from Python.
+
+    what: it is of, in words
+
+    Raises:
+        InputError: no text, nor what stands for one; an empty one, or one with a NUL
+    """
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if isinstance(text, str) and text and "\0" not in text:
+        return Path(text)
+    shown = repr(text) if isinstance(text, str) else f"a {type(path).__name__}"
+    raise InputError(f"expected the path of {what}, not {shown}")
+
+
 def write(path: Path, content: bytes) -> None:
     """Write a file so that a reader finds the old content or the new, never a part.
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnx import files
-from nnx.data.dataset import TASKS, Array, Column, Frame, Target
+from nnx.data.dataset import TASKS, Array, Column, Frame, Target, check_frame
 from nnx.errors import InputError
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.arrays import named_arrays
@@ -241,10 +241,10 @@ def _check_names(
         or (columns and sum(column.width for column in columns) != sizes(layers)[0])
         or not all(map(_is_scaled, (*columns, *targets)))
         or pixels not in PIXELS
-        or frame.height * frame.width != sizes(layers)[0]
-        or frame.maximum < 1
-        or not 0 <= frame.box <= min(frame.height, frame.width)
-        or not all(type(number) is int for number in frame)
         or not all(isinstance(name, str) for name in classes)
     ):
         raise InputError(f"{path}: its description contradicts itself")
+    try:
+        check_frame(frame, sizes(layers)[0])
+    except InputError as error:
+        raise InputError(f"{path}: its {error}") from None

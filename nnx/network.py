@@ -4,12 +4,11 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 from os import PathLike
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from nnx import model_file
+from nnx import files, model_file
 from nnx.automatic import DEFAULT
 from nnx.backend import Backend, choose
 from nnx.data.columns import features
@@ -19,6 +18,8 @@ from nnx.data.dataset import (
     Column,
     Frame,
     Target,
+    as_array,
+    check_frame,
     check_images,
     frame_of,
     in_units,
@@ -123,11 +124,11 @@ class Network:
         Raises:
             InputError: files that are damaged, of another kind, or from a newer nnx
         """
-        return cls.of(**model_file.load(Path(path)).network)
+        return cls.of(**model_file.load(files.given(path, "a model")).network)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the network as safetensors, whole or not at all."""
-        model_file.save(Path(path), vars(self))
+        model_file.save(files.given(path, "a model"), vars(self))
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -143,7 +144,12 @@ class Network:
         """Return what pixels of this dtype are multiplied by.
 
         Integers are in [0, frame.maximum], floats in [0, 1].
+
+        Raises:
+            InputError: a frame whose brightest pixel is not above 0
         """
+        if self.frame.maximum < 1:
+            check_frame(self.frame, self.sizes[0])
         brightest = 1.0 if np.dtype(dtype).kind == "f" else float(self.frame.maximum)
         return self.pixel_range / brightest
 
@@ -243,7 +249,7 @@ class Network:
         """Return images as (n, features), refused where they are not."""
         if self.columns and is_frame(images):
             images = self.features(images)
-        array, width = np.asarray(images), self.sizes[0]
+        array, width = as_array(images), self.sizes[0]
         if array.ndim > 2 and math.prod(array.shape[1:]) == width:
             array = array.reshape(-1, width)
         check_images(array, width)

@@ -71,7 +71,7 @@ def _rewritten(path: Path, change: dict, drop: str = "", **tensors: np.ndarray) 
         ({"sizes": [25]}, "contradicts itself"),
         ({"classes": ["a"]}, "contradicts itself"),
         ({"pixels": "squared"}, "contradicts itself"),
-        ({"frame": [5, 6, 255, 5]}, "contradicts itself"),
+        ({"frame": [5, 6, 255, 5]}, "its frame must be whole numbers with height x"),
         ({"frame": [5, 5]}, "not a model written by nnx"),
     ],
 )

@@ -27,7 +27,7 @@ def test_sizes_parameters_and_name() -> None:
         (64, {}, r"sizes must be .* \[784, 128, 10\], not 64"),
         (None, {}, "sizes must be"),
         ([64, "10"], {}, "sizes must be"),
-        ([5, 3], {"activation": "swish"}, "activation must be one of"),
+        ([5, 3], {"activation": "swash"}, "activation must be one of"),
         ([5, 3], {"init": "normal:-1"}, "σ > 0"),
         ([5, 3], {"init": "normal"}, "σ > 0"),
         ([5, 3], {"dtype": "float16"}, "float32, float64"),

@@ -189,6 +189,32 @@ def frame_of(features: int, size: tuple[int, int] | None, maximum: int) -> Frame
     return Frame(height, width, maximum, side * 20 // 28 if side >= 16 else side)
 
 
+def as_array(images: Any) -> Array:
+    """Return images as an array, refused where they cannot be one."""
+    try:
+        return np.asarray(images)
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"images cannot be made an array: {reason}") from None
+
+
+def check_frame(frame: Frame, features: int) -> None:
+    """Refuse a frame that is no picture of so many pixels, nor a row of them."""
+    height, width, maximum, box = frame
+    if (
+        not all(type(number) is int for number in frame)
+        or height * width != features
+        or maximum < 1
+        or not 0 <= box <= min(height, width)
+    ):
+        raise InputError(
+            f"frame must be whole numbers with height x width = {features}, a maximum "
+            f"of 1 or more, and a box that fits into it, not {tuple(frame)}"
+        )
+
+
 def check_images(images: Array, features: int) -> None:
     """Refuse images that are not one row or more of so many finite numbers."""
     if images.ndim != 2 or len(images) == 0 or images.shape[1] != features:

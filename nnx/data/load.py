@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from nnx import files
 from nnx.data import csv_sets, idx_folder, image_folder, npz
 from nnx.data.dataset import IN_MEMORY, Dataset, TableOptions
 from nnx.data.download import fetch
@@ -49,6 +50,7 @@ def load(
         InputError: a name or path that is not there, files that are not what they
             should be
     """
+    files.given(source, "a data set, or its name")
     table = checked({"target": target, **options})
     if table.target or table != TableOptions():
         return _load_table(source, data_dir, table)
@@ -187,4 +189,4 @@ def _holding(name: str, data_dir: Path) -> Iterator[Path]:
 
 def _expanded(path: PathLike) -> Path:
     # Path.expanduser raises for a user who is not there; this leaves the path as it is.
-    return Path(os.path.expanduser(path))
+    return Path(os.path.expanduser(files.given(path, "a folder of data")))

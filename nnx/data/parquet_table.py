@@ -96,6 +96,8 @@ def _opened(path: Path) -> Iterator[Any]:
         try:
             with pq.ParquetFile(path) as file:
                 yield file
+        except InputError:
+            raise
         except (pa.ArrowException, ValueError, NotImplementedError) as error:
             if isinstance(error, InputError):
                 raise

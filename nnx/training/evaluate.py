@@ -1,11 +1,13 @@
 """How well a trained network does on a data set."""
 
+from os import PathLike
 from typing import NamedTuple
 
 import numpy as np
 
 from nnx.automatic import DEFAULT
 from nnx.backend import Backend, choose
+from nnx.data import given
 from nnx.data.dataset import Array, Dataset, check_labels
 from nnx.errors import InputError
 from nnx.maths import evaluation
@@ -73,14 +75,20 @@ def _share(counts: Array | None, of: int) -> Array:
 
 
 def evaluate(
-    network: Network, data: Dataset, *, backend: str | Backend = DEFAULT
+    network: Network,
+    data: Dataset | str | PathLike[str],
+    *,
+    backend: str | Backend = DEFAULT,
 ) -> Evaluation:
     """Return the loss, the score and what was mistaken, on the data's test images.
+
+    data: a data set, or its name or path as for `nnx.load`
 
     Raises:
         InputError: data whose features, classes or pixel range are not the network's,
             and labels that are not among the classes
     """
+    data = given.loaded(data)
     check_fits(network, data)
     n, labels = len(data.test.images), np.asarray(data.test.labels)
     chosen = choose(backend)

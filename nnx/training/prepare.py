@@ -8,6 +8,7 @@ from nnx.backend import Backend
 from nnx.data.dataset import (
     Dataset,
     Split,
+    check_frame,
     check_images,
     check_labels,
     check_range,
@@ -43,6 +44,7 @@ def fitted(network: Network, data: Dataset, settings: Settings) -> Network:
             f"{'targets' if data.targets else 'classes'}; "
             f"a network {network} does not fit it"
         )
+    check_frame(data.frame, features)
     _check_task(data, settings)
     if settings["augment"] and data.frame.height == 1:
         raise InputError(

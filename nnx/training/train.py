@@ -5,9 +5,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Unpack
 
+from nnx import files
 from nnx.backend import Backend
+from nnx.data import given
 from nnx.data.dataset import IN_MEMORY, Dataset, Split
-from nnx.data.from_memory import dataset, split_like
 from nnx.errors import InputError
 from nnx.network import Network
 from nnx.settings import ROWS, Settings, TrainingSettings, complete, layered
@@ -23,7 +24,7 @@ from nnx.training.run import Run
 
 def train(
     network: Network,
-    data: Dataset | tuple[Any, Any],
+    data: Dataset | tuple[Any, Any] | str | PathLike[str],
     *,
     validation: Split | tuple[Any, Any] | None = None,
     backend: str | Backend = "auto",
@@ -38,7 +39,8 @@ def train(
 ) -> Result:
     """Return the outcome of training a copy of the network; it is left as it was.
 
-    data: a data set, or a pair (x, y) as `nnx.dataset` takes it
+    network: a new one, or a trained one, whose weights are then gone on from
+    data: a data set, its name or path, or a pair (x, y) as `nnx.dataset` takes it
     validation: such a pair, or a part of a data set, to choose by
     backend: a name in nnx.backends(), a Backend, or "auto": the resumed run's, or the
         fastest on the CPU
@@ -59,9 +61,8 @@ def train(
         DivergedError: a loss that is no longer finite
         OutOfMemoryError: a device without room
     """
-    if resume and out is None:
-        raise InputError("resume needs the folder of a run: give out")
-    data = _with(data, validation)
+    network, out = _checked(network), _folder(out, resume)
+    data = given.dataset(data, validation)
     whole = _complete(network, data, settings, out if resume else None)
     options: dict[str, Any] = {}
     if backend == "auto":  # or the resumed run's
@@ -72,28 +73,21 @@ def train(
         return run.follow(show, should_stop)
 
 
-def _with(given: Any, validation: Any) -> Dataset:
-    """Return the data set that is meant, with what is to be chosen by."""
-    data: Dataset = (
-        given if isinstance(given, Dataset) else dataset(*_pair("data", given))
-    )
-    if validation is None:
-        return data
-    if not isinstance(validation, Split):
-        validation = split_like(data, *_pair("validation", validation))
-    options = data.options._replace(validation_data=IN_MEMORY)
-    return data._replace(validation=validation, options=options)
-
-
-def _pair(name: str, given: Any) -> tuple[Any, Any]:
-    """Return x and y; refused where these are not two."""
-    if not isinstance(given, tuple) or len(given) != 2:
-        hint = "; a share of the data is validation_fraction"
+def _checked(network: Any) -> Network:
+    if not isinstance(network, Network):
         raise InputError(
-            f"{name} must be a pair (x, y), not {given!r:.40}"
-            f"{hint if name == 'validation' else ', or a data set'}"
+            f"expected a nnx.Network to train, not a {type(network).__name__}; "
+            "nnx.Network.load gives a trained one"
         )
-    return given[0], given[1]
+    return network
+
+
+def _folder(out: Any, resume: bool) -> Path | None:
+    if out is not None:
+        return files.given(out, "a run's folder")
+    if resume:
+        raise InputError("resume needs the folder of a run: give out")
+    return None
 
 
 def _precision(settings: Settings) -> dict[str, Any]:
@@ -105,11 +99,11 @@ def _precision(settings: Settings) -> dict[str, Any]:
 def _complete(
     network: Network,
     data: Dataset,
-    given: Mapping[str, Any],
+    settings: Mapping[str, Any],
     resumed: str | PathLike[str] | None,
 ) -> Settings:
-    """Return the settings given, over the resumed run's or what describes a new one."""
-    for name in given:
+    """Return those settings, over the resumed run's or what describes a new one."""
+    for name in settings:
         if name in ROWS and name not in TRAINING:
             raise InputError(
                 f"{name} is a setting of the network or of the command; nnx.train "
@@ -122,7 +116,7 @@ def _complete(
         if data.source != IN_MEMORY:
             base |= described_data(data)
     rate = regression_rate(network.sizes) if data.task == "regression" else None
-    return complete(layered(base, given), rate=rate)
+    return complete(layered(base, settings), rate=rate)
 
 
 def _described(network: Network, data: Dataset) -> dict[str, Any]:

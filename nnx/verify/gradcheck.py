@@ -1,10 +1,12 @@
 """The gradient check: of the built-in cases, or of a network of one's own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import Any, overload
 
 from nnx.automatic import DEFAULT
 from nnx.backend import Backend
+from nnx.data import given
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError
 from nnx.network import Network
@@ -25,13 +27,13 @@ def gradcheck(*, backend: str | Backend) -> list[Agreement]: ...
 @overload
 def gradcheck(
     network: Network,
-    data: Dataset,
+    data: Dataset | str | PathLike[str],
     *,
     backend: str | Backend = DEFAULT,
     l1: float = 0.0,
     l2: float = 0.0,
     label_smoothing: float = 0.0,
-    class_weights: str | Sequence[float] = (),
+    class_weights: str | Sequence[float] | Mapping[Any, float] = (),
     huber_delta: float = 0.0,
 ) -> list[ParameterCheck]: ...
 
@@ -63,8 +65,9 @@ def gradcheck(
         raise InputError(
             f"gradcheck takes {', '.join(own_network.MINIMIZED)}, not {min(unknown)}"
         )
-    if isinstance(network, Network) and isinstance(data, Dataset):
-        return own_network.check(network, data, complete(minimized), backend)
+    if isinstance(network, Network) and isinstance(data, Dataset | str | PathLike):
+        settings = complete(minimized)
+        return own_network.check(network, given.loaded(data), settings, backend)
     if isinstance(network, Network) or data is not None or minimized:
         raise InputError("gradcheck takes a Network and a Dataset, or a backend alone")
     return gradients.gradcheck(backend if network is None else network)
