@@ -1,5 +1,6 @@
 """`nnx data list` and `nnx data fetch`."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -11,8 +12,12 @@ app = typer.Typer(no_args_is_help=True, help="List and fetch the named data sets
 
 @app.command("list")
 def list_() -> None:
-    """List the data sets known by name, and whether they are on this machine."""
+    """List the data sets known by name, and where nnx train finds them.
+
+    It looks in the folder that NNX_DATA_DIR names, and then in the cache.
+    """
     from nnx.data.download import cache_folder
+    from nnx.data.load import VARIABLE, in_variable
     from nnx.data.named import NAMES, PUBLISHED
 
     rows = []
@@ -24,8 +29,13 @@ def list_() -> None:
         here = all((folder / file.name).is_file() for file in files)
         size = sum(file.size for file in files) / 1e6
         state = str(folder) if here else f"not here; nnx data fetch {name}"
+        if own := in_variable(name):
+            state = f"{own} ({VARIABLE})"
         rows.append([name, state, f"{size:.1f} MB"])
     show.table("", ["data set", "where", "download"], rows)
+    named = os.environ.get(VARIABLE)
+    first = f"{named} ({VARIABLE}), then in " if named else ""
+    show.note(f"looked in {first}{cache_folder('')}")
 
 
 @app.command()

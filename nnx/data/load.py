@@ -21,6 +21,7 @@ _KINDS = (
     f"{', '.join(csv_sets.FOLDER)}, an .npz with {', '.join(npz.KEYS)}, "
     "or a folder of pictures in one subfolder per class"
 )
+VARIABLE = "NNX_DATA_DIR"
 # What is said of a table that holds no pictures.
 _NO_PICTURES = "no pictures", "label", "pixel value", "not a number", "empty field"
 
@@ -172,11 +173,16 @@ def _folder(name: str, data_dir: PathLike | None) -> Path:
             f"{given}: no files of {name}{others}; looked for {idx_folder.EXPECTED} "
             f"here and in {given / name}; to download them: nnx data fetch {name}"
         )
-    if named := os.environ.get("NNX_DATA_DIR"):
+    return in_variable(name) or fetch(name)
+
+
+def in_variable(name: str) -> Path | None:
+    """Return where in the folder that NNX_DATA_DIR names a whole published set is."""
+    if named := os.environ.get(VARIABLE):
         for folder in _holding(name, _expanded(named)):
             if len(idx_folder.find(folder)) == len(idx_folder.STEMS):
                 return folder
-    return fetch(name)
+    return None
 
 
 def _holding(name: str, data_dir: Path) -> Iterator[Path]:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_files import CSV
-from conftest import TINY
+from cli_files import CSV, idx_folder
 
 Run = Callable[..., Any]
 Refused = Callable[..., str]
+TINY = "--epochs", "1", "--hidden", "5"
 
 
 def config(folder: Path) -> dict[str, Any]:
@@ -77,3 +77,33 @@ def test_names_that_are_taken(run: Run, cwd: Path) -> None:
     made = config(cwd / "run")
     assert (made["activation"], made["init"]) == ("sigmoid", "glorot")
     assert made["class_weights"] == {"3": 2.0, "8": 0.5}
+
+
+def test_data_are_listed_where_train_finds_them(run: Run, cwd: Path) -> None:
+    here = {"NNX_DATA_DIR": str(cwd / "mine")}
+    for folder in cwd / "mine" / "mnist", cwd / "whole":
+        idx_folder(folder)
+    idx_folder(cwd / "part")[0].unlink()
+
+    def listed(**env: str) -> tuple[dict[str, str], str]:
+        ran = run("data", "list", env=env)
+        assert ran.returncode == 0, ran.stderr
+        lines = [line.split(maxsplit=1) for line in ran.stdout.splitlines()[2:]]
+        return {line[0]: line[1] for line in lines}, ran.stderr
+
+    fetched, said = listed()
+    assert fetched["digits"].startswith("comes with nnx")
+    assert fetched["mnist"].startswith("not here; nnx data fetch mnist")
+    assert said.startswith("looked in ")
+    assert "NNX_DATA_DIR" not in said
+    named, said = listed(**here)
+    assert named["mnist"].startswith(f"{cwd / 'mine' / 'mnist'} (NNX_DATA_DIR)")
+    assert named["kmnist"] == fetched["kmnist"]
+    assert said.startswith(f"looked in {cwd / 'mine'} (NNX_DATA_DIR), then in ")
+    ran = run("train", "mnist", *TINY, "--out", "run", env=here)
+    assert ran.returncode == 0, ran.stderr
+    # As train does it: not the parts of a set; and files in the folder itself.
+    assert listed(NNX_DATA_DIR=str(cwd / "part"))[0] == fetched
+    assert listed(NNX_DATA_DIR="nowhere")[0] == fetched
+    whole, _ = listed(NNX_DATA_DIR=str(cwd / "whole"))
+    assert whole["mnist"].startswith(f"{cwd / 'whole'} (NNX_DATA_DIR)")
