@@ -413,6 +413,7 @@ DRAWN: dict[str, st.SearchStrategy[Any]] = {
     "label_smoothing": fractions,
     "class_weights": st.lists(numbers(1e-6, 1e6), max_size=4) | st.just("balanced"),
     "seed": st.integers(0, 2**63 - 1),
+    "from": st.text(),
 }
 # There is one always, as much of the rest needs it.
 CHOOSE_BY = "validation_fraction"

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable
 from copy import copy
 from functools import wraps
+from keyword import iskeyword
 from typing import Annotated, Any, get_args
 
 import typer
@@ -25,7 +26,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def called(help: bool, help_all: bool, **options: Any) -> None:
-        values = {name: options.pop(name) for name in ROWS}
+        values = {name: options.pop(_word(name)) for name in ROWS}
         given = {name: v for name, v in values.items() if v is not None}
         command(given, **options)
 
@@ -89,7 +90,12 @@ def _parameter(name: str, row: Row) -> inspect.Parameter:
         option += f"/--no-{option[2:]}"
     info = typer.Option(option, help=help, rich_help_panel=row.panel, **reading)
     annotation = Annotated[kind | None, info]
-    return inspect.Parameter(name, KEYWORD, default=None, annotation=annotation)
+    return inspect.Parameter(_word(name), KEYWORD, default=None, annotation=annotation)
+
+
+def _word(name: str) -> str:
+    """Return what a parameter of this name is called, from_ for from."""
+    return name + "_" * iskeyword(name)
 
 
 def _with_default(name: str, help: str) -> str:

@@ -1,13 +1,12 @@
 """`nnx train`."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nnx import cores
-from nnx.cli import results, show
+from nnx.cli import begin, results, show
 from nnx.cli.options import Device, Json, Threads, number, on, path, threads_limited
 from nnx.cli.settings_options import with_settings
 from nnx.errors import InputError
@@ -95,17 +94,17 @@ def train(
     nnx train --config mine.toml --seed 1              settings from a file
 
     nnx train --out runs/mine --resume                 go on where it stopped
+
+    nnx train --from runs/mine --learning-rate 0.01    a new run, with its weights
     """
     from nnx.cli.progress import compiled
     from nnx.cli.signals import EXIT, remembered
     from nnx.training.progress import shown
 
-    if require_accuracy is not None and not 0 <= require_accuracy <= 1:
-        raise InputError(
-            f"--require-accuracy takes a fraction from 0 to 1, not {require_accuracy}"
-        )
+    _check_accuracy(require_accuracy)
     _check_folder(out, resume, overwrite)
-    values = _values(_with(given, data), config, preset, out if resume else None)
+    given = begin.asked(given, data, out, resume)
+    values = _values(given, config, preset, out if resume else None)
     began = cores.times()
     with threads_limited(threads):
         how = {"threads": threads, "resume": resume, "overwrite": overwrite}
@@ -138,6 +137,13 @@ def _require(accuracy: float, result: "Result") -> None:
         raise typer.Exit(1)
 
 
+def _check_accuracy(required: float | None) -> None:
+    if required is not None and not 0 <= required <= 1:
+        raise InputError(
+            f"--require-accuracy takes a fraction from 0 to 1, not {required}"
+        )
+
+
 def _check_folder(out: Path | None, resume: bool, overwrite: bool) -> None:
     """Refuse options that do not say what is to become of the folder."""
     if resume and overwrite:
@@ -146,21 +152,6 @@ def _check_folder(out: Path | None, resume: bool, overwrite: bool) -> None:
         )
     if resume and out is None:
         raise InputError("--resume needs --out, the folder of the run to go on with")
-
-
-def _with(given: dict[str, Any], data: str | None) -> dict[str, Any]:
-    """Return the settings given, and the data set that was named without its option."""
-    from nnx.data.named import NAMES
-    from nnx.training import presets
-
-    option = given.get("dataset", data)
-    if data is None:
-        return given
-    if data != option:
-        raise InputError(f"the data set is {data}, and --dataset {option}: which?")
-    if data in presets.names() and data not in NAMES and not os.path.exists(data):
-        raise InputError(f"{data} is a preset: nnx train --preset {data}")
-    return {**given, "dataset": data}
 
 
 def _values(
@@ -181,6 +172,8 @@ def _values(
     if file is not None:
         values = layered(values, read_toml(file), str(file))
     values = layered(values, given)
+    if old is None:
+        values = begin.with_origin(values)
     complete(values)
     return values
 
@@ -198,7 +191,6 @@ def _begun(
     options: the backend's; classes: whether the data must have some
     """
     from nnx.backend import find
-    from nnx.network import Network
     from nnx.settings import complete
     from nnx.settings.values import regression_rate
     from nnx.training.data import described, load_data
@@ -215,16 +207,8 @@ def _begun(
         raise InputError(
             f"--require-accuracy is of classes: the score of {data.name} is R²"
         )
-    init, regression = settings["init"], data.task == "regression"
-    network = Network(
-        (data.train.images.shape[1], *settings["hidden"], data.outputs),
-        settings["activation"],
-        # Of a few features, he draws weights that a regression is slow to forget.
-        init="glorot" if regression and init == ("auto",) else init,
-        seed=settings["seed"],
-        dtype=settings["dtype"],
-    )
-    if regression:
+    network = begin.network(settings, data, resume=how["resume"])
+    if data.task == "regression":
         settings = complete(values, rate=regression_rate(network.sizes))
     return Run(
         network,

@@ -163,10 +163,16 @@ class TrainingSettings(TypedDict, total=False):
         "cat=2,7=0.5, and the others 1; balanced: a rare one as much as any.")]
     seed: Annotated[int, Row(0, integer(0, 2**63 - 1), RUN,
         "Of weights, shuffles, dropout, noise and distortion.")]
+# A word of Python's, which no class can have as a field.
+Origin = TypedDict("Origin", {"from": Annotated[str, Row("", kinds.text(
+    "a run's folder or a model file", "RUN", empty=True), NETWORK,
+    "Begin with the weights of a trained network, a run's folder or a model file: a "
+    "new run, and no --resume. Its sizes and activation come with it, and its data "
+    "unless others are given.")]}, total=False)
 # fmt: on
 
 
-class Settings(NetworkSettings, TrainingSettings, total=False):
+class Settings(NetworkSettings, TrainingSettings, Origin, total=False):
     """All settings of a run, as its config.toml holds them."""
 
 

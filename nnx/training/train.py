@@ -14,6 +14,7 @@ from nnx.network import Network
 from nnx.settings import ROWS, Settings, TrainingSettings, complete, layered
 from nnx.settings.table import TRAINING
 from nnx.settings.values import regression_rate
+from nnx.training import origin
 from nnx.training.data import described as described_data
 from nnx.training.folder import load_settings
 from nnx.training.plan import Progress
@@ -121,11 +122,4 @@ def _complete(
 
 def _described(network: Network, data: Dataset) -> dict[str, Any]:
     """Return the settings that the command would make this network and data of."""
-    *hidden, _ = network.activation
-    described: dict[str, Any] = described_data(data) | {
-        "hidden": network.sizes[1:-1],
-        "dtype": network.layers[0].weight.dtype.name,
-    }
-    if hidden:
-        described["activation"] = hidden[:1] if len(set(hidden)) == 1 else hidden
-    return described
+    return described_data(data) | origin.described(network)

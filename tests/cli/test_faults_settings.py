@@ -75,7 +75,7 @@ Refused = Callable[..., str]
         (
             "--class-weights",
             "fair",
-            "for each class, or balanced, not 'fair'",
+            "as in cat=2,dog=0.5, or balanced, not 'fair'",
         ),
         (
             "--validation-fraction",

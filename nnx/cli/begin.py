@@ -1,0 +1,107 @@
+"""What `nnx train` begins with: a data set that is named, a trained network."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nnx.cli.options import expanded
+from nnx.errors import InputError
+
+if TYPE_CHECKING:
+    from nnx.data.dataset import Dataset
+    from nnx.network import Network
+    from nnx.settings import Settings
+
+
+def asked(
+    given: dict[str, Any], data: str | None, out: Path | None, resume: bool
+) -> dict[str, Any]:
+    """Return the settings given, and the data set that is named without its option.
+
+    Raises:
+        InputError: options that do not go together
+    """
+    _check_origin(given, out, resume)
+    if data is None:
+        return given
+    option = given.get("dataset", data)
+    if data != option:
+        raise InputError(f"the data set is {data}, and --dataset {option}: which?")
+    _check_preset(data)
+    return {**given, "dataset": data}
+
+
+def _check_preset(data: str) -> None:
+    from nnx.data.named import NAMES
+    from nnx.training import presets
+
+    if data in presets.names() and data not in NAMES and not os.path.exists(data):
+        raise InputError(f"{data} is a preset: nnx train --preset {data}")
+
+
+def _check_origin(given: dict[str, Any], out: Path | None, resume: bool) -> None:
+    """Refuse what does not go with a trained network to begin with."""
+    if not (origin := given.get("from")):
+        return
+    if resume:
+        raise InputError("--from begins a new run, --resume goes on with one: not both")
+    if "init" in given:
+        raise InputError("--init draws new weights, --from has its own: not both")
+    if out is not None and os.path.realpath(expanded(origin)) == os.path.realpath(out):
+        raise InputError(f"{out}: the run to begin with; choose another --out")
+
+
+def with_origin(values: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with those that come with the network that is begun with, if any.
+
+    Raises:
+        InputError: no network there, or one that these settings contradict
+    """
+    from nnx.network import Network
+    from nnx.training.origin import with_network
+
+    if not values.get("from"):
+        return values
+    origin = expanded(values["from"]).absolute()
+    whole = with_network(values, Network.load(origin), str(origin))
+    if "dataset" not in values:
+        whole = _data_of(origin) | whole
+    return whole | {"from": str(origin)}
+
+
+def _data_of(origin: Path) -> dict[str, Any]:
+    """Return the settings that name the data that a network was trained on."""
+    from nnx.training.data import NAMES
+    from nnx.training.folder import CONFIG_NAME, load_settings
+
+    folder = origin if origin.is_dir() else origin.parent
+    if not (folder / CONFIG_NAME).is_file():
+        raise InputError(f"{folder}: no {CONFIG_NAME} names the data; give --dataset")
+    settings: dict[str, Any] = {**load_settings(folder)}
+    return {name: settings[name] for name in NAMES}
+
+
+def network(settings: "Settings", data: "Dataset", *, resume: bool) -> "Network":
+    """Return the network that a run begins with: a new one, or a trained one.
+
+    resume: it is replaced by the checkpoint's, and the trained one need not be there
+
+    Raises:
+        InputError: data that do not fit the trained network
+    """
+    from nnx.network import Network
+    from nnx.training.evaluate import check_fits
+
+    if settings["from"] and not resume:
+        trained = Network.load(settings["from"])
+        check_fits(trained, data)
+        return trained
+    init, regression = settings["init"], data.task == "regression"
+    return Network(
+        (data.train.images.shape[1], *settings["hidden"], data.outputs),
+        settings["activation"],
+        # Of a few features, he draws weights that a regression is slow to forget.
+        init="glorot" if regression and init == ("auto",) else init,
+        seed=settings["seed"],
+        dtype=settings["dtype"],
+    )

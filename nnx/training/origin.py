@@ -1,0 +1,54 @@
+"""A trained network as the beginning of a new run: the settings that come with it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nnx.errors import InputError
+from nnx.network import Network
+from nnx.settings import as_text
+
+
+def described(network: Network) -> dict[str, Any]:
+    """Return the settings that a network has in itself, as `complete` returns them."""
+    *hidden, _ = network.activation
+    settings: dict[str, Any] = {
+        "hidden": network.sizes[1:-1],
+        "dtype": network.layers[0].weight.dtype.name,
+    }
+    if hidden:
+        settings["activation"] = (
+            tuple(hidden[:1]) if len(set(hidden)) == 1 else tuple(hidden)
+        )
+    if not network.columns:
+        settings["pixels"] = network.pixels
+    return settings
+
+
+def with_network(
+    settings: Mapping[str, Any], network: Network, source: str
+) -> dict[str, Any]:
+    """Return settings with those that a trained network has in itself.
+
+    settings: those given, as `layered` returns them
+    source: where the network is from, for the error's words
+
+    Raises:
+        InputError: one of those given says otherwise
+    """
+    own = described(network)
+    for name, value in own.items():
+        given = settings.get(name, value)
+        if name == "activation":
+            given = given[:1] if len(set(given)) == 1 else given
+        if given != value:
+            here, there = (_text(name, each) for each in (value, given))
+            raise InputError(
+                f"{name} of the network in {source} is {here}, and not {there}: leave "
+                f"{name} out, or begin without from"
+            )
+    return {**settings, **own}
+
+
+def _text(name: str, value: Any) -> str:
+    text = as_text({name: value})[name]
+    return ",".join(map(str, text)) if isinstance(text, list) else str(text)

@@ -1,0 +1,143 @@
+"""`nnx train --from RUN`: a new run that begins with a trained network's weights."""
+
+import json
+import shutil
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cli_files import idx_folder, tree
+
+import nnx
+from nnx.network import Network
+
+Run = Callable[..., Any]
+Refused = Callable[..., str]
+OWN = (
+    *("--hidden", "6,5", "--activation", "tanh,relu"),
+    *("--dtype", "float64", "--pixels", "raw"),
+)
+# Weights hardly move: what a run has at its end is what it began with.
+STILL = "--learning-rate", "1e-12", "--epochs", "1", "--quiet", "--backend", "numpy"
+
+
+def config(folder: Path) -> dict[str, Any]:
+    return tomllib.loads((folder / "config.toml").read_text("utf-8"))
+
+
+def same(a: Path, b: Path) -> bool:
+    one, other = Network.load(a), Network.load(b)
+    return all(
+        x.shape == y.shape and np.allclose(x, y, rtol=0, atol=1e-9)
+        for pair in zip(one.layers, other.layers, strict=True)
+        for x, y in zip(*pair, strict=True)
+    )
+
+
+@pytest.fixture
+def tanh(run: Run, old_run: Path, cwd: Path) -> Path:
+    """A run of three layers with two activations, in float64, on raw pixels."""
+    ran = run("train", "squares", *OWN, *STILL, "--out", "tanh")
+    assert ran.returncode == 0, ran.stderr
+    return cwd / "tanh"
+
+
+def test_a_new_run_begins_with_the_weights(run: Run, tanh: Path, cwd: Path) -> None:
+    """With its sizes, activations and data, and settings of its own."""
+    before = tree(tanh)
+    ran = run("train", "--from", "tanh", *STILL, "--out", "b", "--l2", "0.1", "--json")
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["network"] == "16-6-5-3"
+    assert same(cwd / "b", tanh)
+    made, own = config(cwd / "b"), config(tanh)
+    assert made == own | {"from": str(tanh), "l2": 0.1}
+    assert tree(tanh) == before
+    # It learns as any other, from a model file too, and again from its settings.
+    model, learns = "tanh/model.safetensors", ("--epochs", "2", "--quiet")
+    ran = run("train", "--from", model, *learns, "--out", "c", "--pixels", "raw")
+    assert ran.returncode == 0, ran.stderr
+    assert not same(cwd / "c", tanh)
+    ran = run("train", "--config", "c/config.toml", "--out", "d", "--quiet")
+    assert ran.returncode == 0, ran.stderr
+    models = [(cwd / name / "model.safetensors").read_bytes() for name in "cd"]
+    assert models[0] == models[1]
+
+
+def test_it_is_what_python_does_with_a_trained_network(
+    run: Run, old_run: Path, cwd: Path
+) -> None:
+    options = "--epochs", "2", "--optimizer", "adam", "--backend", "numpy", "--quiet"
+    ran = run("train", "--from", old_run, *options, "--out", "b")
+    assert ran.returncode == 0, ran.stderr
+    first, data = Network.load(old_run), nnx.load(cwd / "squares")
+    drawn = first.layers[0].weight.copy()
+    nnx.train(first, data, out=cwd / "c", epochs=2, optimizer="adam", backend="numpy")
+    models = [(cwd / name / "model.safetensors").read_bytes() for name in "bc"]
+    assert models[0] == models[1]
+    assert (first.layers[0].weight == drawn).all()
+
+
+def test_it_goes_on_without_the_run_that_it_began_with(
+    run: Run, tanh: Path, cwd: Path
+) -> None:
+    begin = "train", "--from", tanh, "--quiet", "--backend", "numpy"
+    run(*begin, "--epochs", "1", "--out", "b")
+    run(*begin, "--epochs", "2", "--out", "whole")
+    shutil.rmtree(tanh)
+    ran = run("train", "--out", "b", "--resume", "--epochs", "2", "--quiet")
+    assert ran.returncode == 0, ran.stderr
+    models = [(cwd / n / "model.safetensors").read_bytes() for n in ("b", "whole")]
+    assert models[0] == models[1]
+    assert config(cwd / "b") == config(cwd / "whole")
+
+
+def test_python_leaves_pixels_as_the_network_has_them(tanh: Path, cwd: Path) -> None:
+    """Weights learnt of 0 to 255 mean nothing on 0 to 1."""
+    network, data = Network.load(tanh), nnx.load(cwd / "squares")
+    result = nnx.train(network, data, epochs=1, learning_rate=1e-12)
+    assert result.network.pixels == "raw"
+    assert result.test_loss == pytest.approx(nnx.evaluate(network, data).loss)
+    assert nnx.train(network, data, epochs=1, pixels="unit").network.pixels == "unit"
+
+
+# What is asked for beside --from tanh.
+UNFIT = [
+    ("--hidden 6", "hidden of the network in {tanh} is 6,5, and not 6: leave hi"),
+    ("--activation tanh", "is tanh,relu, and not tanh: leave activation out"),
+    ("--dtype float32", "is float64, and not float32: leave dtype out, or begin"),
+    ("--pixels unit", "is raw, and not unit: leave pixels out, or begin without"),
+    ("--preset quick", "hidden of the network in {tanh} is 6,5, and not 128: lea"),
+    ("--init he", "--init draws new weights, --from has its own: not both"),
+    ("--resume --out tanh", "--from begins a new run, --resume goes on with one"),
+    ("--out tanh", "tanh: the run to begin with; choose another --out"),
+    ("--out ./tanh --overwrite", "the run to begin with; choose another --out"),
+    ("digits", "digits does not fit the network: features, classes, brightest"),
+    ("--dataset four", "four does not fit the network: features, classes, bright"),
+    ("--dataset nowhere", "nowhere: neither a data set nor a path"),
+]
+
+
+def test_what_does_not_fit(refused: Refused, tanh: Path, cwd: Path) -> None:
+    idx_folder(cwd / "four")
+    labels = cwd / "four" / "train-labels-idx1-ubyte"
+    labels.write_bytes(labels.read_bytes()[:-1] + b"\3")
+    for words, says in UNFIT:
+        refused("train", "--from", tanh, *words.split(), says=(says.format(tanh=tanh),))
+
+
+def test_networks_that_are_not_there(refused: Refused, run: Run, tanh: Path) -> None:
+    refused("train", "--from", "nowhere", says=("nowhere: no such file; give a run's",))
+    refused("train", "--from", "squares", says=("holds no model.safetensors and no c",))
+    (tanh / "config.toml").unlink()
+    refused("train", "--from", tanh, says=("no config.toml names the data; give --da",))
+    ran = run("train", "squares", "--from", tanh, *STILL, "--out", "b")
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_options_that_say_the_same(run: Run, tanh: Path, cwd: Path) -> None:
+    ran = run("train", "squares", "--from", tanh, *OWN, *STILL, "--out", "b")
+    assert ran.returncode == 0, ran.stderr
+    assert same(cwd / "b", tanh)
