@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnx import files
-from nnx.data.dataset import TASKS, Array, Column, Frame, Target, check_frame
+from nnx.data.dataset import TASKS, Array, Column, Frame, Target, checked_frame
 from nnx.errors import InputError
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.arrays import named_arrays
@@ -245,6 +245,6 @@ def _check_names(
     ):
         raise InputError(f"{path}: its description contradicts itself")
     try:
-        check_frame(frame, sizes(layers)[0])
+        checked_frame(frame, sizes(layers)[0])
     except InputError as error:
         raise InputError(f"{path}: its {error}") from None

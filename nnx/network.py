@@ -19,8 +19,8 @@ from nnx.data.dataset import (
     Frame,
     Target,
     as_array,
-    check_frame,
     check_images,
+    checked_frame,
     frame_of,
     in_units,
 )
@@ -149,7 +149,7 @@ class Network:
             InputError: a frame whose brightest pixel is not above 0
         """
         if self.frame.maximum < 1:
-            check_frame(self.frame, self.sizes[0])
+            checked_frame(self.frame, self.sizes[0])
         brightest = 1.0 if np.dtype(dtype).kind == "f" else float(self.frame.maximum)
         return self.pixel_range / brightest
 

@@ -200,8 +200,9 @@ def as_array(images: Any) -> Array:
         raise InputError(f"images cannot be made an array: {reason}") from None
 
 
-def check_frame(frame: Frame, features: int) -> None:
-    """Refuse a frame that is no picture of so many pixels, nor a row of them."""
+def checked_frame(frame: Frame, features: int) -> Frame:
+    """Return a frame in Python's integers; refused: no picture of so many pixels."""
+    frame = Frame(*(int(n) if isinstance(n, np.integer) else n for n in frame))
     height, width, maximum, box = frame
     if (
         not all(type(number) is int for number in frame)
@@ -213,6 +214,7 @@ def check_frame(frame: Frame, features: int) -> None:
             f"frame must be whole numbers with height x width = {features}, a maximum "
             f"of 1 or more, and a box that fits into it, not {tuple(frame)}"
         )
+    return frame
 
 
 def check_images(images: Array, features: int) -> None:

@@ -8,10 +8,10 @@ from nnx.backend import Backend
 from nnx.data.dataset import (
     Dataset,
     Split,
-    check_frame,
     check_images,
     check_labels,
     check_range,
+    checked_frame,
 )
 from nnx.data.split import train_test_split
 from nnx.errors import InputError
@@ -44,7 +44,7 @@ def fitted(network: Network, data: Dataset, settings: Settings) -> Network:
             f"{'targets' if data.targets else 'classes'}; "
             f"a network {network} does not fit it"
         )
-    check_frame(data.frame, features)
+    frame = checked_frame(data.frame, features)
     _check_task(data, settings)
     if settings["augment"] and data.frame.height == 1:
         raise InputError(
@@ -55,7 +55,7 @@ def fitted(network: Network, data: Dataset, settings: Settings) -> Network:
         raise InputError(f"validation_fraction needs 2 or more images, not {n}")
     return network.replace(
         classes=data.classes,
-        frame=data.frame,
+        frame=frame,
         pixels="raw" if data.columns else settings["pixels"],
         task=data.task,
         columns=data.columns,

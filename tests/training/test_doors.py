@@ -135,3 +135,11 @@ def test_a_frame_that_is_none(
     save_model(tmp_path / "model.safetensors", vars(network.replace(frame=frame)))
     with pytest.raises(InputError, match=f"model.safetensors: its {says}"):
         Network.load(tmp_path / "model.safetensors")
+
+
+def test_a_frame_of_numpy_s_numbers(
+    network: Network, data: Dataset, tmp_path: Path
+) -> None:
+    frame = data.frame._replace(maximum=np.int64(255), height=np.int8(5))
+    result = nnx.train(network, data._replace(frame=frame), out=tmp_path, epochs=1)
+    assert result.network.frame == Network.load(tmp_path).frame == data.frame
