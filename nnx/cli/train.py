@@ -23,6 +23,7 @@ def train(
         str | None,
         typer.Argument(
             help="What to train on, as --dataset has it.",
+            rich_help_panel="Arguments",
             metavar="DATASET",
             show_default=False,
         ),
