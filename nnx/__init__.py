@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nnx import export, plots
+    from nnx import export, plots, sklearn
     from nnx.backend import Backend, find
     from nnx.backend import names as backends
     from nnx.data.dataset import Dataset, Frame, Split
@@ -58,6 +58,7 @@ _HOMES = {
     "parity": "nnx.verify.parity",
     "plots": "nnx.plots",
     "read_picture": "nnx.data.picture:read",
+    "sklearn": "nnx.sklearn",
     "train": "nnx.training.train",
 }
 __all__ = [
@@ -84,6 +85,7 @@ __all__ = [
     "parity",
     "plots",
     "read_picture",
+    "sklearn",
     "train",
 ]
 

@@ -9,6 +9,7 @@ make it: a library that is imported into somebody's process leaves it alone.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -83,5 +84,14 @@ def threads_for(multiplications: int) -> Iterator[None]:
     if multiplications >= SMALL:
         yield
         return
-    with threadpoolctl().threadpool_limits(1, user_api="blas"):
+    with _controller().limit(limits=1, user_api="blas"):
         yield
+
+
+@cache
+def _controller() -> Any:
+    """Return what sets the threads of the libraries loaded so far, NumPy's among them.
+
+    Looking for them takes some milliseconds, and a small fit not many more.
+    """
+    return threadpoolctl().ThreadpoolController()

@@ -35,6 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
+    # scikit-learn's dispatch by array library asks for it before SciPy is imported.
+    os.environ.setdefault("SCIPY_ARRAY_API", "1")
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker and not config.getoption("sweep") and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))

@@ -20,6 +20,7 @@ from nnx.maths.steps import step
 # compiled anew; the rest of the hyperparameters is compiled in.
 TRACED = (
     "learning_rate", "momentum", "ema_decay", "mean_correction", "square_correction",
+    "epsilon",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""`nnx bench`, and its commands `options`, `time-to` and `whole`."""
+"""`nnx bench`, and its commands `options`, `time-to`, `whole` and `estimators`."""
 
 import json as json_format
 import time
@@ -101,6 +101,8 @@ def bench(
     nnx bench time-to 0.98
 
     nnx bench whole --busy 2
+
+    nnx bench estimators
     """
     if context.invoked_subcommand is not None:
         _refuse_given(context)
@@ -196,6 +198,23 @@ def _whole(
     if images.name == data.RANDOM:
         raise InputError("whole needs MNIST: nnx data fetch mnist, or --data-dir")
     _report(partial(whole.measure, busy), images, rounds, out, json)
+
+
+@app.command("estimators")
+def _estimators(
+    rounds: Rounds = 5,
+    data_dir: DataDir = None,
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """Measure fit of MLPClassifier and MLPRegressor, scikit-learn's and this package's.
+
+    On small tables by their defaults, and on MNIST for a few epochs, from the same
+    random_state: they learn the same.
+    """
+    from nnx_benchmarks import data, estimators
+
+    _report(estimators.measure, data.images(data_dir), rounds, out, json)
 
 
 def _refuse_given(context: typer.Context) -> None:

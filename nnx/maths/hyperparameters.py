@@ -78,6 +78,9 @@ class Hyperparameters(NamedTuple):
     learning_rate: what the optimizer's direction is multiplied by
     momentum: share of its velocity that a step keeps; Adam's β₁
     beta2: share of their mean square that Adam and RMSprop keep
+    epsilon: what they add to its root
+    early_epsilon: whether Adam adds it before the mean square is corrected, in the form
+        that Kingma and Ba give at the end of their second section
     schedule, momentum_schedule: how the two change from step to step
     l1, l2: strengths of the penalties l1 · Σ |weight| and l2/2 · Σ weight²
     weight_decay: share of the weights, times the learning rate, that a step takes off
@@ -94,8 +97,8 @@ class Hyperparameters(NamedTuple):
         they begin at 0: 1 / (1 - β₁ᵗ) and 1 / (1 - β₂ᵗ) in step t = 1, 2, …, where β₁ᵗ
         is the product of all β₁ so far if they differ
 
-    `schedules.at_steps` gives those of a step: its learning rate, momentum, ema_decay
-    and corrections.
+    `schedules.at_steps` gives those of a step: its learning rate, momentum, ema_decay,
+    corrections, and epsilon where it is added early.
     """
 
     activations: tuple[str, ...]
@@ -110,6 +113,8 @@ class Hyperparameters(NamedTuple):
     learning_rate: float = 0.1
     momentum: float = 0.0
     beta2: float = 0.0
+    epsilon: float = 1e-8
+    early_epsilon: bool = False
     schedule: Schedule = CONSTANT
     momentum_schedule: Schedule = CONSTANT
     l1: float = 0.0

@@ -97,6 +97,21 @@ def huber(
     )
 
 
+def poisson(logits: Array, targets: Array, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return half of each sample's Poisson deviance, and its gradient.
+
+    Over all outputs; a logit is the logarithm of a rate, exp(z) - t z and what of the
+    target alone makes it 0 where they are alike. The gradient is rates minus targets.
+
+    logits, targets: (batch, outputs); targets 0 or more
+    returns: losses (batch,), dlogits (batch, outputs)
+    """
+    rates = xp.exp(logits)
+    some = xp.astype(targets > 0.0, targets.dtype)
+    own = targets * xp.log(targets + (1.0 - some)) - targets
+    return xp.sum(rates - targets * logits + own, axis=1), rates - targets
+
+
 def softmax(logits: Array, *, xp: Namespace) -> Array:
     """Return the probability of each class; rows sum to one.
 
@@ -111,6 +126,11 @@ def sigmoid(logits: Array, *, xp: Namespace) -> Array:
     """Return 1 / (1 + exp(-z)) of each logit, by no exponential that overflows."""
     small = xp.exp(-xp.abs(logits))
     return xp.where(logits >= 0.0, 1.0 / (1.0 + small), small / (1.0 + small))
+
+
+def rates(logits: Array, *, xp: Namespace) -> Array:
+    """Return exp(z) of each logit."""
+    return xp.exp(logits)
 
 
 def _as_they_are(outputs: Array, *, xp: Namespace) -> Array:
@@ -146,6 +166,14 @@ def squared_errors(outputs: Array, targets: Array, *, xp: Namespace) -> Array:
     return xp.sum(residuals * residuals, axis=0)
 
 
+def rate_errors(logits: Array, targets: Array, *, xp: Namespace) -> Array:
+    """Return each output's sum of squared residuals of its rates, (outputs,).
+
+    logits, targets: (batch, outputs)
+    """
+    return squared_errors(xp.exp(logits), targets, xp=xp)
+
+
 class Loss(NamedTuple):
     """A loss, and what belongs to it.
 
@@ -171,6 +199,7 @@ LOSSES = {
     "binary_cross_entropy": Loss(binary_cross_entropy, sigmoid, all_correct),
     "squared_error": Loss(squared_error, _as_they_are, squared_errors, counts=False),
     "huber": Loss(huber, _as_they_are, squared_errors, ("huber_delta",), counts=False),
+    "poisson": Loss(poisson, rates, rate_errors, counts=False),
 }
 
 

@@ -9,8 +9,6 @@ from typing import NamedTuple, TypeAlias
 from nnx.maths.arrays import Array, Namespace
 from nnx.maths.hyperparameters import Hyperparameters
 
-EPSILON = 1e-8  # added to the root of the mean square
-
 Arrays: TypeAlias = tuple[Array, ...]
 
 
@@ -76,7 +74,7 @@ def adam(
     """
     mean = hyper.momentum * state[0] + (1.0 - hyper.momentum) * gradient
     square = hyper.beta2 * state[1] + (1.0 - hyper.beta2) * (gradient * gradient)
-    root = xp.sqrt(hyper.square_correction * square) + EPSILON
+    root = xp.sqrt(hyper.square_correction * square) + hyper.epsilon
     return hyper.mean_correction * mean / root, (mean, square)
 
 
@@ -89,7 +87,8 @@ def rmsprop(
     2012, with momentum; the state is the mean square and the velocity.
     """
     square = hyper.beta2 * state[0] + (1.0 - hyper.beta2) * (gradient * gradient)
-    velocity = hyper.momentum * state[1] + gradient / (xp.sqrt(square) + EPSILON)
+    root = xp.sqrt(square) + hyper.epsilon
+    velocity = hyper.momentum * state[1] + gradient / root
     return 1.0 * velocity, (square, velocity)
 
 

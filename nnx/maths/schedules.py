@@ -7,6 +7,7 @@ so that it does not matter how a run is cut. `at_steps` gives the numbers of eac
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
+from typing import Any
 
 from nnx.maths.hyperparameters import Hyperparameters, Schedule
 
@@ -98,35 +99,51 @@ def at_steps(
 ) -> Iterator[Hyperparameters]:
     """Yield the hyperparameters of the steps first … first + count - 1 of a run.
 
-    They differ in the learning rate, the momentum, the ema_decay and the corrections;
+    They differ in the learning rate, the momentum, the ema_decay and Adam's numbers;
     where nothing varies it is the same record each time.
     """
     if not _vary(hyper):
         yield from repeat(hyper, count)
         return
-    # What is left of the beginning of Adam's mean after t steps is the product of all
-    # β₁ so far, which is β₁ᵗ where the momentum stays the same.
+    if hyper.optimizer != "adam":
+        for number in range(first, first + count):
+            yield hyper._replace(**_at_step(hyper, number, steps_per_epoch))
+        return
+    changes = _changes(hyper.momentum_schedule)
+    left = _product(hyper, first, steps_per_epoch) if changes else 1.0
+    for number in range(first, first + count):
+        now = _at_step(hyper, number, steps_per_epoch)
+        left = left * now["momentum"] if changes else hyper.momentum ** (number + 1)
+        now["mean_correction"] = 1.0 / (1.0 - left)
+        square = now["square_correction"] = 1.0 / (1.0 - hyper.beta2 ** (number + 1))
+        if hyper.early_epsilon:
+            now["epsilon"] = hyper.epsilon * math.sqrt(square)
+        yield hyper._replace(**now)
+
+
+def _product(hyper: Hyperparameters, steps: int, steps_per_epoch: int) -> float:
+    """Return the product of so many steps' β₁, or next to nothing.
+
+    It is what is left of the beginning of Adam's mean: β₁ᵗ where they are the same.
+    """
     left = 1.0
-    for number in range(first if hyper.optimizer == "adam" else 0):
+    for number in range(steps):
         left *= _momentum(hyper, number, steps_per_epoch)
         if left < NEGLIGIBLE:
             break
-    for number in range(first, first + count):
-        now = _at_step(hyper, number, steps_per_epoch)
-        if hyper.optimizer == "adam":
-            left *= now.momentum
-            now = now._replace(
-                mean_correction=1.0 / (1.0 - left),
-                square_correction=1.0 / (1.0 - hyper.beta2 ** (number + 1)),
-            )
-        yield now
+    return left
+
+
+def _changes(schedule: Schedule) -> bool:
+    """Return whether a number depends on the step."""
+    return schedule.name not in ("constant", "plateau") or schedule.warmup > 0.0
 
 
 def _vary(hyper: Hyperparameters) -> bool:
     """Return whether any number depends on the step."""
-    schedules = hyper.schedule, hyper.momentum_schedule
     return (
-        any(s.name not in ("constant", "plateau") or s.warmup for s in schedules)
+        _changes(hyper.schedule)
+        or _changes(hyper.momentum_schedule)
         or hyper.ema_decay > 0.0
         or hyper.optimizer == "adam"
     )
@@ -134,17 +151,18 @@ def _vary(hyper: Hyperparameters) -> bool:
 
 def _at_step(
     hyper: Hyperparameters, number: int, steps_per_epoch: int
-) -> Hyperparameters:
-    """Return the hyperparameters of a step, of which the run took `number` before."""
+) -> dict[str, Any]:
+    """Return what is a step's own, of which the run took `number` before."""
     # A step of the warm-up is counted when it is done, as the first would be nothing.
     warmup = hyper.schedule.warmup * steps_per_epoch
     time = (number + (number < warmup)) / steps_per_epoch
-    return hyper._replace(
-        learning_rate=value(hyper.learning_rate, time, hyper.schedule, hyper.epochs),
-        momentum=_momentum(hyper, number, steps_per_epoch),
+    rate = value(hyper.learning_rate, time, hyper.schedule, hyper.epochs)
+    return {
+        "learning_rate": rate,
+        "momentum": _momentum(hyper, number, steps_per_epoch),
         # As in TensorFlow's ExponentialMovingAverage, so that it forgets how it began.
-        ema_decay=min(hyper.ema_decay, (1 + number) / (10 + number)),
-    )
+        "ema_decay": min(hyper.ema_decay, (1 + number) / (10 + number)),
+    }
 
 
 def _momentum(hyper: Hyperparameters, number: int, steps_per_epoch: int) -> float:

@@ -195,7 +195,9 @@ def inputs(
             like=like,
             xp=xp,
         )
-    x = xp.astype(pixels, like.dtype) * hyper.pixel_scale
+    x = xp.astype(pixels, like.dtype, copy=False)
+    if hyper.pixel_scale != 1.0:
+        x = x * hyper.pixel_scale
     if hyper.input_noise > 0.0:
         x = x + input_noise(state, x, first, hyper, ops)
     return x, xp.take(images.labels, index, axis=0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nnx import blas, files
+from nnx.automatic import seconds_of
 from nnx.backend import Backend, choose
 from nnx.data.dataset import Dataset
 from nnx.data.digest import digest
@@ -24,9 +25,7 @@ from nnx.training.plan import Position, Progress
 from nnx.training.prepare import batch_size, fitted, plan_of, split_validation
 from nnx.training.result import Result, result_of
 
-# What an epoch takes on the CPU, roughly: for each step, for each parameter an image,
-# and for an image's distortion.
-STEP_SECONDS, PARAMETER_SECONDS, DISTORTION_SECONDS = 1e-4, 6e-11, 1e-4
+DISTORTION_SECONDS = 1e-4  # what an image's takes on the CPU, roughly
 # After the log's files are written, so many times as long they are not.
 LOG_PAUSE = 20
 
@@ -201,7 +200,7 @@ def _seconds(network: Network, data: Dataset, settings: Settings) -> float:
     """Return what a run takes by the plain maths on the CPU, roughly."""
     n = len(data.train.labels)
     steps = -(-n // batch_size(data, settings))
-    seconds = STEP_SECONDS * steps + n * network.parameters * PARAMETER_SECONDS
+    seconds = seconds_of(steps, n, network.parameters)
     if settings["augment"]:
         seconds += n * DISTORTION_SECONDS
     return settings["epochs"] * seconds

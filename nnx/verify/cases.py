@@ -49,6 +49,8 @@ class Case(NamedTuple):
             labels = rng.integers(0, outputs, n)
         elif loss == "binary_cross_entropy":
             labels = rng.integers(0, 2, (n, outputs)).astype(np.float64)
+        elif loss == "poisson":
+            labels = rng.poisson(1.5, (n, outputs)).astype(np.float64)
         else:
             labels = rng.standard_t(2, (n, outputs))
         return labels, rng.uniform(0.5, 2.0, n) if self.weighted else None
@@ -87,6 +89,7 @@ LOSSES: tuple[dict[str, Any], ...] = (
     {"loss": "binary_cross_entropy"},
     {"loss": "squared_error"},
     {"loss": "huber", "huber_delta": 1.35},
+    {"loss": "poisson"},
 )
 COMBINED_LABELS: dict[str, Any] = {**COMBINED[0], **COMBINED[1]}
 ADDED: tuple[dict[str, Any], ...] = (

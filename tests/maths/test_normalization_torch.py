@@ -177,6 +177,10 @@ LOSSES = {
     "huber": lambda z, t: torch.nn.functional.huber_loss(
         z, t, reduction="none", delta=1.35
     ),
+    "poisson": lambda z, t: (
+        torch.nn.functional.poisson_nll_loss(z, t, reduction="none")
+        + (torch.xlogy(t, t) - t)
+    ),
 }
 
 
@@ -192,6 +196,8 @@ def test_other_losses(
     targets = rng.normal(0, 3, (50, outputs))
     if name == "binary_cross_entropy":
         targets = (targets > 0).astype(float)
+    if name == "poisson":
+        targets = np.floor(np.abs(targets))
     weights = rng.uniform(0.0, 2.0, 50) if weighted else None
     own = torch.tensor(logits, requires_grad=True)
     each = LOSSES[name](own, torch.tensor(targets)).sum(1)

@@ -17,7 +17,8 @@ from nnx_backends.host_memory import keep_freed
 def load(threads: int | None = None) -> Backend:
     """Return the backend.
 
-    threads: of a team; by default one for each core that this process may use
+    threads: of a team; by default one for each core that this process may use, or as
+        many as NUMBA_NUM_THREADS says, which joblib sets for its processes
 
     Raises:
         MissingLibraryError: Numba is missing
@@ -41,7 +42,8 @@ def load(threads: int | None = None) -> Backend:
             "or use --backend numpy"
         ) from None
     keep_freed()
-    team, note = Threads(threads or cores.available()), first_run.note()
+    most = min(cores.available(), config.NUMBA_NUM_THREADS)
+    team, note = Threads(threads or most), first_run.note()
     return Backend(
         name="numba",
         device="cpu",

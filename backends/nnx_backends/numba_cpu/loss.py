@@ -66,6 +66,17 @@ def _huber(run, layer, step, hyper):
     _residuals(run, layer, step, like(hyper.huber_delta, run.one))
 
 
+def _poisson(run, layer, step, hyper):
+    """Half of the Poisson deviance of rates, whose logarithms the outputs are."""
+    z, dz = of_units(run, layer, layer.y), of_units(run, layer, layer.dz)
+    targets, squares = _targets(run, layer, step), _squares(run, layer, step)
+    weights = of_block(run, step, run.weights, run.itemsize, run.one)
+    losses = of_block(run, step, run.losses, run.itemsize, run.one)
+    batch = _batch_weight(run, step)
+    rows = partition(step.batch, IMAGES, step)
+    _poisson_rows(z, targets, rows, layer.outputs, weights, batch, dz, losses, squares)
+
+
 def _logits(run, layer, step, hyper):
     """No loss: this thread's rows of the logits are copied."""
     y, first = of_units(run, layer, layer.y), step.first + step.row
@@ -82,6 +93,7 @@ KERNELS = {
     "binary_cross_entropy": Kernel(_binary),
     "squared_error": Kernel(_squared),
     "huber": Kernel(_huber),
+    "poisson": Kernel(_poisson),
 }
 
 
@@ -98,6 +110,14 @@ def _targets(run, layer, step):
     """Return the block's targets, (batch, outputs)."""
     first = (step.first + step.row) * layer.outputs
     address = run.labels + first * run.itemsize
+    return matrix(address, step.batch, layer.outputs, run.one)
+
+
+@inner_njit()
+def _squares(run, layer, step):
+    """Return where the block's squared errors go, (batch, outputs)."""
+    first = (step.first + step.row) * layer.outputs
+    address = run.scores + first * run.itemsize
     return matrix(address, step.batch, layer.outputs, run.one)
 
 
@@ -129,11 +149,7 @@ def _residuals(run, layer, step, delta):
     targets = _targets(run, layer, step)
     weights = of_block(run, step, run.weights, run.itemsize, run.one)
     losses = of_block(run, step, run.losses, run.itemsize, run.one)
-    first = (step.first + step.row) * layer.outputs
-    squares = matrix(
-        run.scores + first * run.itemsize, step.batch, layer.outputs, run.one
-    )
-    batch = _batch_weight(run, step)
+    squares, batch = _squares(run, layer, step), _batch_weight(run, step)
     rows = partition(step.batch, IMAGES, step)
     for i in range(np.uint64(rows[0]), np.uint64(rows[1])):
         loss = like(0.0, run.one)
@@ -208,6 +224,24 @@ def _binary_rows(z, targets, rows, labels, weights, batch, dz, losses, correct):
             dz[i, j] = share * ((above if logit >= zero else one - above) - target)
         losses[i] = loss * (images * share)
         correct[i] = right
+
+
+@inner_njit(fastmath=LOOP, error_model="numpy")
+def _poisson_rows(z, targets, rows, outputs, weights, batch, dz, losses, squares):
+    """Set rows of dz to (rates - targets) by their weights, and their losses."""
+    zero = like(0.0, z[0, 0])
+    whole, images = batch
+    for i in range(np.uint64(rows[0]), np.uint64(rows[1])):
+        loss, share = zero, weights[i] / whole
+        for j in range(np.uint64(outputs)):
+            rate, target = exp(z[i, j]), targets[i, j]
+            residual = rate - target
+            loss += residual - target * z[i, j]
+            if target > zero:
+                loss += target * np.log(target)
+            squares[i, j] = residual * residual
+            dz[i, j] = share * residual
+        losses[i] = loss * (images * share)
 
 
 @inner_njit(fastmath=LOOP, error_model="numpy")

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnx.maths.optimizers import EPSILON
 from nnx_backends.numba_cpu.cache import inner_njit
 from nnx_backends.numba_cpu.elementary import LOOP, like
 from nnx_backends.numba_cpu.kernel import Kernel
@@ -48,6 +47,7 @@ class Optimizer(NamedTuple):
     mean_correction: Any
     square_correction: Any
     beta2: Any
+    epsilon: Any
     mean_rest: Any
     square_rest: Any
     clip: Any
@@ -68,6 +68,7 @@ def of_step(run, step, hyper):
         like(hyper.mean_correction, real),
         like(hyper.square_correction, real),
         like(hyper.beta2, real),
+        like(hyper.epsilon, real),
         like(1.0 - hyper.momentum, real),
         like(1.0 - hyper.beta2, real),
         like(step.clip, real),
@@ -134,14 +135,14 @@ def _adam(slope, first, second, j, optimizer):
     mean = optimizer.momentum * first[j] + optimizer.mean_rest * slope
     square = optimizer.beta2 * second[j] + optimizer.square_rest * (slope * slope)
     first[j], second[j] = mean, square
-    root = np.sqrt(optimizer.square_correction * square) + like(EPSILON, square)
+    root = np.sqrt(optimizer.square_correction * square) + optimizer.epsilon
     return optimizer.mean_correction * mean / root
 
 
 @_direction
 def _rmsprop(slope, first, second, j, optimizer):
     square = optimizer.beta2 * first[j] + optimizer.square_rest * (slope * slope)
-    root = np.sqrt(square) + like(EPSILON, square)
+    root = np.sqrt(square) + optimizer.epsilon
     velocity = optimizer.momentum * second[j] + slope / root
     first[j], second[j] = square, velocity
     return velocity

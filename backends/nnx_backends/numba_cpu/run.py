@@ -46,7 +46,8 @@ def run_steps(
     )
     team = threads.size(hyper.batch_size // 4)
     places = layout.places(state.layers, min(hyper.batch_size, BLOCK), threads.most)
-    use = places, hyper, team
+    # Numbers that memory does not depend on may be others in the next steps.
+    use = places, hyper._replace(learning_rate=0.0, l2=0.0), team
     latest = memories.take(state, use)
     own = memory(state, images, index, places, hyper, team, latest)
     shapes = shapes_of(places, hyper.activations, own.parameters.dtype)

@@ -1,0 +1,112 @@
+"""How long scikit-learn's estimators take to fit, its own and those of this package."""
+
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+import nnx.sklearn
+from nnx.data.dataset import Array, Dataset
+from nnx.errors import MissingLibraryError
+from nnx_benchmarks.measure import REST, Note, about, in_turn
+from nnx_benchmarks.report import Report, Table, times
+
+try:
+    from sklearn import datasets, neural_network
+    from sklearn.exceptions import ConvergenceWarning
+except ImportError:
+    raise MissingLibraryError(
+        "bench estimators needs scikit-learn: pip install 'nnx-mlp[sklearn]'"
+    ) from None
+
+MODULES = {"scikit-learn": neural_network, "nnx": nnx.sklearn}
+TABLES = {
+    "wine": "MLPClassifier",
+    "breast_cancer": "MLPClassifier",
+    "digits": "MLPClassifier",
+    "diabetes": "MLPRegressor",
+}
+EPOCHS = 10  # of MNIST's images; of a table as many as the defaults say
+# Losses differ by less where all is the same: float32's sums come in other orders.
+NEAR = {"float64": 1e-4, "float32": 1e-2}
+COLUMNS = [
+    ("estimator", "implementation", "{}"),
+    ("s", "seconds", "{:.3f}"),
+    ("range", "seconds_range", "{0[0]:.3f}–{0[1]:.3f}"),
+    ("× nnx", "over_nnx", "{:.2f}"),
+    ("epochs", "epochs", "{:.0f}"),
+    ("loss", "loss", "{:.6f}"),
+    ("score", "score", "{:.4f}"),
+]
+LEGEND = (
+    "s: of fit, from the same random_state with the same parameters; × nnx: the median "
+    "over the rounds of a fit's time over this package's; score: accuracy, or R², on "
+    "what was fitted"
+)
+
+
+def measure(images: Dataset, rounds: int, note: Note) -> Report:
+    """Return how long each takes on scikit-learn's tables, and on images."""
+    work: dict[str, tuple[str, Array, Array, Mapping[str, Any]]] = {}
+    for name, kind in TABLES.items():
+        x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+        x = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-9)
+        y = (y - y.mean()) / y.std() if kind == "MLPRegressor" else y
+        work[f"{name}, {len(y)} rows"] = kind, x, y, {}
+    pixels = images.train.images.reshape(len(images.train.labels), -1)
+    for dtype in "float32", "float64":
+        x = (pixels / images.frame.maximum).astype(dtype)
+        few = {"max_iter": EPOCHS}
+        title = f"{images.name}, {len(x)} images, {dtype}, {EPOCHS} epochs"
+        work[title] = "MLPClassifier", x, images.train.labels, few
+    tables = [
+        Table(title, COLUMNS, _rows(title, *each, rounds, about(title, note)))
+        for title, each in work.items()
+    ]
+    return Report(tables, {}, LEGEND)
+
+
+def _rows(
+    title: str,
+    kind: str,
+    x: Array,
+    y: Array,
+    options: Mapping[str, Any],
+    rounds: int,
+    note: Note,
+) -> list[dict[str, Any]]:
+    """Return a row of each implementation; those whose loss differs have no speed."""
+    fitted: dict[str, Any] = {}
+
+    def job(name: str) -> Iterator[float]:
+        while True:
+            model = getattr(MODULES[name], kind)(random_state=0, **options)
+            time.sleep(REST)
+            began = time.perf_counter()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                fitted[name] = model.fit(x, y)
+            yield time.perf_counter() - began
+
+    spent = in_turn({name: job(name) for name in MODULES}, rounds, note)
+    rows = []
+    for name, seconds in spent.items():
+        model, wanted = fitted[name], fitted["scikit-learn"]
+        off = abs(model.loss_ - wanted.loss_) / wanted.loss_
+        agrees = off <= NEAR[str(x.dtype)] and model.n_iter_ == wanted.n_iter_
+        ratios = [a / b for a, b in zip(seconds, spent["nnx"], strict=True)]
+        row = {
+            "data": title,
+            "implementation": name,
+            **times(seconds if agrees else [], "seconds", "seconds_range"),
+            "over_nnx": median(ratios) if agrees else None,
+            "epochs": model.n_iter_,
+            "loss": model.loss_,
+            "score": model.score(x, y),
+            "no_speed_because": None if agrees else f"its loss is off by {off:.1e}",
+        }
+        rows.append(row)
+    return rows

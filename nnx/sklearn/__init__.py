@@ -1,0 +1,33 @@
+"""scikit-learn's multi-layer perceptrons, with its parameters and meanings, and more.
+
+`MLPClassifier` and `MLPRegressor` stand where scikit-learn's do: only the import
+changes. They are imported when they are first asked for, and need scikit-learn, which
+is an extra of this package.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nnx.sklearn.estimators import MLPClassifier, MLPRegressor
+
+__all__ = ["MLPClassifier", "MLPRegressor"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'nnx.sklearn' has no attribute {name!r}")
+    try:
+        import sklearn.utils.validation  # noqa: F401
+    except ImportError:
+        raise ImportError(
+            "nnx.sklearn needs scikit-learn: pip install 'nnx-mlp[sklearn]'"
+        ) from None
+    from nnx.sklearn import estimators
+
+    value = getattr(estimators, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

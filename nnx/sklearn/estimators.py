@@ -1,0 +1,296 @@
+"""The classifier and the regressor."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import (
+    _check_partial_fit_first_call,
+    check_classification_targets,
+    type_of_target,
+    unique_labels,
+)
+
+from nnx.maths.arrays import Array
+from nnx.maths.losses import LOSSES, sigmoid, softmax
+from nnx.sklearn.base import Perceptron
+from nnx.sklearn.outputs import logarithms
+from nnx.sklearn.parameters import CONSTRAINTS, is_stochastic, number, store
+from nnx.sklearn.places import Place
+
+
+class MLPClassifier(ClassifierMixin, Perceptron):
+    """A multi-layer perceptron that tells classes, or which of several labels apply.
+
+    What scikit-learn's has, by its names: see its documentation for
+    `hidden_layer_sizes` to `max_fun`. `activation` is also "leaky_relu", "elu",
+    "softplus", "silu" or "gelu". Beside them:
+
+    dropout, input_dropout: share of hidden units, and of features, left out at random
+    batch_norm: whether hidden layers are normalized over the batch
+    label_smoothing: share of a target that is spread over all classes
+    class_weight: a dictionary, "balanced" or None, as in scikit-learn's classifiers
+    weight_decay: share of the weights, times the learning rate, that a step takes off
+    clip_norm, max_norm: bounds on the norm of the gradient, and of a unit's weights; 0
+        is none
+    ema_decay: of the weights' moving average, which then predicts; 0 is none
+    backend, device: what computes, as for `nnx.train`; arrays of another library are
+        computed on where they are, with scikit-learn's array API dispatch
+
+    Attributes are scikit-learn's, and `validation_loss_curve_` with early stopping.
+    """
+
+    _parameter_constraints = CONSTRAINTS | {
+        "label_smoothing": [number(0, 1)],
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        batch_norm: bool = False,
+        label_smoothing: float = 0.0,
+        class_weight: Mapping[Any, float] | str | None = None,
+        weight_decay: float = 0.0,
+        clip_norm: float = 0.0,
+        max_norm: float = 0.0,
+        ema_decay: float = 0.0,
+        backend: str = "auto",
+        device: str | int | None = None,
+    ) -> None:
+        store(self, locals())
+
+    @available_if(is_stochastic)
+    def partial_fit(
+        self,
+        X: Any,  # noqa: N803
+        y: Any,
+        sample_weight: Any = None,
+        classes: Any = None,
+    ) -> Self:
+        """Go on for one epoch over this data, with what the optimizer remembers.
+
+        classes: all that there will be, in the first call
+
+        Other arguments and errors as for `fit`
+        """
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' is not supported for partial_fit: give a "
+                "dictionary"
+            )
+        _check_partial_fit_first_call(self, classes)
+        return self._fit(X, y, sample_weight, continued=True)
+
+    def predict(self, X: Any) -> Array:  # noqa: N803
+        """Return the most probable class of each row, (n,).
+
+        Of several labels whether each is more probable than not, (n, labels).
+
+        X: (n, n_features)
+        """
+        logits, place = self._logits(X, "predict")
+        xp = place.backend.xp
+        if self.out_activation_ == "softmax":
+            index = xp.argmax(logits, axis=1)
+        elif self.n_outputs_ > 1:
+            return place.outward(xp.astype(logits > 0.0, xp.int64))
+        else:
+            index = xp.astype(logits[:, 0] > 0.0, xp.int64)
+        if self.classes_.dtype.kind in "biuf":
+            return place.outward(xp.take(place.inward(self.classes_), index))
+        return self.classes_[place.backend.to_numpy(index)]
+
+    def predict_proba(self, X: Any) -> Array:  # noqa: N803
+        """Return the probability of each class or label, (n, classes).
+
+        X: (n, n_features)
+        """
+        probabilities, place = self._probabilities(X, "predict_proba")
+        return place.outward(probabilities)
+
+    def predict_log_proba(self, X: Any) -> Array:  # noqa: N803
+        """Return the logarithm of each probability, (n, classes), finite.
+
+        X: (n, n_features)
+        """
+        probabilities, place = self._probabilities(X, "predict_log_proba")
+        return place.outward(logarithms(probabilities, xp=place.backend.xp))
+
+    def _probabilities(self, x: Any, method: str) -> tuple[Array, Place]:
+        logits, place = self._logits(x, method)
+        xp = place.backend.xp
+        if self.out_activation_ == "softmax":
+            return softmax(logits, xp=xp), place
+        if self.n_outputs_ == 1:  # of two classes, each has its own
+            logits = xp.concat([-logits, logits], axis=1)
+        return sigmoid(logits, xp=xp)[
+            :, : max(self.n_outputs_, len(self.classes_))
+        ], place
+
+    def _task(self) -> tuple[str, str]:
+        if self.out_activation_ == "softmax":
+            return "cross_entropy", "softmax"
+        return "binary_cross_entropy", "logistic"
+
+    def _encode(
+        self, y: Array, first: bool, continued: bool
+    ) -> tuple[Array, Array | None]:
+        """Return class numbers, or 0 and 1 for each output, and what classes count."""
+        check_classification_targets(y)
+        kind = type_of_target(y)
+        if kind == "multiclass-multioutput":
+            raise ValueError(
+                "y has several columns of classes: each must be 0 or 1, a label"
+            )
+        several = kind == "multilabel-indicator" and y.shape[1] > 1
+        y = y if several else column_or_1d(y, warn=True)
+        self._know_classes(y, several, continued)
+        if first:
+            many = not several and len(self.classes_) > 2
+            self.out_activation_ = "softmax" if many else "logistic"
+        weights = None
+        if self.class_weight is not None:
+            weights = compute_sample_weight(self.class_weight, y)
+        if several:
+            return self._smooth(np.asarray(y, np.float64)), weights
+        index = np.searchsorted(self.classes_, y)
+        if self.out_activation_ == "softmax":
+            return index, weights
+        return self._smooth(np.where(index > 0, 1.0, 0.0)[:, None]), weights
+
+    def _smooth(self, targets: Array) -> Array:
+        share = float(self.label_smoothing)
+        return (1.0 - share) * targets + share / 2 if share else targets
+
+    def _know_classes(self, y: Array, several: bool, continued: bool) -> None:
+        """Set the classes, or refuse others than those that are known."""
+        classes = np.arange(y.shape[1]) if several else unique_labels(y)
+        if not hasattr(self, "classes_") or not (self.warm_start or continued):
+            self.classes_ = classes
+        elif self.warm_start and set(classes) != set(self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the "
+                f"previous call to fit. Previously got {self.classes_}, `y` has "
+                f"{classes}"
+            )
+        elif len(np.setdiff1d(classes, self.classes_)):
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has "
+                f"{self.classes_}. 'y' has {classes}."
+            )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class MLPRegressor(RegressorMixin, Perceptron):
+    """A multi-layer perceptron for one or several numbers.
+
+    Parameters are scikit-learn's and those of `MLPClassifier`, but for the classes'.
+    `loss` is "squared_error", "poisson" or "huber", which is straight from a residual
+    of `huber_delta` on, in the target's units.
+    """
+
+    _y_numeric = True
+    _parameter_constraints = CONSTRAINTS | {
+        "loss": [StrOptions({"squared_error", "poisson", "huber"})],
+        "huber_delta": [number(0, closed="neither")],
+    }
+
+    def __init__(
+        self,
+        loss: str = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        huber_delta: float = 1.0,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        batch_norm: bool = False,
+        weight_decay: float = 0.0,
+        clip_norm: float = 0.0,
+        max_norm: float = 0.0,
+        ema_decay: float = 0.0,
+        backend: str = "auto",
+        device: str | int | None = None,
+    ) -> None:
+        store(self, locals())
+
+    def predict(self, X: Any) -> Array:  # noqa: N803
+        """Return the values of each row, (n,), or (n, n_outputs) of several.
+
+        X: (n, n_features)
+        """
+        logits, place = self._logits(X, "predict")
+        values = LOSSES[self.loss].outputs(logits, xp=place.backend.xp)
+        return place.outward(values[:, 0] if self.n_outputs_ == 1 else values)
+
+    def _task(self) -> tuple[str, str]:
+        return self.loss, "exp" if self.loss == "poisson" else "identity"
+
+    def _encode(
+        self, y: Array, first: bool, continued: bool
+    ) -> tuple[Array, Array | None]:
+        """Return the values, (n, outputs)."""
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        y = np.asarray(y, np.float64)
+        if self.loss == "poisson" and (y < 0.0).any():
+            raise ValueError("loss='poisson' needs targets of 0 or more")
+        if first:
+            self.out_activation_ = self._task()[1]
+        return y.reshape(len(y), -1), None

@@ -1,0 +1,222 @@
+"""What the estimators have that scikit-learn's have not."""
+
+import pickle
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from joblib import Parallel, delayed
+from scipy import sparse
+from sklearn import datasets
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler, scale
+
+from nnx.backend import find
+from nnx.sklearn import MLPClassifier, MLPRegressor, places
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+X, Y = datasets.load_iris(return_X_y=True)
+X = scale(X)
+OWN: dict[str, Any] = {
+    "dropout": 0.2,
+    "input_dropout": 0.1,
+    "batch_norm": True,
+    "weight_decay": 1.0,
+    "clip_norm": 0.1,
+    "max_norm": 0.5,
+    "ema_decay": 0.9,
+}
+
+
+def fitted(**options: Any) -> MLPClassifier:
+    return MLPClassifier(**{"max_iter": 30, "random_state": 0} | options).fit(X, Y)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_each_option_changes_what_is_learnt(name: str) -> None:
+    plain, other = fitted(), fitted(**{name: OWN[name]})
+    assert not np.allclose(plain.coefs_[0], other.coefs_[0], atol=1e-6)
+    assert other.score(X, Y) > 0.6
+    again = fitted(**{name: OWN[name]})
+    np.testing.assert_array_equal(other.coefs_[0], again.coefs_[0])
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_lbfgs_says_what_it_has_not(name: str) -> None:
+    with pytest.raises(ValueError, match=f"no {name}: use solver='adam'"):
+        fitted(solver="lbfgs", **{name: OWN[name]})
+
+
+@pytest.mark.parametrize("options", [{}, OWN], ids=["plain", "all options"])
+def test_parts_after_a_pickle_are_as_without(options: dict[str, Any]) -> None:
+    """Batch normalization's statistics and the moving average go on too."""
+    one = MLPClassifier(random_state=0, batch_size=40, **options)
+    one.partial_fit(X, Y, classes=[0, 1, 2])
+    other = pickle.loads(pickle.dumps(one))
+    for each in one, other:
+        for _ in range(3):
+            each.partial_fit(X, Y)
+    assert one._optimizer.state.step == 16
+    np.testing.assert_array_equal(one.coefs_[0], other.coefs_[0])
+    np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+
+
+def test_a_warm_start_keeps_statistics() -> None:
+    model = fitted(batch_norm=True, warm_start=True, max_iter=1)
+    mean = model._optimizer.state.running_stats[0].mean
+    model.set_params(learning_rate_init=1e-12).fit(X, Y)
+    after = model._optimizer.state.running_stats[0].mean
+    assert 0.0 < np.abs(after - mean).max() < np.abs(mean).max()
+
+
+def test_options_may_change_between_fits() -> None:
+    model = fitted(warm_start=True)
+    for options in ({"batch_norm": True}, {"ema_decay": 0.5}, {"batch_norm": False},
+                    {"solver": "sgd"}, {"ema_decay": 0.0}):  # fmt: skip
+        model.set_params(**options).fit(X, Y)
+        model.partial_fit(X, Y)
+    assert model.score(X, Y) > 0.9
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_class_weights_are_sample_weights(solver: str) -> None:
+    by_class = fitted(class_weight={0: 1.0, 1: 3.0, 2: 0.5}, solver=solver)
+    weights = np.array([1.0, 3.0, 0.5])[Y]
+    model = MLPClassifier(max_iter=30, random_state=0, solver=solver)
+    by_sample = model.fit(X, Y, sample_weight=weights)
+    np.testing.assert_allclose(by_class.coefs_[0], by_sample.coefs_[0], atol=1e-9)
+
+
+def test_balanced_classes() -> None:
+    rows = np.r_[0:50, 50:100, 100:103]
+    plain, balanced = (
+        MLPClassifier(max_iter=60, random_state=0, class_weight=weight)
+        .fit(X[rows], Y[rows]).predict(X)
+        for weight in (None, "balanced")
+    )  # fmt: skip
+    assert np.sum(balanced == 2) > np.sum(plain == 2)
+    with pytest.raises(ValueError, match="'balanced' is not supported for partial_fit"):
+        MLPClassifier(class_weight="balanced").partial_fit(X, Y, classes=[0, 1, 2])
+
+
+@pytest.mark.parametrize("y", [Y, Y == 0], ids=["many", "two"])
+def test_smoothed_labels_leave_doubt(y: Any) -> None:
+    plain, smooth = (
+        MLPClassifier(solver="lbfgs", random_state=0, label_smoothing=share).fit(X, y)
+        for share in (0.0, 0.3)
+    )
+    least = [model.predict_proba(X).min() for model in (plain, smooth)]
+    assert least[0] < 1e-3 < 0.05 < least[1]
+
+
+def test_huber_heeds_no_outlier() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (300, 1))
+    y = 2.0 * x[:, 0]
+    bad = y.copy()
+    bad[::10] += 50.0
+    error = {
+        loss: np.abs(
+            MLPRegressor(loss=loss, solver="lbfgs", random_state=0, max_iter=100)
+            .fit(x, bad).predict(x) - y
+        ).mean()
+        for loss in ("squared_error", "huber")
+    }  # fmt: skip
+    assert error["huber"] < 0.5 < error["squared_error"]
+
+
+def test_the_compiled_backend_learns_the_same() -> None:
+    weights = np.random.default_rng(0).uniform(0.5, 2.0, len(Y))
+    a, b = (
+        MLPClassifier((25,), solver="sgd", momentum=0.0, batch_size=40, random_state=0,
+                      max_iter=5, backend=name).fit(X, Y, sample_weight=weights)
+        for name in ("numpy", "numba")
+    )  # fmt: skip
+    for one, other in zip(a.coefs_, b.coefs_, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-12)
+
+
+def test_a_small_fit_compiles_nothing() -> None:
+    script = (
+        "import sys; from nnx.sklearn import MLPClassifier as M;"
+        "M(max_iter=2).fit([[0.0], [1.0]], [0, 1]); print('numba' in sys.modules)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True
+    )
+    assert ran.stdout.strip() == "False", ran.stderr
+
+
+def test_without_scikit_learn_a_line_says_so() -> None:
+    script = (
+        "import sys; sys.modules['sklearn'] = None; import nnx.sklearn\n"
+        "try: nnx.sklearn.MLPClassifier\n"
+        "except ImportError as error: print(error)"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ran.stdout == (
+        "nnx.sklearn needs scikit-learn: pip install 'nnx-mlp[sklearn]'\n"
+    )
+
+
+def test_sparse_features_that_memory_cannot_hold_dense() -> None:
+    wide = sparse.csr_array((10**5, 10**8))
+    with pytest.raises(ValueError, match=r"take 80000.0 GB: choose fewer"):
+        places.dense(wide)
+
+
+def test_unusable_parameters_are_refused_in_a_line() -> None:
+    for options, words in (
+        ({"backend": "nowhere"}, "no backend is called 'nowhere'"),
+        ({"device": "cuda"}, "backend 'auto' takes no device"),
+        ({"dropout": 1.0}, "'dropout' parameter"),
+        ({"hidden_layer_sizes": (3.5,)}, "whole numbers"),
+        ({"activation": "swish"}, "'activation' parameter"),
+    ):
+        with pytest.raises(Exception, match=words) as error:
+            fitted(**options)
+        assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="targets of 0 or more"):
+        MLPRegressor(loss="poisson").fit(X, -Y)
+
+
+def test_a_validation_set_has_a_loss_curve() -> None:
+    model = fitted(early_stopping=True)
+    assert len(model.validation_loss_curve_) == model.n_iter_
+    assert model.validation_loss_curve_[-1] < model.validation_loss_curve_[0]
+
+
+def test_in_a_pipeline_with_text_labels() -> None:
+    names = np.array(["setosa", "versicolor", "virginica"])[Y]
+    model = make_pipeline(StandardScaler(), MLPClassifier(random_state=0))
+    assert cross_val_score(model, X, names, cv=3).mean() > 0.9
+    assert set(model.fit(X, names).predict(X)) == set(names)
+
+
+def team_size() -> int:
+    return find("numba").ops.logits.keywords["threads"].most  # type: ignore[union-attr]
+
+
+@pytest.mark.sweep
+def test_a_process_of_joblib_has_its_share_of_cores() -> None:
+    assert Parallel(n_jobs=2)([delayed(team_size)()] * 2) == [1, 1]
+
+
+@pytest.mark.sweep
+def test_a_search_by_two_processes() -> None:
+    grid = {"alpha": [0.0, 0.1, 1.0], "hidden_layer_sizes": [(5,), (20,)],
+            "backend": ["numpy", "numba"]}  # fmt: skip
+    one, two = (
+        GridSearchCV(clone(MLPClassifier(max_iter=40, random_state=0)), grid, cv=3,
+                     n_jobs=jobs).fit(X, Y)
+        for jobs in (1, 2)
+    )  # fmt: skip
+    assert len(one.cv_results_["params"]) == 12
+    assert one.best_params_ == two.best_params_
+    np.testing.assert_allclose(
+        one.cv_results_["mean_test_score"], two.cv_results_["mean_test_score"]
+    )
