@@ -88,7 +88,7 @@ def train(
 
     nnx train fashion-mnist --hidden 256,128 --optimizer adam
 
-    nnx train --dataset houses.csv --target price      any table
+    nnx train houses.csv --target price                any table
 
     nnx train --validation-fraction 0.1 --patience 5 --epochs 100
 

@@ -51,8 +51,7 @@ def fit(
             of numbers among which there is text; a missing column
     """
     made = []
-    for name in names:
-        i = table.column(name)
+    for name, i in zip(names, table.places(names), strict=True):
         values = table.values[i]
         if name in categorical or isinstance(values, Text):
             mixed = None if name in categorical else first_text(values)
@@ -87,8 +86,8 @@ def features(columns: Sequence[Column], table: Table, rows: Any = None) -> Array
         )
     out = np.zeros((len(which), width), np.float32)
     at = 0
-    for column in columns:
-        i = table.column(column.name)
+    places = table.places([column.name for column in columns])
+    for column, i in zip(columns, places, strict=True):
         if column.categories:
             own = _codes(table, i, column, which)
             out[np.arange(len(which)), at + own] = 1

@@ -85,7 +85,8 @@ def table_set(
         InputError: columns and options that do not fit
     """
     require_columns(table.source, table.names, (*options.target, *options.categorical))
-    names = [n for n in table.names if n not in (*options.target, *options.drop)]
+    left_out = {*options.target, *options.drop}
+    names = [name for name in table.names if name not in left_out]
     if not names:
         raise InputError(f"{table.source}: no columns but the target: nothing to learn")
     task, decided = decide(table, options.target, options.task)
@@ -193,8 +194,9 @@ def held_out(
         raise InputError(f"{table.source}: training needs 2 or more rows, not {total}")
     train, held = held_out_rows(total, max(1, total // TEST_PART))
     back = np.zeros(len(held), bool)
-    for name in dict.fromkeys([*names, *of_text]):
-        values = table.values[table.column(name)]
+    looked_at = list(dict.fromkeys([*names, *of_text]))
+    for name, i in zip(looked_at, table.places(looked_at), strict=True):
+        values = table.values[i]
         if name in of_text or isinstance(values, Text):
             column = as_text(values)
             if too_many(len(column.values), total):
@@ -219,14 +221,15 @@ def held_out(
 def _described(columns: Sequence[Column]) -> str:
     text = sum(bool(column.categories) for column in columns)
     width = sum(column.width for column in columns)
-    return f"{len(columns) - text} columns of numbers, {text} of text: {width} features"
+    numbers = len(columns) - text
+    return f"columns of numbers: {numbers}, of text: {text}; features: {width}"
 
 
 def _filled(table: Table, names: Sequence[str]) -> tuple[str, ...]:
     """Return a note on how many empty fields there are, which are filled then."""
     empty = 0
-    for name in names:
-        values = table.values[table.column(name)]
+    for i in table.places(names):
+        values = table.values[i]
         of_text = isinstance(values, Text)
         empty += int((values.codes < 0 if of_text else np.isnan(values)).sum())
     return (f"{empty:,} empty fields are filled",) if empty else ()

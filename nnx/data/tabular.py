@@ -56,14 +56,24 @@ class Table(NamedTuple):
         Raises:
             InputError: none is
         """
-        require_columns(self.source, self.names, [name])
-        return self.names.index(name)
+        return self.places([name])[0]
+
+    def places(self, names: Sequence[str]) -> list[int]:
+        """Return which columns are called so.
+
+        Raises:
+            InputError: none is
+        """
+        require_columns(self.source, self.names, names)
+        known = {name: i for i, name in enumerate(self.names)}
+        return [known[name] for name in names]
 
 
 def require_columns(source: str, names: Sequence[str], asked: Collection[str]) -> None:
     """Refuse a table of these columns that lacks one of those asked for."""
+    there = set(names)
     for name in asked:
-        if name not in names:
+        if name not in there:
             raise InputError(
                 f"{source}: no column is called {name!r}; there are {listed(names)}"
             )
@@ -84,11 +94,10 @@ def wanted(
         InputError: names that come twice, or of columns to leave out that are not there
     """
     require_columns(source, names, without)
-    counts = Counter(names)
+    counts, left_out = Counter(names), {"", *without}
+    kept = {*names} if only is None else {*only}
     places = [
-        i
-        for i, name in enumerate(names)
-        if name and (only is None or name in only) and name not in without
+        i for i, name in enumerate(names) if name in kept and name not in left_out
     ]
     for i in places:
         if counts[names[i]] > 1:

@@ -8,7 +8,7 @@ import numpy as np
 from nnx.automatic import DEFAULT
 from nnx.backend import Backend, choose
 from nnx.data import given
-from nnx.data.dataset import Array, Dataset, check_labels
+from nnx.data.dataset import Array, Dataset, check_labels, check_range
 from nnx.errors import InputError
 from nnx.maths import evaluation
 from nnx.maths.arrays import map_arrays
@@ -154,6 +154,7 @@ def check_fits(network: Network, data: Dataset) -> None:
                 f"{data.name} does not fit the network: its {name} are not those that "
                 "the network was trained on"
             )
+    check_range(data.test.images, data)
     check_labels(np.asarray(data.test.labels), len(data.test.images), data)
 
 

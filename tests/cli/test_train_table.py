@@ -35,7 +35,7 @@ def test_a_regression_from_its_table_to_its_score(
 ) -> None:
     ran = run(*PRICE, "--epochs", "150", "--out", "run")
     assert "houses: target 'price': regression" in ran.stderr
-    assert "1 columns of numbers, 1 of text: 3 features" in ran.stderr
+    assert "columns of numbers: 1, of text: 1; features: 3" in ran.stderr
     assert "test R² 0." in ran.stdout
     assert answer(run("evaluate", "run", "--json"))["test_r2"] > 0.9
     again = run("train", "--config", "run/config.toml", "--out", "again")

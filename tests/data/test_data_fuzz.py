@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from nnx.data import csv_sets, npz
 from nnx.data.idx import read_images, read_labels
+from nnx.data.load import load
 from nnx.errors import InputError
 
 IMAGES, LABELS = samples(6)
@@ -23,12 +24,16 @@ def _npz(save):
 
 
 CSV = b"label,a,b,c\r\n" + b"".join(b"%d,%d,1,255\r\n" % (i % 3, i) for i in range(12))
+TABLE = b"size,city,price\r\n" + b"".join(
+    b'%d.5,"%s, N",%d\r\n' % (i, (b"Oslo", b"Bern")[i % 2], 3 * i) for i in range(12)
+)
 VALID = {
     "images": (read_images, idx_bytes(IMAGES)),
     "images.gz": (read_images, gzip.compress(idx_bytes(IMAGES), mtime=0)),
     "labels": (read_labels, idx_bytes(LABELS)),
     "labels.gz": (read_labels, gzip.compress(idx_bytes(LABELS), mtime=0)),
     "train.csv": (lambda path: csv_sets.load_file(path, "mine"), CSV),
+    "table.csv": (lambda path: load(path, target="price"), TABLE),
     "stored.npz": (lambda path: npz.load(path, "mine"), _npz(np.savez)),
     "packed.npz": (lambda path: npz.load(path, "mine"), _npz(np.savez_compressed)),
 }
