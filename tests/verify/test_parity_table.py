@@ -111,6 +111,43 @@ def test_a_wrong_kernel_is_found(reference: Backend, small: None) -> None:
     assert min(worst(replace(reference, ops=ops)).values()) == np.inf
 
 
+def test_a_wrong_kernel_beside_right_steps_is_found(
+    reference: Backend, small: None
+) -> None:
+    """Its own steps may hand to it what they do not cover."""
+
+    def longer(*args: Any) -> Any:
+        return reference.ops.update(*args) * 1.01
+
+    def wrong(*args: Any, **options: Any) -> Any:
+        return dense.forward(*args, **options) * 1.01
+
+    ops = reference.ops._replace(update=longer, dense_forward=wrong)
+    assert min(worst(replace(reference, ops=ops, own_steps=plain)).values()) > 1e-3
+
+
+def test_no_gradient_is_asked_of_steps_without_a_kernel(
+    reference: Backend, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four are of the steps themselves."""
+    asked, right = list[str](), steps.batch_gradients
+
+    def gradients(*args: Any) -> Any:
+        asked.append("gradients")
+        return right(*args)
+
+    bare = replace(reference, ops=PLAIN, own_steps=plain)
+    kernel = PLAIN._replace(update=reference.ops.update)
+    posed = [parity.problem(case, "float64") for case in SMALL]
+    monkeypatch.setattr(steps, "batch_gradients", gradients)
+    counts = []
+    for backend in (bare, replace(bare, own_steps=None), replace(bare, ops=kernel)):
+        asked.clear()
+        assert max(parity.worst_error(each, backend) for each in posed) < 1e-12
+        counts.append(len(asked))
+    assert counts == [4, 5, 5]
+
+
 def changed(**changes: Any) -> Kernel:
     """Return steps that change the state they are done with."""
 
