@@ -133,7 +133,7 @@ def test_a_pair_and_another_to_choose_by(houses):
     for wrong in 0.1, [x, y], (x,):
         with pytest.raises(InputError, match="validation must be a pair"):
             nnx.train(network, (x, y), validation=wrong)
-    with pytest.raises(InputError, match="data must be a pair"):
+    with pytest.raises(InputError, match="expected a data set, as nnx.load gives it"):
         nnx.train(network, x)
     with pytest.raises(InputError, match="expected images of shape"):
         nnx.train(network, (x, y), validation=nnx.Split(x[:9, :2], y[:9]))
