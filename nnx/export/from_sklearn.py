@@ -8,12 +8,12 @@ import numpy as np
 from nnx.data.dataset import TASKS, Array, Column, Dataset, Target
 from nnx.errors import InputError
 from nnx.export.foreign import made
+from nnx.maths import activations as maths
 from nnx.maths.state import Layer, Layers
 from nnx.network import Network
 
-ACTIVATIONS = {
-    "identity": "identity", "logistic": "sigmoid", "relu": "relu", "tanh": "tanh",
-}  # fmt: skip
+# By scikit-learn's names, and those that the estimators of nnx.sklearn have beside them.
+ACTIVATIONS = {name: name for name in maths.ACTIVATIONS} | {"logistic": "sigmoid"}
 
 FITTED = "activation", "coefs_", "intercepts_", "n_outputs_", "out_activation_"
 
@@ -71,6 +71,11 @@ def _parts(estimator: Any) -> tuple[Any, list[Any]]:
     ):
         raise InputError(
             f"{name} is no fitted MLPClassifier or MLPRegressor of scikit-learn"
+        )
+    if mlp.out_activation_ == "exp":
+        raise InputError(
+            f"{name} was fitted with loss='poisson', and gives logarithms of what it "
+            "predicts: nnx has no such regression"
         )
     if [type(step).__name__ for step in before] not in ([], ["StandardScaler"]):
         known = " and ".join(type(step).__name__ for step in before)

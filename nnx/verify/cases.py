@@ -174,6 +174,12 @@ PARITY_CASES = (
     Case((37, 13, 7, 5), "tanh", 17, L2),
     Case((1, 1, 2), "tanh", 1),
     Case((8, 36, 3), "tanh", 64, (("optimizer", "adam"), ("beta2", 0.99))),
+    Case(
+        (8, 36, 3),
+        "tanh",
+        64,
+        (("optimizer", "adam"), ("epsilon", 0.01), ("early_epsilon", True)),
+    ),
     Case((8, 36, 3), "tanh", 64, (("optimizer", "rmsprop"), ("beta2", 0.9))),
     *(
         _with(activation, **options)

@@ -66,6 +66,20 @@ def test_values_and_a_scaler(targets: int, rng: np.random.Generator) -> None:
     assert means == list(zip(scaler.mean_, scaler.scale_, strict=True))
 
 
+def test_an_estimator_of_this_package(rng: np.random.Generator) -> None:
+    from nnx.sklearn import MLPClassifier
+
+    x, y = rng.normal(0, 1, (90, 5)), np.arange(90) % 3
+    model = MLPClassifier((9,), "gelu", max_iter=3, batch_norm=True, ema_decay=0.9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(x, y)
+    network = nnx.from_sklearn(model)
+    np.testing.assert_allclose(
+        network.predict_proba(x), model.predict_proba(x), atol=1e-12
+    )
+
+
 def test_pictures(tmp_path: Path) -> None:
     data = nnx.load("digits")
     mlp = _fitted("MLPClassifier", data.train.images / 16, data.train.labels)
@@ -87,6 +101,7 @@ def test_what_is_not_taken(data: nnx.Dataset, rng: np.random.Generator) -> None:
         (MLPClassifier(), "MLPClassifier is no fitted"),
         (3, "int is no fitted"),
         (_fitted("MLPClassifier", x, y, MinMaxScaler()), "a StandardScaler alone"),
+        (_fitted("MLPRegressor", x, y, loss="poisson"), "fitted with loss='poisson'"),
     ):
         with pytest.raises(InputError, match=words):
             nnx.from_sklearn(estimator)

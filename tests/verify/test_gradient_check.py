@@ -64,7 +64,7 @@ def test_every_hyperparameter_that_the_gradient_depends_on_is_in_a_case() -> Non
     of_the_step = {
         "epochs", "optimizer", "learning_rate", "momentum", "beta2", "schedule",
         "momentum_schedule", "weight_decay", "clip_norm", "max_norm", "ema_decay",
-        "mean_correction", "square_correction",
+        "mean_correction", "square_correction", "epsilon", "early_epsilon",
     }  # fmt: skip
     assert names | always | of_the_step == set(Hyperparameters._fields)
 
