@@ -12,7 +12,7 @@ from nnx.maths import activations as maths
 from nnx.maths.state import Layer, Layers
 from nnx.network import Network
 
-# By scikit-learn's names, and those that the estimators of nnx.sklearn have beside them.
+# By scikit-learn's names, and those that nnx.sklearn's estimators have beside them.
 ACTIVATIONS = {name: name for name in maths.ACTIVATIONS} | {"logistic": "sigmoid"}
 
 FITTED = "activation", "coefs_", "intercepts_", "n_outputs_", "out_activation_"
