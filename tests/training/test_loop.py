@@ -22,6 +22,7 @@ from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
 from nnx.training import loop
 from nnx.training.folder import LOG_NAME
 from nnx.training.plan import Progress
+from nnx.verify import gradients
 
 SETTINGS = {"epochs": 3, "batch_size": 16, "learning_rate": 0.3, "l2": 1e-3, "seed": 5}
 
@@ -217,7 +218,10 @@ def test_a_run_without_room_says_what_would_take_less(
 
 
 def test_training_testing_and_predicting_are_in_the_backend_s_scope(
-    network: Network, data: Dataset, reference: Backend
+    network: Network,
+    data: Dataset,
+    reference: Backend,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """So that nothing is made on another device, and no error of a library's leaks."""
     inside: list[bool] = []
@@ -249,7 +253,9 @@ def test_training_testing_and_predicting_are_in_the_backend_s_scope(
     trained = train(network, data, backend=scoped, **SETTINGS).network
     evaluate(trained, data, backend=scoped)
     trained.predict(data.test.images, backend=scoped)
-    nnx.gradcheck(scoped)
+    cases = gradients.gradient_cases()[:3]
+    monkeypatch.setattr(gradients, "gradient_cases", lambda: cases)
+    assert len(nnx.gradcheck(scoped)) == len(cases)
     assert not inside
     with pytest.raises(AssertionError):
         scoped.from_numpy(data.test.images)
