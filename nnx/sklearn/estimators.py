@@ -19,7 +19,6 @@ from sklearn.utils.multiclass import (
 from nnx.maths.arrays import Array
 from nnx.maths.losses import LOSSES, sigmoid, softmax
 from nnx.sklearn.base import Perceptron
-from nnx.sklearn.outputs import logarithms
 from nnx.sklearn.parameters import CONSTRAINTS, is_stochastic, number, store
 from nnx.sklearn.places import Place
 
@@ -140,12 +139,13 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return place.outward(probabilities)
 
     def predict_log_proba(self, X: Any) -> Array:  # noqa: N803
-        """Return the logarithm of each probability, (n, classes), finite.
+        """Return the logarithm of each probability, (n, classes).
 
         X: (n, n_features)
         """
         probabilities, place = self._probabilities(X, "predict_log_proba")
-        return place.outward(logarithms(probabilities, xp=place.backend.xp))
+        with np.errstate(divide="ignore"):  # what is rounded to 0 is -inf here
+            return place.outward(place.backend.xp.log(probabilities))
 
     def _probabilities(self, x: Any, method: str) -> tuple[Array, Place]:
         logits, place = self._logits(x, method)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from nnx.maths import evaluation
-from nnx.maths.arrays import Array, Namespace
+from nnx.maths.arrays import Array
 from nnx.maths.blocks import BLOCK, blocks
 from nnx.maths.ops import Ops
 from nnx.maths.state import Layers
@@ -17,9 +17,3 @@ def logits_of(layers: Layers, x: Array, activations: Sequence[str], ops: Ops) ->
         for rows in blocks(n, BLOCK if ops.logits is None else n)
     ]
     return parts[0] if len(parts) == 1 else ops.xp.concat(parts)
-
-
-def logarithms(probabilities: Array, *, xp: Namespace) -> Array:
-    """Return finite logarithms; what is rounded to 0 counts as the least number."""
-    least = xp.finfo(probabilities.dtype).smallest_normal
-    return xp.log(xp.maximum(probabilities, least))

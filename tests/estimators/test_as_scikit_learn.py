@@ -198,7 +198,7 @@ def test_scikit_learn_s_own_tests(tmp_path: Path) -> None:
     assert count == 1
     (tmp_path / "test_mlp.py").write_text(text, "utf-8")
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "sklearn.tests.random_seed",
+        [sys.executable, "-m", "pytest", "-q", "-p", "sklearn.conftest",
          "-p", "no:cacheprovider", "test_mlp.py", "-k", "not test_gradient"],
         cwd=tmp_path, capture_output=True, text=True,
     )  # fmt: skip

@@ -29,7 +29,6 @@ def test_the_checks_with_all_defaults(estimator: Any, check: Any) -> None:
 @pytest.mark.sweep
 @parametrize_with_checks(
     [
-        MLPClassifier(solver="lbfgs"),
         MLPRegressor(solver="lbfgs"),
         MLPClassifier(solver="sgd", learning_rate_init=0.1),
         MLPRegressor(loss="huber", solver="sgd", learning_rate_init=0.1),
