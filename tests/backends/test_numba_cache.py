@@ -105,15 +105,26 @@ def test_no_space_for_the_kernels(tmp_path: Path) -> None:
 
 
 @pytest.mark.sweep
-def test_damaged_kernels_are_compiled_again(tmp_path: Path) -> None:
-    """An index, and then what it points to; after either the cache is whole again."""
-    assert _use(tmp_path).startswith("0 compiling the kernels, once")
-    assert _use(tmp_path).startswith("1 ")
+def test_kernels_damaged_or_of_parts_that_changed_are_compiled_again(
+    tmp_path: Path,
+) -> None:
+    """An index, what it points to, a module; each time the cache is whole again."""
+    package, cache = tmp_path / "nnx_backends", tmp_path / "cache"
+    shutil.copytree(Path(nnx_backends.__file__).parent, package)
+
+    def use() -> str:
+        return _use(cache, path=str(tmp_path))
+
+    assert use().startswith("0 compiling the kernels, once")
+    assert use().startswith("1 ")
     for kind in ("nbi", "nbc"):
-        for path in tmp_path.rglob(f"*.{kind}"):
+        for path in cache.rglob(f"*.{kind}"):
             path.write_bytes(path.read_bytes()[:20])
-        assert _use(tmp_path).startswith("0 ")
-        assert _use(tmp_path).startswith("1 ")
+        assert use().startswith("0 ")
+        assert use().startswith("1 ")
+    with open(package / "numba_cpu" / "elementary.py", "a") as source:
+        source.write("# changed\n")
+    assert use().startswith("0 ")
 
 
 AGREES = """
@@ -160,14 +171,3 @@ def test_kernels_of_two_processes_and_of_two_types_keep_apart(tmp_path: Path) ->
     for path in wide.rglob("*.nbc"):
         shutil.copy(path, tanh / path.relative_to(wide))
     _agree(tanh, "tanh", "float32")
-
-
-@pytest.mark.sweep
-def test_a_kernel_whose_parts_changed_is_compiled_again(tmp_path: Path) -> None:
-    package = tmp_path / "nnx_backends"
-    shutil.copytree(Path(nnx_backends.__file__).parent, package)
-    assert _use(tmp_path / "cache", path=str(tmp_path)).startswith("0 ")
-    assert _use(tmp_path / "cache", path=str(tmp_path)).startswith("1 ")
-    with open(package / "numba_cpu" / "elementary.py", "a") as source:
-        source.write("# changed\n")
-    assert _use(tmp_path / "cache", path=str(tmp_path)).startswith("0 ")
