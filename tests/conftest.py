@@ -3,6 +3,8 @@
 import os
 from contextlib import suppress
 from fcntl import LOCK_EX, flock
+from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -20,10 +22,27 @@ STRICT = [("strict", {}), ("strict", {"device": "device1"})]
 GPU = [pytest.param(("cupy", {}), marks=pytest.mark.gpu)]
 # What need not be installed: a backend that cannot be used is skipped, and says why.
 EXTRAS = [("torch", {}), ("jax", {})]
+# Whose tests see neither --sweep nor that a library more is installed, but for those of
+# Numba, whose teams are larger, and those that were skipped without the library.
+SETTLED = (
+    "cli/test_config_file", "cli/test_faults_data", "cli/test_faults_models",
+    "cli/test_faults_pictures", "cli/test_faults_settings", "cli/test_from",
+    "cli/test_habits", "cli/test_page", "cli/test_plot", "cli/test_predict_table",
+    "cli/test_python_and_command", "cli/test_stop", "cli/test_terminal",
+    "cli/test_train_table", "data/", "maths/", "report/", "training/",
+    "verify/test_gradient_check", "verify/test_own_network",
+)  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--sweep", action="store_true", help="take the long sweeps too")
+    parser.addoption(
+        "--settled-by",
+        type=Path,
+        metavar="XML",
+        help="the --junitxml of a run without PyTorch, JAX and --sweep: leave out what "
+        "passed there and these do not change",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,11 +65,33 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Leave the long sweeps out, unless they are asked for."""
+    """Leave the long sweeps out, unless they are asked for, and what is settled."""
+    out = set[pytest.Item]()
     if not config.getoption("sweep"):
-        long = [item for item in items if item.get_closest_marker("sweep")]
-        config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if not item.get_closest_marker("sweep")]
+        out = {item for item in items if item.get_closest_marker("sweep")}
+    if report := config.getoption("settled_by"):
+        passed = _passed(report)
+        out |= {item for item in items if _is_settled(item.nodeid, passed)}
+    config.hook.pytest_deselected(items=[item for item in items if item in out])
+    items[:] = [item for item in items if item not in out]
+
+
+def _passed(report: Path) -> set[tuple[str, str]]:
+    """Return the module and name of each test that passed; others say what happened."""
+    cases = ElementTree.parse(report).iter("testcase")
+    return {
+        (case.attrib["classname"], case.attrib["name"])
+        for case in cases
+        if not len(case)
+    }
+
+
+def _is_settled(node: str, passed: set[tuple[str, str]]) -> bool:
+    """Return whether a test, as tests/data/test_idx.py::test_a, need not be run."""
+    module, _, name = node.partition("::")
+    place = module.removeprefix("tests/")
+    known = (module.removesuffix(".py").replace("/", "."), name) in passed
+    return known and place.startswith(SETTLED) and "numba" not in node
 
 
 def _name(chosen: tuple[str, dict[str, str]]) -> str:
