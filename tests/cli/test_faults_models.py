@@ -88,7 +88,7 @@ def test_41_what_is_no_model(refused: Refused, cwd: Path, command: str) -> None:
         ({"sizes": [16, 10**12, 3]}, {}, "layers.0.weight should have shape (16, 1"),
         ({"sizes": [16, 5]}, {}, "contradicts itself"),
         ({"classes": [1, 2, 3]}, {}, "contradicts itself"),
-        ({"frame": [4, 4, 255, 10**9]}, {}, "contradicts itself"),
+        ({"frame": [4, 4, 255, 10**9]}, {}, "its frame must be whole numbers"),
         ({"frame": [4.0, 4, 255, 4]}, {}, "its frame must be whole numbers"),
         ({}, {"layers.7.bias": np.zeros(2, np.float32)}, "layers.7.bias belongs to n"),
         ({}, {"layers.0.bias": np.full(5, np.nan, np.float32)}, "not finite"),
