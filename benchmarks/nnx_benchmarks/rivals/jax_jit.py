@@ -101,7 +101,7 @@ class JaxTrainer:
         state: Any = initial_state(own, self.hyper, Ops(jnp))
         # What a first epoch returns would compile all anew for a second one, if here
         # the step were no array, or the count that nobody keeps bound to its device.
-        self.state = state._replace(step=jnp.zeros((), np.int32), correct=())
+        self.state = state._replace(step=jnp.zeros((), np.int32), score_sum=())
 
     def epoch(self, order: Array, learning_rate: float) -> float:
         """Train on these images; return their mean loss."""
