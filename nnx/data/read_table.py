@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 from nnx.data import csv_table, parquet_table
 from nnx.data.tabular import Table
@@ -27,11 +28,8 @@ def read_table(
     Raises:
         InputError: a file of another kind, or one that is no table
     """
-    suffix = path.suffix.lower()
-    if suffix not in KINDS:
-        raise InputError(f"{path}: not a table: give one of {', '.join(KINDS)}")
-    read = parquet_table.read if suffix == ".parquet" else csv_table.read
-    return read(path, text=text, only=only, without=without)
+    table: Table = _module(path).read(path, text=text, only=only, without=without)
+    return table
 
 
 def read_blocks(
@@ -54,8 +52,13 @@ def read_blocks(
     Raises:
         InputError: as for `read_table`, when the block with the fault is asked for
     """
+    read = _module(path).read_blocks
+    yield from read(path, text=text, needed=needed, copied=copied)
+
+
+def _module(path: Path) -> Any:
+    """Return the module that reads files of this kind."""
     suffix = path.suffix.lower()
     if suffix not in KINDS:
         raise InputError(f"{path}: not a table: give one of {', '.join(KINDS)}")
-    module = parquet_table if suffix == ".parquet" else csv_table
-    yield from module.read_blocks(path, text=text, needed=needed, copied=copied)
+    return parquet_table if suffix == ".parquet" else csv_table

@@ -40,7 +40,7 @@ def evaluate(
     for rows in blocks(n, BLOCK if ops.logits is None else n):
         pixels, labels = images.pixels[rows, :], images.labels[rows, ...]
         out = logits(layers, pixels, hyper.activations, hyper.pixel_scale, ops)
-        each, _ = losses.each_loss(out, labels, hyper, xp=ops.xp)
+        each, _ = losses.per_sample(out, labels, hyper, xp=ops.xp)
         loss_sum = loss_sum + ops.xp.sum(each)
         score_sum = score_sum + score(out, labels, xp=ops.xp)
     return loss_sum, score_sum
@@ -52,12 +52,24 @@ def outputs(layers: Layers, pixels: Array, hyper: Hyperparameters, ops: Ops) -> 
     pixels: (n, in_features), uint8 or floating
     hyper: as for `evaluate`
     """
-    n, of_logits = pixels.shape[0], losses.LOSSES[hyper.loss].outputs
+    every = all_logits(layers, pixels, hyper.activations, hyper.pixel_scale, ops)
+    return losses.LOSSES[hyper.loss].outputs(every, xp=ops.xp)
+
+
+def all_logits(
+    layers: Layers,
+    pixels: Array,
+    activations: tuple[str, ...],
+    pixel_scale: float,
+    ops: Ops,
+) -> Array:
+    """Return the logits of any number of images, block by block, (n, outputs).
+
+    Arguments as for `logits`
+    """
+    n = pixels.shape[0]
     parts = [
-        of_logits(
-            logits(layers, pixels[rows, :], hyper.activations, hyper.pixel_scale, ops),
-            xp=ops.xp,
-        )
+        logits(layers, pixels[rows, :], activations, pixel_scale, ops)
         for rows in blocks(n, BLOCK if ops.logits is None else n)
     ]
-    return ops.xp.concat(parts)
+    return parts[0] if len(parts) == 1 else ops.xp.concat(parts)

@@ -85,6 +85,7 @@ def huber(
     Annals of Mathematical Statistics 35, 1964).
 
     outputs, targets: (batch, outputs)
+    huber_delta: the residual from which it is straight, in the targets' unit
     returns: losses (batch,), doutputs (batch, outputs)
     """
     residuals, delta = outputs - targets, huber_delta
@@ -123,17 +124,21 @@ def softmax(logits: Array, *, xp: Namespace) -> Array:
 
 
 def sigmoid(logits: Array, *, xp: Namespace) -> Array:
-    """Return 1 / (1 + exp(-z)) of each logit, by no exponential that overflows."""
+    """Return 1 / (1 + exp(-z)) of each logit, by no exponential that overflows.
+
+    logits: (batch, labels)
+    returns: (batch, labels), in [0, 1]
+    """
     small = xp.exp(-xp.abs(logits))
     return xp.where(logits >= 0.0, 1.0 / (1.0 + small), small / (1.0 + small))
 
 
 def rates(logits: Array, *, xp: Namespace) -> Array:
-    """Return exp(z) of each logit."""
+    """Return exp(z) of each logit, both (batch, outputs)."""
     return xp.exp(logits)
 
 
-def _as_they_are(outputs: Array, *, xp: Namespace) -> Array:
+def _identity(outputs: Array, *, xp: Namespace) -> Array:
     return outputs
 
 
@@ -177,15 +182,15 @@ def rate_errors(logits: Array, targets: Array, *, xp: Namespace) -> Array:
 class Loss(NamedTuple):
     """A loss, and what belongs to it.
 
-    each: logits and targets to each sample's loss (batch,) and dlogits
+    per_sample: logits and targets to each sample's loss (batch,) and dlogits
     outputs: logits to what a user is told: probabilities, or values
     score: logits and targets to a sum that a batch adds to the epoch's: how many are
         right, or squared errors of each output
-    options: the hyperparameters that `each` takes
+    options: the hyperparameters that `per_sample` takes
     counts: whether the score is a count, and not errors
     """
 
-    each: Callable[..., tuple[Array, Array]]
+    per_sample: Callable[..., tuple[Array, Array]]
     outputs: Callable[..., Array]
     score: Callable[..., Array]
     options: tuple[str, ...] = ()
@@ -197,13 +202,13 @@ LOSSES = {
         cross_entropy, softmax, correct, ("label_smoothing", "class_weights")
     ),
     "binary_cross_entropy": Loss(binary_cross_entropy, sigmoid, all_correct),
-    "squared_error": Loss(squared_error, _as_they_are, squared_errors, counts=False),
-    "huber": Loss(huber, _as_they_are, squared_errors, ("huber_delta",), counts=False),
+    "squared_error": Loss(squared_error, _identity, squared_errors, counts=False),
+    "huber": Loss(huber, _identity, squared_errors, ("huber_delta",), counts=False),
     "poisson": Loss(poisson, rates, rate_errors, counts=False),
 }
 
 
-def each_loss(
+def per_sample(
     logits: Array, targets: Array, hyper: Any, *, xp: Namespace
 ) -> tuple[Array, Array]:
     """Return each sample's loss, (batch,), and its gradient, shaped like logits.
@@ -213,7 +218,7 @@ def each_loss(
     """
     loss = LOSSES[hyper.loss]
     options = {name: getattr(hyper, name) for name in loss.options}
-    return loss.each(logits, targets, **options, xp=xp)
+    return loss.per_sample(logits, targets, **options, xp=xp)
 
 
 def total_weight(
@@ -249,8 +254,8 @@ def mean_loss(
 ) -> Array:
     """Return a batch's mean loss, (), over what its samples count.
 
-    Arguments as for `each_loss` and `total_weight`
+    Arguments as for `per_sample` and `total_weight`
     """
-    each, _ = each_loss(logits, targets, hyper, xp=xp)
+    each, _ = per_sample(logits, targets, hyper, xp=xp)
     total = total_weight(targets, weights, hyper, like=logits, xp=xp)
     return xp.sum(each if weights is None else each * weights) / total

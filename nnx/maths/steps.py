@@ -157,7 +157,7 @@ def _batch_loss(
 
     logits, labels: of the block, as `rows` of index
     """
-    each, dlogits = losses.each_loss(logits, labels, hyper, xp=xp)
+    each, dlogits = losses.per_sample(logits, labels, hyper, xp=xp)
     weights = images.weights
     if weights is not None:
         weights = xp.take(weights, index, axis=0)

@@ -21,11 +21,11 @@ from sklearn.utils.validation import (
 
 from nnx import blas
 from nnx.automatic import seconds_of
+from nnx.maths import evaluation
 from nnx.maths.arrays import Array
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Layer, Layers
 from nnx.sklearn import epochs, lbfgs
-from nnx.sklearn.outputs import logits_of
 from nnx.sklearn.parameters import ACTIVATION_NAMES, STOCHASTIC_ONLY, is_stochastic
 from nnx.sklearn.places import (
     Place,
@@ -259,7 +259,8 @@ class Perceptron(BaseEstimator):
         layers = self._layers(place, dtype_name(self.coefs_[0]))
         with place.backend.scope():
             features, activations = place.inward(x), self._activations()
-            return logits_of(layers, features, activations, place.backend.ops), place
+            how = activations, 1.0, place.backend.ops
+            return evaluation.all_logits(layers, features, *how), place
 
     @property
     def _first_weight(self) -> Any:

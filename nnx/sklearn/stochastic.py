@@ -7,12 +7,11 @@ import numpy as np
 from sklearn.metrics import r2_score
 
 from nnx.backend import Backend
-from nnx.maths import losses
+from nnx.maths import evaluation, losses
 from nnx.maths.arrays import Array, map_arrays
 from nnx.maths.blocks import block, block_count
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Images, Layers, Parameters, State, initial_state, no_sums
-from nnx.sklearn.outputs import logits_of
 from nnx.sklearn.places import Place
 
 
@@ -166,7 +165,8 @@ def validated(
     """
     images, xp = samples.images, backend.xp
     plain = hyper._replace(label_smoothing=0.0)
-    logits = logits_of(layers, images.pixels, hyper.activations, backend.ops)
+    how = hyper.activations, hyper.pixel_scale, backend.ops
+    logits = evaluation.all_logits(layers, images.pixels, *how)
     loss = losses.mean_loss(logits, images.labels, plain, images.weights, xp=xp)
     outputs = backend.to_numpy(losses.LOSSES[hyper.loss].outputs(logits, xp=xp))
     labels = backend.to_numpy(images.labels)

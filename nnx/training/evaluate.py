@@ -16,7 +16,6 @@ from nnx.maths.blocks import BLOCK
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.network import Network
 from nnx.training import scores
-from nnx.training.log import METRICS
 from nnx.training.prepare import on_device
 
 
@@ -103,7 +102,7 @@ def evaluate(
         predicted = chosen.to_numpy(outputs)
     whole = scores.variation(data.test, data.task)
     score = scores.score(score_sum, n, whole, n)
-    result = Evaluation(float(loss_sum) / n, score, METRICS[whole is not None], n)
+    result = Evaluation(float(loss_sum) / n, score, scores.metric(network.loss), n)
     if whole is not None:
         errors = np.asarray(score_sum, np.float64)
         rmse = scores.rmse(errors, n, data.targets)

@@ -7,7 +7,8 @@ from nnx.data.dataset import Array
 from nnx.maths.blocks import block_count
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Images, Layers, State
-from nnx.training.log import METRICS, Row, ended_early
+from nnx.training import scores
+from nnx.training.log import Row, ended_early
 
 
 class Position(NamedTuple):
@@ -58,7 +59,7 @@ class Plan(NamedTuple):
     @property
     def metric(self) -> str:
         """What scores are, of `log.METRICS`."""
-        return METRICS[self.variations[0] is not None]
+        return scores.metric(self.hyper.loss)
 
     def steps_done(self, position: Position) -> int:
         """Return how many steps of the running epoch are done."""

@@ -5,6 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from nnx.data.dataset import Array, Split, Target
+from nnx.maths.losses import LOSSES
+from nnx.training.log import METRICS
+
+
+def metric(loss: str) -> str:
+    """Return what the score of a loss is, of `log.METRICS`."""
+    return METRICS[0] if LOSSES[loss].counts else METRICS[1]
 
 
 def variation(split: Split, task: str) -> Array | None:

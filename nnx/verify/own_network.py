@@ -111,7 +111,7 @@ def _posed(checked: Network, data: Dataset, settings: Settings) -> Problem:
     with np.errstate(over="ignore", invalid="ignore"):
         every = np.arange(len(images.labels))
         logits = forward_batch(state, images, every, hyper).logits
-        loss, _ = losses.each_loss(logits, images.labels, hyper, xp=np)
+        loss, _ = losses.per_sample(logits, images.labels, hyper, xp=np)
     if not np.isfinite(loss).all():
         raise InputError(
             f"the network's loss on {data.name} is not finite; there is no gradient"

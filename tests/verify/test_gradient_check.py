@@ -120,7 +120,7 @@ def test_a_gradient_that_is_no_number_is_found(reference: Backend) -> None:
 def _with_loss(monkeypatch: pytest.MonkeyPatch, case: Case, wrong: Any) -> None:
     """Have a case's gradient, and not the differences, be of a wrong loss."""
     gradients.problem(case)  # which is made once
-    other = losses.LOSSES["cross_entropy"]._replace(each=wrong)
+    other = losses.LOSSES["cross_entropy"]._replace(per_sample=wrong)
     monkeypatch.setitem(losses.LOSSES, "cross_entropy", other)
 
 

@@ -42,8 +42,8 @@ def load(threads: int | None = None) -> Backend:
             "or use --backend numpy"
         ) from None
     keep_freed()
-    most = min(cores.available(), config.NUMBA_NUM_THREADS)
-    team, note = Threads(threads or most), first_run.note()
+    usable = min(cores.available(), config.NUMBA_NUM_THREADS)
+    team, note = Threads(threads or usable), first_run.note()
     return Backend(
         name="numba",
         device="cpu",
