@@ -10,7 +10,13 @@ from math import inf
 from typing import Any, NamedTuple
 
 from nnx.automatic import AUTOMATIC, DEFAULT, SHARE, WORTH_LOADING
-from nnx.errors import BackendError, InputError, NnxError, UnknownBackendError
+from nnx.errors import (
+    BackendError,
+    InputError,
+    NnxError,
+    UnknownBackendError,
+    in_few_words,
+)
 from nnx.maths import steps
 from nnx.maths.arrays import Array, Namespace
 from nnx.maths.ops import Ops
@@ -89,15 +95,17 @@ def find(name: str, **options: Any) -> Backend:
         MissingLibraryError, UnusableBackendError: as the backend says
     """
     offered = _offered()
-    if name not in ("auto", *offered):
+    if not isinstance(name, str) or name not in ("auto", *offered):
         there = ", ".join(["auto", *sorted(offered)])
-        raise UnknownBackendError(f"no backend is called {name!r}; there are {there}")
+        raise UnknownBackendError(
+            f"no backend is called {in_few_words(name)}; there are {there}"
+        )
     load = _automatic if name == "auto" else offered[name].load()
     for option, value in options.items():
         if option not in inspect.signature(load).parameters:
             raise InputError(
-                f"backend {name!r} takes no {option}, and {value!r} was given; "
-                "choose a --backend that does"
+                f"backend {name!r} takes no {option}, and {in_few_words(value)} was "
+                "given; choose a --backend that does"
             )
     loaded = load(**options)
     if not isinstance(loaded, Backend):
@@ -121,6 +129,8 @@ def choose(
     """
     if isinstance(name, Backend):
         return name
+    if not isinstance(name, str):
+        return find(name)  # which refuses it
     if name == "auto" and not options:
         if seconds < WORTH_LOADING:
             return find(DEFAULT)

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from nnx.errors import InputError
+from nnx.errors import InputError, in_few_words
 
 
 def given(path: Any, what: str) -> Path:
@@ -16,12 +16,15 @@ def given(path: Any, what: str) -> Path:
     what: it is of, in words
 
     Raises:
-        InputError: no text, nor what stands for one; an empty one, or one with a NUL
+        InputError: no text, nor what stands for one; an empty one, one with a NUL, or
+            with what no file's name can have
     """
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
     if isinstance(text, str) and text and "\0" not in text:
-        return Path(text)
-    shown = repr(text) if isinstance(text, str) else f"a {type(path).__name__}"
+        with suppress(UnicodeEncodeError):
+            os.fsencode(text)
+            return Path(text)
+    shown = in_few_words(text) if isinstance(text, str) else f"a {type(path).__name__}"
     raise InputError(f"expected the path of {what}, not {shown}")
 
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from os import PathLike
 from typing import Any, Self
 
@@ -25,22 +24,20 @@ from nnx.data.dataset import (
     in_units,
 )
 from nnx.data.frame_table import is_frame, table_of, table_of_array
-from nnx.errors import InputError
-from nnx.maths import evaluation, initializers
+from nnx.errors import InputError, in_few_words
+from nnx.first_layers import first_layers
+from nnx.maths import evaluation
 from nnx.maths.arrays import map_arrays
 from nnx.maths.blocks import BLOCK, blocks
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.network import forward
 from nnx.maths.ops import Ops
-from nnx.maths.state import Layer, Layers
-from nnx.settings.plain import in_few_words, plain
-from nnx.settings.values import read_value
+from nnx.maths.state import Layers
 
 # The loss that a network of each task is trained by, if no other is asked for.
 TASK_LOSSES = dict(
     zip(TASKS, ("cross_entropy", "binary_cross_entropy", "squared_error"), strict=True)
 )
-HE_FAMILY = "relu", "leaky_relu", "elu"
 
 
 class Network:
@@ -86,23 +83,14 @@ class Network:
 
         Raises:
             InputError: sizes, names and ranges that do not fit
+            OutOfMemoryError: more weights than the machine has memory for
         """
-        sizes = plain(sizes)
-        _check_sizes(sizes)
-        hidden = _one_each("activation", activation, len(sizes) - 2)
-        names = _one_each("init", init, len(sizes) - 1)
-        seed, dtype = read_value("seed", seed), read_value("dtype", dtype)
-        # The last layer has no activation: what suits the one before suits it too.
-        before_last = (hidden or read_value("activation", activation))[-1]
-        self.layers = [
-            _initial(name, activation, shape, seed, i, dtype)
-            for i, (shape, name, activation) in enumerate(
-                zip(pairwise(sizes), names, (*hidden, before_last), strict=True)
-            )
-        ]
-        self.activation = (*hidden, "identity")
-        self.classes = tuple(str(i) for i in range(sizes[-1]))
-        self.frame = frame_of(sizes[0], None, 255)
+        self.layers, self.activation = first_layers(
+            sizes, activation, init, seed, dtype
+        )
+        features, *_, outputs = self.sizes
+        self.classes = tuple(str(i) for i in range(outputs))
+        self.frame = frame_of(features, None, 255)
         self.pixels = "unit"
         self.task, self.columns, self.targets = TASKS[0], (), ()
 
@@ -114,7 +102,16 @@ class Network:
         return network
 
     def replace(self, **attributes: Any) -> Self:
-        """Return the network with other attributes in place of some."""
+        """Return the network with other attributes in place of some.
+
+        Raises:
+            InputError: an attribute that there is not
+        """
+        for name in attributes:
+            if name not in vars(self):
+                raise InputError(
+                    f"a network has no {name}; it has {', '.join(vars(self))}"
+                )
         return self.of(**(vars(self) | attributes))
 
     @classmethod
@@ -124,7 +121,9 @@ class Network:
         Raises:
             InputError: files that are damaged, of another kind, or from a newer nnx
         """
-        return cls.of(**model_file.load(files.given(path, "a model")).network)
+        path = files.given(path, "a model")
+        with files.readable(path):
+            return cls.of(**model_file.load(path).network)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the network as safetensors, whole or not at all."""
@@ -146,11 +145,17 @@ class Network:
         Integers are in [0, frame.maximum], floats in [0, 1].
 
         Raises:
-            InputError: a frame whose brightest pixel is not above 0
+            InputError: no dtype, or a frame whose brightest pixel is not above 0
         """
+        try:
+            kind = np.dtype(dtype).kind
+        except InputError:
+            raise
+        except (TypeError, ValueError):
+            raise InputError(f"expected a dtype, not {in_few_words(dtype)}") from None
         if self.frame.maximum < 1:
             checked_frame(self.frame, self.sizes[0])
-        brightest = 1.0 if np.dtype(dtype).kind == "f" else float(self.frame.maximum)
+        brightest = 1.0 if kind == "f" else float(self.frame.maximum)
         return self.pixel_range / brightest
 
     @property
@@ -262,36 +267,11 @@ class Network:
         return f"Network({self})"
 
 
-def _check_sizes(sizes: Any) -> None:
-    """Refuse what is no features, widths of hidden layers and classes."""
-    if (
-        not isinstance(sizes, list | tuple)
-        or len(sizes) < 2
-        or not all(type(size) is int and size > 0 for size in sizes)
-    ):
+def checked(network: Any) -> Network:
+    """Return a network that was given from Python; refused where it is none."""
+    if not isinstance(network, Network):
         raise InputError(
-            "sizes must be features, widths of hidden layers and classes, as in "
-            f"[784, 128, 10], not {in_few_words(sizes)}"
+            f"expected a nnx.Network, not a {type(network).__name__}; "
+            "nnx.Network.load gives a trained one"
         )
-    read_value("hidden", sizes[1:-1])
-
-
-def _one_each(setting: str, value: Any, layers: int) -> tuple[str, ...]:
-    """Return a name for each layer; one alone is for all."""
-    names: tuple[str, ...] = read_value(setting, value)
-    if len(names) not in (1, layers):
-        raise InputError(
-            f"{setting} names {len(names)} layers, {','.join(names)}; there are "
-            f"{layers}"
-        )
-    return names if len(names) == layers else names * layers
-
-
-def _initial(
-    init: str, activation: str, shape: tuple[int, int], seed: int, i: int, dtype: str
-) -> Layer:
-    """Return layer i as it is drawn; init "auto" suits the activation."""
-    if init == "auto":
-        init = "he" if activation in HE_FAMILY else "glorot"
-    weight = initializers.weight(init, shape, seed=seed, layer=i, xp=np)
-    return Layer(weight.astype(dtype), np.zeros(shape[1], dtype))
+    return network

@@ -62,7 +62,7 @@ def test_an_initializer_for_each_layer() -> None:
         second, Network([400, 300, 200, 3], "tanh").layers[1].weight
     )
     assert not last.any()
-    with pytest.raises(InputError, match="init names 2 layers, he,he; there are 3"):
+    with pytest.raises(InputError, match="init names 2 layers, 'he,he'; there are 3"):
         Network([400, 300, 200, 3], init="he,he")
 
 

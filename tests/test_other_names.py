@@ -5,11 +5,10 @@ import pytest
 
 import nnx
 from nnx.data.dataset import Dataset
-from nnx.errors import InputError
+from nnx.errors import LONGEST, InputError
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.initializers import INITIALIZERS
 from nnx.settings import ROWS, as_text, complete, other_names
-from nnx.settings.plain import LONGEST
 from nnx.settings.table import OPTIMIZERS
 from nnx.settings.values import AUTOMATIC
 

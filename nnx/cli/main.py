@@ -29,7 +29,7 @@ from nnx.cli import (
     train,
 )
 from nnx.cli.signals import EXIT
-from nnx.errors import NnxError, OutOfMemoryError
+from nnx.errors import NnxError, OutOfMemoryError, one_line
 from nnx.settings.other_names import ALSO_CALLED
 
 app = typer.Typer(
@@ -147,11 +147,11 @@ def _explained(error: Exception) -> int:
         advice = "try a smaller --batch-size or --hidden"
         error = OutOfMemoryError(f"out of memory ({error}); {advice}")
     if hasattr(error, "format_message"):
-        show.note(f"nnx: {_usage(error)}")
+        show.note(f"nnx: {one_line(_usage(error))}")
         return int(getattr(error, "exit_code", 2))
     if not isinstance(error, NnxError | OSError):
         raise error
-    show.note(f"nnx: {error}")
+    show.note(f"nnx: {one_line(str(error))}")
     return getattr(error, "exit_status", NnxError.exit_status)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from nnx.errors import InputError
+from nnx.errors import InputError, in_few_words
 
 # Static types for arrays differ per library; shapes live in the docstrings.
 Array: TypeAlias = Any
@@ -189,30 +189,37 @@ def frame_of(features: int, size: tuple[int, int] | None, maximum: int) -> Frame
     return Frame(height, width, maximum, side * 20 // 28 if side >= 16 else side)
 
 
-def as_array(images: Any) -> Array:
-    """Return images as an array, refused where they cannot be one."""
+def as_array(given: Any, what: str = "images") -> Array:
+    """Return what was given as an array, refused where it cannot be one."""
     try:
-        return np.asarray(images)
+        return np.asarray(given)
     except InputError:
         raise
     except (TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError(f"images cannot be made an array: {reason}") from None
+        raise InputError(f"{what} cannot be made an array: {reason}") from None
 
 
-def checked_frame(frame: Frame, features: int) -> Frame:
-    """Return a frame in Python's integers; refused: no picture of so many pixels."""
+def checked_frame(frame: Frame, features: int | None = None) -> Frame:
+    """Return a frame in Python's integers; refused: no picture of so many pixels.
+
+    features: None is as many as the frame says
+    """
+    if not isinstance(frame, Frame):
+        raise InputError(f"expected a nnx.Frame, not a {type(frame).__name__}")
     frame = Frame(*(int(n) if isinstance(n, np.integer) else n for n in frame))
     height, width, maximum, box = frame
     if (
         not all(type(number) is int for number in frame)
-        or height * width != features
-        or maximum < 1
+        or height * width != (height * width if features is None else features)
+        or min(height, width, maximum) < 1
+        or maximum >= 2**31
         or not 0 <= box <= min(height, width)
     ):
+        pixels = "" if features is None else f" with height x width = {features}"
         raise InputError(
-            f"frame must be whole numbers with height x width = {features}, a maximum "
-            f"of 1 or more, and a box that fits into it, not {tuple(frame)}"
+            f"frame must be whole numbers{pixels}, a maximum of 1 or more, and a box "
+            f"that fits into it, not {in_few_words(tuple(frame))}"
         )
     return frame
 

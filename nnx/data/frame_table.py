@@ -1,12 +1,13 @@
 """Arrays and data frames in memory as named columns of numbers or text."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from nnx.data.dataset import Array
+from nnx.data.dataset import Array, as_array
 from nnx.data.tabular import (
     Table,
     Text,
@@ -52,7 +53,7 @@ def table_of_array(
     Raises:
         InputError: another shape, or no rows
     """
-    whole = np.asarray(array)
+    whole = as_array(array, source)
     whole = whole[:, None] if whole.ndim == 1 else whole
     if whole.ndim != 2 or not whole.shape[1]:
         raise InputError(f"{source} should have shape (n, columns), not {whole.shape}")
@@ -122,7 +123,7 @@ def target_table(y: Any, source: str, names: Sequence[str] | None = None) -> Tab
         if names and len(names) != len(own.names):
             raise InputError(f"{source} has {len(own.names)} columns, not {len(names)}")
         return own._replace(names=tuple(names or own.names))
-    array = np.asarray(y)
+    array = as_array(y, source)
     if names is None:
         name = getattr(y, "name", None)
         count = array.shape[1] if array.ndim > 1 else 1
@@ -169,7 +170,9 @@ def _field(item: Any, place: str) -> float | str | None:
     if isinstance(item, str | bool | np.bool_):
         return str(item)
     if isinstance(item, Real) or type(item).__name__ == "Decimal":
-        return float(item)
+        with suppress(OverflowError):
+            return float(item)
+        raise InputError(f"{place}: holds a number too large for a float")
     raise InputError(
         f"{place}: holds {type(item).__name__}, neither numbers nor text: leave it out"
     )

@@ -12,6 +12,7 @@ from nnx.data.dataset import (
     RawArray,
     Split,
     TableOptions,
+    as_array,
     frame_of,
 )
 from nnx.data.frame_table import (
@@ -19,10 +20,12 @@ from nnx.data.frame_table import (
     table_of_pair,
     target_table,
 )
+from nnx.data.given import pair
 from nnx.data.pixels import as_pixels, divided, require_known
 from nnx.data.table_set import aim_of, checked, held_out, split_of, table_set
+from nnx.data.tabular import require_columns
 from nnx.data.targets import decide, fit_aim, labels
-from nnx.errors import InputError
+from nnx.errors import InputError, in_few_words
 
 SCALES = "auto", "standard", "none"
 _SOURCES = ("x", "y"), ("x_test", "y_test"), ("x of validation", "y of validation")
@@ -60,13 +63,16 @@ def dataset(
     """
     if (x_test is None) != (y_test is None):
         raise InputError("x_test and y_test go together: give both, or neither")
+    if not isinstance(name, str):
+        raise InputError(f"name must be a text, not {in_few_words(name)}")
     told = checked(options)
     if validation is not None:
+        validation = pair("validation", validation)
         told = told._replace(validation_data=IN_MEMORY)
     tested = None if x_test is None else (x_test, y_test)
     pairs = [
-        None if pair is None else (pair[0], _without_one_hot(pair[1], told.task))
-        for pair in ((x, y), tested, validation)
+        None if each is None else (each[0], _without_one_hot(each[1], told.task))
+        for each in ((x, y), tested, validation)
     ]
     _check_scale(scale, is_frame(x))
     if is_frame(x) or scale in ("standard", "none"):
@@ -84,7 +90,7 @@ def _check_scale(scale: Any, of_frame: bool) -> None:
     if not (is_number and 1 <= scale < 2**31 and scale == int(scale)):
         raise InputError(
             f"scale must be one of {', '.join(SCALES)}, or the brightest pixel's "
-            f"value, not {scale!r}"
+            f"value, not {in_few_words(scale)}"
         )
     if of_frame:
         raise InputError("a data frame's columns are no pixels: leave scale out")
@@ -113,6 +119,7 @@ def split_like(data: Dataset, x: Any, y: Any) -> Split:
 
 def _of_tables(name: str, pairs: list[Any], told: TableOptions, scale: Any) -> Dataset:
     first, target = table_of_pair(pairs[0][0], pairs[0][1], _SOURCES[0])
+    require_columns(first.source, first.names, told.drop)
     test, validation = (
         None if pair is None else table_of_pair(pair[0], pair[1], sources, target)[0]
         for pair, sources in zip(pairs[1:], _SOURCES[1:], strict=True)
@@ -166,7 +173,7 @@ def _of_pixels(name: str, pairs: list[Any], told: TableOptions, scale: Any) -> D
 
 def _rows(x: Any, source: str) -> Array:
     """Return pictures, or rows of features, as (n, features)."""
-    array = np.asarray(x)
+    array = as_array(x, source)
     if array.ndim not in (2, 3) and not (array.ndim == 4 and array.shape[-1] == 1):
         raise InputError(
             f"{source} should have shape (n, features) or (n, height, width), not "
@@ -208,7 +215,7 @@ def _without_one_hot(y: Any, task: str) -> Any:
     """Return y; one-hot rows as class numbers, where classes may be meant."""
     if is_frame(y) or isinstance(y, str) or task not in ("auto", "classification"):
         return y
-    array = np.asarray(y)
+    array = as_array(y, "y")
     if array.ndim != 2 or array.shape[1] < 2 or array.dtype.kind not in "buif":
         return y
     ones = array == 1

@@ -1,10 +1,12 @@
 """What stands for a data set where one is given from Python."""
 
 import os
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
-from nnx.data.dataset import IN_MEMORY, Array, Dataset, Split
-from nnx.errors import InputError
+from nnx.data.dataset import IN_MEMORY, TASKS, Array, Dataset, Split
+from nnx.errors import InputError, in_few_words
+
+_MODULE = f"{Dataset.__module__}."
 
 
 def loaded(data: Any) -> Dataset:
@@ -22,8 +24,10 @@ def loaded(data: Any) -> Dataset:
             "expected a data set, as nnx.load gives it, or its name or path, not a "
             f"{type(data).__name__}"
         )
-    for part in "train", "test":
-        for name, array in getattr(data, part)._asdict().items():
+    _check_fields(data)
+    parts = {"train": data.train, "test": data.test, "validation": data.validation}
+    for part, split in parts.items():
+        for name, array in () if split is None else split._asdict().items():
             _check_array(array, f"{part}.{name}")
     return data
 
@@ -39,31 +43,54 @@ def dataset(data: Any, validation: Any = None) -> Dataset:
     from nnx.data import from_memory
 
     if isinstance(data, tuple) and not isinstance(data, Dataset):
-        data = from_memory.dataset(*_pair("data", data))
+        data = from_memory.dataset(*pair("data", data))
     made = loaded(data)
     if validation is None:
         return made
     if not isinstance(validation, Split):
-        pair = _pair("validation", validation)
-        validation = from_memory.split_like(made, *pair)
+        validation = from_memory.split_like(made, *pair("validation", validation))
     options = made.options._replace(validation_data=IN_MEMORY)
     return made._replace(validation=validation, options=options)
 
 
-def _pair(name: str, given: Any) -> tuple[Any, Any]:
+def pair(name: str, given: Any) -> tuple[Any, Any]:
     """Return x and y; refused where these are not two."""
     if not isinstance(given, tuple) or len(given) != 2:
         hint = "; a share of the data is validation_fraction"
-        shown = " ".join(repr(given).split())[:40]
         raise InputError(
-            f"{name} must be a pair (x, y), not {shown}"
+            f"{name} must be a pair (x, y), not {in_few_words(given, 40)}"
             f"{hint if name == 'validation' else ', or a data set'}"
         )
     return given[0], given[1]
 
 
+def _check_fields(data: Dataset) -> None:
+    """Refuse a data set whose fields are not of the types that it declares."""
+    for name, kind in get_type_hints(Dataset).items():
+        value = getattr(data, name)
+        if get_origin(kind) is tuple:
+            each = get_args(kind)[0]
+            fits = isinstance(value, tuple) and all(isinstance(v, each) for v in value)
+        else:
+            fits = isinstance(value, kind)
+        if not fits:
+            wanted = str(kind.__name__ if isinstance(kind, type) else kind)
+            raise InputError(
+                f"{name} of a data set must be {wanted.replace(_MODULE, '')}, not "
+                f"{in_few_words(value, 40)}"
+            )
+    if data.task not in TASKS:
+        raise InputError(
+            f"task of a data set must be one of {', '.join(TASKS)}, not "
+            f"{in_few_words(data.task, 40)}"
+        )
+
+
 def _check_array(array: Array, name: str) -> None:
-    if not hasattr(array, "shape") or not hasattr(array, "dtype"):
+    shape = getattr(array, "shape", None)
+    if shape == ():
+        raise InputError(f"{name} of a data set must be rows, not one number")
+    if not isinstance(shape, tuple) or not hasattr(array, "dtype"):
         raise InputError(
             f"{name} of a data set must be an array, not a {type(array).__name__}: "
             "np.asarray makes one"

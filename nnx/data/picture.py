@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from nnx.data.dataset import Array, Frame
+from nnx import files
+from nnx.data.dataset import Array, Frame, checked_frame
 from nnx.errors import InputError
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM")
@@ -56,6 +57,8 @@ def read(path: Path, frame: Frame) -> Picture:
         InputError: files that are no picture of the accepted formats, damaged or too
             large
     """
+    path = files.given(path, "a picture")
+    frame = checked_frame(frame)
     steps: list[str] = []
     image = _light_on_dark(_grey(_decoded(path, steps), steps), steps)
     ground, ink = _levels(image)

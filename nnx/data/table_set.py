@@ -1,19 +1,19 @@
 """A data set of a table: what is learnt, from which columns, and by which rows."""
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nnx import files
 from nnx.data.columns import features, fit, too_many
 from nnx.data.dataset import TASKS, Array, Column, Dataset, Frame, Split, TableOptions
 from nnx.data.read_table import read_table
 from nnx.data.split import held_out_rows
 from nnx.data.tabular import Table, Text, as_text, number, require_columns
 from nnx.data.targets import Aim, decide, fit_aim, labels
-from nnx.errors import InputError
+from nnx.errors import InputError, in_few_words
 
 TEST_PART = 10
 MAY_BE = {
@@ -33,20 +33,29 @@ def checked(options: Mapping[str, Any]) -> TableOptions:
     for name, value in options.items():
         if name not in TableOptions._fields:
             raise InputError(
-                f"no option of a table is called {name!r}; there are "
+                f"no option of a table is called {in_few_words(name)}; there are "
                 f"{', '.join(TableOptions._fields)}"
             )
         if name in ("target", "drop", "categorical"):
-            made[name] = (value,) if isinstance(value, str) and value else tuple(value)
-            if not all(isinstance(each, str) for each in made[name]):
-                raise InputError(f"{name} must be names of columns, not {value!r}")
+            made[name] = _names(name, value)
         elif name in MAY_BE:
-            if value not in MAY_BE[name]:
-                allowed = ", ".join(MAY_BE[name])
-                raise InputError(f"{name} must be one of {allowed}, not {value!r}")
-        else:
-            made[name] = os.fspath(value)
+            if not isinstance(value, str) or value not in MAY_BE[name]:
+                raise InputError(
+                    f"{name} must be one of {', '.join(MAY_BE[name])}, not "
+                    f"{in_few_words(value)}"
+                )
+        elif not isinstance(value, str) or value:
+            made[name] = str(files.given(value, f"a table, as {name}"))
     return TableOptions(**made)
+
+
+def _names(name: str, value: Any) -> tuple[str, ...]:
+    """Return the names of columns in a list, or one of them alone; "" is none."""
+    each = [value] if isinstance(value, str) and value else value
+    each = each.tolist() if hasattr(each, "tolist") else each  # an array, or an index
+    if not isinstance(each, Collection) or not all(isinstance(e, str) for e in each):
+        raise InputError(f"{name} must be names of columns, not {in_few_words(value)}")
+    return tuple(each)
 
 
 def load_table(path: Path, name: str, options: TableOptions) -> Dataset:

@@ -7,14 +7,15 @@
 
 from collections.abc import Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from nnx import files
+from nnx.data import given
 from nnx.data.dataset import Dataset
-from nnx.errors import InputError
+from nnx.errors import InputError, in_few_words
 from nnx.export import c_header, model_card, onnx_graph, quantized, state_dict
-from nnx.network import Network
+from nnx.network import Network, checked
+from nnx.settings import complete
 from nnx.training.evaluate import check_fits, evaluate
 from nnx.training.log import METRIC_NAMES
 
@@ -35,7 +36,8 @@ def onnx(network: Network, path: str | PathLike[str]) -> None:
         InputError: a file that cannot be written; a network of more than 2 GB
         MissingLibraryError: there is no package `onnx`
     """
-    files.write(Path(path), onnx_graph.content(network))
+    file = files.given(path, "a file to write")
+    files.write(file, onnx_graph.content(checked(network)))
 
 
 def pytorch(network: Network, path: str | PathLike[str]) -> str:
@@ -48,9 +50,10 @@ def pytorch(network: Network, path: str | PathLike[str]) -> str:
     Raises:
         InputError: a file that cannot be written, or is a model of nnx
     """
-    state_dict.check_replaceable(Path(path))
-    files.write(Path(path), state_dict.content(network))
-    return state_dict.recipe(network, Path(path))
+    file = files.given(path, "a file to write")
+    state_dict.check_replaceable(file)
+    files.write(file, state_dict.content(checked(network)))
+    return state_dict.recipe(network, file)
 
 
 def c(
@@ -73,8 +76,9 @@ def c(
         InputError: int8 without data, data that do not fit the network, a file that
             cannot be written
     """
-    content, said = c_content(network, int8=int8, data=data)
-    files.write(Path(path), content)
+    file = files.given(path, "a file to write")
+    content, said = c_content(checked(network), int8=int8, data=data)
+    files.write(file, content)
     return said
 
 
@@ -82,10 +86,13 @@ def c_content(
     network: Network, *, int8: bool, data: Dataset | None
 ) -> tuple[bytes, str]:
     """Return the header, and what it says of 8 bits; as for `c`."""
+    if not isinstance(int8, bool):
+        raise InputError(f"int8 must be True or False, not {in_few_words(int8)}")
     if not int8:
         return c_header.content(network), ""
     if data is None:
         raise InputError("int8 needs data to be measured on")
+    data = given.loaded(data)
     check_fits(network, data)
     score, full = quantized.score(network, data), evaluate(network, data)
     said = (
@@ -111,5 +118,11 @@ def card(
         InputError: data that do not fit the network; a file that cannot be written, or
             that is there and is no model card of nnx
     """
-    model_card.check_replaceable(Path(path))
-    files.write(Path(path), model_card.content(network, data, settings))
+    file = files.given(path, "a file to write")
+    model_card.check_replaceable(file)
+    if settings is not None:
+        if not isinstance(settings, Mapping):
+            raise InputError(f"settings must be by name, not {in_few_words(settings)}")
+        settings = complete(settings)
+    content = model_card.content(checked(network), given.loaded(data), settings)
+    files.write(file, content)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from nnx.data import given
 from nnx.data.dataset import Array, Dataset
-from nnx.errors import InputError
+from nnx.errors import InputError, in_few_words
 from nnx.maths.state import Layer, Layers
 from nnx.network import Network
 from nnx.settings.values import read_value
@@ -30,12 +31,16 @@ def made(
             f"{source}: does not say which activation its hidden layers have: give "
             "activation, as in relu"
         )
+    data = None if data is None else given.loaded(data)
     pixels = read_value("pixels", pixels)
     if normalize is not None:
         layers = [_normalized(layers[0], normalize, pixels, data), *layers[1:]]
     sizes = [layers[0].weight.shape[0], *(len(bias) for _, bias in layers)]
     network = Network(
-        sizes, activation or "identity", init="zeros", dtype=str(layers[0].bias.dtype)
+        sizes,
+        "identity" if activation is None else activation,
+        init="zeros",
+        dtype=str(layers[0].bias.dtype),
     ).replace(layers=layers, pixels=pixels)
     if data is None:
         return network
@@ -56,12 +61,12 @@ def _normalized(
     """Return a first layer that takes pixels as they were before normalization."""
     try:
         numbers = np.asarray(normalize, np.float64)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         numbers = np.zeros(0)
     if numbers.shape != (2,) or not np.isfinite(numbers).all() or numbers[1] <= 0:
         raise InputError(
             "normalize must be a mean and a deviation above 0, as in 0.1307,0.3081, "
-            f"not {normalize!r}"
+            f"not {in_few_words(normalize)}"
         )
     if pixels != "unit" or (data is not None and data.columns):
         raise InputError("normalize is for pixels that were in [0, 1] before")

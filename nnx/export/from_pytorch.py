@@ -14,7 +14,7 @@ import numpy as np
 
 from nnx import files, model_file
 from nnx.data.dataset import Array, Dataset
-from nnx.errors import InputError
+from nnx.errors import InputError, in_few_words
 from nnx.export import state_dict
 from nnx.export.foreign import made
 from nnx.maths.state import Layer, Layers
@@ -53,12 +53,17 @@ def from_pytorch(
         InputError: files that are damaged or of another kind, tensors that are no
             linear layers, layers that do not fit one another or the data
     """
+    is_list = isinstance(layers, list | tuple)
+    if not is_list or not all(isinstance(name, str) for name in layers):
+        raise InputError(
+            f"layers must be the layers' names in order, not {in_few_words(layers)}"
+        )
     if hasattr(weights, "state_dict"):
         weights = weights.state_dict()
     if isinstance(weights, Mapping):
         source, said, tensors = IN_MEMORY, None, _arrays(weights)
     elif isinstance(weights, str | PathLike):
-        source = Path(weights)
+        source = files.given(weights, "PyTorch's weights")
         said, tensors = _read(source)
     else:
         kind = type(weights).__name__
@@ -233,7 +238,7 @@ def _arrays(tensors: Mapping[str, Any]) -> dict[str, Array]:
     found = dict[str, Array]()
     for name, tensor in tensors.items():
         if not isinstance(name, str) or not hasattr(tensor, "shape"):
-            raise InputError(f"{str(name)[:80]} is no tensor of a state_dict")
+            raise InputError(f"{in_few_words(name, 80)} is no tensor of a state_dict")
         array = tensor
         if hasattr(tensor, "detach"):
             tensor = tensor.detach().cpu()

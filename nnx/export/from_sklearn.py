@@ -63,7 +63,11 @@ def from_sklearn(
 def _parts(estimator: Any) -> tuple[Any, list[Any]]:
     """Return the perceptron, and what is before it: nothing, or a StandardScaler."""
     steps = [step for _, step in getattr(estimator, "steps", [("", estimator)])]
-    used = [step for step in steps if step not in (None, "passthrough")]
+    used = [
+        step
+        for step in steps
+        if not (step is None or (isinstance(step, str) and step == "passthrough"))
+    ]
     *before, mlp = used or [estimator]
     name = type(mlp).__name__
     if not all(hasattr(mlp, each) for each in FITTED) or (

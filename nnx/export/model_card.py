@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def content(
 
 def check_replaceable(path: Path) -> None:
     """Refuse a README.md that is there and is no card, as it may be a project's own."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         return
     with files.readable(path):
         head = path.read_bytes()[:200]

@@ -1,5 +1,6 @@
 """A network as PyTorch's weights: a `state_dict` of a Sequential, in safetensors."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def content(network: Network) -> bytes:
 def check_replaceable(path: Path) -> None:
     """Refuse to write over a model of nnx, whose name ends alike."""
     metadata: dict[str, str] = {}
-    if path.is_file():
+    if os.path.isfile(path):
         with suppress(InputError):  # what is no safetensors may be replaced
             metadata, _ = model_file.read(path)
     if model_file.KEY in metadata:

@@ -1,6 +1,7 @@
 """How a run went: loss, accuracy and learning rate, epoch by epoch."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from matplotlib.ticker import (
@@ -10,7 +11,7 @@ from matplotlib.ticker import (
     StrMethodFormatter,
 )
 
-from nnx.errors import InputError
+from nnx.errors import InputError, in_few_words
 from nnx.report import style
 from nnx.training.log import METRIC_NAMES, Row
 
@@ -26,6 +27,7 @@ def curves(
         InputError: a log without an epoch
     """
     _check(log)
+    rates = _checked_rates(rates)
     figure = style.new(3.2, "How training went")
     room: Any = {"left": 0.65, "bottom": 0.5, "top": 0.62, "apart": 0.6}
     loss, score, *more = style.panels(figure, [1.0] * (3 if rates else 2), **room)
@@ -54,14 +56,16 @@ def compared(logs: Mapping[str, Sequence[Row]]) -> style.Picture:
     Raises:
         InputError: no run, or one without an epoch
     """
-    if not logs:
-        raise InputError("no run to compare")
+    if not isinstance(logs, Mapping) or not logs:
+        raise InputError("no run to compare: give each run's log by its name")
+    for name, log in logs.items():
+        _check(log, f"{in_few_words(name, 60)}: ")
+    logs = {str(name): log for name, log in logs.items()}
     words = 0.2 * -(-len(logs) // 2)
     figure = style.new(3.6 + words, "Runs compared")
     room: Any = {"left": 0.65, "bottom": 0.6 + words, "top": 0.62, "apart": 0.6}
     loss, score = style.panels(figure, [1.0, 1.0], **room)
     for i, (name, log) in enumerate(logs.items()):
-        _check(log, f"{name}: ")
         epochs = [row.epoch for row in log]
         losses, scores = zip(*(row.monitored for row in log), strict=True)
         _line(loss, epochs, losses, i, name)
@@ -90,8 +94,23 @@ def _percent(panel: Any, metric: str) -> None:
 
 
 def _check(log: Sequence[Row], name: str = "") -> None:
+    is_list = isinstance(log, list | tuple)
+    if not is_list or not all(isinstance(row, Row) for row in log):
+        raise InputError(
+            f"{name}expected a log, as nnx.train gives it (result.log), not "
+            f"{in_few_words(log, 60)}"
+        )
     if not log:
         raise InputError(f"{name}no epoch of this run is done yet")
+
+
+def _checked_rates(rates: Any) -> list[tuple[float, float]]:
+    """Return pairs of numbers; refused where they are none."""
+    with suppress(TypeError, ValueError, OverflowError):
+        return [(float(epochs), float(rate)) for epochs, rate in rates]
+    raise InputError(
+        f"rates must be pairs (epochs done, rate), not {in_few_words(rates, 60)}"
+    )
 
 
 def _scale(panel: Any) -> None:

@@ -54,6 +54,7 @@ def activations(network: Network, images: Array) -> style.Picture:
     """
     style.check_pictures(network)
     frame, hidden = network.frame, network.activations(images)
+    images = np.asarray(images)
     if not hidden:
         raise InputError(f"a network {network} has no hidden units to be shown")
     shown = min(SAMPLES, len(images))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
-from nnx.data.dataset import Array, Split, check_classes
+from nnx.data.dataset import Array, Split, as_array, check_classes, check_images
 from nnx.errors import InputError
 from nnx.network import Network
 from nnx.report import style
@@ -26,9 +26,11 @@ def confusion(labels: Array, predicted: Array, classes: Sequence[str]) -> style.
     Raises:
         InputError: others
     """
+    classes = style.checked_names(classes, "classes")
+    labels, predicted = as_array(labels, "labels"), as_array(predicted, "predicted")
     k = len(classes)
     for numbers in labels, predicted:
-        check_classes(np.asarray(numbers), len(labels), k)
+        check_classes(numbers, labels.size, k)
     counts = evaluate.confusion(labels, predicted, k)
     wrong = counts - np.diag(np.diag(counts))
     names = [_short(name, 20) for name in classes]
@@ -66,8 +68,8 @@ def labels(counts: Array, names: Sequence[str]) -> style.Picture:
     Raises:
         InputError: counts of other shapes
     """
-    counts = np.asarray(counts)
-    if counts.shape != (3, len(names)) or not names:
+    names, counts = style.checked_names(names, "names"), as_array(counts, "counts")
+    if counts.shape != (3, len(names)) or counts.dtype.kind not in "fiu":
         raise InputError(
             f"expected counts of shape (3, {len(names)}), got {counts.shape}"
         )
@@ -102,6 +104,7 @@ def mistakes(network: Network, split: Split, probabilities: Array) -> style.Pict
 
     probabilities: (n, classes), the network's of the split's images
     """
+    probabilities = _checked(network, split, probabilities)
     predicted, labels = np.argmax(probabilities, axis=1), np.asarray(split.labels)
     sure = probabilities[np.arange(len(labels)), predicted]
     wrong = np.flatnonzero(predicted != labels)
@@ -115,16 +118,33 @@ def samples(network: Network, split: Split, probabilities: Array) -> style.Pictu
 
     probabilities: (n, classes), the network's of the split's images
     """
+    probabilities = _checked(network, split, probabilities)
     first = np.arange(min(ACROSS * LINES, len(split.labels)))
     title = "What test images are taken for"
     return _grid(network, split, probabilities, first, title)
+
+
+def _checked(network: Network, split: Split, probabilities: Array) -> Array:
+    """Return the probabilities, refused where these three do not belong together."""
+    style.check_pictures(network)
+    if not isinstance(split, Split):
+        raise InputError(f"expected a nnx.Split, not a {type(split).__name__}")
+    images = as_array(split.images)
+    check_images(images, network.sizes[0])
+    check_classes(as_array(split.labels, "labels"), len(images), len(network.classes))
+    probabilities, wanted = as_array(probabilities), (len(images), network.sizes[-1])
+    if probabilities.shape != wanted or probabilities.dtype.kind != "f":
+        raise InputError(
+            f"expected probabilities of shape {wanted}, got {probabilities.dtype} of "
+            f"shape {probabilities.shape}"
+        )
+    return probabilities
 
 
 def _grid(
     network: Network, split: Split, probabilities: Array, chosen: Array, title: str
 ) -> style.Picture:
     """Return a figure of some images, and of what they are and are taken for."""
-    style.check_pictures(network)
     classes, frame, captions, wrong = network.classes, network.frame, [], []
     apart = "\n" if max(map(len, classes)) > 3 else ", "
     for label, shares in zip(

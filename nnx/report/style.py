@@ -18,8 +18,8 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from nnx.errors import InputError
-from nnx.network import Network
+from nnx.errors import InputError, in_few_words
+from nnx.network import Network, checked
 
 INK, QUIET, BLUE, ORANGE = "#0f172a", "#64748b", "#0072b2", "#d55e00"
 # Lines are told apart by colour and by dashes.
@@ -63,11 +63,22 @@ class Picture(Figure):
 
 
 def check_pictures(network: Network) -> None:
-    """Refuse a network whose rows of features are no pictures."""
-    if network.frame.box == 0:
+    """Refuse what is no network, and one whose rows of features are no pictures."""
+    if checked(network).frame.box == 0:
         raise InputError(
             f"a network {network} takes {network.sizes[0]} features that are no picture"
         )
+
+
+def checked_names(names: Any, what: str) -> tuple[str, ...]:
+    """Return names in a list; refused where they are none, or no texts."""
+    names = names.tolist() if isinstance(names, np.ndarray) else names
+    each = names if isinstance(names, list | tuple) else []
+    if not each or not all(isinstance(name, str) for name in each):
+        raise InputError(
+            f"{what} must be texts in a list, not {in_few_words(names, 60)}"
+        )
+    return tuple(each)
 
 
 def new(height: float, title: str, width: float = WIDTH) -> Picture:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from nnx.data.dataset import Array
+from nnx.data.dataset import Array, as_array
 from nnx.errors import InputError
 from nnx.report import style
 from nnx.training import scores
@@ -29,6 +29,7 @@ def predictions(
     Raises:
         InputError: arrays of other shapes, or not finite
     """
+    names = style.checked_names(names, "names")
     true, predicted = _checked(true, predicted, names)
     figure, panels = _panels("Predicted against true values", len(true), names)
     r2 = scores.r2(np.sum((predicted - true) ** 2, axis=0), scores.about_mean(true))
@@ -57,6 +58,7 @@ def residuals(
     Raises:
         InputError: arrays of other shapes, or not finite
     """
+    names = style.checked_names(names, "names")
     true, predicted = _checked(true, predicted, names)
     figure, panels = _panels("Residuals: predicted - true", len(true), names)
     chosen, rmse = _spread(len(true)), np.sqrt(np.mean((predicted - true) ** 2, 0))
@@ -76,11 +78,11 @@ def _checked(
     true: Array, predicted: Array, names: Sequence[str]
 ) -> tuple[Array, Array]:
     """Return both as (n, targets), refused where they do not belong together."""
-    both = [np.asarray(values) for values in (true, predicted)]
+    both = as_array(true, "true"), as_array(predicted, "predicted")
     shapes = [values.shape for values in both]
     n = len(both[0]) if shapes[0] else 0
     wanted = [(n,), (n, 1)] if len(names) == 1 else [(n, len(names))]
-    if n == 0 or not names or not all(shape in wanted for shape in shapes):
+    if n == 0 or not all(shape in wanted for shape in shapes):
         raise InputError(
             f"expected true and predicted values of {len(names)} targets, got arrays "
             f"of shapes {shapes[0]} and {shapes[1]}"

@@ -7,6 +7,7 @@ in a settings file.
 from numbers import Real
 from typing import Any
 
+from nnx.errors import in_few_words
 from nnx.maths.hyperparameters import Distortion, Schedule
 
 # The upper bounds of a distortion, and the narrowest Gaussian that is one.
@@ -74,7 +75,7 @@ def schedule(text: str) -> Schedule:
     name, colon, rest = text.partition(":")
     name = name.strip()
     if name not in SCHEDULES:
-        raise ValueError(f"no schedule is called {name!r}")
+        raise ValueError(f"no schedule is called {in_few_words(name, 40)}")
     given = _numbers(rest, ("warmup", *SCHEDULES[name])) if colon else {}
     numbers: dict[str, Any] = SCHEDULES[name] | given
     return Schedule(name, **numbers)
@@ -83,7 +84,7 @@ def schedule(text: str) -> Schedule:
 def check_schedule(course: Schedule) -> None:
     """Refuse a name that does not exist and numbers out of range, with ValueError."""
     if course.name not in list(SCHEDULES):
-        raise ValueError(f"no schedule is called {course.name!r}")
+        raise ValueError(f"no schedule is called {in_few_words(course.name, 40)}")
     for key in ("warmup", *SCHEDULES[course.name]):
         _check_range(key, getattr(course, key), *BOUNDS[key])
     if course.patience != int(course.patience):
@@ -118,7 +119,7 @@ def _numbers(text: str, names: tuple[str, ...]) -> dict[str, float]:
     for part in text.split(","):
         name, _, number = (piece.strip() for piece in part.partition("="))
         if name not in names:
-            raise ValueError(f"{name!r} is none of {', '.join(names)}")
+            raise ValueError(f"{in_few_words(name, 40)} is none of {', '.join(names)}")
         if name in numbers:
             raise ValueError(f"{name} comes twice")
         try:

@@ -1,9 +1,7 @@
-"""Values as they come in: NumPy's numbers as Python's, and any of them in few words."""
+"""Values as they come in: NumPy's numbers as Python's own."""
 
 from collections.abc import Mapping
 from typing import Any
-
-LONGEST = 120
 
 
 def plain(value: Any) -> Any:
@@ -18,12 +16,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {plain(key): plain(each) for key, each in value.items()}
     return value
-
-
-def in_few_words(value: Any) -> str:
-    """Return a value for an error's line, cut short where it is long."""
-    try:
-        text = " ".join(repr(value).split())
-    except ValueError:  # an integer of more digits than Python writes
-        return f"one {type(value).__name__} of too many digits"
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

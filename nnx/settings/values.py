@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any, cast
 
-from nnx.errors import InputError
+from nnx.errors import InputError, in_few_words
 from nnx.maths import schedules
 from nnx.settings.other_names import ALSO_CALLED, OPTIONS, RENAMED
-from nnx.settings.plain import in_few_words, plain
+from nnx.settings.plain import plain
 from nnx.settings.table import ROWS, Settings
 
 # What "auto" is, by the optimizer; SGD's rate is multiplied by 1 - momentum, as its
@@ -121,12 +121,12 @@ def read_value(name: str, value: Any) -> Any:
 def _unknown(name: str) -> str:
     if name in OPTIONS:
         option = "--" + name.replace("_", "-")
-        return f"{name!r} is no setting: give {option} to the command"
+        return f"{in_few_words(name)} is no setting: give {option} to the command"
     if name in RENAMED:
         return f"{name} is called {RENAMED[name]} now"
-    near = suggestion(name)
+    near = suggestion(name) if isinstance(name, str) else None
     hint = f"did you mean {near}?" if near else f"there are {', '.join(ROWS)}"
-    return f"no setting is called {name!r}; {hint}"
+    return f"no setting is called {in_few_words(name)}; {hint}"
 
 
 def _fill_automatic(settings: Settings, sgd_rate: float | None) -> None:

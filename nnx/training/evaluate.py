@@ -14,7 +14,7 @@ from nnx.maths import evaluation
 from nnx.maths.arrays import map_arrays
 from nnx.maths.blocks import BLOCK
 from nnx.maths.hyperparameters import Hyperparameters
-from nnx.network import Network
+from nnx.network import Network, checked
 from nnx.training import scores
 from nnx.training.prepare import on_device
 
@@ -88,7 +88,7 @@ def evaluate(
             and labels that are not among the classes
     """
     data = given.loaded(data)
-    check_fits(network, data)
+    check_fits(checked(network), data)
     n, labels = len(data.test.images), np.asarray(data.test.labels)
     chosen = choose(backend)
     scale = network.pixel_scale(data.test.images.dtype)

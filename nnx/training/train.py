@@ -9,8 +9,8 @@ from nnx import files
 from nnx.backend import Backend
 from nnx.data import given
 from nnx.data.dataset import IN_MEMORY, Dataset, Split
-from nnx.errors import InputError
-from nnx.network import Network
+from nnx.errors import InputError, in_few_words
+from nnx.network import Network, checked
 from nnx.settings import ROWS, Settings, TrainingSettings, complete, layered
 from nnx.settings.table import TRAINING
 from nnx.settings.values import regression_rate
@@ -62,25 +62,27 @@ def train(
         DivergedError: a loss that is no longer finite
         OutOfMemoryError: a device without room
     """
-    network, out = _checked(network), _folder(out, resume)
+    flags = {"resume": resume, "overwrite": overwrite, "tensorboard": tensorboard}
+    _check_told(flags | {"progress": progress}, on_progress, should_stop)
+    network, out = checked(network), _folder(out, resume)
     data = given.dataset(data, validation)
     whole = _complete(network, data, settings, out if resume else None)
     options: dict[str, Any] = {}
-    if backend == "auto":  # or the resumed run's
+    if isinstance(backend, str) and backend == "auto":  # or the resumed run's
         backend, options = whole["backend"], _precision(whole)
-    how = {"resume": resume, "overwrite": overwrite, "tensorboard": tensorboard}
-    run = Run(network, data, whole, backend=backend, out=out, **how, **options)
+    run = Run(network, data, whole, backend=backend, out=out, **flags, **options)
     with shown(quiet=not progress, then=on_progress) as show:
         return run.follow(show, should_stop)
 
 
-def _checked(network: Any) -> Network:
-    if not isinstance(network, Network):
-        raise InputError(
-            f"expected a nnx.Network to train, not a {type(network).__name__}; "
-            "nnx.Network.load gives a trained one"
-        )
-    return network
+def _check_told(flags: Mapping[str, Any], *functions: Any) -> None:
+    """Refuse what is no truth, and what cannot be called, before anything is done."""
+    for name, flag in flags.items():
+        if not isinstance(flag, bool):
+            raise InputError(f"{name} must be True or False, not {in_few_words(flag)}")
+    for name, function in zip(("on_progress", "should_stop"), functions, strict=True):
+        if not callable(function):
+            raise InputError(f"{name} must be a function, not {in_few_words(function)}")
 
 
 def _folder(out: Any, resume: bool) -> Path | None:

@@ -234,7 +234,7 @@ def test_a_pt_runs_no_code_and_grows_no_larger_than_it_is(tmp_path: Path) -> Non
         (torch.nn.Linear(2, 2), "holds no weights alone"),
         ([torch.zeros(2)], "holds no state_dict, but list"),
         ({"0.weight": one}, "its tensors are larger than what it holds"),
-        ({"0.weight": 3}, "0.weight is no tensor"),
+        ({"0.weight": 3}, "'0.weight' is no tensor"),
         ({"0.weight": torch.zeros(2, 2, dtype=torch.bfloat16)}, "is bfloat16"),
     ):
         with pytest.raises(InputError, match=words) as caught:

@@ -77,7 +77,7 @@ def test_a_name_in_place_of_a_data_set(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("other", [None, 3, "runs/a", [64, 10], nnx])
 def test_what_is_no_network(other: Any, data: Dataset) -> None:
-    says = rf"^expected a nnx.Network to train, not a {type(other).__name__}; nnx.Net"
+    says = rf"^expected a nnx.Network, not a {type(other).__name__}; nnx.Net"
     with pytest.raises(InputError, match=says):
         nnx.train(other, data)
 

@@ -9,7 +9,12 @@ import numpy as np
 
 from nnx import cores
 from nnx.backend import Backend, FirstRun
-from nnx.errors import MissingLibraryError, UnusableBackendError
+from nnx.errors import (
+    InputError,
+    MissingLibraryError,
+    UnusableBackendError,
+    in_few_words,
+)
 from nnx.maths.ops import Ops
 from nnx_backends.host_memory import keep_freed
 
@@ -23,8 +28,12 @@ def load(threads: int | None = None) -> Backend:
     Raises:
         MissingLibraryError: Numba is missing
         UnusableBackendError: Numba is told not to compile
-
+        InputError: threads that are no number of threads
     """
+    if threads is not None and not (type(threads) is int and 1 <= threads <= 1024):
+        raise InputError(
+            f"threads must be an integer from 1 to 1024, not {in_few_words(threads)}"
+        )
     try:
         from numba import config
 

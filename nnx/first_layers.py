@@ -1,0 +1,112 @@
+"""A new network's layers: sizes and names checked, and weights drawn."""
+
+import math
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnx.errors import InputError, OutOfMemoryError, in_few_words
+from nnx.maths import initializers
+from nnx.maths.state import Layer, Layers
+from nnx.settings.plain import plain
+from nnx.settings.values import read_value
+
+HE_FAMILY = "relu", "leaky_relu", "elu"
+LARGEST = 2**31 - 1
+# For each number of the weight that is being drawn: random words, and its float64.
+DRAWING_BYTES = 32
+CGROUP = Path("/sys/fs/cgroup/memory.max")
+
+
+def first_layers(
+    sizes: Any, activation: Any, init: Any, seed: Any, dtype: Any
+) -> tuple[Layers, tuple[str, ...]]:
+    """Return a network's layers as they are drawn, and each one's activation.
+
+    sizes, activation, init, seed, dtype: as for `nnx.Network`
+
+    Raises:
+        InputError: sizes, names and ranges that do not fit
+        OutOfMemoryError: more weights than the machine has memory for
+    """
+    sizes = plain(sizes)
+    _check_sizes(sizes)
+    hidden = _one_each("activation", activation, len(sizes) - 2)
+    names = _one_each("init", init, len(sizes) - 1)
+    seed, dtype = read_value("seed", seed), read_value("dtype", dtype)
+    _check_room(sizes, names, np.dtype(dtype).itemsize)
+    # The last layer has no activation: what suits the one before suits it too.
+    before_last = (hidden or read_value("activation", activation))[-1]
+    layers = [
+        _initial(name, activation, shape, seed, i, dtype)
+        for i, (shape, name, activation) in enumerate(
+            zip(pairwise(sizes), names, (*hidden, before_last), strict=True)
+        )
+    ]
+    return layers, (*hidden, "identity")
+
+
+def _check_sizes(sizes: Any) -> None:
+    """Refuse what is no features, widths of hidden layers and classes."""
+    if (
+        not isinstance(sizes, list | tuple)
+        or len(sizes) < 2
+        or not all(type(size) is int and 0 < size <= LARGEST for size in sizes)
+    ):
+        raise InputError(
+            "sizes must be features, widths of hidden layers and classes, as in "
+            f"[784, 128, 10], not {in_few_words(sizes)}"
+        )
+    read_value("hidden", sizes[1:-1])
+
+
+def _check_room(sizes: Sequence[int], names: Sequence[str], itemsize: int) -> None:
+    """Refuse, before memory is asked for, what this machine can never have."""
+    weights = [rows * columns for rows, columns in pairwise(sizes)]
+    drawing = max(
+        weight * (itemsize if name == "zeros" else DRAWING_BYTES)
+        for weight, name in zip(weights, names, strict=True)
+    )
+    needed, room = itemsize * sum(weights) + drawing, _memory()
+    if needed > room:
+        raise OutOfMemoryError(
+            f"a network of sizes {in_few_words(list(sizes))} takes "
+            f"{needed / 2**30:,.1f} GiB to make, and this machine has "
+            f"{room / 2**30:.1f} GiB of memory; choose smaller sizes"
+        )
+
+
+def _memory() -> float:
+    """Return the bytes of memory that this process may have; inf is not known."""
+    bounds = [math.inf]
+    with suppress(AttributeError, OSError, ValueError):
+        bounds.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with suppress(OSError, ValueError):  # no such file, or "max": no limit
+        bounds.append(int(CGROUP.read_text()))
+    return min(bounds)
+
+
+def _one_each(setting: str, value: Any, layers: int) -> tuple[str, ...]:
+    """Return a name for each layer; one alone is for all."""
+    names: tuple[str, ...] = read_value(setting, value)
+    if len(names) not in (1, layers):
+        raise InputError(
+            f"{setting} names {len(names)} layers, {in_few_words(','.join(names))}; "
+            f"there are {layers}"
+        )
+    return names if len(names) == layers else names * layers
+
+
+def _initial(
+    init: str, activation: str, shape: tuple[int, int], seed: int, i: int, dtype: str
+) -> Layer:
+    """Return layer i as it is drawn; init "auto" suits the activation."""
+    if init == "auto":
+        init = "he" if activation in HE_FAMILY else "glorot"
+    weight = initializers.weight(init, shape, seed=seed, layer=i, xp=np)
+    return Layer(weight.astype(dtype), np.zeros(shape[1], dtype))
