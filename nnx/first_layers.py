@@ -76,7 +76,7 @@ def _check_room(sizes: Sequence[int], names: Sequence[str], itemsize: int) -> No
     if needed > room:
         raise OutOfMemoryError(
             f"a network of sizes {in_few_words(list(sizes))} takes "
-            f"{needed / 2**30:,.1f} GiB to make, and this machine has "
+            f"{needed / 2**30:,.1f} GiB to make, and there is at most "
             f"{room / 2**30:.1f} GiB of memory; choose smaller sizes"
         )
 
@@ -86,6 +86,11 @@ def _memory() -> float:
     bounds = [math.inf]
     with suppress(AttributeError, OSError, ValueError):
         bounds.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with suppress(ImportError):
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        bounds.append(soft if soft != resource.RLIM_INFINITY else math.inf)
     with suppress(OSError, ValueError):  # no such file, or "max": no limit
         bounds.append(int(CGROUP.read_text()))
     return min(bounds)

@@ -229,7 +229,7 @@ def test_a_network_that_no_memory_holds(
     """It is refused before any is asked for."""
     monkeypatch.setattr(first_layers, "_memory", lambda: 8 * 2.0**30)
     monkeypatch.setattr(np, "zeros", None)
-    says = f"takes {gib} GiB to make, and this machine has 8.0 GiB of memory; choose"
+    says = f"takes {gib} GiB to make, and there is at most 8.0 GiB of memory; choose"
     with pytest.raises(nnx.NnxError, match=re.escape(says)) as refused:
         nnx.Network(sizes)
     assert refused.value.exit_status == 4

@@ -31,12 +31,14 @@ def introduce(run: "Run", busy: float) -> None:
     validation = ""
     if run.validation is not None:
         validation = f", {len(run.validation.labels):,} validation"
+    batch, n = run.settings["batch_size"], len(data.train.labels)
+    whole = f" · each step takes all {n}" if batch != "full" and batch > n else ""
     for remark in data.notes:
         show.remark(f"{data.name}: {remark}")
     show.remark(
-        f"{data.name}: {len(data.train.labels):,} training{validation} and "
+        f"{data.name}: {n:,} training{validation} and "
         f"{len(data.test.labels):,} test {samples} · network {network}, "
-        f"{network.parameters:,} parameters · {backend.name} on {backend.device}"
+        f"{network.parameters:,} parameters · {backend.name} on {backend.device}{whole}"
     )
     if note := backend.first_run.note:
         show.remark(f"{backend.name}: {note}")
