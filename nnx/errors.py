@@ -15,7 +15,7 @@ And how a message says what a user gave: in few words, on one line.
 import re
 from typing import Any
 
-LONGEST = 120  # characters of a value
+LONGEST = 80  # characters of a value
 LONGEST_WORD = 200
 
 

@@ -164,7 +164,7 @@ def _usage(error: Any) -> str:
         if any(option in known.opts for known in context.command.params):
             error.possibilities = [option]
     message = error.format_message() or "no command given"
-    word = re.search(r"unexpected extra argument\S* \(([^\s)]+)", message)
+    word = re.search(r"unexpected extra argument\S* \(([^\s)]{1,99})[\s)]", message)
     instead = POSITIONAL.get(context.info_name) if context else None
     meant = f"; did you mean {instead} {word[1]}?" if word and instead else ""
     return f"{message}{meant} (see {context.command_path if context else 'nnx'} --help)"

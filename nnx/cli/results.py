@@ -32,7 +32,8 @@ def introduce(run: "Run", busy: float) -> None:
     if run.validation is not None:
         validation = f", {len(run.validation.labels):,} validation"
     batch, n = run.settings["batch_size"], len(data.train.labels)
-    whole = f" · each step takes all {n}" if batch != "full" and batch > n else ""
+    is_larger = isinstance(batch, int) and batch > n
+    whole = f" · each step takes all {n}" if is_larger else ""
     for remark in data.notes:
         show.remark(f"{data.name}: {remark}")
     show.remark(
