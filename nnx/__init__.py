@@ -8,10 +8,12 @@
 True
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+# As typing has it, which is not imported: a signal that comes before the command has
+# begun to answer them is answered by Python, with a traceback.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from nnx import export, plots, sklearn
     from nnx.backend import Backend, find
     from nnx.backend import names as backends
@@ -90,9 +92,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _HOMES:
         raise AttributeError(f"module 'nnx' has no attribute {name!r}")
+    from importlib import import_module
+
     home, _, original = _HOMES[name].partition(":")
     module = import_module(home)
     value = module if home == f"nnx.{name}" else getattr(module, original or name)

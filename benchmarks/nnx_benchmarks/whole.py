@@ -117,7 +117,12 @@ def _run(
         kernels = {"NUMBA_CACHE_DIR": own} if compiles else {}
         began = time.perf_counter()
         ran = subprocess.run(
-            words, cwd=own, env=os.environ | kernels, check=True, capture_output=True
+            words,
+            cwd=own,
+            env=os.environ | kernels,
+            check=True,
+            capture_output=True,
+            start_new_session=True,  # a Ctrl-C is for this process, which ends it
         )
         seconds = time.perf_counter() - began
     accuracy = json.loads(ran.stdout.splitlines()[-1])["test_accuracy"]
@@ -131,7 +136,7 @@ def _busy(programs: int) -> Iterator[None]:
     with ExitStack() as stack:
         for _ in range(programs):
             loop = [sys.executable, "-c", "while True: pass"]
-            other = stack.enter_context(subprocess.Popen(loop))
+            other = stack.enter_context(subprocess.Popen(loop, start_new_session=True))
             stack.callback(other.kill)
         time.sleep(1.0 if programs else 0.2)
         yield

@@ -1,13 +1,9 @@
 """The `nnx` command: its subcommands, and what becomes of errors."""
 
-import os
 import re
-import signal
 import sys
 import warnings
-from io import TextIOWrapper
 from itertools import takewhile
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -26,9 +22,10 @@ from nnx.cli import (
     predict,
     serve,
     show,
+    signals,
+    streams,
     train,
 )
-from nnx.cli.signals import EXIT
 from nnx.errors import NnxError, OutOfMemoryError, one_line
 from nnx.settings.other_names import ALSO_CALLED
 
@@ -92,53 +89,29 @@ def nnx(
     """
 
 
-class _StoppedError(BaseException):
-    """A signal came; no `except Exception` on its way may take it for an error."""
-
-
 def main() -> None:
     """Run the command line; an error is one line on stderr and an exit status."""
     leading = list(takewhile(lambda word: word.startswith("-"), sys.argv[1:]))
     debug = "--debug" in leading
     if "--keep-blas" not in leading:
         blas.choose()  # before anything imports NumPy
-    _prepare(debug)
+    streams.prepare()
+    if not debug:
+        # NumPy warns of overflow, and the loss that is no longer finite ends it.
+        warnings.simplefilter("ignore", RuntimeWarning)
     try:
-        status = app(prog_name="nnx", standalone_mode=False)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader, `head` for one, has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
-    except _StoppedError as stopped:
-        show.note("nnx: stopped")
-        status = EXIT[stopped.args[0]]
+        with signals.raised():
+            status = app(prog_name="nnx", standalone_mode=False)
+            sys.stdout.flush()
+    except signals.StoppedError as stopped:
+        signals.say("nnx: stopped")
+        status = signals.EXIT[stopped.number]
     except Exception as error:
         if debug:
             raise
         status = _explained(error)
+    signals.over()
     sys.exit(status if isinstance(status, int) else 0)
-
-
-def _prepare(debug: bool) -> None:
-    """Make output possible wherever it goes, and signals end nnx in one line."""
-    for name in "stdout", "stderr":
-        stream = getattr(sys, name)
-        if stream is None:  # closed, as a shell's >&- does it
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
-    # Not every encoding has every character; stderr writes them as \\u… already.
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
-    for number in EXIT:
-        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup sets it
-            signal.signal(number, _stop)
-    if not debug:
-        # NumPy warns of overflow, and the loss that is no longer finite ends it.
-        warnings.simplefilter("ignore", RuntimeWarning)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise _StoppedError(number)
 
 
 def _explained(error: Exception) -> int:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nnx.cli import show
+from nnx.cli import show, streams
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def predict(
                 show.remark(f"{table}: {note}")
             write(_lines(network, block, rows, form, backend))
             rows += len(block.images)
+            if out is None and not streams.has_reader():
+                break
     return rows
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from nnx.cli import show
+from nnx.cli import show, signals
 from nnx.cli.options import ModelArgument, classifier_of_pictures, number
 from nnx.errors import MissingLibraryError
 
@@ -51,4 +51,5 @@ def serve(
 
     opened = listen.listening(host or HOST, port)
     show.line(f"{model}: draw at {listen.address(opened)} (Ctrl-C ends it)")
-    listen.run(app(network, hosts=["*"] if host else LOCAL), opened)
+    with signals.at_once(lambda: None):  # the server raises again what it was sent
+        listen.run(app(network, hosts=["*"] if host else LOCAL), opened)

@@ -1,31 +1,67 @@
-"""Ctrl-C and SIGTERM: a word to the loop first, the end the second time."""
+"""Ctrl-C, SIGTERM and SIGHUP: a word to the loop first, the end the second time.
+
+What answers them changes as the program goes on, and is none of Python's own from its
+first line to its last. `begin` ends it at once while it is imported, `raised` unwinds a
+command, so that it leaves nothing half done, `remembered` is for training, which goes
+on to the end of its step, and `over` for when all is done. A signal that is ignored, as
+nohup has it, stays so.
+"""
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
-import typer
+# 128 and the signal's number, as shells have it; Windows has no SIGHUP.
+EXIT = {
+    getattr(signal, name): 128 + getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if hasattr(signal, name)
+}
+Handler = Callable[[int, FrameType | None], object] | signal.Handlers | int
+IMPORTING = "<frozen importlib._bootstrap>"
+SHOW_CURSOR = "\x1b[?25h"
 
-from nnx.cli import show
 
-# 128 and the signal's number, as shells have it.
-EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
+class StoppedError(BaseException):
+    """A signal came; no `except Exception` on its way may take it for an error."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def begin() -> None:
+    """End nnx at once at a signal, from now on: nothing is done yet."""
+    _answer(_end)
 
 
 @contextmanager
-def remembered() -> Iterator[list[signal.Signals]]:
+def raised() -> Iterator[None]:
+    """Raise StoppedError at the first signal; a later one ends nnx at once."""
+    _answer(_raise)
+    sys.unraisablehook = _lost
+    try:
+        yield
+    finally:
+        _answer(_end)
+
+
+@contextmanager
+def remembered() -> Iterator[list[int]]:
     """Give a list that the first signal is put in; the second one ends nnx."""
-    received: list[signal.Signals] = []
+    received: list[int] = []
 
     def remember(number: int, frame: FrameType | None) -> None:
-        received.append(signal.Signals(number))
-        for each in EXIT:
-            signal.signal(each, signal.SIG_DFL)
-        typer.echo("\nnnx: finishing this step and saving …", err=True)
+        _answer(signal.SIG_DFL)
+        received.append(number)
+        # Nobody else will, if the second one comes while there is a bar.
+        bar = sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+        say(f"{SHOW_CURSOR if bar else ''}\nnnx: finishing this step and saving …")
 
-    with _handled(remember):
+    with _answered(remember):
         yield received
 
 
@@ -39,19 +75,60 @@ def at_once(tidy: Callable[[], None]) -> Iterator[None]:
     """
 
     def end(number: int, frame: FrameType | None) -> None:
+        _answer(_end)
         tidy()
-        show.note("nnx: stopped")
-        os._exit(EXIT[signal.Signals(number)])
+        _end(number, frame)
 
-    with _handled(end):
+    with _answered(end):
         yield
 
 
+def over() -> None:
+    """Let no signal change how nnx ends, now that all is done and said."""
+    _answer(signal.SIG_IGN)
+
+
+def say(text: str) -> None:
+    """Write a line on stderr, past its buffer, which may be in use just now."""
+    with suppress(OSError, ValueError, AttributeError):  # broken, closed or None
+        os.write(sys.stderr.fileno(), f"{text}\n".encode(errors="replace"))
+
+
+def _answer(handler: Handler) -> dict[int, Handler]:
+    """Set what answers the signals that are not ignored; return what did before."""
+    former = {number: signal.getsignal(number) for number in EXIT}
+    heard = {n: was for n, was in former.items() if was not in (signal.SIG_IGN, None)}
+    for number in heard:
+        signal.signal(number, handler)
+    return heard
+
+
 @contextmanager
-def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    former = {number: signal.signal(number, handler) for number in EXIT}
+def _answered(handler: Handler) -> Iterator[None]:
+    former = _answer(handler)
     try:
         yield
     finally:
         for number, before in former.items():
             signal.signal(number, before)
+
+
+def _end(number: int, frame: FrameType | None = None) -> None:
+    say("nnx: stopped")
+    os._exit(EXIT[number])
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    _answer(_end)
+    while frame is not None:
+        if frame.f_code.co_filename == IMPORTING:
+            _end(number)  # modules in C make another error of what is raised in them
+        frame = frame.f_back
+    raise StoppedError(number)
+
+
+def _lost(lost: "sys.UnraisableHookArgs") -> None:
+    """End nnx where the exception was raised in what cannot raise one."""
+    if isinstance(lost.exc_value, StoppedError):
+        _end(lost.exc_value.number)
+    sys.__unraisablehook__(lost)

@@ -119,8 +119,9 @@ def train(
     if run.resumed and not result.trained and not quiet:
         results.nothing_to_do(result)
     results.report(run, result, json)
-    if result.stopped:
-        results.go_on(run, device, threads)
+    if signals:
+        if result.stopped:
+            results.go_on(run, device, threads)
         raise typer.Exit(EXIT[signals[0]])
     if not no_plots:
         results.draw(run, result, quiet)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from nnx import cores
@@ -96,25 +97,32 @@ def _helper(wanted: Wanted | None) -> Iterator[Callable[[], int]]:
         return count
 
     try:
-        with suppress(OSError), helper.stdin as pipe:  # it may have ended
-            pipe.write(pickle.dumps(wanted))
+        with suppress(OSError):  # it may have ended
+            helper.stdin.write(pickle.dumps(wanted))
+            helper.stdin.flush()
         yield its
     finally:
         helper.kill()
         helper.wait()
+        with suppress(OSError):
+            helper.stdin.close()
         helper.stdout.close()
 
 
 def _help() -> None:
     """Compile kernels from the last one on, and write a byte for each."""
     shapes, pixels, hyper, weighted, real = pickle.load(sys.stdin.buffer)
-    parent = os.getppid()
+    Thread(target=_end_with_parent, daemon=True).start()
     kernels = every_kernel(shapes, pixels, hyper, weighted=weighted)
     for kernel in reversed(kernels):
-        if os.getppid() != parent:
-            return
         kernel.address(real)
         os.write(sys.stdout.fileno(), b".")
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent, however it ended, no longer holds stdin."""
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(0)
 
 
 if __name__ == "__main__":
