@@ -74,10 +74,12 @@ def ended(
     return Ended(moment, sent, seconds, process.returncode, said)
 
 
-def duration(words: Sequence[str], command: Sequence[str] = COMMAND) -> float:
+def duration(
+    words: Sequence[str], command: Sequence[str] = COMMAND, times: int = 3
+) -> float:
     """Return the seconds that a command takes that nobody stops."""
     taken = []
-    for _ in range(3):
+    for _ in range(times):
         with TemporaryDirectory() as folder:
             began = time.monotonic()
             subprocess.run(

@@ -6,11 +6,13 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import stop_anywhere
 from cli_files import IDX_NAMES, idx
 
 from nnx import find
@@ -18,7 +20,7 @@ from nnx.errors import BackendError
 
 Run = Callable[..., Any]
 EPOCHS = 20
-STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def test_stopped_thrice_and_killed_is_never_stopped(
     train += ["--backend", backend]
     whole = start(*train, "--out", "whole", "--quiet")
     resume: list[str] = []
-    for number in signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGINT:
+    for number in signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGHUP:
         process = start(*train, "--out", "parts", *resume)
         resume = ["--resume"]
         speed = wait_for(process, "epoch ").split()[-2]
@@ -121,8 +123,18 @@ def test_a_second_signal_ends_at_once_and_files_are_whole(
     assert ran.returncode == 0, ran.stderr
 
 
+def compiling(cache: Path) -> list[str]:
+    """Return the processes that compile into this folder."""
+    variable, found = f"NUMBA_CACHE_DIR={cache}".encode(), []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            if variable in (process / "environ").read_bytes().split(b"\0"):
+                found.append(process.name)
+    return found
+
+
 @pytest.mark.sweep
-@pytest.mark.parametrize("number", STATUS)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_signal_while_kernels_are_compiled(
     train: list[Any], start: Callable[..., Any], cwd: Path, tmp_path: Path, number: int
 ) -> None:
@@ -140,6 +152,12 @@ def test_a_signal_while_kernels_are_compiled(
     assert time.monotonic() - sent < 2
     assert process.returncode == STATUS[number]
     assert said.splitlines()[-1] == "nnx: stopped"
+    assert "Traceback" not in said
+    for _ in range(20):  # the helper ends with the process that it helps
+        if not compiling(tmp_path / "kernels"):
+            break
+        time.sleep(0.1)
+    assert not compiling(tmp_path / "kernels")
     assert [path.name for path in (cwd / "new").iterdir()] == ["config.toml"]
 
 
@@ -165,3 +183,34 @@ def test_a_signal_before_training(
     assert stopped == "nnx: stopped"
     assert list(cwd.iterdir()) == []
     assert not [path for path in cwd.parent.rglob("*") if path.is_file()]
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("words", ["train --no-plots --quiet", "data list"])
+def test_a_signal_at_any_moment_leaves_no_traceback(words: str) -> None:
+    """As `stop_anywhere`, that Python itself has begun aside; a coarser one."""
+    total = stop_anywhere.duration(words.split(), times=1)
+    for moment in stop_anywhere.moments(total, step=0.05):
+        one = stop_anywhere.ended(words.split(), max(moment, 0.12))
+        assert one.status in (0, 130), one
+        assert one.said in ("", "nnx: stopped\n") or "saving …" in one.said, one
+
+
+def test_two_signals_at_any_moment_leave_whole_files(
+    start: Callable[..., Any], run: Run, old_run: Path, cwd: Path
+) -> None:
+    """The second ends the process at once, wherever the first has brought it."""
+    moments = random.Random(3)
+    resume: list[str] = []
+    for first in signal.SIGINT, signal.SIGHUP, signal.SIGTERM:
+        words = ["--dataset", "squares", "--epochs", 10**6, "--out", "a", *resume]
+        process = start("train", *words)
+        wait_for(process, "epoch ")
+        process.send_signal(first)
+        time.sleep(moments.uniform(0, 0.02))
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+        assert process.returncode in (STATUS[first], 130, -signal.SIGINT), said
+        assert "Traceback" not in said
+        assert run("evaluate", "a").returncode == 0
+        resume = ["--resume"]
