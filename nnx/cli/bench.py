@@ -109,11 +109,11 @@ def bench(
         return
     from nnx_benchmarks import choose, data, throughput
 
-    workloads = choose.workloads(workload or [])
+    workloads, images = choose.workloads(workload or []), data.images(data_dir)
     modules = choose.RIVALS if rivals else ()
     those = choose.implementations(backend, modules, show.note, **on(device))
     measure = partial(throughput.measure, workloads, those)
-    _report(measure, data.images(data_dir), rounds, out, json)
+    _report(measure, images, rounds, out, json)
 
 
 @app.command("options")
@@ -136,9 +136,10 @@ def _options(
     workloads = choose.workloads(workload or ["classic"])
     if recipes := [key for key, each in workloads.items() if each.options]:
         raise InputError(f"options are measured on plain SGD, not on {recipes[0]}")
+    images = data.images(data_dir)
     backends = choose.backends(backend, show.note, **on(device))
     measure = partial(options.measure, workloads, backends)
-    _report(measure, data.images(data_dir), rounds, out, json)
+    _report(measure, images, rounds, out, json)
 
 
 @app.command("time-to")

@@ -76,7 +76,8 @@ def at_once(tidy: Callable[[], None]) -> Iterator[None]:
 
     def end(number: int, frame: FrameType | None) -> None:
         _answer(_end)
-        tidy()
+        with suppress(Exception):  # it may be in the midst of what it has to end
+            tidy()
         _end(number, frame)
 
     with _answered(end):

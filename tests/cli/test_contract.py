@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 import nnx
 import nnx.training.run
 from nnx import training
-from nnx.cli import results
+from nnx.cli import bench, results, show
+from nnx.cli.main import app
 from nnx.data.dataset import Dataset
 from nnx.settings import ROWS, complete
 from nnx.settings.kinds import PANELS
@@ -302,3 +304,30 @@ def test_a_busy_machine_is_told_of(
     results.introduce(run, busy)
     said = capsys.readouterr().err
     assert ("busy: other programs keep 1.0 of" in said) == (busy == 1.0)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--workload nope",
+        "--backend nothing",
+        "--device 3",
+        "--rounds 0",
+        "--data-dir nowhere",
+        "--out . --backend numpy",
+        "options --workload bn-adam",
+        "time-to 2",
+        "whole --data-dir nowhere",
+    ],
+)
+def test_bench_looks_at_the_machine_once_its_options_are_good(
+    words: str, cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would say first that other programs keep the cores, and then refuse."""
+    said: list[str] = []
+    monkeypatch.setattr(bench, "_say_if_busy", lambda: said.append("busy"))
+    monkeypatch.setattr(show, "note", said.append)
+    monkeypatch.chdir(cwd)
+    (cwd / bench.JSON_NAME).touch()
+    assert CliRunner().invoke(app, ["bench", *words.split()]).exit_code
+    assert said == []

@@ -1,0 +1,75 @@
+"""What answers a signal in each part of the program."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SENT = "signal.raise_signal(signal.SIGTERM)"
+STOPPED = 143, "nnx: stopped\n"
+AFTER = f"""
+import signal
+from nnx.cli import signals
+class Dies:
+    def __del__(self): {SENT}
+def stopped(work):
+    try:
+        with signals.raised():
+            work()
+    except signals.StoppedError as stopped:
+        print("unwound")
+        return signals.EXIT[stopped.number]
+"""
+PARTS = {
+    "before all is imported": (f"signals.begin(); {SENT}", STOPPED),
+    "a command": (f"exit(stopped(lambda: {SENT}))", (143, "unwound\n")),
+    "in what cannot raise": ("stopped(lambda: [Dies()].clear())", STOPPED),
+    "in an import": ("stopped(lambda: __import__('sends'))", STOPPED),
+    "twice": (
+        f"import sys\nif stopped(lambda: {SENT}): {SENT}",
+        (143, "unwound\nnnx: stopped\n"),
+    ),
+    "while kernels are compiled": (
+        f"with signals.at_once(lambda: print('tidy')): {SENT}",
+        (143, "tidy\nnnx: stopped\n"),
+    ),
+    "at the end": (
+        f"import atexit; signals.over(); atexit.register(lambda: {SENT}); {SENT}",
+        (0, ""),
+    ),
+    "with no stderr": (
+        f"import os, sys; os.close(2); sys.stderr = None; signals.begin(); {SENT}",
+        (143, ""),
+    ),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_signal_is_answered_in_one_line(part: str, tmp_path: Path) -> None:
+    code, (status, said) = PARTS[part]
+    (tmp_path / "sends.py").write_text(f"import signal; {SENT}")
+    ran = subprocess.run(
+        [
+            sys.executable,
+            "-u",
+            "-c",
+            f"import sys; sys.path.append('.')\n{AFTER}{code}",
+        ],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert (ran.returncode, ran.stdout) == (status, said)
+
+
+def test_the_second_signal_in_training_is_the_system_s(tmp_path: Path) -> None:
+    code = f"{AFTER}\nwith signals.remembered() as got: {SENT}; print(got); {SENT}"
+    ran = subprocess.run(
+        [sys.executable, "-u", "-c", code], capture_output=True, text=True
+    )
+    assert ran.returncode == -signal.SIGTERM
+    assert ran.stdout == "[15]\n"
+    assert ran.stderr == "\nnnx: finishing this step and saving …\n"
