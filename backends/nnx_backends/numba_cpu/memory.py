@@ -17,6 +17,7 @@ from nnx_backends.numba_cpu import (
     gather,
     layout,
     narrow,
+    nonzero,
     wide,
 )
 from nnx_backends.numba_cpu.layout import Place
@@ -51,6 +52,8 @@ class Memory(NamedTuple):
     outputs: Array
     scratch: Array
     masks: Array
+    marks: Array
+    lists: Array
     losses: Array
     scores: Array
     logits: Array
@@ -93,9 +96,9 @@ def _of_state(
     units = last.unit_at + layout.whole(last.outputs, layout.LINE)
     masks = layout.whole(max(place.inputs for place in places), dropout.BLOCK)
     masks = max(masks, gather.NOISE_BYTES)
-    copies = 2 if _is_shared(hyper) else team
+    copies = 2 if _is_shared(hyper, first) else team
     tall, broad = distort.smoothing(hyper, np.dtype(real))
-    none = np.zeros(0, real)
+    none, stride = np.zeros(0, real), layout.stride(first.inputs)
     return Memory(
         *(none, none, none, none),
         class_weights=np.array(hyper.class_weights or (1.0,) * last.outputs, real),
@@ -106,10 +109,14 @@ def _of_state(
         statistics=_pack_statistics(state.running_stats, places, units, real),
         scales=layout.zeros((units,), real),
         squares=layout.zeros((units,), real),
-        x=layout.zeros((copies, last.batch, layout.stride(first.inputs)), real),
+        x=layout.zeros((copies, last.batch, stride), real),
         outputs=layout.zeros((4, last.output_at + last.batch * last.stride), real),
         scratch=layout.zeros((team, layout.whole(SCRATCH, layout.LINE)), real),
         masks=np.zeros((team, masks), np.uint8),
+        marks=np.zeros((2, last.batch, nonzero.groups(stride)), np.uint8),
+        lists=np.zeros(
+            (team, max(wide.LISTED, first.inputs + nonzero.BESIDES)), np.int32
+        ),
         losses=none,
         scores=none,
         logits=none,
@@ -144,14 +151,15 @@ def pixel_dtype(images: Images, real: Any) -> np.dtype[Any]:
     return kind if kind in (np.uint8, np.float32, np.float64) else np.dtype(real)
 
 
-def _is_shared(hyper: Hyperparameters) -> bool:
+def _is_shared(hyper: Hyperparameters, first: Place) -> bool:
     """Return whether all threads read the same images, each having set a part of them.
 
     Where it is little work a thread sets all that it reads, and waits for no other
     core's cache.
     """
     drawn = hyper.input_noise > 0.0 or hyper.input_dropout > 0.0
-    return drawn or hyper.augment is not None or hyper.batch_size > LARGE
+    much = drawn or hyper.augment is not None or hyper.batch_size > LARGE
+    return much or first.columns > 1
 
 
 def _packed(
@@ -192,6 +200,8 @@ def run_record(
         "images": len(memory.order),
         "apart": memory.scratch.shape[1],
         "masks_apart": memory.masks.shape[1],
+        "marks_apart": memory.marks[0].size,
+        "lists_apart": memory.lists.shape[1],
         "seed": hyper.seed,
         "one": 1,
         "epoch": epoch,
@@ -212,7 +222,7 @@ def layer_records(memory: Memory, places: list[Place], hyper: Hyperparameters) -
     images = memory.x[0]
     before = {
         "x": images.ctypes.data,
-        "x_turn" if _is_shared(hyper) else "x_apart": images.nbytes,
+        "x_turn" if _is_shared(hyper, places[0]) else "x_apart": images.nbytes,
         "x_stride": images.shape[1],
     }
     for number, (layer, place) in enumerate(zip(layers, places, strict=True)):

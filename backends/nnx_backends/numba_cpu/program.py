@@ -13,6 +13,7 @@ from nnx_backends.numba_cpu import (
     gather,
     loss,
     narrow,
+    nonzero,
     optimizers,
     wide,
     wide_update,
@@ -97,12 +98,14 @@ def forward(shapes: list[Shape], pixels: object, hyper: Hyperparameters) -> Prog
         yield gather.NOISY, 0
     if hyper.input_dropout > 0.0:
         yield dropout.PIXELS, 0
+    if shapes[0].width:
+        yield nonzero.MARK, 0
     # Others may still be at the last step's update.
     yield BARRIER
     for i, shape in enumerate(shapes):
         if i > 0 and shape.width and not shapes[i - 1].width:
             yield BARRIER
-        yield wide.multiply(shape.width) if shape.width else narrow.PRODUCT, i
+        yield _product(shape, i), i
         if shape.normalized:
             yield batch_norm.FORWARD, i
         yield activations.forward(shape.activation), i
@@ -110,6 +113,12 @@ def forward(shapes: list[Shape], pixels: object, hyper: Hyperparameters) -> Prog
             yield dropout.UNITS, i
         if shape.width:
             yield BARRIER
+
+
+def _product(shape: Shape, i: int) -> Kernel:
+    if not shape.width:
+        return narrow.PRODUCT
+    return wide.multiply(shape.width, listed=i == 0)
 
 
 def _input_gradient(shapes: list[Shape], i: int, hyper: Hyperparameters) -> Program:
@@ -140,14 +149,17 @@ def _update(shape: Shape, i: int, hyper: Hyperparameters) -> Program:
     if not shape.normalized:
         yield wide.SUM_BIASES if width else narrow.SUM_BIASES, i
     if is_stored(hyper):
-        yield wide_update.store(width) if width else narrow.STORE, i
+        yield wide_update.store(width, listed=i == 0) if width else narrow.STORE, i
         return
     if plain:
-        yield wide_update.descend(width) if width else narrow.DESCEND, i
+        yield wide_update.descend(width, listed=i == 0) if width else narrow.DESCEND, i
     else:
-        yield wide_update.optimize(width, name) if width else narrow.optimize(name), i
+        wide_one = wide_update.optimize(width, name, listed=i == 0) if width else None
+        yield wide_one or narrow.optimize(name), i
     yield optimizers.step_units(name), i
     if hyper.max_norm > 0.0 and width:
+        if i == 0 and not shape.normalized:
+            yield BARRIER  # a unit's weights are several threads' own
         yield wide.BOUND_NORMS, i
 
 

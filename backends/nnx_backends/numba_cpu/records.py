@@ -48,6 +48,8 @@ def _record(integers: str, *others: tuple[str, Any]) -> np.dtype[Any]:
 # Where a layer is, and its shape. Its weight lies in panels, (panels, rows, columns),
 # with the padding; a panel of a narrow layer has one column, and no padding.
 # weight_at, bias_at, gamma_at: its parameters' places in flat arrays; no gamma: -1
+# images: how many are taken together where threads share out images, and inputs in
+#     the update; 0 where they share out units
 # unit_at: the place of its units in arrays that have a number for each unit
 # x, z, y: addresses of its inputs, of what its activation is of, and of its outputs;
 #     dx, dz: of the loss's gradients with respect to x and z
@@ -56,8 +58,8 @@ def _record(integers: str, *others: tuple[str, Any]) -> np.dtype[Any]:
 #     next one's, which lies there in turn with it; x_stride, stride: numbers from one
 #     row of x, and of the others, to the next
 LAYER = _record(
-    "number inputs outputs panels rows columns weight_at bias_at gamma_at unit_at "
-    "x dx x_z x_apart x_turn x_stride z normalized y dz batch stride"
+    "number inputs outputs panels rows columns images weight_at bias_at gamma_at "
+    "unit_at x dx x_z x_apart x_turn x_stride z normalized y dz batch stride"
 )
 
 # A step, as one of a team of so many threads sees it.
@@ -95,7 +97,8 @@ def run_dtype(real: Any) -> np.dtype[Any]:
     return _record(
         "first_step steps batch_size itemsize size parameters gradients first second "
         "ema units means variances scales squares pixels labels weights order images "
-        "losses scores logits scratch apart masks masks_apart class_weights "
+        "losses scores logits scratch apart masks masks_apart marks marks_apart "
+        "lists lists_apart class_weights "
         "epoch height width columns tall broad",
         *((name, np.float64) for name in Distortion._fields),
         ("seed", np.uint64),
@@ -209,9 +212,25 @@ def own_units(layer, step):
 @inner_njit()
 def own_outputs(layer, step):
     """Return the block of a layer's outputs that is this thread's to compute."""
-    if is_narrow(layer):
-        return block(partition(step.batch, IMAGES, step), (0, layer.outputs))
+    if layer.images > 0:
+        return block(partition(step.batch, layer.images, step), (0, layer.outputs))
     return block((0, step.batch), own_columns(layer, step))
+
+
+@inner_njit()
+def own_products(layer, step):
+    """Return this thread's images and panels of a wide layer's products."""
+    if layer.images > 0:
+        return partition(step.batch, layer.images, step), (0, layer.panels)
+    return (0, step.batch), own_panels(layer, step)
+
+
+@inner_njit()
+def own_weights(layer, step):
+    """Return this thread's rows and panels of a wide layer's weight, to be updated."""
+    if layer.images > 0:
+        return partition(layer.inputs, layer.images, step), (0, layer.panels)
+    return (0, layer.inputs), own_panels(layer, step)
 
 
 @inner_njit()

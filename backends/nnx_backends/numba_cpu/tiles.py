@@ -5,7 +5,6 @@ Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from nnx_backends.numba_cpu.cache import inner_njit
@@ -16,22 +15,26 @@ from nnx_backends.numba_cpu.vectors import (
     Matrix,
     Vectors,
     broadcast,
+    loop_as_written,
 )
 
 COLUMNS = WIDEST * VECTOR // 4  # of the widest tile, float32
 LINE = 64  # bytes
 
 
-def _product(width):
+def _product(width, packed=False):
     """Return a tile of C = alpha A B + beta C, of so many vectors' columns.
 
+    packed: whether A has only the columns that are terms
+
     Each is a `Matrix`, B's and C's rows contiguous. C is not read where beta is 0.
+    The terms are the first so many, or those of a list, `nonzero.Terms`.
     It is fetched at the beginning, as it often lies in a farther cache.
     """
     rows = ROWS[width]
 
     @intrinsic
-    def tile(typing, a, b, c, depth, alpha, beta):
+    def tile(typing, a, b, c, terms, alpha, beta):
         def generate(context, builder, signature, args):
             code = Vectors(context, builder, alpha)
             a_data, a_at, a_row, a_column = code.matrix(args[0])
@@ -43,15 +46,21 @@ def _product(width):
                 for first in range(0, width * lanes, LINE // code.align):
                     place = code.at(code.at(c_at, r, c_row), 1, first)
                     code.prefetch(c_data, place)
-            with cgutils.for_range(builder, args[3]) as loop:
-                b_now = code.at(b_at, loop.index, b_row)
+            rows_at = [
+                builder.gep(a_data, [code.at(a_at, r, a_row)]) for r in range(rows)
+            ]
+            count, term = _terms(builder, terms, args[3])
+            with loop_as_written(builder, count) as index:
+                now = term(index)
+                b_now = code.at(b_at, now, b_row)
                 columns = [
                     code.load(b_data, code.at(b_now, v, lanes)) for v in range(width)
                 ]
-                a_now = code.at(a_at, loop.index, a_column)
+                step = index if packed else now
+                a_now = builder.mul(step, a_column)
                 for r in range(rows):
-                    place = builder.gep(a_data, [code.at(a_now, r, a_row)])
-                    number = broadcast(builder, code.type, builder.load(place))
+                    number = builder.load(builder.gep(rows_at[r], [a_now]))
+                    number = broadcast(builder, code.type, number)
                     for v in range(width):
                         code.add_product(number, columns[v], totals[r * width + v])
             reads_c = builder.fcmp_ordered("!=", keep, ir.Constant(keep.type, 0.0))
@@ -64,9 +73,22 @@ def _product(width):
                 code.store(builder.load(total), c_data, place)
             return context.get_dummy_value()
 
-        return types.void(a, b, c, types.intp, alpha, beta), generate
+        return types.void(a, b, c, terms, alpha, beta), generate
 
     return tile
+
+
+def _terms(builder, kind, value):
+    """Return how many terms a sum has, and a function that generates each's number."""
+    if isinstance(kind, types.Integer):
+        return value, lambda i: i
+    lists, at, count = (builder.extract_value(value, i) for i in range(3))
+
+    def term(i):
+        number = builder.load(builder.gep(lists, [builder.add(at, i)]))
+        return builder.zext(number, at.type)
+
+    return count, term
 
 
 @intrinsic
@@ -137,3 +159,4 @@ def moved(a, at):
 
 
 PRODUCTS = {width: _product(width) for width in range(1, WIDEST + 1)}
+PACKED_PRODUCTS = {width: _product(width, True) for width in range(1, WIDEST + 1)}

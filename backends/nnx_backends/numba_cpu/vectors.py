@@ -3,6 +3,8 @@
 They are LLVM's, on whole registers of this processor (LLVM Language Reference Manual).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,6 +63,32 @@ def pointer_at(typing, address, example):
         return builder.inttoptr(args[0], kind)
 
     return types.CPointer(example)(address, example), generate
+
+
+@contextmanager
+def loop_as_written(builder: Any, count: Any) -> Iterator[Any]:
+    """Generate a loop that is not unrolled, and give its index.
+
+    Two rounds at once take more vectors than there are registers.
+    """
+    before, body = builder.block, builder.append_basic_block("round")
+    after = builder.append_basic_block("after")
+    zero = count.type(0)
+    builder.cbranch(builder.icmp_signed("<", zero, count), body, after)
+    builder.position_at_end(body)
+    index = builder.phi(count.type)
+    index.add_incoming(zero, before)
+    yield index
+    following = builder.add(index, count.type(1))
+    index.add_incoming(following, builder.block)
+    again = builder.icmp_signed("<", following, count)
+    branch = builder.cbranch(again, body, after)
+    module = builder.module
+    rule = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+    loop = module.add_metadata([rule, rule])
+    loop.operands = loop, rule  # it names itself first
+    branch.set_metadata("llvm.loop", loop)
+    builder.position_at_end(after)
 
 
 class Matrix(NamedTuple):

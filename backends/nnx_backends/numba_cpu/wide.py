@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nnx_backends.numba_cpu import nonzero
 from nnx_backends.numba_cpu.cache import inner_njit
 from nnx_backends.numba_cpu.elementary import LOOP, like
 from nnx_backends.numba_cpu.kernel import Kernel
@@ -19,6 +20,7 @@ from nnx_backends.numba_cpu.records import (
     of_units,
     own_columns,
     own_panels,
+    own_products,
     scratch,
     units_gradient,
     weight,
@@ -39,12 +41,14 @@ WHOLE = 12  # rows or vectors that are whole tiles or panels of any kind
 PART = 132
 # Numbers of a matrix that are put together for the tiles, a part of the second cache.
 PACKED = 2**15
+LISTED = 2**15  # places in a thread's lists
 TILE = max(ROWS.values()) * COLUMNS  # numbers of a tile, for which there is room before
 SCRATCH = TILE + PACKED
 
-# Each kernel's own. tile: of so many rows
+# Each kernel's own. tile: of so many rows; list_inputs: those that some of them have
 tile: Any = None
 rows: Any = None
+list_inputs: Any = None
 
 
 @inner_njit()
@@ -76,14 +80,35 @@ def _multiply(run, layer, step, hyper):
     x, columns = x_of(run, layer, step), layer.columns
     y = Matrix(pointer_at(layer.y, run.one), 0, layer.stride, 1)
     w = panels_at(run.parameters, run, layer)
-    zero, panels = like(0.0, run.one), own_panels(layer, step)
-    for first in range(0, step.batch, PART):
-        last = min(first + PART, step.batch)
+    zero, (images, panels) = like(0.0, run.one), own_products(layer, step)
+    for first in range(images[0], images[1], PART):
+        last = min(first + PART, images[1])
         for p in range(panels[0], panels[1]):
             b = moved(w, p * layer.rows * columns)
             for i in range(first, last, rows):
                 a, c = moved(x, i * x.row), moved(y, i * y.row + p * columns)
                 tile(a, b, c, layer.inputs, run.one, zero)
+
+
+def _multiply_listed(run, layer, step, hyper):
+    """Set this thread's part of y to x @ weight, passing over inputs that are 0."""
+    x, columns = x_of(run, layer, step), layer.columns
+    y = Matrix(pointer_at(layer.y, run.one), 0, layer.stride, 1)
+    w = panels_at(run.parameters, run, layer)
+    zero, (images, panels) = like(0.0, run.one), own_products(layer, step)
+    marks, lists = nonzero.marks_of(run, layer, step), nonzero.lists_of(run, step)
+    room = layer.inputs + nonzero.BESIDES
+    part = max(rows, min(PART, LISTED // room * rows))
+    for first in range(images[0], images[1], part):
+        last = min(first + part, images[1])
+        for p in range(panels[0], panels[1]):
+            b, at = moved(w, p * layer.rows * columns), 0
+            for i in range(first, last, rows):
+                if p == panels[0]:
+                    list_inputs(marks, i, layer.inputs, lists, at)
+                a, c = moved(x, i * x.row), moved(y, i * y.row + p * columns)
+                tile(a, b, c, nonzero.terms(lists, at), run.one, zero)
+                at += room
 
 
 def _input_gradient(run, layer, step, hyper):
@@ -145,9 +170,15 @@ INPUT_GRADIENT = Kernel(
 
 
 @cache
-def multiply(width: int) -> Kernel:
-    """Return the kernel of a layer's products; a panel has so many vectors' columns."""
-    return Kernel(_multiply, str(width), tile=PRODUCTS[width], rows=ROWS[width])
+def multiply(width: int, *, listed: bool) -> Kernel:
+    """Return the kernel of a layer's products; a panel has so many vectors' columns.
+
+    listed: whether inputs that are 0 are passed over
+    """
+    names = {"tile": PRODUCTS[width], "rows": ROWS[width]}
+    if listed:
+        names["list_inputs"] = nonzero.listing_inputs(ROWS[width])
+    return Kernel(_multiply_listed if listed else _multiply, str(width), **names)
 
 
 @inner_njit(fastmath=LOOP, error_model="numpy")

@@ -9,15 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from nnx_backends.numba_cpu import optimizers
+from nnx_backends.numba_cpu import nonzero, optimizers
 from nnx_backends.numba_cpu.cache import inner_njit
 from nnx_backends.numba_cpu.elementary import like
 from nnx_backends.numba_cpu.kernel import Kernel
 from nnx_backends.numba_cpu.layout import LINE
-from nnx_backends.numba_cpu.records import own_panels, scratch
-from nnx_backends.numba_cpu.tiles import PRODUCTS, copying, fetch, moved
+from nnx_backends.numba_cpu.records import own_weights, scratch
+from nnx_backends.numba_cpu.tiles import (
+    PACKED_PRODUCTS,
+    PRODUCTS,
+    copying,
+    fetch,
+    moved,
+)
 from nnx_backends.numba_cpu.vectors import ROWS, Matrix, pointer
 from nnx_backends.numba_cpu.wide import (
+    LISTED,
     PACKED,
     PART,
     TILE,
@@ -26,6 +33,8 @@ from nnx_backends.numba_cpu.wide import (
     panels_at,
     x_of,
 )
+
+FAR = 2**18  # weights of a layer that the next steps do not find in a near cache
 
 over_tiles: Any = None  # each kernel's own
 
@@ -59,7 +68,7 @@ def _optimize(run, layer, step, hyper):
 def _over_tiles(width, use):
     """Return a compiled function that uses each tile of x.T @ dz.
 
-    use(goal, a, b, first, depth, layer): the tile is a @ b, a sum of so many products,
+    use(tile, goal, a, b, first, terms, layer): the tile is a @ b, a sum of these terms,
         and lies where the weight's numbers from that on do
     """
     tile, rows = PRODUCTS[width], ROWS[width]
@@ -67,13 +76,13 @@ def _over_tiles(width, use):
 
     @inner_njit()
     def over(run, layer, images, step, goal):
-        """Use the tiles of this thread's panels; images: the first and the last + 1."""
+        """Use this thread's tiles; images: the first and the last + 1."""
         x, dz, columns = x_of(run, layer, step), dz_of(run, layer), layer.columns
-        packed, panels = packing(run, step, rows), own_panels(layer, step)
+        packed, (inputs, panels) = packing(run, step, rows), own_weights(layer, step)
         depth = images[1] - images[0]
         height = PACKED // depth // rows * rows
-        for top in range(0, layer.inputs, height):
-            bottom = min(top + height, layer.inputs)
+        for top in range(inputs[0], inputs[1], height):
+            bottom = min(top + height, inputs[1])
             for k in range(top, bottom, rows):
                 for i in range(depth):
                     a = moved(x, (images[0] + i) * x.row + k)
@@ -87,11 +96,52 @@ def _over_tiles(width, use):
     return over
 
 
+def _over_listed(width, use):
+    """Return the same for a layer whose images' zeros are passed over."""
+    tile, rows = PACKED_PRODUCTS[width], ROWS[width]
+    list_images, copy = nonzero.listing_images(rows), copying(rows)
+
+    @inner_njit()
+    def over(run, layer, images, step, goal):
+        """Use this thread's tiles; images: the first and the last + 1."""
+        x, dz, columns = x_of(run, layer, step), dz_of(run, layer), layer.columns
+        marks, lists = nonzero.marks_of(run, layer, step), nonzero.lists_of(run, step)
+        packed, (inputs, panels) = packing(run, step, rows), own_weights(layer, step)
+        depth = images[1] - images[0]
+        room = depth + nonzero.BESIDES
+        height = min(PACKED // depth // rows, LISTED // room) * rows
+        for top in range(inputs[0], inputs[1], height):
+            bottom = min(top + height, inputs[1])
+            for p in range(panels[0], panels[1]):
+                b, at = moved(dz, images[0] * dz.row + p * columns), 0
+                for k in range(top, bottom, rows):
+                    a = Matrix(packed.data, packed.at + (k - top) * depth, 1, rows)
+                    if p == panels[0]:
+                        list_images(marks, k, images, lists, at)
+                        _pack(x, images[0], k, nonzero.terms(lists, at), a)
+                    terms = nonzero.terms(lists, at)
+                    use(tile, goal, a, b, (p * layer.rows + k) * columns, terms, layer)
+                    at += room
+
+    @inner_njit()
+    def _pack(x, first, k, terms, a):
+        """Put the columns of x from k on together, of the images in a list."""
+        for i in range(terms.number):
+            image = first + terms.lists[terms.at + i]
+            copy(moved(x, image * x.row + k), moved(a, i * rows))
+
+    return over
+
+
+def _over(width: int, use: Any, listed: bool) -> dict[str, Any]:
+    return {"over_tiles": (_over_listed if listed else _over_tiles)(width, use)}
+
+
 @inner_njit()
-def _add(tile, goal, a, b, first, depth, layer):
+def _add(tile, goal, a, b, first, terms, layer):
     """Set a tile of panels to keep times it, plus factor · a @ b."""
     panels, factor, keep = goal
-    tile(a, b, moved(panels, first), depth, factor, keep)
+    tile(a, b, moved(panels, first), terms, factor, keep)
 
 
 def _take_step(width, name):
@@ -99,35 +149,39 @@ def _take_step(width, name):
     take_step, rows = optimizers.LOOPS[name], ROWS[width]
 
     @inner_njit()
-    def use(tile, goal, a, b, first, depth, layer):
+    def use(tile, goal, a, b, first, terms, layer):
         optimizer, c = goal
         one = like(1.0, optimizer.clip)
         at, count = np.uint64(layer.weight_at + first), np.uint64(rows * layer.columns)
-        # While the tile is summed: of a large network they lie in memory.
-        for i in range(at, at + count, np.uint64(LINE)):
-            fetch(optimizer.parameters, i)
-            fetch(optimizer.first, i)
-            fetch(optimizer.second, i)
-        tile(a, b, c, depth, one, like(0.0, one))
+        # While the tile is summed.
+        if layer.rows * layer.columns * layer.panels > FAR:
+            for i in range(at, at + count, np.uint64(LINE)):
+                fetch(optimizer.parameters, i)
+                fetch(optimizer.first, i)
+                fetch(optimizer.second, i)
+        tile(a, b, c, terms, one, like(0.0, one))
         take_step(optimizer, c.data, at, count, optimizer.penalty)
 
     return use
 
 
+# listed: whether inputs that are 0 are passed over
+
+
 @cache
-def descend(width: int) -> Kernel:
+def descend(width: int, *, listed: bool) -> Kernel:
     """Return the kernel of a step of SGD without L1."""
-    return Kernel(_descend, str(width), over_tiles=_over_tiles(width, _add))
+    return Kernel(_descend, f"{width}_{listed}", **_over(width, _add, listed))
 
 
 @cache
-def store(width: int) -> Kernel:
+def store(width: int, *, listed: bool) -> Kernel:
     """Return the kernel that stores the gradient."""
-    return Kernel(_store, str(width), over_tiles=_over_tiles(width, _add))
+    return Kernel(_store, f"{width}_{listed}", **_over(width, _add, listed))
 
 
 @cache
-def optimize(width: int, name: str) -> Kernel:
+def optimize(width: int, name: str, *, listed: bool) -> Kernel:
     """Return the kernel of another optimizer's step."""
-    over_tiles = _over_tiles(width, _take_step(width, name))
-    return Kernel(_optimize, f"{width}_{name}", over_tiles=over_tiles)
+    over = _over(width, _take_step(width, name), listed)
+    return Kernel(_optimize, f"{width}_{name}_{listed}", **over)

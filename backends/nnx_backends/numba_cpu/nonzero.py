@@ -1,0 +1,172 @@
+"""Lists of the inputs that are not 0, so that products pass over the others.
+
+Four fifths of MNIST's pixels are 0, and where one is, most beside it are too. A tile of
+a product sums over the inputs that some of its images have, or over the images that
+have some of its inputs. What is left out would have added 0, so no bit of a sum
+changes.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from nnx_backends.numba_cpu.cache import inner_njit
+from nnx_backends.numba_cpu.kernel import Kernel
+from nnx_backends.numba_cpu.records import inputs_at, matrix, pixel_parts
+from nnx_backends.numba_cpu.vectors import broadcast, pointer, pointer_at
+
+GROUP = 8  # numbers whose marks are the bits of a byte
+# Places that a list has besides those of its numbers: one for how many there are, and
+# as many as a group's that are written past its end.
+BESIDES = 1 + GROUP
+
+
+class Terms(NamedTuple):
+    """The terms of a sum that are not 0, by their numbers, which are in a list.
+
+    lists: a pointer to int32; at: the first one's place; number: how many
+    """
+
+    lists: Any
+    at: Any
+    number: Any
+
+
+def groups(stride: int) -> int:
+    """Return how many bytes of marks an image has, of which two are read at once."""
+    return (stride // GROUP // GROUP + 1) * GROUP
+
+
+@inner_njit()
+def marks_of(run, layer, step):
+    """Return the marks of a block's images, (images, `groups`)."""
+    address = run.marks + step.turn * run.marks_apart
+    return matrix(address, layer.batch, run.marks_apart // layer.batch, np.uint8(0))
+
+
+@inner_njit()
+def lists_of(run, step):
+    """Return a pointer to where this thread's lists lie."""
+    return pointer_at(run.lists + step.rank * run.lists_apart * 4, np.int32(0))
+
+
+def _mark(run, layer, step, hyper):
+    """Mark the inputs that are not 0 of the images that this thread has set."""
+    x, marks = pointer_at(inputs_at(layer, step), run.one), marks_of(run, layer, step)
+    groups = np.uint64(layer.x_stride // GROUP)
+    part = pixel_parts(layer, step)[0]
+    for i in range(part.top, part.bottom):
+        at = i * np.uint64(layer.x_stride)
+        for b in range(groups):
+            marks[i, b] = _marks(x, at + b * np.uint64(GROUP))
+
+
+MARK = Kernel(_mark)
+
+
+@intrinsic
+def _marks(typing, data, at):
+    """Return a byte whose bits say which of eight numbers are not 0."""
+
+    def generate(context, builder, signature, args):
+        kind = ir.VectorType(context.get_data_type(data.dtype), GROUP)
+        place = builder.bitcast(builder.gep(args[0], [args[1]]), kind.as_pointer())
+        numbers = builder.load(place, align=data.dtype.bitwidth // 8)
+        marks = builder.fcmp_unordered("!=", numbers, ir.Constant(kind, None))
+        return builder.bitcast(marks, ir.IntType(8))
+
+    return types.uint8(data, at), generate
+
+
+@intrinsic
+def _pair(typing, data, at):
+    """Return the two bytes that begin at a place, as a number."""
+
+    def generate(context, builder, signature, args):
+        pair = ir.IntType(16)
+        place = builder.bitcast(builder.gep(args[0], [args[1]]), pair.as_pointer())
+        number = builder.load(place, align=1)
+        return builder.zext(number, ir.IntType(64))  # the lower byte first
+
+    return types.int64(data, at), generate
+
+
+@intrinsic
+def _put(typing, data, at, first, marks):
+    """Write first plus each marked bit's number at a place; return the next place."""
+
+    def generate(context, builder, signature, args):
+        data, at, first, marks = args
+        byte, word = (ir.VectorType(ir.IntType(n), GROUP) for n in (8, 32))
+        table = ir.ArrayType(byte, len(_BITS))
+        rows = cgutils.global_constant(
+            builder, "bits", ir.Constant(table, [ir.Constant(byte, r) for r in _BITS])
+        )
+        row = builder.zext(marks, at.type)
+        bits = builder.load(builder.gep(rows, [at.type(0), row]))
+        start = broadcast(builder, word, builder.trunc(first, ir.IntType(32)))
+        place = builder.bitcast(builder.gep(data, [at]), word.as_pointer())
+        builder.store(builder.add(builder.zext(bits, word), start), place, align=4)
+        return builder.add(at, builder.zext(builder.ctpop(marks), at.type))
+
+    n = types.int64
+    return n(data, n, n, types.uint8), generate
+
+
+def _places_of_bits(marks: int) -> list[int]:
+    places = [i for i in range(GROUP) if marks >> i & 1]
+    return places + [0] * (GROUP - len(places))
+
+
+_BITS = [_places_of_bits(marks) for marks in range(2**GROUP)]
+
+
+def listing_inputs(rows: int) -> Any:
+    """Return a compiled function that lists inputs that some of so many images have."""
+
+    @inner_njit()
+    def list_inputs(marks, image, inputs, lists, at):
+        """Write the list of so many images from one on, at a place.
+
+        inputs: how many there are
+        """
+        end = at + 1
+        for group in range((inputs + GROUP - 1) // GROUP):
+            some = marks[image, group]
+            for r in range(1, rows):
+                some |= marks[image + r, group]
+            end = _put(lists, end, group * GROUP, some)
+        lists[at] = end - at - 1
+
+    return list_inputs
+
+
+def listing_images(rows: int) -> Any:
+    """Return a compiled function that lists images that have some of so many inputs."""
+    mask = 2**rows - 1
+
+    @inner_njit()
+    def list_images(marks, k, images, lists, at):
+        """Write the list of so many inputs from k on, at a place.
+
+        images: the first and the last + 1; they are numbered from the first one on
+        """
+        end, (first, last) = at + 1, images
+        every, row = pointer(marks), marks.shape[1]
+        for i in range(first, last):
+            lists[end] = i - first
+            pair = _pair(every, i * row + k // GROUP)
+            end += (pair >> k % GROUP & mask) != 0
+        lists[at] = end - at - 1
+
+    return list_images
+
+
+@inner_njit()
+def terms(lists, at):
+    """Return the list that was written at a place."""
+    return Terms(lists, at + 1, np.int64(lists[at]))
