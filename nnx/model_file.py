@@ -7,6 +7,7 @@ shapes are compared with the sizes before a network is made of them.
 import json
 import math
 import zlib
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,6 +58,9 @@ def save(
     """Write a network, and whatever a checkpoint adds to it; the same bytes each time.
 
     network: the attributes of a `nnx.network.Network`; others as in `Stored`
+
+    Raises:
+        InputError: an array that is not finite; what is at the path is left
     """
     from safetensors.numpy import save as serialize
 
@@ -64,6 +68,7 @@ def save(
     own = named_arrays(layers, "layers")
     tensors = {name: np.ascontiguousarray(array) for name, array in own}
     tensors |= arrays or {}
+    check_finite(f"{path}: not written", tensors.items())
     described = describe(network) | (extra or {})
     described["crc32"] = crc32(described, tensors)
     # One key, as safetensors orders several of them at random.
@@ -214,8 +219,24 @@ def check_tensor(path: Path, name: str, array: Array, shape: tuple[int, ...]) ->
             f"{path}: {name} should have shape {shape} in {' or '.join(DTYPES)}, "
             f"has {array.shape} in {array.dtype}"
         )
-    if not np.isfinite(array).all():
-        raise InputError(f"{path}: {name} holds values that are not finite")
+    check_finite(path, [(name, array)])
+
+
+def finite(tree: Any, name: str) -> Any:
+    """Return a network's arrays as they are, refused where they are not finite.
+
+    What they gave would mean nothing, and need not show it: a unit that is NaN may be
+    taken for one that is off. name: of the tree
+    """
+    check_finite("the network", named_arrays(tree, name))
+    return tree
+
+
+def check_finite(source: object, arrays: Iterable[tuple[str, Array]]) -> None:
+    """Refuse arrays, given with their names, that hold NaN or an infinite number."""
+    for name, array in arrays:
+        if not np.isfinite(array).all():
+            raise InputError(f"{source}: {name} holds values that are not finite")
 
 
 def _check_names(

@@ -19,6 +19,7 @@ from nnx.data.dataset import (
     Target,
     as_array,
     check_images,
+    check_range,
     checked_frame,
     frame_of,
     in_units,
@@ -126,7 +127,7 @@ class Network:
             return cls.of(**model_file.load(path).network)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the network as safetensors, whole or not at all."""
+        """Write the network as safetensors, whole or not at all; refused: NaN in it."""
         model_file.save(files.given(path, "a model"), vars(self))
 
     @property
@@ -180,8 +181,8 @@ class Network:
             columns are told apart by name, or what `features` makes of one
 
         Raises:
-            InputError: images of another shape, or not finite; of a data frame what
-                `features` refuses
+            InputError: images of another shape, or not finite, or floats beyond [0, 1];
+                of a data frame what `features` refuses; weights or outputs not finite
         """
         outputs = self._outputs(images, backend)
         if self.task == "classification":
@@ -232,22 +233,23 @@ class Network:
         scale = self.pixel_scale(rows.dtype)
         hyper = Hyperparameters(self.activation, scale, BLOCK, loss=self.loss)
         parts = []
+        layers = model_file.finite(self.layers, "layers")
         with chosen.scope():
-            layers = map_arrays(chosen.from_numpy, self.layers)
+            layers = map_arrays(chosen.from_numpy, layers)
             for block in blocks(len(rows)):
                 pixels = chosen.from_numpy(rows[block])
                 outputs = evaluation.outputs(layers, pixels, hyper, chosen.ops)
                 parts.append(chosen.to_numpy(outputs))
-        return np.concatenate(parts)
+        return model_file.finite(np.concatenate(parts), "output")
 
     def activations(self, images: Any) -> list[Array]:
         """Return what each hidden layer gives for images, (n, units) each.
 
         images: as for `predict`, which says what is refused
         """
-        rows = self._rows(images)
+        rows, layers = self._rows(images), model_file.finite(self.layers, "layers")
         x = rows.astype(self.layers[0].weight.dtype) * self.pixel_scale(rows.dtype)
-        caches = forward(self.layers, x, self.activation, Ops(np)).caches
+        caches = forward(layers, x, self.activation, Ops(np)).caches
         return [cache.x for cache in caches[1:]]
 
     def _rows(self, images: Any) -> Array:
@@ -258,6 +260,7 @@ class Network:
         if array.ndim > 2 and math.prod(array.shape[1:]) == width:
             array = array.reshape(-1, width)
         check_images(array, width)
+        check_range(array, self.columns)
         return array
 
     def __str__(self) -> str:

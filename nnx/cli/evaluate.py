@@ -54,7 +54,8 @@ def evaluate(
     settings = tested_by(model, dataset, target)
     data = load_data(settings, dataset, data_dir, network=network)
     with threads_limited(threads):
-        result = run(network, data, backend=chosen)
+        delta = settings.get("huber_delta", 0.0)
+        result = run(network, data, backend=chosen, huber_delta=delta)
     if json:
         show.as_json(
             {

@@ -240,19 +240,21 @@ def check_images(images: Array, features: int) -> None:
 _ROUNDING = 1e-3
 
 
-def check_range(images: Array, data: Dataset) -> None:
+def check_range(images: Array, columns: Sequence[Column], source: str = "") -> None:
     """Refuse floats that are neither in [0, 1] nor a table's: their scale is not known.
 
     images: that `check_images` lets through
+    columns: a table's, whose features may be any numbers
+    source: words to begin with
     """
-    if data.columns or images.dtype.kind != "f":
+    if columns or images.dtype.kind != "f":
         return
     low, high = float(images.min()), float(images.max())
     if low < -_ROUNDING or high > 1.0 + _ROUNDING:
         raise InputError(
-            f"{data.name}: floats are pixels in [0, 1], and these are from {low:g} to "
-            f"{high:g}: say what they are, as in nnx.dataset(x, y, scale=255) or "
-            'scale="standard"'
+            f"{source}floats are pixels in [0, 1], and these are from {low:g} to "
+            f"{high:g}: divide them by the brightest pixel's value, or say what they "
+            'are, as in nnx.dataset(x, y, scale=255) or scale="standard"'
         )
 
 

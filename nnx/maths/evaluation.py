@@ -1,5 +1,7 @@
 """How well a network does on images it is not trained on."""
 
+from collections.abc import Iterator
+
 from nnx.maths import losses, network
 from nnx.maths.arrays import Array
 from nnx.maths.blocks import BLOCK, blocks
@@ -34,16 +36,26 @@ def evaluate(
     hyper: how pixels are scaled, the activations and the loss; smoothed labels and
         weights are for training
     """
+    loss_sum, score_sum = 0, 0
+    for _, loss, score in each_block(layers, images, hyper, ops):
+        loss_sum, score_sum = loss_sum + loss, score_sum + score
+    return loss_sum, score_sum
+
+
+def each_block(
+    layers: Layers, images: Images, hyper: Hyperparameters, ops: Ops
+) -> Iterator[tuple[Array, Array, Array]]:
+    """Yield the logits of images, block by block, and the sums that `evaluate` adds.
+
+    Arguments as for `evaluate`
+    """
     hyper = hyper._replace(label_smoothing=0.0, class_weights=())
-    loss_sum, score_sum, n = 0, 0, images.labels.shape[0]
-    score = losses.LOSSES[hyper.loss].score
+    n, score = images.labels.shape[0], losses.LOSSES[hyper.loss].score
     for rows in blocks(n, BLOCK if ops.logits is None else n):
         pixels, labels = images.pixels[rows, :], images.labels[rows, ...]
         out = logits(layers, pixels, hyper.activations, hyper.pixel_scale, ops)
         each, _ = losses.per_sample(out, labels, hyper, xp=ops.xp)
-        loss_sum = loss_sum + ops.xp.sum(each)
-        score_sum = score_sum + score(out, labels, xp=ops.xp)
-    return loss_sum, score_sum
+        yield out, ops.xp.sum(each), score(out, labels, xp=ops.xp)
 
 
 def outputs(layers: Layers, pixels: Array, hyper: Hyperparameters, ops: Ops) -> Array:

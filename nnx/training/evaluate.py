@@ -1,5 +1,6 @@
 """How well a trained network does on a data set."""
 
+import math
 from os import PathLike
 from typing import NamedTuple
 
@@ -8,15 +9,17 @@ import numpy as np
 from nnx.automatic import DEFAULT
 from nnx.backend import Backend, choose
 from nnx.data import given
-from nnx.data.dataset import Array, Dataset, check_labels, check_range
+from nnx.data.dataset import Array, Dataset, check_images, check_labels, check_range
 from nnx.errors import InputError
 from nnx.maths import evaluation
 from nnx.maths.arrays import map_arrays
 from nnx.maths.blocks import BLOCK
 from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.losses import LOSSES
+from nnx.model_file import finite
 from nnx.network import Network, checked
 from nnx.training import scores
-from nnx.training.prepare import on_device
+from nnx.training.prepare import loss_of, on_device
 
 
 class Evaluation(NamedTuple):
@@ -78,31 +81,34 @@ def evaluate(
     data: Dataset | str | PathLike[str],
     *,
     backend: str | Backend = DEFAULT,
+    huber_delta: float = 0.0,
 ) -> Evaluation:
     """Return the loss, the score and what was mistaken, on the data's test images.
 
     data: a data set, or its name or path as for `nnx.load`
+    huber_delta: of a regression that was trained with it, for the same loss
 
     Raises:
         InputError: data whose features, classes or pixel range are not the network's,
-            and labels that are not among the classes
+            and labels that are not among the classes; a network whose weights, or loss
+            on these, are not finite
     """
     data = given.loaded(data)
     check_fits(checked(network), data)
     n, labels = len(data.test.images), np.asarray(data.test.labels)
-    chosen = choose(backend)
-    scale = network.pixel_scale(data.test.images.dtype)
-    hyper = Hyperparameters(network.activation, scale, BLOCK, loss=network.loss)
-    with chosen.scope():
-        layers = map_arrays(chosen.from_numpy, network.layers)
-        images = on_device(data.test, network, chosen)
-        sums = evaluation.evaluate(layers, images, hyper, chosen.ops)
-        loss_sum, score_sum = map(chosen.to_numpy, sums)
-        outputs = evaluation.outputs(layers, images.pixels, hyper, chosen.ops)
-        predicted = chosen.to_numpy(outputs)
+    loss = loss_of(network, huber_delta)
+    loss_sum, score_sum, predicted = _sums(
+        network, data, choose(backend), loss, huber_delta
+    )
+    mean = float(loss_sum) / n
+    if not math.isfinite(mean):
+        raise InputError(
+            f"the loss is {mean} on {data.name}: the network's weights are too large "
+            "for these images"
+        )
     whole = scores.variation(data.test, data.task)
     score = scores.score(score_sum, n, whole, n)
-    result = Evaluation(float(loss_sum) / n, score, scores.metric(network.loss), n)
+    result = Evaluation(mean, score, scores.metric(loss), n)
     if whole is not None:
         errors = np.asarray(score_sum, np.float64)
         rmse = scores.rmse(errors, n, data.targets)
@@ -112,6 +118,28 @@ def evaluate(
     table = confusion(labels, np.argmax(predicted, axis=1), len(data.classes))
     of_each = np.array([np.diag(table), table.sum(axis=0), table.sum(axis=1)])
     return result._replace(confusion=table, counts=of_each)
+
+
+def _sums(
+    network: Network, data: Dataset, chosen: Backend, loss: str, huber_delta: float
+) -> tuple[Array, Array, Array]:
+    """Return the sums of losses and of scores, and what each test image gives."""
+    scale = network.pixel_scale(data.test.images.dtype)
+    hyper = Hyperparameters(
+        network.activation, scale, BLOCK, loss=loss, huber_delta=huber_delta
+    )
+    loss_sum: Array = 0
+    score_sum: Array = 0
+    outputs = []
+    with chosen.scope():
+        layers = map_arrays(chosen.from_numpy, finite(network.layers, "layers"))
+        images = on_device(data.test, network, chosen)
+        for logits, *sums in evaluation.each_block(layers, images, hyper, chosen.ops):
+            loss_sum, score_sum = loss_sum + sums[0], score_sum + sums[1]
+            told = LOSSES[loss].outputs(logits, xp=chosen.xp)
+            outputs.append(chosen.to_numpy(told))
+        loss_sum, score_sum = chosen.to_numpy(loss_sum), chosen.to_numpy(score_sum)
+    return loss_sum, score_sum, np.concatenate(outputs)
 
 
 def counts(taken: Array, true: Array) -> Array:
@@ -153,7 +181,8 @@ def check_fits(network: Network, data: Dataset) -> None:
                 f"{data.name} does not fit the network: its {name} are not those that "
                 "the network was trained on"
             )
-    check_range(data.test.images, data)
+    check_images(data.test.images, network.sizes[0])
+    check_range(data.test.images, data.columns, f"{data.name}: ")
     check_labels(np.asarray(data.test.labels), len(data.test.images), data)
 
 

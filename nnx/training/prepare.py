@@ -36,7 +36,7 @@ def fitted(network: Network, data: Dataset, settings: Settings) -> Network:
     features, outputs = data.train.images.shape[-1], data.outputs
     for part in data.parts:
         check_images(part.images, features)
-        check_range(part.images, data)
+        check_range(part.images, data.columns, f"{data.name}: ")
         check_labels(np.asarray(part.labels), len(part.images), data)
     if (network.sizes[0], network.sizes[-1]) != (features, outputs):
         raise InputError(
@@ -163,16 +163,20 @@ def hyperparameters(
     moving = numbers["momentum"] or numbers["momentum_schedule"] != CONSTANT
     if numbers["optimizer"] == "sgd" and moving:
         numbers["optimizer"] = "momentum"
-    loss = "huber" if numbers["huber_delta"] else network.loss
     return Hyperparameters(
         **numbers
         | {
             "activations": network.activation,
             "pixel_scale": network.pixel_scale(data.train.images.dtype),
             "pixel_range": network.pixel_range,
-            "loss": loss,
+            "loss": loss_of(network, settings["huber_delta"]),
             "image_shape": (data.frame.height, data.frame.width),
             "batch_size": batch_size(data, settings),
             "class_weights": class_weights(data, settings),
         }
     )
+
+
+def loss_of(network: Network, huber_delta: float) -> str:
+    """Return the loss of a network's task, or Huber's where a delta is given."""
+    return "huber" if huber_delta else network.loss

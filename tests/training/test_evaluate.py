@@ -1,12 +1,15 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nnx import Network, evaluate, train
-from nnx.backend import Backend
+from nnx.backend import Backend, find
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError
+from nnx.maths.network import forward
+from nnx.maths.ops import Ops
 
 
 def test_it_is_what_training_ended_with(
@@ -18,6 +21,21 @@ def test_it_is_what_training_ended_with(
     assert evaluated.images == 60
     assert evaluated.accuracy == result.test_accuracy
     assert evaluated.loss == pytest.approx(result.test_loss, rel=1e-12)
+
+
+def test_logits_are_computed_once(data: Dataset) -> None:
+    asked = []
+
+    def logits(layers, pixels, activations, scale):  # type: ignore[no-untyped-def]
+        asked.append(len(pixels))
+        x = pixels.astype(np.float32) * scale
+        return forward(layers, x, activations, Ops(np)).logits
+
+    counting = replace(find("numpy"), ops=Ops(np, logits=logits))
+    network = train(Network([25, 3]), data, epochs=1).network
+    found = evaluate(network, data, backend=counting)
+    assert found.loss == evaluate(network, data).loss
+    assert asked == [60]
 
 
 def test_data_that_does_not_fit(data: Dataset) -> None:
