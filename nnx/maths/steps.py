@@ -133,7 +133,7 @@ def _block_gradients(
     seen = network.forward(
         layers, x, hyper.activations, ops, state.running_stats, masks
     )
-    loss_sum, dlogits = _batch_loss(seen.logits, labels, images, index, rows, hyper, xp)
+    loss_sum, dlogits = batch_loss(seen.logits, labels, images, index, rows, hyper, xp)
     return BatchResult(
         network.backward(layers, seen.caches, dlogits, hyper.activations, ops, masks),
         loss_sum,
@@ -142,7 +142,7 @@ def _block_gradients(
     )
 
 
-def _batch_loss(
+def batch_loss(
     logits: Array,
     labels: Array,
     images: Images,

@@ -11,7 +11,7 @@ from nnx.report import curves, layers, predictions, style, values
 from nnx.settings import Settings
 from nnx.training.evaluate import counts
 from nnx.training.log import Row
-from nnx.training.loop import epoch_hyper
+from nnx.training.plan import epoch_hyper
 from nnx.training.prepare import hyperparameters, split_validation, steps_per_epoch
 
 # Moments of a run at which the learning rate is looked at.

@@ -163,6 +163,9 @@ class TrainingSettings(TypedDict, total=False):
         "cat=2,7=0.5, and the others 1; balanced: a rare one as much as any.")]
     seed: Annotated[int, Row(0, integer(0, 2**63 - 1), RUN,
         "Of weights, shuffles, dropout, noise and distortion.")]
+    debug_nan: Annotated[bool, Row(False, kinds.FLAG, RUN,
+        "Where training diverges, go back to where it was finite, and name the step, "
+        "the layer and the operation.")]
 # A word of Python's, which no class can have as a field.
 Origin = TypedDict("Origin", {"from": Annotated[str, Row("", kinds.text(
     "a run's folder or a model file", "RUN", empty=True), NETWORK,

@@ -17,6 +17,7 @@ from nnx.maths.network import inference_layers
 from nnx.model_file import CHECKPOINT_NAME, Stored
 from nnx.network import Network
 from nnx.settings import as_text, complete
+from nnx.training.finite import check_arrays
 from nnx.training.log import Row
 from nnx.training.plan import Position
 
@@ -28,13 +29,18 @@ DIGITS = 16  # hexadecimal, of the data's digest
 # compared by their content; anything else would make it another run.
 MAY_CHANGE = {
     "epochs", "dataset", "data_dir", "test_data", "validation_data", "backend",
-    "precision",
+    "precision", "debug_nan",
 }  # fmt: skip
 
 
 def save(path: Path, run: "Run") -> None:
-    """Write a run's checkpoint: a model file that holds its position too."""
+    """Write a run's checkpoint: a model file that holds its position too.
+
+    Raises:
+        DivergedError: a position that is not finite; what is at the path is left
+    """
     backend, position = run.backend, run.position
+    check_arrays(run.plan, position)
     arrays = {name: backend.to_numpy(array) for name, array in _named(position)}
     extra = {
         "settings": as_text(run.settings),

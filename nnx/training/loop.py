@@ -4,23 +4,23 @@ Nothing here knows files, signals or screens: `fit` yields where it is, and whoe
 asks for the next position decides what to do with this one.
 """
 
-import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from nnx.errors import DivergedError
-from nnx.maths import evaluation, random, schedules
+from nnx.maths import evaluation, random
 from nnx.maths.arrays import Array
-from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.network import inference_layers
-from nnx.maths.state import Images, Layers, State, no_sums
+from nnx.maths.state import Images, Layers, no_sums
 from nnx.training import scores
+from nnx.training.finite import check_arrays, check_loss
 from nnx.training.log import Row, best
-from nnx.training.plan import Plan, Position, Progress
+from nnx.training.plan import Plan, Position, Progress, epoch_hyper
 
 # A progress update, with its one read-back, about so often.
 UPDATE_SECONDS = 0.1
+# After the state's arrays are checked, so many times as long they are not.
+CHECK_PAUSE = 100
 
 
 class Scored(NamedTuple):
@@ -40,23 +40,32 @@ def fit(plan: Plan, position: Position) -> Iterator[Progress]:
     About every tenth of a second, and at each epoch's end.
 
     Raises:
-        DivergedError: a loss that is no longer finite
+        DivergedError: a loss, or an array of the state, that is no longer finite
     """
     if plan.is_done(position):
         return
-    order, chunk = _order(plan, position), 1
+    order, chunk, check_is_due = epoch_order(plan, position), 1, 0.0
     hyper = epoch_hyper(plan.hyper, position.log)
     # No step: the backend compiles or loads what it needs before training is timed.
     plan.backend.run_steps(position.state, plan.train, order, 0, hyper)
     while not plan.is_done(position):
         if order is None:
-            order, hyper = _order(plan, position), epoch_hyper(plan.hyper, position.log)
+            order, hyper = (
+                epoch_order(plan, position),
+                epoch_hyper(plan.hyper, position.log),
+            )
         began = time.perf_counter()
         count = min(chunk, plan.steps_per_epoch - plan.steps_done(position))
         state = plan.backend.run_steps(position.state, plan.train, order, count, hyper)
-        check_finite(plan, float(_read(plan, state.loss_sum)), _when(plan, state))
-        elapsed = time.perf_counter() - began
+        loss_sum = float(_read(plan, state.loss_sum))
+        ended = time.perf_counter()
+        elapsed = ended - began
         position = position._replace(state=state, seconds=position.seconds + elapsed)
+        check_loss(plan, position, loss_sum)
+        if ended >= check_is_due:
+            check_arrays(plan, position)
+            checked = time.perf_counter()
+            check_is_due = checked + CHECK_PAUSE * (checked - ended)
         progress = _progress(plan, position)
         if plan.steps_done(position) == plan.steps_per_epoch:
             order, progress = None, _end_epoch(plan, progress)
@@ -68,7 +77,7 @@ def fit(plan: Plan, position: Position) -> Iterator[Progress]:
             chunk = max(1, chunk // 2)
 
 
-def _order(plan: Plan, position: Position) -> Array:
+def epoch_order(plan: Plan, position: Position) -> Array:
     """Return the order of an epoch's images; a full batch has no use for a shuffle."""
     n, xp, device = plan.images, plan.backend.xp, plan.train.labels.device
     if plan.hyper.batch_size >= n:
@@ -77,37 +86,9 @@ def _order(plan: Plan, position: Position) -> Array:
     return random.permutation(n, seed=seed, epoch=epoch, xp=xp, device=device)
 
 
-def epoch_hyper(hyper: Hyperparameters, log: Sequence[Row]) -> Hyperparameters:
-    """Return the hyperparameters of the next epoch: a plateau lowers the rate."""
-    schedule = hyper.schedule
-    if schedule.name != "plateau":
-        return hyper
-    monitored = [row.monitored[1] for row in log]
-    factor = schedule.factor ** schedules.plateaus(monitored, schedule.patience)
-    return hyper._replace(learning_rate=factor * hyper.learning_rate)
-
-
 def _read(plan: Plan, array: Array) -> Array:
     """Return an array of the device's, which waits for the device."""
     return plan.backend.to_numpy(array)
-
-
-def check_finite(plan: Plan, loss: float, when: str) -> None:
-    """Refuse a loss that is no number, or infinite.
-
-    Raises:
-        DivergedError: it is not finite
-    """
-    if not math.isfinite(loss):
-        raise DivergedError(
-            f"training diverged: the loss is {loss} {when}; try a learning rate below "
-            f"{plan.hyper.learning_rate:g}, or smaller initial weights"
-        )
-
-
-def _when(plan: Plan, state: State) -> str:
-    epoch, step = divmod(state.step - 1, plan.steps_per_epoch)
-    return f"in epoch {epoch + 1} by step {step + 1}"
 
 
 def _progress(plan: Plan, position: Position) -> Progress:
@@ -133,7 +114,7 @@ def _end_epoch(plan: Plan, progress: Progress) -> Progress:
     monitored = score(
         plan, layers, plan.monitored, plan.monitored_scale, plan.variations[1]
     )
-    check_finite(plan, monitored[0], _when(plan, state))
+    check_loss(plan, position, monitored[0])
     none = None, None
     validation, test = (monitored, none) if plan.has_validation else (none, monitored)
     row = Row(

@@ -1,9 +1,11 @@
 """A run's records: what stays the same in it, what changes, and what it tells."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from nnx.backend import Backend
 from nnx.data.dataset import Array
+from nnx.maths import schedules
 from nnx.maths.blocks import block_count
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Images, Layers, State
@@ -92,3 +94,13 @@ class Progress(NamedTuple):
     score: float
     images_per_second: float
     epoch_ended: bool
+
+
+def epoch_hyper(hyper: Hyperparameters, log: Sequence[Row]) -> Hyperparameters:
+    """Return the hyperparameters of the next epoch: a plateau lowers the rate."""
+    schedule = hyper.schedule
+    if schedule.name != "plateau":
+        return hyper
+    monitored = [row.monitored[1] for row in log]
+    factor = schedule.factor ** schedules.plateaus(monitored, schedule.patience)
+    return hyper._replace(learning_rate=factor * hyper.learning_rate)

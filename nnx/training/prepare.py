@@ -18,6 +18,7 @@ from nnx.errors import InputError
 from nnx.maths.blocks import block_count
 from nnx.maths.hyperparameters import CONSTANT, Hyperparameters
 from nnx.maths.state import Images
+from nnx.model_file import finite
 from nnx.network import Network
 from nnx.settings import Settings
 from nnx.training import scores
@@ -44,6 +45,7 @@ def fitted(network: Network, data: Dataset, settings: Settings) -> Network:
             f"{'targets' if data.targets else 'classes'}; "
             f"a network {network} does not fit it"
         )
+    finite(network.layers, "layers")
     frame = checked_frame(data.frame, features)
     _check_task(data, settings)
     if settings["augment"] and data.frame.height == 1:

@@ -8,6 +8,7 @@ from nnx.maths.network import inference_layers
 from nnx.maths.state import Layers
 from nnx.network import Network
 from nnx.training import loop, scores
+from nnx.training.finite import check_arrays, check_loss
 from nnx.training.log import METRIC_NAMES, Row, best, columns
 from nnx.training.prepare import on_device
 
@@ -110,8 +111,9 @@ def result_of(run: "Run", *, trained: bool) -> Result:
     train = loop.score(plan, layers, plan.train, plan.hyper.pixel_scale, own)
     monitored = loop.score(plan, layers, plan.monitored, plan.monitored_scale, others)
     test = _tested(run, layers) if plan.has_validation else monitored
+    check_arrays(plan, position)
     for loss in train[0], test[0]:
-        loop.check_finite(plan, loss, "when all is done")
+        check_loss(plan, position, loss, "when all is done")
     images = len(position.log) * plan.images + plan.images_done(position)
     validation = monitored if plan.has_validation else (None, None)
     done = plan.is_done(position)

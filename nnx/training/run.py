@@ -19,7 +19,7 @@ from nnx.maths.state import initial_state
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
 from nnx.network import Network
 from nnx.settings import Settings
-from nnx.training import checkpoint, events, log, loop
+from nnx.training import checkpoint, diagnose, events, log, loop
 from nnx.training import folder as run_folder
 from nnx.training.plan import Position, Progress
 from nnx.training.prepare import batch_size, fitted, plan_of, split_validation
@@ -122,7 +122,8 @@ class Run:
 
     def __iter__(self) -> Iterator[Progress]:
         """Train, and yield where the run is about ten times a second; see `scope`."""
-        for progress in loop.fit(self.plan, self.position):
+        fit = diagnose.fit if self.settings["debug_nan"] else loop.fit
+        for progress in fit(self.plan, self.position):
             self.position = progress.position
             yield progress
 

@@ -19,8 +19,8 @@ from nnx.maths.state import (
     initial_state,
 )
 from nnx.maths.steps import step
-from nnx.training import loop
 from nnx.training.log import Row
+from nnx.training.plan import epoch_hyper
 
 PLAIN = Hyperparameters(("identity",), 1.0, 1)
 
@@ -207,7 +207,7 @@ def test_a_plateau_halves_the_rate() -> None:
         Row(n, 1.0, 0.5, 1.0, accuracy, None, None, 1.0)
         for n, accuracy in enumerate([0.5, 0.5, 0.6, 0.6], 1)
     )
-    epochs = [of_epoch(loop.epoch_hyper(hyper, log[:n]), n, 3) for n in range(5)]
+    epochs = [of_epoch(epoch_hyper(hyper, log[:n]), n, 3) for n in range(5)]
     rates = [each[0].learning_rate for each in epochs]
     assert rates == [0.8, 0.8, 0.4, 0.4, 0.2]
     assert all(len(each) == 3 == each.count(each[0]) for each in epochs)
