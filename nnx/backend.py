@@ -10,6 +10,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from nnx.automatic import AUTOMATIC, DEFAULT, SHARE, WORTH_LOADING
+from nnx.denormals import flushed
 from nnx.errors import (
     BackendError,
     InputError,
@@ -75,8 +76,9 @@ class Backend:
 
     @property
     def run_steps(self) -> Callable[..., State]:
-        """`nnx.maths.steps.run_steps`, called without ops."""
-        return self.own_steps or partial(steps.run_steps, ops=self.ops)
+        """`nnx.maths.steps.run_steps`, called without ops; denormal numbers are 0."""
+        own = self.own_steps or partial(steps.run_steps, ops=self.ops)
+        return flushed()(own)
 
 
 def names() -> list[str]:

@@ -47,7 +47,9 @@ ROOMS = {
     "backends": ("nnx_backends",),
 }
 # Modules that every room but the maths may use; they use only each other.
-TOOLS = "nnx.automatic", "nnx.errors", "nnx.files", "nnx.cores", "nnx.blas"
+TOOLS = (
+    "nnx.automatic", "nnx.errors", "nnx.files", "nnx.cores", "nnx.blas", "nnx.denormals"
+)  # fmt: skip
 
 
 def _name(path: Path) -> str:
