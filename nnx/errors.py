@@ -2,6 +2,7 @@
 
 NnxError
 ├── InputError          wrong usage, settings, data or files; a ValueError too
+│   └── WriteError      a file that the disk does not take
 ├── BackendError        a backend that cannot be used
 │   ├── UnknownBackendError
 │   ├── MissingLibraryError
@@ -61,6 +62,12 @@ class InputError(NnxError, ValueError):
 
     Where a ValueError of others is caught, this one goes first, and on as it is.
     """
+
+
+class WriteError(InputError):
+    """A file that cannot be written: the disk is full, or may not be written to."""
+
+    exit_status = 1
 
 
 class BackendError(NnxError):

@@ -137,23 +137,22 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
     """
     from safetensors import SafetensorError, safe_open
 
-    try:
-        with safe_open(path, framework="numpy") as file:
-            names = file.keys()
-            return file.metadata() or {}, {n: file.get_tensor(n) for n in names}
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such file; give a run's folder or a model in it"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
-    except SafetensorError as error:
-        raise InputError(f"{path}: not a safetensors file: {error}") from None
-    except (AttributeError, TypeError) as error:  # bfloat16 and its kin
-        raise InputError(
-            f"{path}: holds numbers of a kind that NumPy has not ({error}); save them "
-            "as float32"
-        ) from None
+    with files.readable(path):
+        try:
+            with safe_open(path, framework="numpy") as file:
+                names = file.keys()
+                return file.metadata() or {}, {n: file.get_tensor(n) for n in names}
+        except FileNotFoundError:
+            raise InputError(
+                f"{path}: no such file; give a run's folder or a model in it"
+            ) from None
+        except SafetensorError as error:
+            raise InputError(f"{path}: not a safetensors file: {error}") from None
+        except (AttributeError, TypeError) as error:  # bfloat16 and its kin
+            raise InputError(
+                f"{path}: holds numbers of a kind that NumPy has not ({error}); save "
+                "them as float32"
+            ) from None
 
 
 def checked(path: Path, described: dict[str, Any], tensors: dict[str, Array]) -> Stored:

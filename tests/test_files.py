@@ -28,7 +28,7 @@ def test_what_a_link_leads_to_is_replaced(tmp_path: Path) -> None:
 def test_a_pipe_is_left_as_it_is(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(InputError, match=r"pipe: cannot write 3 bytes: it is a device"):
+    with pytest.raises(InputError, match=r"pipe: cannot write 3 bytes: it is a pipe"):
         files.write(pipe, b"new")
     assert pipe.is_fifo()
 

@@ -98,11 +98,9 @@ def _compared(runs: list[Path]) -> "Figure":
 
 def _log(run: Path) -> "tuple[Row, ...]":
     """Return a run's log."""
-    from nnx.files import readable
+    from nnx.files import read
     from nnx.training.folder import LOG_NAME
-    from nnx.training.log import from_csv
+    from nnx.training.log import MAX_BYTES, from_csv
 
     file = run / LOG_NAME
-    with readable(file):
-        content = file.read_bytes()
-    return from_csv(content, str(file))
+    return from_csv(read(file, MAX_BYTES), str(file))

@@ -44,7 +44,7 @@ def form_of(path: Path) -> Form:
     Raises:
         InputError: an empty file, NUL bytes, a line without an end
     """
-    longest = _longest_line(path)
+    longest = longest_line(path)
     with open(path, encoding=_ENCODING, newline="") as file:
         first = next((line for line in file if line.strip()), "")
     if not first:
@@ -58,10 +58,13 @@ def form_of(path: Path) -> Form:
     return Form(delimiter, [field.strip() for field in fields], longest)
 
 
-def _longest_line(path: Path) -> int:
-    """Return how long the longest line is, in bytes; refuse one that is endless.
+def longest_line(path: Path) -> int:
+    """Return how long the longest line is, in bytes.
 
     So that none has to be looked at by itself when rows are read.
+
+    Raises:
+        InputError: NUL bytes, a line without an end
     """
     longest, since, lines = 0, 0, 1
     with open(path, "rb") as file:

@@ -72,8 +72,6 @@ def load(
             data = _load_folder(path)
         elif path.is_file():
             data = _load_file(path)
-        elif path.exists():
-            raise InputError(f"{path}: neither a file nor a folder")
         else:
             raise InputError(_missing(source, path))
     return data._replace(source=str(path.absolute()))
@@ -93,7 +91,7 @@ def _load_table(
     is_table = path.suffix.lower() in TABLES and data_dir is None
     if not path.exists() and source not in NAMES:
         raise InputError(_missing(source, path))
-    if not (is_table and path.is_file()):
+    if not is_table or path.is_dir():
         raise InputError(
             f"{source}: target is for a table in a file: one of {', '.join(TABLES)}"
         )

@@ -6,7 +6,6 @@ ratio, and placed in 28x28 by its centre of mass. EMNIST (Cohen et al., arXiv
 1702.05373) describes the way there from a scanned form.
 """
 
-import stat
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -16,10 +15,11 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from nnx import files
 from nnx.data.dataset import Array, Frame, checked_frame
-from nnx.errors import InputError
+from nnx.errors import InputError, OutOfMemoryError
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM")
 MAX_PIXELS = 50_000_000
+MAX_BYTES = 1 << 28  # of a file
 ACCEPTED = (
     "give a PNG, JPEG, BMP, GIF or PNM picture of "
     f"at most {MAX_PIXELS // 1_000_000} million pixels"
@@ -78,8 +78,10 @@ def read(path: Path, frame: Frame) -> Picture:
 def _decoded(path: Path, steps: list[str]) -> Image.Image:
     """Return the first picture in the file, upright."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(f"{path}: not a file; {ACCEPTED}")
+        if there := files.other(path):
+            raise InputError(f"{path}: not a file, but {there}; {ACCEPTED}")
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path}: over {MAX_BYTES >> 20} MiB; {ACCEPTED}")
         # Pillow warns of bombs, which are refused here, and of odd metadata.
         with (
             warnings.catch_warnings(action="ignore"),
@@ -94,6 +96,8 @@ def _decoded(path: Path, steps: list[str]) -> Image.Image:
             return ImageOps.exif_transpose(image)
     except InputError:
         raise
+    except MemoryError:
+        raise OutOfMemoryError(f"{path}: out of memory: no room for it") from None
     except UnidentifiedImageError as error:
         raise InputError(f"{path}: not a known kind of picture; {ACCEPTED}") from error
     except Image.DecompressionBombError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nnx.data.csv_rows import longest_line
 from nnx.data.dataset import Array, RawArray
 from nnx.errors import InputError
 from nnx.files import readable
@@ -44,6 +45,7 @@ def _read(path: Path) -> tuple[list[str], RawArray]:
         raise InputError(f"{path}: no samples: the file is empty")
     if len(line) == _LONGEST_LINE:
         raise InputError(f"{path}, line {number}: too long for a table of numbers")
+    longest_line(path)
     delimiter = max(",;\t", key=line.count)
     fields = _fields(line, delimiter)
     header = fields if is_header(fields) else []

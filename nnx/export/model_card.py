@@ -50,8 +50,8 @@ def check_replaceable(path: Path) -> None:
     """Refuse a README.md that is there and is no card, as it may be a project's own."""
     if not os.path.isfile(path):
         return
-    with files.readable(path):
-        head = path.read_bytes()[:200]
+    with files.readable(path), open(path, "rb") as file:
+        head = file.read(200)
     if not head.startswith(b"---\n" + LIBRARY.encode()):
         raise InputError(f"{path}: is no model card of nnx; choose another name")
 

@@ -1,12 +1,16 @@
-"""A run's log for TensorBoard: a file of events, which tensorboardX writes."""
+"""A run's log for TensorBoard: a file of events, in tensorboardX's form.
+
+They are written here and now, and not by tensorboardX's own thread: on a full disk that
+would end, and the run wait for ever for it to take the next event.
+"""
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from nnx.errors import InputError
+from nnx.errors import InputError, WriteError
 from nnx.training.folder import EVENTS_NAME, remove_events
 from nnx.training.log import Row
 from nnx.training.plan import Position
@@ -33,21 +37,49 @@ def written(folder: Path, position: Position) -> Iterator[Callable[[Row], None]]
     """Give a function that writes an epoch's row as a step of that number.
 
     The rows so far are written anew, so that a resumed run has each of them once.
+
+    Raises:
+        WriteError: the disk does not take them
     """
-    from tensorboardX import SummaryWriter
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.summary import scalar
 
-    remove_events(folder)
-    began = time.time() - position.seconds
-    path = str(folder / EVENTS_NAME)
-    with SummaryWriter(path, flush_secs=FLUSH_SECONDS) as writer:
+    path, began = folder / EVENTS_NAME, time.time() - position.seconds
+    with _on_disk(path):
+        remove_events(folder)
+        path.mkdir(exist_ok=True)
+        writer = EventsWriter(str(path / "events"))
+    flushed = time.monotonic()
 
-        def write(row: Row) -> None:
+    def write(row: Row) -> None:
+        nonlocal flushed
+        how = {"step": row.epoch, "wall_time": began + row.seconds}
+        with _on_disk(path):
             for name, value in row.named.items():
                 part, _, of = name.partition("_")
                 if of and value is not None:
-                    when = began + row.seconds
-                    writer.add_scalar(f"{of}/{part}", value, row.epoch, walltime=when)
+                    summary = scalar(f"{of}/{part}", value)
+                    writer.write_event(Event(summary=summary, **how))
+            if time.monotonic() > flushed + FLUSH_SECONDS:
+                writer.flush()
+                flushed = time.monotonic()
 
+    try:
         for row in position.log:
             write(row)
         yield write
+    except BaseException:
+        with suppress(OSError):  # what ends the run is told, and not what follows
+            writer.close()
+        raise
+    with _on_disk(path):
+        writer.close()
+
+
+@contextmanager
+def _on_disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(f"{path}: cannot write events: {error.strerror}") from None

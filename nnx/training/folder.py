@@ -73,9 +73,9 @@ def prepare(folder: Path, *, resume: bool, overwrite: bool) -> None:
 def _check_files(folder: Path) -> None:
     """Refuse to replace a run of which a part cannot be removed, before any is."""
     for name in (*RESULTS, CONFIG_NAME, *DRAWN):
-        if (folder / name).is_dir():
+        if there := files.other(folder / name):
             raise InputError(
-                f"{folder / name}: is a folder, where a run's file would be; choose "
+                f"{folder / name}: is {there}, where a run's file would be; choose "
                 "another --out"
             )
 

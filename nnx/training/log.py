@@ -17,6 +17,7 @@ from nnx.errors import InputError
 # mean of all targets'.
 METRICS = "accuracy", "r2"
 METRIC_NAMES = {"accuracy": "accuracy", "r2": "R²"}
+MAX_BYTES = 1 << 27  # of the file; a million epochs have as many
 
 
 class Row(NamedTuple):

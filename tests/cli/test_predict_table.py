@@ -263,7 +263,7 @@ def test_a_million_columns(
         (
             "rents",
             ("test.csv", "--out", "no/a.csv"),
-            "cannot write predictions: No such",
+            "cannot write predictions: there is no such folder",
         ),
         ("rents", ("test.csv", "--probabilities"), "--probabilities is of classes"),
         ("rents", ("test.csv", "--format", "xml"), "--format is one of csv, kaggle"),
