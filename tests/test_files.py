@@ -1,6 +1,9 @@
 """Files are replaced whole, and nothing but files is replaced."""
 
 import os
+import socket
+import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -41,3 +44,54 @@ def test_a_folder_is_no_file(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="cannot write 3 bytes: it is a folder"):
         files.write(Path(name), b"new")
+
+
+def test_a_link_to_nothing_leads_to_the_new_file(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("target")
+    files.write(link, b"new")
+    assert link.is_symlink()
+    assert (tmp_path / "target").read_bytes() == b"new"
+    link.unlink()
+    link.symlink_to("nowhere/target")
+    with pytest.raises(InputError, match=r"link: cannot write 3 bytes: there is no su"):
+        files.write(link, b"new")
+
+
+def test_another_name_of_a_file_keeps_what_it_was(tmp_path: Path) -> None:
+    first, other = tmp_path / "first", tmp_path / "other"
+    first.write_bytes(b"old")
+    os.link(first, other)
+    files.write(first, b"new")
+    assert (first.read_bytes(), other.read_bytes()) == (b"new", b"old")
+
+
+def test_a_link_without_an_end_is_left_as_it_is(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.symlink_to(two)
+    two.symlink_to(one)
+    with pytest.raises(InputError, match=r"cannot write 3 bytes: it is a link without"):
+        files.write(one, b"new")
+    assert one.is_symlink()
+    assert two.is_symlink()
+
+
+def test_devices_and_sockets_are_left_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a socket's path may have a hundred characters
+    with closing(socket.socket(socket.AF_UNIX)) as bound:
+        bound.bind("socket")
+        with pytest.raises(InputError, match="it is a socket"):
+            files.write(Path("socket"), b"new")
+        assert Path("socket").is_socket()
+    try:
+        os.mknod("null", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    except OSError:
+        return  # only root may make one
+    link = tmp_path / "link"
+    link.symlink_to("null")
+    for path in Path("null"), link:
+        with pytest.raises(InputError, match="it is a device"):
+            files.write(path, b"new")
+    assert Path("null").is_char_device()

@@ -44,7 +44,10 @@ def bad_data(refused: Callable[..., str], old_run: Path) -> Callable[..., None]:
         ("old run/log.csv/x.csv", ("x.csv: no such file or folder",)),
         ("old run/config.toml", ("not a kind of file that is read; give a folder",)),
         ("squares/t10k-labels-idx1-ubyte", ("give the folder they are in",)),
-        ("/dev/null", ("/dev/null: cannot be read: it is a device, and no regular file",)),
+        (
+            "/dev/null",
+            ("/dev/null: cannot be read: it is a device, and no regular file",),
+        ),
         ("n" * 300, ("File name too long",)),
         ("~nobody-of-this-name/x.csv", ("no such file or folder",)),
     ],
