@@ -117,8 +117,9 @@ def main() -> None:
 def _explained(error: Exception) -> int:
     """Print an error that nnx or the argument parser foresaw; return the status."""
     if isinstance(error, MemoryError):
-        advice = "try a smaller --batch-size or --hidden"
-        error = OutOfMemoryError(f"out of memory ({error}); {advice}")
+        advice = "; try a smaller --batch-size or --hidden"
+        asked = f" ({error}){advice}" if str(error) else ""  # of an array, by NumPy
+        error = OutOfMemoryError(f"out of memory{asked}")
     if hasattr(error, "format_message"):
         show.note(f"nnx: {one_line(_usage(error))}")
         return int(getattr(error, "exit_code", 2))

@@ -1,5 +1,6 @@
 """What the compiled steps promise beyond agreeing with the plain maths."""
 
+import builtins
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from nnx import Network, find, train
 from nnx.data.dataset import Dataset
-from nnx.errors import DivergedError, MissingLibraryError
+from nnx.errors import DivergedError, MissingLibraryError, UnusableBackendError
 from nnx.maths.arrays import named_arrays
 from nnx.maths.hyperparameters import Distortion, Hyperparameters, Schedule
 from nnx.maths.state import Images, Layer, Layers, State, initial_state
@@ -218,6 +219,26 @@ def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("nnx_backends.numba_cpu.run")
     monkeypatch.setitem(sys.modules, "nnx_backends.numba_cpu.run", None)
     with pytest.raises(MissingLibraryError, match="use --backend numpy"):
+        find("numba")
+    assert find("auto").name == "numpy"
+
+
+def test_a_library_that_memory_has_no_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """llvmlite says of it that it cannot be found; "auto" does without."""
+
+    def no_room(name: str, *rest: Any) -> Any:
+        if name != "numba":
+            return plain(name, *rest)
+        try:
+            raise OSError("libllvmlite.so: failed to map segment from shared object")
+        except OSError as error:
+            raise OSError("Could not find/load 'libllvmlite.so'") from error
+
+    plain = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", no_room)
+    with pytest.raises(UnusableBackendError, match="cannot be loaded: out of memory"):
         find("numba")
     assert find("auto").name == "numpy"
 

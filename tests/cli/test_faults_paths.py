@@ -153,6 +153,14 @@ def test_a_model_that_has_no_room(run: Run, cwd: Path) -> None:
     assert (ran.returncode, ran.stderr.count("\n")) == (4, 1)
 
 
+def test_numba_that_has_no_room(run: Run) -> None:
+    few = "import resource as r; r.setrlimit(r.RLIMIT_AS, (200 << 20, 200 << 20))"
+    ran = run(*TRAIN, "--epochs", 1, "--backend", "numba", first=few)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("nnx: backend 'numba' cannot be loaded: out of memory")
+    assert ran.stderr.count("\n") == 1
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 256 KiB."""

@@ -18,6 +18,9 @@ from nnx.errors import (
 from nnx.maths.ops import Ops
 from nnx_backends.host_memory import keep_freed
 
+# What loaders of libraries say where there is no memory: glibc's, and the system's.
+NO_ROOM = "failed to map segment", "Cannot allocate memory"
+
 
 def load(threads: int | None = None) -> Backend:
     """Return the backend.
@@ -27,7 +30,7 @@ def load(threads: int | None = None) -> Backend:
 
     Raises:
         MissingLibraryError: Numba is missing
-        UnusableBackendError: Numba is told not to compile
+        UnusableBackendError: Numba is told not to compile, or cannot be loaded
         InputError: threads that are no number of threads
     """
     if threads is not None and not (type(threads) is int and 1 <= threads <= 1024):
@@ -45,7 +48,12 @@ def load(threads: int | None = None) -> Backend:
         from nnx_backends.numba_cpu import first_run, run
         from nnx_backends.numba_cpu.memory import Memories
         from nnx_backends.numba_cpu.threads import Threads
-    except ImportError as error:
+    except (ImportError, MemoryError, OSError) as error:
+        if _has_no_room(error):
+            raise UnusableBackendError(
+                "backend 'numba' cannot be loaded: out of memory, or of what is "
+                "allowed of it (ulimit -v); use --backend numpy"
+            ) from None
         raise MissingLibraryError(
             f"backend 'numba' needs Numba ({error}): pip install nnx-mlp, "
             "or use --backend numpy"
@@ -66,3 +74,15 @@ def load(threads: int | None = None) -> Backend:
         ),
         own_steps=partial(run.run_steps, threads=team, memories=Memories()),
     )
+
+
+def _has_no_room(error: BaseException | None) -> bool:
+    """Return whether a library was not loaded for want of memory.
+
+    llvmlite's own words are that it cannot be found; what the loader said is behind.
+    """
+    while error is not None and not isinstance(error, MemoryError):
+        if any(words in str(error) for words in NO_ROOM):
+            return True
+        error = error.__cause__ or error.__context__
+    return error is not None
