@@ -5,10 +5,10 @@ shapes are compared with the sizes before a network is made of them.
 """
 
 import json
-import math
 import zlib
 from collections.abc import Iterable
 from itertools import pairwise
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,10 @@ from nnx.settings.table import DTYPES, PIXELS
 FORMAT = 2
 SINCE_2: dict[str, Any] = {"task": TASKS[0], "columns": (), "targets": ()}
 KEY = "nnx"
+# What reading a description may raise that is another's, or was edited.
+NO_DESCRIPTION = (
+    ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
 MODEL_NAME = "model.safetensors"
 CHECKPOINT_NAME = "checkpoint.safetensors"
 
@@ -122,7 +126,7 @@ def load(path: Path) -> Stored:
         stored = checked(path, described, tensors)
     except InputError:
         raise
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+    except NO_DESCRIPTION as error:
         raise InputError(f"{path}: not a model written by nnx ({error!r})") from None
     if damaged:
         raise InputError(f"{path}: damaged: its checksum is wrong; take another copy")
@@ -197,16 +201,14 @@ def _column(described: list[Any]) -> Column:
     name, mean, scale, fill, categories = described
     if not all(isinstance(category, str) for category in categories):
         raise ValueError(f"categories of {name!r} are no texts")
+    if not (fill is None or (fill in categories if categories else isfinite(fill))):
+        raise ValueError(f"an empty field of {name!r} cannot be {fill!r}")
     return Column(name, mean, scale, fill, tuple(categories))
 
 
 def _is_scaled(part: Any) -> bool:
     """Return whether a column or target has a name, and numbers to scale it by."""
-    return (
-        isinstance(part.name, str)
-        and math.isfinite(part.mean)
-        and 0 < part.scale < math.inf
-    )
+    return isinstance(part.name, str) and isfinite(part.mean) and 0 < part.scale < inf
 
 
 def check_tensor(path: Path, name: str, array: Array, shape: tuple[int, ...]) -> None:

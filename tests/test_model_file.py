@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.numpy import load as tensors_of
 from safetensors.numpy import save as serialize
 
@@ -63,6 +61,9 @@ def _rewritten(path: Path, change: dict, drop: str = "", **tensors: np.ndarray) 
         ({"columns": [["x", 0.0, 0.0, None, []]] * 25}, "contradicts itself"),
         ({"columns": [["x", 0.0, 1.0, None, [3]]]}, "not a model"),
         ({"columns": [["x", "y"]]}, "not a model"),
+        ({"columns": [["x", 0.0, 1.0, "b", ["a"]]] * 25}, "x' cannot be 'b'"),
+        ({"columns": [["x", 0.0, 1.0, 10**400, []]] * 25}, "not a model"),
+        ({"columns": [["x", 10**400, 1.0, None, []]] * 25}, "not a model"),
         ({"activations": ["os.system", "identity"]}, "unknown activation 'os.system'"),
         ({"activations": ["tanh"]}, "contradicts itself"),
         ({"sizes": [25, 8, 10**12]}, "should have shape"),
@@ -152,25 +153,6 @@ def test_a_path_that_is_not_there(tmp_path: Path) -> None:
         Network.load(tmp_path / "nothing")
     with pytest.raises(InputError, match="holds no model.safetensors"):
         Network.load(tmp_path)
-
-
-@settings(max_examples=150, deadline=None)
-@given(data=st.data())
-def test_damaged_files_are_refused_or_load(
-    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    path = tmp_path_factory.mktemp("damaged") / "model.safetensors"
-    Network([4, 2]).save(path)
-    content = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 3))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(
-            st.integers(0, 255)
-        )
-    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
-    try:
-        Network.load(path)
-    except InputError as error:
-        assert "\n" not in str(error)  # noqa: PT017
 
 
 def test_a_failed_write_leaves_the_old_file(

@@ -11,7 +11,7 @@ import typer
 
 def note(text: str) -> None:
     """Print a remark on stderr, in one line whatever a file is called."""
-    typer.echo(" ".join(text.split()), err=True)
+    typer.echo(_printable(" ".join(text.split())), err=True)
 
 
 def remark(text: str) -> None:
@@ -22,7 +22,7 @@ def remark(text: str) -> None:
     from rich.console import Console
 
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
-    console.print(" ".join(text.split()))
+    console.print(_printable(" ".join(text.split())))
 
 
 def line(text: str) -> None:

@@ -40,8 +40,8 @@ def read(
     """
     with _opened(path) as file:
         names = _names(path, file, only, without)
-        read = file.read(columns=names)
-    return _table(path, read, names, text, 0)
+        # Here, as text that is not UTF-8 is found when it is looked at.
+        return _table(path, file.read(columns=names), names, text, 0)
 
 
 def read_blocks(

@@ -1,6 +1,7 @@
 """PyTorch's weights as a network."""
 
 import json
+import pickletools
 import re
 import zipfile
 import zlib
@@ -23,6 +24,9 @@ from nnx.network import Network
 IN_MEMORY = Path("state_dict")
 # What programs call the weights among other things that they save.
 INSIDE = "state_dict", "model_state_dict", "model"
+# What says which tensors there are: its bytes, and the characters of a name in it.
+# PyTorch takes the square of these to say that it knows no such name.
+MOST_SAID, LONGEST_NAME = 1 << 20, 2000
 
 
 def from_pytorch(
@@ -90,7 +94,7 @@ def _own(source: Path, said: str, tensors: dict[str, Array]) -> Network:
         stored = model_file.checked(source, about, arrays)
     except InputError:
         raise
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+    except model_file.NO_DESCRIPTION as error:
         raise InputError(f"{source}: not written by nnx ({error!r})") from None
     return Network.of(**stored.network)
 
@@ -201,7 +205,8 @@ def _loaded_by_torch(path: Path) -> Mapping[str, Any]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle's, torch's, the archive's: whatever it holds
-        first = " ".join(str(error).split())[:120]
+        said = str(error).rpartition("WeightsUnpickler error:")[2]
+        first = " ".join(said.split())[:120]
         raise InputError(f"{path}: holds no weights alone: {first}") from None
     for name in INSIDE:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
@@ -223,6 +228,9 @@ def _check_archive(path: Path, size: int) -> None:
                     f"{path}: damaged: says that it holds more than it has"
                 )
             wrong = archive.testzip()
+            for member in archive.infolist():
+                if member.filename.endswith("data.pkl"):
+                    _check_said(path, archive.read(member))
     except InputError:
         raise
     except (BadZipFile, EOFError, RuntimeError, ValueError, zlib.error) as error:
@@ -231,6 +239,17 @@ def _check_archive(path: Path, size: int) -> None:
         ) from None
     if wrong is not None:
         raise InputError(f"{path}: damaged: {wrong[:80]} is not what it was")
+
+
+def _check_said(path: Path, said: bytes) -> None:
+    """Refuse a description that PyTorch would take long to read, or to refuse."""
+    if len(said) > MOST_SAID:
+        raise InputError(f"{path}: holds more than weights: save the state_dict alone")
+    for _, argument, _ in pickletools.genops(said):
+        if isinstance(argument, str | bytes) and len(argument) > LONGEST_NAME:
+            raise InputError(
+                f"{path}: damaged: a name in it has {len(argument):,} characters"
+            )
 
 
 def _arrays(tensors: Mapping[str, Any]) -> dict[str, Array]:

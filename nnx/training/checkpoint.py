@@ -72,7 +72,7 @@ def load(path: Path, run: "Run") -> Position:
         position = _position(stored, run.position, run.backend)
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    except model_file.NO_DESCRIPTION as error:
         raise InputError(f"{path}: not a checkpoint ({error!r})") from None
     epochs = run.settings["epochs"]
     if position.state.step > epochs * run.plan.steps_per_epoch:

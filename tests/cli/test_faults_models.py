@@ -150,6 +150,15 @@ def test_settings_that_were_edited(
     refused("evaluate", old_run, says=(says,))
 
 
+def test_no_name_in_a_file_reaches_the_terminal_as_it_is(
+    refused: Refused, cwd: Path
+) -> None:
+    names = serialize({"\x1b[31mred": np.zeros(2)})
+    (cwd / "x.safetensors").write_bytes(names)
+    line = refused("import", "x.safetensors", "--out", "y.safetensors")
+    assert "\\x1b[31mred is no weight" in line
+
+
 def test_a_file_written_again_is_no_forgery(run: Run, model: Path) -> None:
     """What is refused above is refused for what it says."""
     change_model(model, {})

@@ -192,6 +192,19 @@ def test_another_table_for_the_network_of_one(write):
         load_like(write("other.csv", 9), data)
 
 
+def test_a_parquet_file_of_text_that_is_no_utf_8(tmp_path):
+    import pyarrow as pa
+    from pyarrow.parquet import write_table
+
+    bad = pa.py_buffer(b"\xffb")
+    ends = pa.py_buffer(np.array([0, 1, 2], np.int32).tobytes())
+    text = pa.StringArray.from_buffers(2, ends, bad)
+    path = tmp_path / "t.parquet"
+    write_table(pa.table({"x": text, "y": [1, 2]}), path)
+    with pytest.raises(InputError, match=r"t\.parquet: .*can't decode byte 0xff"):
+        nnx.load(path, target="y")
+
+
 def test_a_damaged_parquet_file(write, tmp_path):
     whole = tmp_path / "t.parquet"
     pandas.read_csv(write()).to_parquet(whole)
