@@ -5,6 +5,7 @@ shapes are compared with the sizes before a network is made of them.
 """
 
 import json
+import re
 import zlib
 from collections.abc import Iterable
 from itertools import pairwise
@@ -27,6 +28,9 @@ from nnx.settings.table import DTYPES, PIXELS
 FORMAT = 2
 SINCE_2: dict[str, Any] = {"task": TASKS[0], "columns": (), "targets": ()}
 KEY = "nnx"
+# Bytes of a header: all that safetensors takes, and what is no text in it.
+MOST_HEADER, MOST_STRUCTURE = 100_000_000, 1 << 20
+STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 # What reading a description may raise that is another's, or was edited.
 NO_DESCRIPTION = (
     ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
@@ -142,6 +146,7 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
     from safetensors import SafetensorError, safe_open
 
     with files.readable(path):
+        _check_header(path)
         try:
             with safe_open(path, framework="numpy") as file:
                 names = file.keys()
@@ -157,6 +162,22 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
                 f"{path}: holds numbers of a kind that NumPy has not ({error}); save "
                 "them as float32"
             ) from None
+
+
+def _check_header(path: Path) -> None:
+    """Refuse a header of more tensors than the library has memory for.
+
+    It takes thirty bytes for one of these, and ends the process where it gets none.
+    """
+    if not path.is_file():
+        return
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not MOST_STRUCTURE < length <= MOST_HEADER:
+            return
+        header = file.read(length)
+    if len(re.sub(STRING, b"", header)) > MOST_STRUCTURE:
+        raise InputError(f"{path}: not a model: it says that it has too many tensors")
 
 
 def checked(path: Path, described: dict[str, Any], tensors: dict[str, Array]) -> Stored:

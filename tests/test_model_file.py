@@ -148,6 +148,22 @@ def test_numbers_that_numpy_has_not(tmp_path: Path) -> None:
         Network.load(path)
 
 
+def test_more_tensors_than_memory_has_room_for(tmp_path: Path) -> None:
+    """safetensors would take gigabytes to read this, or end the process."""
+    path = tmp_path / "model.safetensors"
+    none = '{"dtype":"U8","shape":[0],"data_offsets":[0,0]}'
+    header = "{" + ",".join(f'"{i}":{none}' for i in range(200_000)) + "}"
+    path.write_bytes(len(header).to_bytes(8, "little") + header.encode())
+    with pytest.raises(InputError, match="it says that it has too many tensors"):
+        Network.load(path)
+
+
+def test_a_long_description_is_no_fault(network: Network, tmp_path: Path) -> None:
+    classes = ("a" * 5_000_000, '"' * 100, "\\" * 99)
+    network.replace(classes=classes).save(tmp_path / "model.safetensors")
+    assert Network.load(tmp_path).classes == classes
+
+
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         Network.load(tmp_path / "nothing")

@@ -58,7 +58,8 @@ def _drop(data: bytes, chance: random.Random) -> bytes:
 
 def _repeat(data: bytes, chance: random.Random) -> bytes:
     begin, end = _piece(data, chance)
-    return data[:end] + data[begin:end] * chance.choice((1, 1, 8, 500)) + data[end:]
+    times = min(chance.choice((1, 1, 8, 500)), MOST // max(1, end - begin))
+    return data[:end] + data[begin:end] * times + data[end:]
 
 
 def _move(data: bytes, chance: random.Random) -> bytes:
