@@ -207,7 +207,7 @@ def checked(path: Path, described: dict[str, Any], tensors: dict[str, Array]) ->
         "pixels": described.pop("pixels"),
         "task": described.pop("task", TASKS[0]),
         "columns": tuple(map(_column, described.pop("columns", ()))),
-        "targets": tuple(Target(*t) for t in described.pop("targets", ())),
+        "targets": tuple(map(_target, described.pop("targets", ()))),
     }
     _check_names(path, **network)
     left = [name for name in tensors if name.startswith("layers.")]
@@ -224,7 +224,14 @@ def _column(described: list[Any]) -> Column:
         raise ValueError(f"categories of {name!r} are no texts")
     if not (fill is None or (fill in categories if categories else isfinite(fill))):
         raise ValueError(f"an empty field of {name!r} cannot be {fill!r}")
-    return Column(name, mean, scale, fill, tuple(categories))
+    # Times one, as JSON's integers have any size, and arrays do not.
+    fill = fill if fill is None or categories else fill * 1.0
+    return Column(name, mean * 1.0, scale * 1.0, fill, tuple(categories))
+
+
+def _target(described: list[Any]) -> Target:
+    name, mean, scale = described
+    return Target(name, mean * 1.0, scale * 1.0)
 
 
 def _is_scaled(part: Any) -> bool:

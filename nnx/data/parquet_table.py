@@ -95,14 +95,28 @@ def _opened(path: Path) -> Iterator[Any]:
     with readable(path):
         try:
             with pq.ParquetFile(path) as file:
+                schema, about = file.schema_arrow, file.metadata
+            _check_room(path, about)
+            texts = [field.name for field in schema if _is_text(field.type)]
+            # A text is kept once: a small file may say a long one in each row.
+            with pq.ParquetFile(path, metadata=about, read_dictionary=texts) as file:
                 yield file
-        except InputError:
+        except (InputError, MemoryError):
             raise
         except (pa.ArrowException, ValueError, NotImplementedError) as error:
             if isinstance(error, InputError):
                 raise
             why = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(f"{path}: not a readable Parquet file: {why}") from None
+
+
+def _check_room(path: Path, about: Any) -> None:
+    """Refuse a file that says that it unpacks to more than is read."""
+    groups = (about.row_group(i) for i in range(about.num_row_groups))
+    if sum(group.total_byte_size for group in groups) > MAX_UNPACKED:
+        raise InputError(
+            f"{path}: over {MAX_UNPACKED >> 30} GiB unpacked, more than is read"
+        )
 
 
 def _table(

@@ -205,6 +205,21 @@ def test_a_parquet_file_of_text_that_is_no_utf_8(tmp_path):
         nnx.load(path, target="y")
 
 
+def test_a_small_parquet_file_is_no_large_table(tmp_path):
+    """Eleven kilobytes, which say a text of a megabyte 4,000 times."""
+    import pyarrow as pa
+    from pyarrow.parquet import write_table
+
+    texts = pa.array(["a" * (1 << 20), "b"])
+    said = pa.DictionaryArray.from_arrays(pa.array([0, 1] * 2000, pa.int32()), texts)
+    table = pa.table({"x": said, "y": list(range(4000))})
+    path = tmp_path / "t.parquet"
+    write_table(table, path, compression="zstd", store_schema=False)
+    before = pa.default_memory_pool().max_memory()
+    assert len(nnx.load(path, target="y").train.labels) == 3600
+    assert pa.default_memory_pool().max_memory() - before < 50 << 20
+
+
 def test_a_damaged_parquet_file(write, tmp_path):
     whole = tmp_path / "t.parquet"
     pandas.read_csv(write()).to_parquet(whole)

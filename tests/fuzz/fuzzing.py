@@ -3,7 +3,7 @@
     python tests/fuzz/fuzzing.py --count 100000 [--only csv-table,png]
 
 Only errors of nnx may come of one, of one line that begins with the file's name, within
-a second of computing; and nothing may be run, connected to, or written. What is wrong
+a second of computing (pictures: five); and nothing may be run, connected to, or written. What is wrong
 is kept in --keep, and makes the exit status 1.
 """
 
@@ -22,7 +22,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-LONGEST = 1.0  # seconds of computing
 HANGS = 30  # seconds, after which a process is ended
 FORBIDDEN = (
     "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.spawn",
@@ -35,8 +34,13 @@ class ForbiddenError(BaseException):
     """Something was done that a file may not have done."""
 
 
-def fault_of(read: Callable[[Path], Any], path: Path) -> tuple[str, str]:
-    """Return "loaded", "refused" or "fault", and what the fault is."""
+def fault_of(
+    read: Callable[[Path], Any], path: Path, longest: float = 1.0
+) -> tuple[str, str]:
+    """Return "loaded", "refused" or "fault", and what the fault is.
+
+    longest: seconds of computing that it may take
+    """
     from nnx.errors import NnxError
 
     before = time.process_time()
@@ -50,7 +54,7 @@ def fault_of(read: Callable[[Path], Any], path: Path) -> tuple[str, str]:
     except (Exception, ForbiddenError) as error:
         what = f"{type(error).__name__}: {str(error)[:300]}"
     took = time.process_time() - before
-    if took > LONGEST:
+    if took > longest:
         what = f"took {took:.1f} s"
     return ("fault", what) if what else (done, what)
 
@@ -74,7 +78,7 @@ def try_some(name: str, seed: int, first: int, count: int) -> dict[str, Any]:
         data = parser.damaged(random.Random(f"{seed} {name} {i}"))
         path.write_bytes(data)
         before = time.process_time()
-        done, what = fault_of(parser.read, path)
+        done, what = fault_of(parser.read, path, parser.longest)
         slowest = max(slowest, time.process_time() - before)
         tally[done] += 1
         if done == "fault":

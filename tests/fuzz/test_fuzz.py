@@ -35,7 +35,7 @@ def test_damaged_files(tmp_path: Path, name: str) -> None:
         for i in range(COUNT):
             content = parser.damaged(random.Random(f"test {name} {i}"))
             path.write_bytes(content)
-            done, what = fuzzing.fault_of(parser.read, path)
+            done, what = fuzzing.fault_of(parser.read, path, 30.0)
             assert done != "fault", (i, what)
 
 
