@@ -3,8 +3,8 @@
     python tests/fuzz/fuzzing.py --count 100000 [--only csv-table,png]
 
 Only errors of nnx may come of one, of one line that begins with the file's name, within
-a second of computing (pictures: five); and nothing may be run, connected to, or written. What is wrong
-is kept in --keep, and makes the exit status 1.
+a second of computing (pictures: five); and nothing may be run, connected to or
+written. What is wrong is kept in --keep, and makes the exit status 1.
 """
 
 import argparse
