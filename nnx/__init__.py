@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nnx.export.from_pytorch import from_pytorch
     from nnx.export.from_sklearn import from_sklearn
     from nnx.installation import info
+    from nnx.likeness import doubt
     from nnx.network import Network
     from nnx.settings import Settings, TrainingSettings
     from nnx.training.evaluate import evaluate
@@ -49,6 +50,7 @@ _HOMES = {
     "TrainingSettings": "nnx.settings",
     "backends": "nnx.backend:names",
     "dataset": "nnx.data.from_memory",
+    "doubt": "nnx.likeness",
     "evaluate": "nnx.training.evaluate",
     "export": "nnx.export",
     "find": "nnx.backend",
@@ -76,6 +78,7 @@ __all__ = [
     "__version__",
     "backends",
     "dataset",
+    "doubt",
     "evaluate",
     "export",
     "find",

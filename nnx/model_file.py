@@ -18,6 +18,8 @@ import numpy as np
 from nnx import files
 from nnx.data.dataset import TASKS, Array, Column, Frame, Target, checked_frame
 from nnx.errors import InputError
+from nnx.likeness import Likeness
+from nnx.likeness import shapes as likeness_shapes
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.arrays import named_arrays
 from nnx.maths.state import Layer, Layers
@@ -75,6 +77,7 @@ def save(
     layers = network["layers"]
     own = named_arrays(layers, "layers")
     tensors = {name: np.ascontiguousarray(array) for name, array in own}
+    tensors |= dict(named_arrays(network.get("likeness"), "likeness"))
     tensors |= arrays or {}
     check_finite(f"{path}: not written", tensors.items())
     described = describe(network) | (extra or {})
@@ -86,7 +89,11 @@ def save(
 
 def describe(network: dict[str, Any]) -> dict[str, Any]:
     """Return what a file says of a network beside its arrays, as JSON's values."""
-    described = {name: value for name, value in network.items() if name != "layers"}
+    described = {
+        name: value
+        for name, value in network.items()
+        if name not in ("layers", "likeness")
+    }
     described["activations"] = described.pop("activation")
     version = (
         FORMAT if any(described[name] != of for name, of in SINCE_2.items()) else 1
@@ -210,11 +217,25 @@ def checked(path: Path, described: dict[str, Any], tensors: dict[str, Array]) ->
         "targets": tuple(map(_target, described.pop("targets", ()))),
     }
     _check_names(path, **network)
+    network["likeness"] = _likeness(path, tensors, len(network["classes"]))
     left = [name for name in tensors if name.startswith("layers.")]
     if left:
         raise InputError(f"{path}: {left[0]} belongs to no layer it describes")
     del described["format"]
     return Stored(network, tensors, described)
+
+
+def _likeness(path: Path, tensors: dict[str, Array], classes: int) -> Likeness | None:
+    """Return what tells training pictures from others, where the file has it."""
+    shapes = likeness_shapes(classes)._asdict()
+    if not any(f"likeness.{name}" in tensors for name in shapes):
+        return None
+    arrays = {name: tensors.pop(f"likeness.{name}", None) for name in shapes}
+    for name, shape in shapes.items():
+        check_tensor(path, f"likeness.{name}", arrays[name], shape)
+    if arrays["spread"].min() <= 0:
+        raise InputError(f"{path}: likeness.spread holds values that are not above 0")
+    return Likeness(**arrays)
 
 
 def _column(described: list[Any]) -> Column:

@@ -27,6 +27,7 @@ from nnx.data.dataset import (
 from nnx.data.frame_table import is_frame, table_of, table_of_array
 from nnx.errors import InputError, in_few_words
 from nnx.first_layers import first_layers
+from nnx.likeness import Likeness
 from nnx.maths import evaluation
 from nnx.maths.arrays import map_arrays
 from nnx.maths.blocks import BLOCK, blocks
@@ -53,6 +54,7 @@ class Network:
     task: what it is trained for: "classification", "multilabel" or "regression"
     columns: how a table's columns become its features; none where these are pixels
     targets: what the outputs of a regression are
+    likeness: what tells its training pictures from others, once it is trained on some
     """
 
     layers: Layers
@@ -63,6 +65,7 @@ class Network:
     task: str
     columns: tuple[Column, ...]
     targets: tuple[Target, ...]
+    likeness: Likeness | None = None
 
     def __init__(
         self,

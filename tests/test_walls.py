@@ -37,7 +37,12 @@ ROOMS = {
     "export": ("nnx.export",),
     "page": ("nnx.page",),
     "training": ("nnx.training",),
-    "network": ("nnx.network", "nnx.first_layers", "nnx.model_file"),
+    "network": (
+        "nnx.network",
+        "nnx.first_layers",
+        "nnx.likeness",
+        "nnx.model_file",
+    ),
     "settings": ("nnx.settings",),
     "estimators": ("nnx.sklearn",),
     "data": ("nnx.data",),

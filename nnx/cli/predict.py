@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nnx.backend import Backend
     from nnx.network import Network
 
-UNSURE = 0.5
+DOUBTFUL = 5  # the exit status
 # Characters beside the file's name and the label, on a terminal of 80.
 ROOM = 60
 
@@ -109,8 +109,9 @@ def predict(
 def _of_pictures(
     model: Path, pictures: list[Path], backend: "Backend", json: bool
 ) -> None:
-    """Say what each picture shows."""
+    """Say what each picture shows, and which answers are doubted."""
     from nnx.data.picture import read
+    from nnx.likeness import doubt
 
     network = network_of_pictures(model, "give a table, as in nnx predict RUN test.csv")
     rows = []
@@ -120,10 +121,9 @@ def _of_pictures(
         except InputError as error:
             show.note(f"nnx: {error}")
             continue
-        rows.append(_row(file, network, picture.pixels[None], backend))
+        row = _row(file, network, picture.pixels[None], backend)
+        rows.append(row | {"doubt": doubt(network, picture, backend=backend)})
         show.note(f"{file}: {'; '.join(picture.steps)}")
-        if picture.blank or rows[-1].get("confidence", 1.0) < UNSURE:
-            show.note(f"{file}: the answer is hardly more than a guess")
     if json:
         show.as_json({"predictions": rows})
     elif network.task == "classification":
@@ -132,6 +132,8 @@ def _of_pictures(
         _numbers(network, rows)
     if len(rows) < len(pictures):
         raise typer.Exit(1)
+    if any(row["doubt"] for row in rows):
+        raise typer.Exit(DOUBTFUL)
 
 
 def _row(
@@ -165,14 +167,12 @@ def _tables(classes: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
         return
     title, columns = "", ["confidence"]
     chances = [[show.percent(row["confidence"])] for row in rows]
-    if sum(max(6, len(name) + 1) for name in classes) <= ROOM:
+    room = ROOM - max(len(row["doubt"] or "") for row in rows)
+    if sum(max(6, len(name) + 1) for name in classes) <= room:
         title, columns = "probability of each class in %", list(classes)
         chances = [[f"{100 * p:.1f}" for p in row["probabilities"]] for row in rows]
-    cells = [
-        [row["file"], row["label"], *own]
-        for row, own in zip(rows, chances, strict=True)
-    ]
-    show.table(title, ["file", "label", *columns], cells)
+    cells = [[row["label"], *own] for row, own in zip(rows, chances, strict=True)]
+    _print(title, ["label", *columns], rows, cells)
 
 
 def _numbers(network: "Network", rows: list[dict[str, Any]]) -> None:
@@ -186,5 +186,17 @@ def _numbers(network: "Network", rows: list[dict[str, Any]]) -> None:
     else:
         columns, title = list(network.classes), "probability of each label in %"
         cells = [[f"{100 * p:.1f}" for p in row["probabilities"]] for row in rows]
+    _print(title, columns, rows, cells)
+
+
+def _print(
+    title: str, columns: list[str], rows: list[dict[str, Any]], cells: list[list[str]]
+) -> None:
+    """Print a table of these columns, after the file's name, and before the doubts."""
+    if any(row["doubt"] for row in rows):
+        columns = [*columns, "doubt"]
+        cells = [
+            [*own, row["doubt"] or ""] for row, own in zip(rows, cells, strict=True)
+        ]
     lines = [[row["file"], *own] for row, own in zip(rows, cells, strict=True)]
     show.table(title, ["file", *columns], lines)

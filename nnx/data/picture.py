@@ -15,6 +15,8 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from nnx import files
 from nnx.data.dataset import Array, Frame, checked_frame
+from nnx.data.light import border, evened, levels, light_on_dark
+from nnx.data.shapes import doubt
 from nnx.errors import InputError, OutOfMemoryError
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM")
@@ -26,6 +28,8 @@ ACCEPTED = (
 )
 # Of 255 levels: less between paper and ink is no digit, but noise or shade.
 MIN_CONTRAST = 16
+# Of 255 levels: where more than this is no ink above its ground, there is noise.
+NOISE = 64
 # Of 255 levels: seen colours closer than this are the strokes of one pen.
 ONE_SHADE = 64
 # The digit's box holds what has a fifth of the full contrast, but for this share on
@@ -40,12 +44,18 @@ class Picture(NamedTuple):
 
     pixels: (height, width), uint8 in [0, frame.maximum]
     steps: what was done to the picture in the file, in words and in order
-    blank: no digit was found, and every pixel is 0
+    doubt: what it may be instead of one digit: "blank", "noise" or "two shapes"; None
+        without doubt. `nnx.doubt` has a network's own too
     """
 
     pixels: Array
     steps: tuple[str, ...]
-    blank: bool
+    doubt: str | None
+
+    @property
+    def blank(self) -> bool:
+        """Whether no digit was found, and every pixel is 0."""
+        return not self.pixels.any()
 
 
 def read(path: Path, frame: Frame) -> Picture:
@@ -60,19 +70,22 @@ def read(path: Path, frame: Frame) -> Picture:
     path = files.given(path, "a picture")
     frame = checked_frame(frame)
     steps: list[str] = []
-    image = _light_on_dark(_grey(_decoded(path, steps), steps), steps)
-    ground, ink = _levels(image)
+    image = _grey(_decoded(path, steps), steps)
+    is_its_size = image.size == (frame.width, frame.height)
+    image = light_on_dark(image, steps) if is_its_size else evened(image, steps)
+    ground, ink = levels(image)
     if ink - ground < MIN_CONTRAST:
-        steps.append("blank: no digit found")
-        pixels = np.zeros((frame.height, frame.width))
-    elif image.size == (frame.width, frame.height):
+        empty = np.zeros((frame.height, frame.width), np.uint8)
+        found = "noise" if ink - np.median(border(image)) > NOISE else "blank"
+        return Picture(empty, (*steps, f"{found}: no digit found"), found)
+    if is_its_size:
         steps.append(f"already {image.width}x{image.height}: taken as it is")
-        pixels = np.asarray(image) / 255
+        digit, small = image, np.asarray(image) / 255
     else:
-        image = _stretched(image, ground, ink, steps)
-        pixels = _fitted(image, frame, steps)
-    pixels = np.rint(pixels * frame.maximum).astype(np.uint8)
-    return Picture(pixels, tuple(steps), not pixels.any())
+        digit = _cropped(_stretched(image, ground, ink, steps))
+        small = _fitted(digit, image.size, frame, steps)
+    pixels = np.rint(small * frame.maximum).astype(np.uint8)
+    return Picture(pixels, tuple(steps), doubt(digit) if pixels.any() else "blank")
 
 
 def _decoded(path: Path, steps: list[str]) -> Image.Image:
@@ -149,67 +162,32 @@ def _opaque(image: Image.Image, steps: list[str]) -> Image.Image:
     return paper
 
 
-def _light_on_dark(image: Image.Image, steps: list[str]) -> Image.Image:
-    """Return the picture, inverted where most of its border is of the lighter kind."""
-    if np.median(_border(image)) <= _otsu(image):
-        return image
-    steps.append("dark on light: inverted")
-    return ImageOps.invert(image)
-
-
-def _border(image: Image.Image) -> Array:
-    """Return the outermost pixels: (2 * height + 2 * width,), uint8."""
-    rows = np.asarray(image)
-    return np.concatenate((rows[0], rows[-1], rows[:, 0], rows[:, -1]))
-
-
-def _otsu(image: Image.Image) -> float:
-    """Return the level that best parts the greys in two, by their variances.
-
-    N. Otsu, "A threshold selection method from gray-level histograms", 1979.
-    """
-    share = np.array(image.histogram()) / (image.width * image.height)
-    below, mean = share.cumsum()[:-1], (share * np.arange(256)).cumsum()
-    apart = below * (1 - below)
-    between = (mean[-1] * below - mean[:-1]) ** 2
-    between /= np.where(apart > 1e-12, apart, np.inf)
-    # Any level between two shades parts them as well: the middle one is the safest.
-    return float(np.flatnonzero(between >= between.max() * (1 - 1e-9)).mean())
-
-
-def _levels(image: Image.Image) -> tuple[float, float]:
-    """Return the grey at which the ground ends, and the grey of the ink.
-
-    The ground ends above most of the border's noise: at its median, and three times
-    the median distance from that, which are two standard deviations of normal noise.
-    """
-    border = _border(image).astype(np.float64)
-    middle = np.median(border)
-    ground = middle + 3 * np.median(abs(border - middle))
-    grey = np.asarray(image)
-    ink = grey[grey > _otsu(image)]
-    return float(ground), float(np.percentile(ink, 75) if ink.size else ground)
-
-
 def _stretched(
     image: Image.Image, ground: float, ink: float, steps: list[str]
 ) -> Image.Image:
     """Return the picture with its ground at 0 and its ink at 255."""
     if (ground, ink) != (0, 255):
         steps.append(f"contrast stretched from {ground:.0f}-{ink:.0f} to 0-255")
-    levels = (np.arange(256) - ground) * (255 / (ink - ground))
-    return image.point(np.rint(levels.clip(0, 255)).tolist())
+    greys = (np.arange(256) - ground) * (255 / (ink - ground))
+    return image.point(np.rint(greys.clip(0, 255)).tolist())
 
 
-def _fitted(image: Image.Image, frame: Frame, steps: list[str]) -> Array:
-    """Return the digit scaled into the frame's box and centred by mass.
-
-    returns: (frame.height, frame.width), floats in [0, 1]
-    """
+def _cropped(image: Image.Image) -> Image.Image:
+    """Return the box that holds the ink, but for a few specks."""
     lit = np.asarray(image) > BOX_LEVEL
     left, right = _span(lit.sum(axis=0))
     top, bottom = _span(lit.sum(axis=1))
-    digit = image.crop((left, top, right, bottom))
+    return image.crop((left, top, right, bottom))
+
+
+def _fitted(
+    digit: Image.Image, of: tuple[int, int], frame: Frame, steps: list[str]
+) -> Array:
+    """Return the digit scaled into the frame's box and centred by mass.
+
+    of: the size of the picture that it is cropped from
+    returns: (frame.height, frame.width), floats in [0, 1]
+    """
     scale = frame.box / max(digit.size)
     width, height = (max(1, round(side * scale)) for side in digit.size)
     # As floats, or a hairline in a large picture would be rounded away.
@@ -221,7 +199,7 @@ def _fitted(image: Image.Image, frame: Frame, steps: list[str]) -> Array:
     top = _start(small.sum(axis=1), frame.height, frame.box)
     left = _start(small.sum(axis=0), frame.width, frame.box)
     pixels[top : top + height, left : left + width] = small / small.max()
-    size = f"{image.width}x{image.height}"
+    size = f"{of[0]}x{of[1]}"
     steps.append(
         f"scaled from {digit.width}x{digit.height} (of {size}) into {width}x{height}, "
         f"centred by mass in {frame.width}x{frame.height}"

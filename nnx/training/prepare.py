@@ -62,6 +62,7 @@ def fitted(network: Network, data: Dataset, settings: Settings) -> Network:
         task=data.task,
         columns=data.columns,
         targets=data.targets,
+        likeness=None,
     )
 
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from nnx.data.dataset import Array, Dataset
+from nnx.likeness import Likeness, learnt
 from nnx.maths.arrays import map_arrays
 from nnx.maths.network import inference_layers
 from nnx.maths.state import Layers
@@ -117,8 +118,9 @@ def result_of(run: "Run", *, trained: bool) -> Result:
     images = len(position.log) * plan.images + plan.images_done(position)
     validation = monitored if plan.has_validation else (None, None)
     done = plan.is_done(position)
+    network = run.network.replace(layers=map_arrays(backend.to_numpy, layers))
     return Result(
-        network=run.network.replace(layers=map_arrays(backend.to_numpy, layers)),
+        network=network.replace(likeness=_likeness(run, network)),
         train_loss=train[0],
         train_score=train[1],
         test_loss=test[0],
@@ -147,6 +149,15 @@ def _tested(run: "Run", layers: Layers) -> loop.Scored:
         network.pixel_scale(test.images.dtype),
         scores.variation(test, run.data.task),
     )
+
+
+def _likeness(run: "Run", network: Network) -> Likeness | None:
+    """Return what tells the training pictures from others; None where none are any."""
+    data = run.data
+    if data.task != "classification" or data.columns or not data.frame.box:
+        return None
+    probabilities = network.predict_proba(data.test.images, backend=run.backend)
+    return learnt(data.train, data.test, probabilities, data.frame)
 
 
 def _rmse(data: Dataset, test: loop.Scored) -> Array | None:

@@ -1,0 +1,135 @@
+"""Light and ink in a picture: which of its greys are which, and uneven light evened."""
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from PIL import Image, ImageFilter, ImageOps
+
+from nnx.data.dataset import Array
+
+# Light is looked at in a picture of at most this side, through a window of this share
+# of it: wider than any stroke, and narrower than a shadow.
+SIDE = 96
+WINDOW = 1 / 4
+# Of 255 levels: light that differs by less along the border is even.
+EVEN = 8
+ROWS = 256  # that are evened at once: of large pictures, floats would take much memory
+
+
+def evened(image: Image.Image, steps: list[str]) -> Image.Image:
+    """Return a grey picture light on dark, with its ground at 0 where light is uneven.
+
+    What the ground is, is found by closing (of light strokes, opening): what is thinner
+    than a window is taken for ink, and all that is wider for light and shadow.
+    """
+    small = _small(image)
+    closed, opened = (_without_thin(small, dark=dark) for dark in (True, False))
+    # Ink that reaches the border makes one of the two uneven; light makes both.
+    if min(np.ptp(border(ground)) for ground in (closed, opened)) < EVEN:
+        return light_on_dark(image, steps)
+    steps.append("uneven light evened")
+    dark = _has_dark_strokes(small)
+    if dark:
+        steps.append("dark on light: inverted")
+    ground = (closed if dark else opened).resize(image.size, Image.Resampling.BILINEAR)
+    return _off(image, ground, dark=dark)
+
+
+def light_on_dark(image: Image.Image, steps: list[str]) -> Image.Image:
+    """Return the picture, inverted where most of its border is of the lighter kind."""
+    if np.median(border(image)) <= otsu(image):
+        return image
+    steps.append("dark on light: inverted")
+    return ImageOps.invert(image)
+
+
+def border(image: Image.Image) -> Array:
+    """Return the outermost pixels: (2 * height + 2 * width,), uint8."""
+    rows = np.asarray(image)
+    return np.concatenate((rows[0], rows[-1], rows[:, 0], rows[:, -1]))
+
+
+def otsu(image: Image.Image) -> float:
+    """Return the level that best parts the greys in two, by their variances.
+
+    N. Otsu, "A threshold selection method from gray-level histograms", 1979.
+    """
+    share = np.array(image.histogram()) / (image.width * image.height)
+    below, mean = share.cumsum()[:-1], (share * np.arange(256)).cumsum()
+    apart = below * (1 - below)
+    between = (mean[-1] * below - mean[:-1]) ** 2
+    between /= np.where(apart > 1e-12, apart, np.inf)
+    # Any level between two shades parts them as well: the middle one is the safest.
+    return float(np.flatnonzero(between >= between.max() * (1 - 1e-9)).mean())
+
+
+def levels(image: Image.Image) -> tuple[float, float]:
+    """Return the grey at which the ground ends, and the grey of the ink.
+
+    The ground ends above most of the border's noise: at its median, and three times
+    the median distance from that, which are two standard deviations of normal noise.
+    """
+    greys = border(image).astype(np.float64)
+    middle = np.median(greys)
+    ground = middle + 3 * np.median(abs(greys - middle))
+    grey = np.asarray(image)
+    ink = grey[grey > otsu(image)]
+    return float(ground), float(np.percentile(ink, 75) if ink.size else ground)
+
+
+def _small(image: Image.Image) -> Image.Image:
+    """Return the picture made small, with less noise."""
+    scale = min(1, SIDE / max(image.size))
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    small = image.resize((width, height), Image.Resampling.BOX)
+    return small.filter(ImageFilter.GaussianBlur(1))
+
+
+def _without_thin(small: Image.Image, *, dark: bool) -> Image.Image:
+    """Return the ground of a small picture: without its dark, or light, strokes."""
+    half = int(WINDOW * max(small.size)) // 2
+    grey = np.asarray(small, np.int16)
+    beyond = [(min(2 * half, side - 1),) * 2 for side in grey.shape]
+    # Beyond the border, light goes on as it comes there.
+    grey = np.pad(grey, beyond, "reflect", reflect_type="odd").clip(0, 255)
+    for largest in (dark, not dark):
+        grey = _extreme(grey, half, largest=largest)
+    ground = Image.fromarray(grey.astype(np.uint8))
+    ground = ground.filter(ImageFilter.GaussianBlur(half / 4))
+    (top, _), (left, _) = beyond
+    return ground.crop((left, top, left + small.width, top + small.height))
+
+
+def _extreme(grey: Array, half: int, *, largest: bool) -> Array:
+    """Return the largest, or least, grey in a square window around each pixel."""
+    for axis in (0, 1):
+        around = [(half, half) if i == axis else (0, 0) for i in (0, 1)]
+        windows = sliding_window_view(
+            np.pad(grey, around, "edge"), 2 * half + 1, axis=axis
+        )
+        grey = windows.max(axis=-1) if largest else windows.min(axis=-1)
+    return grey
+
+
+def _has_dark_strokes(small: Image.Image) -> bool:
+    """Return whether what stands out of the light, as a parabola fits it, is dark."""
+    y, x = np.indices((small.height, small.width)).reshape(2, -1) / max(small.size)
+    grey = np.asarray(small, np.float64).ravel()
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+    rest = grey - terms @ np.linalg.lstsq(terms, grey)[0]
+    return bool((rest**3).sum() < 0)
+
+
+def _off(image: Image.Image, ground: Image.Image, *, dark: bool) -> Image.Image:
+    """Return how far a picture is above its ground; dark ink, how much light it takes.
+
+    Ink is so much darker than its paper as a share of the light that falls there.
+    """
+    grey, under = np.asarray(image), np.asarray(ground)
+    result = np.empty_like(grey)
+    for top in range(0, image.height, ROWS):
+        rows = slice(top, top + ROWS)
+        off = grey[rows].astype(np.float32) - under[rows]
+        if dark:
+            off *= -255 / np.maximum(under[rows], 1).astype(np.float32)
+        result[rows] = off.clip(0, 255)
+    return Image.fromarray(result)

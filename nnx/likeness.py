@@ -1,0 +1,181 @@
+"""How like its training pictures a picture is, and when a network's answer is doubted.
+
+A network knows no other answer than its classes, and gives one of them to a letter with
+certainty. So a model keeps, of each class, in which directions strokes run where: the
+mean of its training pictures, and the few axes along which these vary most, as in the
+subspace method (S. Watanabe). What no mixture of them draws is a picture's strangeness.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from nnx.automatic import DEFAULT
+from nnx.data.dataset import Array, Frame, Split
+
+if TYPE_CHECKING:
+    from nnx.backend import Backend
+    from nnx.data.picture import Picture
+    from nnx.network import Network
+
+PARTS, DIRECTIONS, AXES = 4, 4, 8
+# At most so many pictures are looked at; a class of fewer than these has no likeness.
+MOST, LEAST = 10_000, 50
+LEAST_SPREAD = 1e-3
+# Of the held-out pictures that are rightly answered, the share that is called strange,
+# and the share that is called unsure.
+STRANGE, IMPROBABLE = 0.01, 0.005
+# A probability of less is a guess, where nothing is known of the training pictures.
+GUESS = 0.5
+UNLIKE, UNSURE = "unlike its training pictures", "unsure"
+
+
+class Likeness(NamedTuple):
+    """What tells a network's training pictures from others.
+
+    mean: (classes, features), of the stroke directions of each class
+    axes: (classes, features, AXES), orthonormal, along which they vary most
+    middle, spread: (classes,), mean and deviation of the logarithm of what is left
+    limits: (2,), the largest strangeness, and the least probability, without doubt
+    """
+
+    mean: Array
+    axes: Array
+    middle: Array
+    spread: Array
+    limits: Array
+
+
+def shapes(classes: int) -> Likeness:
+    """Return the shapes of a likeness's arrays."""
+    features = PARTS * PARTS * DIRECTIONS
+    each = (classes,)
+    return Likeness((*each, features), (*each, features, AXES), each, each, (2,))
+
+
+def doubt(
+    network: "Network", picture: "Picture", *, backend: "str | Backend" = DEFAULT
+) -> str | None:
+    """Return why a network's answer to a picture is doubted; None without doubt.
+
+    "blank", "noise" or "two shapes", as `nnx.read_picture` found; of one class of many
+    "unlike its training pictures", or "unsure" where even the best class is improbable.
+    """
+    found = picture.doubt
+    # What is called by one character is written as one; of others, nobody knows.
+    if found == "two shapes" and any(len(name) > 1 for name in network.classes):
+        found = None
+    if found is None and network.task == "classification":
+        pixels = picture.pixels[None]
+        chances = network.predict_proba(pixels, backend=backend)
+        [found] = doubts(network.likeness, pixels, chances, network.frame)
+    return found
+
+
+def directions(images: Array, frame: Frame) -> Array:
+    """Return how much stroke runs in each direction in each part of the pictures.
+
+    images: (n, features) or (n, height, width), of any scale
+    returns: (n, PARTS * PARTS * DIRECTIONS), rows of length one (or zero)
+    """
+    height, width = frame.height, frame.width
+    grey = np.float32(images).reshape(-1, height, width)
+    grey = np.pad(grey, ((0, 0), (1, 1), (1, 1)))
+    down = grey[:, 2:, 1:-1] - grey[:, :-2, 1:-1]
+    across = grey[:, 1:-1, 2:] - grey[:, 1:-1, :-2]
+    steep, angle = np.hypot(across, down), np.arctan2(down, across)
+    rows, columns = (_parts(side) for side in (height, width))
+    found = []
+    for i in range(DIRECTIONS):
+        # Of opposite slopes, at both edges of a stroke, the direction is the same.
+        along = np.maximum(np.cos(2 * angle - 2 * np.pi * i / DIRECTIONS), 0)
+        found.append(rows @ (steep * along) @ columns.T)
+    features = np.sqrt(np.stack(found, axis=-1)).reshape(len(grey), -1)
+    length = np.linalg.norm(features, axis=1, keepdims=True)
+    return features / np.where(length > 0, length, 1)
+
+
+def _parts(side: int) -> Array:
+    """Return which part each line of a picture is in, (PARTS, side), 0 or 1."""
+    part = np.arange(side) * PARTS // side
+    return np.float32(part == np.arange(PARTS)[:, None])
+
+
+def learnt(
+    train: Split, held_out: Split, probabilities: Array, frame: Frame
+) -> Likeness | None:
+    """Return what tells a network's training pictures from others.
+
+    None where a class has too few of them to tell.
+
+    held_out: pictures that the network was not trained on
+    probabilities: (n, classes), that it gives these
+    """
+    classes = probabilities.shape[1]
+    some = slice(None, None, -(-len(train.labels) // MOST))
+    features, labels = directions(train.images[some], frame), train.labels[some]
+    if np.bincount(labels, minlength=classes).min() < LEAST:
+        return None
+    parts = [_subspace(features[labels == i]) for i in range(classes)]
+    mean, axes, middle, spread = map(np.array, zip(*parts, strict=True))
+    known = Likeness(mean, axes, middle, spread, np.zeros(2))
+    taken = probabilities.argmax(axis=1)
+    right = taken == held_out.labels
+    if not right.any():
+        return None
+    far = strangeness(known, held_out.images, taken, frame)[right]
+    limits = (
+        np.quantile(far, 1 - STRANGE),
+        np.quantile(probabilities.max(axis=1)[right], IMPROBABLE),
+    )
+    known = known._replace(limits=np.array(limits))
+    return Likeness(*map(np.float32, known))
+
+
+def _subspace(features: Array) -> tuple[Array, Array, Array, Array]:
+    """Return the mean, the axes, and how much of a class's pictures is beside them."""
+    mean = features.mean(axis=0, dtype=np.float64)
+    off = features - mean
+    _, axes = np.linalg.eigh(off.T @ off)  # ascending
+    axes = axes[:, : -AXES - 1 : -1]
+    left = _left(off, axes)
+    return mean, axes, left.mean(), max(left.std(), LEAST_SPREAD)
+
+
+def _left(off: Array, axes: Array) -> Array:
+    """Return the logarithm of the squared length of what the axes do not hold, (n,)."""
+    rest = (off**2).sum(axis=1) - ((off @ axes) ** 2).sum(axis=1)
+    return np.log(np.maximum(rest, 1e-9))
+
+
+def strangeness(known: Likeness, images: Array, taken: Array, frame: Frame) -> Array:
+    """Return how far pictures are from their class, in deviations of it, (n,).
+
+    images: as for `directions`
+    taken: (n,), the class that each was taken for
+    """
+    features, far = directions(images, frame), np.zeros(len(taken))
+    for i in np.unique(taken):
+        own = taken == i
+        left = _left(features[own] - known.mean[i], known.axes[i])
+        far[own] = (left - known.middle[i]) / known.spread[i]
+    return far
+
+
+def doubts(
+    known: Likeness | None, images: Array, probabilities: Array, frame: Frame
+) -> list[str | None]:
+    """Return why each answer is doubted: `UNLIKE`, `UNSURE`, or None.
+
+    images: (n, features) or (n, height, width)
+    probabilities: (n, classes), that the network gives them
+    """
+    sure, least = probabilities.max(axis=1), GUESS
+    strange = np.zeros(len(sure), bool)
+    if known is not None:
+        most, least = known.limits
+        strange = strangeness(known, images, probabilities.argmax(axis=1), frame) > most
+    return [
+        UNLIKE if odd else UNSURE if chance < least else None
+        for odd, chance in zip(strange, sure, strict=True)
+    ]
