@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from nnx.data.picture import Picture
     from nnx.network import Network
 
-PARTS, DIRECTIONS, AXES = 4, 4, 8
+PARTS, DIRECTIONS, AXES = 4, 4, 12
 # At most so many pictures are looked at; a class of fewer than these has no likeness.
 MOST, LEAST = 10_000, 50
 LEAST_SPREAD = 1e-3
 # Of the held-out pictures that are rightly answered, the share that is called strange,
 # and the share that is called unsure.
-STRANGE, IMPROBABLE = 0.01, 0.005
+STRANGE, IMPROBABLE = 0.012, 0.004
 # A probability of less is a guess, where nothing is known of the training pictures.
 GUESS = 0.5
 UNLIKE, UNSURE = "unlike its training pictures", "unsure"

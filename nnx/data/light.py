@@ -12,6 +12,8 @@ SIDE = 96
 WINDOW = 1 / 4
 # Of 255 levels: light that differs by less along the border is even.
 EVEN = 8
+# Of 255 levels: noise of more is blurred, over this share of the picture's longer side.
+NOISY, PEN = 24, 128
 ROWS = 256  # that are evened at once: of large pictures, floats would take much memory
 
 
@@ -68,12 +70,33 @@ def levels(image: Image.Image) -> tuple[float, float]:
     The ground ends above most of the border's noise: at its median, and three times
     the median distance from that, which are two standard deviations of normal noise.
     """
-    greys = border(image).astype(np.float64)
-    middle = np.median(greys)
-    ground = middle + 3 * np.median(abs(greys - middle))
+    ground = np.median(border(image)) + noise(image)
     grey = np.asarray(image)
     ink = grey[grey > otsu(image)]
     return float(ground), float(np.percentile(ink, 75) if ink.size else ground)
+
+
+def noise(image: Image.Image) -> float:
+    """Return three times the median of how far the border is from its own median.
+
+    Of normal noise in even light, these are two standard deviations.
+    """
+    greys = border(image).astype(np.float64)
+    return float(3 * np.median(abs(greys - np.median(greys))))
+
+
+def roughness(image: Image.Image) -> float:
+    """Return the same in any light: by how far neighbours on the border differ."""
+    steps = np.diff(border(image).astype(np.float64))
+    return float(3 * np.median(abs(steps)) / np.sqrt(2))
+
+
+def smoothed(image: Image.Image, steps: list[str]) -> Image.Image:
+    """Return the picture with its noise, where there is much, blurred away."""
+    if roughness(image) < NOISY:
+        return image
+    steps.append("noise smoothed")
+    return image.filter(ImageFilter.GaussianBlur(max(image.size) / PEN))
 
 
 def _small(image: Image.Image) -> Image.Image:
@@ -89,8 +112,10 @@ def _without_thin(small: Image.Image, *, dark: bool) -> Image.Image:
     half = int(WINDOW * max(small.size)) // 2
     grey = np.asarray(small, np.int16)
     beyond = [(min(2 * half, side - 1),) * 2 for side in grey.shape]
-    # Beyond the border, light goes on as it comes there.
-    grey = np.pad(grey, beyond, "reflect", reflect_type="odd").clip(0, 255)
+    # Beyond the border, light goes on as it comes there; reflected ink is no light.
+    on = np.pad(grey, beyond, "reflect", reflect_type="odd")
+    edge = np.pad(grey, beyond, "edge")
+    grey = (np.minimum if dark else np.maximum)(on, edge).clip(0, 255)
     for largest in (dark, not dark):
         grey = _extreme(grey, half, largest=largest)
     ground = Image.fromarray(grey.astype(np.uint8))

@@ -15,7 +15,14 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from nnx import files
 from nnx.data.dataset import Array, Frame, checked_frame
-from nnx.data.light import border, evened, levels, light_on_dark
+from nnx.data.light import (
+    evened,
+    levels,
+    light_on_dark,
+    noise,
+    roughness,
+    smoothed,
+)
 from nnx.data.shapes import doubt
 from nnx.errors import InputError, OutOfMemoryError
 
@@ -28,7 +35,7 @@ ACCEPTED = (
 )
 # Of 255 levels: less between paper and ink is no digit, but noise or shade.
 MIN_CONTRAST = 16
-# Of 255 levels: where more than this is no ink above its ground, there is noise.
+# Of 255 levels: what has no digit and a ground rougher than this is noise, not blank.
 NOISE = 64
 # Of 255 levels: seen colours closer than this are the strokes of one pen.
 ONE_SHADE = 64
@@ -70,13 +77,16 @@ def read(path: Path, frame: Frame) -> Picture:
     path = files.given(path, "a picture")
     frame = checked_frame(frame)
     steps: list[str] = []
-    image = _grey(_decoded(path, steps), steps)
-    is_its_size = image.size == (frame.width, frame.height)
-    image = light_on_dark(image, steps) if is_its_size else evened(image, steps)
+    grey = _grey(_decoded(path, steps), steps)
+    is_its_size = grey.size == (frame.width, frame.height)
+    if is_its_size:
+        image = light_on_dark(grey, steps)
+    else:
+        image = evened(smoothed(grey, steps), steps)
     ground, ink = levels(image)
     if ink - ground < MIN_CONTRAST:
         empty = np.zeros((frame.height, frame.width), np.uint8)
-        found = "noise" if ink - np.median(border(image)) > NOISE else "blank"
+        found = "noise" if max(roughness(grey), noise(image)) > NOISE else "blank"
         return Picture(empty, (*steps, f"{found}: no digit found"), found)
     if is_its_size:
         steps.append(f"already {image.width}x{image.height}: taken as it is")

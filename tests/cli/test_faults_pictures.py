@@ -111,7 +111,8 @@ def test_26_odd_sizes_are_read_and_a_blank_one_is_doubted(
     assert header.endswith("doubt")
     for name, row in ("dot.png", dot), ("black.png", black):
         assert f"{name}: blank: no digit found" in lines
-        assert row.startswith(name) and row.endswith("blank")
+        assert row.startswith(name)
+        assert row.endswith("blank")
 
 
 def test_doubts_are_in_json_and_others_are_predicted_all_the_same(

@@ -1,0 +1,121 @@
+"""What a model keeps of its training pictures, and what it doubts by that."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load as tensors_of
+from safetensors.numpy import save as serialize
+
+import nnx
+from nnx import model_file
+from nnx.data.dataset import Frame
+from nnx.data.picture import Picture
+from nnx.errors import InputError
+from nnx.likeness import UNLIKE, UNSURE, directions, doubts, learnt
+
+
+@pytest.fixture(scope="module")
+def data() -> nnx.Dataset:
+    return nnx.load("digits")
+
+
+@pytest.fixture(scope="module")
+def network(data: nnx.Dataset) -> nnx.Network:
+    result = nnx.train(nnx.Network([64, 32, 10]), data, epochs=30, backend="numpy")
+    return result.network
+
+
+def test_few_of_its_own_kind_are_doubted_and_most_of_others(
+    network: nnx.Network, data: nnx.Dataset
+) -> None:
+    def doubted(images: np.ndarray) -> np.ndarray:
+        chances = network.predict_proba(images, backend="numpy")
+        said = doubts(network.likeness, images, chances, network.frame)
+        return np.array([each is not None for each in said])
+
+    images = data.test.images
+    right = network.predict(images, backend="numpy") == data.test.labels
+    assert doubted(images)[right].mean() < 0.03
+    assert doubted(images)[~right].mean() > 0.3
+    upright = images.reshape(-1, 8, 8)
+    sideways = np.rot90(upright, axes=(1, 2))[~np.isin(data.test.labels, (0, 1, 8))]
+    assert doubted(sideways).mean() > 0.9
+    noise = np.random.default_rng(0).integers(0, 17, (200, 64), np.uint8)
+    assert doubted(noise).mean() > 0.9
+
+
+def test_directions_are_of_strokes_and_not_of_brightness() -> None:
+    upright = np.zeros((8, 8), np.uint8)
+    upright[:, 3:5] = 100
+    images = np.stack([upright, upright // 2, upright.T])
+    found = directions(images, Frame(8, 8, 255, 8)).reshape(3, 16, 4)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=(1, 2)), 1, rtol=1e-5)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
+    assert (found[0].sum(axis=0).argmax(), found[2].sum(axis=0).argmax()) == (0, 2)
+
+
+def test_it_is_kept_in_the_model_s_file(network: nnx.Network, tmp_path: Path) -> None:
+    network.save(tmp_path / "model")
+    loaded = nnx.Network.load(tmp_path / "model")
+    assert network.likeness is not None
+    assert loaded.likeness is not None
+    for own, other in zip(network.likeness, loaded.likeness, strict=True):
+        np.testing.assert_array_equal(own, other)
+    without = network.replace(likeness=None)
+    without.save(tmp_path / "without")
+    assert nnx.Network.load(tmp_path / "without").likeness is None
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "words"),
+    [
+        ("mean", np.zeros((10, 3), np.float32), "likeness.mean should have shape"),
+        ("spread", np.zeros(10, np.float32), "likeness.spread .* not above 0"),
+        ("limits", np.full(2, np.nan, np.float32), "likeness.limits .* not finite"),
+        ("axes", None, "has no tensor likeness.axes"),
+    ],
+)
+def test_one_that_is_damaged_is_refused(
+    network: nnx.Network,
+    tmp_path: Path,
+    name: str,
+    array: np.ndarray | None,
+    words: str,
+) -> None:
+    path = tmp_path / "model"
+    network.save(path)
+    metadata, _ = model_file.read(path)
+    tensors = tensors_of(path.read_bytes())
+    del tensors[f"likeness.{name}"]
+    if array is not None:
+        tensors[f"likeness.{name}"] = array
+    path.write_bytes(serialize(tensors, metadata))
+    with pytest.raises(InputError, match=words):
+        nnx.Network.load(path)
+
+
+def test_of_few_pictures_nothing_is_learnt(data: nnx.Dataset) -> None:
+    few = nnx.Split(data.train.images[:200], data.train.labels[:200])
+    chances = np.eye(10)[data.test.labels]
+    assert learnt(few, data.test, chances, data.frame) is None
+
+
+def test_without_it_a_guess_is_doubted_alone(network: nnx.Network) -> None:
+    bare = network.replace(likeness=None)
+    chances = np.array([[0.6, 0.4], [0.4, 0.4]])
+    images = np.zeros((2, 64), np.uint8)
+    assert doubts(bare.likeness, images, chances, bare.frame) == [None, UNSURE]
+
+
+def test_a_picture_s_own_doubt_comes_first(network: nnx.Network) -> None:
+    noise = np.random.default_rng(1).integers(0, 17, (8, 8), np.uint8)
+    for said, expected in (
+        ("noise", "noise"),
+        ("two shapes", "two shapes"),
+        (None, UNLIKE),
+    ):
+        assert nnx.doubt(network, Picture(noise, (), said), backend="numpy") == expected
+    words = network.replace(classes=tuple(name * 2 for name in network.classes))
+    picture = Picture(noise, (), "two shapes")
+    assert nnx.doubt(words, picture, backend="numpy") == UNLIKE
