@@ -1,6 +1,7 @@
 """Files: whole or not there, read or refused in one line."""
 
 import errno
+import glob
 import os
 import stat
 import tomllib
@@ -65,10 +66,9 @@ def write(path: Path, content: bytes) -> None:
 def replaced(path: Path, what: str) -> Iterator[IO[bytes]]:
     """Give a file to fill, which takes the old one's place once it is whole.
 
-    A temporary file in the same folder is filled, synchronized with the disk,
-    and put in the old one's place. Should the machine stop in between, the next
-    write takes up the temporary file that was left. Of a link, what it leads to is
-    replaced.
+    A temporary file in the same folder, of a name that no other writer has, is filled,
+    synchronized with the disk, and put in the old one's place. Should the machine stop
+    in between, it is left: see `remove_parts`. Of a link, what it leads to is replaced.
 
     what: is written, in words
 
@@ -81,9 +81,9 @@ def replaced(path: Path, what: str) -> Iterator[IO[bytes]]:
         raise InputError(f"{path}: cannot write {what}: there is no such folder")
     if there:
         raise InputError(f"{path}: cannot write {what}: it is {there}")
-    temporary = target.with_name(f".{target.name}.part")
+    temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -93,6 +93,13 @@ def replaced(path: Path, what: str) -> Iterator[IO[bytes]]:
     finally:
         with suppress(OSError):
             os.unlink(temporary)
+
+
+def remove_parts(path: Path) -> None:
+    """Remove what writers of a file have left that were killed; none may be at work."""
+    name = glob.escape(path.name)
+    for part in path.parent.glob(f".{name}.*part"):
+        part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -95,3 +95,18 @@ def test_devices_and_sockets_are_left_as_they_are(
         with pytest.raises(InputError, match="it is a device"):
             files.write(path, b"new")
     assert Path("null").is_char_device()
+
+
+def test_two_writers_of_a_file_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with files.replaced(path, "it") as one:
+        one.write(b"one")
+        with files.replaced(path, "it") as other:
+            other.write(b"other")
+        assert path.read_bytes() == b"other"
+    assert path.read_bytes() == b"one"
+    left = path.with_name(".file.0123abcd.part")
+    left.touch()
+    (tmp_path / ".files.part").touch()
+    files.remove_parts(path)
+    assert {each.name for each in tmp_path.iterdir()} == {"file", ".files.part"}

@@ -196,7 +196,7 @@ def _begun(
     from nnx.settings import complete
     from nnx.settings.values import regression_rate
     from nnx.training.data import described, load_data
-    from nnx.training.folder import default_folder
+    from nnx.training.folder import default_folder, discard
     from nnx.training.run import Run
 
     settings = complete(values)
@@ -212,12 +212,18 @@ def _begun(
     network = begin.network(settings, data, resume=how["resume"])
     if data.task == "regression":
         settings = complete(values, rate=regression_rate(network.sizes))
-    return Run(
-        network,
-        data,
-        {**settings, **described(data)},  # type: ignore[typeddict-item]
-        backend=settings["backend"],
-        out=out or default_folder(data.name),
-        **how,
-        **options,
-    )
+    folder = out or default_folder(data.name)
+    try:
+        return Run(
+            network,
+            data,
+            {**settings, **described(data)},  # type: ignore[typeddict-item]
+            backend=settings["backend"],
+            out=folder,
+            **how,
+            **options,
+        )
+    except BaseException:
+        if out is None:
+            discard(folder)
+        raise

@@ -1,9 +1,11 @@
 """A run's folder, and the settings in it: `FILES` says what there is."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from itertools import chain, count
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,12 @@ from nnx.errors import InputError
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
 from nnx.settings import Settings, as_text, complete
 from nnx.settings.other_names import RENAMED
+from nnx.training import lock
 
 CONFIG_NAME = "config.toml"
 LOG_NAME, LOG_JSON_NAME = "log.csv", "log.jsonl"
 RESULTS = LOG_NAME, LOG_JSON_NAME, CHECKPOINT_NAME, MODEL_NAME
+KEPT_NAMES = "checkpoint-*.safetensors"  # earlier checkpoints, by their steps
 EVENTS_NAME = "tensorboard"
 REPORT_NAME = "report.html"
 OF_CLASSES = "curves", "confusion", "weights", "activations", "mistakes", "samples"
@@ -32,18 +36,38 @@ FILES = {
     LOG_NAME: "a row for each epoch",
     LOG_JSON_NAME: "the same as JSON",
     CHECKPOINT_NAME: "from which --resume goes on",
+    KEPT_NAMES: "earlier ones",
     EVENTS_NAME: "the log for TensorBoard",
 }
 
 
+def can_resume(folder: str | PathLike[str] | None) -> bool:
+    """Return whether a folder holds what a run can be gone on with."""
+    return folder is not None and os.path.exists(Path(folder, CHECKPOINT_NAME))
+
+
+def claim(folder: Path) -> Callable[[], None]:
+    """Make a folder, and return what gives it free again; see `lock.take`.
+
+    Raises:
+        InputError: it cannot be made or written to, or another run has it
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot hold a run: {error.strerror}") from None
+    return lock.take(folder)
+
+
 def prepare(folder: Path, *, resume: bool, overwrite: bool) -> None:
-    """Make the folder ready for a run.
+    """Make a claimed folder ready for a run.
 
     Raises:
         InputError: it holds a run, and nothing says what is to become of it; there is
             no run to resume; it cannot be written to
     """
     results = [name for name in RESULTS if os.path.exists(folder / name)]
+    results += [path.name for path in folder.glob(KEPT_NAMES)]
     if resume and CHECKPOINT_NAME not in results:
         raise InputError(
             f"{folder}: no {CHECKPOINT_NAME} here to resume from; "
@@ -60,7 +84,8 @@ def prepare(folder: Path, *, resume: bool, overwrite: bool) -> None:
             "--overwrite to replace it"
         )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        for name in (*RESULTS, CONFIG_NAME):
+            files.remove_parts(folder / name)  # of a run that was killed
         if results and not resume:
             _check_files(folder)
             for name in (*results, CONFIG_NAME):
@@ -142,8 +167,25 @@ def load_settings(folder: Path) -> Settings:
 
 
 def default_folder(name: str) -> Path:
-    """Return runs/<name>-<time>, one that is not there yet."""
+    """Return runs/<name>-<time>, made just now, which thus no other run takes."""
     stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     ends = chain([""], (f"-{i}" for i in count(2)))
-    numbered = (Path("runs", stem + end) for end in ends)
-    return next(path for path in numbered if not path.exists())
+    return next(path for end in ends if _is_new(path := Path("runs", stem + end)))
+
+
+def discard(folder: Path) -> None:
+    """Remove a default folder that nothing came to be in."""
+    for each in folder, folder.parent:
+        with suppress(OSError):
+            each.rmdir()
+
+
+def _is_new(folder: Path) -> bool:
+    """Make a folder, if there is none yet."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise InputError(f"{folder}: cannot hold a run: {error.strerror}") from None
+    return True

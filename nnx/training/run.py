@@ -1,6 +1,7 @@
 """The owner of a run: it opens the folder, trains, tells progress, writes results."""
 
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -68,6 +69,7 @@ class Run:
         self.backend = choose(backend, seconds=seconds, **options)
         self.settings: Settings = {**settings, "backend": self.backend.name}
         self.folder = None if out is None else Path(out)
+        self._release: Callable[[], object] | None = None
         self.resumed = resume
         self.tensorboard = tensorboard
         if tensorboard:
@@ -91,12 +93,22 @@ class Run:
 
     def _open(self, folder: Path, *, overwrite: bool) -> None:
         """Make the folder the run's own, and go on from what is in it if resumed."""
-        run_folder.prepare(folder, resume=self.resumed, overwrite=overwrite)
-        if self.resumed:
-            self.position = checkpoint.load(folder / CHECKPOINT_NAME, self)
-        if not self.plan.is_done(self.position):
-            run_folder.remove_drawn(folder)
-        run_folder.save_settings(folder, self.settings)
+        self._release = weakref.finalize(self, run_folder.claim(folder))
+        try:
+            run_folder.prepare(folder, resume=self.resumed, overwrite=overwrite)
+            if self.resumed:
+                self.position = checkpoint.load(folder / CHECKPOINT_NAME, self)
+            if not self.plan.is_done(self.position):
+                run_folder.remove_drawn(folder)
+            run_folder.save_settings(folder, self.settings)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give the folder free for other runs, as the run's or the process's end do."""
+        if self._release is not None:
+            self._release()
 
     @contextmanager
     def scope(self) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """Training a network on a data set from Python."""
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from os import PathLike
 from pathlib import Path
 from typing import Any, Unpack
@@ -71,7 +72,7 @@ def train(
     if isinstance(backend, str) and backend == "auto":  # or the resumed run's
         backend, options = whole["backend"], _precision(whole)
     run = Run(network, data, whole, backend=backend, out=out, **flags, **options)
-    with shown(quiet=not progress, then=on_progress) as show:
+    with closing(run), shown(quiet=not progress, then=on_progress) as show:
         return run.follow(show, should_stop)
 
 

@@ -11,7 +11,13 @@ from nnx.data.dataset import Dataset
 from nnx.errors import InputError
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
 from nnx.training import loop
-from nnx.training.folder import LOG_JSON_NAME, LOG_NAME, load_settings
+from nnx.training.folder import (
+    LOG_JSON_NAME,
+    LOG_NAME,
+    default_folder,
+    discard,
+    load_settings,
+)
 from nnx.training.plan import Progress
 
 SETTINGS = {"epochs": 3, "batch_size": 16, "learning_rate": 0.3, "l2": 1e-3, "seed": 5}
@@ -143,3 +149,21 @@ def test_what_ends_training_leaves_the_log(
     for name in LOG_NAME, LOG_JSON_NAME:
         lines = (tmp_path / name).read_text().splitlines()
         assert len(lines) == 40 + (name == LOG_NAME)
+
+
+def test_runs_of_the_same_second_have_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    discard(default_folder("digits"))
+    assert list(tmp_path.iterdir()) == []
+    first, second = default_folder("digits"), default_folder("digits")
+    assert first != second
+    assert first.is_dir()
+    (second / "file").touch()
+    discard(second)
+    assert second.is_dir()
+    (tmp_path / "runs").rename("old")
+    (tmp_path / "runs").write_text("no folder")
+    with pytest.raises(InputError, match="cannot hold a run: "):
+        default_folder("digits")

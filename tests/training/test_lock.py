@@ -1,0 +1,167 @@
+"""One run has a folder: who is second, who gives it free, and where locks are none."""
+
+import errno
+import gc
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nnx import Network, train
+from nnx.data.dataset import Dataset
+from nnx.errors import InputError
+from nnx.settings import complete
+from nnx.training import lock
+from nnx.training.run import Run
+
+fcntl = pytest.importorskip("fcntl", reason="this system has no such locks")
+HERE = f"process {os.getpid()} on "
+
+
+def _in_copies(count: int, act: Callable[[], bool]) -> list[int]:
+    """Return what came of it, 0 or 1 and 2 for an error, in so many forked processes.
+
+    All act at once, and end together.
+    """
+    begin, done, end = pipes = os.pipe(), os.pipe(), os.pipe()
+    children = []
+    for _ in range(count):
+        child = os.fork()
+        if child == 0:
+            status = 2
+            try:
+                signal.alarm(20)
+                os.read(begin[0], 1)
+                status = int(act())
+                os.write(done[1], b"x")
+                os.read(end[0], 1)
+            finally:
+                os._exit(status)
+        children.append(child)
+    os.write(begin[1], b"x" * count)
+    for _ in range(count):
+        os.read(done[0], 1)
+    os.write(end[1], b"x" * count)
+    for each in sum(pipes, ()):
+        os.close(each)
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_of_many_at_once_one_has_the_folder(tmp_path: Path) -> None:
+    (tmp_path / lock.NAME).write_text("1 elsewhere")  # of one that was killed
+
+    def take() -> bool:
+        try:
+            lock.take(tmp_path)
+        except InputError:
+            return True
+        return False
+
+    for _ in range(10):
+        assert sorted(_in_copies(6, take)) == [0, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_copy_of_the_process_does_not_give_it_free(tmp_path: Path) -> None:
+    release = lock.take(tmp_path)
+    assert _in_copies(1, lambda: bool(release())) == [0]
+    with pytest.raises(InputError, match=HERE):
+        lock.take(tmp_path)
+    release()
+    lock.take(tmp_path)()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_has_its_folder_until_it_is_closed_or_gone(
+    network: Network, data: Dataset, tmp_path: Path
+) -> None:
+    settings = complete({"epochs": 2})
+    run = Run(network, data, settings, out=tmp_path)
+    for _ in run:
+        with pytest.raises(InputError, match=HERE):
+            Run(network, data, settings, out=tmp_path)
+    assert len(run.position.log) == 2
+    del run
+    gc.collect()
+    run = Run(network, data, settings, out=tmp_path)
+    run.close()
+    train(network, data, epochs=1, out=tmp_path)
+    with pytest.raises(InputError, match="already holds a run"):
+        Run(network, data, settings, out=tmp_path)
+    assert not (tmp_path / lock.NAME).exists()
+
+
+def test_an_error_gives_the_folder_free(
+    network: Network, data: Dataset, tmp_path: Path
+) -> None:
+    def fail(progress: object) -> None:
+        raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt) as kept:  # as a notebook keeps it
+            train(
+                network, data, epochs=1, out=tmp_path, overwrite=True, on_progress=fail
+            )
+        assert kept.tb is not None
+        assert not (tmp_path / lock.NAME).exists()
+
+
+@pytest.mark.parametrize("error", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    """What is written in the file has to do: who it is, and whether he lives."""
+
+    def flock(file: int, how: int) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    release = lock.take(tmp_path)
+    with pytest.raises(InputError, match=HERE):
+        lock.take(tmp_path)
+    release()
+    name, path = os.uname().nodename, tmp_path / lock.NAME
+    for words in "", f"{2**22 + 1} {name}", f"{10**30} {name}":
+        path.write_text(words)
+        lock.take(tmp_path)()
+    path.write_text("12 elsewhere")
+    with pytest.raises(InputError) as refused:
+        lock.take(tmp_path)
+    assert str(refused.value) == (
+        f"{tmp_path}: process 12 on elsewhere trains here; wait for its end, or choose "
+        f"another --out; if there is no such process any more, remove {path}"
+    )
+    monkeypatch.setattr(lock, "fcntl", None)  # as on Windows
+    with pytest.raises(InputError, match="process 12 on elsewhere"):
+        lock.take(tmp_path)
+
+
+def test_what_is_no_file_of_a_lock_is_left_alone(tmp_path: Path) -> None:
+    path, other = tmp_path / lock.NAME, tmp_path / "precious"
+    other.write_text("precious")
+    path.symlink_to(other)
+    with pytest.raises(InputError, match=r"\.nnx\.lock: cannot be written: "):
+        lock.take(tmp_path)
+    assert other.read_text() == "precious"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InputError, match="cannot be written: Is a directory"):
+        lock.take(tmp_path)
+
+
+def test_a_lock_s_file_that_was_removed_harms_nothing(tmp_path: Path) -> None:
+    release = lock.take(tmp_path)
+    (tmp_path / lock.NAME).unlink()
+    second = lock.take(tmp_path)
+    release()
+    with pytest.raises(InputError, match=HERE):
+        lock.take(tmp_path)
+    second()
+    third = lock.take(tmp_path)
+    (tmp_path / lock.NAME).unlink()
+    tmp_path.rmdir()
+    third()
+    assert not tmp_path.exists()
