@@ -21,9 +21,10 @@ RESULTS = (
 SPLITS = {"test": "test {}", "validation": "validation", "train": "training"}
 
 
-def introduce(run: "Run", busy: float) -> None:
+def introduce(run: "Run", resume: bool, busy: float) -> None:
     """Say on stderr what is about to be trained, and on what.
 
+    resume: whether it was to be gone on with
     busy: cores that other programs keep
     """
     data, network, backend = run.data, run.network, run.backend
@@ -34,6 +35,13 @@ def introduce(run: "Run", busy: float) -> None:
     batch, n = run.settings["batch_size"], len(data.train.labels)
     is_larger = isinstance(batch, int) and batch > n
     whole = f" · each step takes all {n}" if is_larger else ""
+    if resume and not run.resumed:
+        show.remark(f"nnx: nothing to resume in {run.folder} yet: the run begins")
+    if run.rounds:
+        show.remark(
+            f"nnx: goes on with another {', '.join(run.rounds)}: the bits may differ "
+            "from those of a run without a change"
+        )
     for remark in data.notes:
         show.remark(f"{data.name}: {remark}")
     show.remark(
@@ -117,8 +125,8 @@ def _files(folder: Path) -> None:
 
     show.line(str(folder))
     for name, what in FILES.items():
-        if (folder / name).exists():
-            show.line(f"  {name:<24}{what}")
+        if any(folder.glob(name)):
+            show.line(f"  {name:<25}{what}")
 
 
 def draw(run: "Run", result: "Result", quiet: bool) -> None:

@@ -1,5 +1,6 @@
 """`nnx train`."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -100,33 +101,37 @@ def train(
     """
     from nnx.cli.progress import compiled
     from nnx.cli.signals import EXIT, remembered
+    from nnx.training.folder import can_resume, is_begun
     from nnx.training.progress import shown
 
     _check_accuracy(require_accuracy)
     _check_folder(out, resume, overwrite)
     given = begin.asked(given, data, out, resume)
-    values = _values(given, config, preset, out if resume else None)
+    old = out if resume and out is not None and is_begun(out) else None
+    values = _values(given, config, preset, old)
     began = cores.times()
-    with threads_limited(threads):
-        how = {"threads": threads, "resume": resume, "overwrite": overwrite}
+    with threads_limited(threads), ExitStack() as at_the_end:
+        how = {"threads": threads, "overwrite": overwrite}
+        how |= {"resume": old is not None and can_resume(old)}
         how |= {"tensorboard": tensorboard, "classes": require_accuracy is not None}
         run = _begun(values, on(device), out, **how)
+        at_the_end.callback(run.close)
         if not quiet:
-            results.introduce(run, cores.busy(began))
+            results.introduce(run, resume, cores.busy(began))
         compiled(run.compile(), quiet)
         with remembered() as signals, shown(quiet) as show_progress:
             result = run.follow(show_progress, lambda: bool(signals))
-    if run.resumed and not result.trained and not quiet:
-        results.nothing_to_do(result)
-    results.report(run, result, json)
-    if signals:
-        if result.stopped:
-            results.go_on(run, device, threads)
-        raise typer.Exit(EXIT[signals[0]])
-    if not no_plots:
-        results.draw(run, result, quiet)
-    if require_accuracy is not None:
-        _require(require_accuracy, result)
+        if run.resumed and not result.trained and not quiet:
+            results.nothing_to_do(result)
+        results.report(run, result, json)
+        if signals:
+            if result.stopped:
+                results.go_on(run, device, threads)
+            raise typer.Exit(EXIT[signals[0]])
+        if not no_plots:
+            results.draw(run, result, quiet)
+        if require_accuracy is not None:
+            _require(require_accuracy, result)
 
 
 def _require(accuracy: float, result: "Result") -> None:

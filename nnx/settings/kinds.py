@@ -246,6 +246,7 @@ DROPOUT = number("a number from 0 to 0.99", lambda x: 0 <= x <= 0.99)
 BOUND = number(
     "0, or a number from 0.000001 to 1000000", lambda x: x == 0 or 1e-6 <= x <= 1e6
 )
+SECONDS = number("seconds from 0.1 to 1000000", lambda x: 0.1 <= x <= 1e6)
 COLUMNS = Kind(
     "names of a table's columns, with commas between, or a list",
     _columns,

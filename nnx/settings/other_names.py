@@ -48,6 +48,11 @@ ALSO_CALLED = {
     "scheduler": "schedule",
     "decay": "weight_decay",
     "random_state": "seed",
+    "save_steps": "checkpoint_steps",
+    "save_freq": "checkpoint_steps",
+    "every_n_train_steps": "checkpoint_steps",
+    "save_total_limit": "keep_checkpoints",
+    "max_to_keep": "keep_checkpoints",
     "data": "dataset",
     "augmentation": "augment",
 } | RENAMED

@@ -166,6 +166,15 @@ class TrainingSettings(TypedDict, total=False):
     debug_nan: Annotated[bool, Row(False, kinds.FLAG, RUN,
         "Where training diverges, go back to where it was finite, and name the step, "
         "the layer and the operation.")]
+    checkpoint_seconds: Annotated[float, Row(60.0, kinds.SECONDS, RUN,
+        "Save the run at least so often, in the middle of an epoch too; where saving "
+        "is quick beside training, each epoch's end is saved as well.")]
+    checkpoint_steps: Annotated[int, Row(0, integer(0, 10**12), RUN,
+        "Save it also whenever so many more steps are done, such as 1000; 0 is by time "
+        "alone.")]
+    keep_checkpoints: Annotated[int, Row(1, integer(1, 10**6), RUN,
+        "How many checkpoints to keep: the latest, and before it "
+        "checkpoint-STEP.safetensors.")]
 # A word of Python's, which no class can have as a field.
 Origin = TypedDict("Origin", {"from": Annotated[str, Row("", kinds.text(
     "a run's folder or a model file", "RUN", empty=True), NETWORK,

@@ -17,6 +17,7 @@ from nnx.maths.network import inference_layers
 from nnx.model_file import CHECKPOINT_NAME, Stored
 from nnx.network import Network
 from nnx.settings import as_text, complete
+from nnx.settings.table import DTYPES
 from nnx.training.finite import check_arrays
 from nnx.training.log import Row
 from nnx.training.plan import Position
@@ -29,12 +30,17 @@ DIGITS = 16  # hexadecimal, of the data's digest
 # compared by their content; anything else would make it another run.
 MAY_CHANGE = {
     "epochs", "dataset", "data_dir", "test_data", "validation_data", "backend",
-    "precision", "debug_nan",
+    "precision", "dtype", "checkpoint_seconds", "checkpoint_steps", "keep_checkpoints",
+    "debug_nan",
 }  # fmt: skip
+# What of these rounds otherwise.
+ROUNDS = "backend", "precision", "dtype"
 
 
 def save(path: Path, run: "Run") -> None:
     """Write a run's checkpoint: a model file that holds its position too.
+
+    The network in it is what the run would come to if it ended here.
 
     Raises:
         DivergedError: a position that is not finite; what is at the path is left
@@ -49,13 +55,15 @@ def save(path: Path, run: "Run") -> None:
         "seconds": position.seconds,
         "log": position.log,
     }
-    layers = inference_layers(position.state, xp=backend.xp)
-    latest = run.network.replace(layers=map_arrays(backend.to_numpy, layers))
-    model_file.save(path, vars(latest), arrays, extra)
+    layers = position.best or inference_layers(position.state, xp=backend.xp)
+    network = run.network.replace(layers=map_arrays(backend.to_numpy, layers))
+    model_file.save(path, vars(network), arrays, extra)
 
 
-def load(path: Path, run: "Run") -> Position:
+def load(path: Path, run: "Run") -> tuple[Position, tuple[str, ...]]:
     """Return the position for a run that has just begun to go on from, on the device.
+
+    returns: with it, in words, what now rounds otherwise than before
 
     Raises:
         InputError: a checkpoint of another network, of other settings or other
@@ -68,7 +76,7 @@ def load(path: Path, run: "Run") -> Position:
             "with; the network in it can be used, and --overwrite begins anew"
         )
     try:
-        _check_same(path, stored, run)
+        rounds = _check_same(path, stored, run)
         position = _position(stored, run.position, run.backend)
     except InputError:
         raise
@@ -80,7 +88,7 @@ def load(path: Path, run: "Run") -> Position:
             f"{path}: is beyond epoch {len(position.log)} already; epochs "
             f"cannot be {epochs}"
         )
-    return position
+    return position, rounds
 
 
 # Arrays that an earlier nnx called otherwise.
@@ -95,20 +103,24 @@ def is_of(folder: Path, data: Dataset) -> bool:
     return bool(model_file.load(path).extra.get("data") == digest(data)[:DIGITS])
 
 
-def _check_same(path: Path, stored: Stored, run: "Run") -> None:
+def _check_same(path: Path, stored: Stored, run: "Run") -> tuple[str, ...]:
+    """Refuse the checkpoint of another run; return what rounds otherwise in this."""
     network = Network.of(**stored.network)
     then = _described(network, stored.extra["settings"], stored.extra["data"])
     now = _described(run.network, as_text(run.settings), run.digest)
     usual = as_text(complete({}))  # of a setting that an earlier nnx did not have
-    different = [
-        f"{name} (was {then.get(name)}, now {value})"
+    different = {
+        name: f"{name} (was {then.get(name)}, now {value})"
         for name, value in now.items()
-        if name not in MAY_CHANGE and then.get(name, usual.get(name)) != value
-    ]
-    if different:
+        if then.get(name, usual.get(name)) != value
+    }
+    if refused := [
+        words for name, words in different.items() if name not in MAY_CHANGE
+    ]:
         raise InputError(
-            f"{path}: is of another run, which differs in {', '.join(different)}"
+            f"{path}: is of another run, which differs in {', '.join(refused)}"
         )
+    return tuple(different[name] for name in ROUNDS if name in different)
 
 
 def _position(stored: Stored, begun: Position, backend: Backend) -> Position:
@@ -123,9 +135,10 @@ def _position(stored: Stored, begun: Position, backend: Backend) -> Position:
         array = stored.arrays[
             name if name in stored.arrays else RENAMED.get(name, name)
         ]
-        if array.shape != like.shape or array.dtype != like.dtype:
+        kinds = {array.dtype.name, like.dtype.name}
+        if array.shape != like.shape or not (len(kinds) == 1 or kinds == {*DTYPES}):
             raise TypeError(f"{name} is {array.dtype}{array.shape}")
-        return backend.from_numpy(array)
+        return backend.from_numpy(array.astype(like.dtype, copy=False))
 
     state, best = map_arrays(read, (_arrays_of(form), form.best))
     return Position(

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from itertools import chain, count
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +35,19 @@ FILES = {
     LOG_NAME: "a row for each epoch",
     LOG_JSON_NAME: "the same as JSON",
     CHECKPOINT_NAME: "from which --resume goes on",
-    KEPT_NAMES: "earlier ones",
+    KEPT_NAMES: "the same of earlier steps",
     EVENTS_NAME: "the log for TensorBoard",
 }
 
 
-def can_resume(folder: str | PathLike[str] | None) -> bool:
+def can_resume(folder: Path) -> bool:
     """Return whether a folder holds what a run can be gone on with."""
-    return folder is not None and os.path.exists(Path(folder, CHECKPOINT_NAME))
+    return os.path.exists(folder / CHECKPOINT_NAME)
+
+
+def is_begun(folder: Path) -> bool:
+    """Return whether a folder holds the settings of a run, or a checkpoint of one."""
+    return any(os.path.exists(folder / n) for n in (CONFIG_NAME, CHECKPOINT_NAME))
 
 
 def claim(folder: Path) -> Callable[[], None]:
@@ -59,6 +63,12 @@ def claim(folder: Path) -> Callable[[], None]:
     return lock.take(folder)
 
 
+def kept(folder: Path) -> list[Path]:
+    """Return the checkpoints in a folder before the latest, the oldest first."""
+    paths = [path for path in folder.glob(KEPT_NAMES) if path.stem[11:].isdigit()]
+    return sorted(paths, key=lambda path: path.stat().st_mtime_ns)
+
+
 def prepare(folder: Path, *, resume: bool, overwrite: bool) -> None:
     """Make a claimed folder ready for a run.
 
@@ -67,16 +77,14 @@ def prepare(folder: Path, *, resume: bool, overwrite: bool) -> None:
             no run to resume; it cannot be written to
     """
     results = [name for name in RESULTS if os.path.exists(folder / name)]
-    results += [path.name for path in folder.glob(KEPT_NAMES)]
+    results += [path.name for path in kept(folder)]
     if resume and CHECKPOINT_NAME not in results:
-        raise InputError(
-            f"{folder}: no {CHECKPOINT_NAME} here to resume from; "
-            "begin the run, without --resume"
-        )
+        raise InputError(f"{folder}: no {CHECKPOINT_NAME} here to resume from")
     if results and not resume and not overwrite:
+        go_on = "--resume to go on with it or " * (CHECKPOINT_NAME in results)
         raise InputError(
             f"{folder}: already holds a run ({', '.join(results)}); choose another "
-            "--out, or add --resume to go on with it or --overwrite to replace it"
+            f"--out, or add {go_on}--overwrite to replace it"
         )
     if not (results or overwrite or _may_be_replaced(folder / CONFIG_NAME)):
         raise InputError(

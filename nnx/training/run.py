@@ -3,7 +3,7 @@
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from nnx.automatic import seconds_of
 from nnx.backend import Backend, choose
 from nnx.data.dataset import Dataset
 from nnx.data.digest import digest
-from nnx.errors import OutOfMemoryError
+from nnx.errors import DivergedError, InputError, OutOfMemoryError
 from nnx.maths.arrays import map_arrays
 from nnx.maths.blocks import BLOCK
 from nnx.maths.state import initial_state
@@ -25,10 +25,9 @@ from nnx.training import folder as run_folder
 from nnx.training.plan import Position, Progress
 from nnx.training.prepare import batch_size, fitted, plan_of, split_validation
 from nnx.training.result import Result, result_of
+from nnx.training.saving import Saved, is_due, is_saved, keep
 
 DISTORTION_SECONDS = 1e-4  # what an image's takes on the CPU, roughly
-# After the log's files are written, so many times as long they are not.
-LOG_PAUSE = 20
 
 
 class Run:
@@ -39,6 +38,7 @@ class Run:
     digest: of all the data; empty without a folder
     position: where the run is
     resumed: whether it goes on from a checkpoint
+    rounds: in words, what of a resumed run rounds otherwise than before
     """
 
     def __init__(
@@ -71,12 +71,11 @@ class Run:
         self.folder = None if out is None else Path(out)
         self._release: Callable[[], object] | None = None
         self.resumed = resume
+        self.rounds: tuple[str, ...] = ()
         self.tensorboard = tensorboard
         if tensorboard:
             events.require(self.folder)
         self._batch_size = batch_size(data, settings)
-        self._saved: tuple[log.Row, ...] | None = None  # not yet in the log's files
-        self._logs_are_due = 0.0
         self.digest = (
             digest(data)[: checkpoint.DIGITS] if self.folder is not None else ""
         )
@@ -90,6 +89,7 @@ class Run:
             self.position = Position(state)
             if self.folder is not None:
                 self._open(self.folder, overwrite=overwrite)
+        self._saved = Saved.now(self.position, time.monotonic())
 
     def _open(self, folder: Path, *, overwrite: bool) -> None:
         """Make the folder the run's own, and go on from what is in it if resumed."""
@@ -97,7 +97,8 @@ class Run:
         try:
             run_folder.prepare(folder, resume=self.resumed, overwrite=overwrite)
             if self.resumed:
-                self.position = checkpoint.load(folder / CHECKPOINT_NAME, self)
+                path = folder / CHECKPOINT_NAME
+                self.position, self.rounds = checkpoint.load(path, self)
             if not self.plan.is_done(self.position):
                 run_folder.remove_drawn(folder)
             run_folder.save_settings(folder, self.settings)
@@ -153,51 +154,58 @@ class Run:
             OutOfMemoryError: a device without room
         """
         began = self.position
-        with self.scope(), self._logs(), self._events() as write_row:
-            for progress in self:
-                stop = should_stop()
-                if progress.epoch_ended or stop:
-                    self.save()
-                if progress.epoch_ended:
-                    write_row(progress.position.log[-1])
-                on_progress(progress)
-                if stop:
-                    break
+        with self.scope(), self._events() as write_row:
+            with self._saved_at_the_end():
+                for progress in self:
+                    stop = should_stop()
+                    if is_due(
+                        self._saved, self.position, self.settings, time.monotonic()
+                    ):
+                        self.save()
+                    if progress.epoch_ended:
+                        write_row(progress.position.log[-1])
+                    on_progress(progress)
+                    if stop:
+                        break
             result = result_of(self, trained=self.position is not began)
         if self.folder is not None:
             result.network.save(self.folder / MODEL_NAME)
         return result
 
     def save(self) -> None:
-        """Write the checkpoint and, of its log, two files; nothing without a folder.
-
-        The log's files grow: while many short epochs follow each other, they are left
-        out as often as leaves most of the time to training.
-        """
-        if self.folder is None:
+        """Write the checkpoint and the log's files; nothing without a folder."""
+        if self.folder is None or is_saved(self._saved, self.position):
             return
+        began = time.monotonic()
+        keep(self.folder, self._saved.step, self.settings["keep_checkpoints"])
         checkpoint.save(self.folder / CHECKPOINT_NAME, self)
-        self._saved = self.position.log
-        began = time.perf_counter()
-        if began >= self._logs_are_due:
-            self._write_logs()
-            ended = time.perf_counter()
-            self._logs_are_due = ended + LOG_PAUSE * (ended - began)
+        self._write_logs()
+        ended = time.monotonic()
+        self._saved = Saved.now(self.position, ended, ended - began)
 
     def _write_logs(self) -> None:
-        """Write the log's files, of the log that is in the checkpoint."""
-        if self.folder is not None and self._saved is not None:
-            rows, self._saved = self._saved, None
+        if self.folder is not None:
+            rows = self.position.log
             files.write(self.folder / run_folder.LOG_NAME, log.as_csv(rows))
             files.write(self.folder / run_folder.LOG_JSON_NAME, log.as_jsonl(rows))
 
     @contextmanager
-    def _logs(self) -> Iterator[None]:
-        """Write the log's files at the end, whatever ends training."""
+    def _saved_at_the_end(self) -> Iterator[None]:
+        """Save the run where training inside ends, whatever ends it.
+
+        What diverged is only logged: the checkpoint is better than what came to be.
+        """
         try:
             yield
-        finally:
+        except InputError:
+            raise  # a file that cannot be written
+        except BaseException as error:
+            with suppress(Exception):  # a device that failed cannot be read
+                if not isinstance(error, DivergedError):
+                    self.save()
             self._write_logs()
+            raise
+        self.save()
 
     @contextmanager
     def _events(self) -> Iterator[Callable[[log.Row], None]]:

@@ -17,7 +17,7 @@ from nnx.settings.table import TRAINING
 from nnx.settings.values import regression_rate
 from nnx.training import origin
 from nnx.training.data import described as described_data
-from nnx.training.folder import load_settings
+from nnx.training.folder import can_resume, is_begun, load_settings
 from nnx.training.plan import Progress
 from nnx.training.progress import shown
 from nnx.training.result import Result
@@ -48,7 +48,7 @@ def train(
         fastest on the CPU
     out: a folder for settings, log, checkpoint and model, as the command has it
     resume: go on from the folder's checkpoint, to the same bits as one long run, with
-        its settings where none are given
+        its settings where none are given; where there is no checkpoint yet, begin
     overwrite: replace a run that is in the folder
     tensorboard: write the log for TensorBoard too, in the folder's `tensorboard`
     progress: show a bar on the terminal or in the notebook, and elsewhere an epoch's
@@ -68,6 +68,7 @@ def train(
     network, out = checked(network), _folder(out, resume)
     data = given.dataset(data, validation)
     whole = _complete(network, data, settings, out if resume else None)
+    resume = out is not None and resume and can_resume(out)
     options: dict[str, Any] = {}
     if isinstance(backend, str) and backend == "auto":  # or the resumed run's
         backend, options = whole["backend"], _precision(whole)
@@ -104,7 +105,7 @@ def _complete(
     network: Network,
     data: Dataset,
     settings: Mapping[str, Any],
-    resumed: str | PathLike[str] | None,
+    resumed: Path | None,
 ) -> Settings:
     """Return those settings, over the resumed run's or what describes a new one."""
     for name in settings:
@@ -113,10 +114,10 @@ def _complete(
                 f"{name} is a setting of the network or of the command; nnx.train "
                 f"takes {', '.join(TRAINING)}"
             )
-    if resumed is None:
+    if resumed is None or not is_begun(resumed):
         base = _described(network, data)
     else:
-        base = {**load_settings(Path(resumed))}
+        base = {**load_settings(resumed), **_of_network(network, resumed)}
         if data.source != IN_MEMORY:
             base |= described_data(data)
     rate = regression_rate(network.sizes) if data.task == "regression" else None
@@ -126,3 +127,13 @@ def _complete(
 def _described(network: Network, data: Dataset) -> dict[str, Any]:
     """Return the settings that the command would make this network and data of."""
     return described_data(data) | origin.described(network)
+
+
+def _of_network(network: Network, folder: Path) -> dict[str, Any]:
+    """Return the settings of a network that a folder's run may have otherwise.
+
+    Where there is a checkpoint, that is the dtype.
+    """
+    names = ("dtype",) if can_resume(folder) else ("dtype", "hidden", "activation")
+    own = origin.described(network)
+    return {name: own[name] for name in names if name in own}

@@ -263,15 +263,39 @@ def test_a_config_file_of_one_s_own_is_not_replaced(
     assert settings["epochs"] == 2
 
 
-def test_what_a_kill_before_the_first_checkpoint_leaves(
-    refused: Refused, run: Run, old_run: Path, cwd: Path
+def test_resuming_where_there_is_nothing_yet_begins(
+    run: Run, old_run: Path, cwd: Path
 ) -> None:
-    (cwd / "new").mkdir()
-    shutil.copy(old_run / "config.toml", cwd / "new")
-    train = "train", "--out", "new", "--quiet"
-    says = "new: no checkpoint.safetensors here", "begin the run, without --resume"
-    refused(*train, "--resume", says=says)
-    says = ("none: holds no run of nnx: there is no config.toml",)
-    refused("train", "--out", "none", "--resume", says=says)
-    ran = run(*train, "--dataset", "squares", "--epochs", 1)
+    """And says so; what a kill before the first checkpoint left are the settings."""
+    (cwd / "killed").mkdir()
+    shutil.copy(old_run / "config.toml", cwd / "killed")
+    for words in (
+        ["none", "--dataset", "squares", "--epochs", 1, "--hidden", 5],
+        ["killed"],
+    ):
+        ran = run("train", "--resume", "--out", *words)
+        assert ran.returncode == 0, ran.stderr
+        says = f"nnx: nothing to resume in {words[0]} yet: the run begins"
+        assert ran.stderr.splitlines()[0] == says
+        model = (cwd / words[0] / "model.safetensors").read_bytes()
+        assert model == (old_run / "model.safetensors").read_bytes()
+    ran = run("train", "--resume", "--out", "killed")
     assert ran.returncode == 0, ran.stderr
+    assert "nnx: nothing to do: all epochs are done; --epochs 2 would" in ran.stderr
+    assert "nothing to resume" not in ran.stderr
+    ran = run("train", "--resume", "--out", "killed", "--epochs", 1, "--quiet")
+    assert ran.stderr == ""
+
+
+def test_40_resumed_on_another_backend_or_in_another_dtype(
+    run: Run, old_run: Path
+) -> None:
+    resume = "train", "--resume", "--out", old_run, "--epochs"
+    ran = run(*resume, 2, "--backend", "numpy", "--dtype", "float64")
+    assert ran.returncode == 0, ran.stderr
+    says = "dtype (was float32, now float64): the bits may differ from those of a run"
+    assert f"{says} without a change\n" in ran.stderr
+    assert 'dtype = "float64"' in (old_run / "config.toml").read_text()
+    ran = run(*resume, 3)
+    assert ran.returncode == 0, ran.stderr
+    assert "the bits may differ" not in ran.stderr

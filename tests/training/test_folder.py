@@ -14,6 +14,7 @@ from nnx.training import loop
 from nnx.training.folder import (
     LOG_JSON_NAME,
     LOG_NAME,
+    RESULTS,
     default_folder,
     discard,
     load_settings,
@@ -50,7 +51,7 @@ def test_resumed_with_another_network_or_other_data(
 ) -> None:
     train(network, data, out=tmp_path, **SETTINGS)
     other = Network([25, 9, 3], "relu", dtype="float64")
-    with pytest.raises(InputError, match=r"dtype .* network .*25-7-3, now 25-9-3"):
+    with pytest.raises(InputError, match=r"network .*25-7-3, now 25-9-3"):
         train(other, data, out=tmp_path, resume=True, **SETTINGS)
     changed = data._replace(test=data.train)
     with pytest.raises(
@@ -73,13 +74,31 @@ def test_a_folder_that_holds_a_run(
     assert _bits(tmp_path) != before
 
 
-def test_nothing_to_resume(network: Network, data: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no run .*: there is no config\.toml"):
-        train(network, data, out=tmp_path, resume=True, **SETTINGS)
+def test_nothing_to_resume_yet(network: Network, data: Dataset, tmp_path: Path) -> None:
+    whole = train(network, data, out=tmp_path / "whole", **SETTINGS)
+    again = train(network, data, out=tmp_path / "new", resume=True, **SETTINGS)
+    assert again.trained
+    assert _bits(tmp_path / "new") == _bits(tmp_path / "whole")
+    # Killed before the first checkpoint, it has settings alone, and is begun by them.
+    for name in RESULTS:
+        (tmp_path / "new" / name).unlink()
+    other = Network([25, 7, 4, 3], "tanh", seed=2, dtype="float64")
+    again = train(other, data, out=tmp_path / "new", resume=True)
+    assert len(again.log) == len(whole.log)
+    settings = load_settings(tmp_path / "new")
+    assert settings["learning_rate"] == SETTINGS["learning_rate"]
+    assert (settings["hidden"], settings["dtype"]) == ((7, 4), "float64")
+
+
+def test_a_result_without_its_checkpoint(
+    network: Network, data: Dataset, tmp_path: Path
+) -> None:
     train(network, data, out=tmp_path, **SETTINGS)
     (tmp_path / CHECKPOINT_NAME).unlink()
-    with pytest.raises(InputError, match=r"no checkpoint\.safetensors here"):
+    before = _bits(tmp_path)
+    with pytest.raises(InputError, match="already holds a run"):
         train(network, data, out=tmp_path, resume=True, **SETTINGS)
+    assert _bits(tmp_path) == before
 
 
 def test_a_model_is_not_a_checkpoint(
