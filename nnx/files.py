@@ -1,7 +1,6 @@
 """Files: whole or not there, read or refused in one line."""
 
 import errno
-import glob
 import os
 import stat
 import tomllib
@@ -95,11 +94,16 @@ def replaced(path: Path, what: str) -> Iterator[IO[bytes]]:
             os.unlink(temporary)
 
 
-def remove_parts(path: Path) -> None:
-    """Remove what writers of a file have left that were killed; none may be at work."""
-    name = glob.escape(path.name)
-    for part in path.parent.glob(f".{name}.*part"):
-        part.unlink(missing_ok=True)
+def remove_parts(folder: Path, *names: str) -> None:
+    """Remove what writers of files in a folder have left that were killed.
+
+    None may be at work.
+
+    names: of the files; a pattern is of many
+    """
+    for name in names:
+        for part in folder.glob(f".{name}.*part"):
+            part.unlink(missing_ok=True)
 
 
 @contextmanager

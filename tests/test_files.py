@@ -105,8 +105,12 @@ def test_two_writers_of_a_file_do_not_mix(tmp_path: Path) -> None:
             other.write(b"other")
         assert path.read_bytes() == b"other"
     assert path.read_bytes() == b"one"
-    left = path.with_name(".file.0123abcd.part")
-    left.touch()
-    (tmp_path / ".files.part").touch()
-    files.remove_parts(path)
+    for name in (
+        ".file.0123abcd.part",
+        ".file.part",
+        ".a-1.b.4567abcd.part",
+        ".files.part",
+    ):
+        (tmp_path / name).touch()
+    files.remove_parts(tmp_path, "file", "a-*.b")
     assert {each.name for each in tmp_path.iterdir()} == {"file", ".files.part"}

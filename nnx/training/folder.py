@@ -92,8 +92,7 @@ def prepare(folder: Path, *, resume: bool, overwrite: bool) -> None:
             "--overwrite to replace it"
         )
     try:
-        for name in (*RESULTS, CONFIG_NAME):
-            files.remove_parts(folder / name)  # of a run that was killed
+        files.remove_parts(folder, *RESULTS, CONFIG_NAME, KEPT_NAMES)
         if results and not resume:
             _check_files(folder)
             for name in (*results, CONFIG_NAME):

@@ -85,8 +85,8 @@ def become(
         os._exit(status)
 
 
-def serve() -> None:
-    """Answer requests until stdin ends."""
+def load_all() -> None:
+    """Import what commands need."""
     import nnx
     from nnx import blas
 
@@ -97,6 +97,11 @@ def serve() -> None:
         for name in nnx.__all__:
             getattr(nnx, name)
         import_module("nnx.cli.main")
+
+
+def serve() -> None:
+    """Answer requests until stdin ends."""
+    load_all()
     for line in sys.stdin:
         request: list[Any] = json.loads(line)
         child = os.fork()
