@@ -101,18 +101,15 @@ def train(
     """
     from nnx.cli.progress import compiled
     from nnx.cli.signals import EXIT, remembered
-    from nnx.training.folder import can_resume, is_begun
     from nnx.training.progress import shown
 
     _check_accuracy(require_accuracy)
     _check_folder(out, resume, overwrite)
     given = begin.asked(given, data, out, resume)
-    old = out if resume and out is not None and is_begun(out) else None
-    values = _values(given, config, preset, old)
+    values = _values(given, config, preset, out if resume else None)
     began = cores.times()
     with threads_limited(threads), ExitStack() as at_the_end:
-        how = {"threads": threads, "overwrite": overwrite}
-        how |= {"resume": old is not None and can_resume(old)}
+        how = {"threads": threads, "resume": resume, "overwrite": overwrite}
         how |= {"tensorboard": tensorboard, "classes": require_accuracy is not None}
         run = _begun(values, on(device), out, **how)
         at_the_end.callback(run.close)
@@ -166,13 +163,16 @@ def _values(
 ) -> dict[str, Any]:
     """Return the settings given, over the file's, over the preset's; checked.
 
-    old: the folder of the run to go on with, whose settings are under all of them
+    old: the folder of the run to go on with, whose settings, if there are any yet, are
+        under all of them
     """
     from nnx.files import read_toml
     from nnx.settings import complete, layered
     from nnx.training import presets
-    from nnx.training.folder import load_settings
+    from nnx.training.folder import is_begun, load_settings
 
+    if old is not None and not is_begun(old):
+        old = None
     values: dict[str, Any] = {**load_settings(old)} if old is not None else {}
     if preset is not None:
         values = layered(values, presets.load(preset), f"preset {preset}")
@@ -195,15 +195,18 @@ def _begun(
 ) -> "Run":
     """Return the run, refused if its parts do not fit.
 
-    options: the backend's; classes: whether the data must have some
+    options: the backend's
+    classes: whether the data must have some
+    how: of it to be resumed, as far as there is something to go on with
     """
     from nnx.backend import find
     from nnx.settings import complete
     from nnx.settings.values import regression_rate
     from nnx.training.data import described, load_data
-    from nnx.training.folder import default_folder, discard
+    from nnx.training.folder import can_resume, default_folder, discard
     from nnx.training.run import Run
 
+    how["resume"] = how["resume"] and out is not None and can_resume(out)
     settings = complete(values)
     if settings["precision"] != "full":
         options |= {"precision": settings["precision"]}

@@ -14,7 +14,7 @@ def test_33_37_killed_at_random_moments() -> None:
     pytest.importorskip("tensorboardX", reason="needs the extra [tensorboard]")
     script = Path(__file__).with_name("kill.py")
     ran = subprocess.run(
-        [sys.executable, script, "--count", "6"], capture_output=True, text=True
+        [sys.executable, script, "--count", "4"], capture_output=True, text=True
     )
     assert ran.returncode == 0, ran.stderr
     assert "the same to the byte" in ran.stdout
