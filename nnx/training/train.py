@@ -68,7 +68,7 @@ def train(
     network, out = checked(network), _folder(out, resume)
     data = given.dataset(data, validation)
     whole = _complete(network, data, settings, out if resume else None)
-    resume = out is not None and resume and can_resume(out)
+    flags["resume"] = out is not None and resume and can_resume(out)
     options: dict[str, Any] = {}
     if isinstance(backend, str) and backend == "auto":  # or the resumed run's
         backend, options = whole["backend"], _precision(whole)
