@@ -40,8 +40,8 @@ def read(
     """
     with _opened(path) as file:
         names = _names(path, file, only, without)
-        # Here, as text that is not UTF-8 is found when it is looked at.
-        return _table(path, file.read(columns=names), names, text, 0)
+        whole = _checked(file.read(columns=names))
+    return _table(path, whole, names, text, 0)
 
 
 def read_blocks(
@@ -67,7 +67,7 @@ def read_blocks(
         both, first = list(dict.fromkeys([*names, *more])), 0
         rows = max(1, BLOCK // max(1, len(both)))
         for batch in file.iter_batches(batch_size=rows, columns=both):
-            block = pa.Table.from_batches([batch])
+            block = _checked(pa.Table.from_batches([batch]))
             ids = list(map(str, block.column(copied).to_pylist())) if copied else []
             yield _table(path, block.select(names), names, text, first), ids
             first += len(block)
@@ -117,6 +117,12 @@ def _check_room(path: Path, about: Any) -> None:
         raise InputError(
             f"{path}: over {MAX_UNPACKED >> 30} GiB unpacked, more than is read"
         )
+
+
+def _checked(table: Any) -> Any:
+    """Return what was read; refused, text that is no UTF-8 or is not there at all."""
+    table.validate(full=True)
+    return table
 
 
 def _table(

@@ -201,7 +201,7 @@ def test_a_parquet_file_of_text_that_is_no_utf_8(tmp_path):
     text = pa.StringArray.from_buffers(2, ends, bad)
     path = tmp_path / "t.parquet"
     write_table(pa.table({"x": text, "y": [1, 2]}), path)
-    with pytest.raises(InputError, match=r"t\.parquet: .*can't decode byte 0xff"):
+    with pytest.raises(InputError, match=r"t\.parquet: not a readable .*UTF8"):
         nnx.load(path, target="y")
 
 
