@@ -112,10 +112,9 @@ class Network:
             InputError: an attribute that there is not
         """
         for name in attributes:
-            if name not in vars(self):
-                raise InputError(
-                    f"a network has no {name}; it has {', '.join(vars(self))}"
-                )
+            if name not in Network.__annotations__:
+                known = ", ".join(Network.__annotations__)
+                raise InputError(f"a network has no {name}; it has {known}")
         return self.of(**(vars(self) | attributes))
 
     @classmethod
