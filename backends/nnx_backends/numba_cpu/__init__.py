@@ -10,6 +10,7 @@ import numpy as np
 from nnx import cores
 from nnx.backend import Backend, FirstRun
 from nnx.errors import (
+    BackendError,
     InputError,
     MissingLibraryError,
     UnusableBackendError,
@@ -49,15 +50,7 @@ def load(threads: int | None = None) -> Backend:
         from nnx_backends.numba_cpu.memory import Memories
         from nnx_backends.numba_cpu.threads import Threads
     except (ImportError, MemoryError, OSError) as error:
-        if _has_no_room(error):
-            raise UnusableBackendError(
-                "backend 'numba' cannot be loaded: out of memory, or of what is "
-                "allowed of it (ulimit -v); use --backend numpy"
-            ) from None
-        raise MissingLibraryError(
-            f"backend 'numba' needs Numba ({error}): pip install nnx-mlp, "
-            "or use --backend numpy"
-        ) from None
+        raise _unusable(error) from None
     keep_freed()
     usable = min(cores.available(), config.NUMBA_NUM_THREADS)
     team, note = Threads(threads or usable), first_run.note()
@@ -76,13 +69,22 @@ def load(threads: int | None = None) -> Backend:
     )
 
 
-def _has_no_room(error: BaseException | None) -> bool:
-    """Return whether a library was not loaded for want of memory.
+def _unusable(error: Exception) -> BackendError:
+    """Return why Numba cannot be loaded.
 
-    llvmlite's own words are that it cannot be found; what the loader said is behind.
+    Without memory llvmlite says that its library cannot be found; what the loader said
+    is behind that.
     """
-    while error is not None and not isinstance(error, MemoryError):
-        if any(words in str(error) for words in NO_ROOM):
-            return True
-        error = error.__cause__ or error.__context__
-    return error is not None
+    behind: BaseException | None = error
+    while behind is not None:
+        said = str(behind)
+        if isinstance(behind, MemoryError) or any(words in said for words in NO_ROOM):
+            return UnusableBackendError(
+                "backend 'numba' cannot be loaded: out of memory, or of what is "
+                "allowed of it (ulimit -v); use --backend numpy"
+            )
+        behind = behind.__cause__ or behind.__context__
+    return MissingLibraryError(
+        f"backend 'numba' needs Numba ({error}): pip install nnx-mlp, "
+        "or use --backend numpy"
+    )
