@@ -21,11 +21,11 @@ RESULTS = (
 SPLITS = {"test": "test {}", "validation": "validation", "train": "training"}
 
 
-def introduce(run: "Run", resume: bool, busy: float) -> None:
+def introduce(run: "Run", busy: float, *, resume: bool = False) -> None:
     """Say on stderr what is about to be trained, and on what.
 
-    resume: whether it was to be gone on with
     busy: cores that other programs keep
+    resume: whether it was to be gone on with
     """
     data, network, backend = run.data, run.network, run.backend
     samples = show.samples(data.columns)

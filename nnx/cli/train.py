@@ -114,7 +114,7 @@ def train(
         run = _begun(values, on(device), out, **how)
         at_the_end.callback(run.close)
         if not quiet:
-            results.introduce(run, resume, cores.busy(began))
+            results.introduce(run, cores.busy(began), resume=resume)
         compiled(run.compile(), quiet)
         with remembered() as signals, shown(quiet) as show_progress:
             result = run.follow(show_progress, lambda: bool(signals))
