@@ -35,6 +35,7 @@ from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.network import forward
 from nnx.maths.ops import Ops
 from nnx.maths.state import Layers
+from nnx.tensors import finite
 
 # The loss that a network of each task is trained by, if no other is asked for.
 TASK_LOSSES = dict(
@@ -235,21 +236,21 @@ class Network:
         scale = self.pixel_scale(rows.dtype)
         hyper = Hyperparameters(self.activation, scale, BLOCK, loss=self.loss)
         parts = []
-        layers = model_file.finite(self.layers, "layers")
+        layers = finite(self.layers, "layers")
         with chosen.scope():
             layers = map_arrays(chosen.from_numpy, layers)
             for block in blocks(len(rows)):
                 pixels = chosen.from_numpy(rows[block])
                 outputs = evaluation.outputs(layers, pixels, hyper, chosen.ops)
                 parts.append(chosen.to_numpy(outputs))
-        return model_file.finite(np.concatenate(parts), "output")
+        return finite(np.concatenate(parts), "output")
 
     def activations(self, images: Any) -> list[Array]:
         """Return what each hidden layer gives for images, (n, units) each.
 
         images: as for `predict`, which says what is refused
         """
-        rows, layers = self._rows(images), model_file.finite(self.layers, "layers")
+        rows, layers = self._rows(images), finite(self.layers, "layers")
         x = rows.astype(self.layers[0].weight.dtype) * self.pixel_scale(rows.dtype)
         caches = forward(layers, x, self.activation, Ops(np)).caches
         return [cache.x for cache in caches[1:]]

@@ -42,6 +42,7 @@ ROOMS = {
         "nnx.first_layers",
         "nnx.likeness",
         "nnx.model_file",
+        "nnx.tensors",
     ),
     "settings": ("nnx.settings",),
     "estimators": ("nnx.sklearn",),

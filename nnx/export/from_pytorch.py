@@ -20,6 +20,7 @@ from nnx.export import state_dict
 from nnx.export.foreign import made
 from nnx.maths.state import Layer, Layers
 from nnx.network import Network
+from nnx.tensors import check_tensor, read
 
 IN_MEMORY = Path("state_dict")
 # What programs call the weights among other things that they save.
@@ -163,8 +164,8 @@ def _layer(source: Path, tensors: dict[str, Array], name: str) -> Layer:
         )
     bias = tensors.get(f"{name}.bias", np.zeros(len(weight), weight.dtype))
     weight, bias = map(_not_half, (weight, bias))
-    model_file.check_tensor(source, f"{name[:80]}.weight", weight, weight.shape)
-    model_file.check_tensor(source, f"{name[:80]}.bias", bias, weight.shape[:1])
+    check_tensor(source, f"{name[:80]}.weight", weight, weight.shape)
+    check_tensor(source, f"{name[:80]}.bias", bias, weight.shape[:1])
     return Layer(np.ascontiguousarray(weight.T), np.array(bias))
 
 
@@ -184,7 +185,7 @@ def _read(path: Path) -> tuple[str | None, dict[str, Array]]:
         raise InputError(f"{path}: ONNX is written by nnx, and not read")
     if kind in (".pt", ".pth"):
         return None, _arrays(_loaded_by_torch(path))
-    metadata, tensors = model_file.read(path)
+    metadata, tensors = read(path)
     if model_file.KEY in metadata:
         raise InputError(f"{path}: is a model of nnx already")
     return metadata.get(state_dict.KEY), tensors

@@ -12,6 +12,7 @@ from nnx.errors import InputError
 from nnx.export.doors import as_json, entrance, feature_names, units
 from nnx.maths.activations import LEAKY_SLOPE
 from nnx.network import Network
+from nnx.tensors import read
 
 KEY = "nnx_state_dict"
 MOST_NAMES = 12
@@ -55,7 +56,7 @@ def check_replaceable(path: Path) -> None:
     metadata: dict[str, str] = {}
     if os.path.isfile(path):
         with suppress(InputError):  # what is no safetensors may be replaced
-            metadata, _ = model_file.read(path)
+            metadata, _ = read(path)
     if model_file.KEY in metadata:
         raise InputError(f"{path}: is a model of nnx; choose another name")
 

@@ -16,8 +16,8 @@ from nnx.maths.arrays import map_arrays
 from nnx.maths.blocks import BLOCK
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.losses import LOSSES
-from nnx.model_file import finite
 from nnx.network import Network, checked
+from nnx.tensors import finite
 from nnx.training import scores
 from nnx.training.prepare import loss_of, on_device
 

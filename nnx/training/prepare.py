@@ -18,9 +18,9 @@ from nnx.errors import InputError
 from nnx.maths.blocks import block_count
 from nnx.maths.hyperparameters import CONSTANT, Hyperparameters
 from nnx.maths.state import Images
-from nnx.model_file import finite
 from nnx.network import Network
 from nnx.settings import Settings
+from nnx.tensors import finite
 from nnx.training import scores
 from nnx.training.class_weights import class_weights
 from nnx.training.plan import Plan

@@ -69,10 +69,8 @@ def train(
     data = given.dataset(data, validation)
     whole = _complete(network, data, settings, out if resume else None)
     flags["resume"] = out is not None and resume and can_resume(out)
-    options: dict[str, Any] = {}
-    if isinstance(backend, str) and backend == "auto":  # or the resumed run's
-        backend, options = whole["backend"], _precision(whole)
-    run = Run(network, data, whole, backend=backend, out=out, **flags, **options)
+    how = _backend(backend, whole) | flags
+    run = Run(network, data, whole, out=out, **how)
     with closing(run), shown(quiet=not progress, then=on_progress) as show:
         return run.follow(show, should_stop)
 
@@ -95,10 +93,16 @@ def _folder(out: Any, resume: bool) -> Path | None:
     return None
 
 
-def _precision(settings: Settings) -> dict[str, Any]:
-    """Return what a backend is told of precision: nothing where it is the usual one."""
+def _backend(backend: str | Backend, settings: Settings) -> dict[str, Any]:
+    """Return the backend; for "auto" the settings', which may be the resumed run's.
+
+    With it, what it is told of precision: nothing where that is the usual one.
+    """
+    if not (isinstance(backend, str) and backend == "auto"):
+        return {"backend": backend}
     precision = settings["precision"]
-    return {} if precision == "full" else {"precision": precision}
+    told = {} if precision == "full" else {"precision": precision}
+    return {"backend": settings["backend"], **told}
 
 
 def _complete(

@@ -12,8 +12,8 @@ from nnx.maths.ops import Ops
 from nnx.maths.schedules import at_steps
 from nnx.maths.state import Images, Layers, State
 from nnx_backends.numba_cpu import layout, program, steps
+from nnx_backends.numba_cpu.memories import Memories
 from nnx_backends.numba_cpu.memory import (
-    Memories,
     layer_records,
     memory,
     run_record,

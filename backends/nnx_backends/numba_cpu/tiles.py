@@ -40,7 +40,6 @@ def _product(width, packed=False):
             a_data, a_at, a_row, a_column = code.matrix(args[0])
             b_data, b_at, b_row, _ = code.matrix(args[1])
             c_data, c_at, c_row, _ = code.matrix(args[2])
-            factor, keep = args[4:]
             lanes, totals = code.type.count, code.totals(rows * width)
             for r in range(rows):
                 for first in range(0, width * lanes, LINE // code.align):
@@ -63,19 +62,29 @@ def _product(width, packed=False):
                     number = broadcast(builder, code.type, number)
                     for v in range(width):
                         code.add_product(number, columns[v], totals[r * width + v])
-            reads_c = builder.fcmp_ordered("!=", keep, ir.Constant(keep.type, 0.0))
-            factor, keep = (broadcast(builder, code.type, a) for a in (factor, keep))
-            for i, total in enumerate(totals):
-                builder.store(builder.fmul(factor, builder.load(total)), total)
-                place = code.at(code.at(c_at, i // width, c_row), i % width, lanes)
-                with builder.if_then(reads_c):
-                    code.add_product(keep, code.load(c_data, place), total)
-                code.store(builder.load(total), c_data, place)
+            places = [
+                code.at(code.at(c_at, r, c_row), v, lanes)
+                for r in range(rows)
+                for v in range(width)
+            ]
+            _add_up(code, totals, c_data, places, *args[4:])
             return context.get_dummy_value()
 
         return types.void(a, b, c, terms, alpha, beta), generate
 
     return tile
+
+
+def _add_up(code, totals, data, places, factor, keep):
+    """Generate what sets C, at its vectors' places, to factor · totals + keep · C."""
+    builder = code.builder
+    reads = builder.fcmp_ordered("!=", keep, ir.Constant(keep.type, 0.0))
+    factor, keep = (broadcast(builder, code.type, number) for number in (factor, keep))
+    for total, place in zip(totals, places, strict=True):
+        builder.store(builder.fmul(factor, builder.load(total)), total)
+        with builder.if_then(reads):
+            code.add_product(keep, code.load(data, place), total)
+        code.store(builder.load(total), data, place)
 
 
 def _terms(builder, kind, value):
