@@ -207,7 +207,7 @@ def test_every_arrow_of_the_map_is_used() -> None:
 
 def test_a_network_reads_no_data() -> None:
     makes_features = {"nnx.data.columns", "nnx.data.frame_table", "nnx.data.tabular"}
-    for name in "network.py", "model_file.py":
+    for name in "network.py", "model_file.py", "tensors.py":
         used = {m for m in _used(ROOT / "nnx" / name) if m.startswith("nnx.data")}
         assert used <= {"nnx.data.dataset", *makes_features}
     for module in makes_features:
@@ -220,7 +220,7 @@ def test_only_one_place_in_nnx_names_a_backend() -> None:
     names = {"numba", "numpy", "cupy", "torch", "jax", "strict"}
     for path in sorted((ROOT / "nnx").rglob("*.py")):
         # "auto"; the versions of libraries; a word of safetensors'
-        if path.name in ("automatic.py", "installation.py", "model_file.py"):
+        if path.name in ("automatic.py", "installation.py", "tensors.py"):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant):

@@ -25,11 +25,9 @@ LINE = 64  # bytes
 def _product(width, packed=False):
     """Return a tile of C = alpha A B + beta C, of so many vectors' columns.
 
-    packed: whether A has only the columns that are terms
-
-    Each is a `Matrix`, B's and C's rows contiguous. C is not read where beta is 0.
-    The terms are the first so many, or those of a list, `nonzero.Terms`.
-    It is fetched at the beginning, as it often lies in a farther cache.
+    Each is a `Matrix`, B's and C's rows contiguous. C is not read where beta is 0, and
+    is fetched at the beginning, as it often lies in a farther cache. The terms are the
+    first so many, or those of a list, `nonzero.Terms`; packed: A has no others' columns
     """
     rows = ROWS[width]
 
