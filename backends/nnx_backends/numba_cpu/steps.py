@@ -1,9 +1,9 @@
 """Many training steps in one compiled call, by a team of threads.
 
 A step is a list of kernels with barriers between them (`program`), which every thread
-runs with a rank of its own. Narrow layers are shared out by images, wide ones by units,
-so that each thread's part of a wide weight stays in its own cache. Between two barriers
-no thread writes what another reads.
+runs with a rank of its own. Narrow layers and the first one are shared out by images,
+wide ones by units, so that each thread's part of a wide weight stays in its own cache.
+Between two barriers no thread writes what another reads.
 """
 
 import numpy as np
