@@ -10,7 +10,6 @@ from math import inf
 from typing import Any, NamedTuple
 
 from nnx.automatic import AUTOMATIC, DEFAULT, SHARE, WORTH_LOADING
-from nnx.denormals import flushed
 from nnx.errors import (
     BackendError,
     InputError,
@@ -76,9 +75,8 @@ class Backend:
 
     @property
     def run_steps(self) -> Callable[..., State]:
-        """`nnx.maths.steps.run_steps`, called without ops; denormal numbers are 0."""
-        own = self.own_steps or partial(steps.run_steps, ops=self.ops)
-        return flushed()(own)
+        """`nnx.maths.steps.run_steps`, called without ops."""
+        return self.own_steps or partial(steps.run_steps, ops=self.ops)
 
 
 def names() -> list[str]:

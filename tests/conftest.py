@@ -1,6 +1,7 @@
 """The backends under test, and a small data set."""
 
 import os
+import signal
 from contextlib import suppress
 from fcntl import LOCK_EX, flock
 from pathlib import Path
@@ -56,6 +57,9 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault(variable, "1")
     # scikit-learn's dispatch by array library asks for it before SciPy is imported.
     os.environ.setdefault("SCIPY_ARRAY_API", "1")
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # As a shell has it of what it begins in the background; nnx would leave it so.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker and not config.getoption("sweep") and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))

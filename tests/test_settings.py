@@ -420,6 +420,7 @@ DRAWN: dict[str, st.SearchStrategy[Any]] = {
     "class_weights": st.lists(numbers(1e-6, 1e6), max_size=4) | st.just("balanced"),
     "seed": st.integers(0, 2**63 - 1),
     "checkpoint_seconds": numbers(0.1, 1e6),
+    "debug_nan": st.booleans(),
     "checkpoint_steps": st.integers(0, 10**12),
     "keep_checkpoints": st.integers(1, 10**6),
     "from": st.text(),

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.metrics import r2_score
 
 from nnx.backend import Backend
+from nnx.denormals import flushed
 from nnx.maths import evaluation, losses
 from nnx.maths.arrays import Array, map_arrays
 from nnx.maths.blocks import block, block_count
@@ -105,7 +106,8 @@ def epoch(
     for part, count, weight in _parts(counts, order, size, state.step):
         now = hyper._replace(l2=alpha / weight if weight > 0.0 else 0.0)
         index = backend.from_numpy(part)
-        state = backend.run_steps(state, samples.images, index, count, now)
+        with flushed():
+            state = backend.run_steps(state, samples.images, index, count, now)
     loss = float(backend.to_numpy(state.loss_sum)) / len(order)
     if not penalized:
         return optimizer._replace(state=state), loss, 0.0

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nnx.denormals import flushed
 from nnx.errors import DivergedError
 from nnx.maths import losses, network, steps
 from nnx.maths.arrays import Array
@@ -48,7 +49,9 @@ def fault(plan: Plan, position: Position) -> str:
     order = loop.epoch_order(plan, position)
     hyper, state = epoch_hyper(plan.hyper, position.log), position.state
     for _ in range(plan.steps_per_epoch - plan.steps_done(position)):
-        after: Any = plan.backend.run_steps(state, plan.train, order, 1, hyper)
+        after: Any
+        with flushed():
+            after = plan.backend.run_steps(state, plan.train, order, 1, hyper)
         if name := first_not_finite(after._replace(step=None), plan.backend):
             epoch, step = divmod(state.step, plan.steps_per_epoch)
             what = _operation(plan, state, order, hyper) or name

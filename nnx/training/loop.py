@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from nnx.denormals import flushed
 from nnx.maths import evaluation, random
 from nnx.maths.arrays import Array
 from nnx.maths.network import inference_layers
@@ -50,13 +51,14 @@ def fit(plan: Plan, position: Position) -> Iterator[Progress]:
     plan.backend.run_steps(position.state, plan.train, order, 0, hyper)
     while not plan.is_done(position):
         if order is None:
-            order, hyper = (
-                epoch_order(plan, position),
-                epoch_hyper(plan.hyper, position.log),
-            )
+            order = epoch_order(plan, position)
+            hyper = epoch_hyper(plan.hyper, position.log)
         began = time.perf_counter()
         count = min(chunk, plan.steps_per_epoch - plan.steps_done(position))
-        state = plan.backend.run_steps(position.state, plan.train, order, count, hyper)
+        with flushed():
+            state = plan.backend.run_steps(
+                position.state, plan.train, order, count, hyper
+            )
         loss_sum = float(_read(plan, state.loss_sum))
         ended = time.perf_counter()
         elapsed = ended - began

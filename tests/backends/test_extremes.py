@@ -32,7 +32,8 @@ def _run(backend: Backend, activation: str, **how: Any) -> tuple[State, Any]:
     order = backend.from_numpy(np.arange(N))
 
     def steps(state: State) -> State:
-        return backend.run_steps(state, images, order, N // BATCH, hyper)
+        with flushed():
+            return backend.run_steps(state, images, order, N // BATCH, hyper)
 
     return initial_state(layers, hyper, backend.ops), steps
 

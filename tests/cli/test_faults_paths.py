@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_files import CSV, tree
+from cli_files import CSV
 
 Run = Callable[..., Any]
 Refused = Callable[..., str]
@@ -215,18 +215,22 @@ def test_34_a_disk_that_is_full_in_mid_run(
     filler.unlink()
 
 
-def test_34_a_disk_that_becomes_read_only_in_mid_run(
+def test_34_a_folder_that_becomes_read_only_in_mid_run(
     start: Callable[..., Any], run: Run, disk: Path
 ) -> None:
     out = disk / "run"
     process = begun(start, out)
-    subprocess.check_call(["mount", "-o", "remount,ro", disk])
-    before = tree(out)
-    printed, said = process.communicate(timeout=60)
+    if not shutil.which("chattr") or subprocess.call(["chattr", "+i", out]):
+        pytest.skip("this system makes no folder immutable, which even root obeys")
+    try:
+        before = {path.name for path in out.iterdir()}
+        printed, said = process.communicate(timeout=60)
+        assert {path.name for path in out.iterdir()} == before
+    finally:
+        subprocess.check_call(["chattr", "-i", out])
     assert (process.returncode, printed, said.count("\n")) == (1, "", 1)
     assert said.startswith(f"nnx: {out}")
-    assert " bytes: Read-only file system" in said
-    assert tree(out) == before
+    assert " bytes: Operation not permitted" in said
     ran = run("evaluate", out / "checkpoint.safetensors", "--dataset", "digits")
     assert ran.returncode == 0, ran.stderr
 
