@@ -20,7 +20,7 @@ LIBRARIES = {
     "parquet-rows": "pyarrow",
     "pytorch-pt": "torch",
 }
-COUNT = 60
+COUNT = 40
 
 
 @pytest.mark.parametrize("name", PARSERS)
