@@ -6,12 +6,14 @@ mean of its training pictures, and the few axes along which these vary most, as 
 subspace method (S. Watanabe). What no mixture of them draws is a picture's strangeness.
 """
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from nnx.automatic import DEFAULT
 from nnx.data.dataset import Array, Frame, Split
+from nnx.maths.blocks import blocks
 
 if TYPE_CHECKING:
     from nnx.backend import Backend
@@ -78,19 +80,27 @@ def directions(images: Array, frame: Frame) -> Array:
     images: (n, features) or (n, height, width), of any scale
     returns: (n, PARTS * PARTS * DIRECTIONS), rows of length one (or zero)
     """
-    height, width = frame.height, frame.width
-    grey = np.float32(images).reshape(-1, height, width)
-    grey = np.pad(grey, ((0, 0), (1, 1), (1, 1)))
+    parts = np.kron(_parts(frame.height), _parts(frame.width)).T
+    pictures = images.reshape(-1, frame.height, frame.width)
+    each = [_directions(pictures[some], parts) for some in blocks(len(pictures))]
+    return np.concatenate(each)
+
+
+def _directions(pictures: Array, parts: Array) -> Array:
+    """Return the directions of a block of pictures; parts: (pixels, parts), 0 or 1."""
+    grey = np.pad(np.float32(pictures), ((0, 0), (1, 1), (1, 1)))
     down = grey[:, 2:, 1:-1] - grey[:, :-2, 1:-1]
     across = grey[:, 1:-1, 2:] - grey[:, 1:-1, :-2]
-    steep, angle = np.hypot(across, down), np.arctan2(down, across)
-    rows, columns = (_parts(side) for side in (height, width))
+    # Twice the angle of a slope, as it is the same at both edges of a stroke.
+    steep = np.maximum(np.sqrt(across * across + down * down), 1e-9)
+    cosine = (across * across - down * down) / steep
+    sine = 2 * across * down / steep
     found = []
     for i in range(DIRECTIONS):
-        # Of opposite slopes, at both edges of a stroke, the direction is the same.
-        along = np.maximum(np.cos(2 * angle - 2 * np.pi * i / DIRECTIONS), 0)
-        found.append(rows @ (steep * along) @ columns.T)
-    features = np.sqrt(np.stack(found, axis=-1)).reshape(len(grey), -1)
+        angle = 2 * math.pi * i / DIRECTIONS
+        along = math.cos(angle) * cosine + math.sin(angle) * sine
+        found.append(np.maximum(along, 0).reshape(len(grey), -1) @ parts)
+    features = np.sqrt(np.concatenate(found, axis=1))
     length = np.linalg.norm(features, axis=1, keepdims=True)
     return features / np.where(length > 0, length, 1)
 
@@ -112,18 +122,21 @@ def learnt(
     probabilities: (n, classes), that it gives these
     """
     classes = probabilities.shape[1]
-    some = slice(None, None, -(-len(train.labels) // MOST))
+    some, others = (
+        slice(None, None, -(-len(part.labels) // MOST)) for part in (train, held_out)
+    )
     features, labels = directions(train.images[some], frame), train.labels[some]
     if np.bincount(labels, minlength=classes).min() < LEAST:
         return None
     parts = [_subspace(features[labels == i]) for i in range(classes)]
     mean, axes, middle, spread = map(np.array, zip(*parts, strict=True))
     known = Likeness(mean, axes, middle, spread, np.zeros(2))
+    probabilities = probabilities[others]
     taken = probabilities.argmax(axis=1)
-    right = taken == held_out.labels
+    right = taken == held_out.labels[others]
     if not right.any():
         return None
-    far = strangeness(known, held_out.images, taken, frame)[right]
+    far = strangeness(known, held_out.images[others], taken, frame)[right]
     limits = (
         np.quantile(far, 1 - STRANGE),
         np.quantile(probabilities.max(axis=1)[right], IMPROBABLE),

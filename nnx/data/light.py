@@ -23,6 +23,9 @@ def evened(image: Image.Image, steps: list[str]) -> Image.Image:
     What the ground is, is found by closing (of light strokes, opening): what is thinner
     than a window is taken for ink, and all that is wider for light and shadow.
     """
+    # Light is never as even as a drawing's ground: most of its border is of one shade.
+    if not noise(image):
+        return light_on_dark(image, steps)
     small = _small(image)
     closed, opened = (_without_thin(small, dark=dark) for dark in (True, False))
     # Ink that reaches the border makes one of the two uneven; light makes both.
