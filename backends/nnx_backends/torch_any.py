@@ -63,14 +63,15 @@ def load(device: str = "cpu") -> Backend:
 
 
 def _namespace(torch: Any, xp: Any) -> Namespace:
-    """Return the namespace, with an exp that is held to normal numbers from below.
+    """Return the namespace, with an exp that is 0 where it would be denormal.
 
     PyTorch's takes thirty times as long where its result is denormal or 0.
     """
 
     def exp(x: Array) -> Array:
         least = -87.0 if x.dtype == torch.float32 else -708.0
-        return torch.exp(torch.clamp(x, min=least))
+        powers = torch.exp(torch.clamp(x, min=least))
+        return torch.where(x < least, torch.zeros_like(powers), powers)
 
     return SimpleNamespace(**{**vars(xp), "exp": exp})
 
