@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_files import CSV
+from cli_files import CSV, tree
 
 Run = Callable[..., Any]
 Refused = Callable[..., str]
