@@ -1,15 +1,12 @@
 """A new network's layers: sizes and names checked, and weights drawn."""
 
-import math
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nnx import memory
 from nnx.errors import InputError, OutOfMemoryError, in_few_words
 from nnx.maths import initializers
 from nnx.maths.state import Layer, Layers
@@ -20,7 +17,6 @@ HE_FAMILY = "relu", "leaky_relu", "elu"
 LARGEST = 2**31 - 1
 # For each number of the weight that is being drawn: random words, and its float64.
 DRAWING_BYTES = 32
-CGROUP = Path("/sys/fs/cgroup/memory.max")
 
 
 def first_layers(
@@ -72,28 +68,13 @@ def _check_room(sizes: Sequence[int], names: Sequence[str], itemsize: int) -> No
         weight * (itemsize if name == "zeros" else DRAWING_BYTES)
         for weight, name in zip(weights, names, strict=True)
     )
-    needed, room = itemsize * sum(weights) + drawing, _memory()
+    needed, room = itemsize * sum(weights) + drawing, memory.available()
     if needed > room:
         raise OutOfMemoryError(
             f"a network of sizes {in_few_words(list(sizes))} takes "
             f"{needed / 2**30:,.1f} GiB to make, and there is at most "
             f"{room / 2**30:.1f} GiB of memory; choose smaller sizes"
         )
-
-
-def _memory() -> float:
-    """Return the bytes of memory that this process may have; inf is not known."""
-    bounds = [math.inf]
-    with suppress(AttributeError, OSError, ValueError):
-        bounds.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    with suppress(ImportError):
-        import resource
-
-        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-        bounds.append(soft if soft != resource.RLIM_INFINITY else math.inf)
-    with suppress(OSError, ValueError):  # no such file, or "max": no limit
-        bounds.append(int(CGROUP.read_text()))
-    return min(bounds)
 
 
 def _one_each(setting: str, value: Any, layers: int) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import nnx
-from nnx import first_layers
+from nnx import memory
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError, NnxError, in_few_words, one_line
 from nnx.settings.table import TRAINING
@@ -226,7 +226,7 @@ def test_a_network_that_no_memory_holds(
     sizes: list[int], gib: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is refused before any is asked for."""
-    monkeypatch.setattr(first_layers, "_memory", lambda: 8 * 2.0**30)
+    monkeypatch.setattr(memory, "available", lambda: 8 * 2.0**30)
     monkeypatch.setattr(np, "zeros", None)
     says = f"takes {gib} GiB to make, and there is at most 8.0 GiB of memory; choose"
     with pytest.raises(nnx.NnxError, match=re.escape(says)) as refused:
@@ -244,8 +244,8 @@ def test_the_memory_of_a_container(
 ) -> None:
     for limit, most in ("1048576\n", 2**20), ("max\n", math.inf):
         (tmp_path / "memory.max").write_text(limit)
-        monkeypatch.setattr(first_layers, "CGROUP", tmp_path / "memory.max")
-        assert first_layers._memory() <= most
+        monkeypatch.setattr(memory, "CGROUP", tmp_path / "memory.max")
+        assert memory.available() <= most
 
 
 def test_what_was_given_is_said_in_a_line() -> None:

@@ -54,7 +54,8 @@ ROOMS = {
 }
 # Modules that every room but the maths may use; they use only each other.
 TOOLS = (
-    "nnx.automatic", "nnx.errors", "nnx.files", "nnx.cores", "nnx.blas", "nnx.denormals"
+    "nnx.automatic", "nnx.errors", "nnx.files", "nnx.cores", "nnx.blas", "nnx.memory",
+    "nnx.denormals",
 )  # fmt: skip
 
 

@@ -30,8 +30,8 @@ class Lenient(RawIOBase):
         try:
             written: int | None = self._raw.write(content)
         except OSError as error:
-            told, self.lost = self.lost, True
-            if not told and not isinstance(error, self._forgiven):
+            known, self.lost = self.lost, True
+            if not known and not isinstance(error, self._forgiven):
                 raise
             written = None
         return len(content) if written is None else written

@@ -1,6 +1,6 @@
 """`nnx train`."""
 
-from contextlib import ExitStack
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -108,11 +108,10 @@ def train(
     given = begin.asked(given, data, out, resume)
     values = _values(given, config, preset, out if resume else None)
     began = cores.times()
-    with threads_limited(threads), ExitStack() as at_the_end:
-        how = {"threads": threads, "resume": resume, "overwrite": overwrite}
-        how |= {"tensorboard": tensorboard, "classes": require_accuracy is not None}
-        run = _begun(values, on(device), out, **how)
-        at_the_end.callback(run.close)
+    how = {"threads": threads, "resume": resume, "overwrite": overwrite}
+    how |= {"tensorboard": tensorboard, "classes": require_accuracy is not None}
+    options = on(device)
+    with threads_limited(threads), closing(_begun(values, options, out, **how)) as run:
         if not quiet:
             results.introduce(run, cores.busy(began), resume=resume)
         compiled(run.compile(), quiet)

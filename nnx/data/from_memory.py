@@ -20,7 +20,7 @@ from nnx.data.frame_table import (
     table_of_pair,
     target_table,
 )
-from nnx.data.given import pair
+from nnx.data.given import checked_pair
 from nnx.data.pixels import as_pixels, divided, require_known
 from nnx.data.table_set import aim_of, checked, held_out, split_of, table_set
 from nnx.data.tabular import require_columns
@@ -67,12 +67,12 @@ def dataset(
         raise InputError(f"name must be a text, not {in_few_words(name)}")
     told = checked(options)
     if validation is not None:
-        validation = pair("validation", validation)
+        validation = checked_pair("validation", validation)
         told = told._replace(validation_data=IN_MEMORY)
     tested = None if x_test is None else (x_test, y_test)
     pairs = [
-        None if each is None else (each[0], _without_one_hot(each[1], told.task))
-        for each in ((x, y), tested, validation)
+        None if pair is None else (pair[0], _without_one_hot(pair[1], told.task))
+        for pair in ((x, y), tested, validation)
     ]
     _check_scale(scale, is_frame(x))
     if is_frame(x) or scale in ("standard", "none"):

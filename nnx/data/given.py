@@ -43,17 +43,19 @@ def dataset(data: Any, validation: Any = None) -> Dataset:
     from nnx.data import from_memory
 
     if isinstance(data, tuple) and not isinstance(data, Dataset):
-        data = from_memory.dataset(*pair("data", data))
+        data = from_memory.dataset(*checked_pair("data", data))
     made = loaded(data)
     if validation is None:
         return made
     if not isinstance(validation, Split):
-        validation = from_memory.split_like(made, *pair("validation", validation))
+        validation = from_memory.split_like(
+            made, *checked_pair("validation", validation)
+        )
     options = made.options._replace(validation_data=IN_MEMORY)
     return made._replace(validation=validation, options=options)
 
 
-def pair(name: str, given: Any) -> tuple[Any, Any]:
+def checked_pair(name: str, given: Any) -> tuple[Any, Any]:
     """Return x and y; refused where these are not two."""
     if not isinstance(given, tuple) or len(given) != 2:
         hint = "; a share of the data is validation_fraction"
@@ -69,14 +71,14 @@ def _check_fields(data: Dataset) -> None:
     for name, kind in get_type_hints(Dataset).items():
         value = getattr(data, name)
         if get_origin(kind) is tuple:
-            each = get_args(kind)[0]
-            fits = isinstance(value, tuple) and all(isinstance(v, each) for v in value)
+            item = get_args(kind)[0]
+            fits = isinstance(value, tuple) and all(isinstance(v, item) for v in value)
         else:
             fits = isinstance(value, kind)
         if not fits:
-            wanted = str(kind.__name__ if isinstance(kind, type) else kind)
+            expected = str(kind.__name__ if isinstance(kind, type) else kind)
             raise InputError(
-                f"{name} of a data set must be {wanted.replace(_MODULE, '')}, not "
+                f"{name} of a data set must be {expected.replace(_MODULE, '')}, not "
                 f"{in_few_words(value, 40)}"
             )
     if data.task not in TASKS:

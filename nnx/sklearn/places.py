@@ -5,7 +5,6 @@ With scikit-learn's array API dispatch, arrays of another library stay in its na
 and on their device.
 """
 
-import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from sklearn.utils._array_api import (
     supported_float_dtypes,
 )
 
+from nnx import memory
 from nnx.backend import Backend, choose, find, names
 from nnx.maths.arrays import Array, Namespace
 from nnx.maths.ops import Ops
@@ -127,8 +127,7 @@ def dense(x: Any) -> Any:
     if not hasattr(x, "tocsr"):
         return x
     size = x.shape[0] * x.shape[1] * x.dtype.itemsize
-    room = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if size > DENSE_SHARE * room:
+    if size > DENSE_SHARE * memory.available():
         raise ValueError(
             f"sparse features are made dense, and {x.shape[0]} × {x.shape[1]} of them "
             f"take {size / 1e9:.1f} GB: choose fewer (SelectKBest), combine them "

@@ -15,8 +15,9 @@ from nnx_backends.numba_cpu.vectors import ROWS, VECTOR, lanes
 
 # Cycles in which a tile fetches a vector or a number; 0.9 was measured on Zen 3.
 FETCH = 0.9 if VECTOR == 32 else 0.5
-# The share of MNIST's pixels that are not 0 in all of so many images, or that so many
-# neighbours have, grows by about this power: 0.39 and 0.28 for 4, 0.44 and 0.34 for 6.
+# The share of MNIST's pixels that are not 0 in some of so many images, or in some of so
+# many neighbours, grows by about this power of them: 0.39 and 0.28 for 4, 0.44 and 0.34
+# for 6.
 SHARED = 0.37
 LINE = 16  # numbers of 4 bytes in a cache line
 

@@ -3,7 +3,7 @@
 Four fifths of MNIST's pixels are 0, and where one is, most beside it are too. A tile of
 a product sums over the inputs that some of its images have, or over the images that
 have some of its inputs. What is left out would have added 0, so no bit of a sum
-changes.
+changes; a weight that is no number shows once its input is not 0.
 """
 
 from typing import Any, NamedTuple
@@ -57,12 +57,11 @@ def lists_of(run, step):
 def _mark(run, layer, step, hyper):
     """Mark the inputs that are not 0 of the images that this thread has set."""
     x, marks = pointer_at(inputs_at(layer, step), run.one), marks_of(run, layer, step)
-    groups = np.uint64(layer.x_stride // GROUP)
-    part = pixel_parts(layer, step)[0]
+    part, size = pixel_parts(layer, step)[0], np.uint64(GROUP)
     for i in range(part.top, part.bottom):
         at = i * np.uint64(layer.x_stride)
-        for b in range(groups):
-            marks[i, b] = _marks(x, at + b * np.uint64(GROUP))
+        for group in range(np.uint64(layer.x_stride) // size):
+            marks[i, group] = _marks(x, at + group * size)
 
 
 MARK = Kernel(_mark)
@@ -136,10 +135,10 @@ def listing_inputs(rows: int) -> Any:
         """
         end = at + 1
         for group in range((inputs + GROUP - 1) // GROUP):
-            some = marks[image, group]
+            marked = marks[image, group]
             for r in range(1, rows):
-                some |= marks[image + r, group]
-            end = _put(lists, end, group * GROUP, some)
+                marked |= marks[image + r, group]
+            end = _put(lists, end, group * GROUP, marked)
         lists[at] = end - at - 1
 
     return list_inputs

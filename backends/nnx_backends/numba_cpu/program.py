@@ -116,6 +116,7 @@ def forward(shapes: list[Shape], pixels: object, hyper: Hyperparameters) -> Prog
 
 
 def _product(shape: Shape, i: int) -> Kernel:
+    """Return the kernel of layer i's products."""
     if not shape.width:
         return narrow.PRODUCT
     return wide.multiply(shape.width, listed=i == 0)
@@ -148,14 +149,16 @@ def _update(shape: Shape, i: int, hyper: Hyperparameters) -> Program:
     )
     if not shape.normalized:
         yield wide.SUM_BIASES if width else narrow.SUM_BIASES, i
+    how = {"listed": i == 0}
     if is_stored(hyper):
-        yield wide_update.store(width, listed=i == 0) if width else narrow.STORE, i
+        yield wide_update.store(width, **how) if width else narrow.STORE, i
         return
     if plain:
-        yield wide_update.descend(width, listed=i == 0) if width else narrow.DESCEND, i
+        yield wide_update.descend(width, **how) if width else narrow.DESCEND, i
+    elif width:
+        yield wide_update.optimize(width, name, **how), i
     else:
-        wide_one = wide_update.optimize(width, name, listed=i == 0) if width else None
-        yield wide_one or narrow.optimize(name), i
+        yield narrow.optimize(name), i
     yield optimizers.step_units(name), i
     if hyper.max_norm > 0.0 and width:
         if i == 0 and not shape.normalized:

@@ -245,13 +245,11 @@ def own_inputs(layer, step):
 def pixel_parts(layer, step):
     """Return three blocks of the images, those that this thread is to set.
 
-    Its own images, and what the update reads of those before and after them, whose
-    outputs are other threads' to compute; nothing of them where all have one x.
+    Its own images, and what a narrow layer's update reads of those before and after
+    them, whose outputs are other threads' to compute; nothing where all have one x.
     """
     rows, every = partition(step.batch, IMAGES, step), (0, layer.inputs)
-    others = partition(layer.inputs, GRAIN, step) if is_narrow(layer) else every
-    if layer.x_apart == 0:
-        others = 0, 0
+    others = partition(layer.inputs, GRAIN, step) if layer.x_apart != 0 else (0, 0)
     return (
         block(rows, every),
         block((0, rows[0]), others),

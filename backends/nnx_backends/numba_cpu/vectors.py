@@ -86,7 +86,7 @@ def loop_as_written(builder: Any, count: Any) -> Iterator[Any]:
     module = builder.module
     rule = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
     loop = module.add_metadata([rule, rule])
-    loop.operands = loop, rule  # it names itself first
+    loop.operands = loop, rule  # a loop's metadata name themselves first
     branch.set_metadata("llvm.loop", loop)
     builder.position_at_end(after)
 

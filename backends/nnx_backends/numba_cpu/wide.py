@@ -80,9 +80,9 @@ def _multiply(run, layer, step, hyper):
     x, columns = x_of(run, layer, step), layer.columns
     y = Matrix(pointer_at(layer.y, run.one), 0, layer.stride, 1)
     w = panels_at(run.parameters, run, layer)
-    zero, (images, panels) = like(0.0, run.one), own_products(layer, step)
-    for first in range(images[0], images[1], PART):
-        last = min(first + PART, images[1])
+    zero, panels = like(0.0, run.one), own_panels(layer, step)
+    for first in range(0, step.batch, PART):
+        last = min(first + PART, step.batch)
         for p in range(panels[0], panels[1]):
             b = moved(w, p * layer.rows * columns)
             for i in range(first, last, rows):
@@ -173,12 +173,14 @@ INPUT_GRADIENT = Kernel(
 def multiply(width: int, *, listed: bool) -> Kernel:
     """Return the kernel of a layer's products; a panel has so many vectors' columns.
 
-    listed: whether inputs that are 0 are passed over
+    listed: whether it is the first layer's, which passes over inputs that are 0
     """
-    names = {"tile": PRODUCTS[width], "rows": ROWS[width]}
-    if listed:
-        names["list_inputs"] = nonzero.listing_inputs(ROWS[width])
-    return Kernel(_multiply_listed if listed else _multiply, str(width), **names)
+    rows = ROWS[width]
+    names = {"tile": PRODUCTS[width], "rows": rows}
+    if not listed:
+        return Kernel(_multiply, str(width), **names)
+    names["list_inputs"] = nonzero.listing_inputs(rows)
+    return Kernel(_multiply_listed, str(width), **names)
 
 
 @inner_njit(fastmath=LOOP, error_model="numpy")

@@ -14,7 +14,7 @@ from nnx_backends.numba_cpu.cache import inner_njit
 from nnx_backends.numba_cpu.elementary import like
 from nnx_backends.numba_cpu.kernel import Kernel
 from nnx_backends.numba_cpu.layout import LINE
-from nnx_backends.numba_cpu.records import own_weights, scratch
+from nnx_backends.numba_cpu.records import own_panels, own_weights, scratch
 from nnx_backends.numba_cpu.tiles import (
     PACKED_PRODUCTS,
     PRODUCTS,
@@ -78,11 +78,11 @@ def _over_tiles(width, use):
     def over(run, layer, images, step, goal):
         """Use this thread's tiles; images: the first and the last + 1."""
         x, dz, columns = x_of(run, layer, step), dz_of(run, layer), layer.columns
-        packed, (inputs, panels) = packing(run, step, rows), own_weights(layer, step)
+        packed, panels = packing(run, step, rows), own_panels(layer, step)
         depth = images[1] - images[0]
         height = PACKED // depth // rows * rows
-        for top in range(inputs[0], inputs[1], height):
-            bottom = min(top + height, inputs[1])
+        for top in range(0, layer.inputs, height):
+            bottom = min(top + height, layer.inputs)
             for k in range(top, bottom, rows):
                 for i in range(depth):
                     a = moved(x, (images[0] + i) * x.row + k)
@@ -97,7 +97,7 @@ def _over_tiles(width, use):
 
 
 def _over_listed(width, use):
-    """Return the same for a layer whose images' zeros are passed over."""
+    """Return the same for the first layer, which passes over inputs that are 0."""
     tile, rows = PACKED_PRODUCTS[width], ROWS[width]
     list_images, copy = nonzero.listing_images(rows), copying(rows)
 
@@ -133,8 +133,8 @@ def _over_listed(width, use):
     return over
 
 
-def _over(width: int, use: Any, listed: bool) -> dict[str, Any]:
-    return {"over_tiles": (_over_listed if listed else _over_tiles)(width, use)}
+def _over(width: int, use: Any, listed: bool) -> Any:
+    return _over_listed(width, use) if listed else _over_tiles(width, use)
 
 
 @inner_njit()
@@ -165,23 +165,23 @@ def _take_step(width, name):
     return use
 
 
-# listed: whether inputs that are 0 are passed over
+# listed: whether it is the first layer's, see `_over_listed`
 
 
 @cache
 def descend(width: int, *, listed: bool) -> Kernel:
     """Return the kernel of a step of SGD without L1."""
-    return Kernel(_descend, f"{width}_{listed}", **_over(width, _add, listed))
+    return Kernel(_descend, f"{width}_{listed}", over_tiles=_over(width, _add, listed))
 
 
 @cache
 def store(width: int, *, listed: bool) -> Kernel:
     """Return the kernel that stores the gradient."""
-    return Kernel(_store, f"{width}_{listed}", **_over(width, _add, listed))
+    return Kernel(_store, f"{width}_{listed}", over_tiles=_over(width, _add, listed))
 
 
 @cache
 def optimize(width: int, name: str, *, listed: bool) -> Kernel:
     """Return the kernel of another optimizer's step."""
     over = _over(width, _take_step(width, name), listed)
-    return Kernel(_optimize, f"{width}_{name}_{listed}", **over)
+    return Kernel(_optimize, f"{width}_{name}_{listed}", over_tiles=over)
