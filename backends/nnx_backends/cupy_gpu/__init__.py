@@ -14,7 +14,7 @@ from nnx.backend import Backend, FirstRun
 from nnx.errors import InputError, MissingLibraryError, NnxError, UnusableBackendError
 from nnx.maths.arrays import Array
 from nnx.maths.ops import Ops
-from nnx_backends import cupy_errors
+from nnx_backends.cupy_gpu import errors
 
 TF32_SINCE = 80  # compute capability 8.0, Ampere
 TF32 = (
@@ -42,11 +42,11 @@ def load(device: str | int = "0", precision: str = "full") -> Backend:
 
     @contextmanager
     def scope() -> Iterator[None]:
-        with cupy_errors.translated(cupy, number), cupy.cuda.Device(number):
+        with errors.translated(cupy, number), cupy.cuda.Device(number):
             _set_precision(cupy, precision)
             yield
 
-    with cupy_errors.translated(cupy, number):
+    with errors.translated(cupy, number):
         cupy.cuda.Device(number).use()
         _check_precision(cupy, number, precision)
         with scope():
@@ -85,19 +85,19 @@ def _cupy() -> Any:
         import cupy
     except ModuleNotFoundError:
         raise MissingLibraryError(
-            "backend 'cupy' needs CuPy, which is not installed: " + cupy_errors.INSTALL
+            "backend 'cupy' needs CuPy, which is not installed: " + errors.INSTALL
         ) from None
     except ImportError as error:
         # CuPy's message has a frame around it, and the cause in its last line.
         cause = str(error).strip(" =\n").rpartition("\n")[2].strip()
         raise UnusableBackendError(
-            f"backend 'cupy' cannot import CuPy ({cause}): {cupy_errors.INSTALL}"
+            f"backend 'cupy' cannot import CuPy ({cause}): {errors.INSTALL}"
         ) from None
     except OSError as error:
         # CuPy makes its folder then, even where it is to keep kernels in memory.
         raise UnusableBackendError(
             f"backend 'cupy' cannot make its kernels' folder ({error}): "
-            + cupy_errors.CACHE_DIR
+            + errors.CACHE_DIR
         ) from None
     return cupy
 
@@ -108,7 +108,7 @@ def _check_device(cupy: Any, number: int) -> None:
     try:
         count = runtime.getDeviceCount()
     except Exception as error:
-        told = cupy_errors.explained(error, cupy, number)
+        told = errors.explained(error, cupy, number)
         if "cudaErrorInsufficientDriver" in str(error):
             told = _without_driver(runtime)
         raise told or error from None
