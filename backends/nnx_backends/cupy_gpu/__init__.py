@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from nnx.backend import Backend, FirstRun
@@ -58,15 +59,29 @@ def load(device: str | int = "0", precision: str = "full") -> Backend:
             return cupy.asarray(array)
 
     properties = cupy.cuda.runtime.getDeviceProperties(number)
+    ops, own_steps = Ops(xp), None
+    if precision == "full":
+        from nnx_backends.cupy_gpu import steps
+        from nnx_backends.memories import Memories
+
+        capability = int(cupy.cuda.Device(number).compute_capability)
+        own_steps = partial(
+            steps.run_steps,
+            ops=ops,
+            cupy=cupy,
+            capability=capability,
+            memories=Memories(),
+        )
     return Backend(
         name="cupy",
         device=f"cuda:{number} ({properties['name'].decode()})",
-        ops=Ops(xp),
+        ops=ops,
         from_numpy=from_numpy,
         to_numpy=cupy.asnumpy,
         synchronize=cupy.cuda.Device(number).synchronize,
         first_run=FirstRun(TF32 if precision == "tf32" else ""),
         scope=scope,
+        own_steps=own_steps,
     )
 
 

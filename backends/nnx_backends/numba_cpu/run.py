@@ -12,8 +12,9 @@ from nnx.maths.ops import Ops
 from nnx.maths.schedules import at_steps
 from nnx.maths.state import Images, Layers, State
 from nnx_backends.numba_cpu import layout, program, steps
-from nnx_backends.numba_cpu.memories import Memories
+from nnx_backends.memories import Memories
 from nnx_backends.numba_cpu.memory import (
+    Memory,
     layer_records,
     memory,
     run_record,
@@ -36,7 +37,7 @@ def run_steps(
     hyper: Hyperparameters,
     *,
     threads: Threads,
-    memories: Memories,
+    memories: Memories[Memory],
 ) -> State:
     """Return the state after so many more steps; like `nnx.maths.steps.run_steps`."""
     per_epoch = max(1, block_count(len(order), hyper.batch_size))

@@ -1,15 +1,17 @@
-"""Memory that goes from one call of the compiled steps to the next."""
+"""Memory that goes from one call of a backend's own steps to the next."""
 
 import weakref
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from nnx.maths.arrays import Array, named_arrays
 from nnx.maths.state import State
-from nnx_backends.numba_cpu.memory import Memory
 
 
-class Memories:
-    """The memory of each state that compiled steps led to, as long as it is there.
+Memory = TypeVar("Memory")
+
+
+class Memories(Generic[Memory]):
+    """The memory of each state that a backend's steps led to, as long as it is there.
 
     The steps that go on from it, as the loop's do ten times a second, need not pack
     what was only just unpacked: of a network that no cache holds, a fifth of the time.

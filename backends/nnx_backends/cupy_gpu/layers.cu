@@ -1,0 +1,308 @@
+// What is done with a layer, tile by tile: products forward and back, updates, and
+// batch normalization, whose items are eight columns of a batch.
+
+// A step as one block sees it. rows: of the batch, whole sixteens and thirty-twos.
+struct Step {
+  const Run& run;
+  const Hyper* hyper;
+  unsigned number;
+  int batch, deep, tiles;
+  int turn;            // of the batch's images
+  float each;          // what an image's slope is divided by
+  int* images;         // shared: the batch's, and the next one's after BATCH_ROWS
+  float *head, *scratch, *parts;  // shared: the last layer's weights, and room
+  int part_turn;
+};
+
+constexpr int LAST = LAYERS - 1;
+
+__device__ inline const unsigned char* bytes_of(const Step& s) {
+  return static_cast<const unsigned char*>(s.run.pixels);
+}
+
+__device__ inline const int* images_of(const Step& s) {
+  return s.images + s.turn * BATCH_ROWS;
+}
+
+// Room for a tile's parts; while some threads still read one half, others write the other.
+__device__ inline float* next_parts(Step& s) {
+  s.part_turn = 1 - s.part_turn;
+  return s.parts + s.part_turn * PARTS * 4;
+}
+
+// Tiles of a layer's outputs in a whole batch, and of its weights.
+__device__ constexpr int forward_tiles(int layer) {
+  return BATCH_ROWS / TILE * (WIDTH[layer] / TILE);
+}
+
+__device__ constexpr int update_tiles(int layer) {
+  return ROWS[layer] / TILE * (WIDTH[layer] / TILE);
+}
+
+// Turns in which all blocks together take so many tiles, so many warps to each.
+__device__ constexpr int turns(int tiles, int split) {
+  return (tiles + WARPS / split - 1) / (WARPS / split);
+}
+
+template <int L>
+__device__ inline const float* input(const Step& s) {
+  if constexpr (L == 0) {
+    return s.run.images + static_cast<long long>(s.turn) * BATCH_ROWS * ROWS[0];
+  } else {
+    return s.run.inputs + AT[L - 1];
+  }
+}
+
+// Set what follows four z of a layer's row: y, and the next layer's inputs.
+template <int L>
+__device__ inline void set_outputs(const Step& s, int row, int column, const Four& z) {
+  constexpr int KIND = ACTIVATION[L];
+  const int at = AT[L] + row * WIDTH[L] + column;
+  Four out = {}, next = {};
+  for (int i = 0; i < 4; i++) {
+    if (row >= s.batch || column + i >= OUTPUTS[L]) continue;
+    const float y = activate<KIND>(z.v[i]);
+    out.v[i] = from_z(KIND) ? z.v[i] : y;
+    next.v[i] = y;
+    if (DROPOUT > 0) {
+      next.v[i] *=
+          kept(L + 1, row, column + i, s.number, s.run.key0, s.run.key1);
+    }
+  }
+  store(s.run.inputs + at, next);
+  if (OUTPUTS_APART) store(s.run.outputs + at, out);
+}
+
+// Set the slope with respect to z of four units, from that with respect to their y.
+template <int L>
+__device__ inline void set_slopes(const Step& s, int row, int column, const Four& dy) {
+  const int at = AT[L] + row * WIDTH[L] + column;
+  const Four seen = load((OUTPUTS_APART ? s.run.outputs : s.run.inputs) + at);
+  Four dz = {};
+  for (int i = 0; i < 4; i++) {
+    if (row >= s.batch || column + i >= OUTPUTS[L]) continue;
+    float d = dy.v[i];
+    if (DROPOUT > 0) {
+      d *= kept(L + 1, row, column + i, s.number, s.run.key0, s.run.key1);
+    }
+    dz.v[i] = d * slope<ACTIVATION[L]>(seen.v[i]);
+  }
+  store(s.run.slopes + at, dz);
+}
+
+template <int L>
+__device__ void forward_tile(Step& s, int turn) {
+  constexpr int SPLIT = split_of(forward_tiles(L));
+  const Place place = own_place<SPLIT>(turn, s.tiles * (WIDTH[L] / TILE));
+  const int m = place.item % s.tiles * TILE, n = place.item / s.tiles * TILE;
+  const int deep = place.item < 0 ? 0 : ROWS[L] / DEEP;
+  const int row = m + place.row, column = n + place.column;
+  const TermsApart weight(s.run.parameters + WEIGHT_AT[L] + n, COLUMNS[L]);
+  Four bias = {};
+  if (!NORMALIZED && place.there) bias = load(s.run.parameters + BIAS_AT[L] + column);
+  Four z;
+  if constexpr (L == 0 && BYTES) {
+    const Pixels x(bytes_of(s), images_of(s), m, deep > 0 ? s.batch : 0);
+    z = multiply<SPLIT>(x, weight, deep, next_parts(s));
+    for (int i = 0; i < 4; i++) z.v[i] *= s.hyper->pixel_scale;
+  } else {
+    const TermsTogether x(input<L>(s) + m * ROWS[L], ROWS[L]);
+    z = multiply<SPLIT>(x, weight, deep, next_parts(s));
+  }
+  if (!place.there) return;
+  if constexpr (NORMALIZED) {
+    store(s.run.normalized + AT[L] + row * WIDTH[L] + column, z);
+  } else {
+    for (int i = 0; i < 4; i++) z.v[i] += bias.v[i];
+    set_outputs<L>(s, row, column, z);
+  }
+}
+
+// The slope of layer L - 1, from that of layer L.
+template <int L>
+__device__ void backward_tile(Step& s, int turn) {
+  constexpr int SPLIT = split_of(forward_tiles(L - 1));
+  const Place place = own_place<SPLIT>(turn, s.tiles * (ROWS[L] / TILE));
+  const int m = place.item % s.tiles * TILE, n = place.item / s.tiles * TILE;
+  const TermsTogether dz(s.run.slopes + AT[L] + m * WIDTH[L], WIDTH[L]);
+  const TermsTogether weight(s.run.parameters + WEIGHT_AT[L] + n * COLUMNS[L], COLUMNS[L]);
+  const Four dy = multiply<SPLIT>(dz, weight, place.item < 0 ? 0 : WIDTH[L] / DEEP,
+                                  next_parts(s));
+  if (place.there) set_slopes<L - 1>(s, m + place.row, n + place.column, dy);
+}
+
+// Keep an item's sum of squares for the gradient's norm.
+__device__ inline void keep_square(Step& s, int slot, float square) {
+  if constexpr (CLIPPED) {
+    const float sum = sum_of_block(square, s.scratch);
+    if (threadIdx.x == 0) s.run.squares[slot] = sum;
+  }
+}
+
+template <int L>
+__device__ void update_tile(Step& s, int turn) {
+  constexpr int SPLIT = split_of(update_tiles(L)), ACROSS = WIDTH[L] / TILE;
+  const Place place = own_place<SPLIT>(turn, update_tiles(L));
+  const int m = place.item / ACROSS * TILE, n = place.item % ACROSS * TILE;
+  const int row = m + place.row, column = n + place.column;
+  const int deep = place.item < 0 ? 0 : s.deep;
+  const bool there = place.there && column < COLUMNS[L];
+  Parameters own(s.run, WEIGHT_AT[L] + (there ? row * COLUMNS[L] + column : 0));
+  const TermsApart dz(s.run.slopes + AT[L] + n, WIDTH[L]);
+  Gradient gradient = {{}, true};
+  if constexpr (L == 0 && BYTES) {
+    const PixelsApart x(bytes_of(s), images_of(s), m, s.batch);
+    gradient.slope = multiply<SPLIT>(x, dz, deep, next_parts(s));
+    for (int i = 0; i < 4; i++) gradient.slope.v[i] *= s.hyper->pixel_scale;
+  } else {
+    const TermsApart x(input<L>(s) + m, ROWS[L]);
+    gradient.slope = multiply<SPLIT>(x, dz, deep, next_parts(s));
+  }
+  float square = 0.f;
+  if (there) square = use_gradient(s.run, *s.hyper, own, gradient);
+  keep_square(s, SQUARES_AT[L] + turn, square);
+}
+
+// Columns: eight of them, of which a thread has every STRIDE-th row.
+constexpr int EIGHT = 8, STRIDE = THREADS / EIGHT;
+
+// The sum of a number of each thread, over those of its column.
+__device__ inline float sum_of_column(float x, float* scratch) {
+  __syncthreads();
+  scratch[threadIdx.x] = x;
+  __syncthreads();
+  float sum = 0.f;
+  for (int i = 0; i < STRIDE; i++) sum += scratch[i * EIGHT + threadIdx.x % EIGHT];
+  return sum;
+}
+
+// Update eight units' biases (or gammas) by their gradients, which each thread has for
+// its column.
+__device__ inline float update_units(Step& s, int at, float gradient) {
+  __syncthreads();
+  s.scratch[threadIdx.x] = gradient;
+  __syncthreads();
+  float square = 0.f;
+  if (threadIdx.x < EIGHT / 4) {
+    Gradient four = {{}, false};
+    for (int i = 0; i < 4; i++) four.slope.v[i] = s.scratch[threadIdx.x * 4 + i];
+    Parameters own(s.run, at + threadIdx.x * 4);
+    square = use_gradient(s.run, *s.hyper, own, four);
+  }
+  return square;
+}
+
+__device__ constexpr bool normalized(int layer) { return NORMALIZED && layer < LAST; }
+
+template <int L>
+__device__ void update_biases(Step& s, int item) {
+  const int column = item * EIGHT + threadIdx.x % EIGHT;
+  float sum = 0.f;
+  for (int row = threadIdx.x / EIGHT; row < s.batch; row += STRIDE) {
+    sum += __ldcg(s.run.slopes + AT[L] + row * WIDTH[L] + column);
+  }
+  sum = sum_of_column(sum, s.scratch);
+  const float square = update_units(s, BIAS_AT[L] + item * EIGHT, sum);
+  keep_square(s, SQUARES_AT[L] + update_tiles(L) + item, square);
+}
+
+constexpr int ROWS_EACH = (BATCH_ROWS + STRIDE - 1) / STRIDE;
+constexpr float EPSILON = 1e-5f, MOMENTUM_SHARE = 0.1f;  // of batch normalization
+
+// Batch normalization of eight units, arXiv:1502.03167; see `nnx.maths.batch_norm`.
+template <int L>
+__device__ void normalize(Step& s, int item) {
+  const int column = item * EIGHT + threadIdx.x % EIGHT, first = threadIdx.x / EIGHT;
+  float* z = s.run.normalized + AT[L] + column;
+  const int unit = UNIT_AT[L] + column;
+  float own[ROWS_EACH], sum = 0.f, square = 0.f;
+  for (int i = 0; i < ROWS_EACH; i++) {
+    const int row = first + i * STRIDE;
+    own[i] = row < s.batch ? __ldcg(z + row * WIDTH[L]) : 0.f;
+    sum += own[i];
+  }
+  const float n = s.batch, running_mean = __ldcg(s.run.means + unit);
+  const float running_variance = __ldcg(s.run.variances + unit);
+  float mean = sum_of_column(sum, s.scratch) / n, variance = running_variance;
+  if (s.batch == 1) mean = running_mean;
+  for (int i = 0; i < ROWS_EACH; i++) {
+    own[i] -= mean;
+    if (first + i * STRIDE < s.batch) square += own[i] * own[i];
+  }
+  square = sum_of_column(square, s.scratch) / n;
+  if (s.batch > 1) variance = square;
+  const float scale = 1.f / sqrtf(variance + EPSILON);
+  if (first == 0) {
+    s.run.scales[unit] = scale;
+    if (s.batch > 1) {
+      s.run.means[unit] = (1.f - MOMENTUM_SHARE) * running_mean + MOMENTUM_SHARE * mean;
+      s.run.variances[unit] = (1.f - MOMENTUM_SHARE) * running_variance +
+                              MOMENTUM_SHARE * n / (n - 1.f) * variance;
+    }
+  }
+  const float gamma = __ldcg(s.run.parameters + GAMMA_AT[L] + column);
+  const float bias = __ldcg(s.run.parameters + BIAS_AT[L] + column);
+  for (int i = 0; i < ROWS_EACH; i++) {
+    const int row = first + i * STRIDE, at = AT[L] + row * WIDTH[L] + column;
+    if (row >= BATCH_ROWS) continue;
+    float out = 0.f, next = 0.f;
+    if (row < s.batch && column < OUTPUTS[L]) {
+      const float value = own[i] * scale, shifted = gamma * value + bias;
+      next = activate<ACTIVATION[L]>(shifted);
+      out = from_z(ACTIVATION[L]) ? shifted : next;
+      if (DROPOUT > 0) next *= kept(L + 1, row, column, s.number, s.run.key0, s.run.key1);
+      z[row * WIDTH[L]] = value;
+    }
+    s.run.inputs[at] = next;
+    if (OUTPUTS_APART) s.run.outputs[at] = out;
+  }
+}
+
+// The slopes with respect to the products of eight units, and the step with their biases
+// and gammas.
+template <int L>
+__device__ void normalize_backward(Step& s, int item) {
+  const int column = item * EIGHT + threadIdx.x % EIGHT, first = threadIdx.x / EIGHT;
+  float dy[ROWS_EACH], value[ROWS_EACH], dbias = 0.f, dgamma = 0.f;
+  for (int i = 0; i < ROWS_EACH; i++) {
+    const int row = first + i * STRIDE, at = AT[L] + row * WIDTH[L] + column;
+    const bool there = row < s.batch && column < OUTPUTS[L];
+    dy[i] = there ? __ldcg(s.run.slopes + at) : 0.f;
+    value[i] = there ? __ldcg(s.run.normalized + at) : 0.f;
+    dbias += dy[i];
+    dgamma += dy[i] * value[i];
+  }
+  dbias = sum_of_column(dbias, s.scratch);
+  dgamma = sum_of_column(dgamma, s.scratch);
+  const float factor = __ldcg(s.run.parameters + GAMMA_AT[L] + column) *
+                       __ldcg(s.run.scales + UNIT_AT[L] + column);
+  for (int i = 0; i < ROWS_EACH; i++) {
+    const int row = first + i * STRIDE;
+    if (row >= s.batch || column >= OUTPUTS[L]) continue;
+    float centred = dy[i];
+    if (s.batch > 1) centred -= dbias / s.batch + value[i] * (dgamma / s.batch);
+    s.run.slopes[AT[L] + row * WIDTH[L] + column] = centred * factor;
+  }
+  float square = update_units(s, BIAS_AT[L] + item * EIGHT, dbias);
+  square += update_units(s, GAMMA_AT[L] + item * EIGHT, dgamma);
+  keep_square(s, SQUARES_AT[L] + update_tiles(L) + item, square);
+}
+
+// Bound the norms of eight units' weights.
+template <int L>
+__device__ void bound_norms(Step& s, int item) {
+  const int column = item * EIGHT + threadIdx.x % EIGHT, first = threadIdx.x / EIGHT;
+  const bool there = column < COLUMNS[L];
+  float* weight = s.run.parameters + WEIGHT_AT[L] + column;
+  float square = 0.f;
+  for (int row = first; there && row < INPUTS[L]; row += STRIDE) {
+    const float w = __ldcg(weight + row * COLUMNS[L]);
+    square += w * w;
+  }
+  const float norm = sqrtf(sum_of_column(square, s.scratch));
+  const float shorter = s.hyper->max_norm / fmaxf(norm, s.hyper->max_norm);
+  for (int row = first; there && row < INPUTS[L]; row += STRIDE) {
+    const int at = row * COLUMNS[L];
+    weight[at] = __ldcg(weight + at) * shorter;
+  }
+}

@@ -1,0 +1,88 @@
+"""Where a network's parameters and a batch's numbers lie, padded to whole tiles.
+
+What is padded is 0 and stays so: kernels need not ask where a matrix ends.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from nnx.maths.arrays import Array, Namespace
+from nnx.maths.state import Layer, NormalizedLayer, Parameters
+
+TILE = 32  # rows and columns
+FOUR = 4  # numbers in one access of memory
+
+
+class Place(NamedTuple):
+    """Where a layer is, and its shape.
+
+    inputs, outputs: as the user knows them; rows, width: padded to whole tiles
+    columns: numbers from one row of its weight to the next; of the last layer not more
+        than it needs
+    weight_at, bias_at, gamma_at, end: in the flat arrays of parameters; without batch
+        normalization gamma_at is end
+    at: of its outputs, (rows of a batch, width), in the arrays of a batch's numbers
+    unit_at: in arrays of a number for each unit
+    """
+
+    inputs: int
+    outputs: int
+    rows: int
+    width: int
+    columns: int
+    weight_at: int
+    bias_at: int
+    gamma_at: int
+    end: int
+    at: int
+    unit_at: int
+
+
+def whole(n: int, size: int) -> int:
+    """Return n rounded up to whole parts of this size."""
+    return -(-n // size) * size
+
+
+def places(layers: Parameters, batch_rows: int) -> list[Place]:
+    """Return every layer's place.
+
+    batch_rows: images of a batch, in whole tiles
+    """
+    found: list[Place] = []
+    end = at = unit_at = 0
+    for i, layer in enumerate(layers):
+        inputs, outputs = layer.weight.shape
+        width = whole(outputs, TILE)
+        columns = width if i < len(layers) - 1 else whole(outputs, FOUR)
+        rows = whole(inputs, TILE)
+        bias_at = end + rows * columns
+        gamma_at = bias_at + width
+        after = gamma_at + (width if isinstance(layer, NormalizedLayer) else 0)
+        found.append(
+            Place(
+                *(inputs, outputs, rows, width, columns),
+                *(end, bias_at, gamma_at, after, at, unit_at),
+            )
+        )
+        end, at, unit_at = after, at + batch_rows * width, unit_at + width
+    return found
+
+
+def pack(layers: Parameters, places: Sequence[Place], flat: Array) -> None:
+    """Write layers into a flat array that is 0."""
+    for own, layer in zip(unpack(flat, layers, places), layers, strict=True):
+        for part, array in zip(own, layer, strict=True):
+            part[...] = array
+
+
+def unpack(flat: Array, like: Parameters, places: Sequence[Place]) -> list[Layer]:
+    """Return layers in the form of others that are views of a flat array."""
+    layers = []
+    for place, layer in zip(places, like, strict=True):
+        weight = flat[place.weight_at : place.bias_at].reshape(-1, place.columns)
+        units = [
+            flat[at : at + place.outputs] for at in (place.bias_at, place.gamma_at)
+        ]
+        views = weight[: place.inputs, : place.outputs], *units[: len(layer) - 1]
+        layers.append(layer._make(views))
+    return layers

@@ -1,0 +1,358 @@
+// Many training steps in one cooperative launch; every block is on the chip at once.
+//
+// A step: each hidden layer's outputs, tile by tile; the last layer with the loss and
+// the slope before it, row by row; then, from layer to layer, the slope before a layer
+// beside the update of the layer after it. A grid barrier is between two of these.
+
+constexpr int TEAMS = WARPS / TEAM;  // rows at a time in a block; TEAM warps have one
+constexpr int OUTS = OUTPUTS[LAST];
+
+// The images of one of the run's steps, counted from its first: their numbers.
+__device__ inline void take_order(const Step& s, long long step, int turn) {
+  const Run& run = s.run;
+  const long long from = run.at + step * BATCH;
+  for (int i = threadIdx.x; i < BATCH && from + i < run.n; i += THREADS) {
+    s.images[turn * BATCH_ROWS + i] = static_cast<int>(run.order[from + i]);
+  }
+}
+
+__device__ inline int batch_of(const Run& run, long long step) {
+  const long long left = run.n - run.at - step * BATCH;
+  return left < BATCH ? static_cast<int>(left) : BATCH;
+}
+
+constexpr int IMAGE_FOURS = BATCH_ROWS * (ROWS[0] / 4);
+constexpr int IMAGE_ITEMS = BYTES ? 0 : (IMAGE_FOURS + THREADS - 1) / THREADS;
+
+// Gather and scale a part of a batch's images; without that bytes are read as they are.
+__device__ void set_images(const Step& s, int item, long long step, int turn) {
+  const int four = item * THREADS + threadIdx.x;
+  if (four >= IMAGE_FOURS) return;
+  const int row = four / (ROWS[0] / 4), column = four % (ROWS[0] / 4) * 4;
+  const int* images = s.images + turn * BATCH_ROWS;
+  Four x = {};
+  for (int i = 0; i < 4; i++) {
+    if (row >= batch_of(s.run, step) || column + i >= INPUTS[0]) continue;
+    const long long at = static_cast<long long>(images[row]) * INPUTS[0] + column + i;
+    x.v[i] = static_cast<float>(static_cast<const Pixel*>(s.run.pixels)[at]);
+    x.v[i] *= s.hyper->pixel_scale;
+    if (INPUT_DROPOUT > 0) {
+      x.v[i] *= kept(0, row, column + i, static_cast<unsigned>(s.run.begin + step),
+                     s.run.key0, s.run.key1);
+    }
+  }
+  store(s.run.images + (static_cast<long long>(turn) * BATCH_ROWS + row) * ROWS[0] + column,
+        x);
+}
+
+// What the whole batch counts.
+__device__ inline float total_weight(const Step& s) {
+  if constexpr (!WEIGHTED && !CLASS_WEIGHTED) return s.batch;
+  float sum = 0.f;
+  for (int row = threadIdx.x; row < s.batch; row += THREADS) {
+    const int image = s.images[s.turn * BATCH_ROWS + row];
+    float own = WEIGHTED ? s.run.weights[image] : 1.f;
+    if constexpr (CLASS_WEIGHTED) {
+      own *= s.run.class_weights[static_cast<const long long*>(s.run.labels)[image]];
+    }
+    sum += own;
+  }
+  const float total = sum_of_block(sum, s.scratch);
+  return total > 0.f ? total : 1.f;
+}
+
+// Copy the last layer's weights into shared memory.
+__device__ inline void take_head(const Step& s) {
+  const float* weight = s.run.parameters + WEIGHT_AT[LAST];
+  for (int i = threadIdx.x * 4; i < INPUTS[LAST] * COLUMNS[LAST]; i += THREADS * 4) {
+    store(s.head + i, load(weight + i));
+  }
+}
+
+// A lane's units of the layer before the last, every (WARP · TEAM)-th, in a row.
+constexpr int UNITS = (WIDTH[LAST - 1] + WARP * TEAM - 1) / (WARP * TEAM);
+constexpr int SUMS = OUTS <= 16 ? 16 : 32;
+
+__device__ inline int own_unit(int i) {
+  return (i * TEAM + warp() % TEAM) * WARP + lane();
+}
+
+// Read a row of units ahead: what the last layer takes, and what slopes are of.
+struct Units {
+  float next[UNITS], seen[UNITS];
+};
+
+__device__ inline void take_units(const Step& s, int row, Units& units) {
+#pragma unroll
+  for (int i = 0; i < UNITS; i++) {
+    const int h = own_unit(i), at = AT[LAST - 1] + row * WIDTH[LAST - 1] + h;
+    const bool there = row < s.batch && h < INPUTS[LAST];
+    units.next[i] = there ? __ldcg(s.run.inputs + at) : 0.f;
+    units.seen[i] = units.next[i];
+    if (OUTPUTS_APART && there) units.seen[i] = __ldcg(s.run.outputs + at);
+  }
+}
+
+// The lanes' part of a row's products with the last layer's weights; see sums_of_warp.
+__device__ inline float head_sums(const Step& s, const Units& units) {
+  float sums[SUMS] = {};
+#pragma unroll
+  for (int i = 0; i < UNITS; i++) {
+    const int h = min(own_unit(i), INPUTS[LAST] - 1);  // the others are 0
+#pragma unroll
+    for (int o = 0; o < OUTS; o++) sums[o] += units.next[i] * s.head[h * COLUMNS[LAST] + o];
+  }
+  return sums_of_warp<SUMS>(sums);
+}
+
+// The slope with respect to z of the layer before the last, for a row.
+__device__ inline void head_backward(const Step& s, int row, const Units& units,
+                                     float dlogit) {
+  float dz[OUTS];
+#pragma unroll
+  for (int o = 0; o < OUTS; o++) dz[o] = __shfl_sync(0xffffffffu, dlogit, o);
+#pragma unroll
+  for (int i = 0; i < UNITS; i++) {
+    const int h = own_unit(i);
+    if (h >= WIDTH[LAST - 1]) continue;
+    float d = 0.f;
+    if (row < s.batch && h < INPUTS[LAST]) {
+#pragma unroll
+      for (int o = 0; o < OUTS; o++) d += dz[o] * s.head[h * COLUMNS[LAST] + o];
+      if (DROPOUT > 0) d *= kept(LAST, row, h, s.number, s.run.key0, s.run.key1);
+      d *= slope<ACTIVATION[LAST - 1]>(units.seen[i]);
+    }
+    s.run.slopes[AT[LAST - 1] + row * WIDTH[LAST - 1] + h] = d;
+  }
+}
+
+// What a row is compared with, and what it counts.
+struct Target {
+  int label;
+  float own, weight;  // this lane's target, or its class's weight
+};
+
+__device__ inline Target target_of(const Step& s, int row) {
+  Target target = {0, 1.f, 1.f};
+  if (row >= s.batch) return target;
+  const long long image = s.images[s.turn * BATCH_ROWS + row];
+  const bool there = lane() < OUTS;
+  if (WEIGHTED) target.weight = s.run.weights[image];
+  if constexpr (LOSS == CROSS_ENTROPY) {
+    target.label = static_cast<int>(static_cast<const long long*>(s.run.labels)[image]);
+    if (CLASS_WEIGHTED && there) target.own = s.run.class_weights[lane()];
+  } else if (there) {
+    target.own = static_cast<const float*>(s.run.labels)[image * OUTS + lane()];
+  }
+  return target;
+}
+
+__device__ inline Loss loss_of(const Step& s, const Target& target, float logit) {
+  if constexpr (LOSS == CROSS_ENTROPY) {
+    return cross_entropy(logit, target.label, target.own, s.hyper->label_smoothing);
+  } else {
+    return of_outputs<LOSS>(logit, target.own, s.hyper->huber_delta);
+  }
+}
+
+// The last layer's outputs, the loss, its slope, and the slope before the last layer.
+__device__ void head(Step& s) {
+  const int rows = s.deep * DEEP, team = warp() / TEAM;
+  const float total = total_weight(s);
+  const float bias =
+      lane() < OUTS ? __ldcg(s.run.parameters + BIAS_AT[LAST] + lane()) : 0.f;
+  float* sums_at = s.scratch + THREADS;  // each warp's, in two turns
+  int turn = 0;
+  for (int first = blockIdx.x * TEAMS; first < rows; first += gridDim.x * TEAMS) {
+    const int row = first + team;
+    Units units;
+    take_units(s, row, units);
+    const Target target = target_of(s, row);
+    const float sum = head_sums(s, units);
+    float* own = sums_at + turn * WARPS * WARP;
+    own[warp() * WARP + lane() * SUMS / WARP] = sum;
+    __syncthreads();
+    float logit = bias;
+    if (lane() < OUTS) {
+      for (int w = 0; w < TEAM; w++) logit += own[(team * TEAM + w) * WARP + lane()];
+    }
+    const Loss loss = loss_of(s, target, logit);
+    const float dlogit = row < s.batch ? loss.slope * target.weight / total : 0.f;
+    if (row < rows) head_backward(s, row, units, dlogit);
+    if (row < rows && warp() % TEAM == 0) {
+      s.run.slopes[AT[LAST] + row * WARP + lane()] = dlogit;
+      s.run.scores[row * WARP + lane()] = loss.score;
+      if (lane() == 0) {
+        s.run.losses[row] = loss.loss * target.weight * (s.batch / total);
+      }
+    }
+    turn = 1 - turn;
+  }
+}
+
+// Add the batch's losses and scores to the epoch's.
+__device__ void add_losses(const Step& s) {
+  float loss = 0.f, score = 0.f;
+  for (int row = threadIdx.x; row < s.batch; row += THREADS) {
+    loss += __ldcg(s.run.losses + row);
+    score += __ldcg(s.run.scores + row * WARP);
+  }
+  loss = sum_of_block(loss, s.scratch);
+  score = sum_of_block(score, s.scratch);
+  if (threadIdx.x == 0) *s.run.loss_sum = __ldcg(s.run.loss_sum) + loss;
+  if constexpr (COUNTS) {
+    long long* hits = static_cast<long long*>(s.run.score_sum);
+    if (threadIdx.x == 0) *hits = __ldcg(hits) + static_cast<long long>(score);
+  } else if (threadIdx.x < OUTS) {
+    float sum = 0.f;
+    for (int row = 0; row < s.batch; row++) {
+      sum += __ldcg(s.run.scores + row * WARP + threadIdx.x);
+    }
+    float* errors = static_cast<float*>(s.run.score_sum) + threadIdx.x;
+    *errors = __ldcg(errors) + sum;
+  }
+}
+
+// Share out so many turns among the blocks: the first to the block after the last one
+// that had a turn since `used` was 0.
+template <class Work>
+__device__ inline void share(int turns, int& used, Work work) {
+  const int blocks = gridDim.x;
+  for (int i = (blockIdx.x + blocks - used) % blocks; i < turns; i += blocks) work(i);
+  used = (used + turns) % blocks;
+}
+
+template <int L>
+__device__ void forward_layers(Step& s, unsigned& reached) {
+  if constexpr (L < LAST) {
+    int used = 0;
+    const int tiles = s.tiles * (WIDTH[L] / TILE);
+    share(turns(tiles, split_of(forward_tiles(L))), used,
+          [&](int turn) { forward_tile<L>(s, turn); });
+    grid_barrier(s.run.counter, reached);
+    if constexpr (NORMALIZED) {
+      share(WIDTH[L] / EIGHT, used, [&](int turn) { normalize<L>(s, turn); });
+      grid_barrier(s.run.counter, reached);
+    }
+    forward_layers<L + 1>(s, reached);
+  }
+}
+
+template <int L>
+__device__ inline void update(Step& s, int& used) {
+  share(turns(update_tiles(L), split_of(update_tiles(L))), used,
+        [&](int turn) { update_tile<L>(s, turn); });
+  if constexpr (!normalized(L)) {
+    share(WIDTH[L] / EIGHT, used, [&](int turn) { update_biases<L>(s, turn); });
+  }
+}
+
+// The slope before layer L beside the update of the layer after it; with the first
+// layer, its own update, the next batch's images and the sums.
+template <int L>
+__device__ void backward_layers(Step& s, unsigned& reached, long long step) {
+  int used = 0;
+  if constexpr (normalized(L)) {
+    share(WIDTH[L] / EIGHT, used, [&](int turn) { normalize_backward<L>(s, turn); });
+    grid_barrier(s.run.counter, reached);
+  }
+  if constexpr (L > 0) {
+    const int tiles = s.tiles * (ROWS[L] / TILE);
+    share(turns(tiles, split_of(forward_tiles(L - 1))), used,
+          [&](int turn) { backward_tile<L>(s, turn); });
+  } else {
+    update<0>(s, used);
+    share(step + 1 < s.run.count ? IMAGE_ITEMS : 0, used,
+          [&](int turn) { set_images(s, turn, step + 1, 1 - s.turn); });
+    share(1, used, [&](int) { add_losses(s); });
+  }
+  update<L + 1>(s, used);
+  grid_barrier(s.run.counter, reached);
+  if constexpr (L > 0) backward_layers<L - 1>(s, reached, step);
+}
+
+// Take the step with gradients that were kept until their norm was known.
+template <int L>
+__device__ void descend_clipped(const Step& s, float shorter) {
+  if constexpr (L < LAYERS) {
+    const int first = blockIdx.x * THREADS + threadIdx.x;
+    for (int i = first * 4; i < LENGTH[L]; i += gridDim.x * THREADS * 4) {
+      Gradient gradient = {load(s.run.gradients + WEIGHT_AT[L] + i),
+                           i < BIAS_AT[L] - WEIGHT_AT[L]};
+      for (int k = 0; k < 4; k++) gradient.slope.v[k] *= shorter;
+      Parameters own(s.run, WEIGHT_AT[L] + i);
+      if (HAS_FIRST) own.first = load(s.run.first + own.at);
+      if (HAS_SECOND) own.second = load(s.run.second + own.at);
+      descend(s.run, *s.hyper, own, gradient);
+    }
+    descend_clipped<L + 1>(s, shorter);
+  }
+}
+
+__device__ inline float clipping(const Step& s) {
+  float square = 0.f;
+  for (int i = threadIdx.x; i < SQUARES; i += THREADS) square += __ldcg(s.run.squares + i);
+  const float norm = sqrtf(sum_of_block(square, s.scratch));
+  return s.hyper->clip_norm / fmaxf(norm, s.hyper->clip_norm);
+}
+
+template <int L>
+__device__ void bound_layers(Step& s) {
+  if constexpr (L < LAYERS) {
+    const int items = (COLUMNS[L] + EIGHT - 1) / EIGHT;
+    for (int i = blockIdx.x; i < items; i += gridDim.x) bound_norms<L>(s, i);
+    bound_layers<L + 1>(s);
+  }
+}
+
+__device__ void end_step(Step& s, unsigned& reached) {
+  if constexpr (CLIPPED) {
+    descend_clipped<0>(s, clipping(s));
+    grid_barrier(s.run.counter, reached);
+  }
+  if constexpr (BOUNDED) {
+    bound_layers<0>(s);
+    grid_barrier(s.run.counter, reached);
+    if constexpr (AVERAGED) {
+      const int first = (blockIdx.x * THREADS + threadIdx.x) * 4;
+      for (int i = first; i < SIZE; i += gridDim.x * THREADS * 4) {
+        average(s.run, *s.hyper, i, load(s.run.parameters + i));
+      }
+      grid_barrier(s.run.counter, reached);
+    }
+  }
+}
+
+// hypers: one for each step, or for all
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+    train(const __grid_constant__ Run run, const Hyper* hypers, int each_step) {
+  if (run.count == 0) return;  // it was compiled
+  Step s = {run};
+  s.parts = SHARED_MEMORY;
+  s.head = s.parts + 2 * PARTS * 4;
+  s.scratch = s.head + HEAD;  // a number for each thread, and two rows for each warp
+  s.images = reinterpret_cast<int*>(s.scratch + THREADS + 2 * WARPS * WARP);
+  s.part_turn = 0;
+  unsigned reached = 0;
+  s.hyper = hypers;
+  s.turn = 0;
+  take_order(s, 0, 0);
+  __syncthreads();
+  for (int i = blockIdx.x; i < IMAGE_ITEMS; i += gridDim.x) set_images(s, i, 0, 0);
+  if (IMAGE_ITEMS > 0) grid_barrier(s.run.counter, reached);
+  for (long long step = 0; step < s.run.count; step++) {
+    s.hyper = hypers + (each_step ? step : 0);
+    s.number = static_cast<unsigned>(s.run.begin + step);
+    s.turn = step % 2;
+    s.batch = batch_of(s.run, step);
+    s.deep = (s.batch + DEEP - 1) / DEEP;
+    s.tiles = (s.batch + TILE - 1) / TILE;
+    if (step + 1 < s.run.count) take_order(s, step + 1, 1 - s.turn);
+    take_head(s);
+    forward_layers<0>(s, reached);
+    head(s);
+    grid_barrier(s.run.counter, reached);
+    backward_layers<LAST - 1>(s, reached, step);
+    end_step(s, reached);
+  }
+}
