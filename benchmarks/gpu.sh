@@ -1,51 +1,122 @@
 #!/usr/bin/env bash
 # All that only a machine with an NVIDIA card can show, in one command:
 #
-#     bash benchmarks/gpu.sh [cuda12|cuda13] [options of nnx bench …]
+#     bash benchmarks/gpu.sh [-o FOLDER] [-s SECONDS] [STEP …]
 #
-# It installs into .venv, ends at once where the card cannot be used, runs every test on
-# the card, and measures it: beside the rivals, what each training option costs, and,
-# where NNX_DATA_DIR or the cache has MNIST, the seconds to 98 %. The results, the
-# machine, its driver and all versions are left in benchmarks/results/gpu-<time>. The
-# exit status is the first that was not 0.
+# It needs no network and no virtual environment: python3 is the one that has CuPy, and
+# with it PyTorch and JAX where rivals are to be measured. What else nnx needs is taken
+# from .gpu, made beforehand in an environment with nnx and a network:
+#
+#     bash benchmarks/gpu.sh pack
+#
+# has it hold these packages and MNIST, 12 MB. Without .gpu nothing is installed, and
+# python3 must have nnx with its extra [test].
+#
+# Results are left in FOLDER (by default benchmarks/results/gpu-TIME), in at most eight
+# files; log.txt has all that was printed. Steps are all by default; each has a limit of
+# its own, SECONDS is that of all of them, and one that fails stops no other. The exit
+# status is the first that was not 0.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
-cuda=${1:-cuda12}
-shift "$(($# > 0))"
-results=benchmarks/results/gpu-$(date +%Y%m%d-%H%M%S)
-status=0
-step() {
-    echo "== $1"
-    shift
-    "$@"
-    local ended=$?
-    if [ "$status" = 0 ]; then status=$ended; fi
-    return "$ended"
-}
+steps=(machine check tests sanitize ceilings bench-128 bench-1024 time-to)
+declare -A limits=([machine]=60 [check]=90 [tests]=170 [sanitize]=90 [ceilings]=60
+    [bench-128]=210 [bench-1024]=210 [time-to]=90)
+# What nnx and its tests need beside what a machine for PyTorch and JAX has.
+packages=(array-api-compat array-api-strict hatchling platformdirs pooch starlette
+    tomli-w trove-classifiers uvicorn)
+
 machine() {
-    { date && git rev-parse HEAD && nvidia-smi && .venv/bin/nnx info &&
-        .venv/bin/pip freeze; } > "$results/machine.txt"
+    date && nvidia-smi && python3 -m nnx info
+    python3 -m pip freeze | grep -iE '^(cupy|jax|numba|numpy|nvidia|torch|triton)'
 }
-tests() { .venv/bin/pytest -n 0 -m gpu --sweep -ra 2>&1 | tee "$results/tests.txt"; }
-parity() { .venv/bin/nnx parity --json > "$results/parity.json"; }
-bench() { .venv/bin/nnx bench --backend cupy --rivals --out "$results" "$@"; }
-options() { .venv/bin/nnx bench options --backend cupy --out "$results/options"; }
-time_to() { .venv/bin/nnx bench time-to 0.98 --backend cupy --out "$results/time-to"; }
-install() {
-    python3 -m venv .venv && .venv/bin/pip install -q -e ".[test,rivals,$cuda]"
+check() {
+    python3 -m nnx gradcheck --backend cupy --json &&
+        python3 -m nnx parity --backend cupy
+}
+# A new version of a library may warn of what is to come: that is no fault of a kernel.
+tests() {
+    local workers=$(($(nproc) < 8 ? $(nproc) : 8))
+    python3 -m pytest -m gpu --sweep -n "$workers" -q -ra -W default --durations 10
+}
+# Without CuPy's pool, so that what lies beside an array is not another array's.
+unpooled='import cupy; cupy.cuda.set_allocator(None); from nnx.__main__ import main
+main()'
+sanitize() {
+    local tool train=(train --backend cupy --dataset digits --hidden 24 --epochs 1
+        --batch-size 100 --quiet --no-plots)
+    for tool in memcheck racecheck; do
+        compute-sanitizer --tool "$tool" --error-exitcode 9 \
+            python3 -c "$unpooled" "${train[@]}" --out "$scratch/$tool" || return
+    done
+}
+ceilings() { python3 -m nnx bench card --out "$out/ceilings"; }
+bench-128() { bench 128; }
+bench-1024() { bench 1024; }
+bench() {
+    python3 -m nnx bench --backend cupy --rivals --batch-size "$1" --rounds 3 \
+        --out "$out/bench-$1"
+}
+time-to() {
+    python3 -m nnx bench time-to 0.98 --backend cupy --batch-size 128 --rounds 3 \
+        --out "$out/time-to"
 }
 
-step 'the environment' install || exit "$status"
-step 'the card' .venv/bin/nnx gradcheck --backend cupy || exit "$status"
-mkdir -p "$results"
-step 'the machine' machine
-step 'the tests' tests
-step 'parity' parity
-step 'speed' bench "$@"
-step 'the cost of options' options
-if grep -q '"images": "mnist"' "$results/options/bench.json"; then
-    step 'the time to 98 %' time_to
-fi
-echo "written: $results"
-exit "$status"
+pack() {
+    mkdir -p .gpu/mnist && rm -f .gpu/*.whl || return
+    python3 -m pip download -q --no-deps --only-binary=:all: -d .gpu "${packages[@]}" &&
+        cp "${NNX_DATA_DIR:-$(python3 -m nnx data fetch mnist | cut -d' ' -f2-)}"/*.gz \
+            .gpu/mnist && du -sh .gpu
+}
+# The tree as it is, with its command and its backends' entry points.
+install() {
+    local pip=(python3 -m pip install -q --no-index --no-deps --target "$site")
+    "${pip[@]}" .gpu/*.whl && "${pip[@]}" --no-build-isolation --upgrade .
+}
+
+run() {  # a step, within its limit and what is left of all time
+    local left=$((seconds - SECONDS)) begun=$SECONDS ended
+    local limit=$((left < limits[$1] ? left : limits[$1]))
+    echo "== $1"
+    if ((limit < 5)); then
+        ended=124
+    else
+        timeout -k 10 "$limit" bash -c '"$0"' "$1"
+        ended=$?
+    fi
+    if [ "$status" = 0 ]; then status=$ended; fi
+    table+="$(printf '%-12s %6s %6s' "$1" "$ended" $((SECONDS - begun)))"$'\n'
+}
+main() {
+    local step status=0 table=''
+    if [ -d .gpu ]; then install || return; fi
+    for step in "$@"; do run "$step"; done
+    printf '%-12s %6s %6s\n%s' step status seconds "$table"
+    echo "written: $out"
+    return "$status"
+}
+
+if [ "${1:-}" = pack ]; then pack; exit; fi
+out=benchmarks/results/gpu-$(date +%Y%m%d-%H%M%S) seconds=100000
+while getopts o:s: option; do
+    case $option in
+        o) out=$OPTARG ;;
+        s) seconds=$OPTARG ;;
+        *) exit 2 ;;
+    esac
+done
+shift $((OPTIND - 1))
+for step in "$@"; do
+    if [ -z "${limits[$step]:-}" ]; then
+        echo "gpu.sh: no step is called $step; there are ${steps[*]}" >&2
+        exit 2
+    fi
+done
+mkdir -p "$out" && out=$(realpath "$out") && scratch=$(mktemp -d) || exit
+trap 'rm -rf "$scratch"' EXIT
+site=$scratch/site
+export out scratch unpooled PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH}
+export PYTHONUNBUFFERED=1 XLA_PYTHON_CLIENT_PREALLOCATE=false
+if [ -d .gpu/mnist ]; then export NNX_DATA_DIR=$PWD/.gpu/mnist; fi
+export -f "${steps[@]}" bench
+main "${@:-${steps[@]}}" 2>&1 | tee "$out/log.txt"

@@ -20,7 +20,7 @@ from nnx_benchmarks.workloads import (
 # Refuses what the standard does not promise; nobody trains with it.
 NOT_FOR_SPEED = {"strict"}
 RIVALS = tuple(rivals.MODULES)
-PYTORCH = ("torch_eager",)
+PYTORCH = ("pytorch",)
 INSTALL = "pip install 'nnx-mlp[rivals]'"
 
 
@@ -46,18 +46,35 @@ def backends(name: str, note: Note, **options: str) -> list[Backend]:
 def implementations(
     backend: str, modules: Sequence[str], note: Note, **options: str
 ) -> list[Implementation]:
-    """Return the backends, as above, and the rivals of these modules."""
-    found = [nnx_run.implementation(b) for b in backends(backend, note, **options)]
+    """Return the backends, as above, and the rivals of these modules.
+
+    Beside a backend on a card stand only those that compute there too.
+    """
+    own = [nnx_run.implementation(b) for b in backends(backend, note, **options)]
+    found, card = list(own), all(each.card for each in own)
     for module in modules:
+        name = rivals.MODULES[module]
         try:
-            found += import_module(f"{rivals.__name__}.{module}").IMPLEMENTATIONS
+            those = import_module(f"{rivals.__name__}.{module}").IMPLEMENTATIONS
         except ImportError as error:
-            note(f"{rivals.MODULES[module]} left out: {error}; {INSTALL}")
+            note(f"{name} left out: {error}; {INSTALL}")
+            continue
+        those = [each for each in those if each.card or not card]
+        if not those:
+            note(f"{name} left out: it does not compute on the card")
+        found += those
     return found
 
 
-def workloads(keys: Sequence[str]) -> dict[str, Workload]:
-    """Return the workloads of these keys, or groups' keys; no key is the five.
+def workloads(
+    keys: Sequence[str],
+    batch_size: int | None = None,
+    default: dict[str, Workload] = STANDARD,
+) -> dict[str, Workload]:
+    """Return the workloads of these keys, or groups' keys.
+
+    batch_size: instead of their own, which their keys then say
+    default: those of no key
 
     Raises:
         InputError: a key that there is not
@@ -69,4 +86,10 @@ def workloads(keys: Sequence[str]) -> dict[str, Workload]:
             there = ", ".join([*WORKLOADS, *groups])
             raise InputError(f"no workload is called {key!r}; there are {there}")
         chosen |= groups.get(key) or {key: WORKLOADS[key]}
-    return chosen or STANDARD
+    chosen = chosen or default
+    if batch_size is None:
+        return chosen
+    return {
+        f"{key}-{batch_size}": each._replace(batch_size=batch_size)
+        for key, each in chosen.items()
+    }

@@ -48,8 +48,8 @@ LEGEND = (
 )
 
 
-def measure(images: Dataset, rounds: int, note: Note) -> Report:
-    """Return how long each takes on scikit-learn's tables, and on images."""
+def measure(images: Dataset, rounds: int, note: Note) -> Iterator[Report]:
+    """Yield a report of how long each takes on scikit-learn's tables, and on images."""
     work: dict[str, tuple[str, Array, Array, Mapping[str, Any]]] = {}
     for name, kind in TABLES.items():
         x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
@@ -66,7 +66,7 @@ def measure(images: Dataset, rounds: int, note: Note) -> Report:
         Table(title, COLUMNS, _rows(title, *each, rounds, about(title, note)))
         for title, each in work.items()
     ]
-    return Report(tables, {}, LEGEND)
+    yield Report(tables, {}, LEGEND)
 
 
 def _rows(

@@ -38,37 +38,46 @@ from nnx_benchmarks.workloads import Workload
 
 
 class Products:
-    """The products of a workload's steps."""
+    """The products of a workload's steps.
 
-    def __init__(self, workload: Workload) -> None:
+    move: gives an array of another library's, whose matmul is called as NumPy's is
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        move: Callable[[Array], Array] = lambda array: array,
+        matmul: Callable[..., Array] = np.matmul,
+    ) -> None:
         rng = np.random.default_rng(0)
 
         def drawn(*shape: int) -> Array:
-            return rng.normal(size=shape).astype(np.float32)
+            return move(rng.normal(size=shape).astype(np.float32))
 
-        self.size = workload.batch_size
+        self.matmul, self.size = matmul, workload.batch_size
         self.outputs = [drawn(self.size, width) for width in workload.sizes]
-        self.results = [np.empty_like(output) for output in self.outputs]
+        self.results = [drawn(self.size, width) for width in workload.sizes]
         self.weights = [drawn(*shape) for shape in pairwise(workload.sizes)]
-        self.gradients = [np.empty_like(weight) for weight in self.weights]
+        self.gradients = [drawn(*shape) for shape in pairwise(workload.sizes)]
 
     def seconds(self, images: int, threads: int) -> float:
         """Return how long an epoch's products take with so many BLAS threads."""
         with threadpool_limits(threads, user_api="blas"):
             began = time.perf_counter()
             for rows in blocks(images, self.size):
-                self._step(rows.stop - rows.start)
+                self.step(rows.stop - rows.start)
             return time.perf_counter() - began
 
-    def _step(self, batch: int) -> None:
+    def step(self, batch: int) -> None:
+        """Make the products of a step with so many images."""
         outputs = [output[:batch] for output in self.outputs]
         results = [result[:batch] for result in self.results]
         for i, weight in enumerate(self.weights):
-            np.matmul(outputs[i], weight, out=results[i + 1])
+            self.matmul(outputs[i], weight, out=results[i + 1])
         for i in reversed(range(len(self.weights))):
-            np.matmul(outputs[i].T, outputs[i + 1], out=self.gradients[i])
+            self.matmul(outputs[i].T, outputs[i + 1], out=self.gradients[i])
             if i > 0:
-                np.matmul(outputs[i + 1], self.weights[i].T, out=results[i])
+                self.matmul(outputs[i + 1], self.weights[i].T, out=results[i])
 
 
 @contextmanager

@@ -18,6 +18,7 @@ def implementation(backend: Backend) -> Implementation:
         f"nnx {backend.name}",
         lambda problem: NnxTrainer(problem, backend),
         ("float32", "float64"),
+        card=backend.device.startswith(("cuda", "gpu")),
     )
 
 

@@ -65,8 +65,8 @@ def measure(
     images: Dataset,
     rounds: int,
     note: Note,
-) -> Report:
-    """Return what each option costs on these workloads, by key."""
+) -> Iterator[Report]:
+    """Yield a report of what each option costs on these workloads, by key."""
     tables = []
     for key, workload in workloads.items():
         spent, errors = _spent(workload, backends, images, rounds, about(key, note))
@@ -87,7 +87,7 @@ def measure(
                 }
             )
         tables.append(Table(f"{key}: {workload}", COLUMNS, rows))
-    return Report(tables, {}, LEGEND)
+    yield Report(tables, {}, LEGEND)
 
 
 def _spent(

@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from importlib.util import find_spec
 from itertools import count
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from nnx.data.dataset import Dataset
-from nnx_benchmarks import data, peak
+from nnx.errors import NnxError
+from nnx_benchmarks import card, data, floor, peak
 from nnx_benchmarks.agreement import Agreement
-from nnx_benchmarks.floor import floor
 from nnx_benchmarks.measure import REST, Note, about, check_all, epoch_seconds, in_turn
 from nnx_benchmarks.peak import Rates
 from nnx_benchmarks.report import Report, Row, Table, fastest_first, times
@@ -29,8 +31,9 @@ COLUMNS = [
     ("accuracy", "accuracy", "{:.2%}"),
 ]
 LEGEND = (
-    "of peak: the operations of the matrix products needed, over those that the cores "
-    "could do in the same time; matrix products: these alone, by the fastest BLAS; "
+    "of peak: the operations of the matrix products needed, over those that the cores, "
+    "or the card, could do in the same time; matrix products: these alone, by the "
+    "fastest BLAS; "
     "error: the largest relative error of the loss and every gradient of a first "
     "batch, in float32, and in float64 where it has that; 100 steps: of the weights "
     "after as many; all against NumPy in float64; of a recipe, not the gradients but "
@@ -40,48 +43,94 @@ LEGEND = (
 FLOOR, PEAK = "matrix products", "peak"
 
 
+class Bounds(NamedTuple):
+    """What is measured beside the implementations, where they compute.
+
+    rates: measures what can be done at most in a second
+    floor: gives what measures a workload's matrix products, see `floor.floor`
+    """
+
+    rates: Callable[[], Rates]
+    floor: Callable[[Workload], AbstractContextManager[Callable[[int], Rates]]]
+
+
 def measure(
     workloads: Mapping[str, Workload],
     implementations: Sequence[Implementation],
     images: Dataset,
     rounds: int,
     note: Note,
-) -> Report:
-    """Return every implementation's speed and agreement on these workloads, by key."""
-    processor, tables = peak.processor(note), []
+) -> Iterator[Report]:
+    """Yield a report after each workload, of it and of those before it.
+
+    workloads: by key
+    """
+    bounds = _bounds(implementations, note)
+    tables = list[Table]()
     facts: dict[str, dict[str, Any]] = {"floor": {}, "products": {}, "peak": {}}
     for key, workload in workloads.items():
         problem, say = data.problem(workload, images.train), about(key, note)
         checked = check_all(problem, implementations, say)
         agreeing = {name: trainer for name, (_, trainer) in checked.items() if trainer}
-        spent = _spent(problem, agreeing, processor, rounds, say)
-        products = facts["products"][key] = {
-            how: 1e3 * median(each[how] for each in spent[FLOOR])
-            for how in spent[FLOOR][0]
-        }
+        spent = _spent(problem, agreeing, bounds, rounds, say)
+        facts["products"][key], spent[FLOOR] = _fastest(spent[FLOOR])
+        timed = {name: _timed(spent.get(name, ())) for name in [*checked, FLOOR]}
+        facts["floor"][key] = timed[FLOOR]["ms_per_epoch"]
         # The highest, as what else the processor does is no bound on what it can do.
         rates = facts["peak"][key] = {
             name: max(each[name] for each in spent[PEAK]) for name in spent[PEAK][0]
         }
-        best = min(products, key=products.__getitem__)
-        facts["floor"][key] = products[best]
-        spent[FLOOR] = [each[best] for each in spent[FLOOR]]
         rows = []
         for name, (agreed, trainer) in {**checked, FLOOR: (Agreement(), None)}.items():
-            timed = times(spent.get(name, ()), "ms_per_epoch", "ms_range", 1e3)
-            speed = _speed(timed["ms_per_epoch"], problem, rates.get("gflops"))
+            speed = _speed(timed[name]["ms_per_epoch"], problem, rates.get("gflops"))
             layers = trainer and trainer.layers()
             right = layers and data.accuracy(layers, workload, images)
-            row = {"workload": key, "implementation": name, **timed, **speed}
+            row = {"workload": key, "implementation": name, **timed[name], **speed}
             rows.append(row | {"accuracy": right} | agreed.as_row())
-        title = f"{key}: {workload}; memory {rates['gigabytes_per_second']:.0f} GB/s"
-        columns = COLUMNS
-        if "gflops" in rates:
-            title += f", peak {rates['gflops']:.0f} GFLOP/s"
-        else:
-            columns = [column for column in COLUMNS if column[1] != "of_peak"]
-        tables.append(Table(title, columns, fastest_first(rows, "ms_per_epoch")))
-    return Report(tables, facts, LEGEND, drawn=True)
+        tables.append(_table(key, workload, rows, rates))
+        yield Report(list(tables), facts, LEGEND, drawn=True)
+
+
+def _bounds(implementations: Sequence[Implementation], note: Note) -> Bounds:
+    """Return the processor's, or the card's where all compute on one."""
+    if not all(each.card for each in implementations):
+        return Bounds(peak.processor(note), floor.floor)
+    try:
+        rates = card.rates(note)
+    except (ImportError, NnxError) as error:
+        note(f"share of the card's peak left out: {error}")
+        rates = dict
+    if find_spec("torch") is None:
+        note("matrix products left out: on a card they are PyTorch's")
+        return Bounds(rates, lambda workload: nullcontext(lambda images: {}))
+    return Bounds(rates, card.floor)
+
+
+def _fastest(spent: Sequence[Rates]) -> tuple[Rates, list[float]]:
+    """Return the milliseconds of each way to make the products, and the best's seconds.
+
+    Both are empty where none was measured.
+    """
+    products = {how: 1e3 * median(each[how] for each in spent) for how in spent[0]}
+    if not products:
+        return {}, []
+    best = min(products, key=products.__getitem__)
+    return products, [each[best] for each in spent]
+
+
+def _timed(seconds: Sequence[float]) -> Row:
+    return times(seconds, "ms_per_epoch", "ms_range", 1e3)
+
+
+def _table(key: str, workload: Workload, rows: list[Row], rates: Rates) -> Table:
+    title, columns = f"{key}: {workload}", COLUMNS
+    if "gigabytes_per_second" in rates:
+        title += f"; memory {rates['gigabytes_per_second']:.0f} GB/s"
+    if "gflops" in rates:
+        title += f", peak {rates['gflops']:.0f} GFLOP/s"
+    else:
+        columns = [column for column in COLUMNS if column[1] != "of_peak"]
+    return Table(title, columns, fastest_first(rows, "ms_per_epoch"))
 
 
 def _speed(ms: float | None, problem: Problem, gflops: float | None) -> Row:
@@ -96,7 +145,7 @@ def _speed(ms: float | None, problem: Problem, gflops: float | None) -> Row:
 def _spent(
     problem: Problem,
     trainers: Mapping[str, Trainer],
-    processor: Callable[[], Rates],
+    bounds: Bounds,
     rounds: int,
     note: Note,
 ) -> dict[str, list[Any]]:
@@ -108,9 +157,9 @@ def _spent(
     for name, trainer in trainers.items():
         trainer.load(initial_layers(problem.workload))
         jobs[name] = map(partial(epoch_seconds, trainer, problem), count())
-    with floor(problem.workload) as products:
+    with bounds.floor(problem.workload) as products:
         jobs[FLOOR] = _rested(partial(products, len(problem.labels)))
-        jobs[PEAK] = _rested(processor)
+        jobs[PEAK] = _rested(bounds.rates)
         return in_turn(jobs, rounds, note)
 
 

@@ -32,9 +32,11 @@ class Implementation(NamedTuple):
 
     dtypes: those it can train in; speed is measured in float32 alone
     plain: whether it trains with plain SGD alone
+    card: whether it computes on an NVIDIA card
     """
 
     name: str
     prepare: Callable[[Problem], Trainer]
     dtypes: tuple[str, ...] = ("float32",)
     plain: bool = False
+    card: bool = False

@@ -48,8 +48,10 @@ class Ended(NamedTuple):
     accuracy: float
 
 
-def measure(most_beside: int, images: Dataset, rounds: int, note: Note) -> Report:
-    """Return the seconds of each program, with 0 to so many busy programs beside it."""
+def measure(
+    most_beside: int, images: Dataset, rounds: int, note: Note
+) -> Iterator[Report]:
+    """Yield a report of each program's seconds, beside 0 to so many busy ones."""
     with TemporaryDirectory() as folder:
         data = Path(folder, "mnist.npz")
         (x, y), (test_x, test_y) = images.train, images.test
@@ -74,7 +76,7 @@ def measure(most_beside: int, images: Dataset, rounds: int, note: Note) -> Repor
             )
     title = "whole processes: preset quick, 784-128-10, 10 epochs"
     table = Table(title, COLUMNS, fastest_first(rows, "seconds"))
-    return Report([table], {}, LEGEND)
+    yield Report([table], {}, LEGEND)
 
 
 def _programs(data: Path) -> dict[str, list[str]]:

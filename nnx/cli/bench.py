@@ -1,4 +1,4 @@
-"""`nnx bench`, and its commands `options`, `time-to`, `whole` and `estimators`."""
+"""`nnx bench`, and its commands `options`, `time-to`, `card`, `whole`, `estimators`."""
 
 import json as json_format
 import time
@@ -16,9 +16,11 @@ from nnx.cli.options import BackendOrAll, DataDir, Device, Json, number, on, pat
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from nnx.data.dataset import Dataset
     from nnx_benchmarks.measure import Note
-    from nnx_benchmarks.report import Report
+    from nnx_benchmarks.report import Report, Table
 
 JSON_NAME, PICTURE_NAME = "bench.json", "bench.png"
 LOOK = 0.5  # seconds for which the machine is looked at before it is measured
@@ -39,6 +41,9 @@ Rivals = Annotated[
     typer.Option(
         "--rivals", help="Measure plain NumPy, scikit-learn, PyTorch and JAX too."
     ),
+]
+BatchSize = Annotated[
+    int | None, number(int, "Images in a step, instead of a workload's own.", least=1)
 ]
 Rounds = Annotated[int, number(int, "Timed rounds, in turn.", least=1)]
 Out = Annotated[
@@ -71,6 +76,7 @@ app = typer.Typer(cls=Group, invoke_without_command=True)
 def bench(
     context: typer.Context,
     workload: Workloads = None,
+    batch_size: BatchSize = None,
     backend: BackendOrAll = "all",
     device: Device = None,
     rivals: Rivals = False,
@@ -109,7 +115,8 @@ def bench(
         return
     from nnx_benchmarks import choose, data, throughput
 
-    workloads, images = choose.workloads(workload or []), data.images(data_dir)
+    workloads = choose.workloads(workload or [], batch_size)
+    images = data.images(data_dir)
     modules = choose.RIVALS if rivals else ()
     those = choose.implementations(backend, modules, show.note, **on(device))
     measure = partial(throughput.measure, workloads, those)
@@ -148,6 +155,7 @@ def _time_to(
         float, typer.Argument(metavar="ACCURACY", help="Of the test images: 0.98.")
     ],
     workload: Workloads = None,
+    batch_size: BatchSize = None,
     backend: BackendOrAll = "all",
     device: Device = None,
     rivals: Rivals = False,
@@ -165,7 +173,7 @@ def _time_to(
 
     if not 0 < accuracy < 1:
         raise InputError(f"time-to takes a fraction between 0 and 1, not {accuracy:g}")
-    workloads = choose.workloads(workload) if workload else {"quick": QUICK}
+    workloads = choose.workloads(workload or [], batch_size, {"quick": QUICK})
     if len(workloads) != 1:
         raise InputError("time-to takes one --workload")
     images = data.images(data_dir)
@@ -176,6 +184,21 @@ def _time_to(
     those = choose.implementations(backend, modules, show.note, **on(device))
     measure = partial(time_to.measure, accuracy, key, one, those)
     _report(measure, images, rounds, out, json)
+
+
+@app.command("card")
+def _card(
+    device: Device = None,
+    rounds: Rounds = 5,
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """Measure what an NVIDIA card can do at most, and what launches cost on it."""
+    from nnx.backend import find
+    from nnx_benchmarks import card
+
+    measure = partial(card.measure, find("cupy", **on(device)))
+    _report(measure, None, rounds, out, json)
 
 
 @app.command("whole")
@@ -228,49 +251,63 @@ def _refuse_given(context: typer.Context) -> None:
 
 
 def _report(
-    measure: "Callable[[Dataset, int, Note], Report]",
-    images: "Dataset",
+    measure: "Callable[[Any, int, Note], Iterable[Report]]",
+    images: "Dataset | None",
     rounds: int,
     out: Path | None,
     json: bool,
 ) -> None:
-    """Measure, print the report and write its files; status 1 if one disagreed."""
+    """Measure, print what is reported and write it; status 1 if one disagreed.
+
+    measure: gives a report, or several, each with what those before it have and more
+    """
     from nnx import files
     from nnx.training.folder import default_folder
     from nnx_benchmarks import machine
     from nnx_benchmarks.data import RANDOM
 
     folder = _prepared(out or default_folder("bench"))
-    if images.name == RANDOM:
+    if images is not None and images.name == RANDOM:
         show.note(
             "MNIST is not at hand: random bytes of its shape instead, and no accuracy; "
             "to have it: nnx data fetch mnist"
         )
     _say_if_busy()
-    report = measure(images, rounds, show.note)
-    described = machine.machine()
-    summary = machine.summary(described)
-    values = report.as_json() | {"images": images.name, "machine": described}
-    written = {JSON_NAME: (json_format.dumps(values, indent=1) + "\n").encode()}
+    shown = 0
+    for report in measure(images, rounds, show.note):
+        described = machine.machine()
+        summary = machine.summary(described)
+        of = {"images": images and images.name, "machine": described}
+        values, written = report.as_json() | of, [folder / JSON_NAME]
+        # Anew each time: what was measured before one that never ends is kept.
+        content = json_format.dumps(values, indent=1) + "\n"
+        files.write(written[0], content.encode())
+        if not json:
+            _show(report.tables[shown:], "" if shown else summary)
+            shown = len(report.tables)
     if report.drawn:
         from nnx_benchmarks import picture
 
-        written[PICTURE_NAME] = picture.png(report.tables, summary)
-    for name, content in written.items():
-        files.write(folder / name, content)
+        written.append(folder / PICTURE_NAME)
+        files.write(written[1], picture.png(report.tables, summary))
     if json:
         show.as_json(values)
     else:
-        show.line(summary)
-        for table in report.tables:
-            columns = [heading for heading, _, _ in table.columns]
-            show.table(table.title, columns, table.cells())
-            for line in [*table.without_speed(), ""]:
-                show.line(line)
         show.line(report.legend)
-        show.line(f"written: {', '.join(str(folder / name) for name in written)}")
+        show.line(f"written: {', '.join(map(str, written))}")
     if any(row["no_speed_because"] for row in values["rows"]):
         raise typer.Exit(1)
+
+
+def _show(tables: "Sequence[Table]", summary: str) -> None:
+    """Print tables, and before them the machine, if it is given."""
+    if summary:
+        show.line(summary)
+    for table in tables:
+        columns = [heading for heading, _, _ in table.columns]
+        show.table(table.title, columns, table.cells())
+        for line in [*table.without_speed(), ""]:
+            show.line(line)
 
 
 def _say_if_busy() -> None:

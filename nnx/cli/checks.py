@@ -5,15 +5,18 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from nnx.cli import show
-from nnx.cli.options import Json
+from nnx.cli.options import BackendOrAll, Device, Json, on
+from nnx.errors import InputError
 
 if TYPE_CHECKING:
     from nnx.backend import Backend
     from nnx.verify.compare import Agreement
 
 
-def parity(json: Json = False) -> None:
-    """Compare every usable backend with the plain maths in float64 on NumPy.
+def parity(
+    backend: BackendOrAll = "all", device: Device = None, json: Json = False
+) -> None:
+    """Compare backends with the plain maths in float64 on NumPy.
 
     The gradients, and the parameters, loss and count of correct images after one step
     and three, on networks of 1 to 4 layers. Exits with status 1 if any error, relative
@@ -23,7 +26,7 @@ def parity(json: Json = False) -> None:
     from nnx.verify.parity import REFERENCE
     from nnx.verify.parity import parity as run
 
-    backends = usable_here()
+    backends = chosen(backend, device)
     show.note(f"comparing {', '.join(b.name for b in backends)} …")
     results = run(*backends)
     if json:
@@ -58,10 +61,18 @@ def finite(error: float) -> float | None:
     return error if error < float("inf") else None
 
 
-def usable_here() -> "list[Backend]":
-    """Return every backend that can be used, and say why the others cannot."""
-    from nnx.backend import usable
+def chosen(name: str, device: str | None) -> "list[Backend]":
+    """Return the backend of this name, or all that can be used, and why others cannot.
 
+    Raises:
+        InputError: a device of all
+    """
+    from nnx.backend import find, usable
+
+    if name != "all":
+        return [find(name, **on(device))]
+    if device is not None:
+        raise InputError("--device goes with one --backend, not all")
     backends, left_out = usable()
     for name, why in left_out.items():
         show.note(f"{name} left out: {why}")

@@ -8,8 +8,8 @@ import typer
 
 from nnx.automatic import DEFAULT
 from nnx.cli import show
-from nnx.cli.checks import as_row, finite, usable_here
-from nnx.cli.options import BackendOrAll, DataDir, DatasetOption, Device, Json, on
+from nnx.cli.checks import as_row, chosen, finite
+from nnx.cli.options import BackendOrAll, DataDir, DatasetOption, Device, Json
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,13 +63,9 @@ def gradcheck(
 
     nnx gradcheck --backend all
     """
-    from nnx.backend import find
-
-    if backend == "all" and device is not None:
-        raise InputError("--device goes with one --backend, not all")
     if run is None and (dataset is not None or data_dir is not None):
         raise InputError("--dataset and --data-dir go with a RUN, and none was given")
-    backends = usable_here() if backend == "all" else [find(backend, **on(device))]
+    backends = chosen(backend, device)
     if run is None:
         passed = _of_cases(backends, json)
     else:
@@ -84,9 +80,9 @@ def _of_cases(backends: "list[Backend]", json: bool) -> bool:
     from nnx.verify.gradients import gradcheck as run
 
     results: list[Agreement] = []
-    for chosen in backends:
-        show.note(f"checking {chosen.name} …")
-        results += run(chosen)
+    for each in backends:
+        show.note(f"checking {each.name} …")
+        results += run(each)
     worst = max(check.max_relative_error for check in results)
     if json:
         rows = [as_row(check, "backend", case="network") for check in results]

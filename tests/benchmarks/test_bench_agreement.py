@@ -1,5 +1,6 @@
 """Every implementation trains the same network, and one that does not is found."""
 
+from functools import partial
 from importlib import import_module
 
 import numpy as np
@@ -14,14 +15,20 @@ from nnx_benchmarks.workloads import RECIPES, Problem, Workload, initial_layers
 LIBRARIES = {
     "plain_numpy": "numpy",
     "sklearn_mlp": "sklearn",
-    "torch_eager": "torch",
+    "pytorch": "torch",
     "jax_jit": "jax",
 }
+GRAPH = "torch_graph"  # what it captures on a card is called again where there is none
 
 
 def rival(module: str) -> list[Implementation]:
-    pytest.importorskip(LIBRARIES[module], reason="an extra: .[rivals]")
-    installed = import_module(f"nnx_benchmarks.rivals.{module}").IMPLEMENTATIONS
+    library = "torch" if module == GRAPH else LIBRARIES[module]
+    pytest.importorskip(library, reason="an extra: .[rivals]")
+    installed = import_module(f"nnx_benchmarks.rivals.{module}")
+    if module == GRAPH:
+        again = partial(installed.GraphTrainer, device="cpu", capture=lambda work: work)
+        return [Implementation("graph", again, ("float32", "float64"))]
+    installed = installed.IMPLEMENTATIONS
     # Compiling PyTorch's takes half a minute, and bench compares it whenever it runs.
     return [i for i in installed if "compiled" not in i.name]
 
@@ -49,14 +56,14 @@ def test_every_rival_has_a_test() -> None:
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
-@pytest.mark.parametrize("module", LIBRARIES)
+@pytest.mark.parametrize("module", [*LIBRARIES, GRAPH])
 def test_rivals_agree(module: str, activation: str, problem: Problem) -> None:
     workload = problem.workload._replace(activation=activation)
     for implementation in rival(module):
         agrees(implementation, problem._replace(workload=workload))
 
 
-@pytest.mark.parametrize("module", LIBRARIES)
+@pytest.mark.parametrize("module", [*LIBRARIES, GRAPH])
 def test_rivals_agree_without_a_hidden_layer(module: str, problem: Problem) -> None:
     workload = Workload((784, 10), "relu", 32)
     for implementation in rival(module):
@@ -70,7 +77,7 @@ def small(key: str, images: Dataset) -> Problem:
 
 
 @pytest.mark.parametrize("key", RECIPES)
-@pytest.mark.parametrize("module", ["torch_eager", "jax_jit"])
+@pytest.mark.parametrize("module", ["pytorch", GRAPH, "jax_jit"])
 def test_rivals_train_the_same_recipe(module: str, key: str, images: Dataset) -> None:
     problem = small(key, images)
     compared = problem._replace(workload=problem.workload.without_draws)
@@ -80,7 +87,7 @@ def test_rivals_train_the_same_recipe(module: str, key: str, images: Dataset) ->
     assert error < (agreement.CLIPPED if clipped else 1e-11)
 
 
-@pytest.mark.parametrize("module", ["torch_eager", "jax_jit"])
+@pytest.mark.parametrize("module", ["pytorch", GRAPH, "jax_jit"])
 def test_compared_without_dropout_and_timed_with_it(
     module: str, images: Dataset
 ) -> None:

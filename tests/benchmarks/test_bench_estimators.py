@@ -22,7 +22,7 @@ def test_fits(images: Dataset, wrong: bool, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(estimators, "REST", 0.0)
     if wrong:
         monkeypatch.setattr(estimators.nnx.sklearn, "MLPClassifier", Other)
-    report = estimators.measure(images, 1, lambda text: None)
+    [report] = estimators.measure(images, 1, lambda text: None)
     assert len(report.tables) == 2
     for table in report.tables:
         assert len(table.cells()) == 2 - wrong

@@ -44,7 +44,7 @@ def silent(text: str) -> None:
 def test_measure(
     workload: Workload, images: Dataset, both: list[Implementation]
 ) -> None:
-    report = throughput.measure({"small": workload}, both, images, 2, silent)
+    [report] = throughput.measure({"small": workload}, both, images, 2, silent)
     shows_no_speed_without_agreement(report)
     found = in_json(report)
     assert 0 < found["floor"]["small"] == min(found["products"]["small"].values())
@@ -127,7 +127,7 @@ def test_without_llvmlite_there_is_no_share_of_the_peak(
 ) -> None:
     monkeypatch.setitem(sys.modules, "llvmlite", None)
     said: list[str] = []
-    report = throughput.measure({"small": workload}, [numpy], images, 1, said.append)
+    [report] = throughput.measure({"small": workload}, [numpy], images, 1, said.append)
     assert said[0].startswith("share of the processor's peak left out: ")
     assert "of peak" not in [heading for heading, _, _ in report.tables[0].columns]
     found = in_json(report)
@@ -168,7 +168,7 @@ def test_time_to(
     workload: Workload, images: Dataset, both: list[Implementation]
 ) -> None:
     said: list[str] = []
-    report = time_to.measure(0.9, "small", workload, both, images, 2, said.append)
+    [report] = time_to.measure(0.9, "small", workload, both, images, 2, said.append)
     shows_no_speed_without_agreement(report)
     assert [line for line in said if "round" in line] == [
         "round 1 of 2", "round 2 of 2"
@@ -189,7 +189,7 @@ def test_an_accuracy_not_reached_has_no_time(
 ) -> None:
     monkeypatch.setattr(time_to, "MOST_EPOCHS", 1)
     slow = workload._replace(learning_rate=1e-6)
-    report = time_to.measure(0.99, "slow", slow, [numpy], images, 1, silent)
+    [report] = time_to.measure(0.99, "slow", slow, [numpy], images, 1, silent)
     assert report.as_json()["rows"][0]["seconds"] is None
     assert report.tables[0].cells()[0][1:3] == ["–", "–"]
 

@@ -31,7 +31,7 @@ def test_costs(workload: Workload, images: Dataset, reference: Backend) -> None:
 
     wrong = replace(reference, name="wrong", own_steps=longer)
     said: list[str] = []
-    report = options.measure(
+    [report] = options.measure(
         {"small": workload}, [reference, wrong], images, 2, said.append
     )
     assert said == [

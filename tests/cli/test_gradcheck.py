@@ -91,7 +91,7 @@ def test_all_backends(
 ) -> None:
     monkeypatch.chdir(cwd)
     both = [reference, replace(reference, name="other")]
-    monkeypatch.setattr(gradcheck, "usable_here", lambda: both)
+    monkeypatch.setattr(gradcheck, "chosen", lambda *given: both)
     gradcheck.gradcheck(old_run, backend="all", json=True)
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["backend"] for row in rows] == ["numpy"] * 4 + ["other"] * 4

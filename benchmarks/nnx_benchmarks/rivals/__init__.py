@@ -4,6 +4,6 @@
 MODULES = {
     "plain_numpy": "NumPy",
     "sklearn_mlp": "scikit-learn",
-    "torch_eager": "PyTorch",
+    "pytorch": "PyTorch",
     "jax_jit": "JAX",
 }

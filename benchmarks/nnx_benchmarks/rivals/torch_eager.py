@@ -50,7 +50,12 @@ class TorchTrainer:
         return cross_entropy(self.network(x), labels)
 
     def load(self, layers: Layers) -> None:
-        """Begin anew with a copy of these weights; PyTorch has them as (out, in)."""
+        """Begin anew with a copy of these weights."""
+        self.copy(layers)
+        self.optimizer = optimizer(self.network, self.hyper)
+
+    def copy(self, layers: Layers) -> None:
+        """Take a copy of these weights; PyTorch has them as (out, in)."""
         with torch.no_grad():
             for (linear, *others), layer in zip(self.network, layers, strict=True):
                 weight = np.ascontiguousarray(layer.weight.T)
@@ -59,25 +64,34 @@ class TorchTrainer:
                 if shift is not linear:
                     shift.reset_parameters()
                 shift.bias.copy_(torch.from_numpy(layer.bias))
-        self.optimizer = optimizer(self.network, self.hyper)
 
     def epoch(self, order: Array, learning_rate: float) -> float:
         """Train on these images; return their mean loss."""
+        self.set_rate(learning_rate)
+        total = torch.zeros((), dtype=self.images.dtype, device=self.device)
+        for index in self.batches(order):
+            total += self.step(index)
+        return float(total.item()) / len(order)
+
+    def set_rate(self, learning_rate: float) -> None:
+        """Have the optimizer take steps at this rate."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        total = torch.zeros((), dtype=self.images.dtype, device=self.device)
-        for index in (
-            torch.from_numpy(order).to(self.device).split(self.hyper.batch_size)
-        ):
-            x = self.images.index_select(0, index)
-            loss = self.loss(x, self.labels.index_select(0, index))
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            if bound := self.hyper.clip_norm:
-                nn.utils.clip_grad_norm_(self.network.parameters(), bound)
-            self.optimizer.step()
-            total += loss.detach() * len(index)
-        return float(total.item()) / len(order)
+
+    def batches(self, order: Array) -> Any:
+        """Return the epoch's batches, of indices on the device."""
+        return torch.from_numpy(order).to(self.device).split(self.hyper.batch_size)
+
+    def step(self, index: Any) -> Any:
+        """Take a step on these images; return the sum of their losses."""
+        x = self.images.index_select(0, index)
+        loss = self.loss(x, self.labels.index_select(0, index))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if bound := self.hyper.clip_norm:
+            nn.utils.clip_grad_norm_(self.network.parameters(), bound)
+        self.optimizer.step()
+        return loss.detach() * len(index)
 
     def layers(self) -> Layers:
         """Return the layers as they are used now."""
@@ -112,7 +126,7 @@ def network(workload: Workload) -> Any:
     return nn.Sequential(*layers, nn.Sequential(nn.Linear(inputs, outputs)))
 
 
-def optimizer(network: Any, hyper: Hyperparameters) -> Any:
+def optimizer(network: Any, hyper: Hyperparameters, capturable: bool = False) -> Any:
     """Return the network's optimizer; weights decay, and no other parameters.
 
     Fused ones were faster, but for plain SGD, which is left as it is by default.
@@ -128,10 +142,12 @@ def optimizer(network: Any, hyper: Hyperparameters) -> Any:
         {"params": others, "weight_decay": 0.0},
     ]
     betas = hyper.momentum, hyper.beta2
-    return torch.optim.AdamW(groups, hyper.learning_rate, betas, fused=True)
+    return torch.optim.AdamW(
+        groups, hyper.learning_rate, betas, fused=True, capturable=capturable
+    )
 
 
-def _implementations() -> list[Implementation]:
+def implementations() -> list[Implementation]:
     """Return both ways on the processor, and on a CUDA device where there is one."""
     devices = {"": "cpu"} | ({", CUDA": "cuda"} if torch.cuda.is_available() else {})
     return [
@@ -139,10 +155,8 @@ def _implementations() -> list[Implementation]:
             f"PyTorch {name}{where}",
             partial(TorchTrainer, device=device, compiled=compiled),
             ("float32",) if compiled else ("float32", "float64"),
+            card=device == "cuda",
         )
         for where, device in devices.items()
         for name, compiled in [("eager", False), ("compiled", True)]
     ]
-
-
-IMPLEMENTATIONS = _implementations()
