@@ -23,8 +23,8 @@ steps=(machine check tests sanitize ceilings bench-128 bench-1024 time-to)
 declare -A limits=([machine]=60 [check]=90 [tests]=170 [sanitize]=90 [ceilings]=60
     [bench-128]=210 [bench-1024]=210 [time-to]=90)
 # What nnx and its tests need beside what a machine for PyTorch and JAX has.
-packages=(array-api-compat array-api-strict hatchling platformdirs pooch starlette
-    tomli-w trove-classifiers uvicorn)
+packages=(array-api-compat array-api-strict hatchling pathspec platformdirs pooch
+    starlette tomli-w trove-classifiers uvicorn)
 
 machine() {
     date && nvidia-smi && python3 -m nnx info

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from importlib.util import find_spec
 from itertools import count
 from statistics import median
 from typing import Any, NamedTuple
@@ -81,7 +80,9 @@ def measure(
             name: max(each[name] for each in spent[PEAK]) for name in spent[PEAK][0]
         }
         rows = []
-        for name, (agreed, trainer) in {**checked, FLOOR: (Agreement(), None)}.items():
+        if spent[FLOOR]:
+            checked[FLOOR] = Agreement(), None
+        for name, (agreed, trainer) in checked.items():
             speed = _speed(timed[name]["ms_per_epoch"], problem, rates.get("gflops"))
             layers = trainer and trainer.layers()
             right = layers and data.accuracy(layers, workload, images)
@@ -100,10 +101,9 @@ def _bounds(implementations: Sequence[Implementation], note: Note) -> Bounds:
     except (ImportError, NnxError) as error:
         note(f"share of the card's peak left out: {error}")
         rates = dict
-    if find_spec("torch") is None:
-        note("matrix products left out: on a card they are PyTorch's")
-        return Bounds(rates, lambda workload: nullcontext(lambda images: {}))
-    return Bounds(rates, card.floor)
+    if card.has_floor(note):
+        return Bounds(rates, card.floor)
+    return Bounds(rates, lambda workload: nullcontext(lambda images: {}))
 
 
 def _fastest(spent: Sequence[Rates]) -> tuple[Rates, list[float]]:
