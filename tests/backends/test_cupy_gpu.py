@@ -16,9 +16,10 @@ FAKE = Path(__file__).parents[1] / "fake_cuda"
 
 def said(code: str, **variables: str) -> list[str]:
     """Return the lines that Python code prints where CuPy is the stand-in."""
+    paths = filter(None, [str(FAKE), os.environ.get("PYTHONPATH")])
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
-        env=os.environ | {"PYTHONPATH": str(FAKE)} | variables,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | variables,
         capture_output=True,
         text=True,
     )
@@ -111,3 +112,37 @@ def test_no_memory_is_held_by_the_error_that_says_so() -> None:
         "out of memory on cuda:0: needs 1.5 GiB, free 1.0 GiB",
         *["True"] * 3,
     ]
+
+
+WAITS = """
+import cupy, nnx, numpy
+from nnx.maths import losses, regularization
+from nnx.settings import complete
+from nnx.training.run import Run
+
+def mask(array):
+    raise AssertionError("a mask, whose size the host waits for")
+
+copied = []
+asarray = cupy.asarray
+def counted(given, *args, **options):
+    copied.append(type(given))
+    return asarray(given, *args, **options)
+
+cupy.isnan, cupy.asarray = mask, counted
+backend = nnx.find("cupy")
+xp = backend.xp
+x = numpy.asarray([[-2.0, 0.0, 3.0]])
+print(regularization.penalty_backward(x, x, 0.5, 0.0, xp=xp))
+print(losses.huber(x, 0 * x, huber_delta=1.0, xp=xp)[1])
+settings = complete({"class_weights": "balanced", "l1": 1e-4, "epochs": 2})
+run = Run(nnx.Network([64, 8, 10]), nnx.load("digits"), settings, backend=backend)
+copied.clear()
+run.follow()
+print(copied.count(tuple), list in copied)
+"""
+
+
+def test_no_step_waits_for_the_device_or_copies_to_it() -> None:
+    """L1 and Huber's loss ask for no mask; class weights are moved once."""
+    assert said(WAITS) == ["[[-2.5  0.   3.5]]", "[[-1.  0.  1.]]", "1 False"]

@@ -16,6 +16,7 @@ from nnx.errors import InputError, MissingLibraryError, NnxError, UnusableBacken
 from nnx.maths.arrays import Array
 from nnx.maths.ops import Ops
 from nnx_backends.cupy_gpu import errors
+from nnx_backends.cupy_gpu.namespace import namespace
 
 TF32_SINCE = 80  # compute capability 8.0, Ampere
 TF32 = (
@@ -52,7 +53,7 @@ def load(device: str | int = "0", precision: str = "full") -> Backend:
         _check_precision(cupy, number, precision)
         with scope():
             _check_it_works(cupy)
-    from array_api_compat import cupy as xp
+    xp = namespace(cupy)
 
     def from_numpy(array: Array) -> Array:
         with cupy.cuda.Device(number):
