@@ -50,7 +50,7 @@ sanitize() {
             python3 -c "$unpooled" "${train[@]}" --out "$scratch/$tool" || return
     done
 }
-ceilings() { python3 -m nnx bench card --out "$out/ceilings"; }
+ceilings() { python3 -m nnx bench gpu --out "$out/ceilings"; }
 bench-128() { bench 128; }
 bench-1024() { bench 1024; }
 bench() {

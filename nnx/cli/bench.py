@@ -1,4 +1,4 @@
-"""`nnx bench`, and its commands `options`, `time-to`, `card`, `whole`, `estimators`."""
+"""`nnx bench`, and its commands `options`, `time-to`, `gpu`, `whole`, `estimators`."""
 
 import json as json_format
 import time
@@ -186,8 +186,8 @@ def _time_to(
     _report(measure, images, rounds, out, json)
 
 
-@app.command("card")
-def _card(
+@app.command("gpu")
+def _gpu(
     device: Device = None,
     rounds: Rounds = 5,
     out: Out = None,

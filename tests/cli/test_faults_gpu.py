@@ -28,8 +28,11 @@ AT_FIRST = {
     "no-driver": ("finds no NVIDIA driver", "nvidia-smi", "another --backend"),
     "old-driver": ("driver for CUDA 11.8", "CuPy's CUDA 12.9", "update the driver"),
     "no-device": ("no CUDA-capable device", "nvidia-smi lists", "CUDA_VISIBLE_DEVICES"),
-    "library": ("misses a library", "libnvrtc.so.12", "pip install"),
-    "late-library": ("misses a library", "libcublas.so.12", "pip install"),
+    "library": ("misses a part of CUDA", "libnvrtc.so.12", "pip install"),
+    "late-library": ("misses a part of CUDA", "libcublas.so.12", "pip install"),
+    "headers": ("misses a part of CUDA", "CUDA headers", "nnx-mlp[cuda12]"),
+    "reduction": ("cannot compile a kernel (Runtime compilation", "pip install"),
+    "sort": ("no kernel image", "no kernels for so old or new a card", "pip install"),
     "compile": (
         "cannot compile a kernel",
         'identifier "half" is undefined',

@@ -34,7 +34,7 @@ def load(device: str | int = "0", precision: str = "full") -> Backend:
     Raises:
         MissingLibraryError: CuPy is not installed
         UnusableBackendError: no driver, or one older than the runtime; no such device;
-            a compiler, a kernel cache or a cuBLAS that does not work; a card without
+            a compiler, a kernel cache or a library that does not work; a card without
             TF32
         InputError: a device or a precision of no known form; TF32 that is forbidden
     """
@@ -183,6 +183,11 @@ def _set_precision(cupy: Any, precision: str) -> None:
 
 
 def _check_it_works(cupy: Any) -> None:
-    """Use the compiler, its cache and cuBLAS once, so that what fails fails early."""
+    """Use each of its parts once, so that what fails fails early.
+
+    They are the compiler and its cache, cuBLAS, reductions, whose kernels come from CUB
+    and need more of CUDA's headers, and sorting, which was compiled with CuPy.
+    """
     square = cupy.ones((2, 2), cupy.float32)
-    cupy.asnumpy(square @ square + square)
+    rows = cupy.sum(square @ square + square, axis=1)
+    cupy.asnumpy(cupy.sort(rows))

@@ -63,7 +63,12 @@ def explained(error: Exception, cupy: Any, device: int) -> NnxError | None:
         )
     if _is_of_a_library(error, says):
         return UnusableBackendError(
-            f"backend 'cupy' misses a library of CUDA's ({says}): {INSTALL}"
+            f"backend 'cupy' misses a part of CUDA ({says}): {INSTALL}"
+        )
+    if _is_of_the_compiler(error, says):
+        return UnusableBackendError(
+            f"backend 'cupy' cannot compile a kernel ({says[:300]}): CuPy may not fit "
+            f"the CUDA toolkit that it finds: {INSTALL}"
         )
     if type(error).__module__.partition(".")[0] not in ("cupy", "cupy_backends"):
         return None
@@ -71,11 +76,6 @@ def explained(error: Exception, cupy: Any, device: int) -> NnxError | None:
     if isinstance(error, MemoryError) or code in OUT_OF_MEMORY:
         return OutOfMemoryError(
             f"out of memory on cuda:{device}: {_needed(says)}{_free(cupy)}"
-        )
-    if type(error).__name__ in ("CompileException", "NVRTCError"):
-        return UnusableBackendError(
-            f"backend 'cupy' cannot compile a kernel ({says[:300]}): CuPy may not fit "
-            f"the CUDA toolkit that it finds: {INSTALL}"
         )
     return UnusableBackendError(
         f"backend 'cupy' failed on cuda:{device} ({says}): "
@@ -94,11 +94,18 @@ def _is_of_the_cache(error: Exception) -> bool:
 
 
 def _is_of_a_library(error: Exception, says: str) -> bool:
-    """Return whether one of CUDA's libraries, which CuPy loads late, is not there."""
+    """Return whether one of CUDA's libraries, or its headers, is not there."""
     if isinstance(error, ImportError) and re.search(r"\.so|\.dll", says):
         return True
     by_name = type(error).__name__ == "DynamicLibNotFoundError"
-    return by_name or says.startswith("CuPy failed to load ")
+    lacks = "CuPy failed to load ", "Failed to find CUDA headers"
+    return by_name or says.startswith(lacks)
+
+
+def _is_of_the_compiler(error: Exception, says: str) -> bool:
+    """Return whether a kernel did not compile; of reductions that is a RuntimeError."""
+    by_name = type(error).__name__ in ("CompileException", "NVRTCError")
+    return by_name or says.startswith("Runtime compilation failed")
 
 
 def _needed(says: str) -> str:

@@ -46,6 +46,14 @@ FAULTS = {
     "library": lambda: RuntimeError(
         "CuPy failed to load libnvrtc.so.12: OSError: libnvrtc.so.12: cannot open"
     ),
+    "headers": lambda: RuntimeError(
+        "Failed to find CUDA headers. Please install CUDA toolkit headers (e.g., "
+        "pip install cupy-cuda12x[ctk]) or specify CUDA_PATH environment variable."
+    ),
+    "reduction": lambda: RuntimeError("Runtime compilation failed"),
+    "sort": lambda: cuda.runtime.CUDARuntimeError(
+        "cudaErrorNoKernelImageForDevice: no kernel image is available for execution"
+    ),
     "late-library": lambda: ImportError("libcublas.so.12: cannot open shared object"),
 }
 taken = 0
@@ -79,11 +87,26 @@ def get_default_memory_pool():
     return pool
 
 
+LATER = "oom", "sticky", "reduction", "sort"
+
+
 def ones(*args, **options):
-    if FAULT in FAULTS and FAULT not in ("oom", "sticky"):
+    if FAULT in FAULTS and FAULT not in LATER:
         raise FAULTS[FAULT]()
     devices.append(cuda.current())
     return numpy.ones(*args, **options)
+
+
+def sum(*args, **options):
+    if FAULT == "reduction":
+        raise FAULTS[FAULT]()
+    return numpy.sum(*args, **options)
+
+
+def sort(*args, **options):
+    if FAULT == "sort":
+        raise FAULTS[FAULT]()
+    return numpy.sort(*args, **options)
 
 
 def take(a, indices, axis):
