@@ -146,3 +146,37 @@ print(copied.count(tuple), list in copied)
 def test_no_step_waits_for_the_device_or_copies_to_it() -> None:
     """L1 and Huber's loss ask for no mask; class weights are moved once."""
     assert said(WAITS) == ["[[-2.5  0.   3.5]]", "[[-1.  0.  1.]]", "1 False"]
+
+
+COMPILES = """
+import time
+from dataclasses import replace
+import cupy, nnx
+from nnx.maths.arrays import map_arrays
+
+take, sizes = cupy.take, set()
+def compiled(a, indices, axis):
+    if indices.shape not in sizes:
+        sizes.add(indices.shape)
+        time.sleep(0.5)
+    return take(a, indices, axis)
+
+cupy.take = compiled
+backend, data = nnx.find("cupy"), nnx.load("digits")
+assert len(data.train.labels) % 100
+for each in backend, replace(backend, own_steps=None):
+    result = nnx.train(
+        nnx.Network([64, 8, 10]), data, backend=each, epochs=2, batch_size=100,
+        dropout=0.2, momentum=0.9, schedule="cosine",
+    )
+    print(result.log[0].seconds < 0.5, result.log[0].train_loss)
+    weight = result.network.layers[0].weight
+    print(weight.tobytes().hex())
+"""
+
+
+def test_compiling_is_over_before_training_is_timed() -> None:
+    """Of both sizes of a batch, and without a trace in what is trained."""
+    lines = said(COMPILES)
+    assert lines[0].startswith("True ")
+    assert lines[:2] == lines[2:]

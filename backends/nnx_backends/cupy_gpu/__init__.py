@@ -15,8 +15,9 @@ from nnx.backend import Backend, FirstRun
 from nnx.errors import InputError, MissingLibraryError, NnxError, UnusableBackendError
 from nnx.maths.arrays import Array
 from nnx.maths.ops import Ops
-from nnx_backends.cupy_gpu import errors
+from nnx_backends.cupy_gpu import errors, first_run, steps
 from nnx_backends.cupy_gpu.namespace import namespace
+from nnx_backends.memories import Memories
 
 TF32_SINCE = 80  # compute capability 8.0, Ampere
 TF32 = (
@@ -25,11 +26,14 @@ TF32 = (
 )
 
 
-def load(device: str | int = "0", precision: str = "full") -> Backend:
+def load(
+    device: str | int = "0", precision: str = "full", *, fused: bool = True
+) -> Backend:
     """Return the backend on one CUDA device, which becomes the current one.
 
     device: its number, as in "1" or "cuda:1"
     precision: "full", or "tf32" for products of float32 arrays on tensor cores
+    fused: whether one launch takes many steps, where it can; else each operation is one
 
     Raises:
         MissingLibraryError: CuPy is not installed
@@ -53,26 +57,23 @@ def load(device: str | int = "0", precision: str = "full") -> Backend:
         _check_precision(cupy, number, precision)
         with scope():
             _check_it_works(cupy)
-    xp = namespace(cupy)
+    ops = Ops(namespace(cupy))
+    own_steps = partial(first_run.run_steps, ops=ops)
+    if fused and precision == "full":
+        capability = int(cupy.cuda.Device(number).compute_capability)
+        own_steps = partial(
+            steps.run_steps,
+            plain=own_steps,
+            cupy=cupy,
+            capability=capability,
+            memories=Memories(),
+        )
 
     def from_numpy(array: Array) -> Array:
         with cupy.cuda.Device(number):
             return cupy.asarray(array)
 
     properties = cupy.cuda.runtime.getDeviceProperties(number)
-    ops, own_steps = Ops(xp), None
-    if precision == "full":
-        from nnx_backends.cupy_gpu import steps
-        from nnx_backends.memories import Memories
-
-        capability = int(cupy.cuda.Device(number).compute_capability)
-        own_steps = partial(
-            steps.run_steps,
-            ops=ops,
-            cupy=cupy,
-            capability=capability,
-            memories=Memories(),
-        )
     return Backend(
         name="cupy",
         device=f"cuda:{number} ({properties['name'].decode()})",
@@ -80,7 +81,12 @@ def load(device: str | int = "0", precision: str = "full") -> Backend:
         from_numpy=from_numpy,
         to_numpy=cupy.asnumpy,
         synchronize=cupy.cuda.Device(number).synchronize,
-        first_run=FirstRun(TF32 if precision == "tf32" else ""),
+        first_run=FirstRun(
+            TF32 if precision == "tf32" else "",
+            compile=partial(
+                first_run.compile_kernels, ops=ops, run_steps=own_steps
+            ),
+        ),
         scope=scope,
         own_steps=own_steps,
     )

@@ -1,5 +1,6 @@
 """Many training steps in one launch: one kernel for a network and its recipe."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -10,9 +11,7 @@ from nnx.maths.arrays import Array
 from nnx.maths.blocks import BLOCK, block_count
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.schedules import at_steps
-from nnx.maths.ops import Ops
 from nnx.maths.state import Images, RunningStats, State
-from nnx.maths.steps import run_steps as plain_steps
 from nnx_backends.cupy_gpu import layout
 from nnx_backends.cupy_gpu.layout import TILE, Place
 from nnx_backends.cupy_gpu.source import NUMBERS, WARPS, constants, source
@@ -77,14 +76,17 @@ def run_steps(
     count: int,
     hyper: Hyperparameters,
     *,
-    ops: Ops,
+    plain: Callable[..., State],
     cupy: Any,
     capability: int,
     memories: Memories[Memory],
 ) -> State:
-    """Return the state after so many more steps; like `nnx.maths.steps.run_steps`."""
+    """Return the state after so many more steps; like `nnx.maths.steps.run_steps`.
+
+    plain: takes the steps that no launch takes many of; see `uncovered`
+    """
     if uncovered(state, images, hyper, capability):
-        return plain_steps(state, images, order, count, hyper, ops)
+        return plain(state, images, order, count, hyper)
     n, batch = len(order), hyper.batch_size
     hyper = hyper._replace(batch_size=min(batch, n))
     per_epoch = block_count(n, batch)

@@ -1,0 +1,49 @@
+"""Compiling what a run uses, before it, as CuPy compiles a kernel at its first use."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from nnx.maths import steps
+from nnx.maths.arrays import Array
+from nnx.maths.blocks import block_count
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.ops import Ops
+from nnx.maths.state import Images, State
+
+
+def compile_kernels(
+    state: State,
+    images: Images,
+    hyper: Hyperparameters,
+    *,
+    ops: Ops,
+    run_steps: Callable[..., State],
+) -> Iterator[float]:
+    """Yield the share done before each step that is taken to compile its kernels.
+
+    An epoch's first step and its last one, whose batch may be short; what they give is
+    forgotten.
+    """
+    n, xp = images.labels.shape[0], ops.xp
+    order = xp.arange(n, dtype=xp.int64, device=images.labels.device)
+    for share, step in (0.0, 0), (0.5, block_count(n, hyper.batch_size) - 1):
+        yield share
+        run_steps(state._replace(step=step), images, order, 1, hyper)
+
+
+def run_steps(
+    state: State,
+    images: Images,
+    order: Array,
+    count: int,
+    hyper: Hyperparameters,
+    *,
+    ops: Ops,
+) -> State:
+    """Return the state after so many steps; asked for none, compile what they need."""
+    plain = partial(steps.run_steps, ops=ops)
+    if count == 0:
+        compiling = compile_kernels(state, images, hyper, ops=ops, run_steps=plain)
+        deque(compiling, maxlen=0)
+    return plain(state, images, order, count, hyper)
