@@ -59,13 +59,11 @@ def load(
             _check_it_works(cupy)
     ops = Ops(namespace(cupy))
     own_steps = partial(first_run.run_steps, ops=ops)
-    if fused and precision == "full":
-        capability = int(cupy.cuda.Device(number).compute_capability)
+    if fused and precision == "full" and steps.can_be_used(cupy.cuda.Device(number)):
         own_steps = partial(
             steps.run_steps,
             plain=own_steps,
             cupy=cupy,
-            capability=capability,
             memories=Memories(),
         )
 

@@ -52,13 +52,16 @@ class Memory(NamedTuple):
     counter: Array
 
 
-def uncovered(
-    state: State, images: Images, hyper: Hyperparameters, capability: int
-) -> str:
+def can_be_used(device: Any) -> bool:
+    """Return whether a device has what the kernel needs: TF32 and a grid barrier."""
+    recent = int(device.compute_capability) >= SINCE
+    return recent and bool(device.attributes.get("CooperativeLaunch"))
+
+
+def uncovered(state: State, images: Images, hyper: Hyperparameters) -> str:
     """Return why steps are plain ones, or "" if one launch does many."""
     outputs = state.layers[-1].weight.shape[1]
     reasons = {
-        f"compute capability {capability / 10}": capability < SINCE,
         "float64": state.layers[0].weight.dtype != np.float32,
         "no hidden layer": len(state.layers) < 2,
         f"{outputs} outputs": outputs > MOST_OUTPUTS,
@@ -78,14 +81,13 @@ def run_steps(
     *,
     plain: Callable[..., State],
     cupy: Any,
-    capability: int,
     memories: Memories[Memory],
 ) -> State:
     """Return the state after so many more steps; like `nnx.maths.steps.run_steps`.
 
     plain: takes the steps that no launch takes many of; see `uncovered`
     """
-    if uncovered(state, images, hyper, capability):
+    if uncovered(state, images, hyper):
         return plain(state, images, order, count, hyper)
     n, batch = len(order), hyper.batch_size
     hyper = hyper._replace(batch_size=min(batch, n))

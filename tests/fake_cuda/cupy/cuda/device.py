@@ -28,6 +28,8 @@ class Device:
     def synchronize(self):
         pass
 
+    attributes = {}  # among them no cooperative launches: steps are plain ones
+
     @property
     def compute_capability(self):
         return os.environ.get("FAKE_CAPABILITY", "90")
