@@ -48,9 +48,13 @@ def implementations(
 ) -> list[Implementation]:
     """Return the backends, as above, and the rivals of these modules.
 
-    Beside a backend on a card stand only those that compute there too.
+    Beside a backend on a card stand only those that compute there too; beside CuPy's
+    fused steps its plain ones.
     """
     own = [nnx_run.implementation(b) for b in backends(backend, note, **options)]
+    if backend == "cupy":
+        plain = nnx_run.implementation(find(backend, fused=False, **options))
+        own.append(plain._replace(name="nnx cupy, plain steps"))
     found, card = list(own), all(each.card for each in own)
     for module in modules:
         name = rivals.MODULES[module]

@@ -15,7 +15,7 @@ from nnx.backend import Backend, FirstRun
 from nnx.errors import InputError, MissingLibraryError, NnxError, UnusableBackendError
 from nnx.maths.arrays import Array
 from nnx.maths.ops import Ops
-from nnx_backends.cupy_gpu import errors, first_run, steps
+from nnx_backends.cupy_gpu import errors, first_run, logits, steps
 from nnx_backends.cupy_gpu.namespace import namespace
 from nnx_backends.memories import Memories
 
@@ -58,6 +58,7 @@ def load(
         with scope():
             _check_it_works(cupy)
     ops = Ops(namespace(cupy))
+    ops = ops._replace(logits=partial(logits.logits, ops=ops))
     own_steps = partial(first_run.run_steps, ops=ops)
     if fused and precision == "full" and steps.can_be_used(cupy.cuda.Device(number)):
         own_steps = partial(
