@@ -30,10 +30,16 @@ __device__ inline float* next_parts(Step& s) {
   return s.parts + s.part_turn * PARTS * 4;
 }
 
-// Tiles of a layer's outputs in a whole batch, and of its weights.
-__device__ constexpr int forward_tiles(int layer) {
-  return BATCH_ROWS / TILE * (WIDTH[layer] / TILE);
+// Rows that a group of lanes has of a layer's outputs, and their tiles of eight groups.
+__device__ constexpr int rows_of_group(int layer) {
+  return 2 * (BATCH_ROWS / TILE) * (WIDTH[layer] / TILE) <= BLOCKS ? 2 : 4;
 }
+
+__device__ constexpr int forward_tiles(int layer) {
+  return BATCH_ROWS / (8 * rows_of_group(layer)) * (WIDTH[layer] / TILE);
+}
+
+// Tiles of a layer's weights.
 
 __device__ constexpr int update_tiles(int layer) {
   return ROWS[layer] / TILE * (WIDTH[layer] / TILE);
@@ -92,9 +98,10 @@ __device__ inline void set_slopes(const Step& s, int row, int column, const Four
 
 template <int L>
 __device__ void forward_tile(Step& s, int turn) {
-  constexpr int SPLIT = split_of(forward_tiles(L));
-  const Place place = own_place<SPLIT>(turn, s.tiles * (WIDTH[L] / TILE));
-  const int m = place.item % s.tiles * TILE, n = place.item / s.tiles * TILE;
+  constexpr int SPLIT = split_of(forward_tiles(L)), R = rows_of_group(L);
+  const int rows = R == 2 ? s.deep : s.tiles;  // of tiles
+  const Place place = own_place<SPLIT, R>(turn, rows * (WIDTH[L] / TILE));
+  const int m = place.item % rows * 8 * R, n = place.item / rows * TILE;
   const int deep = place.item < 0 ? 0 : ROWS[L] / DEEP;
   const int row = m + place.row, column = n + place.column;
   const TermsApart weight(s.run.parameters + WEIGHT_AT[L] + n, COLUMNS[L]);
@@ -102,11 +109,11 @@ __device__ void forward_tile(Step& s, int turn) {
   if (!NORMALIZED && place.there) bias = load(s.run.parameters + BIAS_AT[L] + column);
   Four z;
   if constexpr (L == 0 && BYTES) {
-    const Pixels x(bytes_of(s), images_of(s), m, deep > 0 ? s.batch : 0);
+    const Pixels<R> x(bytes_of(s), images_of(s), m, deep > 0 ? s.batch : 0);
     z = multiply<SPLIT>(x, weight, deep, next_parts(s));
     for (int i = 0; i < 4; i++) z.v[i] *= s.hyper->pixel_scale;
   } else {
-    const TermsTogether x(input<L>(s) + m * ROWS[L], ROWS[L]);
+    const TermsTogether<R> x(input<L>(s) + m * ROWS[L], ROWS[L]);
     z = multiply<SPLIT>(x, weight, deep, next_parts(s));
   }
   if (!place.there) return;
@@ -121,11 +128,12 @@ __device__ void forward_tile(Step& s, int turn) {
 // The slope of layer L - 1, from that of layer L.
 template <int L>
 __device__ void backward_tile(Step& s, int turn) {
-  constexpr int SPLIT = split_of(forward_tiles(L - 1));
-  const Place place = own_place<SPLIT>(turn, s.tiles * (ROWS[L] / TILE));
-  const int m = place.item % s.tiles * TILE, n = place.item / s.tiles * TILE;
-  const TermsTogether dz(s.run.slopes + AT[L] + m * WIDTH[L], WIDTH[L]);
-  const TermsTogether weight(s.run.parameters + WEIGHT_AT[L] + n * COLUMNS[L], COLUMNS[L]);
+  constexpr int SPLIT = split_of(forward_tiles(L - 1)), R = rows_of_group(L - 1);
+  const int rows = R == 2 ? s.deep : s.tiles;
+  const Place place = own_place<SPLIT, R>(turn, rows * (ROWS[L] / TILE));
+  const int m = place.item % rows * 8 * R, n = place.item / rows * TILE;
+  const TermsTogether<R> dz(s.run.slopes + AT[L] + m * WIDTH[L], WIDTH[L]);
+  const TermsTogether<4> weight(s.run.parameters + WEIGHT_AT[L] + n * COLUMNS[L], COLUMNS[L]);
   const Four dy = multiply<SPLIT>(dz, weight, place.item < 0 ? 0 : WIDTH[L] / DEEP,
                                   next_parts(s));
   if (place.there) set_slopes<L - 1>(s, m + place.row, n + place.column, dy);
@@ -142,7 +150,7 @@ __device__ inline void keep_square(Step& s, int slot, float square) {
 template <int L>
 __device__ void update_tile(Step& s, int turn) {
   constexpr int SPLIT = split_of(update_tiles(L)), ACROSS = WIDTH[L] / TILE;
-  const Place place = own_place<SPLIT>(turn, update_tiles(L));
+  const Place place = own_place<SPLIT, 4>(turn, update_tiles(L));
   const int m = place.item / ACROSS * TILE, n = place.item % ACROSS * TILE;
   const int row = m + place.row, column = n + place.column;
   const int deep = place.item < 0 ? 0 : s.deep;

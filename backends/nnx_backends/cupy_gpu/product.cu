@@ -41,22 +41,25 @@ __device__ inline void multiply_add(float* c, const unsigned* a, const unsigned*
 }
 #endif
 
-// A lane's part of a factor: 4 of 32 rows (or columns), 4 group + i, and 4 of 16 terms,
+// A lane's part of a factor: R of 8 R rows (or columns), R group + i, and 4 of 16 terms,
 // 4 member + k. Each factor takes its part as it lies in memory, and gives number (i, k).
+// R is 4, or 2 for a left factor: a tile of 16 rows, where there are few tiles.
 
 // Terms lie next to each other: rows of a left factor, columns of a transposed right one.
+template <int R>
 struct TermsTogether {
   static constexpr bool exact = false;
+  static constexpr int rows = R;
   struct Part {
-    Four row[4];
+    Four row[R];
   };
   const float* at;
   int stride;
   __device__ TermsTogether(const float* first, int stride)
-      : at(first + 4 * group() * stride + 4 * member()), stride(stride) {}
+      : at(first + R * group() * stride + 4 * member()), stride(stride) {}
   __device__ void take(Part& part, int term) const {
 #pragma unroll
-    for (int i = 0; i < 4; i++) part.row[i] = load(at + i * stride + term);
+    for (int i = 0; i < R; i++) part.row[i] = load(at + i * stride + term);
   }
   __device__ static float number(const Part& part, int i, int k) {
     return part.row[i].v[k];
@@ -66,6 +69,7 @@ struct TermsTogether {
 // Terms lie a row apart: a transposed left factor, or a right one.
 struct TermsApart {
   static constexpr bool exact = false;
+  static constexpr int rows = 4;
   struct Part {
     Four term[4];
   };
@@ -91,16 +95,18 @@ __device__ inline unsigned four_bytes(const unsigned char* at) {
 }
 
 // A batch's images, as they lie in the set: bytes, of which `images` says whose.
+template <int R>
 struct Pixels {
   static constexpr bool exact = true;
+  static constexpr int rows = R;
   struct Part {
-    unsigned row[4];
+    unsigned row[R];
   };
-  const unsigned char* row[4];
+  const unsigned char* row[R];
   __device__ Pixels(const unsigned char* pixels, const int* images, int first,
                     int batch) {
-    for (int i = 0; i < 4; i++) {
-      const int place = first + 4 * group() + i;
+    for (int i = 0; i < R; i++) {
+      const int place = first + R * group() + i;
       row[i] = place < batch
                    ? pixels + static_cast<long long>(images[place]) * INPUTS[0]
                    : nullptr;
@@ -109,7 +115,7 @@ struct Pixels {
   __device__ void take(Part& part, int term) const {
     const int k = term + 4 * member();
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < R; i++) {
       part.row[i] = row[i] && k < INPUTS[0] ? four_bytes(row[i] + k) : 0u;
     }
   }
@@ -120,6 +126,7 @@ struct Pixels {
 
 struct PixelsApart {
   static constexpr bool exact = true;
+  static constexpr int rows = 4;
   struct Part {
     unsigned term[4];
   };
@@ -145,16 +152,17 @@ struct PixelsApart {
   }
 };
 
-// The high and low numbers of two terms of four rows.
+// The high and low numbers of two terms of a group's rows.
+template <int R>
 struct Split {
-  unsigned high[4][2], low[4][2];
+  unsigned high[R][2], low[R][2];
 };
 
 template <class Factor>
-__device__ inline Split split(const typename Factor::Part& part, int k) {
-  Split s;
+__device__ inline Split<Factor::rows> split(const typename Factor::Part& part, int k) {
+  Split<Factor::rows> s;
 #pragma unroll
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < Factor::rows; i++) {
 #pragma unroll
     for (int j = 0; j < 2; j++) {
       const float x = Factor::number(part, i, k + j);
@@ -168,14 +176,15 @@ __device__ inline Split split(const typename Factor::Part& part, int k) {
 
 // Add 16 terms to a warp's tile; sums[a][b][i] is the tensor core's form.
 template <class Left, class Right>
-__device__ inline void add_terms(float (&sums)[2][4][4],
+__device__ inline void add_terms(float (&sums)[Left::rows / 2][4][4],
                                  const typename Left::Part& left,
                                  const typename Right::Part& right) {
 #pragma unroll
   for (int k = 0; k < 4; k += 2) {
-    const Split l = split<Left>(left, k), r = split<Right>(right, k);
+    const auto l = split<Left>(left, k);
+    const auto r = split<Right>(right, k);
 #pragma unroll
-    for (int a = 0; a < 2; a++) {
+    for (int a = 0; a < Left::rows / 2; a++) {
       const int i = 2 * a;
       const unsigned high[4] = {l.high[i][0], l.high[i + 1][0], l.high[i][1],
                                 l.high[i + 1][1]};
@@ -199,21 +208,21 @@ __device__ constexpr int split_of(int tiles) {
   return tiles <= BLOCKS ? WARPS : WARPS / 2;
 }
 
-// So many threads have four numbers each of a finished tile.
-constexpr int FINISHERS = TILE * TILE / 4;
-
 // A thread's tile and its place there: a row, and the first of four columns.
 struct Place {
   int item, row, column;
   bool there;  // whether there is such a tile, and this thread finishes it
 };
 
+// So many threads have four numbers each of a finished tile.
+__device__ constexpr int finishers(int rows_of_group) { return 8 * rows_of_group * 8; }
+
 // turn: of the block's turns, in each of which it has WARPS / SPLIT of so many tiles
-template <int SPLIT>
+template <int SPLIT, int R>
 __device__ inline Place own_place(int turn, int tiles) {
-  const int item = turn * (WARPS / SPLIT) + warp() / SPLIT, t = threadIdx.x;
-  return {item < tiles ? item : -1, t % FINISHERS / 8, t % 8 * 4,
-          item < tiles && (SPLIT < WARPS || t < FINISHERS)};
+  const int item = turn * (WARPS / SPLIT) + warp() / SPLIT;
+  const int t = threadIdx.x % (WARP * SPLIT);
+  return {item < tiles ? item : -1, t / 8, t % 8 * 4, item < tiles && t < finishers(R)};
 }
 
 // The numbers at own_place() of left · right; every thread of a block calls it.
@@ -222,7 +231,8 @@ __device__ inline Place own_place(int turn, int tiles) {
 // than the last call's
 template <int SPLIT, class Left, class Right>
 __device__ __noinline__ Four multiply(Left left, Right right, int deep, float* parts) {
-  float sums[2][4][4] = {};
+  constexpr int R = Left::rows;
+  float sums[R / 2][4][4] = {};
   for (int k = warp() % SPLIT; k < deep; k += SPLIT) {
     typename Left::Part l;
     typename Right::Part r;
@@ -231,7 +241,7 @@ __device__ __noinline__ Four multiply(Left left, Right right, int deep, float* p
     add_terms<Left, Right>(sums, l, r);
   }
 #pragma unroll
-  for (int a = 0; a < 2; a++) {
+  for (int a = 0; a < R / 2; a++) {
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       const int quad = 4 * a + i;  // row 2 a + i / 2 of the group's, column's half i % 2
@@ -241,11 +251,11 @@ __device__ __noinline__ Four multiply(Left left, Right right, int deep, float* p
   }
   __syncthreads();
   Four sum = {};
-  if (SPLIT == WARPS && threadIdx.x >= FINISHERS) return sum;
-  const int row = threadIdx.x % FINISHERS / 8, column = threadIdx.x % 8;
-  const int quad = row % 4 * 2 + column % 2, from = row / 4 * 4 + column / 2;
-  const float* at = parts + (warp() / SPLIT * SPLIT * PART + quad * 36 + from) * 4;
-  if (SPLIT == WARPS) at = parts + (quad * 36 + from) * 4;
+  const int t = threadIdx.x % (WARP * SPLIT), row = t / 8, column = t % 8;
+  if (t >= finishers(R)) return sum;
+  const int quad = row % R * 2 + column % 2, from = row / R * 4 + column / 2;
+  const int first = warp() / SPLIT * SPLIT;
+  const float* at = parts + (first * PART + quad * 36 + from) * 4;
 #pragma unroll
   for (int w = 0; w < SPLIT; w++) {
     const float4 q = *reinterpret_cast<const float4*>(at + w * PART * 4);

@@ -222,12 +222,18 @@ __device__ inline void share(int turns, int& used, Work work) {
   used = (used + turns) % blocks;
 }
 
+// Turns for a layer's outputs, or the slopes with respect to them.
+template <int L>
+__device__ inline int forward_turns(const Step& s) {
+  const int rows = rows_of_group(L) == 2 ? s.deep : s.tiles;
+  return turns(rows * (WIDTH[L] / TILE), split_of(forward_tiles(L)));
+}
+
 template <int L>
 __device__ void forward_layers(Step& s, unsigned& reached) {
   if constexpr (L < LAST) {
     int used = 0;
-    const int tiles = s.tiles * (WIDTH[L] / TILE);
-    share(turns(tiles, split_of(forward_tiles(L))), used,
+    share(forward_turns<L>(s), used,
           [&](int turn) { forward_tile<L>(s, turn); });
     grid_barrier(s.run.counter, reached);
     if constexpr (NORMALIZED) {
@@ -257,8 +263,7 @@ __device__ void backward_layers(Step& s, unsigned& reached, long long step) {
     grid_barrier(s.run.counter, reached);
   }
   if constexpr (L > 0) {
-    const int tiles = s.tiles * (ROWS[L] / TILE);
-    share(turns(tiles, split_of(forward_tiles(L - 1))), used,
+    share(forward_turns<L - 1>(s), used,
           [&](int turn) { backward_tile<L>(s, turn); });
   } else {
     update<0>(s, used);
