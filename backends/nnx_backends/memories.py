@@ -6,7 +6,6 @@ from typing import Any, Generic, TypeVar
 from nnx.maths.arrays import Array, named_arrays
 from nnx.maths.state import State
 
-
 Memory = TypeVar("Memory")
 
 

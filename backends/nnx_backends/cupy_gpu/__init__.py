@@ -60,11 +60,13 @@ def load(
     ops = Ops(namespace(cupy))
     ops = ops._replace(logits=partial(logits.logits, ops=ops))
     own_steps = partial(first_run.run_steps, ops=ops)
-    if fused and precision == "full" and steps.can_be_used(cupy.cuda.Device(number)):
+    room = steps.shared_memory(cupy.cuda.Device(number)) if fused else 0
+    if room and precision == "full":
         own_steps = partial(
             steps.run_steps,
             plain=own_steps,
             cupy=cupy,
+            room=room,
             memories=Memories(),
         )
 
@@ -82,9 +84,7 @@ def load(
         synchronize=cupy.cuda.Device(number).synchronize,
         first_run=FirstRun(
             TF32 if precision == "tf32" else "",
-            compile=partial(
-                first_run.compile_kernels, ops=ops, run_steps=own_steps
-            ),
+            compile=partial(first_run.compile_kernels, ops=ops, run_steps=own_steps),
         ),
         scope=scope,
         own_steps=own_steps,

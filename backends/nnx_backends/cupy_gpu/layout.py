@@ -6,7 +6,7 @@ What is padded is 0 and stays so: kernels need not ask where a matrix ends.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from nnx.maths.arrays import Array, Namespace
+from nnx.maths.arrays import Array
 from nnx.maths.state import Layer, NormalizedLayer, Parameters
 
 TILE = 32  # rows and columns

@@ -1,15 +1,16 @@
 """The source of the kernel of a network and a recipe: constants, then the files."""
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from nnx.maths.activations import ACTIVATIONS
+from nnx.maths.dropout import threshold
 from nnx.maths.hyperparameters import Hyperparameters, Stream
 from nnx.maths.losses import LOSSES
 from nnx.maths.optimizers import OPTIMIZERS
-from nnx.maths.dropout import threshold
-from nnx_backends.cupy_gpu.layout import FOUR, TILE, Place
+from nnx_backends.cupy_gpu.layout import TILE, Place, whole
 
 FILES = "device", "functions", "product", "descend", "layers", "steps"
 NUMBERS = [k for k, v in Hyperparameters.__annotations__.items() if v is float]
@@ -27,7 +28,7 @@ def _text(name: str) -> str:
 
 
 def constants(
-    places: list[Place],
+    places: Sequence[Place],
     hyper: Hyperparameters,
     *,
     pixels: str,
@@ -46,7 +47,7 @@ def constants(
     numbers: dict[str, Any] = {
         "LAYERS": len(places),
         "BATCH": batch,
-        "BATCH_ROWS": (batch_rows := -(-batch // TILE) * TILE),
+        "BATCH_ROWS": whole(batch, TILE),
         "WARPS": WARPS,
         "BLOCKS": blocks,
         "TEAM": _team(rows, last.inputs),
@@ -84,7 +85,6 @@ def constants(
         "AVERAGED": hyper.ema_decay > 0.0,
         "BYTES": bytes_as_they_are,
     }
-    assert batch_rows % TILE == 0 and last.width == TILE and FOUR == 4
     return "".join(
         [
             *(_enumeration(names) for names in (ACTIVATIONS, OPTIMIZERS, LOSSES)),
@@ -98,7 +98,7 @@ def constants(
 
 
 def _team(rows: int, inputs: int) -> int:
-    """Return how many warps take a row of the last layer, of so many that a block has."""
+    """Return how many warps take a row of the last layer; rows: that a block has."""
     most = min(WARPS // min(rows, WARPS), -(-inputs // 32))
     return 1 << (most.bit_length() - 1)
 
@@ -118,7 +118,7 @@ def _constant(name: str, value: Any) -> str:
     return f"constexpr {kind} {name} = {str(value).lower()};\n"
 
 
-def _squares_at(places: list[Place]) -> list[int]:
+def _squares_at(places: Sequence[Place]) -> list[int]:
     """Return where each layer's sums of squares begin, and their number."""
     found = [0]
     for place in places:

@@ -1,6 +1,6 @@
 """Many training steps in one launch: one kernel for a network and its recipe."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.schedules import at_steps
 from nnx.maths.state import Images, RunningStats, State
 from nnx_backends.cupy_gpu import layout
-from nnx_backends.cupy_gpu.layout import TILE, Place
+from nnx_backends.cupy_gpu.layout import FOUR, TILE, Place
 from nnx_backends.cupy_gpu.source import NUMBERS, WARPS, constants, source
 from nnx_backends.memories import Memories
 
@@ -52,20 +52,30 @@ class Memory(NamedTuple):
     counter: Array
 
 
-def can_be_used(device: Any) -> bool:
-    """Return whether a device has what the kernel needs: TF32 and a grid barrier."""
-    recent = int(device.compute_capability) >= SINCE
-    return recent and bool(device.attributes.get("CooperativeLaunch"))
+def shared_memory(device: Any) -> int:
+    """Return the bytes a block may have, or 0 on a device without TF32 or barriers."""
+    attributes = device.attributes
+    usable = int(device.compute_capability) >= SINCE
+    if not (usable and attributes.get("CooperativeLaunch")):
+        return 0
+    return int(attributes["MaxSharedMemoryPerBlockOptin"])
 
 
-def uncovered(state: State, images: Images, hyper: Hyperparameters) -> str:
-    """Return why steps are plain ones, or "" if one launch does many."""
+def uncovered(state: State, images: Images, hyper: Hyperparameters, room: int) -> str:
+    """Return why steps are plain ones, or "" if one launch does many.
+
+    room: bytes of shared memory that a block may have
+    """
     outputs = state.layers[-1].weight.shape[1]
     reasons = {
         "float64": state.layers[0].weight.dtype != np.float32,
         "no hidden layer": len(state.layers) < 2,
         f"{outputs} outputs": outputs > MOST_OUTPUTS,
         f"batches of {hyper.batch_size}": hyper.batch_size > BLOCK,
+        f"{state.layers[-1].weight.shape[0]} units before the last layer": _shared(
+            *state.layers[-1].weight.shape, hyper.batch_size
+        )
+        > room,
         "distortion": hyper.augment is not None,
         "input noise": hyper.input_noise > 0.0,
     }
@@ -81,21 +91,25 @@ def run_steps(
     *,
     plain: Callable[..., State],
     cupy: Any,
+    room: int,
     memories: Memories[Memory],
 ) -> State:
     """Return the state after so many more steps; like `nnx.maths.steps.run_steps`.
 
     plain: takes the steps that no launch takes many of; see `uncovered`
     """
-    if uncovered(state, images, hyper):
+    if uncovered(state, images, hyper, room):
         return plain(state, images, order, count, hyper)
     n, batch = len(order), hyper.batch_size
     hyper = hyper._replace(batch_size=min(batch, n))
     per_epoch = block_count(n, batch)
     places = layout.places(state.layers, layout.whole(hyper.batch_size, TILE))
-    kernel = _kernel(state, images, hyper, places, cupy)
-    # Numbers that memory does not depend on may be others in the next steps.
-    use = places, hyper._replace(learning_rate=0.0, l2=0.0), kernel
+    # Numbers that neither kernel nor memory depends on may be others in the next steps.
+    fixed = hyper._replace(learning_rate=0.0, l2=0.0 if hyper.l2 == 0.0 else 1.0)
+    pixels = "unsigned char" if images.pixels.dtype == np.uint8 else "float"
+    kinds = pixels, _are_bytes(images, hyper), images.weights is not None
+    use = tuple(places), fixed, kinds, cupy.cuda.Device().id
+    kernel = _kernel(*use, cupy)
     own = memories.take(state, use) or _memory(state, hyper, places, cupy)
     own.counter.fill(0)
     loss_sum, score_sum = state.loss_sum.copy(), state.score_sum.copy()
@@ -151,39 +165,37 @@ def _are_bytes(images: Images, hyper: Hyperparameters) -> bool:
     return aligned and hyper.input_dropout == 0.0
 
 
-def _kernel(
-    state: State, images: Images, hyper: Hyperparameters, places: list[Place], cupy: Any
-) -> Any:
-    """Return a function that launches the kernel of a network and a recipe."""
-    device = cupy.cuda.Device()
-    shared = 4 * (
-        PARTS
-        + places[-1].inputs * places[-1].columns
-        + SCRATCH
-        + 2 * layout.whole(hyper.batch_size, TILE)
-    )
-    processors = device.attributes["MultiProcessorCount"]
-    blocks = min(processors, _most_items(places, hyper.batch_size))
-    text = constants(
-        places,
-        hyper,
-        pixels="unsigned char" if images.pixels.dtype == np.uint8 else "float",
-        bytes_as_they_are=_are_bytes(images, hyper),
-        weighted=images.weights is not None,
-        blocks=blocks,
-    )
-    return _compiled(text, blocks, shared, device.id, cupy)
-
-
-def _most_items(places: list[Place], batch: int) -> int:
-    """Return how many blocks the phase with the most items can have at work."""
-    tiles = layout.whole(batch, TILE) // TILE
-    updates = sum(p.rows // TILE * (p.width // TILE) for p in places[:2])
-    return max(updates, batch, *(tiles * p.width // TILE for p in places))
+def _shared(inputs: int, outputs: int, batch: int) -> int:
+    """Return the bytes of shared memory, by the last layer's size."""
+    head = inputs * layout.whole(outputs, FOUR)
+    return 4 * (PARTS + head + SCRATCH + 2 * layout.whole(batch, TILE))
 
 
 @lru_cache(maxsize=32)
-def _compiled(text: str, blocks: int, shared: int, device: int, cupy: Any) -> Any:
+def _kernel(
+    places: tuple[Place, ...],
+    hyper: Hyperparameters,
+    kinds: tuple[str, bool, bool],
+    device: int,
+    cupy: Any,
+) -> Callable[..., None]:
+    """Return a function that launches the kernel of a network and a recipe.
+
+    kinds: the type of pixels, whether they are bytes to be read as they lie in the set,
+        and whether images have weights
+    """
+    processors = cupy.cuda.Device(device).attributes["MultiProcessorCount"]
+    blocks = min(processors, _most_items(places, hyper.batch_size))
+    shared = _shared(places[-1].inputs, places[-1].outputs, hyper.batch_size)
+    pixels, bytes_as_they_are, weighted = kinds
+    text = constants(
+        places,
+        hyper,
+        pixels=pixels,
+        bytes_as_they_are=bytes_as_they_are,
+        weighted=weighted,
+        blocks=blocks,
+    )
     function = cupy.RawKernel(
         source(text),
         "train",
@@ -198,8 +210,15 @@ def _compiled(text: str, blocks: int, shared: int, device: int, cupy: Any) -> An
     return launch
 
 
+def _most_items(places: Sequence[Place], batch: int) -> int:
+    """Return how many blocks the phase with the most items can have at work."""
+    tiles = layout.whole(batch, TILE) // TILE
+    updates = sum(p.rows // TILE * (p.width // TILE) for p in places[:2])
+    return max(updates, batch, *(2 * tiles * p.width // TILE for p in places))
+
+
 def _memory(
-    state: State, hyper: Hyperparameters, places: list[Place], cupy: Any
+    state: State, hyper: Hyperparameters, places: Sequence[Place], cupy: Any
 ) -> Memory:
     rows, last = layout.whole(hyper.batch_size, TILE), places[-1]
     units = last.unit_at + last.width
@@ -213,7 +232,7 @@ def _memory(
         gradients=zeros(last.end if hyper.clip_norm else 1),
         images=zeros(2, rows, places[0].rows),
         batch=zeros(4, last.at + rows * last.width),
-        squares=zeros(sum(p.rows // TILE * (p.width // TILE) + p.width for p in places)),
+        squares=zeros(sum(p.rows * p.width // TILE**2 + p.width for p in places)),
         losses=zeros(rows),
         scores=zeros(rows, 32),
         counter=cupy.zeros(1, np.uint32),
@@ -232,7 +251,7 @@ def _memory(
 
 def _record(
     own: Memory,
-    places: list[Place],
+    places: Sequence[Place],
     inputs: dict[str, Array],
     numbers: dict[str, int],
 ) -> Any:
@@ -256,7 +275,7 @@ def _record(
 def _after(
     state: State,
     own: Memory,
-    places: list[Place],
+    places: Sequence[Place],
     count: int,
     loss_sum: Array,
     score_sum: Array,

@@ -46,8 +46,8 @@ def load(threads: int | None = None) -> Backend:
                 "backend 'numba' has nothing but what it compiles: unset "
                 "NUMBA_DISABLE_JIT, or use --backend numpy"
             )
-        from nnx_backends.numba_cpu import first_run, run
         from nnx_backends.memories import Memories
+        from nnx_backends.numba_cpu import first_run, run
         from nnx_backends.numba_cpu.threads import Threads
     except (ImportError, MemoryError, OSError) as error:
         raise _unusable(error) from None

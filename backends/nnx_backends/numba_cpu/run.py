@@ -11,8 +11,8 @@ from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.ops import Ops
 from nnx.maths.schedules import at_steps
 from nnx.maths.state import Images, Layers, State
-from nnx_backends.numba_cpu import layout, program, steps
 from nnx_backends.memories import Memories
+from nnx_backends.numba_cpu import layout, program, steps
 from nnx_backends.numba_cpu.memory import (
     Memory,
     layer_records,
