@@ -1,29 +1,17 @@
 """`nnx bench`, and its commands `options`, `time-to`, `gpu`, `whole`, `estimators`."""
 
-import json as json_format
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from nnx import cores
 from nnx.cli import show
+from nnx.cli.bench_report import JSON_NAME, PICTURE_NAME, report
 from nnx.cli.options import BackendOrAll, DataDir, Device, Json, number, on, path
 from nnx.errors import InputError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from nnx.data.dataset import Dataset
-    from nnx_benchmarks.measure import Note
-    from nnx_benchmarks.report import Report, Table
-
-JSON_NAME, PICTURE_NAME = "bench.json", "bench.png"
-LOOK = 0.5  # seconds for which the machine is looked at before it is measured
 FORMER = {"--options": "options", "--time-to": "time-to 0.98"}  # what they are now
 
 
@@ -120,7 +108,7 @@ def bench(
     modules = choose.RIVALS if rivals else ()
     those = choose.implementations(backend, modules, show.note, **on(device))
     measure = partial(throughput.measure, workloads, those)
-    _report(measure, images, rounds, out, json)
+    report(measure, images, rounds, out, json)
 
 
 @app.command("options")
@@ -146,7 +134,7 @@ def _options(
     images = data.images(data_dir)
     backends = choose.backends(backend, show.note, **on(device))
     measure = partial(options.measure, workloads, backends)
-    _report(measure, images, rounds, out, json)
+    report(measure, images, rounds, out, json)
 
 
 @app.command("time-to")
@@ -183,7 +171,7 @@ def _time_to(
     modules = choose.RIVALS if rivals else choose.PYTORCH
     those = choose.implementations(backend, modules, show.note, **on(device))
     measure = partial(time_to.measure, accuracy, key, one, those)
-    _report(measure, images, rounds, out, json)
+    report(measure, images, rounds, out, json)
 
 
 @app.command("gpu")
@@ -197,8 +185,8 @@ def _gpu(
     from nnx.backend import find
     from nnx_benchmarks import card
 
-    measure = partial(card.measure, find("cupy", **on(device)))
-    _report(measure, None, rounds, out, json)
+    measure = partial(card.measure, find("gpu", **on(device)))
+    report(measure, None, rounds, out, json)
 
 
 @app.command("whole")
@@ -221,7 +209,7 @@ def _whole(
     images = data.images(data_dir)
     if images.name == data.RANDOM:
         raise InputError("whole needs MNIST: nnx data fetch mnist, or --data-dir")
-    _report(partial(whole.measure, busy), images, rounds, out, json)
+    report(partial(whole.measure, busy), images, rounds, out, json)
 
 
 @app.command("estimators")
@@ -238,7 +226,7 @@ def _estimators(
     """
     from nnx_benchmarks import data, estimators
 
-    _report(estimators.measure, data.images(data_dir), rounds, out, json)
+    report(estimators.measure, data.images(data_dir), rounds, out, json)
 
 
 def _refuse_given(context: typer.Context) -> None:
@@ -248,88 +236,3 @@ def _refuse_given(context: typer.Context) -> None:
         if source is not None and source.name == "COMMANDLINE":
             command, option = context.invoked_subcommand, name.replace("_", "-")
             raise InputError(f"--{option} goes after {command}: nnx bench {command} …")
-
-
-def _report(
-    measure: "Callable[[Any, int, Note], Iterable[Report]]",
-    images: "Dataset | None",
-    rounds: int,
-    out: Path | None,
-    json: bool,
-) -> None:
-    """Measure, print what is reported and write it; status 1 if one disagreed.
-
-    measure: gives a report, or several, each with what those before it have and more
-    """
-    from nnx import files
-    from nnx.training.folder import default_folder
-    from nnx_benchmarks import machine
-    from nnx_benchmarks.data import RANDOM
-
-    folder = _prepared(out or default_folder("bench"))
-    if images is not None and images.name == RANDOM:
-        show.note(
-            "MNIST is not at hand: random bytes of its shape instead, and no accuracy; "
-            "to have it: nnx data fetch mnist"
-        )
-    _say_if_busy()
-    shown = 0
-    for report in measure(images, rounds, show.note):
-        described = machine.machine()
-        summary = machine.summary(described)
-        of = {"images": images and images.name, "machine": described}
-        values, written = report.as_json() | of, [folder / JSON_NAME]
-        # Anew each time: what was measured before one that never ends is kept.
-        content = json_format.dumps(values, indent=1) + "\n"
-        files.write(written[0], content.encode())
-        if not json:
-            _show(report.tables[shown:], "" if shown else summary)
-            shown = len(report.tables)
-    if report.drawn:
-        from nnx_benchmarks import picture
-
-        written.append(folder / PICTURE_NAME)
-        files.write(written[1], picture.png(report.tables, summary))
-    if json:
-        show.as_json(values)
-    else:
-        show.line(report.legend)
-        show.line(f"written: {', '.join(map(str, written))}")
-    if any(row["no_speed_because"] for row in values["rows"]):
-        raise typer.Exit(1)
-
-
-def _show(tables: "Sequence[Table]", summary: str) -> None:
-    """Print tables, and before them the machine, if it is given."""
-    if summary:
-        show.line(summary)
-    for table in tables:
-        columns = [heading for heading, _, _ in table.columns]
-        show.table(table.title, columns, table.cells())
-        for line in [*table.without_speed(), ""]:
-            show.line(line)
-
-
-def _say_if_busy() -> None:
-    """Say whether other programs keep the cores, after a look at them."""
-    moment = cores.times()
-    time.sleep(LOOK)
-    if (busy := cores.busy(moment)) > cores.BUSY:
-        show.note(
-            f"the machine is busy: other programs keep {busy:.1f} of "
-            f"{cores.available()} cores; libraries whose threads wait for one another "
-            "will seem many times slower than they are"
-        )
-
-
-def _prepared(folder: Path) -> Path:
-    """Return the folder, made; refused where it already holds a result."""
-    there = [name for name in (JSON_NAME, PICTURE_NAME) if (folder / name).exists()]
-    if there:
-        names = ", ".join(there)
-        raise InputError(f"{folder}: already holds {names}; choose another --out")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot hold results: {error.strerror}") from None
-    return folder

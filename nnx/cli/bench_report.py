@@ -1,0 +1,108 @@
+"""What `nnx bench` prints and writes of what was measured."""
+
+import json as json_format
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from nnx import cores
+from nnx.cli import show
+from nnx.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from nnx.data.dataset import Dataset
+    from nnx_benchmarks.measure import Note
+    from nnx_benchmarks.report import Report, Table
+
+JSON_NAME, PICTURE_NAME = "bench.json", "bench.png"
+LOOK = 0.5  # seconds for which the machine is looked at before it is measured
+
+
+def report(
+    measure: "Callable[[Any, int, Note], Iterable[Report]]",
+    images: "Dataset | None",
+    rounds: int,
+    out: Path | None,
+    json: bool,
+) -> None:
+    """Measure, print what is reported and write it; status 1 if one disagreed.
+
+    measure: gives a report, or several, each with what those before it have and more
+    """
+    from nnx import files
+    from nnx.training.folder import default_folder
+    from nnx_benchmarks import machine
+    from nnx_benchmarks.data import RANDOM
+
+    folder = _prepared(out or default_folder("bench"))
+    if images is not None and images.name == RANDOM:
+        show.note(
+            "MNIST is not at hand: random bytes of its shape instead, and no accuracy; "
+            "to have it: nnx data fetch mnist"
+        )
+    _say_if_busy()
+    shown = 0
+    for so_far in measure(images, rounds, show.note):
+        described = machine.machine()
+        summary = machine.summary(described)
+        of = {"images": images and images.name, "machine": described}
+        values, written = so_far.as_json() | of, [folder / JSON_NAME]
+        # Anew each time: what was measured before one that never ends is kept.
+        content = json_format.dumps(values, indent=1) + "\n"
+        files.write(written[0], content.encode())
+        if not json:
+            _show(so_far.tables[shown:], "" if shown else summary)
+            shown = len(so_far.tables)
+    if so_far.drawn:
+        from nnx_benchmarks import picture
+
+        written.append(folder / PICTURE_NAME)
+        files.write(written[1], picture.png(so_far.tables, summary))
+    if json:
+        show.as_json(values)
+    else:
+        show.line(so_far.legend)
+        show.line(f"written: {', '.join(map(str, written))}")
+    if any(row["no_speed_because"] for row in values["rows"]):
+        raise typer.Exit(1)
+
+
+def _show(tables: "Sequence[Table]", summary: str) -> None:
+    """Print tables, and before them the machine, if it is given."""
+    if summary:
+        show.line(summary)
+    for table in tables:
+        columns = [heading for heading, _, _ in table.columns]
+        show.table(table.title, columns, table.cells())
+        for line in [*table.without_speed(), ""]:
+            show.line(line)
+
+
+def _say_if_busy() -> None:
+    """Say whether other programs keep the cores, after a look at them."""
+    moment = cores.times()
+    time.sleep(LOOK)
+    if (busy := cores.busy(moment)) > cores.BUSY:
+        show.note(
+            f"the machine is busy: other programs keep {busy:.1f} of "
+            f"{cores.available()} cores; libraries whose threads wait for one another "
+            "will seem many times slower than they are"
+        )
+
+
+def _prepared(folder: Path) -> Path:
+    """Return the folder, made; refused where it already holds a result."""
+    there = [name for name in (JSON_NAME, PICTURE_NAME) if (folder / name).exists()]
+    if there:
+        names = ", ".join(there)
+        raise InputError(f"{folder}: already holds {names}; choose another --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot hold results: {error.strerror}") from None
+    return folder
