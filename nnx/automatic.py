@@ -1,8 +1,9 @@
-"""What "auto" is: the one place that names backends."""
+"""What "auto" and "gpu" are: the one place that names backends."""
 
 # The first of these that is usable, and the last for a short run: it always works, and
 # is there at once. A GPU is used only when asked for.
 AUTOMATIC = "numba", "numpy"
+GPU = "cupy"
 DEFAULT = AUTOMATIC[-1]  # for what takes no time: prediction, evaluation, checks
 # Seconds of work by the last, from which another is worth loading; and its share of
 # them that one is expected to take, which is to make good what it compiles first.

@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from math import inf
 from typing import Any, NamedTuple
 
-from nnx.automatic import AUTOMATIC, DEFAULT, SHARE, WORTH_LOADING
+from nnx.automatic import AUTOMATIC, DEFAULT, GPU, SHARE, WORTH_LOADING
 from nnx.errors import (
     BackendError,
     InputError,
@@ -85,7 +85,9 @@ def names() -> list[str]:
 
 
 def find(name: str, **options: Any) -> Backend:
-    """Return the backend of this name, ready for use; "auto" is the fastest CPU's.
+    """Return the backend of this name, ready for use.
+
+    "auto" is the fastest CPU's, and "gpu" that of a card.
 
     options: handed to the backend's own `load`, such as device
 
@@ -95,8 +97,10 @@ def find(name: str, **options: Any) -> Backend:
         MissingLibraryError, UnusableBackendError: as the backend says
     """
     offered = _offered()
+    if name == "gpu":
+        name = GPU
     if not isinstance(name, str) or name not in ("auto", *offered):
-        there = ", ".join(["auto", *sorted(offered)])
+        there = ", ".join(sorted(["auto", "gpu", *offered]))
         raise UnknownBackendError(
             f"no backend is called {in_few_words(name)}; there are {there}"
         )
@@ -124,6 +128,9 @@ def choose(
 ) -> Backend:
     """Return a backend for a piece of work; see `find` for what is refused.
 
+    "gpu" without options is what "auto" takes where no card can be used; the note of
+    its `first_run` says why.
+
     threads: of a backend's own team, where it has one
     seconds: what the work takes by the default backend, roughly; "auto" weighs it
     """
@@ -131,6 +138,8 @@ def choose(
         return name
     if not isinstance(name, str):
         return find(name)  # which refuses it
+    if name == "gpu" and not options:
+        return _gpu_or_else(threads, seconds)
     if name == "auto" and not options:
         if seconds < WORTH_LOADING:
             return find(DEFAULT)
@@ -155,6 +164,17 @@ def usable() -> tuple[list[Backend], dict[str, str]]:
         except NnxError as error:
             why[name] = str(error)
     return working, why
+
+
+def _gpu_or_else(threads: int | None, seconds: float) -> Backend:
+    """Return the backend of a card, or another that says why it is not that."""
+    try:
+        return find("gpu")
+    except BackendError as error:
+        other = choose("auto", threads=threads, seconds=seconds)
+        first, why = other.first_run, f"no GPU can be used: {error}"
+    note = f"{why}; {first.note}" if first.note else why
+    return replace(other, first_run=first._replace(note=note))
 
 
 def _automatic() -> Backend:

@@ -22,7 +22,8 @@ from nnx.maths.ops import Ops
 
 
 def test_an_unknown_name() -> None:
-    with pytest.raises(UnknownBackendError, match="'abacus'; there are .*numpy"):
+    says = "'abacus'; there are auto, cupy, gpu, .*numpy"
+    with pytest.raises(UnknownBackendError, match=says):
         backends.find("abacus")
 
 
@@ -149,6 +150,28 @@ def _team(reference: Backend) -> Any:
         return replace(reference, name="team", first_run=note)
 
     return load
+
+
+def test_gpu_is_the_card_or_what_auto_takes_and_why(
+    monkeypatch: pytest.MonkeyPatch, reference: Backend
+) -> None:
+    card = replace(reference, name="cupy", device="cuda:0")
+    monkeypatch.setitem(
+        sys.modules, __name__, SimpleNamespace(_card=lambda device="0": card)
+    )
+    offered(monkeypatch, cupy=f"{__name__}:_card", numpy=NUMPY)
+    for get in backends.find, backends.choose:
+        assert get("gpu") is get("gpu", device="1") is card
+    offered(monkeypatch, cupy="nnx_backends.cupy_gpu:load", numpy=NUMPY)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    chosen = backends.choose("gpu", threads=3, seconds=0.5)
+    why = "no GPU can be used: backend 'cupy' needs CuPy, which is not installed: pip "
+    assert chosen.name == "numpy"
+    assert chosen.first_run.note.startswith(why)
+    with pytest.raises(MissingLibraryError):
+        backends.find("gpu")
+    with pytest.raises(MissingLibraryError):
+        backends.choose("gpu", device="1")
 
 
 @pytest.mark.parametrize("name", ["auto", "numpy"])

@@ -15,7 +15,7 @@ from nnx.cli.options import (
     Json,
     ModelArgument,
     Threads,
-    on,
+    backend_of,
     threads_limited,
 )
 from nnx.errors import InputError
@@ -43,14 +43,13 @@ def evaluate(
     Of a regression R² and, target by target, the root of the mean squared error.
     Without --dataset, on the one that it was trained on.
     """
-    from nnx.backend import choose
     from nnx.network import Network
     from nnx.training.data import load_data
     from nnx.training.evaluate import evaluate as run
     from nnx.training.log import METRIC_NAMES
 
     network = Network.load(model)
-    chosen = choose(backend, threads=threads, **on(device))
+    chosen = backend_of(backend, device, threads)
     settings = tested_by(model, dataset, target)
     data = load_data(settings, dataset, data_dir, network=network)
     with threads_limited(threads):

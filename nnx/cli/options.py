@@ -2,16 +2,19 @@
 
 import os
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nnx import blas
+from nnx.cli import show
 from nnx.errors import InputError
 from nnx.settings.table import DATA_DIR_HELP, DATASET_HELP
 
 if TYPE_CHECKING:
+    from nnx.backend import Backend
     from nnx.network import Network
 
 
@@ -49,7 +52,11 @@ Json = Annotated[
 DatasetOption = Annotated[str | None, typer.Option(help=DATASET_HELP)]
 DataDir = Annotated[Path | None, path(DATA_DIR_HELP)]
 BackendOption = Annotated[
-    str, typer.Option("--backend", help="What computes: see 'nnx info'.")
+    str,
+    typer.Option(
+        "--backend",
+        help="What computes: see 'nnx info'; gpu is a card's, if there is one.",
+    ),
 ]
 BackendOrAll = Annotated[
     str, typer.Option("--backend", help="A backend's name, or all that are usable.")
@@ -102,6 +109,17 @@ def classifier_of_pictures(model: Path) -> "Network":
 def on(device: str | None) -> dict[str, Any]:
     """Return what `nnx.find` is told of a device: nothing where none was given."""
     return {} if device is None else {"device": device}
+
+
+def backend_of(name: str, device: str | None, threads: int | None = None) -> "Backend":
+    """Return a backend for what takes no time; say so where "gpu" has to be another."""
+    from nnx.backend import choose
+
+    seconds = 0.0 if name == "gpu" else inf
+    chosen = choose(name, threads=threads, seconds=seconds, **on(device))
+    if name == "gpu" and (note := chosen.first_run.note):
+        show.note(f"{chosen.name}: {note}")
+    return chosen
 
 
 def threads_limited(threads: int | None) -> Any:

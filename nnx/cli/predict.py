@@ -12,8 +12,8 @@ from nnx.cli.options import (
     Device,
     Json,
     ModelArgument,
+    backend_of,
     network_of_pictures,
-    on,
     path,
 )
 from nnx.errors import InputError
@@ -81,10 +81,9 @@ def predict(
 
     nnx predict runs/mine test.csv --id PassengerId --probabilities
     """
-    from nnx.backend import choose
     from nnx.data.unlabelled import KINDS
 
-    chosen = choose(backend, **on(device))
+    chosen = backend_of(backend, device)
     form = predict_table.Form(id, format, probabilities)
     if not any(file.suffix.lower() in KINDS for file in files):
         if out is not None or form != predict_table.Form():

@@ -209,7 +209,7 @@ def _begun(
     settings = complete(values)
     if settings["precision"] != "full":
         options |= {"precision": settings["precision"]}
-    if settings["backend"] != "auto" or options:
+    if settings["backend"] not in ("auto", "gpu") or options:
         find(settings["backend"], **options)  # refused before data are loaded
     data = load_data(settings)
     if classes and data.task == "regression":

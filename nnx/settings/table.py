@@ -80,7 +80,8 @@ class NetworkSettings(TypedDict, total=False):
     backend: Annotated[str, Row(
         "auto", kinds.text("the name of a backend", "NAME"), RUN,
         "What computes: see 'nnx info'. auto takes compiled kernels where they work "
-        "and pay, and plain NumPy elsewhere.")]
+        "and pay, and plain NumPy elsewhere; gpu a card, and where there is none what "
+        "auto takes.")]
     precision: Annotated[str, Row("full", one_of(("full", "tf32")), RUN,
         "full, or tf32: lets a GPU round the factors of float32 products to 10 bits.")]
 

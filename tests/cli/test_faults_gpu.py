@@ -146,3 +146,37 @@ def test_tf32_is_said_wherever_results_are(run: Run, old_run: Path, cwd: Path) -
     assert 'precision = "tf32"' in (cwd / "new" / "config.toml").read_text()
     found = json.loads(run(*resume, "--precision", "full", env=fake()).stdout)
     assert found["precision"] == "full"
+
+
+def test_gpu_is_the_card_if_there_is_one(run: Run, old_run: Path, cwd: Path) -> None:
+    """And otherwise the processor, of which a line says why."""
+    train = "train", "--dataset", "squares", "--backend", "gpu", "--epochs", 1
+    for options, env, where in (
+        ((), fake(), "cupy on cuda:0 (Stand-in)"),
+        (("--device", "1"), fake(), "cupy on cuda:1 (Stand-in)"),
+        ((), fake("no-driver"), "numpy on cpu"),
+    ):
+        ran = run(*train, *options, "--out", "new", "--overwrite", env=env)
+        assert ran.returncode == 0, ran.stderr
+        assert where in ran.stderr
+    says = "numpy: no GPU can be used: backend 'cupy' finds no NVIDIA driver"
+    for command in (
+        ("evaluate", old_run, "--backend", "gpu"),
+        ("train", "--out", "new", "--resume", "--backend", "gpu", "--epochs", 2),
+    ):
+        ran = run(*command, env=fake("no-driver"))
+        assert ran.returncode == 0, ran.stderr
+        assert says in ran.stderr
+    assert 'backend = "numpy"' in (cwd / "new" / "config.toml").read_text()
+    ran = run("predict", old_run, "a.png", "--backend", "gpu", env=fake("no-driver"))
+    assert says in ran.stderr
+
+
+def test_a_card_that_is_named_is_had_or_refused(
+    refused: Refused, old_run: Path
+) -> None:
+    for given in ("--device", "1"), ("--precision", "tf32"):
+        train = "train", "--dataset", "squares", "--backend", "gpu", *given
+        refused(*train, env=fake("no-driver"), says=("finds no NVIDIA driver",))
+    check = "gradcheck", "--backend", "gpu"
+    refused(*check, env=fake("no-driver"), says=("finds no NVIDIA driver",))
