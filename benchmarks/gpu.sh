@@ -43,12 +43,16 @@ tests() {
 unpooled='import cupy; cupy.cuda.set_allocator(None); from nnx.__main__ import main
 main()'
 sanitize() {
-    local tool train=(train --backend cupy --dataset digits --hidden 24 --epochs 1
-        --batch-size 100 --quiet --no-plots)
+    local tool train=(train --backend cupy --dataset digits --epochs 1 --batch-size 100
+        --quiet --no-plots)
     for tool in memcheck racecheck; do
-        compute-sanitizer --tool "$tool" --error-exitcode 9 \
-            python3 -c "$unpooled" "${train[@]}" --out "$scratch/$tool" || return
+        sanitized "${train[@]}" --hidden 24 --out "$scratch/$tool" &&
+            sanitized "${train[@]}" --hidden 24,17 --optimizer adam --batch-norm \
+                --dropout 0.2 --clip-norm 1 --out "$scratch/$tool-2" || return
     done
+}
+sanitized() {
+    compute-sanitizer --tool "$tool" --error-exitcode 9 python3 -c "$unpooled" "$@"
 }
 ceilings() { python3 -m nnx bench gpu --out "$out/ceilings"; }
 bench-128() { bench 128; }
@@ -118,5 +122,5 @@ site=$scratch/site
 export out scratch unpooled PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH}
 export PYTHONUNBUFFERED=1 XLA_PYTHON_CLIENT_PREALLOCATE=false
 if [ -d .gpu/mnist ]; then export NNX_DATA_DIR=$PWD/.gpu/mnist; fi
-export -f "${steps[@]}" bench
+export -f "${steps[@]}" bench sanitized
 main "${@:-${steps[@]}}" 2>&1 | tee "$out/log.txt"

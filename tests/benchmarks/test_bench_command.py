@@ -39,19 +39,19 @@ def bench(tmp_path: Path) -> Run:
 
 def test_table_json_and_picture(bench: Run, tmp_path: Path) -> None:
     small = "--workload", "tiny", "--backend", "numpy", "--rounds", 1, "--out", "new"
-    ran = bench(*small, "--json")
+    ran = bench(*small, "--batch-size", 100, "--json")
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout.splitlines()[-1])
     assert found == json.loads((tmp_path / "new" / "bench.json").read_text())
     rows = {row["implementation"]: row for row in found["rows"]}
     assert set(rows) == {"nnx numpy", "matrix products"}
     row = rows["nnx numpy"]
-    assert row["workload"] == "tiny"
+    assert row["workload"] == "tiny-100"
     assert row["ms_per_epoch"] > 0
     assert 0 < row["of_peak"] < 1
     assert row["accuracy"] is None
     assert row["max_relative_error"] < 1e-5
-    assert found["floor"]["tiny"] > 0
+    assert found["floor"]["tiny-100"] > 0
     assert found["machine"]["cores"] >= 1
     assert "random bytes" in ran.stderr
     with Image.open(tmp_path / "new" / "bench.png") as image:
@@ -117,6 +117,15 @@ def test_time_to(bench: Run, tmp_path: Path, data_dir: Path) -> None:
     assert row["accuracy"] >= found["target"] == 0.9
 
 
+def test_a_card_that_is_not_there(bench: Run) -> None:
+    fake = Path(__file__).parents[1] / "fake_cuda"
+    paths = filter(None, [str(fake), os.environ.get("PYTHONPATH")])
+    ran = bench("gpu", PYTHONPATH=os.pathsep.join(paths), FAKE_CUDA="no-driver")
+    assert ran.returncode == 2
+    [line] = ran.stderr.splitlines()
+    assert line.startswith("nnx: backend 'cupy' finds no NVIDIA driver")
+
+
 @pytest.mark.parametrize(
     ("args", "says"),
     [
@@ -124,6 +133,7 @@ def test_time_to(bench: Run, tmp_path: Path, data_dir: Path) -> None:
         (["--backend", "abacus"], "no backend is called 'abacus'"),
         (["--device", "0"], "--device goes with one --backend, not all"),
         (["--rounds", "0"], "'0' is not an integer from 1"),
+        (["--batch-size", "0"], "'0' is not an integer from 1"),
         (["--rounds", "many"], "'many' is not an integer"),
         (["--data-dir", "nowhere"], "nowhere"),
         (["--options", "--workload", "wide"], "--options is now 'nnx bench options'"),

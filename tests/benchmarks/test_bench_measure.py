@@ -6,6 +6,8 @@ import math
 import subprocess
 import sys
 import timeit
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nnx.backend import Backend, find
 from nnx.cores import available
 from nnx.data.dataset import Dataset
-from nnx_benchmarks import floor, machine, peak, picture, throughput, time_to
+from nnx_benchmarks import (
+    card,
+    choose,
+    floor,
+    machine,
+    peak,
+    picture,
+    throughput,
+    time_to,
+)
 from nnx_benchmarks.agreement import Agreement
 from nnx_benchmarks.report import Report, Row, Table
 from nnx_benchmarks.trainer import Implementation
@@ -61,6 +73,52 @@ def test_measure(
     assert measured["accuracy"] > 0.5
     given = {key for key, value in failed.items() if value is not None}
     assert given == {"workload", "implementation", "no_speed_because"}
+
+
+def test_a_report_after_each_workload(
+    workload: Workload,
+    images: Dataset,
+    numpy: Implementation,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And where no bound can be measured, the speeds alone."""
+    bounds = throughput.Bounds(dict, lambda workload: nullcontext(lambda images: {}))
+    monkeypatch.setattr(throughput, "_bounds", lambda implementations, note: bounds)
+    two = {"one": workload, "two": workload._replace(batch_size=64)}
+    first, both = throughput.measure(two, [numpy], images, 1, silent)
+    assert first.tables == both.tables[:1]
+    assert [table.title for table in both.tables] == [
+        f"{key}: {each}" for key, each in two.items()
+    ]
+    rows = both.as_json()["rows"]
+    assert [row["implementation"] for row in rows] == ["nnx numpy"] * 2
+    assert all(row["ms_per_epoch"] > 0 for row in rows)
+    assert {row["of_peak"] for row in rows} == {None}
+
+
+def test_beside_a_card_stands_what_computes_there(
+    reference: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = replace(reference, name="cupy", device="cuda:0 (A card)")
+    said: list[str] = []
+    for backend, names in (
+        (card, ["nnx cupy"]), (reference, ["nnx numpy", "plain NumPy"])
+    ):  # fmt: skip
+        given = [backend]
+        monkeypatch.setattr(choose, "backends", lambda *of, given=given, **on: given)
+        found = choose.implementations("given", ["plain_numpy"], said.append)
+        assert [each.name for each in found] == names
+    assert said == ["NumPy left out: it does not compute on the card"]
+
+
+@pytest.mark.gpu
+def test_rates_of_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    find("gpu")
+    monkeypatch.setattr(card, "SIDE", 64)
+    monkeypatch.setattr(card, "COPIED", 2**16)
+    rates = card.rates(silent)()
+    assert {"gigabytes_per_second", "gflops"} <= set(rates)
+    assert min(rates.values()) > 0
 
 
 def in_json(report: Report) -> Any:
