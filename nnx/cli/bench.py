@@ -94,6 +94,8 @@ def bench(
 
     nnx bench time-to 0.98
 
+    nnx bench gpu
+
     nnx bench whole --busy 2
 
     nnx bench estimators

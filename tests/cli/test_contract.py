@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import nnx
 import nnx.training.run
 from nnx import training
-from nnx.cli import bench, results, show
+from nnx.cli import bench_report, results, show
 from nnx.cli.main import app
 from nnx.data.dataset import Dataset
 from nnx.settings import ROWS, complete
@@ -326,9 +326,9 @@ def test_bench_looks_at_the_machine_once_its_options_are_good(
 ) -> None:
     """It would say first that other programs keep the cores, and then refuse."""
     said: list[str] = []
-    monkeypatch.setattr(bench, "_say_if_busy", lambda: said.append("busy"))
+    monkeypatch.setattr(bench_report, "_say_if_busy", lambda: said.append("busy"))
     monkeypatch.setattr(show, "note", said.append)
     monkeypatch.chdir(cwd)
-    (cwd / bench.JSON_NAME).touch()
+    (cwd / bench_report.JSON_NAME).touch()
     assert CliRunner().invoke(app, ["bench", *words.split()]).exit_code
     assert said == []

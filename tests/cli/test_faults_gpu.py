@@ -70,6 +70,8 @@ def test_45_a_card_that_others_have_filled(refused: Refused, old_run: Path) -> N
         (("predict", "old run", "a.png", "--device", "0"), "'numpy' takes no device"),
         (("gradcheck", "--device", "0"), "'numpy' takes no device"),
         (("gradcheck", "--backend", "all", "--device", "0"), "goes with one --backend"),
+        (("parity", "--device", "0"), "goes with one --backend"),
+        (("parity", "--backend", "numpy", "--device", "0"), "'numpy' takes no device"),
         (("train", "--precision", "tf32"), "'auto' takes no precision"),
         (
             ("train", "--backend", "numba", "--precision", "tf32"),
