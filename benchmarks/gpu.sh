@@ -15,7 +15,7 @@
 # Results are left in FOLDER (by default benchmarks/results/gpu-TIME), in at most eight
 # files; log.txt has all that was printed. Steps are all by default; each has a limit of
 # its own, SECONDS is that of all of them, and one that fails stops no other. The exit
-# status is the first that was not 0.
+# status is the first that was not 0. BENCH may hold further options of nnx bench.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
@@ -58,7 +58,7 @@ ceilings() { python3 -m nnx bench gpu --out "$out/ceilings"; }
 bench-128() { bench 128; }
 bench-1024() { bench 1024; }
 bench() {
-    python3 -m nnx bench --backend cupy --rivals --batch-size "$1" --rounds 3 \
+    python3 -m nnx bench --backend cupy --rivals --batch-size "$1" --rounds 3 ${BENCH:-} \
         --out "$out/bench-$1"
 }
 time-to() {

@@ -6,7 +6,7 @@ takes a device= and forgets it.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -15,9 +15,9 @@ from nnx.backend import Backend, FirstRun
 from nnx.errors import InputError, MissingLibraryError, NnxError, UnusableBackendError
 from nnx.maths.arrays import Array
 from nnx.maths.ops import Ops
+from nnx.maths.state import State
 from nnx_backends.cupy_gpu import errors, first_run, logits, steps
 from nnx_backends.cupy_gpu.namespace import namespace
-from nnx_backends.memories import Memories
 
 TF32_SINCE = 80  # compute capability 8.0, Ampere
 TF32 = (
@@ -59,36 +59,33 @@ def load(
             _check_it_works(cupy)
     ops = Ops(namespace(cupy))
     ops = ops._replace(logits=partial(logits.logits, ops=ops))
-    own_steps = partial(first_run.run_steps, ops=ops)
-    room = steps.shared_memory(cupy.cuda.Device(number)) if fused else 0
-    if room and precision == "full":
-        own_steps = partial(
-            steps.run_steps,
-            plain=own_steps,
-            cupy=cupy,
-            room=room,
-            memories=Memories(),
-        )
+    run_steps: Callable[..., State] = partial(first_run.run_steps, ops=ops)
+    if fused and precision == "full":
+        run_steps = steps.fused(run_steps, cupy, number)
 
     def from_numpy(array: Array) -> Array:
         with cupy.cuda.Device(number):
             return cupy.asarray(array)
 
-    properties = cupy.cuda.runtime.getDeviceProperties(number)
     return Backend(
         name="cupy",
-        device=f"cuda:{number} ({properties['name'].decode()})",
+        device=f"cuda:{number} ({_device_name(cupy, number)})",
         ops=ops,
         from_numpy=from_numpy,
         to_numpy=cupy.asnumpy,
         synchronize=cupy.cuda.Device(number).synchronize,
         first_run=FirstRun(
             TF32 if precision == "tf32" else "",
-            compile=partial(first_run.compile_kernels, ops=ops, run_steps=own_steps),
+            compile=partial(first_run.compile_kernels, ops=ops, run_steps=run_steps),
         ),
         scope=scope,
-        own_steps=own_steps,
+        own_steps=run_steps,
     )
+
+
+def _device_name(cupy: Any, number: int) -> str:
+    name: bytes = cupy.cuda.runtime.getDeviceProperties(number)["name"]
+    return name.decode()
 
 
 def _number(device: str | int) -> int:

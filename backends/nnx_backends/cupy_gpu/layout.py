@@ -75,14 +75,17 @@ def pack(layers: Parameters, places: Sequence[Place], flat: Array) -> None:
             part[...] = array
 
 
-def unpack(flat: Array, like: Parameters, places: Sequence[Place]) -> list[Layer]:
+def unpack(flat: Array, like: Parameters, places: Sequence[Place]) -> Parameters:
     """Return layers in the form of others that are views of a flat array."""
-    layers = []
+    layers: list[Layer | NormalizedLayer] = []
     for place, layer in zip(places, like, strict=True):
-        weight = flat[place.weight_at : place.bias_at].reshape(-1, place.columns)
-        units = [
+        padded = flat[place.weight_at : place.bias_at].reshape(-1, place.columns)
+        weight = padded[: place.inputs, : place.outputs]
+        bias, gamma = (
             flat[at : at + place.outputs] for at in (place.bias_at, place.gamma_at)
-        ]
-        views = weight[: place.inputs, : place.outputs], *units[: len(layer) - 1]
-        layers.append(layer._make(views))
+        )
+        if isinstance(layer, NormalizedLayer):
+            layers.append(NormalizedLayer(weight, bias, gamma))
+        else:
+            layers.append(Layer(weight, bias))
     return layers

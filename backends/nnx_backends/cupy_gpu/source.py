@@ -12,7 +12,9 @@ from nnx.maths.losses import LOSSES
 from nnx.maths.optimizers import OPTIMIZERS
 from nnx_backends.cupy_gpu.layout import TILE, Place, whole
 
-FILES = "device", "functions", "product", "descend", "layers", "steps"
+FILES = (
+    "device", "functions", "product", "descend", "layers", "columns", "head", "steps",
+)  # fmt: skip
 NUMBERS = [k for k, v in Hyperparameters.__annotations__.items() if v is float]
 WARPS = 16
 
@@ -41,31 +43,47 @@ def constants(
     pixels: their type there; bytes_as_they_are: whether images are not gathered first
     blocks: of the launch
     """
-    batch, last = hyper.batch_size, places[-1]
-    rows = -(-batch // blocks)  # a block's in the last layer
-    from_z = any(ACTIVATIONS[name].from_z for name in hyper.activations)
-    numbers: dict[str, Any] = {
+    numbers = _shape(places, hyper.batch_size, blocks) | _recipe(hyper)
+    numbers |= {"WEIGHTED": weighted, "BYTES": bytes_as_they_are}
+    return "".join(
+        [
+            *(_enumeration(names) for names in (ACTIVATIONS, OPTIMIZERS, LOSSES)),
+            f"using Pixel = {pixels};\n",
+            "struct Hyper {\n",
+            *(f"  float {name};\n" for name in NUMBERS),
+            "};\n",
+            *(_constant(name, value) for name, value in numbers.items()),
+        ]
+    )
+
+
+def _shape(places: Sequence[Place], batch: int, blocks: int) -> dict[str, Any]:
+    """Return the numbers of a network, its batches and the launch."""
+    last, squares = places[-1], _squares_at(places)
+    per_layer = {
+        name.upper(): [getattr(place, name) for place in places]
+        for name in Place._fields
+        if name != "end"
+    }
+    return per_layer | {
         "LAYERS": len(places),
         "BATCH": batch,
         "BATCH_ROWS": whole(batch, TILE),
         "WARPS": WARPS,
         "BLOCKS": blocks,
-        "TEAM": _team(rows, last.inputs),
+        "TEAM": _team(-(-batch // blocks), last.inputs),
         "HEAD": last.inputs * last.columns,
-        "INPUTS": [place.inputs for place in places],
-        "OUTPUTS": [place.outputs for place in places],
-        "ROWS": [place.rows for place in places],
-        "WIDTH": [place.width for place in places],
-        "COLUMNS": [place.columns for place in places],
-        "WEIGHT_AT": [place.weight_at for place in places],
-        "BIAS_AT": [place.bias_at for place in places],
-        "GAMMA_AT": [place.gamma_at for place in places],
         "LENGTH": [place.end - place.weight_at for place in places],
-        "AT": [place.at for place in places],
-        "UNIT_AT": [place.unit_at for place in places],
-        "SQUARES_AT": _squares_at(places)[:-1],
-        "SQUARES": _squares_at(places)[-1],
+        "SQUARES_AT": squares[:-1],
+        "SQUARES": squares[-1],
         "SIZE": last.end,
+    }
+
+
+def _recipe(hyper: Hyperparameters) -> dict[str, Any]:
+    """Return what a recipe uses."""
+    from_z = any(ACTIVATIONS[name].from_z for name in hyper.activations)
+    return {
         "ACTIVATION": [_index(ACTIVATIONS, name) for name in hyper.activations],
         "OPTIMIZER": _index(OPTIMIZERS, hyper.optimizer),
         "LOSS": _index(LOSSES, hyper.loss),
@@ -77,24 +95,12 @@ def constants(
         "OUTPUTS_APART": hyper.dropout > 0.0 or from_z,
         "SMOOTHED": hyper.label_smoothing > 0.0,
         "CLASS_WEIGHTED": bool(hyper.class_weights),
-        "WEIGHTED": weighted,
         "PENALIZED": hyper.l1 > 0.0 or hyper.l2 > 0.0,
         "DECAYING": hyper.weight_decay > 0.0,
         "CLIPPED": hyper.clip_norm > 0.0,
         "BOUNDED": hyper.max_norm > 0.0,
         "AVERAGED": hyper.ema_decay > 0.0,
-        "BYTES": bytes_as_they_are,
     }
-    return "".join(
-        [
-            *(_enumeration(names) for names in (ACTIVATIONS, OPTIMIZERS, LOSSES)),
-            f"using Pixel = {pixels};\n",
-            "struct Hyper {\n",
-            *(f"  float {name};\n" for name in NUMBERS),
-            "};\n",
-            *(_constant(name, value) for name, value in numbers.items()),
-        ]
-    )
 
 
 def _team(rows: int, inputs: int) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from typing import ClassVar
 
 _local = threading.local()
 
@@ -28,7 +29,8 @@ class Device:
     def synchronize(self):
         pass
 
-    attributes = {}  # among them no cooperative launches: steps are plain ones
+    # No cooperative launches among them: steps are plain ones.
+    attributes: ClassVar[dict[str, int]] = {}
 
     @property
     def compute_capability(self):

@@ -1,0 +1,146 @@
+// What is done with eight columns of a batch: sums over its images, batch normalization,
+// and what belongs to units.
+
+// Columns: eight of them, of which a thread has every STRIDE-th row.
+constexpr int EIGHT = 8, STRIDE = THREADS / EIGHT;
+
+// The sum of a number of each thread, over those of its column.
+__device__ inline float sum_of_column(float x, float* scratch) {
+  __syncthreads();
+  scratch[threadIdx.x] = x;
+  __syncthreads();
+  float sum = 0.f;
+  for (int i = 0; i < STRIDE; i++) sum += scratch[i * EIGHT + threadIdx.x % EIGHT];
+  return sum;
+}
+
+// Update eight units' biases (or gammas) by their gradients, which each thread has for
+// its column.
+__device__ inline float update_units(Step& s, int at, float gradient) {
+  __syncthreads();
+  s.scratch[threadIdx.x] = gradient;
+  __syncthreads();
+  float square = 0.f;
+  if (threadIdx.x < EIGHT / 4) {
+    Gradient four = {{}, false};
+    for (int i = 0; i < 4; i++) four.slope.v[i] = s.scratch[threadIdx.x * 4 + i];
+    Parameters own(s.run, at + threadIdx.x * 4);
+    square = use_gradient(s.run, *s.hyper, own, four);
+  }
+  return square;
+}
+
+__device__ constexpr bool normalized(int layer) { return NORMALIZED && layer < LAST; }
+
+template <int L>
+__device__ void update_biases(Step& s, int item) {
+  const int column = item * EIGHT + threadIdx.x % EIGHT;
+  float sum = 0.f;
+  for (int row = threadIdx.x / EIGHT; row < s.batch; row += STRIDE) {
+    sum += __ldcg(s.run.slopes + AT[L] + row * WIDTH[L] + column);
+  }
+  sum = sum_of_column(sum, s.scratch);
+  const float square = update_units(s, BIAS_AT[L] + item * EIGHT, sum);
+  keep_square(s, SQUARES_AT[L] + update_tiles(L) + item, square);
+}
+
+constexpr int ROWS_EACH = (BATCH_ROWS + STRIDE - 1) / STRIDE;
+constexpr float EPSILON = 1e-5f, MOMENTUM_SHARE = 0.1f;  // of batch normalization
+
+// Batch normalization of eight units, arXiv:1502.03167; see `nnx.maths.batch_norm`.
+template <int L>
+__device__ void normalize(Step& s, int item) {
+  const int column = item * EIGHT + threadIdx.x % EIGHT, first = threadIdx.x / EIGHT;
+  float* z = s.run.normalized + AT[L] + column;
+  const int unit = UNIT_AT[L] + column;
+  float own[ROWS_EACH], sum = 0.f, square = 0.f;
+  for (int i = 0; i < ROWS_EACH; i++) {
+    const int row = first + i * STRIDE;
+    own[i] = row < s.batch ? __ldcg(z + row * WIDTH[L]) : 0.f;
+    sum += own[i];
+  }
+  const float n = s.batch, running_mean = __ldcg(s.run.means + unit);
+  const float running_variance = __ldcg(s.run.variances + unit);
+  float mean = sum_of_column(sum, s.scratch) / n, variance = running_variance;
+  if (s.batch == 1) mean = running_mean;
+  for (int i = 0; i < ROWS_EACH; i++) {
+    own[i] -= mean;
+    if (first + i * STRIDE < s.batch) square += own[i] * own[i];
+  }
+  square = sum_of_column(square, s.scratch) / n;
+  if (s.batch > 1) variance = square;
+  const float scale = 1.f / sqrtf(variance + EPSILON);
+  if (first == 0) {
+    s.run.scales[unit] = scale;
+    if (s.batch > 1) {
+      s.run.means[unit] = (1.f - MOMENTUM_SHARE) * running_mean + MOMENTUM_SHARE * mean;
+      s.run.variances[unit] = (1.f - MOMENTUM_SHARE) * running_variance +
+                              MOMENTUM_SHARE * n / (n - 1.f) * variance;
+    }
+  }
+  const float gamma = __ldcg(s.run.parameters + GAMMA_AT[L] + column);
+  const float bias = __ldcg(s.run.parameters + BIAS_AT[L] + column);
+  for (int i = 0; i < ROWS_EACH; i++) {
+    const int row = first + i * STRIDE, at = AT[L] + row * WIDTH[L] + column;
+    if (row >= BATCH_ROWS) continue;
+    float out = 0.f, next = 0.f;
+    if (row < s.batch && column < OUTPUTS[L]) {
+      const float value = own[i] * scale, shifted = gamma * value + bias;
+      next = activate<ACTIVATION[L]>(shifted);
+      out = from_z(ACTIVATION[L]) ? shifted : next;
+      if (DROPOUT > 0) next *= kept(L + 1, row, column, s.number, s.run.key0, s.run.key1);
+      z[row * WIDTH[L]] = value;
+    }
+    s.run.inputs[at] = next;
+    if (OUTPUTS_APART) s.run.outputs[at] = out;
+  }
+}
+
+// The slopes with respect to the products of eight units, and the step with their biases
+// and gammas.
+template <int L>
+__device__ void normalize_backward(Step& s, int item) {
+  const int column = item * EIGHT + threadIdx.x % EIGHT, first = threadIdx.x / EIGHT;
+  float dy[ROWS_EACH], value[ROWS_EACH], dbias = 0.f, dgamma = 0.f;
+  for (int i = 0; i < ROWS_EACH; i++) {
+    const int row = first + i * STRIDE, at = AT[L] + row * WIDTH[L] + column;
+    const bool there = row < s.batch && column < OUTPUTS[L];
+    dy[i] = there ? __ldcg(s.run.slopes + at) : 0.f;
+    value[i] = there ? __ldcg(s.run.normalized + at) : 0.f;
+    dbias += dy[i];
+    dgamma += dy[i] * value[i];
+  }
+  dbias = sum_of_column(dbias, s.scratch);
+  dgamma = sum_of_column(dgamma, s.scratch);
+  const float factor = __ldcg(s.run.parameters + GAMMA_AT[L] + column) *
+                       __ldcg(s.run.scales + UNIT_AT[L] + column);
+  for (int i = 0; i < ROWS_EACH; i++) {
+    const int row = first + i * STRIDE;
+    if (row >= s.batch || column >= OUTPUTS[L]) continue;
+    float centred = dy[i];
+    if (s.batch > 1) centred -= dbias / s.batch + value[i] * (dgamma / s.batch);
+    s.run.slopes[AT[L] + row * WIDTH[L] + column] = centred * factor;
+  }
+  float square = update_units(s, BIAS_AT[L] + item * EIGHT, dbias);
+  square += update_units(s, GAMMA_AT[L] + item * EIGHT, dgamma);
+  keep_square(s, SQUARES_AT[L] + update_tiles(L) + item, square);
+}
+
+// Bound the norms of eight units' weights.
+template <int L>
+__device__ void bound_norms(Step& s, int item) {
+  const int column = item * EIGHT + threadIdx.x % EIGHT, first = threadIdx.x / EIGHT;
+  const bool there = column < COLUMNS[L];
+  float* weight = s.run.parameters + WEIGHT_AT[L] + column;
+  float square = 0.f;
+  for (int row = first; there && row < INPUTS[L]; row += STRIDE) {
+    const float w = __ldcg(weight + row * COLUMNS[L]);
+    square += w * w;
+  }
+  const float norm = sqrtf(sum_of_column(square, s.scratch));
+  const float shorter = s.hyper->max_norm / fmaxf(norm, s.hyper->max_norm);
+  for (int row = first; there && row < INPUTS[L]; row += STRIDE) {
+    const int at = row * COLUMNS[L];
+    weight[at] = __ldcg(weight + at) * shorter;
+  }
+}

@@ -1,0 +1,149 @@
+// The last layer, row by row: its outputs, the loss, and the slope before it.
+
+constexpr int TEAMS = WARPS / TEAM;  // rows at a time in a block; TEAM warps have one
+constexpr int OUTS = OUTPUTS[LAST];
+
+// What the whole batch counts.
+__device__ inline float total_weight(const Step& s) {
+  if constexpr (!WEIGHTED && !CLASS_WEIGHTED) return s.batch;
+  float sum = 0.f;
+  for (int row = threadIdx.x; row < s.batch; row += THREADS) {
+    const int image = s.images[s.turn * BATCH_ROWS + row];
+    float own = WEIGHTED ? s.run.weights[image] : 1.f;
+    if constexpr (CLASS_WEIGHTED) {
+      own *= s.run.class_weights[static_cast<const long long*>(s.run.labels)[image]];
+    }
+    sum += own;
+  }
+  const float total = sum_of_block(sum, s.scratch);
+  return total > 0.f ? total : 1.f;
+}
+
+// Copy the last layer's weights into shared memory.
+__device__ inline void take_head(const Step& s) {
+  const float* weight = s.run.parameters + WEIGHT_AT[LAST];
+  for (int i = threadIdx.x * 4; i < INPUTS[LAST] * COLUMNS[LAST]; i += THREADS * 4) {
+    store(s.head + i, load(weight + i));
+  }
+}
+
+// A lane's units of the layer before the last, every (WARP · TEAM)-th, in a row.
+constexpr int UNITS = (WIDTH[LAST - 1] + WARP * TEAM - 1) / (WARP * TEAM);
+constexpr int SUMS = OUTS <= 16 ? 16 : 32;
+
+__device__ inline int own_unit(int i) {
+  return (i * TEAM + warp() % TEAM) * WARP + lane();
+}
+
+// Read a row of units ahead: what the last layer takes, and what slopes are of.
+struct Units {
+  float next[UNITS], seen[UNITS];
+};
+
+__device__ inline void take_units(const Step& s, int row, Units& units) {
+#pragma unroll
+  for (int i = 0; i < UNITS; i++) {
+    const int h = own_unit(i), at = AT[LAST - 1] + row * WIDTH[LAST - 1] + h;
+    const bool there = row < s.batch && h < INPUTS[LAST];
+    units.next[i] = there ? __ldcg(s.run.inputs + at) : 0.f;
+    units.seen[i] = units.next[i];
+    if (OUTPUTS_APART && there) units.seen[i] = __ldcg(s.run.outputs + at);
+  }
+}
+
+// The lanes' part of a row's products with the last layer's weights; see sums_of_warp.
+__device__ inline float head_sums(const Step& s, const Units& units) {
+  float sums[SUMS] = {};
+#pragma unroll
+  for (int i = 0; i < UNITS; i++) {
+    const int h = min(own_unit(i), INPUTS[LAST] - 1);  // the others are 0
+#pragma unroll
+    for (int o = 0; o < OUTS; o++) sums[o] += units.next[i] * s.head[h * COLUMNS[LAST] + o];
+  }
+  return sums_of_warp<SUMS>(sums);
+}
+
+// The slope with respect to z of the layer before the last, for a row.
+__device__ inline void head_backward(const Step& s, int row, const Units& units,
+                                     float dlogit) {
+  float dz[OUTS];
+#pragma unroll
+  for (int o = 0; o < OUTS; o++) dz[o] = __shfl_sync(0xffffffffu, dlogit, o);
+#pragma unroll
+  for (int i = 0; i < UNITS; i++) {
+    const int h = own_unit(i);
+    if (h >= WIDTH[LAST - 1]) continue;
+    float d = 0.f;
+    if (row < s.batch && h < INPUTS[LAST]) {
+#pragma unroll
+      for (int o = 0; o < OUTS; o++) d += dz[o] * s.head[h * COLUMNS[LAST] + o];
+      if (DROPOUT > 0) d *= kept(LAST, row, h, s.number, s.run.key0, s.run.key1);
+      d *= slope<ACTIVATION[LAST - 1]>(units.seen[i]);
+    }
+    s.run.slopes[AT[LAST - 1] + row * WIDTH[LAST - 1] + h] = d;
+  }
+}
+
+// What a row is compared with, and what it counts.
+struct Target {
+  int label;
+  float own, weight;  // this lane's target, or its class's weight
+};
+
+__device__ inline Target target_of(const Step& s, int row) {
+  Target target = {0, 1.f, 1.f};
+  if (row >= s.batch) return target;
+  const long long image = s.images[s.turn * BATCH_ROWS + row];
+  const bool there = lane() < OUTS;
+  if (WEIGHTED) target.weight = s.run.weights[image];
+  if constexpr (LOSS == CROSS_ENTROPY) {
+    target.label = static_cast<int>(static_cast<const long long*>(s.run.labels)[image]);
+    if (CLASS_WEIGHTED && there) target.own = s.run.class_weights[lane()];
+  } else if (there) {
+    target.own = static_cast<const float*>(s.run.labels)[image * OUTS + lane()];
+  }
+  return target;
+}
+
+__device__ inline Loss loss_of(const Step& s, const Target& target, float logit) {
+  if constexpr (LOSS == CROSS_ENTROPY) {
+    return cross_entropy(logit, target.label, target.own, s.hyper->label_smoothing);
+  } else {
+    return of_outputs<LOSS>(logit, target.own, s.hyper->huber_delta);
+  }
+}
+
+// The last layer's outputs, the loss, its slope, and the slope before the last layer.
+__device__ void head(Step& s) {
+  const int rows = s.deep * DEEP, team = warp() / TEAM;
+  const float total = total_weight(s);
+  const float bias =
+      lane() < OUTS ? __ldcg(s.run.parameters + BIAS_AT[LAST] + lane()) : 0.f;
+  float* sums_at = s.scratch + THREADS;  // each warp's, in two turns
+  int turn = 0;
+  for (int first = blockIdx.x * TEAMS; first < rows; first += gridDim.x * TEAMS) {
+    const int row = first + team;
+    Units units;
+    take_units(s, row, units);
+    const Target target = target_of(s, row);
+    const float sum = head_sums(s, units);
+    float* own = sums_at + turn * WARPS * WARP;
+    own[warp() * WARP + lane() * SUMS / WARP] = sum;
+    __syncthreads();
+    float logit = bias;
+    if (lane() < OUTS) {
+      for (int w = 0; w < TEAM; w++) logit += own[(team * TEAM + w) * WARP + lane()];
+    }
+    const Loss loss = loss_of(s, target, logit);
+    const float dlogit = row < s.batch ? loss.slope * target.weight / total : 0.f;
+    if (row < rows) head_backward(s, row, units, dlogit);
+    if (row < rows && warp() % TEAM == 0) {
+      s.run.slopes[AT[LAST] + row * WARP + lane()] = dlogit;
+      s.run.scores[row * WARP + lane()] = loss.score;
+      if (lane() == 0) {
+        s.run.losses[row] = loss.loss * target.weight * (s.batch / total);
+      }
+    }
+    turn = 1 - turn;
+  }
+}
