@@ -63,15 +63,11 @@ def load(
     if fused and precision == "full":
         run_steps = steps.fused(run_steps, cupy, number)
 
-    def from_numpy(array: Array) -> Array:
-        with cupy.cuda.Device(number):
-            return cupy.asarray(array)
-
     return Backend(
         name="cupy",
         device=f"cuda:{number} ({_device_name(cupy, number)})",
         ops=ops,
-        from_numpy=from_numpy,
+        from_numpy=partial(_from_numpy, cupy, number),
         to_numpy=cupy.asnumpy,
         synchronize=cupy.cuda.Device(number).synchronize,
         first_run=FirstRun(
@@ -81,6 +77,11 @@ def load(
         scope=scope,
         own_steps=run_steps,
     )
+
+
+def _from_numpy(cupy: Any, number: int, array: Array) -> Array:
+    with cupy.cuda.Device(number):
+        return cupy.asarray(array)
 
 
 def _device_name(cupy: Any, number: int) -> str:
