@@ -37,9 +37,8 @@ def load(
 
     Raises:
         MissingLibraryError: CuPy is not installed
-        UnusableBackendError: no driver, or one older than the runtime; no such device;
-            a compiler, a kernel cache or a library that does not work; a card without
-            TF32
+        UnusableBackendError: no driver, or an older one than the runtime; no such
+            device; a compiler, a cache or a library that does not work; no TF32
         InputError: a device or a precision of no known form; TF32 that is forbidden
     """
     number = _number(device)
@@ -57,8 +56,8 @@ def load(
         _check_precision(cupy, number, precision)
         with scope():
             _check_it_works(cupy)
-    ops = Ops(namespace(cupy))
-    ops = ops._replace(logits=partial(logits.logits, ops=ops))
+    plain = Ops(namespace(cupy))
+    ops = plain._replace(logits=partial(logits.logits, ops=plain))
     run_steps: Callable[..., State] = partial(first_run.run_steps, ops=ops)
     if fused and precision == "full":
         run_steps = steps.fused(run_steps, cupy, number)

@@ -1,0 +1,129 @@
+"""CuPy's fused steps: many in one launch. On a card, or emulated (`tests/cuda_on_cpu`).
+
+The emulated device says that it has no grid barriers, as it takes a second for a step:
+so all other tests of it take plain steps, and these make the fused ones themselves.
+"""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+
+from nnx.backend import Backend, find
+from nnx.errors import BackendError
+from nnx.maths.arrays import named_arrays
+from nnx.maths.state import State, initial_state
+from nnx.verify import parity
+from nnx.verify.cases import PARITY_CASES, Case
+from nnx.verify.compare import BOUNDS, moved
+
+pytestmark = pytest.mark.gpu
+ROOM = 227 * 1024  # bytes of shared memory, as an H100's block may have
+# What takes plain steps: see `steps.uncovered`.
+PLAIN = "input_noise", "augment"
+FUSED = [
+    case
+    for case in PARITY_CASES
+    if len(case.sizes) > 2
+    and case.sizes[0] < 784
+    and case.batch <= 1024
+    and not any(name in PLAIN for name, _ in case.options)
+]
+LARGE = [case for case in PARITY_CASES if case.sizes == (784, 128, 10)]
+
+
+@pytest.fixture(scope="module")
+def fused() -> Backend:
+    try:
+        backend = find("cupy", fused=False)
+    except BackendError as error:
+        pytest.skip(str(error))
+    import cupy
+    from nnx_backends.cupy_gpu import steps
+    from nnx_backends.memories import Memories
+
+    run_steps = partial(
+        steps.run_steps,
+        plain=_no_plain_steps,
+        cupy=cupy,
+        room=ROOM,
+        memories=Memories(),
+    )
+    return replace(backend, own_steps=run_steps)
+
+
+def _no_plain_steps(*arguments: Any) -> State:
+    raise AssertionError("these steps were to be fused")
+
+
+def _name(case: Case) -> str:
+    return case.name
+
+
+@pytest.mark.parametrize("case", FUSED, ids=_name)
+def test_parity(fused: Backend, case: Case) -> None:
+    """One step, and three of which the last is short, against float64 on NumPy."""
+    error = parity.worst_error(parity.problem(case, "float32"), fused)
+    assert error <= BOUNDS["float32"]
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("case", LARGE, ids=_name)
+def test_parity_of_a_usual_network(fused: Backend, case: Case) -> None:
+    error = parity.worst_error(parity.problem(case, "float32"), fused)
+    assert error <= BOUNDS["float32"]
+
+
+RECIPE = Case(
+    (20, 33, 7, 3),
+    "tanh",
+    9,
+    (("optimizer", "adam"), ("beta2", 0.99), ("dropout", 0.3), ("ema_decay", 0.9)),
+)
+
+
+def _begun(backend: Backend) -> tuple[Any, ...]:
+    """Return the arguments of `run_steps` for the recipe's run, but for the count."""
+    posed = parity.problem(RECIPE, "float32")
+    layers = moved(posed.layers, backend.from_numpy)
+    state = initial_state(layers, posed.hyper, backend.ops)
+    images, order = moved((posed.images, posed.order), backend.from_numpy)
+    return state, images, order, posed.hyper
+
+
+def _bits(backend: Backend, state: State) -> list[bytes]:
+    arrays = (array for _, array in named_arrays(state._replace(step=()), ""))
+    return [backend.to_numpy(array).tobytes() for array in arrays]
+
+
+def test_a_run_is_the_same_however_it_is_cut(fused: Backend) -> None:
+    """And from a state that no launch has led to, as after a resume."""
+    state, images, order, hyper = _begun(fused)
+    whole = fused.run_steps(state, images, order, 3, hyper)
+    one = fused.run_steps(state, images, order, 1, hyper)
+    again = fused.run_steps(_copied(fused, one), images, order, 2, hyper)
+    further = fused.run_steps(one, images, order, 2, hyper)
+    assert _bits(fused, again) == _bits(fused, further) == _bits(fused, whole)
+
+
+def _copied(backend: Backend, state: State) -> State:
+    """Return a state with arrays of its own, none of which memory is known of."""
+    host = moved(state, backend.to_numpy)
+    copied: State = moved(host, backend.from_numpy)
+    return copied
+
+
+def test_a_state_is_left_as_it_was(fused: Backend) -> None:
+    state, images, order, hyper = _begun(fused)
+    one = fused.run_steps(state, images, order, 1, hyper)
+    before = _bits(fused, state), _bits(fused, one)
+    fused.run_steps(one, images, order, 2, hyper)
+    assert (_bits(fused, state), _bits(fused, one)) == before
+
+
+def test_no_steps_change_nothing(fused: Backend) -> None:
+    state, images, order, hyper = _begun(fused)
+    assert _bits(fused, fused.run_steps(state, images, order, 0, hyper)) == _bits(
+        fused, state
+    )
