@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from contextlib import suppress
 from fcntl import LOCK_EX, flock
 from pathlib import Path
@@ -9,6 +10,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from cuda_on_cpu import build
+from cuda_on_cpu.prepare import why_not
 
 from nnx.backend import Backend, find
 from nnx.data.dataset import Dataset, Frame, Split
@@ -23,6 +26,7 @@ STRICT = [("strict", {}), ("strict", {"device": "device1"})]
 GPU = [pytest.param(("cupy", {}), marks=pytest.mark.gpu)]
 # What need not be installed: a backend that cannot be used is skipped, and says why.
 EXTRAS = [("torch", {}), ("jax", {})]
+CUDA_ON_CPU = Path(__file__).parent / "cuda_on_cpu" / "site"
 # Whose tests see neither --sweep nor that a library more is installed, but for those of
 # Numba, whose teams are larger, and those that were skipped without the library.
 SETTLED = (
@@ -37,6 +41,11 @@ SETTLED = (
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--sweep", action="store_true", help="take the long sweeps too")
+    parser.addoption(
+        "--emulated",
+        action="store_true",
+        help="with -m gpu: have CuPy use a device that is emulated on the CPU",
+    )
     parser.addoption(
         "--settled-by",
         type=Path,
@@ -64,6 +73,23 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker and not config.getoption("sweep") and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+    if config.getoption("emulated"):
+        _emulate_a_device()
+
+
+def _emulate_a_device() -> None:
+    """Have this process and those it starts find the CuPy of `cuda_on_cpu`."""
+    if reason := why_not():
+        pytest.exit(f"not run: {reason}", returncode=0)
+    paths = [str(CUDA_ON_CPU), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    sys.path.insert(0, str(CUDA_ON_CPU))
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    # Tests give their processes other folders for caches.
+    os.environ["CUDA_ON_CPU_CACHE"] = str(build.base())
+    try:
+        find("cupy")
+    except BackendError as error:  # for which tests would be skipped
+        raise pytest.UsageError(str(error)) from None
 
 
 def pytest_collection_modifyitems(

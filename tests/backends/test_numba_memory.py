@@ -12,7 +12,7 @@ from nnx.maths.state import Images, State, initial_state
 
 pytest.importorskip("numba")
 
-from nnx_backends.numba_cpu.memories import Memories
+from nnx_backends.memories import Memories
 from nnx_backends.numba_cpu.run import run_steps
 from nnx_backends.numba_cpu.threads import Threads
 

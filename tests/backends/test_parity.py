@@ -42,8 +42,8 @@ BACKENDS = [
 # Multiplications for a batch: what bounds a test's time.
 WORK = {"strict": 1e6}
 DEFAULT_WORK = 5e7
-# JAX compiles for every new shape, and every example has one.
-EXAMPLES = {"jax": 10}
+# JAX and CuPy compile for every new shape, and every example has one.
+EXAMPLES = {"jax": 10, "cupy": 20}
 DEFAULT_EXAMPLES = 100
 # Of these, one in so many without --sweep.
 SHARE = 5

@@ -29,10 +29,12 @@ def card() -> Backend:
         pytest.skip(str(error))
 
 
+@pytest.mark.sweep
 def test_parity(card: Backend) -> None:
     assert all(row.within_bound for row in nnx.parity(card))
 
 
+@pytest.mark.sweep
 def test_gradients(card: Backend) -> None:
     assert max(check.max_relative_error for check in nnx.gradcheck(card)) < 1e-6
 

@@ -31,6 +31,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 def moved(library: str, *arrays: Any) -> list[Any]:
     name, _, device = library.partition(":")
     xp = pytest.importorskip(name)
+    if device == "cuda" and not xp.cuda.is_available():
+        pytest.skip("PyTorch finds no card")
     options = {"device": device} if device else {}
     return [xp.asarray(array, **options) for array in arrays]
 

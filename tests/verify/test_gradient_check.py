@@ -16,14 +16,19 @@ from nnx.verify import gradients
 from nnx.verify.cases import ADDED, COMBINED, Case, gradient_cases, union
 
 BOUND = 1e-6
+# Of an activation's cases, one in so many where each compiles its operations anew; each
+# case of three activations' is then another.
+SHARE = {"jax": 3, "cupy": 3}
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_gradients(activation: str, backend: Backend) -> None:
     """All cases of an activation; more tests than these would take longer to name."""
-    chosen = [case for case in gradient_cases() if case.activation == activation]
+    cases = [case for case in gradient_cases() if case.activation == activation]
+    share = SHARE.get(backend.name, 1)
+    chosen = cases[list(ACTIVATIONS).index(activation) % share :: share]
     errors = {c.name: gradients.worst_error(c, backend) for c in chosen}
-    assert len(errors) == len(chosen) > 70
+    assert len(errors) == len(chosen) > 70 // share
     assert {name: e for name, e in errors.items() if not e < BOUND} == {}
 
 

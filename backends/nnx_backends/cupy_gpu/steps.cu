@@ -174,8 +174,7 @@ __device__ void end_step(Step& s, unsigned& reached) {
       const int first = (blockIdx.x * THREADS + threadIdx.x) * 4;
       for (int i = first; i < SIZE; i += gridDim.x * THREADS * 4) {
         average(s.run, *s.hyper, i, load(s.run.parameters + i));
-      }
-      grid_barrier(s.run.counter, reached);
+      }  // which nothing reads, nor changes a parameter, before the next barrier
     }
   }
 }

@@ -1,0 +1,121 @@
+"""The kernel of many steps: right, the same in any order, its barriers needed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from nnx_backends.cupy_gpu import source, steps
+
+import cuda_on_cpu
+from cuda_on_cpu.proof import deletions, in_every_order
+from nnx import find
+from nnx.backend import Backend
+from nnx.maths.arrays import named_arrays
+from nnx.maths.state import State, initial_state
+from nnx.verify.cases import Case
+from nnx.verify.compare import BOUNDS, errors, moved
+from nnx.verify.parity import BEGIN, EPOCH, Problem, problem
+
+pytestmark = pytest.mark.gpu
+WHOLE = source.source("")
+
+
+def case(*sizes: int, batch: int, activation: str = "relu", **options: Any) -> Case:
+    weighted = options.pop("weighted", False)
+    return Case(sizes, activation, batch, tuple(options.items()), weighted)
+
+
+# The last batch of each is a little more than half. Together they have all barriers.
+CASES = {
+    "plain": case(37, 13, 7, 5, batch=17),
+    "normalized": case(
+        *(36, 70, 12, 3), batch=23, activation="gelu",
+        batch_norm=True, dropout=0.3, optimizer="momentum",
+    ),
+    "clipped": case(
+        *(37, 40, 5), batch=33, activation="elu", weighted=True, clip_norm=0.1,
+        max_norm=1.0, ema_decay=0.9, input_dropout=0.2, loss="huber", huber_delta=1.35,
+    ),
+    "widths of one": case(1, 1, 1, 2, batch=1, activation="tanh"),
+}  # fmt: skip
+WIDE = {
+    "1100": case(45, 1100, 10, batch=40, activation="tanh", l2=0.01),
+    "images": case(784, 70, 33, 10, batch=128, class_weights=tuple(range(1, 11))),
+    "adam": case(
+        64, 65, 10, batch=31, optimizer="adam", beta2=0.99, label_smoothing=0.1
+    ),
+}
+EVERY = [
+    *(pytest.param(each, id=name) for name, each in CASES.items()),
+    *(pytest.param(c, id=name, marks=pytest.mark.sweep) for name, c in WIDE.items()),
+]
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    if not request.config.getoption("emulated"):
+        pytest.skip("of an emulated device: --emulated")
+    yield find("cupy")
+    steps._kernel.cache_clear()  # they may be of another source
+
+
+def take(posed: Problem, backend: Backend, count: int = EPOCH) -> State:
+    images, order = moved((posed.images, posed.order), backend.from_numpy)
+    layers = moved(posed.layers, backend.from_numpy)
+    state = initial_state(layers, posed.hyper, backend.ops)._replace(step=BEGIN)
+    return backend.run_steps(state, images, order, count, posed.hyper)
+
+
+def runner(
+    posed: Problem, backend: Backend, patch: pytest.MonkeyPatch
+) -> Callable[[str], Sequence[Any]]:
+    """Return a function that takes an epoch by another source, to the host's arrays."""
+
+    def run(text: str) -> Sequence[Any]:
+        patch.setattr(steps, "source", lambda constants: constants + text)
+        steps._kernel.cache_clear()
+        after = moved(take(posed, backend), backend.to_numpy)
+        return [np.asarray(array) for _, array in named_arrays(after, "state")]
+
+    return run
+
+
+@pytest.mark.parametrize("case", EVERY)
+def test_right_and_the_same_in_every_order(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, case: Case
+) -> None:
+    posed = problem(case, "float32")
+    in_every_order(runner(posed, backend, monkeypatch), WHOLE)
+    cuda_on_cpu.reset()
+    got = moved(take(posed, backend), backend.to_numpy)
+    assert "train" in cuda_on_cpu.launched()
+    assert max(errors(got, posed.after[EPOCH], "float32").values()) < BOUNDS["float32"]
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("processors", [1, 2, 132])
+@pytest.mark.parametrize(
+    "case", [*CASES.values(), WIDE["images"]], ids=lambda case: case.name
+)
+def test_on_few_and_many_processors(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, case: Case, processors: int
+) -> None:
+    monkeypatch.setenv("EMU_MULTIPROCESSORS", str(processors))
+    steps._kernel.cache_clear()
+    posed = problem(case, "float32")
+    got = moved(take(posed, backend), backend.to_numpy)
+    assert max(errors(got, posed.after[EPOCH], "float32").values()) < BOUNDS["float32"]
+
+
+@pytest.mark.sweep
+def test_every_barrier_is_needed(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [
+        runner(problem(case, "float32"), backend, monkeypatch)
+        for case in CASES.values()
+    ]
+    found = deletions(runs, WHOLE)
+    assert len(found) > 15
+    assert [each for each in found if not each.caught] == []

@@ -1,0 +1,82 @@
+"""How often steps launch a kernel, and that none waits for the device."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cuda_on_cpu
+from cuda_on_cpu import Counts
+from nnx import Network, find
+from nnx.backend import Backend
+from nnx.maths.hyperparameters import Distortion
+from nnx.maths.state import Images, initial_state
+from nnx.verify.cases import Case
+from nnx.verify.compare import moved
+
+pytestmark = pytest.mark.gpu
+FUSED: dict[str, dict[str, Any]] = {
+    "sgd": {},
+    "momentum": {"optimizer": "momentum"},
+    "adam": {"optimizer": "adam"},
+    "rmsprop": {"optimizer": "rmsprop"},
+    "l1 and l2": {"l1": 0.1, "l2": 0.1},
+    "weight decay and an average": {"weight_decay": 0.1, "ema_decay": 0.9},
+    "dropout": {"dropout": 0.5, "input_dropout": 0.2},
+    "batch norm": {"batch_norm": True},
+    "clipped and bounded": {"clip_norm": 0.1, "max_norm": 1.0},
+    "huber": {"loss": "huber"},
+    "class weights": {"class_weights": (1.0, 2.0, 3.0), "label_smoothing": 0.1},
+}
+# What no kernel of nnx's own covers yet.
+PLAIN = {
+    "distortion": {"augment": Distortion(shift=1.0, rotation=10.0)},
+    "input noise": {"input_noise": 0.1},
+}
+BATCH, IMAGES = 8, 512
+
+
+@pytest.fixture
+def emulated(request: pytest.FixtureRequest) -> None:
+    if not request.config.getoption("emulated"):
+        pytest.skip("of an emulated device: --emulated")
+
+
+def counted(backend: Backend, options: dict[str, Any], count: int) -> Counts:
+    """Return what so many steps ask of the device, after others have compiled them."""
+    case = Case((16, 8, 3), "relu", BATCH, tuple(options.items()))
+    draw = np.random.default_rng(0)
+    pixels = draw.integers(0, 256, (IMAGES, 16), np.uint8)
+    labels, _ = case.labels(IMAGES, draw)
+    if labels.dtype.kind == "f":
+        labels = labels.astype(np.float32)
+    layers = Network(case.sizes, case.activation).layers
+    made = Images(pixels, labels, None), np.arange(IMAGES), layers
+    images, order, layers = moved(made, backend.from_numpy)
+    with backend.scope():
+        state = initial_state(layers, case.hyper, backend.ops)
+    backend.run_steps(state, images, order, count, case.hyper)
+    cuda_on_cpu.reset()
+    backend.run_steps(state, images, order, count, case.hyper)
+    return cuda_on_cpu.counts()
+
+
+@pytest.mark.usefixtures("emulated")
+@pytest.mark.parametrize("options", FUSED.values(), ids=FUSED)
+def test_many_steps_are_one_launch(options: dict[str, Any]) -> None:
+    """And copies before and after it, as many however many steps it takes."""
+    one, many = (counted(find("cupy"), options, count) for count in (1, 40))
+    assert cuda_on_cpu.launched().count("train") == 1
+    assert many.launches == one.launches <= 20
+    assert (many.synchronizations, many.allocations) == (0, 0)
+
+
+@pytest.mark.usefixtures("emulated")
+@pytest.mark.parametrize(
+    "options", (FUSED | PLAIN).values(), ids=(FUSED | PLAIN).keys()
+)
+def test_no_plain_step_waits_for_the_device(options: dict[str, Any]) -> None:
+    found = counted(find("cupy", fused=False), options, 3)
+    assert found.launches > 3 * 10
+    assert found.synchronizations == 0
+    assert found.copies == 0

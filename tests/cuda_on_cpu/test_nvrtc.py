@@ -1,0 +1,95 @@
+"""Every kernel compiles for every architecture, and fits into the registers."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nnx_backends.cupy_gpu import layout
+from nnx_backends.cupy_gpu.source import FILES, constants, source
+
+from cuda_on_cpu import nvrtc
+from nnx import Network, find
+from nnx.maths.state import initial_state
+from nnx.verify.cases import Case
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(nvrtc.why_not() is not None, reason=str(nvrtc.why_not())),
+]
+EXAMPLE = Path(__file__).parent / "example.cu"
+BACKENDS = Path(__file__).parents[2] / "backends" / "nnx_backends"
+
+
+def fused(*sizes: int, **options: Any) -> str:
+    """Return the source of the kernel that trains a network so, on 132 processors."""
+    case = Case(sizes, options.pop("activation", "relu"), 128, tuple(options.items()))
+    hyper = case.hyper
+    begun = Network(sizes, case.activation).layers
+    layers = initial_state(begun, hyper, find("numpy").ops).layers
+    return source(
+        constants(
+            layout.places(layers, layout.whole(case.batch, layout.TILE)),
+            hyper,
+            pixels="unsigned char",
+            bytes_as_they_are=hyper.input_dropout == 0.0,
+            weighted=False,
+            blocks=132,
+        )
+    )
+
+
+CLIPPED = {"clip_norm": 0.1, "max_norm": 1.0, "ema_decay": 0.9, "input_dropout": 0.2}
+NORMALIZED = {"optimizer": "adam", "batch_norm": True, "dropout": 0.5}
+# The bytes that may spill, stored and loaded together. A thread of the kernel that
+# trains has 128 registers, as 512 of them share 65,536.
+SOURCES: dict[str, tuple[Callable[[], str], int]] = {
+    "example": (lambda: "#define DEPTH 70\n" + EXAMPLE.read_text(), 0),
+    "784-128-10": (partial(fused, 784, 128, 10), 300),
+}
+SWEEPS: dict[str, tuple[Callable[[], str], int]] = {
+    "784-800-800-10": (partial(fused, 784, 800, 800, 10, **NORMALIZED), 700),
+    "37-13-7-5": (partial(fused, 37, 13, 7, 5, activation="gelu", **CLIPPED), 500),
+    "1-1100-2": (partial(fused, 1, 1100, 2, loss="huber"), 500),
+}
+CASES = [
+    *(pytest.param(*made, id=name) for name, made in SOURCES.items()),
+    *(
+        pytest.param(*made, id=name, marks=pytest.mark.sweep)
+        for name, made in SWEEPS.items()
+    ),
+]
+
+
+@pytest.mark.parametrize("architecture", nvrtc.ARCHITECTURES)
+@pytest.mark.parametrize(("made", "most"), CASES)
+def test_compiles_and_fits(
+    made: Callable[[], str], most: int, architecture: str
+) -> None:
+    (kernel,) = nvrtc.kernels(made(), architecture)
+    assert 0 < kernel.registers <= 255
+    assert kernel.spilled <= most
+
+
+def test_every_source_is_compiled() -> None:
+    assert {path.stem for path in BACKENDS.rglob("*.cu")} == {*FILES}
+
+
+SPILLS = """
+extern "C" __global__ void __launch_bounds__(1024) f(float* x) {
+  float held[128];
+  #pragma unroll
+  for (int i = 0; i < 128; i++) held[i] = x[i * 1024 + threadIdx.x];
+  __syncthreads();
+  #pragma unroll
+  for (int i = 0; i < 128; i++) x[i * 1024 + threadIdx.x] = held[127 - i];
+}
+"""
+
+
+def test_what_spills_and_what_does_not_compile_are_seen() -> None:
+    (kernel,) = nvrtc.kernels(SPILLS, "sm_90")
+    assert kernel.spilled > 100
+    with pytest.raises(nvrtc.CompileError, match="nonsense"):
+        nvrtc.kernels("nonsense", "sm_90")
