@@ -1,7 +1,6 @@
 """CuPy's fused steps: many in one launch. On a card, or emulated (`tests/cuda_on_cpu`).
 
-The emulated device says that it has no grid barriers, as it takes a second for a step:
-so all other tests of it take plain steps, and these make the fused ones themselves.
+Here none may be plain, whatever the backend would choose.
 """
 
 from dataclasses import replace

@@ -26,14 +26,14 @@ STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 @pytest.fixture
 def train(cwd: Path, request: pytest.FixtureRequest) -> list[Any]:
     """The command for a run of some seconds, on 3,000 random images of 28 x 28."""
-    batch = 40 if request.config.getoption("emulated") else 4
+    hidden, batch = (16, 40) if request.config.getoption("emulated") else (256, 4)
     draw = np.random.default_rng(0).integers
     (cwd / "noise").mkdir()
     for name, count in zip(IDX_NAMES, (3000, 3000, 100, 100), strict=True):
         shape = (count, 28, 28) if "images" in name else (count,)
         values = draw(0, 256 if "images" in name else 10, shape)
         (cwd / "noise" / name).write_bytes(idx(values))
-    sizes = "--hidden", "256", "--batch-size", batch, "--learning-rate", 0.01
+    sizes = "--hidden", hidden, "--batch-size", batch, "--learning-rate", 0.01
     return ["train", "--dataset", "noise", *sizes, "--epochs", EPOCHS]
 
 
