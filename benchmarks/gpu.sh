@@ -35,9 +35,10 @@ check() {
         python3 -m nnx parity --backend cupy
 }
 # A new version of a library may warn of what is to come: that is no fault of a kernel.
+# Each test is told as it ends, as the limit may cut them off before the summary.
 tests() {
     local workers=$(($(nproc) < 8 ? $(nproc) : 8))
-    python3 -m pytest -m gpu --sweep -n "$workers" -q -ra -W default --durations 10
+    python3 -m pytest -m gpu --sweep -n "$workers" -v -ra -W default --durations 10
 }
 # Without CuPy's pool, so that what lies beside an array is not another array's.
 unpooled='import cupy; cupy.cuda.set_allocator(None); from nnx.__main__ import main
