@@ -97,7 +97,7 @@ def find(name: str, **options: Any) -> Backend:
         MissingLibraryError, UnusableBackendError: as the backend says
     """
     offered = _offered()
-    if name == "gpu":
+    if isinstance(name, str) and name == "gpu":
         name = GPU
     if not isinstance(name, str) or name not in ("auto", *offered):
         there = ", ".join(sorted(["auto", "gpu", *offered]))
