@@ -60,6 +60,7 @@ def _name(case: Case) -> str:
     return case.name
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("case", FUSED, ids=_name)
 def test_parity(fused: Backend, case: Case) -> None:
     """One step, and three of which the last is short, against float64 on NumPy."""
