@@ -107,7 +107,7 @@ __device__ inline float sums_of_warp(float (&x)[N]) {
   return x[0];
 }
 
-// The sum of a number of each thread, in every thread; scratch: WARPS + 1 numbers.
+// The sum of a number of each thread, in every thread; scratch: WARPS numbers.
 __device__ inline float sum_of_block(float x, float* scratch) {
   x = sum_of_warp(x);
   __syncthreads();  // the last sum has been read

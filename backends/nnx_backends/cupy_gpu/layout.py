@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from nnx.maths.arrays import Array
+from nnx.maths.blocks import block_count
 from nnx.maths.state import Layer, NormalizedLayer, Parameters
 
 TILE = 32  # rows and columns
@@ -40,7 +41,7 @@ class Place(NamedTuple):
 
 def whole(n: int, size: int) -> int:
     """Return n rounded up to whole parts of this size."""
-    return -(-n // size) * size
+    return block_count(n, size) * size
 
 
 def places(layers: Parameters, batch_rows: int) -> list[Place]:
@@ -48,7 +49,7 @@ def places(layers: Parameters, batch_rows: int) -> list[Place]:
 
     batch_rows: images of a batch, in whole tiles
     """
-    found: list[Place] = []
+    result: list[Place] = []
     end = at = unit_at = 0
     for i, layer in enumerate(layers):
         inputs, outputs = layer.weight.shape
@@ -58,14 +59,14 @@ def places(layers: Parameters, batch_rows: int) -> list[Place]:
         bias_at = end + rows * columns
         gamma_at = bias_at + width
         after = gamma_at + (width if isinstance(layer, NormalizedLayer) else 0)
-        found.append(
+        result.append(
             Place(
                 *(inputs, outputs, rows, width, columns),
                 *(end, bias_at, gamma_at, after, at, unit_at),
             )
         )
         end, at, unit_at = after, at + batch_rows * width, unit_at + width
-    return found
+    return result
 
 
 def pack(layers: Parameters, places: Sequence[Place], flat: Array) -> None:

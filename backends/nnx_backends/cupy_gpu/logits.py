@@ -1,6 +1,6 @@
 """The logits of many images, in few and large operations."""
 
-from nnx.maths import network
+from nnx.maths import evaluation
 from nnx.maths.arrays import Array
 from nnx.maths.blocks import BLOCK, blocks
 from nnx.maths.ops import Ops
@@ -22,10 +22,12 @@ def logits(
 
     In larger blocks than the plain maths takes, as a launch takes the host as long as
     a thousand images take a card.
+
+    ops: without logits of their own
     """
-    dtype, widest = layers[0].weight.dtype, max(max(w.shape) for w, _ in layers)
-    parts = []
-    for rows in blocks(pixels.shape[0], max(BLOCK, NUMBERS // widest)):
-        x = ops.xp.astype(pixels[rows, :], dtype) * pixel_scale
-        parts.append(network.logits(layers, x, activations, ops))
+    widest = max(max(layer.weight.shape) for layer in layers)
+    parts = [
+        evaluation.logits(layers, pixels[rows, :], activations, pixel_scale, ops)
+        for rows in blocks(pixels.shape[0], max(BLOCK, NUMBERS // widest))
+    ]
     return parts[0] if len(parts) == 1 else ops.xp.concat(parts)

@@ -46,15 +46,15 @@ def inputs(images: Images, hyper: Hyperparameters, cupy: Any) -> dict[str, Array
     if pixels.dtype not in (np.uint8, np.float32):
         pixels = pixels.astype(np.float32)
     kind = np.int64 if hyper.loss == "cross_entropy" else np.float32
-    found = {
+    arrays = {
         "pixels": cupy.ascontiguousarray(pixels),
         "labels": cupy.ascontiguousarray(labels, dtype=kind),
     }
     if weights is not None:
-        found["weights"] = cupy.ascontiguousarray(weights, dtype=np.float32)
+        arrays["weights"] = cupy.ascontiguousarray(weights, dtype=np.float32)
     if hyper.class_weights:
-        found["class_weights"] = cupy.asarray(hyper.class_weights, dtype=np.float32)
-    return found
+        arrays["class_weights"] = cupy.asarray(hyper.class_weights, dtype=np.float32)
+    return arrays
 
 
 def _trees(state: State) -> list[Parameters]:
@@ -130,7 +130,7 @@ def state_after(
         units = slice(place.unit_at, place.unit_at + place.outputs)
         stats.append(before and RunningStats(*statistics[1:, units]))
     layers, *optimizer_state = (
-        layout.unpack(each, state.layers, places) for each in flat
+        layout.unpack(row, state.layers, places) for row in flat
     )
     ema = optimizer_state.pop() if state.ema else ()
     return state._replace(

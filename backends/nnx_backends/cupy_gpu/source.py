@@ -105,8 +105,8 @@ def _recipe(hyper: Hyperparameters) -> dict[str, Any]:
 
 def _team(rows: int, inputs: int) -> int:
     """Return how many warps take a row of the last layer; rows: that a block has."""
-    most = min(WARPS // min(rows, WARPS), -(-inputs // 32))
-    return 1 << (most.bit_length() - 1)
+    warps = min(WARPS // min(rows, WARPS), -(-inputs // 32))
+    return 1 << (warps.bit_length() - 1)
 
 
 def _index(names: Any, name: str) -> int:
@@ -126,8 +126,8 @@ def _constant(name: str, value: Any) -> str:
 
 def _squares_at(places: Sequence[Place]) -> list[int]:
     """Return where each layer's sums of squares begin, and their number."""
-    found = [0]
+    starts = [0]
     for place in places:
         tiles = place.rows // TILE * (place.width // TILE)
-        found.append(found[-1] + tiles + place.width // 8)
-    return found
+        starts.append(starts[-1] + tiles + place.width // 8)
+    return starts

@@ -126,10 +126,10 @@ def _use(
 
 def _hypers(hyper: Hyperparameters, first: int, count: int, per_epoch: int) -> Array:
     """Return each step's numbers, (steps, numbers), or one row if all are the same."""
-    each = list(at_steps(hyper, first, max(count, 1), per_epoch))
-    if each[0] is each[-1]:
-        each = each[:1]
-    return np.array([attrgetter(*NUMBERS)(now) for now in each], np.float32)
+    steps = list(at_steps(hyper, first, max(count, 1), per_epoch))
+    if steps[0] is steps[-1]:
+        steps = steps[:1]
+    return np.array([attrgetter(*NUMBERS)(now) for now in steps], np.float32)
 
 
 def _are_bytes(images: Images, hyper: Hyperparameters) -> bool:
