@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nnx.data.dataset import Dataset
     from nnx.network import Network
     from nnx.settings import Settings
+    from nnx.training.run import Run
 
 
 def asked(
@@ -104,4 +105,58 @@ def network(settings: "Settings", data: "Dataset", *, resume: bool) -> "Network"
         init="glorot" if regression and init == ("auto",) else init,
         seed=settings["seed"],
         dtype=settings["dtype"],
+    )
+
+
+def check_backend(settings: "Settings", options: dict[str, Any]) -> None:
+    """Refuse a backend that is named, or told something, and cannot be used.
+
+    options: the backend's
+    """
+    from nnx.backend import find
+
+    told = options | precision(settings)
+    if settings["backend"] not in ("auto", "gpu") or told:
+        find(settings["backend"], **told)
+
+
+def precision(settings: "Settings") -> dict[str, Any]:
+    """Return what the backend is told of precision: nothing where it is the usual."""
+    wanted = settings["precision"]
+    return {} if wanted == "full" else {"precision": wanted}
+
+
+def run(
+    values: dict[str, Any],
+    data: "Dataset",
+    out: Path | None,
+    options: dict[str, Any],
+    *,
+    resume: bool = False,
+    **how: Any,
+) -> "Run":
+    """Return a run on these data, refused if its parts do not fit.
+
+    values: its settings, as they are given
+    options: the backend's; how: as for `Run`
+    """
+    from nnx.settings import complete
+    from nnx.settings.values import regression_rate
+    from nnx.training.data import described
+    from nnx.training.run import Run
+
+    settings = complete(values)
+    first = network(settings, data, resume=resume)
+    if data.task == "regression":
+        settings = complete(values, rate=regression_rate(first.sizes))
+    return Run(
+        first,
+        data,
+        {**settings, **described(data)},  # type: ignore[typeddict-item]
+        backend=settings["backend"],
+        out=out,
+        resume=resume,
+        **how,
+        **options,
+        **precision(settings),
     )

@@ -198,38 +198,21 @@ def _begun(
     classes: whether the data must have some
     how: of it to be resumed, as far as there is something to go on with
     """
-    from nnx.backend import find
     from nnx.settings import complete
-    from nnx.settings.values import regression_rate
-    from nnx.training.data import described, load_data
+    from nnx.training.data import load_data
     from nnx.training.folder import can_resume, default_folder, discard
-    from nnx.training.run import Run
 
     how["resume"] = how["resume"] and out is not None and can_resume(out)
     settings = complete(values)
-    if settings["precision"] != "full":
-        options |= {"precision": settings["precision"]}
-    if settings["backend"] not in ("auto", "gpu") or options:
-        find(settings["backend"], **options)  # refused before data are loaded
+    begin.check_backend(settings, options)  # refused before data are loaded
     data = load_data(settings)
     if classes and data.task == "regression":
         raise InputError(
             f"--require-accuracy is of classes: the score of {data.name} is R²"
         )
-    network = begin.network(settings, data, resume=how["resume"])
-    if data.task == "regression":
-        settings = complete(values, rate=regression_rate(network.sizes))
     folder = out or default_folder(data.name)
     try:
-        return Run(
-            network,
-            data,
-            {**settings, **described(data)},  # type: ignore[typeddict-item]
-            backend=settings["backend"],
-            out=folder,
-            **how,
-            **options,
-        )
+        return begin.run(values, data, folder, options, **how)
     except BaseException:
         if out is None:
             discard(folder)

@@ -17,22 +17,29 @@ except ImportError:  # Windows: what is written in the file has to do
 NAME = ".nnx.lock"
 
 
-def take(folder: Path) -> Callable[[], None]:
+class HeldError(InputError):
+    """Another process has the folder."""
+
+
+def take(folder: Path, name: str = NAME) -> Callable[[], None]:
     """Return what gives a folder free again, which is this run's until then.
 
     The lock is the system's, on a file in the folder, and ends with the process however
     that ends: a file that was left is no lock. Who has it is written in the file.
 
+    name: of that file
+
     Raises:
-        InputError: another run has the folder, or nothing can be written there
+        HeldError: another run has the folder
+        InputError: nothing can be written there
     """
-    path = folder / NAME
+    path = folder / name
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     try:
         while True:
             file = os.open(path, flags, 0o644)
             try:
-                _lock(file, folder)
+                _lock(file, path)
                 if _is_at(file, path):  # and was not removed by who had it before
                     os.ftruncate(file, 0)
                     os.write(file, f"{os.getpid()} {platform.node()}".encode())
@@ -45,7 +52,7 @@ def take(folder: Path) -> Callable[[], None]:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def _lock(file: int, folder: Path) -> None:
+def _lock(file: int, path: Path) -> None:
     """Lock an open file, or refuse."""
     advice = "wait for its end, or choose another --out"
     try:
@@ -53,15 +60,15 @@ def _lock(file: int, folder: Path) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
     except BlockingIOError:
-        raise _refusal(file, folder, advice) from None
+        raise _refusal(file, path.parent, advice) from None
     except OSError:
         pass  # a file system without locks, as some of networks are
     if _is_running(os.pread(file, 1000, 0).decode(errors="replace")):
-        advice += f"; if there is no such process any more, remove {folder / NAME}"
-        raise _refusal(file, folder, advice)
+        advice += f"; if there is no such process any more, remove {path}"
+        raise _refusal(file, path.parent, advice)
 
 
-def _refusal(file: int, folder: Path, advice: str) -> InputError:
+def _refusal(file: int, folder: Path, advice: str) -> HeldError:
     words = ""
     for _ in range(20):  # who has just taken it is about to write
         words = os.pread(file, 1000, 0).decode(errors="replace")
@@ -70,7 +77,7 @@ def _refusal(file: int, folder: Path, advice: str) -> InputError:
         time.sleep(0.01)
     pid, _, host = words.partition(" ")
     who = f"process {pid} on {host}" if host else "another process"
-    return InputError(f"{folder}: {who} trains here; {advice}")
+    return HeldError(f"{folder}: {who} trains here; {advice}")
 
 
 def _is_running(words: str) -> bool:
