@@ -24,7 +24,7 @@ LIBRARIES = {
 # What no import of nnx may load; the command that needs it does.
 HEAVY = {
     "cupy", "numba", "torch", "jax", "matplotlib", "sklearn", "scipy", "PIL",
-    "starlette", "uvicorn", "onnx", "onnxruntime",
+    "starlette", "uvicorn", "onnx", "onnxruntime", "optuna",
 }  # fmt: skip
 MOST_LINES, MOST_FUNCTION_LINES, MOST_PARAMETERS = 300, 50, 11
 
@@ -36,6 +36,7 @@ ROOMS = {
     "report": ("nnx.report", "nnx.plots"),
     "export": ("nnx.export",),
     "page": ("nnx.page",),
+    "sweep": ("nnx.sweep",),
     "training": ("nnx.training",),
     "network": (
         "nnx.network",

@@ -24,6 +24,7 @@ from nnx.cli import (
     show,
     signals,
     streams,
+    sweep,
     train,
 )
 from nnx.errors import NnxError, OutOfMemoryError, one_line
@@ -37,6 +38,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.command("train", context_settings={"help_option_names": []})(train.train)
+app.command("sweep")(sweep.sweep)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("serve")(serve.serve)

@@ -1,0 +1,204 @@
+"""`nnx sweep`."""
+
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nnx.cli import begin, show, sweep_results
+from nnx.cli.options import Device, Json, Threads, number, on, path, threads_limited
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nnx.data.dataset import Dataset
+    from nnx.sweep.space import Space
+    from nnx.sweep.trials import Sweep, Trial
+    from nnx.training.run import Run
+
+# What is held out to compare trials by, where the run's settings hold out nothing.
+HELD_OUT = 0.1
+
+
+def sweep(
+    config: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="A TOML file of settings, such as a run's config.toml: what all "
+            "trials have in common.",
+        ),
+    ],
+    space: Annotated[
+        Path,
+        path(
+            "A TOML file of the settings to search: a list is choices, as in "
+            'hidden = ["128", "256,128"], and a table a range, as in '
+            "learning_rate = { low = 1e-4, high = 1e-1, log = true }.",
+            "FILE",
+        ),
+    ],
+    storage: Annotated[
+        Path,
+        path(
+            "The sweep's folder; the same command on any number of machines that "
+            "share it works through one sweep."
+        ),
+    ],
+    trials: Annotated[
+        int, number(int, "Trials to finish, by all processes together.", 1)
+    ] = 50,
+    seeds: Annotated[
+        int,
+        number(int, "Train each trial with so many seeds; their mean counts.", 1),
+    ] = 1,
+    device: Device = None,
+    threads: Threads = None,
+    json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print no progress.")] = False,
+) -> None:
+    """Search settings by many runs, on any number of machines.
+
+    Each trial is a run in the sweep's folder; its score is that on the validation set.
+    A trial that was interrupted is gone on with by whoever comes next. In the end there
+    are a table, a picture of what mattered, and best.toml, with which
+    [bold]nnx train --config[/bold] does the best trial again.
+
+    [bold]Examples[/bold]
+
+    nnx sweep run.toml --space space.toml --storage sweeps/mine
+
+    nnx sweep run.toml --space space.toml --storage sweeps/mine --trials 200 --seeds 5
+    """
+    from nnx.settings import complete
+    from nnx.sweep import trials as study
+    from nnx.sweep.journal import library
+    from nnx.sweep.space import load, size
+
+    values, held_out = _values(config)
+    settings, searched = complete(values, str(config)), load(space, values)
+    library()  # refused before data are loaded
+    most, options = int(min(trials, size(searched))), on(device)
+    with threads_limited(threads):
+        data, metric = _checked(values, searched, options)
+        every = [settings["seed"] + i for i in range(seeds)]
+        opened = study.opened(storage, settings, searched, every)
+        if held_out and not quiet:
+            show.note(
+                f"nnx: {config} sets no validation_fraction: trials are compared by "
+                f"{HELD_OUT} of the training images, held out"
+            )
+        if not quiet:
+            sweep_results.introduce(opened, data, most, trials)
+        _work(opened, most, metric, partial(_run, values, data, options), quiet)
+    sweep_results.report(opened, metric, json, quiet)
+
+
+def _values(file: Path) -> tuple[dict[str, Any], bool]:
+    """Return what all trials have in common, and whether it held out no images.
+
+    Trials are compared by a tenth of the training images then.
+    """
+    from nnx.files import read_toml
+    from nnx.settings import layered
+
+    values = begin.with_origin(layered({}, read_toml(file), str(file)))
+    if values.get("validation_fraction") or values.get("validation_data"):
+        return values, False
+    return {**values, "validation_fraction": HELD_OUT}, True
+
+
+def _checked(
+    values: dict[str, Any], space: "Space", options: dict[str, Any]
+) -> tuple["Dataset", str]:
+    """Return the data of all trials, refused where these do not fit, and the metric."""
+    from nnx.settings import complete, layered
+    from nnx.sweep.space import ends
+    from nnx.training.data import load_data
+
+    settings = complete(values)
+    begin.check_backend(settings, options)
+    data = load_data(settings)
+    for each in ends(space):
+        run = begin.run(layered(values, each), data, None, options)
+    return data, run.plan.metric
+
+
+def _run(
+    values: dict[str, Any],
+    data: "Dataset",
+    options: dict[str, Any],
+    trial: "Trial",
+    seed: int,
+) -> "Run":
+    """Return a trial's run with this seed, as far as it is if it was interrupted."""
+    from nnx.settings import layered
+    from nnx.training.folder import can_resume, load_settings
+
+    folder = trial.runs[seed]
+    if can_resume(folder):
+        # The backend may be another machine's own choice.
+        own = {**load_settings(folder), "backend": values.get("backend", "auto")}
+        return begin.run(own, data, folder, options, resume=True)
+    own = layered(values, {**trial.settings, "seed": seed})
+    return begin.run(own, data, folder, options, overwrite=True)
+
+
+def _work(
+    sweep: "Sweep",
+    most: int,
+    metric: str,
+    run_of: "Callable[[Trial, int], Run]",
+    quiet: bool,
+) -> None:
+    """Train trials until so many are finished; at a signal, save the one under way."""
+    from nnx.cli.signals import EXIT, remembered
+    from nnx.sweep import trials
+
+    def say(text: str) -> None:
+        if not quiet:
+            show.note(text)
+
+    def on_wait(running: int) -> None:
+        say(f"nnx: waiting for {running} trials that other processes train")
+
+    with closing(trials.to_train(sweep, most, on_wait)) as each:
+        for trial in each:
+            say(sweep_results.beginning(trial))
+            with remembered() as signals:
+                scores = _scores(trial, run_of, lambda: bool(signals), quiet)
+            if scores is not None:
+                trials.finish(sweep, trial, scores)
+                finished = trials.outcomes(sweep)
+                say(sweep_results.ending(trial, finished, most, metric))
+            if signals:
+                show.note("nnx: stopped and saved; the same command goes on")
+                raise typer.Exit(EXIT[signals[0]])
+
+
+def _scores(
+    trial: "Trial",
+    run_of: "Callable[[Trial, int], Run]",
+    should_stop: "Callable[[], bool]",
+    quiet: bool,
+) -> list[float] | None:
+    """Return the score of each seed; no score if training fails, None if it stops."""
+    from nnx.cli.progress import compiled
+    from nnx.errors import DivergedError, OutOfMemoryError
+
+    scores = []
+    try:
+        for seed in trial.runs:
+            with closing(run_of(trial, seed)) as run:
+                compiled(run.compile(), quiet)
+                result = run.follow(should_stop=should_stop)
+            if result.stopped:
+                return None
+            assert result.validation_score is not None
+            scores.append(result.validation_score)
+    except (DivergedError, OutOfMemoryError) as error:
+        show.note(f"nnx: trial {trial.number} failed: {error}")
+        return []
+    return scores

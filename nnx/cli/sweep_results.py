@@ -1,0 +1,182 @@
+"""What `nnx sweep` says of its trials, and what it leaves in the end."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from nnx.cli import show
+
+if TYPE_CHECKING:
+    from nnx.data.dataset import Dataset
+    from nnx.sweep.trials import Outcome, Sweep, Trial
+
+BEST_NAME, PICTURE_NAME = "best.toml", "sweep.png"
+SHOWN = 10  # trials in the table
+
+
+def introduce(sweep: "Sweep", data: "Dataset", most: int, asked: int) -> None:
+    """Say on stderr what is searched, and how far that is.
+
+    most: trials, of those asked for as many as the space has combinations
+    """
+    from nnx.sweep.trials import outcomes
+
+    for remark in data.notes:
+        show.remark(f"{data.name}: {remark}")
+    every = f" (all {most} combinations)" if most < asked else ""
+    several = f" · {len(sweep.seeds)} seeds each" if len(sweep.seeds) > 1 else ""
+    show.remark(
+        f"{data.name}: {', '.join(sweep.space)} · {len(outcomes(sweep))} of {most} "
+        f"trials finished{every}{several} · {sweep.folder}"
+    )
+
+
+def beginning(trial: "Trial") -> str:
+    """Say which trial begins, and with what settings."""
+    again = " goes on where it was interrupted" if trial.begun else ""
+    return f"trial {trial.number}{again}: {_words(trial.params)}"
+
+
+def ending(
+    trial: "Trial", finished: Sequence["Outcome"], most: int, metric: str
+) -> str:
+    """Say what a trial came to, and how far the sweep is.
+
+    finished: of all trials, the best first
+    """
+    [own] = [each for each in finished if each.number == trial.number]
+    best = finished[0]
+    leads = f", best {_number(best, metric)} in trial {best.number}"
+    return (
+        f"trial {trial.number}: {_score(own, metric)} · {len(finished)} of {most} "
+        f"finished{leads if best.scores else ''}"
+    )
+
+
+def report(sweep: "Sweep", metric: str, json: bool, quiet: bool) -> None:
+    """Write the best trial's settings and the picture, and print what all came to.
+
+    Where no trial has a score, the command ends with status 1.
+    """
+    from nnx import files
+    from nnx.sweep.proposals import importances
+    from nnx.sweep.trials import outcomes, runs_of
+    from nnx.training.folder import CONFIG_NAME
+
+    finished = outcomes(sweep)
+    scored = [each for each in finished if each.scores]
+    if not scored:
+        show.note(f"nnx: all {len(finished)} trials failed: narrow the space")
+        raise typer.Exit(1)
+    folder = runs_of(sweep, scored[0].number)[sweep.seeds[0]]
+    best, shares = sweep.folder / BEST_NAME, importances(sweep.journal.study)
+    files.write(best, (folder / CONFIG_NAME).read_bytes())
+    _draw(sweep, scored, shares, metric, quiet)
+    if json:
+        show.as_json(_described(finished, shares, metric, folder, best))
+        return
+    _table(scored, metric, list(sweep.space))
+    failed = len(finished) - len(scored)
+    seed = f" with seed {sweep.seeds[0]}" if len(sweep.seeds) > 1 else ""
+    show.line(
+        f"trials: {len(finished)}{f', {failed} failed' if failed else ''}; best: "
+        f"trial {scored[0].number}, {_score(scored[0], metric)}; again{seed}: "
+        f"nnx train --config {quote(str(best))}"
+    )
+
+
+def _score(outcome: "Outcome", metric: str) -> str:
+    """Return a validation score in words, with its deviation if there is one."""
+    from nnx.training.log import METRIC_NAMES
+
+    if not outcome.scores:
+        return "failed"
+    return f"validation {METRIC_NAMES[metric]} {_number(outcome, metric)}"
+
+
+def _number(outcome: "Outcome", metric: str) -> str:
+    about = outcome.deviation
+    spread = "" if about is None else f" ± {show.score(about, metric)}"
+    return show.score(outcome.mean, metric) + spread
+
+
+def _words(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={_short(value)}" for name, value in params.items())
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _table(scored: Sequence["Outcome"], metric: str, names: list[str]) -> None:
+    """Print the best trials."""
+    from nnx.training.log import METRIC_NAMES
+
+    rows = [
+        [str(each.number), _number(each, metric)]
+        + [_short(each.params[name]) for name in names]
+        for each in scored[:SHOWN]
+    ]
+    show.table("", ["trial", f"validation {METRIC_NAMES[metric]}", *names], rows)
+
+
+def _described(
+    finished: Sequence["Outcome"],
+    shares: Mapping[str, float],
+    metric: str,
+    folder: Path,
+    best: Path,
+) -> dict[str, Any]:
+    """Return what all came to, the best first, for JSON; null where a trial failed."""
+    rows = [
+        {
+            "trial": each.number,
+            f"validation_{metric}": each.mean if each.scores else None,
+            "deviation": each.deviation,
+            "scores": [*each.scores],
+            "settings": {**each.params},
+        }
+        for each in finished
+    ]
+    return {
+        "trials": len(finished),
+        "failed": sum(not each.scores for each in finished),
+        "best": rows[0],
+        "importance": {**shares},
+        "run": str(folder),
+        "config": str(best),
+        "rows": rows,
+    }
+
+
+def _draw(
+    sweep: "Sweep",
+    scored: Sequence["Outcome"],
+    shares: Mapping[str, float],
+    metric: str,
+    quiet: bool,
+) -> None:
+    """Write the picture of what mattered; what cannot be drawn is only said."""
+    from nnx import files
+
+    if not shares:
+        return
+    scores = [each.mean for each in scored]
+    values = {name: [each.params[name] for each in scored] for name in shares}
+    log = {n for n, s in sweep.space.items() if not isinstance(s, dict) and s.log}
+    try:
+        from nnx.report import style
+        from nnx.report.sweep import mattered
+
+        figure = mattered(shares, values, scores, metric, log)
+        content = style.encoded(figure, "png")
+    except Exception as error:  # what matplotlib raises has no root of its own
+        show.note(f"nnx: the sweep is done, but it could not be drawn: {error}")
+        return
+    path = sweep.folder / PICTURE_NAME
+    files.write(path, content)
+    if not quiet:
+        show.note(f"what mattered: {path}")

@@ -1,0 +1,83 @@
+"""What mattered in a sweep: each setting's share, and scores against the foremost."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from matplotlib.ticker import (
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    PercentFormatter,
+    StrMethodFormatter,
+)
+
+from nnx.report import style
+from nnx.training.log import METRIC_NAMES
+
+# Settings in the bars, those that have a panel of their own, and letters of a choice.
+BARS, PANELS, LETTERS = 12, 2, 14
+DECADES = 100  # an axis of logarithms from which on it has powers of ten alone
+
+
+def mattered(
+    shares: Mapping[str, float],
+    values: Mapping[str, Sequence[Any]],
+    scores: Sequence[float],
+    metric: str,
+    log: Collection[str] = (),
+) -> style.Picture:
+    """Return a figure of a sweep's trials.
+
+    shares: each setting's, in how the score varies, the most first
+    values: of each setting, in each trial: numbers, or choices as they are written
+    scores: of each trial, on the validation set; metric: what they are
+    log: the settings whose logarithms were drawn evenly
+    """
+    foremost = list(shares)[:PANELS]
+    names = list(shares)[:BARS]
+    figure = style.new(max(3.2, 1.2 + 0.24 * len(names)), "What mattered in the sweep")
+    room: Any = {"left": 1.5, "bottom": 0.75, "top": 0.62, "apart": 0.75}
+    bars, *panels = style.panels(figure, [1.0] * (1 + len(foremost)), **room)
+    bars.barh(names, [shares[name] for name in names], color=style.BLUE, height=0.6)
+    bars.invert_yaxis()
+    bars.xaxis.set_major_formatter(PercentFormatter(1.0))
+    style.plain(bars, "share in how the score varies")
+    for name, panel in zip(foremost, panels, strict=True):
+        _panel(panel, name, values[name], scores, name in log)
+        if metric == "accuracy":
+            panel.yaxis.set_major_formatter(PercentFormatter(1.0))
+    if panels:
+        panels[0].set_title(
+            f"validation {METRIC_NAMES[metric]}",
+            loc="left",
+            fontsize=9,
+            color=style.INK,
+        )
+    return figure
+
+
+def _panel(
+    panel: Any, name: str, values: Sequence[Any], scores: Sequence[float], log: bool
+) -> None:
+    """Draw each trial's score against one setting; the best one stands out."""
+    numbers = all(type(value) in (int, float) for value in values)
+    choices = sorted(set(map(str, values)))
+    x = list(values) if numbers else [choices.index(str(value)) for value in values]
+    best = scores.index(max(scores))
+    others = [i for i in range(len(x)) if i != best]
+    for part, colour, size in (others, style.BLUE, 14), ([best], style.ORANGE, 30):
+        points = [x[i] for i in part], [scores[i] for i in part]
+        panel.scatter(*points, s=size, color=colour, alpha=0.7, linewidths=0)
+    style.plain(panel, "", name)
+    if log:
+        panel.set_xscale("log")
+        few = max(x) < DECADES * min(x)
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+        panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        panel.xaxis.set_minor_formatter(NullFormatter())
+    elif numbers:
+        panel.xaxis.set_major_locator(MaxNLocator(nbins=5))
+    else:
+        shown = [style.literal(choice[:LETTERS]) for choice in choices]
+        panel.set_xticks(range(len(choices)), shown, rotation=20 * (len(shown) > 3))
+        panel.set_xlim(-0.5, len(choices) - 0.5)

@@ -1,0 +1,1 @@
+"""Sweeps: one study of settings, worked through by any number of processes."""

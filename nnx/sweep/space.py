@@ -1,0 +1,221 @@
+"""A sweep's space: the settings that trials differ in, and what each may be.
+
+In TOML, a list is choices, and a table is a range of numbers:
+
+    hidden = ["128", "256,128"]
+    learning_rate = { low = 1e-4, high = 1e-1, log = true }
+    dropout = { low = 0.0, high = 0.5, step = 0.1 }
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from decimal import Decimal
+from difflib import get_close_matches
+from itertools import combinations_with_replacement, product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nnx import files
+from nnx.errors import InputError, in_few_words
+from nnx.settings import ROWS, as_text, complete, layered
+from nnx.settings.other_names import OPTIONS
+from nnx.settings.values import read_value
+
+HOW = "a list of choices, or { low = …, high = … }"
+# Data, what computes, the seed and when a run is saved are the same in all trials, but
+# for these two.
+SAME, SEARCHED = ("Data", "Run"), ("augment", "pixels")
+OF_ORIGIN = "hidden", "activation", "init", "dtype", "pixels"
+
+
+class Range(NamedTuple):
+    """Numbers from low to high, both included; whole ones where both are.
+
+    log: whether their logarithms are drawn evenly
+    step: between two; None where any number may be
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether the setting's numbers are integers."""
+        return isinstance(self.low, int)
+
+    @property
+    def size(self) -> float:
+        """How many numbers there are; infinity of those without a step."""
+        if self.whole or self.step is not None:
+            return round((self.high - self.low) / (self.step or 1)) + 1
+        return math.inf
+
+
+# The settings' values, each by what a table and a study's file have for it.
+Choices = dict[Any, Any]
+Space = dict[str, Range | Choices]
+
+
+def load(path: Path, base: Mapping[str, Any]) -> Space:
+    """Return the space in a TOML file.
+
+    base: settings of all trials, as they are written
+
+    Raises:
+        InputError: a name or a value that no setting has, that is the same in all
+            trials, or that makes no sense beside another or the base's
+    """
+    given = files.read_toml(path)
+    if not given:
+        raise InputError(f"{path}: names no setting to search, as in epochs = [10, 20]")
+    try:
+        space = {name: _searched(name, value, base) for name, value in given.items()}
+        _check_together(space, base)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return space
+
+
+def settings_of(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a trial's settings, of what a study has for them."""
+    return {
+        name: each[params[name]] if isinstance(each, dict) else params[name]
+        for name, each in space.items()
+    }
+
+
+def as_table(space: Space) -> dict[str, Any]:
+    """Return a space as a TOML file has it."""
+    return {
+        name: [*each]
+        if isinstance(each, dict)
+        else {key: v for key, v in each._asdict().items() if v is not None}
+        for name, each in space.items()
+    }
+
+
+def size(space: Space) -> float:
+    """Return how many combinations there are."""
+    counts = [len(s) if isinstance(s, dict) else s.size for s in space.values()]
+    return math.prod(counts)
+
+
+def ends(space: Space) -> list[dict[str, Any]]:
+    """Return the settings with each one's first value, and with each one's last."""
+    values = {name: _corners(each) for name, each in space.items()}
+    return [{name: each[i] for name, each in values.items()} for i in (0, -1)]
+
+
+def _searched(name: str, value: Any, base: Mapping[str, Any]) -> Range | Choices:
+    """Return what one setting may be."""
+    _check_name(name, base)
+    if isinstance(value, list):
+        return _choices(name, value)
+    if isinstance(value, dict):
+        return _range(name, value)
+    raise InputError(
+        f"{name} = {in_few_words(value)} is nothing to search: give {HOW}; what is "
+        "the same in all trials belongs in the run's settings"
+    )
+
+
+def _check_name(name: str, base: Mapping[str, Any]) -> None:
+    """Refuse what is no setting, and what cannot differ between trials."""
+    row = ROWS.get(name)
+    if row is None and name not in OPTIONS:
+        layered({}, {name: None})  # which says what may be meant
+    differs = row is not None and (row.panel not in SAME or name in SEARCHED)
+    if not differs or name == "from":
+        seeds = ": --seeds trains with several" if name == "seed" else ""
+        raise InputError(f"{name} is the same in all trials{seeds}; leave it out")
+    if base.get("from") and name in OF_ORIGIN:
+        raise InputError(f"{name} comes with the network to begin with; leave it out")
+
+
+def _choices(name: str, listed: list[Any]) -> Choices:
+    """Return values by what they are written as, each as a file or an option has it."""
+    if not listed:
+        raise InputError(f"{name} has no choices: give {HOW}")
+    choices: Choices = {}
+    for each in listed:
+        parse = ROWS[name].kind.parse
+        value = read_value(name, parse(each) if isinstance(each, str) else each)
+        if value in choices.values():
+            raise InputError(f"{name} has the choice {in_few_words(each)} twice")
+        choices[_label(name, value)] = value
+    return choices
+
+
+def _label(name: str, value: Any) -> Any:
+    """Return a value as the command's option has it, or as the number it is."""
+    written = as_text({name: value})[name]
+    if isinstance(written, dict):
+        return ",".join(f"{key}={each}" for key, each in written.items())
+    return ",".join(map(str, written)) if isinstance(written, list) else written
+
+
+def _range(name: str, table: dict[str, Any]) -> Range:
+    for key in table:
+        if key not in Range._fields:
+            near = get_close_matches(key, Range._fields, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f": give {HOW}"
+            raise InputError(f"{name} has no {in_few_words(key)}{hint}")
+    if not {"low", "high"} <= table.keys():
+        raise InputError(f"{name} needs both low and high")
+    low, high = (read_value(name, table[end]) for end in ("low", "high"))
+    if not all(type(end) in (int, float) for end in (low, high)):
+        raise InputError(f"{name} has no numbers between: give a list of choices")
+    if low >= high:
+        raise InputError(f"{name}: low must be below high, not {low} and {high}")
+    spread = Range(low, high, table.get("log", False), table.get("step"))
+    _check_log(name, spread)
+    _check_step(name, spread)
+    return spread
+
+
+def _check_log(name: str, spread: Range) -> None:
+    if type(spread.log) is not bool:
+        raise InputError(
+            f"{name}: log is true or false, not {in_few_words(spread.log)}"
+        )
+    if spread.log and spread.low <= 0:
+        raise InputError(f"{name}: with log, low must be above 0, not {spread.low}")
+    if spread.log and spread.step is not None:
+        raise InputError(f"{name}: a range has a step or log, not both")
+
+
+def _check_step(name: str, spread: Range) -> None:
+    """Refuse a step that does not lead from low to high."""
+    step = spread.step
+    if step is None:
+        return
+    kinds = (int,) if spread.whole else (int, float)
+    with suppress(ArithmeticError):  # as 0 and NaN are
+        width = Decimal(str(spread.high)) - Decimal(str(spread.low))
+        if type(step) in kinds and step > 0 and width % Decimal(str(step)) == 0:
+            return
+    raise InputError(
+        f"{name}: step {in_few_words(step)} does not lead from {spread.low} to "
+        f"{spread.high}"
+    )
+
+
+def _corners(each: Range | Choices) -> list[Any]:
+    return list(each.values()) if isinstance(each, dict) else [each.low, each.high]
+
+
+def _check_together(space: Space, base: Mapping[str, Any]) -> None:
+    """Refuse two settings that make no sense beside each other in some trial."""
+    [first, _] = ends(space)
+    for pair in _pairs(space):
+        complete(layered(base, first | pair))
+
+
+def _pairs(space: Space) -> Iterator[dict[str, Any]]:
+    """Yield all values of every two settings; of a range, its ends."""
+    for one, other in combinations_with_replacement(space, 2):
+        for x, y in product(_corners(space[one]), _corners(space[other])):
+            yield {one: x, other: y}

@@ -1,0 +1,30 @@
+"""The picture of a sweep: shares as bars, and the scores against two settings."""
+
+from nnx.report import style
+from nnx.report.sweep import mattered
+
+VALUES = {
+    "learning_rate": [0.01, 0.1, 1.0],
+    "hidden": ["8", "16,8", "$8"],
+    "epochs": [1, 2, 3],
+}
+SHARES = {"learning_rate": 0.7, "hidden": 0.2, "epochs": 0.1}
+
+
+def test_shares_and_the_scores_against_the_foremost_two() -> None:
+    figure = mattered(SHARES, VALUES, [0.5, 0.9, 0.2], "accuracy", {"learning_rate"})
+    bars, rates, widths = figure.axes
+    assert [bar.get_width() for bar in bars.patches] == [0.7, 0.2, 0.1]
+    assert (rates.get_xlabel(), rates.get_xscale()) == ("learning_rate", "log")
+    others, best = (points.get_offsets().tolist() for points in rates.collections)
+    assert (others, best) == ([[0.01, 0.5], [1.0, 0.2]], [[0.1, 0.9]])
+    names = [label.get_text() for label in widths.get_xticklabels()]
+    assert names == [r"\$8", "16,8", "8"]
+    assert style.encoded(figure, "png").startswith(b"\x89PNG")
+
+
+def test_one_setting_of_a_regression() -> None:
+    values = {"epochs": VALUES["epochs"]}
+    figure = mattered({"epochs": 1.0}, values, [-2.0, 0.4, 0.4], "r2")
+    assert [panel.get_title(loc="left") for panel in figure.axes][1] == "validation R²"
+    assert style.encoded(figure, "svg")
