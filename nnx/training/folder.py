@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nnx import files
-from nnx.errors import InputError
+from nnx.errors import InputError, WriteError
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
 from nnx.settings import Settings, as_text, complete
 from nnx.settings.other_names import RENAMED
@@ -112,19 +112,19 @@ def _check_files(folder: Path) -> None:
             )
 
 
-def remove_drawn(folder: Path) -> None:
-    """Remove the pictures and the report of a run that now goes on.
+def remove(folder: Path, *names: str) -> None:
+    """Remove files that tell of an earlier state of a run that now goes on.
 
     Raises:
-        InputError: one that cannot be removed
+        WriteError: one that cannot be removed
     """
-    for name in DRAWN:
-        if (folder / name).is_dir():
+    for name in names:
+        if files.other(folder / name):
             continue
         try:
             (folder / name).unlink(missing_ok=True)
         except OSError as error:
-            raise InputError(
+            raise WriteError(
                 f"{folder / name}: cannot be removed: {error.strerror}"
             ) from None
 

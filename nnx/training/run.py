@@ -100,7 +100,7 @@ class Run:
                 path = folder / CHECKPOINT_NAME
                 self.position, self.rounds = checkpoint.load(path, self)
             if not self.plan.is_done(self.position):
-                run_folder.remove_drawn(folder)
+                run_folder.remove(folder, *run_folder.DRAWN)
             run_folder.save_settings(folder, self.settings)
         except BaseException:
             self.close()
@@ -179,6 +179,8 @@ class Run:
         began = time.monotonic()
         keep(self.folder, self._saved.step, self.settings["keep_checkpoints"])
         checkpoint.save(self.folder / CHECKPOINT_NAME, self)
+        # Of a run that is killed, the checkpoint's network is the latest.
+        run_folder.remove(self.folder, MODEL_NAME)
         self._write_logs()
         ended = time.monotonic()
         self._saved = Saved.now(self.position, ended, ended - began)

@@ -1,6 +1,7 @@
 """Signals: a run that was stopped goes on to the bits of one that never was."""
 
 import csv
+import json
 import random
 import signal
 import socket
@@ -51,6 +52,12 @@ def losses(run_folder: Path) -> list[list[str]]:
         return [row[:-1] for row in csv.reader(file)]
 
 
+def evaluated(run: Run, model: Path) -> dict[str, Any]:
+    """Return what the command says of a network, but for its path."""
+    said: dict[str, Any] = json.loads(run("evaluate", model, "--json").stdout)
+    return said | {"model": ""}
+
+
 @pytest.mark.parametrize(
     "backend",
     [
@@ -96,10 +103,14 @@ def test_stopped_thrice_and_killed_is_never_stopped(
 def test_a_run_killed_while_resumed_for_longer_goes_on_for_longer(
     start: Callable[..., Any], run: Run, old_run: Path
 ) -> None:
+    before = evaluated(run, old_run)
     process = start("train", "--out", old_run, "--resume", "--epochs", 10**6)
     wait_for(process, "epoch 3/")
     process.kill()
     process.communicate(timeout=30)
+    # What it has come to counts, and not what it was when it had ended once.
+    assert evaluated(run, old_run) != before
+    assert evaluated(run, old_run) == evaluated(run, old_run / "checkpoint.safetensors")
     again = start("train", "--out", old_run, "--resume", "--threads", 1)
     wait_for(again, "/1000000")
     again.send_signal(signal.SIGTERM)
