@@ -27,11 +27,15 @@ from nnx.data.shapes import doubt
 from nnx.errors import InputError, OutOfMemoryError
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM")
-MAX_PIXELS = 50_000_000
+MAX_PIXELS, MAX_SIDE = 50_000_000, 65_535
 MAX_BYTES = 1 << 28  # of a file
+# Pixels of a side: of more, squares are made one before all else, as a file of some
+# hundred bytes may have fifty million pixels. Not all modes can be averaged.
+LARGEST = 2048
+AVERAGED = {"1": "L", "P": "RGBA", "I;16": "I"}
 ACCEPTED = (
     "give a PNG, JPEG, BMP, GIF or PNM picture of "
-    f"at most {MAX_PIXELS // 1_000_000} million pixels"
+    f"at most {MAX_PIXELS // 1_000_000} million pixels, {MAX_SIDE:,} a side"
 )
 # Of 255 levels: less between paper and ink is no digit, but noise or shade.
 MIN_CONTRAST = 16
@@ -110,13 +114,14 @@ def _decoded(path: Path, steps: list[str]) -> Image.Image:
             warnings.catch_warnings(action="ignore"),
             Image.open(path, formats=FORMATS) as image,
         ):
-            if image.width * image.height > MAX_PIXELS:  # before it is decoded
+            many = image.width * image.height > MAX_PIXELS
+            if many or max(image.size) > MAX_SIDE:  # before it is decoded
                 size = f"{image.width}x{image.height} pixels"
                 raise InputError(f"{path}: too large with {size}; {ACCEPTED}")
             image.load()
             if image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9):
                 steps.append("turned upright by its EXIF tag")
-            return ImageOps.exif_transpose(image)
+            return ImageOps.exif_transpose(_smaller(image, steps))
     except InputError:
         raise
     except MemoryError:
@@ -130,6 +135,17 @@ def _decoded(path: Path, steps: list[str]) -> Image.Image:
     except Exception as error:
         why = getattr(error, "strerror", None) or "damaged or cut short"
         raise InputError(f"{path}: {why}; {ACCEPTED}") from error
+
+
+def _smaller(image: Image.Image, steps: list[str]) -> Image.Image:
+    """Return the picture with no side of more than `LARGEST` pixels."""
+    square = -(-max(image.size) // LARGEST)
+    if square == 1:
+        return image
+    steps.append(f"{square}x{square} pixels averaged to one")
+    if image.mode in AVERAGED:
+        image = image.convert(AVERAGED[image.mode])
+    return image.reduce(square)
 
 
 def _grey(image: Image.Image, steps: list[str]) -> Image.Image:

@@ -191,18 +191,43 @@ def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
 # 24: decompression bombs
 
 
-@pytest.mark.parametrize("side", [8_000, 12_000, 60_000])
-def test_size_is_looked_at_before_decoding(side: int, tmp_path: Path) -> None:
+def empty_png(width: int, height: int) -> bytes:
+    """Return a PNG of this size, of which no pixels follow."""
+
     def chunk(kind: bytes, body: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(kind + body))
         return struct.pack(">I", len(body)) + kind + body + check
 
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"")
+
+
+@pytest.mark.parametrize(
+    "size", [(8_000, 8_000), (60_000, 60_000), (1, 70_000), (50_000_000, 1)]
+)
+def test_size_is_looked_at_before_decoding(
+    size: tuple[int, int], tmp_path: Path
+) -> None:
     path = tmp_path / "bomb.png"
-    # No pixels follow: decoding would find the file damaged, not too large.
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b""))
-    with pytest.raises(InputError, match=r"too large.*at most 50 million pixels"):
+    # Decoding would find the file damaged, not too large.
+    path.write_bytes(empty_png(*size))
+    says = r"too large.*at most 50 million pixels, 65,535 a side"
+    with pytest.raises(InputError, match=says):
         read(path, MNIST)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "I;16"])
+def test_a_large_picture_is_made_smaller_first(
+    mode: str, plain: Picture, reread: Callable[..., Picture]
+) -> None:
+    large = seven().resize((2400, 3200), Image.Resampling.NEAREST)
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(large, np.uint16) * 257)
+    else:
+        image = large.convert(mode)
+    result = reread(image, compress_level=1)
+    assert result.steps[0] == "2x2 pixels averaged to one"
+    assert_alike(result, plain)
 
 
 # 25: kinds of pixels
@@ -276,12 +301,14 @@ def test_a_palette_with_a_transparent_colour(
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("times", [1, 20])
 def test_a_photo_is_turned_upright(
-    suffix: str, plain: Picture, reread: Callable[..., Picture]
+    times: int, suffix: str, plain: Picture, reread: Callable[..., Picture]
 ) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
     sideways = seven().transpose(Image.Transpose.ROTATE_90)
+    sideways = sideways.resize([times * side for side in sideways.size])
     result = reread(sideways, suffix, exif=exif)
     assert_alike(result, plain, 2)
     assert result.steps[0] == "turned upright by its EXIF tag"

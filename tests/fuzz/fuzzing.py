@@ -3,8 +3,8 @@
     python tests/fuzz/fuzzing.py --count 100000 [--only csv-table,png]
 
 Only errors of nnx may come of one, of one line that begins with the file's name, within
-a second of computing (pictures: five); and nothing may be run, connected to or
-written. What is wrong is kept in --keep, and makes the exit status 1.
+a second of computing; and nothing may be run, connected to or written. What is wrong is
+kept in --keep, and makes the exit status 1.
 """
 
 import argparse
@@ -78,7 +78,7 @@ def try_some(name: str, seed: int, first: int, count: int) -> dict[str, Any]:
         data = parser.damaged(random.Random(f"{seed} {name} {i}"))
         path.write_bytes(data)
         before = time.process_time()
-        done, what = fault_of(parser.read, path, parser.longest)
+        done, what = fault_of(parser.read, path)
         slowest = max(slowest, time.process_time() - before)
         tally[done] += 1
         if done == "fault":

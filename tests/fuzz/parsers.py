@@ -34,14 +34,12 @@ class Parser(NamedTuple):
     seeds: makes files that it reads
     read: reads the file at a path to its end
     sealed: damages a file behind its checksums
-    longest: seconds of computing that a file may take
     """
 
     ending: str
     seeds: Callable[[], list[bytes]]
     read: Callable[[Path], Any]
     sealed: Callable[[bytes, random.Random], bytes] = mutated
-    longest: float = 1.0
 
     def damaged(self, chance: random.Random) -> bytes:
         """Return a file that is not as it should be."""
@@ -53,7 +51,6 @@ CHANCE = np.random.default_rng(0)
 IMAGES = CHANCE.integers(0, 256, (6, 4, 5), np.uint8)
 LABELS = np.arange(6, dtype=np.uint8) % 3
 FRAME = Frame(28, 28, 255, 20)
-PICTURE = 5.0  # seconds, as some hundred bytes may be fifty million pixels
 CSV = b"label,a,b,c\r\n" + b"".join(b"%d,%d,1,255\r\n" % (i % 3, i) for i in range(12))
 TABLE = b"size,city,price\r\n" + b"".join(
     b'%d.5,"%s, N",%d\r\n' % (i, (b"Oslo", b"Bern")[i % 2], 3 * i) for i in range(12)
@@ -275,9 +272,7 @@ PARSERS = {
         lambda path: read_all(unlabelled.of_columns(path, COLUMNS, "price")),
     ),
     **{
-        kind.lower(): Parser(
-            f".{kind.lower()}", partial(pictures, kind), picture, seal, PICTURE
-        )
+        kind.lower(): Parser(f".{kind.lower()}", partial(pictures, kind), picture, seal)
         for kind, seal in (
             ("PNG", seals.png), ("JPEG", mutated), ("BMP", mutated), ("GIF", mutated),
             ("PPM", mutated),
