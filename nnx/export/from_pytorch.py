@@ -66,7 +66,7 @@ def from_pytorch(
     if hasattr(weights, "state_dict"):
         weights = weights.state_dict()
     if isinstance(weights, Mapping):
-        source, said, tensors = IN_MEMORY, None, _arrays(weights)
+        source, said, tensors = IN_MEMORY, None, _arrays(IN_MEMORY, weights)
     elif isinstance(weights, str | PathLike):
         source = files.given(weights, "PyTorch's weights")
         said, tensors = _read(source)
@@ -184,7 +184,7 @@ def _read(path: Path) -> tuple[str | None, dict[str, Array]]:
     if kind == ".onnx":
         raise InputError(f"{path}: ONNX is written by nnx, and not read")
     if kind in (".pt", ".pth"):
-        return None, _arrays(_loaded_by_torch(path))
+        return None, _arrays(path, _loaded_by_torch(path))
     metadata, tensors = read(path)
     if model_file.KEY in metadata:
         raise InputError(f"{path}: is a model of nnx already")
@@ -253,18 +253,20 @@ def _check_said(path: Path, said: bytes) -> None:
             )
 
 
-def _arrays(tensors: Mapping[str, Any]) -> dict[str, Array]:
+def _arrays(source: Path, tensors: Mapping[str, Any]) -> dict[str, Array]:
     """Return a state dict's tensors as arrays."""
     found = dict[str, Array]()
     for name, tensor in tensors.items():
         if not isinstance(name, str) or not hasattr(tensor, "shape"):
-            raise InputError(f"{in_few_words(name, 80)} is no tensor of a state_dict")
+            raise InputError(f"{source}: {in_few_words(name, 80)} is no tensor")
         array = tensor
         if hasattr(tensor, "detach"):
             tensor = tensor.detach().cpu()
             kind = str(tensor.dtype).rpartition(".")[2]
             if kind not in ("float16", "float32", "float64"):
-                raise InputError(f"{name[:80]} is {kind}: save weights as float32")
+                raise InputError(
+                    f"{source}: {name[:80]} is {kind}: save weights as float32"
+                )
             array = tensor.numpy()
         found[name] = np.asarray(array)
     return found

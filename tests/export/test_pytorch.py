@@ -236,6 +236,7 @@ def test_a_pt_runs_no_code_and_grows_no_larger_than_it_is(tmp_path: Path) -> Non
     ):
         with pytest.raises(InputError, match=words) as caught:
             nnx.from_pytorch(_pt(tmp_path, weights), "relu")
+        assert str(caught.value).startswith(f"{tmp_path / 'weights.pt'}: ")
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "attacked").exists()
     content = bytearray(_pt(tmp_path, {"0.weight": torch.ones(2, 2)}).read_bytes())

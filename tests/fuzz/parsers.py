@@ -149,11 +149,9 @@ def models() -> list[bytes]:
     return [saved(each, Network.save, "m.safetensors") for each in (network(), table)]
 
 
-def model(path: Path) -> None:
-    """Load a network, and use it."""
-    loaded = Network.load(path)
-    loaded.predict(np.zeros((2, loaded.sizes[0])))
-    str(loaded)
+def used(network: Network) -> None:
+    network.predict(np.zeros((2, network.sizes[0])))
+    str(network)
 
 
 @cache
@@ -227,11 +225,7 @@ def read_all(blocks: Any) -> None:
 
 
 def weights(path: Path) -> None:
-    nnx.from_pytorch(path, "relu").predict(np.zeros((2, 20)))
-
-
-def ours(path: Path) -> None:
-    nnx.from_pytorch(path).predict(np.zeros((2, 20)))
+    used(nnx.from_pytorch(path, "relu"))
 
 
 PARSERS = {
@@ -283,7 +277,9 @@ PARSERS = {
         settings_files,
         lambda path: complete(files.read_toml(path), str(path)),
     ),
-    "model": Parser(".safetensors", models, model, seals.safetensors),
+    "model": Parser(
+        ".safetensors", models, lambda path: used(Network.load(path)), seals.safetensors
+    ),
     "checkpoint": Parser(
         ".safetensors",
         lambda: [run()[1]],
@@ -294,7 +290,7 @@ PARSERS = {
     "pytorch-ours": Parser(
         ".safetensors",
         exported,
-        ours,
+        lambda path: used(nnx.from_pytorch(path)),
         seals.safetensors,
     ),
     "pytorch-pt": Parser(".pt", torch_files, weights, seals.archive),
