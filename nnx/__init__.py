@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nnx import export, plots, sklearn
     from nnx.backend import Backend, find
     from nnx.backend import names as backends
+    from nnx.communicator import find as processes
     from nnx.data.dataset import Dataset, Frame, Split
     from nnx.data.from_memory import dataset
     from nnx.data.load import load
@@ -61,6 +62,7 @@ _HOMES = {
     "load": "nnx.data.load",
     "parity": "nnx.verify.parity",
     "plots": "nnx.plots",
+    "processes": "nnx.communicator:find",
     "read_picture": "nnx.data.picture:read",
     "sklearn": "nnx.sklearn",
     "train": "nnx.training.train",
@@ -89,6 +91,7 @@ __all__ = [
     "load",
     "parity",
     "plots",
+    "processes",
     "read_picture",
     "sklearn",
     "train",

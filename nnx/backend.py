@@ -1,7 +1,7 @@
 """The one boundary between the maths and an array library."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -18,8 +18,9 @@ from nnx.errors import (
     in_few_words,
 )
 from nnx.maths import steps
-from nnx.maths.arrays import Array, Namespace
+from nnx.maths.arrays import Array, Namespace, map_arrays
 from nnx.maths.ops import Ops
+from nnx.maths.shards import Communicator
 from nnx.maths.state import State
 
 GROUP = "nnx.backends"
@@ -56,6 +57,7 @@ class Backend:
     scope: gives a context to compute in: its device is the current one, and what its
         library raises leaves it as an NnxError of one line
     own_steps: many steps at once, called like `run_steps`; None: one after another
+    own_shards: the same of batches in shards, called with a communicator too
     """
 
     name: str
@@ -67,6 +69,7 @@ class Backend:
     first_run: FirstRun = NOTHING_FIRST
     scope: Callable[[], AbstractContextManager[Any]] = nullcontext
     own_steps: Callable[..., State] | None = None
+    own_shards: Callable[..., State] | None = None
 
     @property
     def xp(self) -> Namespace:
@@ -77,6 +80,31 @@ class Backend:
     def run_steps(self) -> Callable[..., State]:
         """`nnx.maths.steps.run_steps`, called without ops."""
         return self.own_steps or partial(steps.run_steps, ops=self.ops)
+
+    def in_shards(self, communicator: Communicator) -> "Backend":
+        """Return the backend whose batches are in shards, which processes share out.
+
+        communicator: of host arrays
+        """
+
+        def host(leaf: Any) -> Any:
+            return leaf if isinstance(leaf, int) else self.to_numpy(leaf)
+
+        def device(leaf: Any) -> Any:
+            return leaf if isinstance(leaf, int) else self.from_numpy(leaf)
+
+        def of_device(parts: Sequence[Any]) -> Any:
+            return map_arrays(device, of_host(map_arrays(host, list(parts))))
+
+        of_host = communicator.sum
+        if communicator.size > 1:
+            communicator = communicator._replace(sum=of_device)
+        # Blocks as on any number of processes, so that sums are in the same order.
+        ops = self.ops._replace(communicator=communicator, logits=None)
+        if self.own_shards is None:
+            return replace(self, own_steps=None, ops=ops, first_run=NOTHING_FIRST)
+        own = partial(self.own_shards, communicator=communicator)
+        return replace(self, own_steps=own, ops=ops)
 
 
 def names() -> list[str]:

@@ -24,7 +24,7 @@ LIBRARIES = {
 # What no import of nnx may load; the command that needs it does.
 HEAVY = {
     "cupy", "numba", "torch", "jax", "matplotlib", "sklearn", "scipy", "PIL",
-    "starlette", "uvicorn", "onnx", "onnxruntime", "optuna",
+    "starlette", "uvicorn", "onnx", "onnxruntime", "optuna", "mpi4py",
 }  # fmt: skip
 MOST_LINES, MOST_FUNCTION_LINES, MOST_PARAMETERS = 300, 50, 11
 
@@ -49,7 +49,7 @@ ROOMS = {
     "estimators": ("nnx.sklearn",),
     "data": ("nnx.data",),
     "installation": ("nnx.installation",),
-    "backend": ("nnx.backend",),
+    "backend": ("nnx.backend", "nnx.communicator"),
     "maths": ("nnx.maths",),
     "backends": ("nnx_backends",),
 }

@@ -1,6 +1,8 @@
 """`nnx train`."""
 
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +15,7 @@ from nnx.cli.settings_options import with_settings
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
+    from nnx.maths.shards import Communicator
     from nnx.training.result import Result
     from nnx.training.run import Run
 
@@ -66,6 +69,15 @@ def train(
         float | None,
         number(float, "Exit with status 1 if the test accuracy is below this."),
     ] = None,
+    distributed: Annotated[
+        str,
+        typer.Option(
+            help="Train in all processes that were started together, as one network: "
+            "mpi, under mpiexec.",
+            metavar="NAME",
+            show_default=False,
+        ),
+    ] = "",
     no_plots: Annotated[
         bool,
         typer.Option("--no-plots", help="Leave out the run's pictures and report."),
@@ -99,19 +111,33 @@ def train(
 
     nnx train --from runs/mine --learning-rate 0.01    a new run, with its weights
     """
+    from nnx.cli.distributed import together
     from nnx.cli.progress import compiled
     from nnx.cli.signals import EXIT, remembered
+    from nnx.communicator import gather
     from nnx.training.progress import shown
 
     _check_accuracy(require_accuracy)
     _check_folder(out, resume, overwrite)
     given = begin.asked(given, data, out, resume)
-    values = _values(given, config, preset, out if resume else None)
     began = cores.times()
     how = {"threads": threads, "resume": resume, "overwrite": overwrite}
     how |= {"tensorboard": tensorboard, "classes": require_accuracy is not None}
-    options = on(device)
-    with threads_limited(threads), closing(_begun(values, options, out, **how)) as run:
+    with (
+        together(distributed) as communicator,
+        threads_limited(threads),
+        closing(
+            _begun(
+                partial(_values, given, config, preset, out if resume else None),
+                on(device),
+                out,
+                communicator=communicator,
+                **how,
+            )
+        ) as run,
+    ):
+        speaks = run.folder is not None
+        quiet = quiet or not speaks
         if not quiet:
             results.introduce(run, cores.busy(began), resume=resume)
         compiled(run.compile(), quiet)
@@ -119,12 +145,13 @@ def train(
             result = run.follow(show_progress, lambda: bool(signals))
         if run.resumed and not result.trained and not quiet:
             results.nothing_to_do(result)
-        results.report(run, result, json)
-        if signals:
-            if result.stopped:
+        if speaks:
+            results.report(run, result, json)
+        if heard := [n for n in gather(communicator, sum(signals)) if n]:
+            if result.stopped and speaks:
                 results.go_on(run, device, threads)
-            raise typer.Exit(EXIT[signals[0]])
-        if not no_plots:
+            raise typer.Exit(EXIT[heard[0]])
+        if speaks and not no_plots:
             results.draw(run, result, quiet)
         if require_accuracy is not None:
             _require(require_accuracy, result)
@@ -185,24 +212,32 @@ def _values(
 
 
 def _begun(
-    values: dict[str, Any],
+    make_values: Callable[[], dict[str, Any]],
     options: dict[str, Any],
     out: Path | None,
     *,
+    communicator: "Communicator",
     classes: bool | int | None,
     **how: Any,
 ) -> "Run":
     """Return the run, refused if its parts do not fit.
 
+    What files there are is looked at by the first process, for all.
+
     options: the backend's
     classes: whether the data must have some
     how: of it to be resumed, as far as there is something to go on with
     """
+    from nnx.communicator import first_rank
     from nnx.settings import complete
     from nnx.training.data import load_data
     from nnx.training.folder import can_resume, default_folder, discard
 
-    how["resume"] = how["resume"] and out is not None and can_resume(out)
+    values = first_rank(communicator, make_values)
+    old = out if how["resume"] else None
+    how["resume"] = first_rank(
+        communicator, lambda: old is not None and can_resume(old)
+    )
     settings = complete(values)
     begin.check_backend(settings, options)  # refused before data are loaded
     data = load_data(settings)
@@ -212,7 +247,9 @@ def _begun(
         )
     folder = out or default_folder(data.name)
     try:
-        return begin.run(values, data, folder, options, **how)
+        return begin.run(
+            values, data, folder, options, communicator=communicator, **how
+        )
     except BaseException:
         if out is None:
             discard(folder)

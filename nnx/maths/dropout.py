@@ -55,7 +55,8 @@ def mask(
         xp=xp,
     )
     halves = [half for word in words for half in (word & (PARTS - 1), word >> 16)]
-    blocks = xp.reshape(xp.stack(halves), (HALVES, n, -1, COUNTERS))
-    drawn = xp.reshape(xp.permute_dims(blocks, (1, 2, 0, 3)), (n, -1))[:, :width]
+    blocks = xp.reshape(xp.stack(halves), (HALVES, n, each // COUNTERS, COUNTERS))
+    drawn = xp.reshape(xp.permute_dims(blocks, (1, 2, 0, 3)), (n, HALVES * each))
+    drawn = drawn[:, :width]
     least = threshold(rate)
     return xp.astype(drawn >= least, like.dtype) * (PARTS / (PARTS - least))

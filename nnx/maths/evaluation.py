@@ -1,13 +1,15 @@
 """How well a network does on images it is not trained on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from operator import add
 
 from nnx.maths import losses, network
 from nnx.maths.arrays import Array
-from nnx.maths.blocks import BLOCK, blocks
+from nnx.maths.blocks import BLOCK, block_count, blocks
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.ops import Ops
-from nnx.maths.state import Images, Layers
+from nnx.maths.state import Images, Layers, no_sums
 
 
 def logits(
@@ -36,22 +38,31 @@ def evaluate(
     hyper: how pixels are scaled, the activations and the loss; smoothed labels and
         weights are for training
     """
-    loss_sum, score_sum = 0, 0
-    for _, loss, score in each_block(layers, images, hyper, ops):
-        loss_sum, score_sum = loss_sum + loss, score_sum + score
-    return loss_sum, score_sum
+    rank, size, total, *_ = ops.communicator
+    own = slice(rank, None, size)
+    sums = [sums for _, *sums in each_block(layers, images, hyper, ops, own)]
+    if size > 1:
+        count = block_count(images.labels.shape[0])
+        every: list[Sequence[Array]] = [no_sums(layers, hyper, ops)] * count
+        every[own] = sums
+        sums = total([every])
+    return tuple(reduce(add, of_blocks) for of_blocks in zip(*sums, strict=True))
 
 
 def each_block(
-    layers: Layers, images: Images, hyper: Hyperparameters, ops: Ops
+    layers: Layers,
+    images: Images,
+    hyper: Hyperparameters,
+    ops: Ops,
+    which: slice = slice(None),
 ) -> Iterator[tuple[Array, Array, Array]]:
     """Yield the logits of images, block by block, and the sums that `evaluate` adds.
 
-    Arguments as for `evaluate`
+    which: of the blocks; other arguments as for `evaluate`
     """
     hyper = hyper._replace(label_smoothing=0.0, class_weights=())
     n, score = images.labels.shape[0], losses.LOSSES[hyper.loss].score
-    for rows in blocks(n, BLOCK if ops.logits is None else n):
+    for rows in blocks(n, BLOCK if ops.logits is None else n)[which]:
         pixels, labels = images.pixels[rows, :], images.labels[rows, ...]
         out = logits(layers, pixels, hyper.activations, hyper.pixel_scale, ops)
         each, _ = losses.per_sample(out, labels, hyper, xp=ops.xp)

@@ -73,6 +73,7 @@ class Hyperparameters(NamedTuple):
     pixel_range: what the brightest pixel is then
     image_shape: height and width, for distortion
     batch_size: images in a step; the last batch of an epoch may be short
+    shards: equal parts of a batch, whose gradients are added along a binary tree
     epochs: of the whole run, for schedules
     optimizer: a name in `optimizers.OPTIMIZERS`
     learning_rate: what the optimizer's direction is multiplied by
@@ -108,6 +109,7 @@ class Hyperparameters(NamedTuple):
     loss: str = "cross_entropy"
     huber_delta: float = 1.0
     image_shape: tuple[int, int] = (1, 1)
+    shards: int = 1
     epochs: int = 1
     optimizer: str = "sgd"
     learning_rate: float = 0.1

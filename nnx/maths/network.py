@@ -8,6 +8,7 @@ from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.arrays import Array, Namespace
 from nnx.maths.batch_norm import Normalized
 from nnx.maths.ops import Ops
+from nnx.maths.shards import Sharded, alone
 from nnx.maths.state import (
     Layer,
     Layers,
@@ -57,6 +58,21 @@ def forward(
     running_stats: of each layer, or empty where none has batch normalization
     masks: what dropout multiplies each layer's input by, shaped like it, or None
     """
+    return alone(forward_shard(layers, x, activations, ops, running_stats, masks))
+
+
+def forward_shard(
+    layers: Parameters,
+    x: Array,
+    activations: Sequence[str],
+    ops: Ops,
+    running_stats: Sequence[RunningStats | None] = (),
+    masks: Sequence[Array | None] = (),
+) -> Sharded[Forward]:
+    """Return the same of a shard; batch normalization is over all shards.
+
+    Arguments as for `forward`
+    """
     nothing = [None] * len(layers)
     caches, renewed = [], list[RunningStats | None]()
     parts = zip(
@@ -67,7 +83,9 @@ def forward(
         f, normalized = ACTIVATIONS[activation], None
         if isinstance(layer, NormalizedLayer) and stats is not None:
             z = x @ layer.weight
-            z, normalized, stats = batch_norm.forward(z, layer, stats, xp=ops.xp)
+            z, normalized, stats = yield from batch_norm.forward(
+                z, layer, stats, xp=ops.xp
+            )
             y = f.forward(z, xp=ops.xp)
         else:
             own = "identity" if f.from_z else activation
@@ -104,10 +122,22 @@ def backward(
     caches: as `forward` returned them, with the same masks
     dlogits: (batch, classes)
     """
+    return alone(backward_shard(layers, caches, dlogits, activations, ops, masks))
+
+
+def backward_shard(
+    layers: Parameters,
+    caches: Sequence[Cache],
+    dlogits: Array,
+    activations: Sequence[str],
+    ops: Ops,
+    masks: Sequence[Array | None] = (),
+) -> Sharded[Parameters]:
+    """Return a shard's part of the gradients; arguments as for `backward`."""
     gradients: list[Layer | NormalizedLayer] = []
     dy: Array = dlogits
     for i in reversed(range(len(layers))):
-        dy, gradient = _layer_backward(
+        dy, gradient = yield from _layer_backward(
             layers[i], caches[i], dy, activations[i], i > 0, ops
         )
         gradients.append(gradient)
@@ -124,14 +154,14 @@ def _layer_backward(
     activation: str,
     input_gradient: bool,
     ops: Ops,
-) -> tuple[Array | None, Layer | NormalizedLayer]:
+) -> Sharded[tuple[Array | None, Layer | NormalizedLayer]]:
     """Return the gradient with respect to the layer's input, and its parameters'."""
     xp, f = ops.xp, ACTIVATIONS[activation]
     if f.from_z or cache.normalized is not None:
         dy = f.backward(dy, cache.output, xp=xp)
         activation = "identity"
     if isinstance(layer, NormalizedLayer) and cache.normalized is not None:
-        dz, dgamma, dbias = batch_norm.backward(
+        dz, dgamma, dbias = yield from batch_norm.backward(
             dy, layer.gamma, cache.normalized, xp=xp
         )
         dx, dweight = dense.product_backward(

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from nnx.maths import dense, distortion, optimizers
 from nnx.maths.arrays import Array, Namespace
+from nnx.maths.shards import ALONE, Communicator
 
 
 class Ops(NamedTuple):
@@ -14,6 +15,7 @@ class Ops(NamedTuple):
     an activation whose gradient is from z, which is a function of its own.
 
     logits: like `evaluation.logits`, but for ops; None: layer by layer
+    communicator: the processes that each batch is shared out to
     """
 
     xp: Namespace
@@ -21,3 +23,4 @@ class Ops(NamedTuple):
     update: Callable[..., Array] = optimizers.update
     distort: Callable[..., Array] = distortion.distort
     logits: Callable[..., Array] | None = None
+    communicator: Communicator = ALONE

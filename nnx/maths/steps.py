@@ -4,11 +4,12 @@ from typing import NamedTuple
 
 from nnx.maths import dropout, losses, network, random, regularization
 from nnx.maths.arrays import Array, Namespace, device_of, map_arrays
-from nnx.maths.blocks import block, block_count, blocks
+from nnx.maths.blocks import block, block_count
 from nnx.maths.hyperparameters import Hyperparameters, Stream
 from nnx.maths.ops import Ops
 from nnx.maths.optimizers import OPTIMIZERS
 from nnx.maths.schedules import at_steps
+from nnx.maths.shards import Sharded, blocks_of_shard, lockstep, own_shards, summed
 from nnx.maths.state import Images, Parameters, RunningStats, State
 
 
@@ -45,7 +46,8 @@ def run_steps(
     per_epoch = block_count(n, size)
     for now in at_steps(hyper, state.step, count, per_epoch):
         index = order[block(state.step % per_epoch, n, size)]
-        state = step(state, images, index, now, ops)
+        result = batch_gradients(state, images, index, now, ops)
+        state = descend(state, result, now, ops)
     return state
 
 
@@ -58,10 +60,20 @@ def step(
     hyper: of this step, see `schedules.at_steps`
     """
     result = batch_gradients(state, images, index, hyper, ops)
+    return descend(state, result, hyper, ops)
+
+
+def descend(
+    state: State, result: BatchResult, hyper: Hyperparameters, ops: Ops
+) -> State:
+    """Return the state after a batch that has given this result.
+
+    hyper: of this step, see `schedules.at_steps`
+    """
     gradients = result.gradients
     if hyper.clip_norm > 0.0:
         gradients = regularization.clip_norm(gradients, hyper.clip_norm, xp=ops.xp)
-    layers, optimizer_state = _descend(state, gradients, hyper, ops)
+    layers, optimizer_state = _moved(state, gradients, hyper, ops)
     ema = state.ema
     if ema:
         # Polyak and Juditsky, "Acceleration of stochastic approximation by averaging",
@@ -84,18 +96,27 @@ def batch_gradients(
 ) -> BatchResult:
     """Return the gradients of the penalized mean loss, and the batch's sums.
 
-    Batches of more than `blocks.BLOCK` images are summed up block by block, and each
-    block is normalized by itself (Hoffer, Hubara and Soudry, arXiv:1705.08741).
+    They are summed over the batch's shards, of which this process computes its own.
+    Shards of more than `blocks.BLOCK` images are summed up block by block, and blocks
+    are normalized one by one (Hoffer, Hubara and Soudry, arXiv:1705.08741).
 
     index: (batch,), integers in [0, n)
     """
-    total: BatchResult | None = None
-    for rows in blocks(index.shape[0]):
-        if total is not None:
-            state = state._replace(running_stats=total.running_stats)
-        result = _block_gradients(state, images, index, rows, hyper, ops)
-        total = result if total is None else _added(total, result)
-    assert total is not None, "a batch has images"
+    count, communicator = hyper.shards, ops.communicator
+    shards = [
+        blocks_of_shard(i, count, index.shape[0])
+        for i in own_shards(count, communicator)
+    ]
+    sums = list[BatchResult]()
+    for each in zip(*shards, strict=True):
+        results = lockstep(
+            [_block_gradients(state, images, index, rows, hyper, ops) for rows in each],
+            communicator,
+        )
+        sums = [*map(_added, sums, results)] if sums else results
+        state = state._replace(running_stats=results[0].running_stats)
+    gradients, loss_sum, score_sum = summed([each[:3] for each in sums], communicator)
+    total = BatchResult(gradients, loss_sum, score_sum, state.running_stats)
     if hyper.l1 == 0.0 and hyper.l2 == 0.0:
         return total
     penalized = [
@@ -122,20 +143,23 @@ def _block_gradients(
     rows: slice,
     hyper: Hyperparameters,
     ops: Ops,
-) -> BatchResult:
-    """Return what one block adds to its batch's gradients, loss and count.
+) -> Sharded[BatchResult]:
+    """Return what one block adds to its shard's gradients, loss and count.
 
     index: (batch,), integers in [0, n); rows: those of the block
     """
     layers, xp = state.layers, ops.xp
     x, labels = inputs(state, images, index[rows], hyper, ops, rows.start)
     masks = dropout_masks(state, x, rows.start, hyper, ops)
-    seen = network.forward(
+    seen = yield from network.forward_shard(
         layers, x, hyper.activations, ops, state.running_stats, masks
     )
     loss_sum, dlogits = batch_loss(seen.logits, labels, images, index, rows, hyper, xp)
+    gradients = yield from network.backward_shard(
+        layers, seen.caches, dlogits, hyper.activations, ops, masks
+    )
     return BatchResult(
-        network.backward(layers, seen.caches, dlogits, hyper.activations, ops, masks),
+        gradients,
         loss_sum,
         losses.LOSSES[hyper.loss].score(seen.logits, labels, xp=xp),
         seen.running_stats,
@@ -216,9 +240,10 @@ def input_noise(
     """
     xp, (n, width) = ops.xp, x.shape
     place = first + xp.arange(n, dtype=xp.int64, device=device_of(x))
+    numbers = 4 * block_count(width, 4)
     bits = random.words_each(
         place,
-        4 * block_count(width, 4),
+        numbers,
         seed=hyper.seed,
         stream=Stream.NOISE,
         step=state.step,
@@ -226,7 +251,7 @@ def input_noise(
     )
     # Box and Muller's cosines and sines, of one pair of words next to each other.
     pairs = xp.reshape(random.normal(xp.reshape(bits, (-1,)), xp=xp), (2, -1))
-    normal = xp.reshape(xp.permute_dims(pairs, (1, 0)), (n, -1))[:, :width]
+    normal = xp.reshape(xp.permute_dims(pairs, (1, 0)), (n, numbers))[:, :width]
     return xp.astype(normal, x.dtype) * (hyper.input_noise * hyper.pixel_range)
 
 
@@ -257,7 +282,7 @@ def dropout_masks(
     ]
 
 
-def _descend(
+def _moved(
     state: State, gradients: Parameters, hyper: Hyperparameters, ops: Ops
 ) -> tuple[Parameters, tuple[Parameters, ...]]:
     """Return the layers and the optimizer's state after a step.

@@ -93,6 +93,10 @@ class TrainingSettings(TypedDict, total=False):
         "Passes over the images.")]
     batch_size: Annotated[int | str, Row(32, kinds.BATCH_SIZE, OPTIMIZATION,
         "Images a step, or full.")]
+    shards: Annotated[int, Row(1, integer(1, 4096), OPTIMIZATION,
+        "Equal parts of a batch, whose gradients are added in one order, so that any "
+        "number of processes that divides it trains to the same bits (with "
+        "--distributed); 1 is one for each process.")]
     optimizer: Annotated[str, Row(
         "sgd", one_of(OPTIMIZERS, other_names.OPTIMIZERS), OPTIMIZATION,
         "sgd (with momentum, if there is any), nesterov, adam or rmsprop; adamw is "

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from nnx import model_file
 from nnx.backend import Backend
+from nnx.communicator import first_rank
 from nnx.data.dataset import Array, Dataset
 from nnx.data.digest import digest
 from nnx.errors import InputError
@@ -69,7 +71,7 @@ def load(path: Path, run: "Run") -> tuple[Position, tuple[str, ...]]:
         InputError: a checkpoint of another network, of other settings or other
             data, or beyond the last epoch
     """
-    stored = model_file.load(path)
+    stored = first_rank(run.communicator, partial(model_file.load, path))
     if "training" in stored.extra and "settings" not in stored.extra:
         raise InputError(
             f"{path}: of a run of an earlier nnx, which cannot be gone on "

@@ -53,20 +53,20 @@ def fit(plan: Plan, position: Position) -> Iterator[Progress]:
         if order is None:
             order = epoch_order(plan, position)
             hyper = epoch_hyper(plan.hyper, position.log)
-        began = time.perf_counter()
+        began = _now(plan)
         count = min(chunk, plan.steps_per_epoch - plan.steps_done(position))
         with flushed():
             state = plan.backend.run_steps(
                 position.state, plan.train, order, count, hyper
             )
         loss_sum = float(_read(plan, state.loss_sum))
-        ended = time.perf_counter()
+        ended = _now(plan)
         elapsed = ended - began
         position = position._replace(state=state, seconds=position.seconds + elapsed)
         check_loss(plan, position, loss_sum)
         if ended >= check_is_due:
             check_arrays(plan, position)
-            checked = time.perf_counter()
+            checked = _now(plan)
             check_is_due = checked + CHECK_PAUSE * (checked - ended)
         progress = _progress(plan, position)
         if plan.steps_done(position) == plan.steps_per_epoch:
@@ -86,6 +86,11 @@ def epoch_order(plan: Plan, position: Position) -> Array:
         return xp.arange(n, dtype=xp.int64, device=device)
     seed, epoch = plan.hyper.seed, len(position.log)
     return random.permutation(n, seed=seed, epoch=epoch, xp=xp, device=device)
+
+
+def _now(plan: Plan) -> float:
+    """Return the time in seconds, by the clock of the first of all processes."""
+    return float(plan.backend.ops.communicator.broadcast(time.perf_counter()))
 
 
 def _read(plan: Plan, array: Array) -> Array:

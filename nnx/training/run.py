@@ -4,6 +4,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from typing import Any
 from nnx import blas, files
 from nnx.automatic import seconds_of
 from nnx.backend import Backend, choose
+from nnx.communicator import first_rank
 from nnx.data.dataset import Dataset
 from nnx.data.digest import digest
 from nnx.errors import DivergedError, InputError, OutOfMemoryError
 from nnx.maths.arrays import map_arrays
 from nnx.maths.blocks import BLOCK
+from nnx.maths.shards import ALONE, Communicator
 from nnx.maths.state import initial_state
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
 from nnx.network import Network
@@ -39,6 +42,7 @@ class Run:
     position: where the run is
     resumed: whether it goes on from a checkpoint
     rounds: in words, what of a resumed run rounds otherwise than before
+    communicator: the processes that train together; that of rank 0 has the folder
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Run:
         resume: bool = False,
         overwrite: bool = False,
         tensorboard: bool = False,
+        communicator: Communicator = ALONE,
         **options: Any,
     ) -> None:
         """Check that all fit, make the folder ready, and move the data to the device.
@@ -67,18 +72,25 @@ class Run:
         self.network = fitted(network, data, settings)
         seconds = _seconds(network, data, settings)
         self.backend = choose(backend, seconds=seconds, **options)
-        self.settings: Settings = {**settings, "backend": self.backend.name}
-        self.folder = None if out is None else Path(out)
+        if communicator is ALONE:
+            communicator = self.backend.ops.communicator
+        shards = _shards(settings["shards"], communicator.size)
+        if shards > 1 and self.backend.ops.communicator is ALONE:
+            self.backend = self.backend.in_shards(communicator)
+        self.communicator = communicator
+        settings = {**settings, "backend": self.backend.name, "shards": shards}
+        self.settings: Settings = settings
+        self.folder = None if out is None or communicator.rank > 0 else Path(out)
         self._release: Callable[[], object] | None = None
         self.resumed = resume
         self.rounds: tuple[str, ...] = ()
-        self.tensorboard = tensorboard
-        if tensorboard:
+        self.tensorboard = tensorboard and communicator.rank == 0
+        if self.tensorboard:
             events.require(self.folder)
         self._batch_size = batch_size(data, settings)
-        self.digest = (
-            digest(data)[: checkpoint.DIGITS] if self.folder is not None else ""
-        )
+        needed = out is not None or communicator.size > 1
+        self.digest = digest(data)[: checkpoint.DIGITS] if needed else ""
+        _check_equal(self.digest, data, communicator)
         self.data, self.validation = split_validation(data, settings)
         with self.scope():
             self.plan = plan_of(
@@ -87,24 +99,33 @@ class Run:
             layers = map_arrays(self.backend.from_numpy, self.network.layers)
             state = initial_state(layers, self.plan.hyper, self.backend.ops)
             self.position = Position(state)
-            if self.folder is not None:
-                self._open(self.folder, overwrite=overwrite)
+            if out is not None:
+                self._open(Path(out), overwrite=overwrite)
         self._saved = Saved.now(self.position, time.monotonic())
 
     def _open(self, folder: Path, *, overwrite: bool) -> None:
         """Make the folder the run's own, and go on from what is in it if resumed."""
-        self._release = weakref.finalize(self, run_folder.claim(folder))
         try:
-            run_folder.prepare(folder, resume=self.resumed, overwrite=overwrite)
+            first_rank(self.communicator, partial(self._claim, overwrite=overwrite))
             if self.resumed:
                 path = folder / CHECKPOINT_NAME
                 self.position, self.rounds = checkpoint.load(path, self)
-            if not self.plan.is_done(self.position):
-                run_folder.remove(folder, *run_folder.DRAWN)
-            run_folder.save_settings(folder, self.settings)
+            first_rank(self.communicator, self._describe)
         except BaseException:
             self.close()
             raise
+
+    def _claim(self, *, overwrite: bool) -> None:
+        if self.folder is not None:
+            self._release = weakref.finalize(self, run_folder.claim(self.folder))
+            run_folder.prepare(self.folder, resume=self.resumed, overwrite=overwrite)
+
+    def _describe(self) -> None:
+        """Write the settings, and remove pictures of what is about to be another."""
+        if self.folder is not None:
+            if not self.plan.is_done(self.position):
+                run_folder.remove(self.folder, *run_folder.DRAWN)
+            run_folder.save_settings(self.folder, self.settings)
 
     def close(self) -> None:
         """Give the folder free for other runs, as the run's or the process's end do."""
@@ -117,8 +138,10 @@ class Run:
         # Of a larger batch, so many images are on their way at once.
         images = min(self._batch_size, BLOCK)
         largest = max(layer.weight.size for layer in self.network.layers)
+        # In shards, BLAS has one thread a process: on its number depend its last bits.
+        products = images * largest if self.settings["shards"] == 1 else 0
         try:
-            with blas.threads_for(images * largest), self.backend.scope():
+            with blas.threads_for(products), self.backend.scope():
                 yield
         except OutOfMemoryError as error:
             smaller = images // 2
@@ -157,7 +180,7 @@ class Run:
         with self.scope(), self._events() as write_row:
             with self._saved_at_the_end():
                 for progress in self:
-                    stop = should_stop()
+                    stop = self.communicator.sum([int(should_stop())])
                     if is_due(
                         self._saved, self.position, self.settings, time.monotonic()
                     ):
@@ -217,6 +240,29 @@ class Run:
             return
         with events.written(self.folder, self.position) as write_row:
             yield write_row
+
+
+def _shards(given: int, processes: int) -> int:
+    """Return how many shards a batch has; refuse what processes cannot share.
+
+    given: the setting; 1 is one for each process
+    """
+    shards = processes if given == 1 else given
+    if shards % processes:
+        some = [str(n) for n in range(1, shards + 1) if shards % n == 0]
+        raise InputError(
+            f"{processes} processes cannot share {shards} shards: start "
+            f"{', '.join(some)}, or begin a run with others (--shards)"
+        )
+    return shards
+
+
+def _check_equal(digest: str, data: Dataset, communicator: Communicator) -> None:
+    """Refuse data that are not those of the first process."""
+    if communicator.broadcast(digest) != digest:
+        raise InputError(
+            f"{data.name}: process {communicator.rank} has other data than process 0"
+        )
 
 
 def _seconds(network: Network, data: Dataset, settings: Settings) -> float:

@@ -8,9 +8,11 @@ from typing import Any, Unpack
 
 from nnx import files
 from nnx.backend import Backend
+from nnx.communicator import first_rank
 from nnx.data import given
 from nnx.data.dataset import IN_MEMORY, Dataset, Split
 from nnx.errors import InputError, in_few_words
+from nnx.maths.shards import ALONE
 from nnx.network import Network, checked
 from nnx.settings import ROWS, Settings, TrainingSettings, complete, layered
 from nnx.settings.table import TRAINING
@@ -45,7 +47,8 @@ def train(
     data: a data set, its name or path, or a pair (x, y) as `nnx.dataset` takes it
     validation: such a pair, or a part of a data set, to choose by
     backend: a name in nnx.backends(), a Backend, or "auto": the resumed run's, or the
-        fastest on the CPU
+        fastest on the CPU; nnx.find(name).in_shards(nnx.processes("mpi")) trains in all
+        processes that mpiexec has started, of which the first one has the folder
     out: a folder for settings, log, checkpoint and model, as the command has it
     resume: go on from the folder's checkpoint, to the same bits as one long run, with
         its settings where none are given; where there is no checkpoint yet, begin
@@ -67,8 +70,15 @@ def train(
     _check_told(flags | {"progress": progress}, on_progress, should_stop)
     network, out = checked(network), _folder(out, resume)
     data = given.dataset(data, validation)
-    whole = _complete(network, data, settings, out if resume else None)
-    flags["resume"] = out is not None and resume and can_resume(out)
+    communicator = backend.ops.communicator if isinstance(backend, Backend) else ALONE
+    old = out if resume else None
+    whole, flags["resume"] = first_rank(
+        communicator,
+        lambda: (
+            _complete(network, data, settings, old),
+            old is not None and can_resume(old),
+        ),
+    )
     how = _backend(backend, whole) | flags
     run = Run(network, data, whole, out=out, **how)
     with closing(run), shown(quiet=not progress, then=on_progress) as show:

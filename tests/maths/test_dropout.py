@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nnx.backend import Backend
-from nnx.maths import blocks, dropout, random, steps
+from nnx.maths import dropout, random, shards, steps
 from nnx.maths.arrays import map_arrays
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Images, Layer, State
@@ -123,7 +123,7 @@ def test_a_batch_in_blocks_leaves_out_the_same(
         return [array for layer in on_host for array in layer]
 
     whole = gradients()
-    monkeypatch.setattr(steps, "blocks", lambda n: blocks.blocks(n, 5))
+    monkeypatch.setattr(shards, "BLOCK", 5)
     for one, other in zip(whole, gradients(), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-15)
 

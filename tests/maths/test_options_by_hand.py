@@ -11,6 +11,7 @@ from nnx.maths.arrays import map_arrays
 from nnx.maths.batch_norm import EPSILON
 from nnx.maths.hyperparameters import Hyperparameters, Schedule
 from nnx.maths.schedules import at_steps
+from nnx.maths.shards import alone
 from nnx.maths.state import (
     Images,
     Layer,
@@ -145,10 +146,8 @@ def normalizing(
         backend.from_numpy(np.array(a))
         for a in ([[1.0]], [7.0], [2.0], [10.0], [variance], z)
     )
-    y, _, after = batch_norm.forward(
-        own, NormalizedLayer(weight, bias, gamma), RunningStats(mean, var),
-        xp=backend.xp,
-    )  # fmt: skip
+    layer, stats = NormalizedLayer(weight, bias, gamma), RunningStats(mean, var)
+    y, _, after = alone(batch_norm.forward(own, layer, stats, xp=backend.xp))
     return backend.to_numpy(y), map_arrays(backend.to_numpy, after)
 
 

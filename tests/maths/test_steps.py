@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nnx.backend import Backend, find
-from nnx.maths import blocks, evaluation, steps
+from nnx.maths import evaluation, shards, steps
 from nnx.maths.arrays import map_arrays
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.network import forward
@@ -73,7 +73,7 @@ def test_a_large_batch_in_blocks_is_the_same_batch(
     images, index = _images(backend, 23, 4, 3), backend.from_numpy(np.arange(23))
     hyper = Hyperparameters(("tanh", "identity"), 1 / 255, 23, l2=0.01)
     whole = steps.batch_gradients(state, images, index, hyper, backend.ops)
-    monkeypatch.setattr(steps, "blocks", lambda n: blocks.blocks(n, 5))
+    monkeypatch.setattr(shards, "BLOCK", 5)
     parts = steps.batch_gradients(state, images, index, hyper, backend.ops)
     for a, b in zip(
         map_arrays(backend.to_numpy, whole.gradients),

@@ -48,12 +48,14 @@ def load(threads: int | None = None) -> Backend:
             )
         from nnx_backends.memories import Memories
         from nnx_backends.numba_cpu import first_run, run
+        from nnx_backends.numba_cpu.memory import Memory
         from nnx_backends.numba_cpu.threads import Threads
     except (ImportError, MemoryError, OSError) as error:
         raise _unusable(error) from None
     keep_freed()
     usable = min(cores.available(), config.NUMBA_NUM_THREADS)
     team, note = Threads(threads or usable), first_run.note()
+    memories = Memories[Memory]()
     return Backend(
         name="numba",
         device="cpu",
@@ -65,7 +67,8 @@ def load(threads: int | None = None) -> Backend:
             first_run.COMPILE_SECONDS if note else 0.0,
             partial(first_run.compile_kernels, threads=team),
         ),
-        own_steps=partial(run.run_steps, threads=team, memories=Memories()),
+        own_steps=partial(run.run_steps, threads=team, memories=memories),
+        own_shards=partial(run.run_shards, threads=team, memories=memories),
     )
 
 

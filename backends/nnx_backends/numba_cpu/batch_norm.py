@@ -57,7 +57,7 @@ def _backward(run, layer, step, hyper):
         strip = np.uint64(first), np.uint64(min(first + STRIP, columns[1]))
         sums = scratch(run, step, 2, STRIP)
         _sum_gradients(dz, normalized, step.batch, strip, sums)
-        _add_sums(sums, strip, step.row > 0, dbias, dgamma)
+        _add_sums(sums, strip, step.row > step.top, dbias, dgamma)
         if step.batch == 1:
             sums[:] = like(0.0, run.one)
         _center(dz, normalized, step.batch, strip, sums, gammas, scales)

@@ -192,7 +192,10 @@ def run_record(
     numbers: dict[str, float] = {
         "first_step": first_step,
         "steps": count,
+        "begin": 0,
         "batch_size": hyper.batch_size,
+        "top": 0,
+        "bottom": hyper.batch_size,
         "itemsize": memory.parameters.itemsize,
         "size": len(memory.parameters),
         "units": len(memory.scales),

@@ -233,7 +233,7 @@ def _store(run, layer, step, hyper):
     gradient = _weight(run, run.gradients, layer)
     sums = scratch(run, step, UNITS, STRIP)
     left, right = partition(layer.inputs, GRAIN, step)
-    keep = like(step.row > 0, run.one)
+    keep = like(step.row > step.top, run.one)
     # gradient = keep · gradient - (-1) · sums
     columns, minus = (left, right), -run.one
     _descend_columns(x, dz, gradient, step.batch, columns, minus, keep, sums)
@@ -246,7 +246,7 @@ def _sum_biases(run, layer, step, hyper):
             of_units(run, layer, layer.dz),
             units_gradient(run, layer, layer.bias_at),
         )
-        _sum_columns(dz, step.batch, layer.outputs, sums, step.row > 0)
+        _sum_columns(dz, step.batch, layer.outputs, sums, step.row > step.top)
 
 
 def _bound_norms(run, layer, step, hyper):

@@ -137,7 +137,8 @@ def is_stored(hyper: Hyperparameters) -> bool:
 
     Those of a large one are added up of parts that stay in the second cache.
     """
-    return hyper.clip_norm > 0.0 or hyper.batch_size > LARGE
+    is_large = hyper.batch_size > LARGE
+    return hyper.clip_norm > 0.0 or is_large or hyper.shards > 1
 
 
 def _update(shape: Shape, i: int, hyper: Hyperparameters) -> Program:

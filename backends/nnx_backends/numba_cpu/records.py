@@ -65,10 +65,11 @@ LAYER = _record(
 # A step, as one of a team of so many threads sees it.
 # number: how many the run took before; with the seed, what random draws depend on
 # first: of its images in the order; whole: their count
+# top: the first of them that the gradients are of, which are all but in shards
 # row, batch: of the block of them that is computed at a time, the first and the count
 # turn: 0 and 1, one block after another
 # clip: what gradients are multiplied by
-STEP = _record("rank size number first whole row batch turn", ("clip", np.float64))
+STEP = _record("rank size number first whole top row batch turn", ("clip", np.float64))
 
 # A step's hyperparameters, those that are numbers, by their own names.
 HYPER = np.dtype(
@@ -82,6 +83,8 @@ def run_dtype(real: Any) -> np.dtype[Any]:
 
     Arrays are their addresses. Parameters, and what lies as they do, are flat.
 
+    begin: the step of the order that is the first; top, bottom: of a batch's images,
+        those that gradients are of
     itemsize: bytes of a number; size: of all parameters
     first, second: the optimizer's state
     units: of all layers, with the padding; means, variances: running ones, like scales
@@ -95,9 +98,9 @@ def run_dtype(real: Any) -> np.dtype[Any]:
     one: 1, in the type of all numbers
     """
     return _record(
-        "first_step steps batch_size itemsize size parameters gradients first second "
-        "ema units means variances scales squares pixels labels weights order images "
-        "losses scores logits scratch apart masks masks_apart marks marks_apart "
+        "first_step steps begin batch_size top bottom itemsize size parameters "
+        "gradients first second ema units means variances scales squares pixels labels "
+        "weights order images losses scores logits scratch apart masks masks_apart marks marks_apart "
         "lists lists_apart class_weights "
         "epoch height width columns tall broad",
         *((name, np.float64) for name in Distortion._fields),

@@ -1,18 +1,22 @@
 """Many training steps by the compiled kernels."""
 
 from operator import attrgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nnx.maths import network
+from nnx.maths import steps as plain
 from nnx.maths.arrays import Array
 from nnx.maths.blocks import BLOCK, block_count
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.ops import Ops
 from nnx.maths.schedules import at_steps
+from nnx.maths.shards import Communicator, own_shards, summed
 from nnx.maths.state import Images, Layers, State
 from nnx_backends.memories import Memories
 from nnx_backends.numba_cpu import layout, program, steps
+from nnx_backends.numba_cpu.layout import Place
 from nnx_backends.numba_cpu.memory import (
     Memory,
     layer_records,
@@ -26,6 +30,25 @@ from nnx_backends.numba_cpu.threads import Threads
 
 # Products of two numbers that a thread should have to do, for its start to pay.
 WORTH_A_THREAD = 20_000_000
+NO_CALLS = np.zeros(0, steps.CALL)
+
+
+class Work(NamedTuple):
+    """What the compiled steps are called with.
+
+    use: what tells this memory from that for other steps
+    team: how many threads; run, layers, hypers: records; programs: for each block of a
+        batch, and for each step
+    """
+
+    memory: Memory
+    places: list[Place]
+    use: Any
+    team: int
+    run: Array
+    layers: Array
+    hypers: Array
+    programs: tuple[Array, Array]
 
 
 @np.errstate(over="ignore", invalid="ignore")  # the loop tells of what diverges
@@ -40,31 +63,108 @@ def run_steps(
     memories: Memories[Memory],
 ) -> State:
     """Return the state after so many more steps; like `nnx.maths.steps.run_steps`."""
+    work = _work(state, images, order, count, hyper, threads, memories)
+    _train(threads, work)
+    after = state_after(state, work.memory, work.places, count, hyper.batch_size)
+    memories.keep(after, work.use, work.memory)
+    return after
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def run_shards(
+    state: State,
+    images: Images,
+    order: Array,
+    count: int,
+    hyper: Hyperparameters,
+    *,
+    threads: Threads,
+    memories: Memories[Memory],
+    communicator: Communicator,
+) -> State:
+    """Return the same of batches in shards, of which this process computes its own.
+
+    Batch normalization needs other shards' sums within a step: its steps are plain.
+    """
+    if hyper.batch_norm:
+        ops = Ops(np, communicator=communicator)
+        return plain.run_steps(state, images, order, count, hyper, ops)
+    work = _work(state, images, order, count, hyper, threads, memories)
+    own, size, sums = work.memory, hyper.batch_size, (state.loss_sum, state.score_sum)
+    if count == 0:
+        _train(threads, work)
+    for i in range(count):
+        work.run["steps"], work.run["begin"] = 1, i
+        rows = slice(i * size, min((i + 1) * size, len(own.order)))
+        parts = [
+            _shard(work, threads, rows, shard, hyper.shards)
+            for shard in own_shards(hyper.shards, communicator)
+        ]
+        own.gradients[:], *of_step = summed(parts, communicator)
+        sums = tuple(a + b for a, b in zip(sums, of_step, strict=True))
+        work.run["top"] = work.run["bottom"] = 0
+        _train(threads, work)
+    after = state_after(state, own, work.places, count, size)
+    after = after._replace(loss_sum=sums[0], score_sum=sums[1])
+    memories.keep(after, work.use, own)
+    return after
+
+
+def _shard(
+    work: Work, threads: Threads, rows: slice, shard: int, shards: int
+) -> tuple[Array, Array, Array]:
+    """Return a shard's part of a batch's gradients, flat, and of its two sums.
+
+    rows: of the batch in the order
+    """
+    own, n = work.memory, rows.stop - rows.start
+    top, bottom = shard * n // shards, (shard + 1) * n // shards
+    own.gradients[:] = 0.0
+    work.run["top"], work.run["bottom"] = top, bottom
+    _train(threads, work._replace(programs=(work.programs[0], work.programs[1][:0])))
+    images = slice(rows.start + top, rows.start + bottom)
+    counts = own.scores.dtype == np.uint8
+    scores = own.scores[images].sum(axis=0, dtype=np.int64 if counts else None)
+    return own.gradients.copy(), own.losses[images].sum(), scores
+
+
+def _work(
+    state: State,
+    images: Images,
+    order: Array,
+    count: int,
+    hyper: Hyperparameters,
+    threads: Threads,
+    memories: Memories[Memory],
+) -> Work:
+    """Return what so many steps are called with."""
     per_epoch = max(1, block_count(len(order), hyper.batch_size))
     first = state.step % per_epoch * hyper.batch_size
     index = np.ascontiguousarray(
         order[first : first + count * hyper.batch_size], np.int64
     )
-    team = threads.size(hyper.batch_size // 4)
+    team = threads.size(hyper.batch_size // hyper.shards // 4)
     places = layout.places(state.layers, min(hyper.batch_size, BLOCK), threads.most)
     # Numbers that memory does not depend on may be others in the next steps.
     use = places, hyper._replace(learning_rate=0.0, l2=0.0), team
     latest = memories.take(state, use)
     own = memory(state, images, index, places, hyper, team, latest)
     shapes = shapes_of(places, hyper.activations, own.parameters.dtype)
-    programs = (
-        program.every_block(
-            shapes, own.pixels.dtype, hyper, weighted=images.weights is not None
-        ),
-        program.every_step(shapes, hyper),
+    weighted = images.weights is not None
+    every_block = program.every_block(
+        shapes, own.pixels.dtype, hyper, weighted=weighted
     )
-    hypers = _at_steps(hyper, state.step, count, per_epoch)
-    run = run_record(own, state.step, count, state.step // per_epoch, hyper)
-    records = layer_records(own, places, hyper)
-    _train(threads, team, run, records, hypers, programs)
-    after = state_after(state, own, places, count, hyper.batch_size)
-    memories.keep(after, use, own)
-    return after
+    real = own.parameters.dtype
+    return Work(
+        own,
+        places,
+        use,
+        team,
+        run_record(own, state.step, count, state.step // per_epoch, hyper),
+        layer_records(own, places, hyper),
+        _at_steps(hyper, state.step, count, per_epoch),
+        (_calls(every_block, real), _calls(program.every_step(shapes, hyper), real)),
+    )
 
 
 def logits(
@@ -89,42 +189,33 @@ def logits(
     own = memory(state, images, np.arange(n), places, hyper, team)
     shapes = shapes_of(places, activations, dtype)
     count = block_count(n, hyper.batch_size)
-    hypers, run = _at_steps(hyper, 0, count, count), run_record(own, 0, count, 0, hyper)
-    programs = program.logits(shapes, own.pixels.dtype, hyper), ()
-    records = layer_records(own, places, hyper)
-    _train(threads, team, run, records, hypers, programs)
+    work = Work(
+        own,
+        places,
+        None,
+        team,
+        run_record(own, 0, count, 0, hyper),
+        layer_records(own, places, hyper),
+        _at_steps(hyper, 0, count, count),
+        (_calls(program.logits(shapes, own.pixels.dtype, hyper), dtype), NO_CALLS),
+    )
+    _train(threads, work)
     return own.logits
 
 
-def _train(
-    threads: Threads,
-    team: int,
-    run: Array,
-    layers: Array,
-    hypers: Array,
-    programs: tuple[Program, Program],
-) -> None:
+def _calls(program: Program, real: Any) -> Array:
+    """Return a program's kernels as the compiled steps call them."""
+    calls = [(kernel.address(real) if kernel else 0, i) for kernel, i in program]
+    return np.array(calls, steps.CALL)
+
+
+def _train(threads: Threads, work: Work) -> None:
     """Call the compiled steps in a team; for no steps, have them compiled."""
-    real = run.dtype["one"]
-    every_block, every_step = (
-        np.array(
-            [(kernel.address(real) if kernel else 0, i) for kernel, i in each],
-            steps.CALL,
-        )
-        for each in programs
-    )
-    own_steps = np.zeros(team, STEP)
+    own_steps = np.zeros(work.team, STEP)
     own_steps["clip"] = 1.0
-    threads.run(
-        team if run["steps"][0] else 1,
-        steps.train,
-        run,
-        layers,
-        hypers,
-        own_steps,
-        every_block,
-        every_step,
-    )
+    team = work.team if work.run["steps"][0] else 1
+    numbers = work.run, work.layers, work.hypers, own_steps
+    threads.run(team, steps.train, *numbers, *work.programs)
 
 
 def _at_steps(hyper: Hyperparameters, first: int, count: int, per_epoch: int) -> Array:

@@ -30,11 +30,13 @@ def train(team, runs, layers, hypers, steps, every_block, every_step):
     run, step = runs[0], steps[team.rank]
     step.rank, step.size = team.rank, team.size
     for i in range(run.steps):
-        hyper = hypers[min(i, len(hypers) - 1)]
-        step.number, step.first = run.first_step + i, i * run.batch_size
+        now = run.begin + i
+        hyper = hypers[min(now, len(hypers) - 1)]
+        step.number, step.first = run.first_step + now, now * run.batch_size
         step.whole = min(run.batch_size, run.images - step.first)
-        for row in range(0, step.whole, BLOCK):
-            step.row, step.batch = row, min(BLOCK, step.whole - row)
+        step.top, bottom = run.top, min(run.bottom, step.whole)
+        for row in range(step.top, bottom, BLOCK):
+            step.row, step.batch = row, min(BLOCK, bottom - row)
             _execute(every_block, team, run, layers, step, hyper)
             step.turn = 1 - step.turn
         _execute(every_step, team, run, layers, step, hyper)

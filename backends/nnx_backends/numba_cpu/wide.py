@@ -150,7 +150,7 @@ def _transpose(run, layer, panels, k, packed):
 def _sum_biases(run, layer, step, hyper):
     """Set the gradient of this thread's biases to sums over the batch, or add them."""
     dz, sums = of_units(run, layer, layer.dz), units_gradient(run, layer, layer.bias_at)
-    _sum_rows(dz, step.batch, own_columns(layer, step), sums, step.row > 0)
+    _sum_rows(dz, step.batch, own_columns(layer, step), sums, step.row > step.top)
 
 
 def _bound_norms(run, layer, step, hyper):

@@ -53,7 +53,7 @@ def _store(run, layer, step, hyper):
     """Set this thread's panels of the weight's gradient, or add to them."""
     for first in range(0, step.batch, PART):
         images = first, min(first + PART, step.batch)
-        keep = like(step.row + first > 0, run.one)
+        keep = like(step.row + first > step.top, run.one)
         goal = panels_at(run.gradients, run, layer), run.one, keep
         over_tiles(run, layer, images, step, goal)
 

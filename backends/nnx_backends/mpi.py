@@ -1,0 +1,108 @@
+"""Processes that train one network together, joined by MPI.
+
+MPI: A Message-Passing Interface Standard, version 4.1. It promises no order for its own
+sums, so only the parts are exchanged by it, and each element is summed along the tree
+by the process whose turn it is.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from nnx.errors import MissingLibraryError
+from nnx.maths.arrays import Array, map_arrays
+from nnx.maths.shards import Communicator, tree_sum
+
+# Elements under which all parts are sent to all, in one message: it saves the second.
+FEW = 4096
+ENDING_SECONDS = 1.0  # within which all processes end that end by the same error
+
+
+def load() -> Communicator:
+    """Return the communicator of all processes that `mpiexec` has started.
+
+    Raises:
+        MissingLibraryError: mpi4py, or the MPI library that it loads, is missing
+    """
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise MissingLibraryError(
+            f"'mpi' needs mpi4py and an MPI library ({error}): pip install "
+            "'nnx-mlp[mpi]'"
+        ) from None
+    world, ending = MPI.COMM_WORLD.Dup(), MPI.COMM_WORLD.Dup()
+    return Communicator(
+        rank=world.rank,
+        size=world.size,
+        sum=partial(_sum, world),
+        broadcast=partial(world.bcast, root=0),
+        are_ending=partial(_are_ending, ending),
+        abort=world.Abort,
+    )
+
+
+def _sum(world: Any, parts: Sequence[Any]) -> Any:
+    """Return the tree sum of all processes' parts; see `Communicator.sum`."""
+    leaves = [_leaves(part) for part in parts]
+    kinds = [leaf.dtype for leaf in leaves[0]]
+    sums: list[Any] = [None] * len(kinds)
+    for kind in dict.fromkeys(kinds):
+        own = [i for i, other in enumerate(kinds) if other == kind]
+        shapes = [leaves[0][i].shape for i in own]
+        flat = [np.concatenate([part[i].reshape(-1) for i in own]) for part in leaves]
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+        total = np.split(_flat_sum(world, np.stack(flat)), ends[:-1])
+        for i, shape, values in zip(own, shapes, total, strict=True):
+            sums[i] = values.reshape(shape)
+    each = iter(sums)
+
+    def as_before(leaf: Any) -> Any:
+        return int(next(each)) if isinstance(leaf, int) else next(each)
+
+    return map_arrays(as_before, parts[0])
+
+
+def _leaves(tree: Any) -> list[Array]:
+    leaves: list[Array] = []
+    map_arrays(lambda leaf: leaves.append(np.asarray(leaf)), tree)
+    return leaves
+
+
+def _flat_sum(world: Any, parts: Array) -> Array:
+    """Return the tree sum of all processes' parts, (n,).
+
+    Each process is sent a piece of all parts, sums it, and sends the sum to all, as in
+    Rabenseifner, "Optimization of collective reduction operations", 2004.
+
+    parts: (count, n), this process's
+    """
+    count, n = parts.shape
+    if n * count * world.size <= FEW:
+        everything = np.empty((world.size, count, n), parts.dtype)
+        world.Allgather(parts, everything)
+        return tree_sum([*everything.reshape(-1, n)])
+    piece = -(-n // world.size)
+    sent = np.zeros((world.size, count, piece), parts.dtype)
+    for rank in range(world.size):
+        own = parts[:, rank * piece : (rank + 1) * piece]
+        sent[rank, :, : own.shape[1]] = own
+    received = np.empty_like(sent)
+    world.Alltoall(sent, received)
+    total = np.empty((world.size, piece), parts.dtype)
+    world.Allgather(tree_sum([*received.reshape(-1, piece)]), total)
+    return total.reshape(-1)[:n]
+
+
+def _are_ending(ending: Any) -> bool:
+    """Return whether all processes come here within a second."""
+    waiting, until = ending.Ibarrier(), time.monotonic() + ENDING_SECONDS
+    while not waiting.Test():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True

@@ -1,0 +1,45 @@
+"""Many processes as one command: one of them speaks, and they end together."""
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from nnx.cli import show
+from nnx.errors import NnxError
+
+if TYPE_CHECKING:
+    from nnx.maths.shards import Communicator
+
+
+@contextmanager
+def together(name: str) -> Iterator["Communicator"]:
+    """Give the communicator of this name, and let none but the first process speak.
+
+    An error that all processes come to ends each as usual; that of some is told by
+    them, and ends all the others.
+    """
+    from nnx.communicator import find
+
+    communicator, streams = find(name), (sys.stdout, sys.stderr)
+    nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if communicator.rank > 0:
+        sys.stdout = sys.stderr = nowhere
+    try:
+        yield communicator
+    except typer.Exit:
+        raise
+    except Exception as error:
+        if communicator.are_ending():
+            raise
+        sys.stdout, sys.stderr = streams
+        if isinstance(error, NnxError):
+            show.note(f"nnx: process {communicator.rank}: {error}")
+        else:
+            traceback.print_exc()
+        sys.stderr.flush()
+        communicator.abort(getattr(error, "exit_status", NnxError.exit_status))

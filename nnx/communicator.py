@@ -1,0 +1,60 @@
+"""Processes that train one network together: finding what joins them."""
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from nnx.errors import InputError, NnxError, in_few_words
+from nnx.maths.shards import ALONE, Communicator
+
+GROUP = "nnx.communicators"
+T = TypeVar("T")
+
+
+def find(name: str) -> Communicator:
+    """Return this process's communicator with the others that it was started with.
+
+    name: as an installed package offers it, such as "mpi"; "" is this process alone
+
+    Raises:
+        InputError: no installed package offers one of this name
+        MissingLibraryError, UnusableBackendError: its library is missing, or fails
+    """
+    if name == "":
+        return ALONE
+    offered = {point.name: point for point in entry_points(group=GROUP)}
+    if not isinstance(name, str) or name not in offered:
+        raise InputError(
+            f"no way to join processes is called {in_few_words(name)}; there is "
+            f"{', '.join(sorted(offered))}"
+        )
+    communicator = offered[name].load()()
+    assert isinstance(communicator, Communicator)
+    return communicator
+
+
+def first_rank(communicator: Communicator, function: Callable[[], T]) -> T:
+    """Return, in every process, what the function returns in that of rank 0.
+
+    Raises:
+        NnxError: what it raises there, in every process
+    """
+    outcome: tuple[Any, NnxError | None] = None, None
+    if communicator.rank == 0:
+        try:
+            outcome = function(), None
+        except NnxError as error:
+            outcome = None, error
+    value, raised = communicator.broadcast(outcome)
+    if raised is not None:
+        raise raised
+    result: T = value
+    return result
+
+
+def gather(communicator: Communicator, number: int) -> list[int]:
+    """Return the numbers of all processes, in the order of their ranks."""
+    own = [0] * communicator.size
+    own[communicator.rank] = number
+    numbers: list[int] = communicator.sum([own])
+    return numbers
