@@ -42,4 +42,5 @@ def together(name: str) -> Iterator["Communicator"]:
         else:
             traceback.print_exc()
         sys.stderr.flush()
+        os.dup2(nowhere.fileno(), 2)  # MPI would say that it aborts
         communicator.abort(getattr(error, "exit_status", NnxError.exit_status))

@@ -139,7 +139,9 @@ def train(
         speaks = run.folder is not None
         quiet = quiet or not speaks
         if not quiet:
-            results.introduce(run, cores.busy(began), resume=resume)
+            # The other processes are no other programs.
+            busy = cores.busy(began) if communicator.size == 1 else 0.0
+            results.introduce(run, busy, resume=resume)
         compiled(run.compile(), quiet)
         with remembered() as signals, shown(quiet) as show_progress:
             result = run.follow(show_progress, lambda: bool(signals))

@@ -12,7 +12,7 @@ from typing import Any
 from nnx import blas, files
 from nnx.automatic import seconds_of
 from nnx.backend import Backend, choose
-from nnx.communicator import first_rank
+from nnx.communicator import first_rank, gather
 from nnx.data.dataset import Dataset
 from nnx.data.digest import digest
 from nnx.errors import DivergedError, InputError, OutOfMemoryError
@@ -258,10 +258,11 @@ def _shards(given: int, processes: int) -> int:
 
 
 def _check_equal(digest: str, data: Dataset, communicator: Communicator) -> None:
-    """Refuse data that are not those of the first process."""
-    if communicator.broadcast(digest) != digest:
+    """Refuse data that are not the same in all processes."""
+    other = gather(communicator, int(communicator.broadcast(digest) != digest))
+    if any(other):
         raise InputError(
-            f"{data.name}: process {communicator.rank} has other data than process 0"
+            f"{data.name}: process {other.index(1)} has other data than process 0"
         )
 
 

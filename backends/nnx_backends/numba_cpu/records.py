@@ -99,9 +99,9 @@ def run_dtype(real: Any) -> np.dtype[Any]:
     """
     return _record(
         "first_step steps begin batch_size top bottom itemsize size parameters "
-        "gradients first second ema units means variances scales squares pixels labels "
-        "weights order images losses scores logits scratch apart masks masks_apart marks marks_apart "
-        "lists lists_apart class_weights "
+        "gradients first second ema units means variances scales squares pixels "
+        "labels weights order images losses scores logits scratch apart masks "
+        "masks_apart marks marks_apart lists lists_apart class_weights "
         "epoch height width columns tall broad",
         *((name, np.float64) for name in Distortion._fields),
         ("seed", np.uint64),
