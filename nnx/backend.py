@@ -56,8 +56,8 @@ class Backend:
     first_run: what comes before it: a note, and compiling
     scope: gives a context to compute in: its device is the current one, and what its
         library raises leaves it as an NnxError of one line
-    own_steps: many steps at once, called like `run_steps`; None: one after another
-    own_shards: the same of batches in shards, called with a communicator too
+    own_steps: many steps at once, called like `run_steps`; None: one after another.
+        With a parameter `communicator` they may be of batches in shards
     """
 
     name: str
@@ -69,7 +69,6 @@ class Backend:
     first_run: FirstRun = NOTHING_FIRST
     scope: Callable[[], AbstractContextManager[Any]] = nullcontext
     own_steps: Callable[..., State] | None = None
-    own_shards: Callable[..., State] | None = None
 
     @property
     def xp(self) -> Namespace:
@@ -96,15 +95,14 @@ class Backend:
         def of_device(parts: Sequence[Any]) -> Any:
             return map_arrays(device, of_host(map_arrays(host, list(parts))))
 
-        of_host = communicator.sum
+        of_host, own = communicator.total, self.own_steps
         if communicator.size > 1:
-            communicator = communicator._replace(sum=of_device)
+            communicator = communicator._replace(total=of_device)
         # Blocks as on any number of processes, so that sums are in the same order.
         ops = self.ops._replace(communicator=communicator, logits=None)
-        if self.own_shards is None:
+        if own is None or "communicator" not in inspect.signature(own).parameters:
             return replace(self, own_steps=None, ops=ops, first_run=NOTHING_FIRST)
-        own = partial(self.own_shards, communicator=communicator)
-        return replace(self, own_steps=own, ops=ops)
+        return replace(self, own_steps=partial(own, communicator=communicator), ops=ops)
 
 
 def names() -> list[str]:

@@ -56,5 +56,5 @@ def gather(communicator: Communicator, number: int) -> list[int]:
     """Return the numbers of all processes, in the order of their ranks."""
     own = [0] * communicator.size
     own[communicator.rank] = number
-    numbers: list[int] = communicator.sum([own])
+    numbers: list[int] = communicator.total([own])
     return numbers

@@ -86,6 +86,7 @@ def test_defaults_are_allowed() -> None:
         ("checkpoint_seconds", [0, 0.09, 1e7, "60s"]),
         ("checkpoint_steps", [-1, 0.5]),
         ("keep_checkpoints", [0, True]),
+        ("shards", [0, 4097, True]),
         ("hidden", [[0], [1.5], 128, [10**6], "128", [True]]),
         ("activation", ["gelu2", "", None, "relu,", "relu,gelu2"]),
         ("activation", [[], ["relu", 1], ["gelu2"], ["relu,tanh"], 1]),
@@ -129,6 +130,7 @@ BOUNDS: dict[str, list[Any]] = {
     "checkpoint_seconds": [0.1, 1e6],
     "checkpoint_steps": [0, 10**12],
     "keep_checkpoints": [1, 10**6],
+    "shards": [1, 4096],
     "hidden": [[], (), [1], [100_000]],
     "activation": [*ACTIVATIONS, "relu,tanh", ["relu", "tanh"], "relu, tanh"],
     "init": ["auto", "normal:0.01", "he,zeros", ("glorot", "lecun")],
@@ -423,6 +425,7 @@ DRAWN: dict[str, st.SearchStrategy[Any]] = {
     "debug_nan": st.booleans(),
     "checkpoint_steps": st.integers(0, 10**12),
     "keep_checkpoints": st.integers(1, 10**6),
+    "shards": st.integers(1, 4096),
     "from": st.text(),
 }
 # There is one always, as much of the rest needs it.

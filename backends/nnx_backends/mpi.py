@@ -39,7 +39,7 @@ def load() -> Communicator:
     return Communicator(
         rank=world.rank,
         size=world.size,
-        sum=partial(_sum, world),
+        total=partial(_sum, world),
         broadcast=partial(world.bcast, root=0),
         are_ending=partial(_are_ending, ending),
         abort=world.Abort,
@@ -47,7 +47,7 @@ def load() -> Communicator:
 
 
 def _sum(world: Any, parts: Sequence[Any]) -> Any:
-    """Return the tree sum of all processes' parts; see `Communicator.sum`."""
+    """Return the tree sum of all processes' parts; see `Communicator.total`."""
     leaves = [_leaves(part) for part in parts]
     kinds = [leaf.dtype for leaf in leaves[0]]
     sums: list[Any] = [None] * len(kinds)

@@ -51,14 +51,22 @@ def introduce(run: "Run", busy: float, *, resume: bool = False) -> None:
     )
     if note := backend.first_run.note:
         show.remark(f"{backend.name}: {note}")
-    if busy > cores.BUSY:
+    # The other processes of the run are no other programs.
+    if busy > cores.BUSY and run.communicator.size == 1:
         show.remark(
             f"the machine is busy: other programs keep {busy:.1f} of "
             f"{cores.available()} cores, and training will take longer"
         )
 
 
-def report(run: "Run", result: "Result", json: bool) -> None:
+def tell(run: "Run", result: "Result", json: bool, quiet: bool) -> None:
+    """Print a run's outcome, and on stderr why there was nothing to do."""
+    if run.resumed and not result.trained and not quiet:
+        _nothing_to_do(result)
+    _report(run, result, json)
+
+
+def _report(run: "Run", result: "Result", json: bool) -> None:
     """Print a run's outcome: a table on a terminal, two lines elsewhere, or JSON."""
     from nnx.model_file import MODEL_NAME
     from nnx.training.log import METRIC_NAMES
@@ -155,8 +163,12 @@ def draw(run: "Run", result: "Result", quiet: bool) -> None:
         show.note(f"{len(pictures)} pictures, and all in one page: {report}")
 
 
-def go_on(run: "Run", device: str | None, threads: int | None) -> None:
+def go_on(
+    run: "Run", result: "Result", device: str | None, threads: int | None
+) -> None:
     """Say on stderr how a run that was stopped is gone on with."""
+    if run.folder is None or not result.stopped:
+        return
     words = ["nnx train --out", quote(str(run.folder)), "--resume"]
     # What no settings file holds, and a resumed run needs too.
     for name, value in ("device", device), ("threads", threads):
@@ -165,7 +177,7 @@ def go_on(run: "Run", device: str | None, threads: int | None) -> None:
     show.note(f"nnx: stopped and saved; go on: {' '.join(words)}")
 
 
-def nothing_to_do(result: "Result") -> None:
+def _nothing_to_do(result: "Result") -> None:
     """Say on stderr why a run that was resumed did not go on."""
     epochs = len(result.log)
     if result.ended_early:

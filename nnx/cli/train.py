@@ -1,7 +1,7 @@
 """`nnx train`."""
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -111,7 +111,6 @@ def train(
 
     nnx train --from runs/mine --learning-rate 0.01    a new run, with its weights
     """
-    from nnx.cli.distributed import together
     from nnx.cli.progress import compiled
     from nnx.cli.signals import EXIT, remembered
     from nnx.communicator import gather
@@ -121,40 +120,24 @@ def train(
     _check_folder(out, resume, overwrite)
     given = begin.asked(given, data, out, resume)
     began = cores.times()
-    how = {"threads": threads, "resume": resume, "overwrite": overwrite}
+    how = {"resume": resume, "overwrite": overwrite}
     how |= {"tensorboard": tensorboard, "classes": require_accuracy is not None}
-    with (
-        together(distributed) as communicator,
-        threads_limited(threads),
-        closing(
-            _begun(
-                partial(_values, given, config, preset, out if resume else None),
-                on(device),
-                out,
-                communicator=communicator,
-                **how,
-            )
-        ) as run,
-    ):
-        speaks = run.folder is not None
-        quiet = quiet or not speaks
+    values = partial(_values, given, config, preset, out if resume else None)
+    with _opened(values, on(device), out, threads, distributed, **how) as run:
+        quiet = quiet or run.folder is None
         if not quiet:
-            # The other processes are no other programs.
-            busy = cores.busy(began) if communicator.size == 1 else 0.0
-            results.introduce(run, busy, resume=resume)
+            results.introduce(run, cores.busy(began), resume=resume)
         compiled(run.compile(), quiet)
         with remembered() as signals, shown(quiet) as show_progress:
             result = run.follow(show_progress, lambda: bool(signals))
-        if run.resumed and not result.trained and not quiet:
-            results.nothing_to_do(result)
-        if speaks:
-            results.report(run, result, json)
-        if heard := [n for n in gather(communicator, sum(signals)) if n]:
-            if result.stopped and speaks:
-                results.go_on(run, device, threads)
-            raise typer.Exit(EXIT[heard[0]])
-        if speaks and not no_plots:
-            results.draw(run, result, quiet)
+        heard = max(gather(run.communicator, sum(signals)))
+        if run.folder is not None:
+            results.tell(run, result, json, quiet)
+            if not (heard or no_plots):
+                results.draw(run, result, quiet)
+        if heard:
+            results.go_on(run, result, device, threads)
+            raise typer.Exit(EXIT[heard])
         if require_accuracy is not None:
             _require(require_accuracy, result)
 
@@ -211,6 +194,24 @@ def _values(
         values = begin.with_origin(values)
     complete(values)
     return values
+
+
+@contextmanager
+def _opened(
+    make_values: Callable[[], dict[str, Any]],
+    options: dict[str, Any],
+    out: Path | None,
+    threads: int | None,
+    distributed: str,
+    **how: Any,
+) -> Iterator["Run"]:
+    """Give the run, as one of the processes that share it; see `_begun`."""
+    from nnx.cli.distributed import together
+
+    with together(distributed) as communicator, threads_limited(threads):
+        how |= {"communicator": communicator, "threads": threads}
+        with closing(_begun(make_values, options, out, **how)) as run:
+            yield run
 
 
 def _begun(

@@ -39,8 +39,8 @@ class Communicator(NamedTuple):
 
     rank: of this one, in [0, size)
     size: how many there are
-    sum: called by every process with as many trees of arrays as by the others, returns
-        the tree sum of all of them in the order of ranks
+    total: called by each process with as many trees of arrays as by any other; returns
+        the tree sum of all, in the order of ranks
     broadcast: returns, in every process, what that of rank 0 has called it with
     are_ending: called by a process that ends by an error: whether all others do, too
     abort: ends all processes at once, with an exit status
@@ -48,7 +48,7 @@ class Communicator(NamedTuple):
 
     rank: int = 0
     size: int = 1
-    sum: Callable[[Sequence[Any]], Any] = tree_sum
+    total: Callable[[Sequence[Any]], Any] = tree_sum
     broadcast: Callable[[Any], Any] = lambda value: value
     are_ending: Callable[[], bool] = lambda: True
     abort: Callable[[int], object] = os._exit
@@ -81,7 +81,7 @@ def summed(parts: Sequence[Any], communicator: Communicator) -> Any:
     # Levels of the tree on which no pair is of two processes.
     while len(parts) > 1 and len(parts) % 2 == 0:
         parts = _neighbours(parts)
-    return communicator.sum(parts)
+    return communicator.total(parts)
 
 
 def alone(shard: Sharded[T]) -> T:

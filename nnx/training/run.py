@@ -12,7 +12,7 @@ from typing import Any
 from nnx import blas, files
 from nnx.automatic import seconds_of
 from nnx.backend import Backend, choose
-from nnx.communicator import first_rank, gather
+from nnx.communicator import first_rank
 from nnx.data.dataset import Dataset
 from nnx.data.digest import digest
 from nnx.errors import DivergedError, InputError, OutOfMemoryError
@@ -23,7 +23,7 @@ from nnx.maths.state import initial_state
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
 from nnx.network import Network
 from nnx.settings import Settings
-from nnx.training import checkpoint, diagnose, events, log, loop
+from nnx.training import checkpoint, diagnose, events, log, loop, processes
 from nnx.training import folder as run_folder
 from nnx.training.plan import Position, Progress
 from nnx.training.prepare import batch_size, fitted, plan_of, split_validation
@@ -42,7 +42,6 @@ class Run:
     position: where the run is
     resumed: whether it goes on from a checkpoint
     rounds: in words, what of a resumed run rounds otherwise than before
-    communicator: the processes that train together; that of rank 0 has the folder
     """
 
     def __init__(
@@ -70,27 +69,20 @@ class Run:
             OutOfMemoryError: a device without room
         """
         self.network = fitted(network, data, settings)
-        seconds = _seconds(network, data, settings)
-        self.backend = choose(backend, seconds=seconds, **options)
-        if communicator is ALONE:
-            communicator = self.backend.ops.communicator
-        shards = _shards(settings["shards"], communicator.size)
-        if shards > 1 and self.backend.ops.communicator is ALONE:
-            self.backend = self.backend.in_shards(communicator)
-        self.communicator = communicator
-        settings = {**settings, "backend": self.backend.name, "shards": shards}
-        self.settings: Settings = settings
+        chosen = choose(backend, seconds=_seconds(network, data, settings), **options)
+        self.backend, shards = processes.share(chosen, settings, communicator)
+        settings = {**settings, "backend": chosen.name, "shards": shards}
+        self.settings, communicator = settings, self.communicator
         self.folder = None if out is None or communicator.rank > 0 else Path(out)
         self._release: Callable[[], object] | None = None
-        self.resumed = resume
-        self.rounds: tuple[str, ...] = ()
+        self.resumed, self.rounds = resume, tuple[str, ...]()
         self.tensorboard = tensorboard and communicator.rank == 0
         if self.tensorboard:
             events.require(self.folder)
         self._batch_size = batch_size(data, settings)
-        needed = out is not None or communicator.size > 1
-        self.digest = digest(data)[: checkpoint.DIGITS] if needed else ""
-        _check_equal(self.digest, data, communicator)
+        compared = out is not None or communicator.size > 1
+        self.digest = digest(data)[: checkpoint.DIGITS] if compared else ""
+        processes.check_equal(self.digest, data.name, communicator)
         self.data, self.validation = split_validation(data, settings)
         with self.scope():
             self.plan = plan_of(
@@ -102,6 +94,11 @@ class Run:
             if out is not None:
                 self._open(Path(out), overwrite=overwrite)
         self._saved = Saved.now(self.position, time.monotonic())
+
+    @property
+    def communicator(self) -> Communicator:
+        """The processes that train together; that of rank 0 has the folder."""
+        return self.backend.ops.communicator
 
     def _open(self, folder: Path, *, overwrite: bool) -> None:
         """Make the folder the run's own, and go on from what is in it if resumed."""
@@ -180,7 +177,7 @@ class Run:
         with self.scope(), self._events() as write_row:
             with self._saved_at_the_end():
                 for progress in self:
-                    stop = self.communicator.sum([int(should_stop())])
+                    stop = self.communicator.total([int(should_stop())])
                     if is_due(
                         self._saved, self.position, self.settings, time.monotonic()
                     ):
@@ -240,30 +237,6 @@ class Run:
             return
         with events.written(self.folder, self.position) as write_row:
             yield write_row
-
-
-def _shards(given: int, processes: int) -> int:
-    """Return how many shards a batch has; refuse what processes cannot share.
-
-    given: the setting; 1 is one for each process
-    """
-    shards = processes if given == 1 else given
-    if shards % processes:
-        some = [str(n) for n in range(1, shards + 1) if shards % n == 0]
-        raise InputError(
-            f"{processes} processes cannot share {shards} shards: start "
-            f"{', '.join(some)}, or begin a run with others (--shards)"
-        )
-    return shards
-
-
-def _check_equal(digest: str, data: Dataset, communicator: Communicator) -> None:
-    """Refuse data that are not the same in all processes."""
-    other = gather(communicator, int(communicator.broadcast(digest) != digest))
-    if any(other):
-        raise InputError(
-            f"{data.name}: process {other.index(1)} has other data than process 0"
-        )
 
 
 def _seconds(network: Network, data: Dataset, settings: Settings) -> float:

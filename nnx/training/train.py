@@ -47,7 +47,7 @@ def train(
     data: a data set, its name or path, or a pair (x, y) as `nnx.dataset` takes it
     validation: such a pair, or a part of a data set, to choose by
     backend: a name in nnx.backends(), a Backend, or "auto": the resumed run's, or the
-        fastest on the CPU; nnx.find(name).in_shards(nnx.processes("mpi")) trains in all
+        fastest on the CPU; nnx.find(name).in_shards(nnx.processes("mpi")) for all
         processes that mpiexec has started, of which the first one has the folder
     out: a folder for settings, log, checkpoint and model, as the command has it
     resume: go on from the folder's checkpoint, to the same bits as one long run, with
@@ -70,19 +70,29 @@ def train(
     _check_told(flags | {"progress": progress}, on_progress, should_stop)
     network, out = checked(network), _folder(out, resume)
     data = given.dataset(data, validation)
-    communicator = backend.ops.communicator if isinstance(backend, Backend) else ALONE
     old = out if resume else None
-    whole, flags["resume"] = first_rank(
-        communicator,
-        lambda: (
-            _complete(network, data, settings, old),
-            old is not None and can_resume(old),
-        ),
-    )
+    whole, flags["resume"] = _settings(backend, network, data, settings, old)
     how = _backend(backend, whole) | flags
     run = Run(network, data, whole, out=out, **how)
     with closing(run), shown(quiet=not progress, then=on_progress) as show:
         return run.follow(show, should_stop)
+
+
+def _settings(
+    backend: str | Backend,
+    network: Network,
+    data: Dataset,
+    settings: Mapping[str, Any],
+    resumed: Path | None,
+) -> tuple[Settings, bool]:
+    """Return all settings, and whether a run goes on, as the first process finds it."""
+
+    def look() -> tuple[Settings, bool]:
+        whole = _complete(network, data, settings, resumed)
+        return whole, resumed is not None and can_resume(resumed)
+
+    communicator = backend.ops.communicator if isinstance(backend, Backend) else ALONE
+    return first_rank(communicator, look)
 
 
 def _check_told(flags: Mapping[str, Any], *functions: Any) -> None:

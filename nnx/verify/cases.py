@@ -107,6 +107,13 @@ STEPS: tuple[dict[str, Any], ...] = (
     {"clip_norm": 0.1},
 )
 
+# It changes no gradient: sums are over a batch's shards. Four of a batch of six are of
+# one image and two, and four of one of 1500 of a part of a block.
+SHARDED: tuple[dict[str, Any], ...] = (
+    {"shards": 4},
+    {**COMBINED[2], **COMBINED[4], "batch_norm": True, "shards": 4},
+)
+
 
 def union(*options: dict[str, Any]) -> dict[str, Any]:
     """Return all of these options as one."""
@@ -124,6 +131,7 @@ def gradient_cases() -> list[Case]:
         *product(ACTIVATIONS, (3,), chosen, (6,)),
         *product(ACTIVATIONS, (1, 2, 3, 4), ({}, {"l2": 0.1}), (6,)),
         *product(ACTIVATIONS, (2, 3), ({"batch_norm": True},), (1,)),
+        *product(("tanh",), (3,), SHARDED, (6,)),
     ]
     plain = [
         Case((5, *[4] * (depth - 1), 3), name, batch, tuple(options.items()))
@@ -197,6 +205,7 @@ PARITY_CASES = (
     ),
     _with("tanh", **COMBINED_LABELS)._replace(weighted=True),
     Case((45, 12, 1), "tanh", 1500, tuple(LOSSES[1].items()), weighted=True),
+    *(_with("relu", **options) for options in SHARDED),
     _with("tanh", **EVERYTHING),
     _with("tanh", **EVERYTHING | {"batch_norm": False}),
 )

@@ -17,6 +17,7 @@ from nnx.automatic import DEFAULT
 from nnx.backend import Backend, choose
 from nnx.maths import losses, network, regularization, steps
 from nnx.maths.arrays import Array, Namespace, map_arrays, named_arrays
+from nnx.maths.descent import BatchResult
 from nnx.maths.hyperparameters import Hyperparameters, Schedule
 from nnx.maths.state import (
     Images,
@@ -90,7 +91,7 @@ def worst_error(case: Case, backend: Backend) -> float:
 
 def backpropagated(
     state: State, images: Images, index: Array, hyper: Hyperparameters, backend: Backend
-) -> steps.BatchResult:
+) -> BatchResult:
     """Return a batch's gradients, by what the backend trains with.
 
     Steps of its own on NumPy's arrays are not made of the maths' operations: there the
@@ -107,7 +108,7 @@ def backpropagated(
     )
     after = backend.own_steps(state, images, index, 1, hyper)
     gradients = map_arrays(np.subtract, list(state.layers), after.layers)
-    return steps.BatchResult(gradients, after.loss_sum, after.score_sum)
+    return BatchResult(gradients, after.loss_sum, after.score_sum)
 
 
 @cache

@@ -16,10 +16,10 @@ import numpy as np
 from nnx.backend import Backend, choose, usable
 from nnx.maths import steps
 from nnx.maths.arrays import Array, map_arrays
+from nnx.maths.descent import BatchResult
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.ops import Ops
 from nnx.maths.state import Images, Layers, State, initial_state
-from nnx.maths.steps import BatchResult
 from nnx.network import Network
 from nnx.verify.cases import PARITY_CASES, Case
 from nnx.verify.compare import BOUNDS, PLAIN, Agreement, change_errors, errors, moved

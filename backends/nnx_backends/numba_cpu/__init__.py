@@ -68,7 +68,6 @@ def load(threads: int | None = None) -> Backend:
             partial(first_run.compile_kernels, threads=team),
         ),
         own_steps=partial(run.run_steps, threads=team, memories=memories),
-        own_shards=partial(run.run_shards, threads=team, memories=memories),
     )
 
 

@@ -12,7 +12,7 @@ from nnx.maths.blocks import BLOCK, block_count
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.ops import Ops
 from nnx.maths.schedules import at_steps
-from nnx.maths.shards import Communicator, own_shards, summed
+from nnx.maths.shards import ALONE, Communicator, own_shards, summed
 from nnx.maths.state import Images, Layers, State
 from nnx_backends.memories import Memories
 from nnx_backends.numba_cpu import layout, program, steps
@@ -61,26 +61,31 @@ def run_steps(
     *,
     threads: Threads,
     memories: Memories[Memory],
+    communicator: Communicator = ALONE,
 ) -> State:
-    """Return the state after so many more steps; like `nnx.maths.steps.run_steps`."""
-    work = _work(state, images, order, count, hyper, threads, memories)
+    """Return the state after so many more steps; like `nnx.maths.steps.run_steps`.
+
+    communicator: of the processes that share out a batch in shards
+    """
+    how = threads, memories
+    if hyper.shards > 1:
+        return _run_shards(state, images, order, count, hyper, communicator, *how)
+    work = _work(state, images, order, count, hyper, *how)
     _train(threads, work)
     after = state_after(state, work.memory, work.places, count, hyper.batch_size)
     memories.keep(after, work.use, work.memory)
     return after
 
 
-@np.errstate(over="ignore", invalid="ignore")
-def run_shards(
+def _run_shards(
     state: State,
     images: Images,
     order: Array,
     count: int,
     hyper: Hyperparameters,
-    *,
+    communicator: Communicator,
     threads: Threads,
     memories: Memories[Memory],
-    communicator: Communicator,
 ) -> State:
     """Return the same of batches in shards, of which this process computes its own.
 
