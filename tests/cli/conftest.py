@@ -73,6 +73,24 @@ def cwd(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def variables(tmp_path: Path) -> dict[str, str]:
+    """What a command's environment is."""
+    return environment(tmp_path / "cache")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = "mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder
+    if os.geteuid() or not shutil.which("mount") or subprocess.call(mount):
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.check_call(["umount", "-l", folder])
+
+
 @pytest.fixture(scope="session")
 def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks | None]:
     """What runs commands quickly; None where each is a program of its own."""

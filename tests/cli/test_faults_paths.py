@@ -1,11 +1,10 @@
 """Paths that lead to no file, files without an end, disks without room."""
 
 import os
-import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -154,18 +153,6 @@ def test_numba_that_has_no_room(run: Run) -> None:
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.startswith("nnx: backend 'numba' cannot be loaded: out of memory")
     assert ran.stderr.count("\n") == 1
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 256 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = "mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder
-    if os.geteuid() or not shutil.which("mount") or subprocess.call(mount):
-        pytest.skip("only root may mount a small disk")
-    yield folder
-    subprocess.check_call(["umount", "-l", folder])
 
 
 def fill(disk: Path, leave: int = 4096) -> Path:
