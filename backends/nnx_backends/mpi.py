@@ -54,10 +54,12 @@ def _sum(world: Any, parts: Sequence[Any]) -> Any:
     for kind in dict.fromkeys(kinds):
         own = [i for i, other in enumerate(kinds) if other == kind]
         shapes = [leaves[0][i].shape for i in own]
-        flat = [np.concatenate([part[i].reshape(-1) for i in own]) for part in leaves]
         ends = np.cumsum([math.prod(shape) for shape in shapes])
-        total = np.split(_flat_sum(world, np.stack(flat)), ends[:-1])
-        for i, shape, values in zip(own, shapes, total, strict=True):
+        flat = np.zeros((len(leaves), _padded(ends[-1], world.size)), kind)
+        for row, part in zip(flat, leaves, strict=True):
+            np.concatenate([part[i].reshape(-1) for i in own], out=row[: ends[-1]])
+        total = np.split(_flat_sum(world, flat), ends)
+        for i, shape, values in zip(own, shapes, total[:-1], strict=True):
             sums[i] = values.reshape(shape)
     each = iter(sums)
 
@@ -73,29 +75,30 @@ def _leaves(tree: Any) -> list[Array]:
     return leaves
 
 
+def _padded(n: int, size: int) -> int:
+    """Return so many, or a few more that make equal pieces."""
+    return -(-n // size) * size
+
+
 def _flat_sum(world: Any, parts: Array) -> Array:
     """Return the tree sum of all processes' parts, (n,).
 
     Each process is sent a piece of all parts, sums it, and sends the sum to all, as in
     Rabenseifner, "Optimization of collective reduction operations", 2004.
 
-    parts: (count, n), this process's
+    parts: (count, n), this process's; n is a multiple of the processes
     """
-    count, n = parts.shape
-    if n * count * world.size <= FEW:
-        everything = np.empty((world.size, count, n), parts.dtype)
+    (count, n), size = parts.shape, world.size
+    if n * count * size <= FEW:
+        everything = np.empty((size, count, n), parts.dtype)
         world.Allgather(parts, everything)
         return tree_sum([*everything.reshape(-1, n)])
-    piece = -(-n // world.size)
-    sent = np.zeros((world.size, count, piece), parts.dtype)
-    for rank in range(world.size):
-        own = parts[:, rank * piece : (rank + 1) * piece]
-        sent[rank, :, : own.shape[1]] = own
-    received = np.empty_like(sent)
-    world.Alltoall(sent, received)
-    total = np.empty((world.size, piece), parts.dtype)
-    world.Allgather(tree_sum([*received.reshape(-1, piece)]), total)
-    return total.reshape(-1)[:n]
+    pieces = parts.reshape(count, size, -1).swapaxes(0, 1)
+    received = np.empty(pieces.shape, parts.dtype)
+    world.Alltoall(np.ascontiguousarray(pieces), received)
+    total = np.empty(n, parts.dtype)
+    world.Allgather(tree_sum([*received.reshape(size * count, -1)]), total)
+    return total
 
 
 def _are_ending(ending: Any) -> bool:

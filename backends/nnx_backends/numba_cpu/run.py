@@ -101,9 +101,10 @@ def _run_shards(
     for i in range(count):
         work.run["steps"], work.run["begin"] = 1, i
         rows = slice(i * size, min((i + 1) * size, len(own.order)))
+        shards = own_shards(hyper.shards, communicator)
         parts = [
-            _shard(work, threads, rows, shard, hyper.shards)
-            for shard in own_shards(hyper.shards, communicator)
+            _shard(work, threads, rows, i, hyper.shards, copy=len(shards) > 1)
+            for i in shards
         ]
         own.gradients[:], *of_step = summed(parts, communicator)
         sums = tuple(a + b for a, b in zip(sums, of_step, strict=True))
@@ -116,21 +117,24 @@ def _run_shards(
 
 
 def _shard(
-    work: Work, threads: Threads, rows: slice, shard: int, shards: int
+    work: Work, threads: Threads, rows: slice, shard: int, shards: int, *, copy: bool
 ) -> tuple[Array, Array, Array]:
     """Return a shard's part of a batch's gradients, flat, and of its two sums.
 
     rows: of the batch in the order
+    copy: for another shard will be computed before the sum is
     """
     own, n = work.memory, rows.stop - rows.start
     top, bottom = shard * n // shards, (shard + 1) * n // shards
-    own.gradients[:] = 0.0
+    if top == bottom:
+        own.gradients[:] = 0.0
     work.run["top"], work.run["bottom"] = top, bottom
     _train(threads, work._replace(programs=(work.programs[0], work.programs[1][:0])))
     images = slice(rows.start + top, rows.start + bottom)
     counts = own.scores.dtype == np.uint8
     scores = own.scores[images].sum(axis=0, dtype=np.int64 if counts else None)
-    return own.gradients.copy(), own.losses[images].sum(), scores
+    gradients = own.gradients.copy() if copy else own.gradients
+    return gradients, own.losses[images].sum(), scores
 
 
 def _work(
