@@ -6,9 +6,17 @@ from functools import partial
 from threading import Barrier
 from typing import Any, TypeVar
 
+import numpy as np
+
+from nnx.maths.arrays import map_arrays
 from nnx.maths.shards import ALONE, Communicator, tree_sum
 
 T = TypeVar("T")
+
+
+def _sent(leaf: Any) -> Any:
+    """Return a copy, as a message is one."""
+    return leaf if isinstance(leaf, int) else np.array(leaf)
 
 
 def together(size: int, work: Callable[[Communicator], T]) -> list[T]:
@@ -25,7 +33,7 @@ def together(size: int, work: Callable[[Communicator], T]) -> list[T]:
         return every
 
     def total(rank: int, parts: Sequence[Any]) -> Any:
-        every = exchanged(rank, list(parts))
+        every = exchanged(rank, map_arrays(_sent, list(parts)))
         return tree_sum([part for of_rank in every for part in of_rank])
 
     def broadcast(rank: int, value: Any) -> Any:
