@@ -1,10 +1,15 @@
 """`python -m nnx`, and the programs `nnx` and `nnx-mlp`."""
 
-from nnx.cli import signals
-
 
 def main() -> None:
     """Run the command line, which is imported once signals are answered."""
+    # What `signal` wraps: importing that takes as long as Python takes to begin.
+    import _signal  # type: ignore[import-not-found]
+
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    from nnx.cli import signals
+
     signals.begin()
     from nnx.cli.main import main
 

@@ -65,6 +65,22 @@ def test_a_signal_is_answered_in_one_line(part: str, tmp_path: Path) -> None:
     assert (ran.returncode, ran.stdout) == (status, said)
 
 
+def test_ctrl_c_while_what_answers_it_is_imported() -> None:
+    """From the program's first line on, no answer is Python's, with its traceback."""
+    code = (
+        "import sys, _signal\n"
+        "class Sends:\n"
+        "    def find_spec(name, path, target=None):\n"
+        "        if name == 'nnx.cli.signals': _signal.raise_signal(_signal.SIGINT)\n"
+        "_signal.signal(_signal.SIGINT, _signal.default_int_handler)\n"
+        "sys.meta_path.insert(0, Sends)\n"
+        "from nnx.__main__ import main; main()"
+    )
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (-signal.SIGINT, "")
+
+
 def test_the_second_signal_in_training_is_the_system_s(tmp_path: Path) -> None:
     code = f"{AFTER}\nwith signals.remembered() as got: {SENT}; print(got); {SENT}"
     ran = subprocess.run(

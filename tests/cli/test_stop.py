@@ -205,7 +205,7 @@ def test_a_signal_at_any_moment_leaves_no_traceback(words: str) -> None:
     total = stop_anywhere.duration(words.split(), times=1)
     for moment in stop_anywhere.moments(total, step=0.05):
         one = stop_anywhere.ended(words.split(), max(moment, 0.12))
-        assert one.status in (0, 130), one
+        assert one.status in (0, 130, -signal.SIGINT), one
         own = "looked in "  # of `nnx data list`
         said = "".join(s for s in one.said.splitlines(True) if not s.startswith(own))
         assert said in ("", "nnx: stopped\n") or "saving …" in said, one
