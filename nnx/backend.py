@@ -58,6 +58,7 @@ class Backend:
         library raises leaves it as an NnxError of one line
     own_steps: many steps at once, called like `run_steps`; None: one after another.
         With a parameter `communicator` they may be of batches in shards
+    memory: gives the bytes that its device has free; inf where that is the host
     """
 
     name: str
@@ -69,6 +70,7 @@ class Backend:
     first_run: FirstRun = NOTHING_FIRST
     scope: Callable[[], AbstractContextManager[Any]] = nullcontext
     own_steps: Callable[..., State] | None = None
+    memory: Callable[[], float] = lambda: inf
 
     @property
     def xp(self) -> Namespace:

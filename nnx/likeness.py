@@ -111,6 +111,12 @@ def _parts(side: int) -> Array:
     return np.float32(part == np.arange(PARTS)[:, None])
 
 
+def few(split: Split) -> Split:
+    """Return as many of the pictures as are looked at, from everywhere among them."""
+    some = slice(None, None, -(-len(split.labels) // MOST))
+    return Split(split.images[some], split.labels[some])
+
+
 def learnt(
     train: Split, held_out: Split, probabilities: Array, frame: Frame
 ) -> Likeness | None:
@@ -118,25 +124,22 @@ def learnt(
 
     None where a class has too few of them to tell.
 
+    train: a few are enough
     held_out: pictures that the network was not trained on
     probabilities: (n, classes), that it gives these
     """
-    classes = probabilities.shape[1]
-    some, others = (
-        slice(None, None, -(-len(part.labels) // MOST)) for part in (train, held_out)
-    )
-    features, labels = directions(train.images[some], frame), train.labels[some]
+    classes, labels = probabilities.shape[1], train.labels
+    features = directions(train.images, frame)
     if np.bincount(labels, minlength=classes).min() < LEAST:
         return None
     parts = [_subspace(features[labels == i]) for i in range(classes)]
     mean, axes, middle, spread = map(np.array, zip(*parts, strict=True))
     known = Likeness(mean, axes, middle, spread, np.zeros(2))
-    probabilities = probabilities[others]
     taken = probabilities.argmax(axis=1)
-    right = taken == held_out.labels[others]
+    right = taken == held_out.labels
     if not right.any():
         return None
-    far = strangeness(known, held_out.images[others], taken, frame)[right]
+    far = strangeness(known, held_out.images, taken, frame)[right]
     limits = (
         np.quantile(far, 1 - STRANGE),
         np.quantile(probabilities.max(axis=1)[right], IMPROBABLE),

@@ -2,17 +2,19 @@
 
 import math
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup/memory.max")
+OWN_GROUPS = Path("/proc/self/cgroup")
 
 
 def available() -> float:
     """Return the bytes, those that are in use counted; inf where nothing is known.
 
-    The machine's, and no more than a container or the shell allows (ulimit -v). Source
-    of the format: the kernel's cgroup-v2.
+    The machine's, and no more than a container or the shell allows (ulimit -v or -d).
+    Source of the formats: the kernel's cgroup-v2 and cgroup-v1.
     """
     bounds = [math.inf]
     with suppress(AttributeError, OSError, ValueError):
@@ -20,8 +22,23 @@ def available() -> float:
     with suppress(ImportError):
         import resource
 
-        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-        bounds.append(soft if soft != resource.RLIM_INFINITY else math.inf)
-    with suppress(OSError, ValueError):  # no such file, or "max": no limit
-        bounds.append(int(CGROUP.read_text()))
+        for kind in resource.RLIMIT_AS, resource.RLIMIT_DATA:
+            soft, _ = resource.getrlimit(kind)
+            bounds.append(soft if soft != resource.RLIM_INFINITY else math.inf)
+    for file in _limits():
+        with suppress(OSError, ValueError):  # no such file, or "max": no limit
+            bounds.append(int(file.read_text()))
     return min(bounds)
+
+
+def _limits() -> Iterator[Path]:
+    """Yield the files that may hold a limit of this process's groups, as cgroups(7)."""
+    yield CGROUP
+    with suppress(OSError, ValueError):
+        for line in OWN_GROUPS.read_text().splitlines():
+            _, kinds, path = line.split(":", 2)
+            if kinds in ("", "memory"):
+                name = "memory.limit_in_bytes" if kinds else "memory.max"
+                top = CGROUP.parent / kinds
+                for group in Path(path), *Path(path).parents:
+                    yield top / str(group).lstrip("/") / name

@@ -1,13 +1,15 @@
-"""`nnx data list` and `nnx data fetch`."""
+"""`nnx data list`, `nnx data fetch` and `nnx data convert`."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nnx.cli import show
+from nnx.cli.options import expanded
 
-app = typer.Typer(no_args_is_help=True, help="List and fetch the named data sets.")
+app = typer.Typer(no_args_is_help=True, help="Data sets by name; tables made ready.")
 
 
 @app.command("list")
@@ -46,3 +48,39 @@ def fetch(
     from nnx.data.download import fetch as run
 
     show.line(f"{name}: {run(name)}")
+
+
+@app.command()
+def convert(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A CSV or a Parquet file of numbers.",
+            metavar="TABLE",
+            parser=expanded,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            help="The .npy file to make.", metavar="OUT.npy", parser=expanded
+        ),
+    ],
+    drop: Annotated[
+        str, typer.Option(help="Columns to leave out, with commas.", metavar="COLUMNS")
+    ] = "",
+) -> None:
+    """Make an .npy file of a table, which need not fit in memory to be trained on.
+
+    [bold]Example[/bold]
+
+    nnx data convert big.csv big.npy
+
+    nnx train big.npy
+    """
+    from nnx.data.convert import convert as run
+
+    left_out = [name.strip() for name in drop.split(",") if name.strip()]
+    rows, columns = run(source, out, left_out)
+    size = out.stat().st_size / 1e6
+    show.line(f"{out}: {rows:,} rows of {columns:,} columns, {size:,.1f} MB")

@@ -49,6 +49,12 @@ def introduce(run: "Run", busy: float, *, resume: bool = False) -> None:
         f"{len(data.test.labels):,} test {samples} · network {network}, "
         f"{network.parameters:,} parameters · {backend.name} on {backend.device}{whole}"
     )
+    if window := run.plan.window:
+        size = window * data.train.images[:1].nbytes
+        show.remark(
+            f"{data.name}: read in windows of {window:,} {samples}, "
+            f"{size / 1e6:,.0f} MB each"
+        )
     if note := backend.first_run.note:
         show.remark(f"{backend.name}: {note}")
     # The other processes of the run are no other programs.

@@ -165,7 +165,7 @@ def numbers(table: Table, i: int, rows: Array) -> Array:
             raise InputError(f"{table.place(row, i)}: {not_number(values, row)}")
         own = each.astype(np.float64)[values.codes[rows]]
     else:
-        own = values[rows]
+        own = np.asarray(values[rows], np.float64)
     beyond = np.abs(own) > LARGEST
     if beyond.any():
         row, value = int(rows[beyond.argmax()]), own[beyond][0]

@@ -14,7 +14,7 @@ import numpy as np
 
 from nnx.data.csv_rows import Form, blocks, form_of, number_blocks, place_of
 from nnx.data.dataset import Array
-from nnx.data.limits import MAX_UNPACKED
+from nnx.data.limits import LARGER, MAX_UNPACKED
 from nnx.data.table import is_header
 from nnx.data.tabular import (
     Table,
@@ -216,6 +216,7 @@ def _counted(path: Path, done: int, shape: tuple[int, int]) -> int:
     done += shape[0]
     if 8 * done * shape[1] > MAX_UNPACKED:
         raise InputError(
-            f"{path}: over {MAX_UNPACKED >> 30} GiB as numbers, more than is read"
+            f"{path}: over {MAX_UNPACKED >> 30} GiB as numbers, more than is read; "
+            f"{LARGER}"
         )
     return done

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from nnx.data.rows import Rows, extremes
 from nnx.errors import InputError, in_few_words
 
 # Static types for arrays differ per library; shapes live in the docstrings.
@@ -85,7 +86,7 @@ class Split(NamedTuple):
     """Images, or a table's rows, and what they are.
 
     images: (n, features), uint8 in [0, frame.maximum], or float32 in [0, 1]; of a
-        table, floating
+        table, floating; an array, or `Rows`
     labels: (n,), int64 in [0, classes); multilabel (n, classes), uint8, 0 or 1;
         regression (n, targets), floating, scaled as the data set's targets say
     """
@@ -192,7 +193,7 @@ def frame_of(features: int, size: tuple[int, int] | None, maximum: int) -> Frame
 def as_array(given: Any, what: str = "images") -> Array:
     """Return what was given as an array, refused where it cannot be one."""
     try:
-        return np.asarray(given)
+        return given if isinstance(given, Rows) else np.asarray(given)
     except InputError:
         raise
     except (TypeError, ValueError) as error:
@@ -231,7 +232,7 @@ def check_images(images: Array, features: int) -> None:
             f"expected images of shape (n, {features}), got {images.shape}"
         )
     kind = images.dtype.kind
-    finite = kind == "f" and np.isfinite([images.min(), images.max()]).all()
+    finite = kind == "f" and np.isfinite(extremes(images)).all()
     if kind not in "ui" and not finite:
         raise InputError("images must be finite numbers")
 
@@ -249,7 +250,7 @@ def check_range(images: Array, columns: Sequence[Column], source: str = "") -> N
     """
     if columns or images.dtype.kind != "f":
         return
-    low, high = float(images.min()), float(images.max())
+    low, high = extremes(images)
     if low < -_ROUNDING or high > 1.0 + _ROUNDING:
         raise InputError(
             f"{source}floats are pixels in [0, 1], and these are from {low:g} to "

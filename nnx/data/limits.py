@@ -6,3 +6,5 @@ MAX_EXPANSION = 1032
 
 # Unpacked data have to fit in memory; MNIST is a hundredth of this.
 MAX_UNPACKED = 4 << 30
+# What is said of a table that is larger.
+LARGER = "nnx data convert makes an .npy of it, which need not fit in memory"

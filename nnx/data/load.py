@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from nnx import files
-from nnx.data import csv_sets, idx_folder, image_folder, npz
+from nnx.data import csv_sets, idx_folder, image_folder, npy, npz
 from nnx.data.dataset import IN_MEMORY, Dataset, TableOptions
 from nnx.data.download import fetch
 from nnx.data.named import NAMES, PUBLISHED, digits, owner
@@ -19,11 +19,12 @@ _KINDS = (
     "a folder of IDX files, a CSV file with a label column, a table with a target, "
     "a folder of "
     f"{', '.join(csv_sets.FOLDER)}, an .npz with {', '.join(npz.KEYS)}, "
+    "a folder of .npy files of these names, "
     "or a folder of pictures in one subfolder per class"
 )
 VARIABLE = "NNX_DATA_DIR"
 # What is said of a table that holds no pictures.
-_NO_PICTURES = "no pictures", "label", "pixel value", "not a number", "empty field"
+_NO_PICTURES = "no pictures", "label", "pixel", "not a number", "empty field"
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -120,6 +121,8 @@ def _load_pixels(path: Path) -> Dataset:
     try:
         if path.suffix.lower() == ".parquet":
             raise InputError(f"{path}: a table of no pictures")
+        if path.suffix.lower() == ".npy":
+            return npy.load_file(path, path.stem)
         return csv_sets.load_file(path, path.stem)
     except InputError as error:
         if not any(words in str(error) for words in _NO_PICTURES):
@@ -134,11 +137,14 @@ def _load_folder(path: Path) -> Dataset:
         return idx_folder.load(path, name)
     if any((path / file).is_file() for file in csv_sets.FOLDER):
         return csv_sets.load_folder(path, name)
+    if any((path / file).is_file() for file in npy.FOLDER):
+        return npy.load_folder(path, name)
     if image_folder.holds_pictures(path):
         return image_folder.load(path, name)
     raise InputError(
         f"{path}: nothing to read in this folder; looked for {idx_folder.EXPECTED}, "
-        f"{', '.join(csv_sets.FOLDER)}, and subfolders of pictures; "
+        f"{', '.join(csv_sets.FOLDER)}, {', '.join(npy.FOLDER)}, and subfolders of "
+        "pictures; "
         "to download a set: nnx data fetch mnist"
     )
 

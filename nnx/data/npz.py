@@ -7,7 +7,7 @@ archive can hold, and nothing that could run code is accepted.
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -35,6 +35,14 @@ def load(path: Path, name: str) -> Dataset:
     with _opened(path) as archive:
         _check_names(path, archive)
         arrays = {key: _read(path, archive, key) for key in KEYS}
+    return assembled(path, name, arrays)
+
+
+def assembled(path: Path, name: str, arrays: Mapping[str, Array]) -> Dataset:
+    """Return the samples of arrays that are called by `KEYS`.
+
+    path: of the archive, or the folder, that they are in
+    """
     train, test = (
         RawSplit(_images(path, x, arrays[x]), _labels(path, y, arrays[y]))
         for x, y in (KEYS[:2], KEYS[2:])

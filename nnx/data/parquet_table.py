@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nnx.data.limits import MAX_UNPACKED
+from nnx.data.limits import LARGER, MAX_UNPACKED
 from nnx.data.tabular import (
     Table,
     Values,
@@ -39,6 +39,7 @@ def read(
             numbers, truths and text
     """
     with _opened(path) as file:
+        _check_room(path, sum(_group_sizes(file.metadata)))
         names = _names(path, file, only, without)
         whole = _checked(file.read(columns=names))
     return _table(path, whole, names, text, 0)
@@ -96,7 +97,7 @@ def _opened(path: Path) -> Iterator[Any]:
         try:
             with pq.ParquetFile(path) as file:
                 schema, about = file.schema_arrow, file.metadata
-            _check_room(path, about)
+            _check_room(path, max(_group_sizes(about), default=0))
             texts = [field.name for field in schema if _is_text(field.type)]
             # A text is kept once: a small file may say a long one in each row.
             with pq.ParquetFile(path, metadata=about, read_dictionary=texts) as file:
@@ -110,12 +111,18 @@ def _opened(path: Path) -> Iterator[Any]:
             raise InputError(f"{path}: not a readable Parquet file: {why}") from None
 
 
-def _check_room(path: Path, about: Any) -> None:
-    """Refuse a file that says that it unpacks to more than is read."""
-    groups = (about.row_group(i) for i in range(about.num_row_groups))
-    if sum(group.total_byte_size for group in groups) > MAX_UNPACKED:
+def _group_sizes(about: Any) -> list[int]:
+    """Return how many bytes each group of rows says that it unpacks to."""
+    groups = range(about.num_row_groups)
+    return [about.row_group(i).total_byte_size for i in groups]
+
+
+def _check_room(path: Path, size: int) -> None:
+    """Refuse a file that unpacks to more than is read."""
+    if size > MAX_UNPACKED:
         raise InputError(
-            f"{path}: over {MAX_UNPACKED >> 30} GiB unpacked, more than is read"
+            f"{path}: over {MAX_UNPACKED >> 30} GiB unpacked, more than is read; "
+            f"{LARGER}"
         )
 
 
@@ -151,7 +158,8 @@ def _names(
         raise InputError(f"{path}: no rows")
     if 8 * rows * len(names) > MAX_UNPACKED:
         raise InputError(
-            f"{path}: over {MAX_UNPACKED >> 30} GiB as numbers, more than is read"
+            f"{path}: over {MAX_UNPACKED >> 30} GiB as numbers, more than is read; "
+            f"{LARGER}"
         )
     return names
 

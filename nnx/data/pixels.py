@@ -1,13 +1,12 @@
 """One rule for the range of pixels, so that none are ever scaled twice."""
 
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from nnx.data.dataset import Array, RawArray
+from nnx.data.rows import in_file, made, row_blocks
 from nnx.errors import InputError
-
-_BLOCK = 1 << 20
 
 # How far from a multiple of 1/255 a number with four decimals can be.
 _ROUNDING = 1e-4
@@ -28,18 +27,28 @@ def as_pixels(parts: list[RawArray]) -> tuple[list[Array], int, tuple[str, ...]]
     values = [part.values for part in parts]
     brightest = max(high for high, _ in surveys)
     if all(whole for _, whole in surveys):
-        images = [np.require(v, np.uint8, "C") for v in values]
+        images = [_typed(v, np.uint8) for v in values]
         if brightest == 1:
             return images, 1, ("pixels are 0 or 1: binary images",)
         return images, 255, ()
     if brightest > 1:
-        images = [np.require(v, np.float32, "C") / np.float32(255) for v in values]
+        images = [made(v, _divided, np.float32) for v in values]
         return images, 1, ("pixels are not whole numbers: divided by 255",)
     if all(_multiples(v) for v in values):
-        images = [_as_bytes(v) for v in values]
+        images = [made(v, _as_bytes, np.uint8) for v in values]
         return images, 255, ("pixels are already in [0, 1]: kept as bytes of 1/255",)
-    images = [np.require(v, np.float32, "C") for v in values]
+    images = [_typed(v, np.float32) for v in values]
     return images, 1, ("pixels are already in [0, 1]: not scaled",)
+
+
+def _typed(values: Array, dtype: Any) -> Array:
+    if in_file(values) and values.dtype == dtype:
+        return values
+    return made(values, lambda rows: np.require(rows, dtype, "C"), dtype)
+
+
+def _divided(values: Array) -> Array:
+    return np.require(values, np.float32, "C") / np.float32(255)
 
 
 def require_known(part: RawArray, brightest: int = 255) -> None:
@@ -121,10 +130,10 @@ def _survey(part: RawArray, most: int = 255) -> tuple[float, bool]:
     if (
         values.dtype == np.uint8 and most >= 255
     ):  # in range by its type; one bright pixel settles it
-        bright = any(block.max() > 1 for _, block in _blocks(values))
+        bright = any(block.max() > 1 for _, block in row_blocks(values))
         return (255.0 if bright else float(values.max())), True
     high, whole = 0.0, True
-    for start, block in _blocks(values):
+    for start, block in row_blocks(values):
         inside = (block >= 0) & (block <= most)  # false for NaN
         if not inside.all():
             row, column = map(int, np.unravel_index(inside.argmin(), inside.shape))
@@ -142,19 +151,12 @@ def _multiples(values: Array) -> bool:
     """Return whether all values are multiples of 1/255, up to rounding."""
     return all(
         (np.abs(block - np.rint(block * 255) / 255) <= _ROUNDING).all()
-        for _, block in _blocks(values)
+        for _, block in row_blocks(values)
     )
 
 
 def _as_bytes(values: Array) -> Array:
     pixels = np.empty(values.shape, np.uint8)
-    for start, block in _blocks(values):
+    for start, block in row_blocks(values):
         pixels[start : start + len(block)] = np.rint(block * 255)
     return pixels
-
-
-def _blocks(values: Array) -> Iterator[tuple[int, Array]]:
-    """Yield rows with the number of the first, in blocks that need little memory."""
-    step = max(1, _BLOCK // values.shape[1])
-    for start in range(0, len(values), step):
-        yield start, values[start : start + step]

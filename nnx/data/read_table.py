@@ -4,11 +4,12 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from nnx.data import csv_table, parquet_table
+from nnx.data import csv_table, npy, parquet_table
 from nnx.data.tabular import Table
 from nnx.errors import InputError
 
-KINDS = ".csv", ".tsv", ".txt", ".parquet"
+KINDS = ".csv", ".tsv", ".txt", ".parquet", ".npy"
+_MODULES = {".parquet": parquet_table, ".npy": npy}
 
 
 def read_table(
@@ -61,4 +62,4 @@ def _module(path: Path) -> Any:
     suffix = path.suffix.lower()
     if suffix not in KINDS:
         raise InputError(f"{path}: not a table: give one of {', '.join(KINDS)}")
-    return parquet_table if suffix == ".parquet" else csv_table
+    return _MODULES.get(suffix, csv_table)

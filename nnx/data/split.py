@@ -3,6 +3,7 @@
 import numpy as np
 
 from nnx.data.dataset import Array, Split
+from nnx.data.rows import chosen
 
 
 def hold_out(split: Split, part: int) -> tuple[list[Split], str]:
@@ -21,7 +22,7 @@ def hold_out(split: Split, part: int) -> tuple[list[Split], str]:
 def train_test_split(split: Split, count: int) -> tuple[Split, Split]:
     """Return a part to train on, and one of so many samples, always the same ones."""
     rows = held_out_rows(len(split.labels), count)
-    train, test = (Split(split.images[r], split.labels[r]) for r in rows)
+    train, test = (Split(chosen(split.images, r), split.labels[r]) for r in rows)
     return train, test
 
 

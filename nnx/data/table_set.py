@@ -1,6 +1,7 @@
 """A data set of a table: what is learnt, from which columns, and by which rows."""
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from nnx import files
 from nnx.data.columns import features, fit, too_many
 from nnx.data.dataset import TASKS, Array, Column, Dataset, Frame, Split, TableOptions
 from nnx.data.read_table import read_table
+from nnx.data.rows import Rows, in_file
 from nnx.data.split import held_out_rows
 from nnx.data.tabular import Table, Text, as_text, number, require_columns
 from nnx.data.targets import Aim, decide, fit_aim, labels
@@ -137,7 +139,13 @@ def split_of(
 ) -> Split:
     """Return a table's rows, or some of them, with what they are."""
     which = np.arange(table.rows) if rows is None else rows
-    return Split(features(columns, table, which), labels(aim, table)[which])
+    images: Any
+    if any(map(in_file, table.values)):
+        read, width = partial(features, columns, table), sum(c.width for c in columns)
+        images = Rows(which, read, width, np.float32)
+    else:
+        images = features(columns, table, which)
+    return Split(images, labels(aim, table)[which])
 
 
 def aim_of(like: Any, target: Sequence[str] = ()) -> Aim:

@@ -61,6 +61,7 @@ class Stream(IntEnum):
     DISTORTION = 2
     DROPOUT = 3
     NOISE = 4
+    WINDOWS = 5
 
 
 class Hyperparameters(NamedTuple):

@@ -125,14 +125,25 @@ def normal(bits: Array, *, xp: Namespace) -> Array:
 
 
 def permutation(
-    n: int, *, seed: int, epoch: int, xp: Namespace, device: object = None
+    n: int,
+    *,
+    seed: int,
+    epoch: int,
+    stream: Stream = Stream.SHUFFLE,
+    part: int = 0,
+    xp: Namespace,
+    device: object = None,
 ) -> Array:
     """Return 0 … n-1 in the random order of this epoch, (n,) int64.
 
     Each index is sorted by a random word. The index fills the lower bits of
     its own key, so that no two keys are equal and any sort gives one order.
+
+    part: of the epoch, where it has several orders; in [0, 2³²)
     """
-    bits = words(n, seed=seed, stream=Stream.SHUFFLE, epoch=epoch, xp=xp, device=device)
+    bits = words(
+        n, seed=seed, stream=stream, epoch=epoch, step=part, xp=xp, device=device
+    )
     index = xp.arange(n, dtype=xp.int64, device=device)
     keys = (bits << INDEX_BITS) | index
     return xp.sort(keys) & ((1 << INDEX_BITS) - 1)

@@ -50,11 +50,14 @@ class Images(NamedTuple):
     labels: (n,), int64 in [0, classes); where the loss is not cross-entropy (n,
         outputs), in the parameters' dtype
     weights: (n,), what each counts in the loss, in the parameters' dtype; None: 1
+    first: the number of the image that pixels begin with, where they are a window, some
+        of the set's in a row, and steps ask for no others; None: they are all
     """
 
     pixels: Array
     labels: Array
     weights: Array | None = None
+    first: int | None = None
 
 
 class State(NamedTuple):

@@ -162,7 +162,8 @@ def inputs(
     returns: x (batch, in_features) in the parameters' dtype, labels (batch,)
     """
     xp, like = ops.xp, state.layers[0].weight
-    pixels = xp.take(images.pixels, index, axis=0)
+    rows = index if images.first is None else index - images.first
+    pixels = xp.take(images.pixels, rows, axis=0)
     if hyper.augment is not None:
         pixels = ops.distort(
             pixels,

@@ -158,7 +158,7 @@ def _grid(
             + (f"{apart}is {truth}" if wrong[-1] else "")
         )
     pictures = np.reshape(
-        np.asarray(split.images)[chosen], (-1, frame.height, frame.width)
+        as_array(split.images)[chosen], (-1, frame.height, frame.width)
     )
     # Scaled by the frame, so that a dim picture is not shown as a bright one.
     top = 1.0 if pictures.dtype.kind == "f" else frame.maximum

@@ -255,6 +255,7 @@ COLUMNS = Kind(
 )
 FLAG = Kind("true or false", _flag)
 BATCH_SIZE = either(integer(1, 2**31 - 1), "full")
+WINDOW = either(either(integer(1, 2**31 - 1), "all"), "auto")
 WIDTHS = several(
     f"widths of hidden layers, each from 1 to {HIDDEN_LIMIT}, as in 128,64",
     integer(1, HIDDEN_LIMIT),

@@ -22,7 +22,8 @@ MISSING = "refuse", "fill"
 STANDARDIZE = "both", "columns", "targets", "none"
 DATASET_HELP = (
     "A name from 'nnx data list', or a path: a folder of IDX files, a table, a CSV "
-    "of pictures with a label column, an .npz, or a folder of pictures a class."
+    "of pictures with a label column, an .npz, a folder of .npy files, or a folder of "
+    "pictures a class."
 )
 DATA_DIR_HELP = (
     "A folder that already holds the files of mnist, fashion-mnist or kmnist; "
@@ -137,6 +138,11 @@ class TrainingSettings(TypedDict, total=False):
         "Distort training pictures anew in every epoch, by up to shift=2, rotation=15, "
         "scale=0.15, shear=0.1, elastic=34, sigma=4 (pixels, degrees, factors); give "
         "those wanted, with commas: shift=2,rotation=15.")]
+    window: Annotated[int | str, Row("auto", kinds.WINDOW, DATA,
+        "How many images are in memory at once, of a data set that need not fit: a "
+        "file is read in windows of so many images in a row, in random order, and the "
+        "images of each are shuffled; all, or auto: all, if half of the memory holds "
+        "them.")]
     pixels: Annotated[str, Row("unit", one_of(PIXELS), DATA,
         "unit scales pixels to [0, 1]; raw leaves them.")]
     l1: Annotated[float, Row(0.0, FRACTION, REGULARIZATION,

@@ -17,8 +17,8 @@ from nnx.maths.arrays import Array
 from nnx.maths.blocks import block, blocks
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.schedules import at_steps
-from nnx.maths.state import State
-from nnx.training import loop
+from nnx.maths.state import Images, State
+from nnx.training import loop, windows
 from nnx.training.finite import check_arrays, first_not_finite
 from nnx.training.plan import Plan, Position, Progress, epoch_hyper
 
@@ -48,24 +48,30 @@ def fault(plan: Plan, position: Position) -> str:
         return "every step was finite"
     order = loop.epoch_order(plan, position)
     hyper, state = epoch_hyper(plan.hyper, position.log), position.state
-    for _ in range(plan.steps_per_epoch - plan.steps_done(position)):
+    coming, done = windows.trained(plan, position), plan.steps_done(position)
+    images = None
+    for now in range(done, plan.steps_per_epoch):
+        if images is None or now % plan.steps_per_window == 0:
+            images = next(coming)
         after: Any
         with flushed():
-            after = plan.backend.run_steps(state, plan.train, order, 1, hyper)
+            after = plan.backend.run_steps(state, images, order, 1, hyper)
         if name := first_not_finite(after._replace(step=None), plan.backend):
             epoch, step = divmod(state.step, plan.steps_per_epoch)
-            what = _operation(plan, state, order, hyper) or name
+            what = _operation(plan, images, state, order, hyper) or name
             return f"first in epoch {epoch + 1}, step {step + 1}: {what}"
         state = after
     return "every step was finite: it is the loss of the images that are not trained on"
 
 
-def _operation(plan: Plan, state: State, order: Array, hyper: Hyperparameters) -> str:
+def _operation(
+    plan: Plan, images: Images, state: State, order: Array, hyper: Hyperparameters
+) -> str:
     """Return the step's first operation whose result is not finite; "" is none."""
     size, per_epoch = plan.hyper.batch_size, plan.steps_per_epoch
     index = order[block(state.step % per_epoch, plan.images, size)]
     [now] = at_steps(hyper, state.step, 1, per_epoch)
-    for words, result in _operations(plan, state, index, now):
+    for words, result in _operations(plan._replace(train=images), state, index, now):
         if first_not_finite(result, plan.backend):
             return words
     return ""

@@ -18,7 +18,7 @@ from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.losses import LOSSES
 from nnx.network import Network, checked
 from nnx.tensors import finite
-from nnx.training import scores
+from nnx.training import scores, windows
 from nnx.training.prepare import loss_of, on_device
 
 
@@ -115,7 +115,7 @@ def evaluate(
         return result._replace(r2=scores.r2(errors, whole), rmse=rmse)
     if data.task == "multilabel":
         return result._replace(counts=counts(predicted > 0.5, labels > 0))
-    table = confusion(labels, np.argmax(predicted, axis=1), len(data.classes))
+    table = confusion(labels, predicted, len(data.classes))
     of_each = np.array([np.diag(table), table.sum(axis=0), table.sum(axis=1)])
     return result._replace(confusion=table, counts=of_each)
 
@@ -123,21 +123,27 @@ def evaluate(
 def _sums(
     network: Network, data: Dataset, chosen: Backend, loss: str, huber_delta: float
 ) -> tuple[Array, Array, Array]:
-    """Return the sums of losses and of scores, and what each test image gives."""
+    """Return the sums of losses and of scores, and what each test image gives.
+
+    Of one class of many that is the one it is taken for.
+    """
     scale = network.pixel_scale(data.test.images.dtype)
     hyper = Hyperparameters(
         network.activation, scale, BLOCK, loss=loss, huber_delta=huber_delta
     )
     loss_sum: Array = 0
     score_sum: Array = 0
-    outputs = []
+    outputs, window = [], windows.automatic([data.test], chosen)
     with chosen.scope():
         layers = map_arrays(chosen.from_numpy, finite(network.layers, "layers"))
-        images = on_device(data.test, network, chosen)
-        for logits, *sums in evaluation.each_block(layers, images, hyper, chosen.ops):
-            loss_sum, score_sum = loss_sum + sums[0], score_sum + sums[1]
-            told = LOSSES[loss].outputs(logits, xp=chosen.xp)
-            outputs.append(chosen.to_numpy(told))
+        whole = on_device(data.test, network, chosen, window)
+        for images in windows.all_of(whole, window, chosen):
+            blocks = evaluation.each_block(layers, images, hyper, chosen.ops)
+            for logits, *sums in blocks:
+                loss_sum, score_sum = loss_sum + sums[0], score_sum + sums[1]
+                told = chosen.to_numpy(LOSSES[loss].outputs(logits, xp=chosen.xp))
+                one = data.task == "classification"
+                outputs.append(np.argmax(told, axis=1) if one else told)
         loss_sum, score_sum = chosen.to_numpy(loss_sum), chosen.to_numpy(score_sum)
     return loss_sum, score_sum, np.concatenate(outputs)
 

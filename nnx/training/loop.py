@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from nnx.denormals import flushed
-from nnx.maths import evaluation, random
+from nnx.maths import evaluation
 from nnx.maths.arrays import Array
 from nnx.maths.network import inference_layers
 from nnx.maths.state import Images, Layers, no_sums
-from nnx.training import scores
+from nnx.training import scores, windows
 from nnx.training.finite import check_arrays, check_loss
 from nnx.training.log import Row, best
 from nnx.training.plan import Plan, Position, Progress, epoch_hyper
@@ -47,18 +47,22 @@ def fit(plan: Plan, position: Position) -> Iterator[Progress]:
         return
     order, chunk, check_is_due = epoch_order(plan, position), 1, 0.0
     hyper = epoch_hyper(plan.hyper, position.log)
+    coming = windows.trained(plan, position)
+    images: Images | None = next(coming)
     # No step: the backend compiles or loads what it needs before training is timed.
-    plan.backend.run_steps(position.state, plan.train, order, 0, hyper)
+    plan.backend.run_steps(position.state, images, order, 0, hyper)
     while not plan.is_done(position):
         if order is None:
             order = epoch_order(plan, position)
             hyper = epoch_hyper(plan.hyper, position.log)
         began = _now(plan)
-        count = min(chunk, plan.steps_per_epoch - plan.steps_done(position))
+        images = images or next(coming)
+        left = plan.steps_left(position)
+        count = min(chunk, left)
         with flushed():
-            state = plan.backend.run_steps(
-                position.state, plan.train, order, count, hyper
-            )
+            state = plan.backend.run_steps(position.state, images, order, count, hyper)
+        if count == left:
+            images = None
         loss_sum = float(_read(plan, state.loss_sum))
         ended = _now(plan)
         elapsed = ended - began
@@ -84,8 +88,7 @@ def epoch_order(plan: Plan, position: Position) -> Array:
     n, xp, device = plan.images, plan.backend.xp, plan.train.labels.device
     if plan.hyper.batch_size >= n:
         return xp.arange(n, dtype=xp.int64, device=device)
-    seed, epoch = plan.hyper.seed, len(position.log)
-    return random.permutation(n, seed=seed, epoch=epoch, xp=xp, device=device)
+    return windows.order(plan, len(position.log))
 
 
 def _now(plan: Plan) -> float:
@@ -155,10 +158,14 @@ def score(
 ) -> Scored:
     """Return how layers do on these images.
 
+    images: as many as one likes, from `prepare.on_device`
     variation: `scores.variation` of their targets
     """
-    hyper = plan.hyper._replace(pixel_scale=pixel_scale)
-    loss_sum, score_sum = evaluation.evaluate(layers, images, hyper, plan.backend.ops)
+    hyper, ops = plan.hyper._replace(pixel_scale=pixel_scale), plan.backend.ops
+    loss_sum, score_sum = 0, 0
+    for part in windows.all_of(images, plan.window, plan.backend):
+        loss, score = evaluation.evaluate(layers, part, hyper, ops)
+        loss_sum, score_sum = loss_sum + loss, score_sum + score
     n, score_sum = images.labels.shape[0], _read(plan, score_sum)
     score = scores.score(score_sum, n, variation, n)
     return Scored(float(_read(plan, loss_sum)) / n, score, score_sum)

@@ -37,6 +37,8 @@ class Plan(NamedTuple):
         `scores.variation`; None of others
     has_validation: whether these are a validation set, and not the test images
     patience: epochs without a better one after which the run ends; 0 is never
+    window: how many images are on the device at once, of more than these; the pixels of
+        all are on the host, or in a file. 0: all are on the device
     """
 
     backend: Backend
@@ -47,6 +49,7 @@ class Plan(NamedTuple):
     variations: tuple[Array | None, Array | None] = (None, None)
     has_validation: bool = False
     patience: int = 0
+    window: int = 0
 
     @property
     def images(self) -> int:
@@ -59,6 +62,11 @@ class Plan(NamedTuple):
         return block_count(self.images, self.hyper.batch_size)
 
     @property
+    def steps_per_window(self) -> int:
+        """How many steps the images of a window take; an epoch's last may be short."""
+        return block_count(self.window or self.images, self.hyper.batch_size)
+
+    @property
     def metric(self) -> str:
         """What scores are, of `log.METRICS`."""
         return scores.metric(self.hyper.loss)
@@ -66,6 +74,11 @@ class Plan(NamedTuple):
     def steps_done(self, position: Position) -> int:
         """Return how many steps of the running epoch are done."""
         return position.state.step - len(position.log) * self.steps_per_epoch
+
+    def steps_left(self, position: Position) -> int:
+        """Return how many steps of the running epoch's window are left."""
+        done, each = self.steps_done(position), self.steps_per_window
+        return min(each - done % each, self.steps_per_epoch - done)
 
     def images_done(self, position: Position) -> int:
         """Return how many images of the running epoch these steps took."""

@@ -21,7 +21,7 @@ from nnx.maths.state import Images
 from nnx.network import Network
 from nnx.settings import Settings
 from nnx.tensors import finite
-from nnx.training import scores
+from nnx.training import scores, windows
 from nnx.training.class_weights import class_weights
 from nnx.training.plan import Plan
 
@@ -109,15 +109,18 @@ def plan_of(
     settings: Settings,
     backend: Backend,
 ) -> Plan:
-    """Return the plan of a run, its images on the backend's device.
+    """Return the plan of a run, its images on the backend's device if that has room.
 
     network: fitted; data, validation: from `split_validation`
     """
     monitored = data.test if validation is None else validation
+    n, batch = len(data.train.labels), batch_size(data, settings)
+    asked = settings["window"]
+    window = windows.whole_batches(asked if isinstance(asked, int) else n, n, batch)
     return Plan(
         backend=backend,
-        train=on_device(data.train, network, backend),
-        monitored=on_device(monitored, network, backend),
+        train=on_device(data.train, network, backend, window),
+        monitored=on_device(monitored, network, backend, window),
         hyper=hyperparameters(network, data, settings),
         monitored_scale=network.pixel_scale(monitored.images.dtype),
         variations=(
@@ -126,18 +129,25 @@ def plan_of(
         ),
         has_validation=validation is not None,
         patience=settings["patience"],
+        window=window,
     )
 
 
-def on_device(split: Split, network: Network, backend: Backend) -> Images:
+def on_device(
+    split: Split, network: Network, backend: Backend, window: int = 0
+) -> Images:
     """Return checked images and labels on the backend's device, as they are.
 
-    What is not a class is in the parameters' dtype.
+    What is not a class is in the parameters' dtype. Pixels of more images than a window
+    has are left where they are.
     """
     labels = split.labels
     if network.task != "classification":
         labels = np.asarray(labels, network.layers[0].weight.dtype)
-    return Images(backend.from_numpy(split.images), backend.from_numpy(labels))
+    pixels = split.images
+    if not 0 < window < len(labels):
+        pixels = backend.from_numpy(np.ascontiguousarray(pixels))
+    return Images(pixels, backend.from_numpy(labels))
 
 
 def batch_size(data: Dataset, settings: Settings) -> int:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from nnx.data.dataset import Array, Dataset
-from nnx.likeness import Likeness, learnt
+from nnx.likeness import Likeness, few, learnt
 from nnx.maths.arrays import map_arrays
 from nnx.maths.network import inference_layers
 from nnx.maths.state import Layers
@@ -145,7 +145,7 @@ def _tested(run: "Run", layers: Layers) -> loop.Scored:
     return loop.score(
         run.plan,
         layers,
-        on_device(test, network, run.backend),
+        on_device(test, network, run.backend, run.plan.window),
         network.pixel_scale(test.images.dtype),
         scores.variation(test, run.data.task),
     )
@@ -156,8 +156,9 @@ def _likeness(run: "Run", network: Network) -> Likeness | None:
     data = run.data
     if data.task != "classification" or data.columns or not data.frame.box:
         return None
-    probabilities = network.predict_proba(data.test.images, backend=run.backend)
-    return learnt(data.train, data.test, probabilities, data.frame)
+    train, test = few(data.train), few(data.test)
+    probabilities = network.predict_proba(test.images, backend=run.backend)
+    return learnt(train, test, probabilities, data.frame)
 
 
 def _rmse(data: Dataset, test: loop.Scored) -> Array | None:

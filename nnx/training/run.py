@@ -23,7 +23,7 @@ from nnx.maths.state import initial_state
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
 from nnx.network import Network
 from nnx.settings import Settings
-from nnx.training import checkpoint, diagnose, events, log, loop, processes
+from nnx.training import checkpoint, diagnose, events, log, loop, processes, windows
 from nnx.training import folder as run_folder
 from nnx.training.plan import Position, Progress
 from nnx.training.prepare import batch_size, fitted, plan_of, split_validation
@@ -73,6 +73,9 @@ class Run:
         self.backend, shards = processes.share(chosen, settings, communicator)
         settings = {**settings, "backend": chosen.name, "shards": shards}
         self.settings, communicator = settings, self.communicator
+        if settings["window"] == "auto" and not resume:
+            window = windows.automatic(data.parts, self.backend) or "auto"
+            settings["window"] = communicator.broadcast(window)
         self.folder = None if out is None or communicator.rank > 0 else Path(out)
         self._release: Callable[[], object] | None = None
         self.resumed, self.rounds = resume, tuple[str, ...]()
@@ -86,7 +89,7 @@ class Run:
         self.data, self.validation = split_validation(data, settings)
         with self.scope():
             self.plan = plan_of(
-                self.network, self.data, self.validation, settings, self.backend
+                self.network, self.data, self.validation, self.settings, self.backend
             )
             layers = map_arrays(self.backend.from_numpy, self.network.layers)
             state = initial_state(layers, self.plan.hyper, self.backend.ops)
@@ -151,7 +154,7 @@ class Run:
             state, plan = self.position.state, self.plan
             with self.scope():
                 compile_parts = self.backend.first_run.compile
-                yield from compile_parts(state, plan.train, plan.hyper)
+                yield from compile_parts(state, windows.sample(plan), plan.hyper)
 
     def __iter__(self) -> Iterator[Progress]:
         """Train, and yield where the run is about ten times a second; see `scope`."""

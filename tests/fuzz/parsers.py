@@ -192,6 +192,24 @@ def tables() -> list[bytes]:
 
 
 @cache
+def arrays() -> list[bytes]:
+    table = np.zeros(12, [("label", "u1"), ("a", "u1"), ("b", "u1")])
+    table["label"], table["a"] = np.arange(12) % 3, np.arange(12)
+    found = []
+    for array in table, table.astype([("label", "f4"), ("a", "f8"), ("b", "u1")]):
+        stream = io.BytesIO()
+        np.save(stream, array)
+        found.append(stream.getvalue())
+    return found
+
+
+def used(data: Dataset) -> None:
+    """Read all that a data set has in a file."""
+    for part in data.parts:
+        assert len(np.asarray(part.images)) == len(part.labels)
+
+
+@cache
 def state_dicts() -> list[bytes]:
     from safetensors.numpy import save
 
@@ -259,6 +277,8 @@ PARSERS = {
         lambda path: read_all(unlabelled.of_pixels(path, 20, 255)),
         seals.archive,
     ),
+    "npy-pictures": Parser(".npy", arrays, lambda path: used(load(path))),
+    "npy-table": Parser(".npy", arrays, lambda path: used(load(path, target="a"))),
     "parquet-table": Parser(".parquet", tables, partial(load, target="price")),
     "parquet-rows": Parser(
         ".parquet",

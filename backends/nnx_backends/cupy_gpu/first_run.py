@@ -26,7 +26,8 @@ def compile_kernels(
     forgotten.
     """
     n, xp = images.labels.shape[0], ops.xp
-    order = xp.arange(n, dtype=xp.int64, device=images.labels.device)
+    device, first = images.labels.device, images.first or 0
+    order = xp.full(n, first, dtype=xp.int64, device=device)
     for share, step in (0.0, 0), (0.5, block_count(n, hyper.batch_size) - 1):
         yield share
         run_steps(state._replace(step=step), images, order, 1, hyper)

@@ -42,7 +42,7 @@ class Memory(NamedTuple):
 
 def inputs(images: Images, hyper: Hyperparameters, cupy: Any) -> dict[str, Array]:
     """Return the arrays of a set as the kernel reads them."""
-    pixels, labels, weights = images
+    pixels, labels, weights = images[:3]
     if pixels.dtype not in (np.uint8, np.float32):
         pixels = pixels.astype(np.float32)
     kind = np.int64 if hyper.loss == "cross_entropy" else np.float32

@@ -101,6 +101,9 @@ def run_steps(
     given |= {"order": order, "loss_sum": loss_sum, "score_sum": score_sum}
     key0, key1 = random.key(hyper.seed)
     numbers = {"begin": state.step, "count": count, "at": at, "n": n}
+    # Images are counted from the set's first, which a window may not have.
+    before = (images.first or 0) * given["pixels"][0].nbytes
+    numbers["pixels"] = (given["pixels"].data.ptr - before) % 2**64
     run = run_record(own, given, numbers | {"key0": key0, "key1": key1})
     hypers = _hypers(hyper, state.step, count, per_epoch)
     _kernel(*use, cupy)(run, cupy.asarray(hypers), np.int32(len(hypers) > 1))

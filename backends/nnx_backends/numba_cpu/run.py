@@ -164,12 +164,15 @@ def _work(
         shapes, own.pixels.dtype, hyper, weighted=weighted
     )
     real = own.parameters.dtype
+    run = run_record(own, state.step, count, state.step // per_epoch, hyper)
+    # Kernels count images from the set's first, which a window may not have.
+    run["pixels"] -= (images.first or 0) * own.pixels[0].nbytes
     return Work(
         own,
         places,
         use,
         team,
-        run_record(own, state.step, count, state.step // per_epoch, hyper),
+        run,
         layer_records(own, places, hyper),
         _at_steps(hyper, state.step, count, per_epoch),
         (_calls(every_block, real), _calls(program.every_step(shapes, hyper), real)),

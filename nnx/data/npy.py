@@ -1,0 +1,212 @@
+"""Arrays of .npy files, mapped and not read: a folder of four, or a table of one.
+
+A table is an array with named columns, a row in one piece. What a header claims is
+compared with the bytes that are there, and nothing that could run code is accepted.
+"""
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from nnx.data import npz
+from nnx.data.assemble import assemble
+from nnx.data.csv_rows import MAX_COLUMNS
+from nnx.data.dataset import Array, Dataset, RawArray, RawSplit
+from nnx.data.table import label_columns
+from nnx.data.tabular import Table, as_text, require_columns, wanted
+from nnx.errors import InputError
+from nnx.files import readable
+
+FOLDER = tuple(f"{key}.npy" for key in npz.KEYS)
+# Bytes; NumPy's own bound, 10,000, has no room for the names of a picture's pixels.
+MAX_HEADER = 1 << 20
+_BLOCK = 1 << 18  # fields that are read at once
+
+
+def mapped(path: Path) -> Array:
+    """Return the array of an .npy file, mapped, read-only, and not read.
+
+    Raises:
+        InputError: pickled objects, anything but numbers, Fortran's order, another size
+            than the header says
+    """
+    with readable(path):
+        shape, dtype, begins = _header(path)
+        has = path.stat().st_size
+        needs = begins + math.prod(shape) * dtype.itemsize
+        if has != needs:
+            what = "truncated" if has < needs else "trailing bytes"
+            raise InputError(f"{path}: {what}: needs {needs} bytes, has {has}")
+        if not shape or 0 in shape:
+            raise InputError(f"{path}: no samples: an array of shape {shape}")
+        return np.memmap(path, dtype, "r", offset=begins, shape=shape)
+
+
+def _header(path: Path) -> tuple[tuple[int, ...], np.dtype, int]:
+    """Return what a header says, refused: the shape, the type, and where data begin."""
+    with open(path, "rb") as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            if version not in _READERS:
+                raise ValueError(f"format {version}, expected (1, 0) or (2, 0)")
+            shape, fortran, dtype = _READERS[version](file, max_header_size=MAX_HEADER)
+        except OSError:
+            raise
+        except Exception as error:  # what a forged header can raise is not documented
+            why = next(iter(str(error).splitlines()), type(error).__name__)
+            raise InputError(f"{path}: not a whole .npy array ({why})") from None
+        begins = file.tell()
+    if dtype.hasobject:
+        raise InputError(
+            f"{path}: holds pickled Python objects, which could run code and are never "
+            "loaded; save an array of numbers (np.asarray(..., dtype=np.uint8))"
+        )
+    kinds = [dtype[name] for name in dtype.names] if dtype.names else [dtype]
+    for kind in kinds:
+        if kind.kind not in "buif" or kind.itemsize > 8 or kind.shape:
+            raise InputError(f"{path}: holds {kind}, expected integers or floats")
+    if len(kinds) > MAX_COLUMNS:
+        raise InputError(f"{path}: {len(kinds):,} columns; at most {MAX_COLUMNS:,}")
+    if fortran and len(shape) > 1:
+        raise InputError(
+            f"{path}: is stored column by column (Fortran's order): save "
+            "np.ascontiguousarray(array)"
+        )
+    if min(shape, default=0) < 0:
+        raise InputError(f"{path}: not a whole .npy array (shape {shape})")
+    return shape, dtype, begins
+
+
+_READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+def load_folder(folder: Path, name: str) -> Dataset:
+    """Return the samples of x_train, y_train, x_test and y_test in a folder.
+
+    Shapes are as for an .npz archive.
+
+    Raises:
+        InputError: a missing file, what `mapped` refuses, counts that differ
+    """
+    missing = [file for file in FOLDER if not (folder / file).is_file()]
+    if missing:
+        raise InputError(f"{folder}: missing {', '.join(missing)}")
+    arrays = {key: mapped(folder / f"{key}.npy") for key in npz.KEYS}
+    for key, values in arrays.items():
+        if values.dtype.names:
+            raise InputError(f"{folder / key}.npy: named columns, expected numbers")
+    return npz.assembled(folder, name, arrays)
+
+
+def load_file(path: Path, name: str) -> Dataset:
+    """Return the pictures of a table with a label column, a tenth held out for testing.
+
+    Raises:
+        InputError: what `mapped` refuses, no label column, pixels of several types
+    """
+    table = _table(path)
+    names, kinds = table.dtype.names, table.dtype
+    labels = label_columns(list(names))
+    if len(labels) != 1:
+        raise InputError(f"{path}: has {len(labels)} label columns, expected one")
+    label = labels[0]
+    pixels = [i for i in range(len(names)) if i != label]
+    if not pixels:
+        raise InputError(f"{path}: no samples: no column but the label")
+    kind, begins = kinds[pixels[0]], kinds.fields[names[pixels[0]]][1]
+    for beside, i in enumerate(pixels):
+        at = kinds.fields[names[i]][1]
+        if kinds[i] != kind or at != begins + beside * kind.itemsize:
+            raise InputError(
+                f"{path}: column {names[i][:40]!r} is no pixel like the first: "
+                "pictures are pixels of one type beside each other, and a label before "
+                "or behind them, as nnx data convert writes them"
+            )
+
+    def place(row: int, column: int) -> str:
+        return f"{path}, row {row + 1}, column {names[column][:40]!r}"
+
+    picture = np.dtype(
+        {
+            "names": ["pixels"],
+            "formats": [(kind, (len(pixels),))],
+            "offsets": [begins],
+            "itemsize": kinds.itemsize,
+        }
+    )
+    images = RawArray(
+        table.view(picture)["pixels"], str(path), lambda r, c: place(r, pixels[c])
+    )
+    numbers = np.array(table[names[label]])
+    return assemble(
+        name,
+        RawSplit(images, RawArray(numbers, str(path), lambda r, _: place(r, label))),
+        None,
+    )
+
+
+def read(
+    path: Path,
+    *,
+    text: Collection[str] = (),
+    only: Collection[str] | None = None,
+    without: Collection[str] = (),
+) -> Table:
+    """Return a table's columns, mapped.
+
+    Arguments as for `nnx.data.read_table.read_table`
+    """
+    table = _table(path)
+    names = table.dtype.names
+    chosen = [names[i] for i in wanted(str(path), names, only, without)]
+    return _columns(path, table, chosen, text, 0)
+
+
+def read_blocks(
+    path: Path,
+    *,
+    text: Collection[str] = (),
+    needed: Collection[str] | None = None,
+    copied: str = "",
+) -> Iterator[tuple[Table, list[str]]]:
+    """Yield a table's rows in tables of some thousand, and a column's fields.
+
+    Arguments as for `nnx.data.read_table.read_blocks`
+    """
+    table = _table(path)
+    names = table.dtype.names
+    require_columns(str(path), names, [*(needed or ()), *([copied] if copied else [])])
+    without = {copied} - {*(needed or ()), ""}
+    chosen = [names[i] for i in wanted(str(path), names, needed, without)]
+    rows = max(1, _BLOCK // len(names))
+    for first in range(0, len(table), rows):
+        block = table[first : first + rows]
+        ids = list(map(str, block[copied].tolist())) if copied else []
+        yield _columns(path, np.array(block), chosen, text, first), ids
+
+
+def _table(path: Path) -> Array:
+    table = mapped(path)
+    if not table.dtype.names or table.ndim != 1:
+        raise InputError(
+            f"{path}: no table, but {table.dtype} of shape {table.shape}: columns need "
+            f"names; or give a folder of {', '.join(FOLDER)}"
+        )
+    return table
+
+
+def _columns(
+    path: Path, table: Array, names: Sequence[str], text: Collection[str], first: int
+) -> Table:
+    """Return columns of rows of which the first is the first-th of the file."""
+
+    def place(row: int, column: int) -> str:
+        return f"{path}, row {first + row + 1}, column {names[column][:40]!r}"
+
+    values = (as_text(table[n]) if n in text else table[n] for n in names)
+    return Table(str(path), tuple(names), tuple(values), place)

@@ -1,0 +1,131 @@
+"""Data larger than memory: windows of it, on the device one after another.
+
+A window is some images in a row, in whole batches, so that a file is read in a row. An
+epoch visits the windows in random order, and the images of each in another. While one
+is trained on, a thread brings the next.
+"""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, repeat
+
+import numpy as np
+
+from nnx import memory
+from nnx.backend import Backend
+from nnx.data.dataset import Split
+from nnx.data.rows import in_file
+from nnx.maths import random
+from nnx.maths.arrays import Array
+from nnx.maths.blocks import block_count, blocks
+from nnx.maths.hyperparameters import Stream
+from nnx.maths.state import Images
+from nnx.training.plan import Plan, Position
+
+# The share of memory that a whole set may take, and a window: the one that is trained
+# on, the one that is read, and two of an evaluation may be there at once.
+WHOLE, ONE = 1 / 2, 1 / 16
+
+
+def automatic(parts: Iterable[Split], backend: Backend) -> int:
+    """Return how many images a window has; 0, memory holds all of these parts at once.
+
+    What is in the host's memory already has room there.
+    """
+    parts = list(parts)
+    each = [part.images.nbytes for part in parts]
+    host, device = memory.available(), backend.memory()
+    read = sum(n for n, part in zip(each, parts, strict=True) if in_file(part.images))
+    if read <= WHOLE * host and sum(each) <= WHOLE * device:
+        return 0
+    each_image = int(parts[0].images[:1].nbytes)
+    return max(1, int(ONE * min(host, device)) // each_image)
+
+
+def whole_batches(window: int, n: int, batch_size: int) -> int:
+    """Return how many images each window of n has, the last one less; 0, n are one.
+
+    As many windows as hold so many images each, all of about the same size.
+
+    window: images, or 0
+    """
+    batches = block_count(n, batch_size)
+    count = block_count(batches, max(1, block_count(window, batch_size)))
+    return batch_size * block_count(batches, count) if window and count > 1 else 0
+
+
+def read(images: Images, rows: slice, backend: Backend) -> Images:
+    """Return a window with its pixels on the device."""
+    with backend.scope():
+        # A copy, so that a file is read now, and by the thread that is here.
+        pixels = np.require(images.pixels[rows], requirements=["C", "OWNDATA"])
+        return images._replace(pixels=backend.from_numpy(pixels), first=rows.start)
+
+
+def visited(plan: Plan, epoch: int) -> list[tuple[int, slice]]:
+    """Return an epoch's windows in their order, each with its number in the file.
+
+    The last one of the file, which may be short, is last, so that batches are whole.
+    """
+    windows = blocks(plan.images, plan.window or plan.images)
+    last = len(windows) - 1
+    numbers = random.permutation(
+        last, seed=plan.hyper.seed, epoch=epoch, stream=Stream.WINDOWS, xp=np
+    )
+    order = numbers.tolist()
+    return [(i, windows[i]) for i in (*order, last)]
+
+
+def order(plan: Plan, epoch: int) -> Array:
+    """Return the order of an epoch's images, (n,), window after window."""
+    xp, device = plan.backend.xp, plan.train.labels.device
+    how = {"seed": plan.hyper.seed, "epoch": epoch, "xp": xp, "device": device}
+    parts = [
+        random.permutation(rows.stop - rows.start, part=i, **how) + rows.start
+        for i, rows in visited(plan, epoch)
+    ]
+    return parts[0] if len(parts) == 1 else xp.concat(parts)
+
+
+def trained(plan: Plan, position: Position) -> Iterator[Images]:
+    """Yield the window of the next step, and then each one that the run comes to."""
+    if not plan.window:
+        return repeat(plan.train)
+    epochs = range(len(position.log), plan.hyper.epochs)
+    every = chain.from_iterable(visited(plan, epoch) for epoch in epochs)
+    for _ in range(plan.steps_done(position) // plan.steps_per_window):
+        next(every)
+    return _ahead(plan.train, (rows for _, rows in every), plan.backend)
+
+
+def all_of(images: Images, window: int, backend: Backend) -> Iterator[Images]:
+    """Yield images window by window, each with its own labels, as sets of their own.
+
+    images: from `prepare.on_device`; window: of the same number
+    """
+    n = images.labels.shape[0]
+    if not 0 < window < n:
+        yield images
+        return
+    for part in _ahead(images, blocks(n, window), backend):
+        rows = slice(part.first, part.first + part.pixels.shape[0])
+        yield Images(part.pixels, part.labels[rows, ...])
+
+
+def sample(plan: Plan) -> Images:
+    """Return images on the device that are like all those that steps are taken with."""
+    if not plan.window:
+        return plan.train
+    return read(plan.train, slice(0, plan.hyper.batch_size), plan.backend)
+
+
+def _ahead(
+    images: Images, windows: Iterable[slice], backend: Backend
+) -> Iterator[Images]:
+    """Yield windows on the device; the next one is brought meanwhile."""
+    with ThreadPoolExecutor(1, "nnx-window") as reader:
+        brought = (reader.submit(read, images, rows, backend) for rows in windows)
+        coming = next(brought, None)
+        while coming:
+            now, coming = [coming.result()], next(brought, None)
+            yield now.pop()  # whoever asked for it decides how long it is there

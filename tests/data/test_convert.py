@@ -1,0 +1,149 @@
+"""A table made an .npy file: the same numbers, the same data set, in little memory."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from nnx.data import csv_rows
+from nnx.data.convert import convert
+from nnx.data.load import load
+from nnx.data.rows import Rows, in_file
+from nnx.data.unlabelled import of_columns
+from nnx.errors import InputError, WriteError
+
+
+def as_csv(path, names, columns):
+    rows = zip(*columns, strict=True)
+    lines = [",".join(names), *(",".join(map(str, row)) for row in rows)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def same(data, other):
+    """Whether two data sets hold the same, to the bit."""
+    skipped = {"source", "options", "name"}
+    for name in set(data._fields) - skipped - {"train", "test"}:
+        assert getattr(data, name) == getattr(other, name), name
+    for mine, its in zip(data.parts, other.parts, strict=True):
+        assert in_file(mine.images)
+        assert mine.images.dtype == its.images.dtype
+        np.testing.assert_array_equal(mine.images, its.images)
+        np.testing.assert_array_equal(mine.labels, its.labels)
+        assert mine.labels.dtype == its.labels.dtype
+
+
+@pytest.mark.parametrize("label", [0, 2, 4])
+@pytest.mark.parametrize("scale", [1, 255, 300])
+def test_pictures_are_those_of_the_csv_file(tmp_path, label, scale):
+    chance = np.random.default_rng(0)
+    names = ["a", "b", "c", "d"]
+    names.insert(label, "label")
+    pixels = chance.integers(0, 256, (4, 60))
+    columns = list(pixels if scale == 1 else np.round(pixels / scale, 4))
+    columns.insert(label, np.arange(60) % 3)
+    source = as_csv(tmp_path / "mine.csv", names, columns)
+    assert convert(source, tmp_path / "mine.npy") == (60, 5)
+    same(load(tmp_path / "mine.npy"), load(source))
+    kinds = np.load(tmp_path / "mine.npy").dtype
+    assert {kinds[name].str for name in "abcd"} == {"|u1" if scale == 1 else "<f8"}
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_a_table_is_that_of_the_csv_file(tmp_path, task):
+    chance = np.random.default_rng(0)
+    columns = [
+        chance.integers(0, 2, 80), chance.normal(size=80), 0.5 * np.arange(80),
+        chance.integers(-5, 5, 80) * 10**9, np.arange(80) % 4,
+    ]  # fmt: skip
+    names = ["few", "größe, m", "半", "large", "kind"]
+    quoted = [f'"{name}"' for name in names]
+    source = as_csv(tmp_path / "mine.csv", quoted, columns)
+    convert(source, tmp_path / "mine.npy")
+    table = np.load(tmp_path / "mine.npy", allow_pickle=False)
+    assert [table.dtype[i].str for i in range(5)] == ["|u1", "<f8", "<f4", "<f4", "|u1"]
+    how = {"target": "größe, m" if task == "regression" else "kind"}
+    data, other = load(tmp_path / "mine.npy", **how), load(source, **how)
+    assert data.task == task
+    assert isinstance(data.train.images, Rows)
+    same(data, other)
+    blocks = of_columns(tmp_path / "mine.npy", data.columns, "few")
+    its = of_columns(source, data.columns, "few")
+    for mine, block in zip(blocks, its, strict=True):
+        np.testing.assert_array_equal(mine.images, block.images)
+        assert mine.ids == block.ids
+
+
+def test_parquet_and_empty_fields(tmp_path):
+    pa = pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    import pyarrow.parquet as pq
+
+    columns = {
+        "a": [1.5, None, 3.0, 4.0] * 5,
+        "b": list(range(20)),
+        "none": [None] * 20,
+    }
+    columns["none"] = pa.array(columns["none"], pa.string())
+    pq.write_table(pa.table(columns), tmp_path / "mine.parquet", row_group_size=7)
+    convert(tmp_path / "mine.parquet", tmp_path / "mine.npy", ["none"])
+    how = {"target": "b", "missing": "fill", "task": "regression"}
+    source = load(tmp_path / "mine.parquet", drop="none", **how)
+    same(load(tmp_path / "mine.npy", **how), source)
+    convert(tmp_path / "mine.parquet", tmp_path / "all.npy")
+    assert np.isnan(np.load(tmp_path / "all.npy")["none"]).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "a,b\n1,2\n3,x\n",
+            "line 3, column 'b': 'x' is not a number; --drop leaves a column out",
+        ),
+        ("a,b\n1,2\n3\n", "line 3: 1 columns, but the first line has 2"),
+        ("a,a\n1,2\n", "another is called 'a' too"),
+        ("a,b\n", "no rows"),
+        ("", "no rows"),
+    ],
+)
+def test_what_is_no_table_of_numbers_is_refused(tmp_path, text, says):
+    source, out = tmp_path / "mine.csv", tmp_path / "mine.npy"
+    source.write_text(text)
+    with pytest.raises(InputError, match=r"^[^\n]*$") as error:
+        convert(source, out)
+    assert says in str(error.value)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_columns_are_left_out(tmp_path):
+    source = as_csv(tmp_path / "m.csv", ["a", "b"], [[1, 2], ["x", "y"]])
+    assert convert(source, tmp_path / "m.npy", ["b"]) == (2, 1)
+    with pytest.raises(InputError, match="no column is called 'c'"):
+        convert(source, tmp_path / "m.npy", ["c"])
+    with pytest.raises(InputError, match="no column is left"):
+        convert(source, tmp_path / "m.npy", ["a", "b"])
+
+
+def test_names_of_files(tmp_path):
+    source = as_csv(tmp_path / "m.csv", ["a", "b"], [[1, 2], [3, 4]])
+    for first, second in (source, "m.csv"), (source, "x.idx"), ("m.npy", "m.npy"):
+        with pytest.raises(InputError, match=r"the \.npy file to make of it"):
+            convert(tmp_path / first, tmp_path / second)
+    with pytest.raises((InputError, WriteError), match="no such folder"):
+        convert(source, tmp_path / "none" / "m.npy")
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_rows, "_CHUNK", 1 << 16)
+    line = ",".join(map(str, range(100, 150))) + "\n"
+    source = tmp_path / "big.csv"
+    header = ",".join(["label", *(f"p{i}" for i in range(49))]) + "\n"
+    source.write_text(header + line.replace("100", "1", 1) * 5000)
+    tracemalloc.start()
+    try:
+        convert(source, tmp_path / "big.npy")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert np.load(tmp_path / "big.npy", mmap_mode="r").shape == (5000,)
+    assert peak < 1e6  # of 250,000 numbers
