@@ -410,6 +410,7 @@ DRAWN: dict[str, st.SearchStrategy[Any]] = {
     "validation_fraction": st.floats(0, 1, exclude_min=True, exclude_max=True),
     "augment": st.none() | distortions(),
     "pixels": st.sampled_from(["unit", "raw"]),
+    "window": st.integers(1, 2**31 - 1) | st.sampled_from(["auto", "all"]),
     "l1": fractions,
     "l2": fractions,
     "weight_decay": fractions,

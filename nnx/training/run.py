@@ -71,11 +71,10 @@ class Run:
         self.network = fitted(network, data, settings)
         chosen = choose(backend, seconds=_seconds(network, data, settings), **options)
         self.backend, shards = processes.share(chosen, settings, communicator)
-        settings = {**settings, "backend": chosen.name, "shards": shards}
-        self.settings, communicator = settings, self.communicator
-        if settings["window"] == "auto" and not resume:
-            window = windows.automatic(data.parts, self.backend) or "auto"
-            settings["window"] = communicator.broadcast(window)
+        communicator = self.communicator
+        window = windows.kept(settings, data, self.backend, resume)
+        own = {"window": communicator.broadcast(window), "shards": shards}
+        self.settings: Settings = {**settings, "backend": chosen.name, **own}
         self.folder = None if out is None or communicator.rank > 0 else Path(out)
         self._release: Callable[[], object] | None = None
         self.resumed, self.rounds = resume, tuple[str, ...]()

@@ -13,13 +13,14 @@ import numpy as np
 
 from nnx import memory
 from nnx.backend import Backend
-from nnx.data.dataset import Split
+from nnx.data.dataset import Dataset, Split
 from nnx.data.rows import in_file
 from nnx.maths import random
 from nnx.maths.arrays import Array
 from nnx.maths.blocks import block_count, blocks
 from nnx.maths.hyperparameters import Stream
 from nnx.maths.state import Images
+from nnx.settings import Settings
 from nnx.training.plan import Plan, Position
 
 # The share of memory that a whole set may take, and a window: the one that is trained
@@ -40,6 +41,15 @@ def automatic(parts: Iterable[Split], backend: Backend) -> int:
         return 0
     each_image = int(parts[0].images[:1].nbytes)
     return max(1, int(ONE * min(host, device)) // each_image)
+
+
+def kept(
+    settings: Settings, data: Dataset, backend: Backend, resumed: bool
+) -> int | str:
+    """Return the window of a run, which keeps it; "auto" where that is all."""
+    if resumed or settings["window"] != "auto":
+        return settings["window"]
+    return automatic(data.parts, backend) or "auto"
 
 
 def whole_batches(window: int, n: int, batch_size: int) -> int:

@@ -61,7 +61,6 @@ def load(
     run_steps: Callable[..., State] = partial(first_run.run_steps, ops=ops)
     if fused and precision == "full":
         run_steps = steps.fused(run_steps, cupy, number)
-
     return Backend(
         name="cupy",
         device=f"cuda:{number} ({_device_name(cupy, number)})",
