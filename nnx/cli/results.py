@@ -53,7 +53,7 @@ def introduce(run: "Run", busy: float, *, resume: bool = False) -> None:
         size = window * data.train.images[:1].nbytes
         show.remark(
             f"{data.name}: read in windows of {window:,} {samples}, "
-            f"{size / 1e6:,.0f} MB each"
+            f"{size / 1e6:,.1f} MB each"
         )
     if note := backend.first_run.note:
         show.remark(f"{backend.name}: {note}")
