@@ -248,6 +248,25 @@ def test_the_memory_of_a_container(
         assert memory.available() <= most
 
 
+@pytest.mark.parametrize(
+    ("line", "file"),
+    [
+        ("0::/a/b", "a/b/memory.max"),
+        ("0::/a/b", "a/memory.max"),
+        ("4:memory:/a/b", "memory/a/memory.limit_in_bytes"),
+    ],
+)
+def test_the_memory_of_a_control_group(
+    line: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own").write_text(f"8:pids:/x\n{line}\n")
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text("1048576\n")
+    monkeypatch.setattr(memory, "CGROUP", tmp_path / "memory.max")
+    monkeypatch.setattr(memory, "OWN_GROUPS", tmp_path / "own")
+    assert memory.available() == 2**20
+
+
 def test_what_was_given_is_said_in_a_line() -> None:
     assert (
         one_line("a\nb\0\x1b[31m\ud800 ü 数 b") == "a\\nb\\x00\\x1b[31m\\ud800 ü 数 b"

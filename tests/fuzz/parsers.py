@@ -203,7 +203,7 @@ def arrays() -> list[bytes]:
     return found
 
 
-def used(data: Dataset) -> None:
+def read_file(data: Dataset) -> None:
     """Read all that a data set has in a file."""
     for part in data.parts:
         assert len(np.asarray(part.images)) == len(part.labels)
@@ -277,8 +277,10 @@ PARSERS = {
         lambda path: read_all(unlabelled.of_pixels(path, 20, 255)),
         seals.archive,
     ),
-    "npy-pictures": Parser(".npy", arrays, lambda path: used(load(path))),
-    "npy-table": Parser(".npy", arrays, lambda path: used(load(path, target="a"))),
+    "npy-pictures": Parser(
+        ".npy", lambda: arrays()[:1], lambda path: read_file(load(path))
+    ),
+    "npy-table": Parser(".npy", arrays, lambda path: read_file(load(path, target="a"))),
     "parquet-table": Parser(".parquet", tables, partial(load, target="price")),
     "parquet-rows": Parser(
         ".parquet",
