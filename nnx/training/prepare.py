@@ -15,15 +15,16 @@ from nnx.data.dataset import (
 )
 from nnx.data.split import train_test_split
 from nnx.errors import InputError
+from nnx.maths.arrays import map_arrays
 from nnx.maths.blocks import block_count
 from nnx.maths.hyperparameters import CONSTANT, Hyperparameters
-from nnx.maths.state import Images
+from nnx.maths.state import Images, initial_state
 from nnx.network import Network
 from nnx.settings import Settings
 from nnx.tensors import finite
 from nnx.training import scores, windows
 from nnx.training.class_weights import class_weights
-from nnx.training.plan import Plan
+from nnx.training.plan import Plan, Position
 
 
 def fitted(network: Network, data: Dataset, settings: Settings) -> Network:
@@ -131,6 +132,12 @@ def plan_of(
         patience=settings["patience"],
         window=window,
     )
+
+
+def first_position(network: Network, plan: Plan) -> Position:
+    """Return where a run begins, its layers on the device."""
+    layers = map_arrays(plan.backend.from_numpy, network.layers)
+    return Position(initial_state(layers, plan.hyper, plan.backend.ops))
 
 
 def on_device(

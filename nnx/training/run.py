@@ -16,17 +16,21 @@ from nnx.communicator import first_rank
 from nnx.data.dataset import Dataset
 from nnx.data.digest import digest
 from nnx.errors import DivergedError, InputError, OutOfMemoryError
-from nnx.maths.arrays import map_arrays
 from nnx.maths.blocks import BLOCK
 from nnx.maths.shards import ALONE, Communicator
-from nnx.maths.state import initial_state
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
 from nnx.network import Network
 from nnx.settings import Settings
 from nnx.training import checkpoint, diagnose, events, log, loop, processes, windows
 from nnx.training import folder as run_folder
-from nnx.training.plan import Position, Progress
-from nnx.training.prepare import batch_size, fitted, plan_of, split_validation
+from nnx.training.plan import Progress
+from nnx.training.prepare import (
+    batch_size,
+    first_position,
+    fitted,
+    plan_of,
+    split_validation,
+)
 from nnx.training.result import Result, result_of
 from nnx.training.saving import Saved, is_due, is_saved, keep
 
@@ -73,8 +77,8 @@ class Run:
         self.backend, shards = processes.share(chosen, settings, communicator)
         communicator = self.communicator
         window = windows.kept(settings, data, self.backend, resume)
-        own = {"window": communicator.broadcast(window), "shards": shards}
-        self.settings: Settings = {**settings, "backend": chosen.name, **own}
+        self.settings: Settings = {**settings, "backend": chosen.name, "shards": shards}
+        self.settings["window"] = communicator.broadcast(window)
         self.folder = None if out is None or communicator.rank > 0 else Path(out)
         self._release: Callable[[], object] | None = None
         self.resumed, self.rounds = resume, tuple[str, ...]()
@@ -90,9 +94,7 @@ class Run:
             self.plan = plan_of(
                 self.network, self.data, self.validation, self.settings, self.backend
             )
-            layers = map_arrays(self.backend.from_numpy, self.network.layers)
-            state = initial_state(layers, self.plan.hyper, self.backend.ops)
-            self.position = Position(state)
+            self.position = first_position(self.network, self.plan)
             if out is not None:
                 self._open(Path(out), overwrite=overwrite)
         self._saved = Saved.now(self.position, time.monotonic())
