@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,7 +45,7 @@ def predict(
 
     network = Network.load(model)
     _check(network, form)
-    if out is not None and out.resolve() == table.resolve():
+    if out is not None and os.path.realpath(out) == os.path.realpath(table):
         raise InputError(f"{out}: is the table itself; choose another --out")
     header = _header(network, form, _target(model))
     rows = 0

@@ -168,11 +168,15 @@ def load_like(path: Path, like: Any, target: Sequence[str] = ()) -> Dataset:
     target: the name of the column of classes, which neither knows
 
     Raises:
-        InputError: missing columns, and rows that the network cannot be asked about
+        InputError: another target than theirs, missing columns, and rows that the
+            network cannot be asked about
     """
     aim = aim_of(like, target)
     if not aim.names:
         raise InputError(f"{path}: which column has the classes? give target")
+    if target and {*target} != {*aim.names}:
+        own, given = (", ".join(names) for names in (aim.names, target))
+        raise InputError(f"{path}: the network has learnt {own}, and not {given}")
     text = [column.name for column in like.columns if column.categories]
     if None in map(number, like.classes):
         text += aim.names

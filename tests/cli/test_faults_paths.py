@@ -91,6 +91,15 @@ def test_a_socket_and_a_link_without_an_end_are_not_read(
         )
 
 
+def test_a_link_without_an_end_is_not_written_to(
+    refused: Refused, old_table: Path, cwd: Path
+) -> None:
+    (cwd / "loop").symlink_to("loop")
+    (cwd / "rows.csv").write_text("1,2,3\n")
+    says = ("nnx: loop: cannot write predictions: it is a link without an end",)
+    refused("predict", old_table, "rows.csv", "--out", "loop", says=says)
+
+
 def test_pictures_that_are_no_files(run: Run, old_run: Path, cwd: Path) -> None:
     pipe(cwd / "pipe.png")
     ran = run("predict", old_run, "pipe.png", "/dev/zero", "squares", timeout=20)

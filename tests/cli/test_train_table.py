@@ -66,6 +66,10 @@ def test_a_table_with_its_columns_in_another_order(
     )
     assert ours["test_r2"] == theirs["test_r2"] > 0.9
     assert ours["images"] == 80
+    ran = run("evaluate", "run", "--dataset", "houses.csv", "--target", "size")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    says = "nnx: houses.csv: the network has learnt price, and not size\n"
+    assert ran.stderr == says
 
 
 def test_a_table_to_test_on_and_one_to_choose_by(run: Run, houses: Path) -> None:
