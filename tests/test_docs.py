@@ -18,8 +18,9 @@ PAGES = [ROOT / "README.md", ROOT / "backends" / "README.md"]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 # Their examples train, and check every gradient.
 LONG = ("guide.md",)
-# Their examples are of other libraries too: test_coming_from.py.
-ELSEWHERE = ("coming-from.md",)
+# Their examples are of other libraries too, and of other processes: test_coming_from.py
+# and cli/test_mpi.py.
+ELSEWHERE = "coming-from.md", "distributed.md"
 
 
 def _examples(page: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """`nnx train --distributed mpi` in processes that mpiexec starts."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -145,6 +146,19 @@ def test_a_process_that_is_killed_ends_all_and_loses_nothing(
     running.communicate(timeout=10)
     assert running.returncode == signal.SIGKILL
     assert load(cwd / "new" / CHECKPOINT_NAME).extra["step"] > 0
+
+
+@needs_mpi
+def test_the_example_of_the_documentation(cwd: Path, variables: dict[str, str]) -> None:
+    page = Path(__file__).parents[2] / "docs/distributed.md"
+    _, code, _ = re.split(r"```(?:python)?\n", page.read_text("utf-8"))
+    (cwd / "train.py").write_text(code)
+    words = MPIEXEC, "-n", "2", sys.executable, "-m", "mpi4py", "train.py"
+    ran = subprocess.run(
+        words, cwd=cwd, env=variables, capture_output=True, text=True, timeout=60
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert (cwd / "runs/mine" / MODEL_NAME).is_file()
 
 
 def test_without_mpi_one_line_says_what_to_install(run: Any) -> None:
