@@ -8,7 +8,7 @@ written under its own.
 # What a command is told beside settings.
 OPTIONS = {
     "config", "preset", "out", "resume", "overwrite", "threads", "device", "json",
-    "quiet", "require_accuracy", "no_plots", "tensorboard",
+    "quiet", "require_accuracy", "no_plots", "tensorboard", "distributed",
 }  # fmt: skip
 RENAMED = {
     "averaging": "ema_decay",
