@@ -26,9 +26,8 @@ def together(name: str) -> Iterator["Communicator"]:
     from nnx.communicator import find
 
     communicator, streams = find(name), (sys.stdout, sys.stderr)
-    nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if communicator.rank > 0:
-        sys.stdout = sys.stderr = nowhere
+        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     try:
         yield communicator
     except typer.Exit:
@@ -42,5 +41,5 @@ def together(name: str) -> Iterator["Communicator"]:
         else:
             traceback.print_exc()
         sys.stderr.flush()
-        os.dup2(nowhere.fileno(), 2)  # MPI would say that it aborts
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI would say that it aborts
         communicator.abort(getattr(error, "exit_status", NnxError.exit_status))

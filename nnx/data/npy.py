@@ -51,7 +51,8 @@ def _header(path: Path) -> tuple[tuple[int, ...], np.dtype, int]:
             version = np.lib.format.read_magic(file)
             if version not in _READERS:
                 raise ValueError(f"format {version}, expected (1, 0) or (2, 0)")
-            shape, fortran, dtype = _READERS[version](file, max_header_size=MAX_HEADER)
+            read = _READERS[version]
+            shape, fortran, dtype = read(file, max_header_size=MAX_HEADER)
         except OSError:
             raise
         except Exception as error:  # what a forged header can raise is not documented
