@@ -32,10 +32,10 @@ CUDA_ON_CPU = Path(__file__).parent / "cuda_on_cpu" / "site"
 SETTLED = (
     "cli/test_config_file", "cli/test_faults_data", "cli/test_faults_models",
     "cli/test_faults_pictures", "cli/test_faults_settings", "cli/test_from",
-    "cli/test_habits", "cli/test_mpi", "cli/test_page", "cli/test_plot", "cli/test_predict_table",
-    "cli/test_python_and_command", "cli/test_stop", "cli/test_sweep",
-    "cli/test_terminal", "cli/test_train_table", "data/", "distributed/", "maths/", "report/",
-    "training/", "verify/test_gradient_check", "verify/test_own_network",
+    "cli/test_habits", "cli/test_mpi", "cli/test_page", "cli/test_plot",
+    "cli/test_predict_table", "cli/test_python_and_command", "cli/test_stop",
+    "cli/test_sweep", "cli/test_terminal", "cli/test_train_table", "data/",
+    "distributed/", "maths/", "report/", "training/", "verify/test_gradient_check", "verify/test_own_network",
 )  # fmt: skip
 
 
