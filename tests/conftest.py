@@ -35,7 +35,8 @@ SETTLED = (
     "cli/test_habits", "cli/test_mpi", "cli/test_page", "cli/test_plot",
     "cli/test_predict_table", "cli/test_python_and_command", "cli/test_stop",
     "cli/test_sweep", "cli/test_terminal", "cli/test_train_table", "data/",
-    "distributed/", "maths/", "report/", "training/", "verify/test_gradient_check", "verify/test_own_network",
+    "distributed/", "maths/", "report/", "training/", "verify/test_gradient_check",
+    "verify/test_own_network",
 )  # fmt: skip
 
 
