@@ -87,15 +87,14 @@ def test_any_number_of_processes_gives_the_same_bits(name: str, recipe: str) -> 
             assert _bytes(state) == once, processes
 
 
-@pytest.mark.parametrize("name", ["numpy", "numba"])
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("shards", [2, 5])
-def test_shards_change_nothing_but_rounding(
-    name: str, recipe: str, shards: int
-) -> None:
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [*(("numpy", recipe) for recipe in RECIPES), ("numba", "adam-dropout")],
+)
+def test_shards_change_nothing_but_rounding(name: str, recipe: str) -> None:
     hyper = RECIPES[recipe]
     (whole,) = _trained("numpy", hyper, 1, "float64")
-    (state,) = _trained(name, hyper._replace(shards=shards), 1, "float64")
+    (state,) = _trained(name, hyper._replace(shards=5), 1, "float64")
     assert int(state.score_sum) == int(whole.score_sum)
     map_arrays(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-12),

@@ -43,7 +43,7 @@ def serve() -> Iterator[Callable[[nnx.Network], str]]:
         opened = listen.listening("127.0.0.1", 0)
         config = listen.config(app(network, hosts=LOCAL))
         server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=([opened],))
+        thread = threading.Thread(target=server.run, args=([opened],), daemon=True)
         thread.start()
         started.append((server, thread))
         while not server.started:
@@ -52,8 +52,8 @@ def serve() -> Iterator[Callable[[nnx.Network], str]]:
 
     yield serve
     for server, thread in started:
-        server.should_exit = True
-        thread.join()
+        server.should_exit = server.force_exit = True
+        thread.join(10)
 
 
 @pytest.fixture(scope="session")
