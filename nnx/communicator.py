@@ -1,9 +1,13 @@
 """Processes that train one network together: finding what joins them."""
 
+import os
+import platform
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
+from zlib import crc32
 
+from nnx import cores
 from nnx.errors import InputError, NnxError, in_few_words
 from nnx.maths.shards import ALONE, Communicator
 
@@ -58,3 +62,13 @@ def gather(communicator: Communicator, number: int) -> list[int]:
     own[communicator.rank] = number
     numbers: list[int] = communicator.total([own])
     return numbers
+
+
+def own_cores(communicator: Communicator) -> int:
+    """Return how many cores this process has for itself, at least one.
+
+    Those that it may use it shares with the others that may use the same ones.
+    """
+    affinity = getattr(os, "sched_getaffinity", lambda _: ())(0)
+    place = crc32(f"{platform.node()} {sorted(affinity)}".encode())
+    return max(1, cores.available() // gather(communicator, place).count(place))

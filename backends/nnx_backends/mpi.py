@@ -61,10 +61,11 @@ def _sum(world: Any, parts: Sequence[Any]) -> Any:
         total = np.split(_flat_sum(world, flat), ends)
         for i, shape, values in zip(own, shapes, total[:-1], strict=True):
             sums[i] = values.reshape(shape)
-    each = iter(sums)
+    remaining = iter(sums)
 
     def as_before(leaf: Any) -> Any:
-        return int(next(each)) if isinstance(leaf, int) else next(each)
+        total = next(remaining)
+        return int(total) if isinstance(leaf, int) else total
 
     return map_arrays(as_before, parts[0])
 

@@ -115,15 +115,15 @@ def check_backend(settings: "Settings", options: dict[str, Any]) -> None:
     """
     from nnx.backend import find
 
-    told = options | precision(settings)
-    if settings["backend"] not in ("auto", "gpu") or told:
-        find(settings["backend"], **told)
+    options = options | precision(settings)
+    if settings["backend"] not in ("auto", "gpu") or options:
+        find(settings["backend"], **options)
 
 
 def precision(settings: "Settings") -> dict[str, Any]:
     """Return what the backend is told of precision: nothing where it is the usual."""
-    wanted = settings["precision"]
-    return {} if wanted == "full" else {"precision": wanted}
+    given = settings["precision"]
+    return {} if given == "full" else {"precision": given}
 
 
 def run(

@@ -121,8 +121,8 @@ def _checked(
     settings = complete(values)
     begin.check_backend(settings, options)
     data = load_data(settings)
-    for each in ends(space):
-        run = begin.run(layered(values, each), data, None, options)
+    for chosen in ends(space):
+        run = begin.run(layered(values, chosen), data, None, options)
     return data, run.plan.metric
 
 
@@ -164,8 +164,8 @@ def _work(
     def on_wait(running: int) -> None:
         say(f"nnx: waiting for {running} trials that other processes train")
 
-    with closing(trials.to_train(sweep, most, on_wait)) as each:
-        for trial in each:
+    with closing(trials.to_train(sweep, most, on_wait)) as coming:
+        for trial in coming:
             say(sweep_results.beginning(trial))
             with remembered() as signals:
                 scores = _scores(trial, run_of, lambda: bool(signals), quiet)

@@ -207,8 +207,11 @@ def _opened(
 ) -> Iterator["Run"]:
     """Give the run, as one of the processes that share it; see `_begun`."""
     from nnx.cli.distributed import together
+    from nnx.communicator import own_cores
 
     with together(distributed) as communicator, threads_limited(threads):
+        if threads is None and communicator.size > 1:
+            threads = own_cores(communicator)
         how |= {"communicator": communicator, "threads": threads}
         with closing(_begun(make_values, options, out, **how)) as run:
             yield run

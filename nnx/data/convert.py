@@ -82,11 +82,11 @@ def _blocks(source: Path, drop: Collection[str]) -> Iterator[tuple[int, Table, A
     for table, _ in read_blocks(source):
         if not first and (unknown := left_out - {*table.names}):
             raise InputError(f"{source}: no column is called {min(unknown)!r}")
-        kept = [i for i, name in enumerate(table.names) if name not in left_out]
-        if not kept:
+        columns = [i for i, name in enumerate(table.names) if name not in left_out]
+        if not columns:
             raise InputError(f"{source}: no column is left")
-        names = tuple(table.names[i] for i in kept)
-        values = np.array([_numbers(table, i) for i in kept]).T
+        names = tuple(table.names[i] for i in columns)
+        values = np.array([_numbers(table, i) for i in columns]).T
         yield first, table._replace(names=names), values
         first += len(values)
 

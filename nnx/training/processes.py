@@ -1,10 +1,33 @@
 """A run that several processes share."""
 
-from nnx.backend import Backend
+from typing import Any
+
+from nnx.backend import Backend, choose
 from nnx.communicator import gather
+from nnx.data.dataset import Dataset
+from nnx.data.digest import digest
 from nnx.errors import InputError
 from nnx.maths.shards import ALONE, Communicator
 from nnx.settings import Settings
+from nnx.training import checkpoint
+
+
+def choose_alike(
+    backend: str | Backend, communicator: Communicator, **options: Any
+) -> Backend:
+    """Return the backend that the first process chooses, in each.
+
+    What "auto" takes depends on what is compiled already, and others may just be at it.
+
+    options: as for `nnx.backend.choose`
+    """
+    if isinstance(backend, Backend):
+        return backend
+    if communicator.rank > 0:
+        return choose(communicator.broadcast(None), **options)
+    chosen = choose(backend, **options)
+    communicator.broadcast(chosen.name)
+    return chosen
 
 
 def share(
@@ -32,13 +55,18 @@ def share(
     return backend, shards
 
 
-def check_equal(digest: str, name: str, communicator: Communicator) -> None:
-    """Refuse data that are not the same in all processes.
+def digest_of(data: Dataset, communicator: Communicator, *, needed: bool) -> str:
+    """Return the data's digest, as checkpoints have it; "" where nobody needs it.
 
-    digest, name: of the data
+    Raises:
+        InputError: data that are not the same in all processes
     """
-    differs = gather(communicator, int(communicator.broadcast(digest) != digest))
+    if not needed and communicator.size == 1:
+        return ""
+    own = digest(data)[: checkpoint.DIGITS]
+    differs = gather(communicator, int(communicator.broadcast(own) != own))
     if any(differs):
         raise InputError(
-            f"{name}: process {differs.index(1)} has other data than process 0"
+            f"{data.name}: process {differs.index(1)} has other data than process 0"
         )
+    return own

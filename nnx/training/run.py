@@ -11,10 +11,9 @@ from typing import Any
 
 from nnx import blas, files
 from nnx.automatic import seconds_of
-from nnx.backend import Backend, choose
+from nnx.backend import Backend
 from nnx.communicator import first_rank
 from nnx.data.dataset import Dataset
-from nnx.data.digest import digest
 from nnx.errors import DivergedError, InputError, OutOfMemoryError
 from nnx.maths.blocks import BLOCK
 from nnx.maths.shards import ALONE, Communicator
@@ -73,7 +72,8 @@ class Run:
             OutOfMemoryError: a device without room
         """
         self.network = fitted(network, data, settings)
-        chosen = choose(backend, seconds=_seconds(network, data, settings), **options)
+        options["seconds"] = _seconds(network, data, settings)
+        chosen = processes.choose_alike(backend, communicator, **options)
         self.backend, shards = processes.share(chosen, settings, communicator)
         communicator = self.communicator
         window = windows.kept(settings, data, self.backend, resume)
@@ -86,9 +86,7 @@ class Run:
         if self.tensorboard:
             events.require(self.folder)
         self._batch_size = batch_size(data, settings)
-        compared = out is not None or communicator.size > 1
-        self.digest = digest(data)[: checkpoint.DIGITS] if compared else ""
-        processes.check_equal(self.digest, data.name, communicator)
+        self.digest = processes.digest_of(data, communicator, needed=out is not None)
         self.data, self.validation = split_validation(data, settings)
         with self.scope():
             self.plan = plan_of(

@@ -5,16 +5,12 @@ import pytest
 from distributed.processes import together
 
 from nnx.backend import Backend, find
-from nnx.data.dataset import Dataset
-from nnx.errors import InputError
 from nnx.maths import evaluation
 from nnx.maths.arrays import Array, map_arrays, named_arrays
 from nnx.maths.hyperparameters import Distortion, Hyperparameters
 from nnx.maths.shards import Communicator, blocks_of_shard, own_shards, summed, tree_sum
 from nnx.maths.state import Images, State, initial_state
 from nnx.network import Network
-from nnx.settings import complete
-from nnx.training.run import Run
 
 PLAIN = Hyperparameters(("relu", "tanh", "identity"), 1 / 255, 24, learning_rate=0.1)
 RECIPES = {
@@ -142,27 +138,3 @@ def test_a_test_set_is_shared_out_and_scored_alike(backend: Backend) -> None:
     once = work(Communicator())
     for processes in 2, 4:  # of three blocks: the fourth has none
         assert together(processes, work) == [once] * processes
-
-
-def test_other_data_in_another_process_are_refused_by_all(data: Dataset) -> None:
-    other = data._replace(train=data.train._replace(labels=data.train.labels[::-1]))
-
-    def work(communicator: Communicator) -> str:
-        given = other if communicator.rank == 1 else data
-        with pytest.raises(InputError) as refused:
-            Run(Network([25, 3]), given, complete({}), communicator=communicator)
-        return str(refused.value)
-
-    assert {said.partition(": ")[2] for said in together(3, work)} == {
-        "process 1 has other data than process 0"
-    }
-
-
-def test_shards_that_processes_cannot_share_are_refused(data: Dataset) -> None:
-    settings = complete({"shards": 4})
-
-    def work(communicator: Communicator) -> None:
-        with pytest.raises(InputError, match="3 processes cannot share 4 shards"):
-            Run(Network([25, 3]), data, settings, communicator=communicator)
-
-    together(3, work)

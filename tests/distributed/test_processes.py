@@ -1,0 +1,62 @@
+"""What processes agree on before they train together."""
+
+from typing import Any
+
+import pytest
+from distributed.processes import together
+
+from nnx import cores
+from nnx.backend import Backend, find
+from nnx.communicator import own_cores
+from nnx.data.dataset import Dataset
+from nnx.errors import InputError
+from nnx.maths.shards import Communicator
+from nnx.network import Network
+from nnx.settings import complete
+from nnx.training import processes
+from nnx.training.run import Run
+
+
+def test_other_data_in_another_process_are_refused_by_all(data: Dataset) -> None:
+    other = data._replace(train=data.train._replace(labels=data.train.labels[::-1]))
+
+    def work(communicator: Communicator) -> str:
+        given = other if communicator.rank == 1 else data
+        with pytest.raises(InputError) as refused:
+            Run(Network([25, 3]), given, complete({}), communicator=communicator)
+        return str(refused.value)
+
+    assert {said.partition(": ")[2] for said in together(3, work)} == {
+        "process 1 has other data than process 0"
+    }
+
+
+def test_shards_that_processes_cannot_share_are_refused(data: Dataset) -> None:
+    settings = complete({"shards": 4})
+
+    def work(communicator: Communicator) -> None:
+        with pytest.raises(InputError, match="3 processes cannot share 4 shards"):
+            Run(Network([25, 3]), data, settings, communicator=communicator)
+
+    together(3, work)
+
+
+def test_processes_of_a_machine_share_its_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cores, "available", lambda: 6)
+    assert together(1, own_cores) == [6]
+    assert together(3, own_cores) == [2, 2, 2]
+    assert together(8, own_cores) == [1] * 8
+
+
+def test_all_take_the_backend_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which finds no kernels compiled, where the others do."""
+    asked = iter(["numpy", "numba", "numba"])
+
+    def choose(name: str, **options: Any) -> Backend:
+        return find(next(asked) if name == "auto" else name)
+
+    monkeypatch.setattr(processes, "choose", choose)
+    names = together(3, lambda each: processes.choose_alike("auto", each).name)
+    assert names == ["numpy"] * 3
