@@ -1,6 +1,7 @@
 """Paths that lead to no file, files without an end, disks without room."""
 
 import os
+import re
 import socket
 import subprocess
 import time
@@ -198,8 +199,11 @@ def test_34_a_disk_that_is_full_in_mid_run(
     filler = fill(disk)
     printed, said = process.communicate(timeout=60)
     assert (process.returncode, printed, said.count("\n")) == (1, "", 1)
-    assert said.startswith(f"nnx: {out}")
-    assert " bytes: No space left on device" in said
+    # Events may meet the full disk before a checkpoint does; they tell no size.
+    lost = r"checkpoint\.safetensors: cannot write [\d,]+ bytes"
+    if more:
+        lost += "|tensorboard: cannot write events"
+    assert re.fullmatch(f"nnx: {out}/({lost}): No space left on device\n", said), said
     assert not [*out.glob(".*.part")]
     ran = run("evaluate", out / "checkpoint.safetensors", "--dataset", "digits")
     assert ran.returncode == 0, ran.stderr
