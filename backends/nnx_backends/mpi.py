@@ -1,24 +1,19 @@
 """Processes that train one network together, joined by MPI.
 
-MPI: A Message-Passing Interface Standard, version 4.1. It promises no order for its own
-sums, so only the parts are exchanged by it, and each element is summed along the tree
-by the process whose turn it is.
+MPI: A Message-Passing Interface Standard, version 4.1.
 """
 
-import math
 import time
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from nnx.errors import MissingLibraryError
-from nnx.maths.arrays import Array, map_arrays
-from nnx.maths.shards import Communicator, tree_sum
+from nnx.maths.arrays import Array
+from nnx.maths.shards import Communicator
+from nnx_backends.exchange import Exchange, total
 
-# Elements under which all parts are sent to all, in one message: it saves the second.
-FEW = 4096
 ENDING_SECONDS = 1.0  # within which all processes end that end by the same error
 
 
@@ -36,70 +31,29 @@ def load() -> Communicator:
             "'nnx-mlp[mpi]'"
         ) from None
     world, ending = MPI.COMM_WORLD.Dup(), MPI.COMM_WORLD.Dup()
+    by_mpi = Exchange(
+        np, world.size, partial(_all_gather, world), partial(_all_to_all, world)
+    )
     return Communicator(
         rank=world.rank,
         size=world.size,
-        total=partial(_sum, world),
+        total=partial(total, by_mpi),
         broadcast=partial(world.bcast, root=0),
         are_ending=partial(_are_ending, ending),
         abort=world.Abort,
     )
 
 
-def _sum(world: Any, parts: Sequence[Any]) -> Any:
-    """Return the tree sum of all processes' parts; see `Communicator.total`."""
-    leaves = [_leaves(part) for part in parts]
-    kinds = [leaf.dtype for leaf in leaves[0]]
-    sums: list[Any] = [None] * len(kinds)
-    for kind in dict.fromkeys(kinds):
-        own = [i for i, other in enumerate(kinds) if other == kind]
-        shapes = [leaves[0][i].shape for i in own]
-        ends = np.cumsum([math.prod(shape) for shape in shapes])
-        flat = np.zeros((len(leaves), _padded(ends[-1], world.size)), kind)
-        for row, part in zip(flat, leaves, strict=True):
-            np.concatenate([part[i].reshape(-1) for i in own], out=row[: ends[-1]])
-        total = np.split(_flat_sum(world, flat), ends)
-        for i, shape, values in zip(own, shapes, total[:-1], strict=True):
-            sums[i] = values.reshape(shape)
-    remaining = iter(sums)
-
-    def as_before(leaf: Any) -> Any:
-        total = next(remaining)
-        return int(total) if isinstance(leaf, int) else total
-
-    return map_arrays(as_before, parts[0])
+def _all_gather(world: Any, array: Array) -> Array:
+    every = np.empty((world.size, *array.shape), array.dtype)
+    world.Allgather(array, every)
+    return every
 
 
-def _leaves(tree: Any) -> list[Array]:
-    leaves: list[Array] = []
-    map_arrays(lambda leaf: leaves.append(np.asarray(leaf)), tree)
-    return leaves
-
-
-def _padded(n: int, size: int) -> int:
-    """Return so many, or a few more that make equal pieces."""
-    return -(-n // size) * size
-
-
-def _flat_sum(world: Any, parts: Array) -> Array:
-    """Return the tree sum of all processes' parts, (n,).
-
-    Each process is sent a piece of all parts, sums it, and sends the sum to all, as in
-    Rabenseifner, "Optimization of collective reduction operations", 2004.
-
-    parts: (count, n), this process's; n is a multiple of the processes
-    """
-    (count, n), size = parts.shape, world.size
-    if n * count * size <= FEW:
-        everything = np.empty((size, count, n), parts.dtype)
-        world.Allgather(parts, everything)
-        return tree_sum([*everything.reshape(-1, n)])
-    pieces = parts.reshape(count, size, -1).swapaxes(0, 1)
-    received = np.empty(pieces.shape, parts.dtype)
-    world.Alltoall(np.ascontiguousarray(pieces), received)
-    total = np.empty(n, parts.dtype)
-    world.Allgather(tree_sum([*received.reshape(size * count, -1)]), total)
-    return total
+def _all_to_all(world: Any, pieces: Array) -> Array:
+    received = np.empty_like(pieces)
+    world.Alltoall(pieces, received)
+    return received
 
 
 def _are_ending(ending: Any) -> bool:

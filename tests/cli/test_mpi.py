@@ -2,27 +2,18 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed.mpi import MPIEXEC, needs_mpi
 
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME, load
 
-MPIEXEC = shutil.which(
-    "mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-)
-missing = "mpi4py" if find_spec("mpi4py") is None else "mpiexec"
-needs_mpi = pytest.mark.skipif(
-    find_spec("mpi4py") is None or MPIEXEC is None,
-    reason=f"needs {missing}: pip install 'nnx-mlp[mpi]'",
-)
 Start = Callable[..., subprocess.Popen[str]]
 USUAL = "--backend", "numpy", "--hidden", "17,9", "--batch-size", "50"
 MUCH = "--batch-norm", "--augment", "shift=1,rotation=10", "--optimizer", "adam"
@@ -80,8 +71,10 @@ def test_two_processes_train_to_the_bits_of_one(
 
 @needs_mpi
 @pytest.mark.sweep
-def test_batch_norm_in_four_processes_too(model: Callable[..., bytes]) -> None:
-    words = *USUAL, "--epochs", 1, "--shards", 4, *MUCH
+def test_batch_norm_and_windows_in_four_processes_too(
+    model: Callable[..., bytes],
+) -> None:
+    words = *USUAL, "--epochs", 1, "--shards", 4, "--window", 600, *MUCH
     assert model(4, *words) == model(1, *words)
 
 
