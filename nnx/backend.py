@@ -33,11 +33,14 @@ class FirstRun(NamedTuple):
     seconds: of compiling in the next run, roughly; 0 if an earlier one has done it
     compile: called like `run_steps` without order and count, compiles what steps need,
         which they do without it too, and gives the share done before each part
+    steps: called like `compile`, with the communicator besides, says how steps are
+        taken where there are several ways, or ""
     """
 
     note: str = ""
     seconds: float = 0.0
     compile: Callable[..., Iterable[float]] = lambda state, images, hyper: ()
+    steps: Callable[..., str] = lambda state, images, hyper, communicator: ""
 
 
 NOTHING_FIRST = FirstRun()
@@ -53,7 +56,7 @@ class Backend:
     from_numpy: a NumPy array moved to the device
     to_numpy: an array of the device as a NumPy array
     synchronize: waits until the device has done all it was given
-    first_run: what comes before it: a note, and compiling
+    first_run: what comes before it: compiling, and what a user should know
     scope: gives a context to compute in: its device is the current one, and what its
         library raises leaves it as an NnxError of one line
     own_steps: many steps at once, called like `run_steps`; None: one after another.
@@ -103,7 +106,9 @@ class Backend:
         # Blocks as on any number of processes, so that sums are in the same order.
         ops = self.ops._replace(communicator=communicator, logits=None)
         if own is None or "communicator" not in inspect.signature(own).parameters:
-            return replace(self, own_steps=None, ops=ops, first_run=NOTHING_FIRST)
+            said = "with batches in shards, steps are taken one by one" if own else ""
+            first = FirstRun(self.first_run.note, steps=lambda *run: said)
+            return replace(self, own_steps=None, ops=ops, first_run=first)
         return replace(self, own_steps=partial(own, communicator=communicator), ops=ops)
 
 
@@ -151,6 +156,7 @@ def choose(
     name: str | Backend,
     *,
     threads: int | None = None,
+    place: int | None = None,
     seconds: float = inf,
     **options: Any,
 ) -> Backend:
@@ -160,6 +166,8 @@ def choose(
     its `first_run` says why.
 
     threads: of a backend's own team, where it has one
+    place: of this process among those of a run on this machine, for backends that take
+        one of its devices by that
     seconds: what the work takes by the default backend, roughly; "auto" weighs it
     """
     if isinstance(name, Backend):
@@ -176,10 +184,11 @@ def choose(
             note = f"--backend {fastest.name} is faster, once its kernels are compiled"
             return replace(find(DEFAULT), first_run=FirstRun(note))
         name = fastest.name
-    point = _offered().get(name)
-    if threads is not None and point is not None:
+    point, own = _offered().get(name), {"threads": threads, "place": place}
+    own = {option: given for option, given in own.items() if given is not None}
+    if own and point is not None:
         taken = inspect.signature(point.load()).parameters
-        options |= {"threads": threads} if "threads" in taken else {}
+        options |= {option: own[option] for option in own if option in taken}
     return find(name, **options)
 
 

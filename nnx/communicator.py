@@ -64,6 +64,12 @@ def gather(communicator: Communicator, number: int) -> list[int]:
     return numbers
 
 
+def place_on_machine(communicator: Communicator) -> int:
+    """Return how many processes of this machine have a lower rank."""
+    machines = gather(communicator, crc32(platform.node().encode()))
+    return machines[: communicator.rank].count(machines[communicator.rank])
+
+
 def own_cores(communicator: Communicator) -> int:
     """Return how many cores this process has for itself, at least one.
 

@@ -134,19 +134,20 @@ def test_a_backend_is_its_own_choice(reference: Backend) -> None:
     assert backends.choose(reference, threads=3, seconds=0.5) is reference
 
 
-def test_threads_go_to_a_backend_that_has_a_team(
+def test_threads_and_a_place_go_to_a_backend_that_takes_them(
     monkeypatch: pytest.MonkeyPatch, reference: Backend
 ) -> None:
     offered(monkeypatch, team=f"{__name__}:_team", numpy=NUMPY)
     monkeypatch.setitem(sys.modules, __name__, SimpleNamespace(_team=_team(reference)))
-    assert backends.choose("team", threads=3).first_run.note == "3 threads"
-    assert backends.choose("team").first_run.note == "1 threads"
-    assert backends.choose("numpy", threads=3).name == "numpy"
+    assert backends.choose("team", threads=3).first_run.note == "3 threads in 0"
+    assert backends.choose("team", place=2).first_run.note == "1 threads in 2"
+    assert backends.choose("team").first_run.note == "1 threads in 0"
+    assert backends.choose("numpy", threads=3, place=2).name == "numpy"
 
 
 def _team(reference: Backend) -> Any:
-    def load(threads: int = 1) -> Backend:
-        note = backends.FirstRun(f"{threads} threads")
+    def load(threads: int = 1, place: int = 0) -> Backend:
+        note = backends.FirstRun(f"{threads} threads in {place}")
         return replace(reference, name="team", first_run=note)
 
     return load

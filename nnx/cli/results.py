@@ -55,8 +55,8 @@ def introduce(run: "Run", busy: float, *, resume: bool = False) -> None:
             f"{data.name}: read in windows of {window:,} {samples}, "
             f"{size / 1e6:,.1f} MB each"
         )
-    if note := backend.first_run.note:
-        show.remark(f"{backend.name}: {note}")
+    for remark in run.remarks:
+        show.remark(f"{backend.name}: {remark}")
     # The other processes of the run are no other programs.
     if busy > cores.BUSY and run.communicator.size == 1:
         show.remark(

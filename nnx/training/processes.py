@@ -3,7 +3,7 @@
 from typing import Any
 
 from nnx.backend import Backend, choose
-from nnx.communicator import gather
+from nnx.communicator import gather, place_on_machine
 from nnx.data.dataset import Dataset
 from nnx.data.digest import digest
 from nnx.errors import InputError
@@ -18,11 +18,13 @@ def choose_alike(
     """Return the backend that the first process chooses, in each.
 
     What "auto" takes depends on what is compiled already, and others may just be at it.
+    Of a machine's cards, CuPy takes another in each.
 
     options: as for `nnx.backend.choose`
     """
     if isinstance(backend, Backend):
         return backend
+    options["place"] = place_on_machine(communicator)
     if communicator.rank > 0:
         return choose(communicator.broadcast(None), **options)
     chosen = choose(backend, **options)

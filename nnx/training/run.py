@@ -147,6 +147,14 @@ class Run:
             batch = f"--batch-size {smaller} or " if smaller else ""
             raise OutOfMemoryError(f"{error}; try {batch}a smaller --hidden") from None
 
+    @property
+    def remarks(self) -> list[str]:
+        """What a user should know of the backend in this run."""
+        first, plan = self.backend.first_run, self.plan
+        of_steps = self.position.state, windows.sample(plan), plan.hyper
+        steps = first.steps(*of_steps, self.communicator)
+        return [remark for remark in (first.note, steps) if remark]
+
     def compile(self) -> Iterator[float]:
         """Yield the share done of what the backend compiles before the first step."""
         if not self.plan.is_done(self.position):

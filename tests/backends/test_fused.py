@@ -12,6 +12,7 @@ import pytest
 from nnx.backend import Backend, find
 from nnx.errors import BackendError
 from nnx.maths.arrays import named_arrays
+from nnx.maths.shards import ALONE
 from nnx.maths.state import State, initial_state
 from nnx.verify import parity
 from nnx.verify.cases import PARITY_CASES, Case
@@ -52,7 +53,7 @@ def fused() -> Backend:
     return replace(backend, own_steps=run_steps)
 
 
-def _no_plain_steps(*arguments: Any) -> State:
+def _no_plain_steps(*arguments: Any, **options: Any) -> State:
     raise AssertionError("these steps were to be fused")
 
 
@@ -120,6 +121,21 @@ def test_a_state_is_left_as_it_was(fused: Backend) -> None:
     before = _bits(fused, state), _bits(fused, one)
     fused.run_steps(one, images, order, 2, hyper)
     assert (_bits(fused, state), _bits(fused, one)) == before
+
+
+def test_the_way_is_told(fused: Backend) -> None:
+    state, images, _, hyper = _begun(fused)
+    way = partial(find("cupy").first_run.steps, state, images)
+    one, apart = "many steps are one launch", "each operation is a launch of its own"
+    assert way(hyper, ALONE) == one
+    noisy, sharded = hyper._replace(input_noise=0.1), hyper._replace(shards=2)
+    assert way(noisy, ALONE) == f"{apart}, because of input noise"
+    assert way(sharded, ALONE) == f"{apart}, because of batches in shards"
+    two = ALONE._replace(size=2)
+    assert way(hyper, two).startswith(f"{one}; other cards are reached ")
+    plain = find("cupy", fused=False).first_run.steps
+    assert plain(state, images, hyper, ALONE) == ""
+    assert plain(state, images, hyper, two).startswith("other cards are reached ")
 
 
 def test_no_steps_change_nothing(fused: Backend) -> None:

@@ -36,12 +36,6 @@ PLAIN = {
 BATCH, IMAGES = 8, 512
 
 
-@pytest.fixture
-def emulated(request: pytest.FixtureRequest) -> None:
-    if not request.config.getoption("emulated"):
-        pytest.skip("of an emulated device: --emulated")
-
-
 def counted(backend: Backend, options: dict[str, Any], count: int) -> Counts:
     """Return what so many steps ask of the device, after others have compiled them."""
     case = Case((16, 8, 3), "relu", BATCH, tuple(options.items()))

@@ -1,16 +1,17 @@
 """What processes agree on before they train together."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from distributed.processes import together
 
 from nnx import cores
-from nnx.backend import Backend, find
-from nnx.communicator import own_cores
+from nnx.backend import Backend, FirstRun, find
+from nnx.communicator import own_cores, place_on_machine
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError
-from nnx.maths.shards import Communicator
+from nnx.maths.shards import ALONE, Communicator
 from nnx.network import Network
 from nnx.settings import complete
 from nnx.training import processes
@@ -50,6 +51,17 @@ def test_processes_of_a_machine_share_its_cores(
     assert together(8, own_cores) == [1] * 8
 
 
+def test_processes_of_a_machine_are_counted_by_rank() -> None:
+    def placed(rank: int) -> int:
+        """Return the place of one of four processes on two machines."""
+        machines = [7, 3, 7, 7]
+        return place_on_machine(
+            ALONE._replace(rank=rank, size=4, total=lambda _: machines)
+        )
+
+    assert [placed(rank) for rank in range(4)] == [0, 0, 1, 2]
+
+
 def test_all_take_the_backend_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which finds no kernels compiled, where the others do."""
     asked = iter(["numpy", "numba", "numba"])
@@ -60,3 +72,23 @@ def test_all_take_the_backend_of_the_first(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(processes, "choose", choose)
     names = together(3, lambda each: processes.choose_alike("auto", each).name)
     assert names == ["numpy"] * 3
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_a_run_tells_how_its_steps_are_taken(data: Dataset, shards: int) -> None:
+    settings = complete({"batch_norm": True, "shards": shards})
+    run = Run(Network([25, 4, 3]), data, settings, backend="numba")
+    remark = "NumPy's steps, because of batch normalization in shards"
+    assert (remark in run.remarks) == (shards > 1)
+
+
+def test_a_backend_without_shards_of_its_own_tells_so(data: Dataset) -> None:
+    def remarks(backend: Backend) -> list[str]:
+        network, settings = Network([25, 3]), complete({"shards": 2})
+        return Run(network, data, settings, backend=backend).remarks
+
+    plain = replace(find("numpy"), first_run=FirstRun("a note"))
+    own = replace(plain, own_steps=plain.run_steps)
+    one_by_one = "with batches in shards, steps are taken one by one"
+    assert remarks(plain) == ["a note"]
+    assert remarks(own) == ["a note", one_by_one]

@@ -27,13 +27,18 @@ TF32 = (
 
 
 def load(
-    device: str | int = "0", precision: str = "full", *, fused: bool = True
+    device: str | int | None = None,
+    precision: str = "full",
+    *,
+    fused: bool = True,
+    place: int = 0,
 ) -> Backend:
     """Return the backend on one CUDA device, which becomes the current one.
 
-    device: its number, as in "1" or "cuda:1"
+    device: its number, as in "1" or "cuda:1"; None: by the place
     precision: "full", or "tf32" for products of float32 arrays on tensor cores
     fused: whether one launch takes many steps, where it can; else each operation is one
+    place: of this process among a machine's, which take its cards in turn
 
     Raises:
         MissingLibraryError: CuPy is not installed
@@ -41,9 +46,9 @@ def load(
             device; a compiler, a cache or a library that does not work; no TF32
         InputError: a device or a precision of no known form; TF32 that is forbidden
     """
-    number = _number(device)
+    given = None if device is None else _number(device)
     cupy = _cupy()
-    _check_device(cupy, number)
+    number = _chosen(cupy, given, place)
 
     @contextmanager
     def scope() -> Iterator[None]:
@@ -58,9 +63,7 @@ def load(
             _check_it_works(cupy)
     plain = Ops(namespace(cupy))
     ops = plain._replace(logits=partial(logits.logits, ops=plain))
-    run_steps: Callable[..., State] = partial(first_run.run_steps, ops=ops)
-    if fused and precision == "full":
-        run_steps = steps.fused(run_steps, cupy, number)
+    run_steps, first = _steps(cupy, number, ops, fused=fused and precision == "full")
     return Backend(
         name="cupy",
         device=f"cuda:{number} ({_device_name(cupy, number)})",
@@ -68,14 +71,23 @@ def load(
         from_numpy=partial(_from_numpy, cupy, number),
         to_numpy=cupy.asnumpy,
         synchronize=cupy.cuda.Device(number).synchronize,
-        first_run=FirstRun(
-            TF32 if precision == "tf32" else "",
-            compile=partial(first_run.compile_kernels, ops=ops, run_steps=run_steps),
-        ),
+        first_run=first._replace(note=TF32 if precision == "tf32" else ""),
         scope=scope,
         own_steps=run_steps,
         memory=partial(_free, cupy, number),
     )
+
+
+def _steps(
+    cupy: Any, number: int, ops: Ops, *, fused: bool
+) -> tuple[Callable[..., State], FirstRun]:
+    """Return what takes steps, and what comes before the first."""
+    run_steps: Callable[..., State] = partial(first_run.run_steps, ops=ops, cupy=cupy)
+    room = steps.shared_memory(cupy.cuda.Device(number)) if fused else None
+    if room is not None:
+        run_steps = steps.fused(run_steps, cupy, room)
+    compiling = partial(first_run.compile_kernels, ops=ops, run_steps=run_steps)
+    return run_steps, FirstRun(compile=compiling, steps=partial(steps.way, room=room))
 
 
 def _from_numpy(cupy: Any, number: int, array: Array) -> Array:
@@ -129,20 +141,26 @@ def _cupy() -> Any:
     return cupy
 
 
-def _check_device(cupy: Any, number: int) -> None:
-    """Refuse a machine without a usable device, and a device that is not there."""
+def _chosen(cupy: Any, given: int | None, place: int) -> int:
+    """Return a device's number: the given one, or else by the place.
+
+    Raises:
+        UnusableBackendError: it is not there; a machine without a usable device
+    """
     runtime = cupy.cuda.runtime
     try:
-        count = runtime.getDeviceCount()
+        count = int(runtime.getDeviceCount())
     except Exception as error:
-        told = errors.explained(error, cupy, number)
+        told = errors.explained(error, cupy, given or 0)
         if "cudaErrorInsufficientDriver" in str(error):
             told = _without_driver(runtime)
         raise told or error from None
+    number = place % max(count, 1) if given is None else given
     if number >= count:
         raise UnusableBackendError(
             f"backend 'cupy' has no device {number}; there are {count}, from 0"
         )
+    return number
 
 
 def _without_driver(runtime: Any) -> NnxError:

@@ -22,6 +22,8 @@ REMEDIES = {
     "cudaErrorDevicesUnavailable": "nvidia-smi shows what has the device to itself",
     "cudaErrorNoKernelImageForDevice": "this CuPy has no kernels for so old or new "
     f"a card: {INSTALL}",
+    "NCCL_ERROR_INVALID_USAGE": "each process of a run needs a card of its own: start "
+    "as many on a machine as it has, without --device; in Python, find it with place=",
     "CUDA_ERROR_UNSUPPORTED_PTX_VERSION": "update the driver, which is older than "
     "the compiler",
 }

@@ -3,13 +3,16 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 from nnx.maths import steps
 from nnx.maths.arrays import Array
 from nnx.maths.blocks import block_count
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.ops import Ops
+from nnx.maths.shards import ALONE, Communicator
 from nnx.maths.state import Images, State
+from nnx_backends.cupy_gpu import nccl
 
 
 def compile_kernels(
@@ -22,8 +25,23 @@ def compile_kernels(
 ) -> Iterator[float]:
     """Yield the share done before each step that is taken to compile its kernels.
 
-    An epoch's first step and its last one, whose batch may be short; what they give is
-    forgotten.
+    None of batches in shards: all processes take these together, in `run_steps`.
+    """
+    if hyper.shards == 1:
+        yield from _first_and_last(state, images, hyper, ops=ops, run_steps=run_steps)
+
+
+def _first_and_last(
+    state: State,
+    images: Images,
+    hyper: Hyperparameters,
+    *,
+    ops: Ops,
+    run_steps: Callable[..., State],
+) -> Iterator[float]:
+    """Yield the share done before an epoch's first step and its last, maybe short, one.
+
+    What they give is forgotten.
     """
     n, xp = images.labels.shape[0], ops.xp
     device, first = images.labels.device, images.first or 0
@@ -41,10 +59,17 @@ def run_steps(
     hyper: Hyperparameters,
     *,
     ops: Ops,
+    cupy: Any,
+    communicator: Communicator = ALONE,
 ) -> State:
-    """Return the state after so many steps; asked for none, compile what they need."""
+    """Return the state after so many steps; asked for none, compile what they need.
+
+    communicator: of the processes that share out a batch in shards, by way of the hosts
+    """
+    if communicator.size > 1:
+        ops = ops._replace(communicator=nccl.joined(communicator, cupy))
     plain = partial(steps.run_steps, ops=ops)
     if count == 0:
-        compiling = compile_kernels(state, images, hyper, ops=ops, run_steps=plain)
+        compiling = _first_and_last(state, images, hyper, ops=ops, run_steps=plain)
         deque(compiling, maxlen=0)
     return plain(state, images, order, count, hyper)

@@ -12,8 +12,9 @@ from nnx.maths.arrays import Array
 from nnx.maths.blocks import BLOCK, block_count
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.schedules import at_steps
+from nnx.maths.shards import ALONE, Communicator
 from nnx.maths.state import Images, State
-from nnx_backends.cupy_gpu import layout
+from nnx_backends.cupy_gpu import layout, nccl
 from nnx_backends.cupy_gpu.layout import FOUR, TILE, Place
 from nnx_backends.cupy_gpu.memory import (
     Memory,
@@ -41,14 +42,36 @@ def shared_memory(device: Any) -> int:
     return int(attributes["MaxSharedMemoryPerBlockOptin"])
 
 
-def fused(plain: Callable[..., State], cupy: Any, number: int) -> Callable[..., State]:
-    """Return what takes many steps in one launch where a device can, and else plain."""
-    room = shared_memory(cupy.cuda.Device(number))
-    if room == 0:
-        return plain
+def fused(plain: Callable[..., State], cupy: Any, room: int) -> Callable[..., State]:
+    """Return what takes many steps in one launch where it can, and else plain ones.
+
+    room: bytes of shared memory that a block may have
+    """
     return partial(
         run_steps, plain=plain, cupy=cupy, room=room, memories=Memories[Memory]()
     )
+
+
+def way(
+    state: State,
+    images: Images,
+    hyper: Hyperparameters,
+    communicator: Communicator,
+    *,
+    room: int | None,
+) -> str:
+    """Return how steps are taken, in words; see `uncovered`.
+
+    room: None, where no launch is to take many
+    """
+    said = list[str]()
+    if room is not None:
+        reason = uncovered(state, images, hyper, room)
+        apart = f"each operation is a launch of its own, because of {reason}"
+        said.append(apart if reason else "many steps are one launch")
+    if communicator.size > 1:
+        said.append(nccl.way())
+    return "; ".join(said)
 
 
 def uncovered(state: State, images: Images, hyper: Hyperparameters, room: int) -> str:
@@ -59,11 +82,13 @@ def uncovered(state: State, images: Images, hyper: Hyperparameters, room: int) -
     units, outputs = state.layers[-1].weight.shape
     shared = _shared(units, outputs, hyper.batch_size)
     reasons = {
+        "a card without TF32 or cooperative launches": room == 0,
         "float64": state.layers[0].weight.dtype != np.float32,
-        "no hidden layer": len(state.layers) < 2,
+        "a network without a hidden layer": len(state.layers) < 2,
         f"{outputs} outputs": outputs > MOST_OUTPUTS,
         f"batches of {hyper.batch_size}": hyper.batch_size > BLOCK,
         f"{units} units before the last layer": shared > room,
+        "batches in shards": hyper.shards > 1,
         "distortion": hyper.augment is not None,
         "input noise": hyper.input_noise > 0.0,
     }
@@ -81,13 +106,14 @@ def run_steps(
     cupy: Any,
     room: int,
     memories: Memories[Memory],
+    communicator: Communicator = ALONE,
 ) -> State:
     """Return the state after so many more steps; like `nnx.maths.steps.run_steps`.
 
     plain: takes the steps that no launch takes many of; see `uncovered`
     """
     if uncovered(state, images, hyper, room):
-        return plain(state, images, order, count, hyper)
+        return plain(state, images, order, count, hyper, communicator=communicator)
     n, per_epoch = len(order), block_count(len(order), hyper.batch_size)
     at = state.step % per_epoch * hyper.batch_size
     hyper = hyper._replace(batch_size=min(hyper.batch_size, n))

@@ -66,6 +66,7 @@ def load(threads: int | None = None) -> Backend:
             note,
             first_run.COMPILE_SECONDS if note else 0.0,
             partial(first_run.compile_kernels, threads=team),
+            run.way,
         ),
         own_steps=partial(run.run_steps, threads=team, memories=memories),
     )

@@ -77,6 +77,15 @@ def run_steps(
     return after
 
 
+def way(
+    state: State, images: Images, hyper: Hyperparameters, communicator: Communicator
+) -> str:
+    """Return in words why steps are NumPy's, or ""."""
+    if hyper.batch_norm and hyper.shards > 1:
+        return "NumPy's steps, because of batch normalization in shards"
+    return ""
+
+
 def _run_shards(
     state: State,
     images: Images,
@@ -91,7 +100,7 @@ def _run_shards(
 
     Batch normalization needs other shards' sums within a step: its steps are plain.
     """
-    if hyper.batch_norm:
+    if way(state, images, hyper, communicator):
         ops = Ops(np, communicator=communicator)
         return plain.run_steps(state, images, order, count, hyper, ops)
     work = _work(state, images, order, count, hyper, threads, memories)
