@@ -24,6 +24,7 @@ from nnx.maths.shards import Communicator
 from nnx.maths.state import State
 
 GROUP = "nnx.backends"
+_seconds_passed_up = 0.0
 
 
 class FirstRun(NamedTuple):
@@ -168,7 +169,8 @@ def choose(
     threads: of a backend's own team, where it has one
     place: of this process among those of a run on this machine, for backends that take
         one of its devices by that
-    seconds: what the work takes by the default backend, roughly; "auto" weighs it
+    seconds: what the work takes by the default backend, roughly; "auto" weighs it, with
+        what this process has done before
     """
     if isinstance(name, Backend):
         return name
@@ -180,7 +182,7 @@ def choose(
         if seconds < WORTH_LOADING:
             return find(DEFAULT)
         fastest = _automatic()
-        if seconds * (1.0 - SHARE) < fastest.first_run.seconds:
+        if _passed_up(seconds * (1.0 - SHARE), fastest.first_run.seconds):
             note = f"--backend {fastest.name} is faster, once its kernels are compiled"
             return replace(find(DEFAULT), first_run=FirstRun(note))
         name = fastest.name
@@ -212,6 +214,20 @@ def _gpu_or_else(threads: int | None, seconds: float) -> Backend:
         first, why = other.first_run, f"no GPU can be used: {error}"
     note = f"{why}; {first.note}" if first.note else why
     return replace(other, first_run=first._replace(note=note))
+
+
+def _passed_up(saving: float, compiling: float) -> bool:
+    """Return whether to pass up saving so many seconds by compiling for so many.
+
+    Many short pieces of work, none of which is worth it, are so together: what was
+    passed up before counts. So never is more lost than compiling takes (ski rental;
+    Karlin et al., "Competitive randomized algorithms for nonuniform problems", 1994).
+    """
+    global _seconds_passed_up
+    if _seconds_passed_up + saving >= compiling:
+        return False
+    _seconds_passed_up += saving
+    return True
 
 
 def _automatic() -> Backend:

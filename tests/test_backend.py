@@ -123,10 +123,23 @@ def test_auto_weighs_what_is_still_to_be_compiled(
 ) -> None:
     slow = replace(reference, name="strict", first_run=backends.FirstRun(seconds=10.0))
     monkeypatch.setattr(backends, "_automatic", lambda: slow)
+    monkeypatch.setattr(backends, "_seconds_passed_up", 0.0)
     offered(monkeypatch, strict="nnx_backends.strict_cpu:load", numpy=NUMPY)
     chosen = backends.choose("auto", seconds=seconds)
     assert chosen.name == name
     assert ("--backend strict is faster" in chosen.first_run.note) == (seconds == 5.0)
+
+
+def test_auto_counts_what_was_short_before(
+    monkeypatch: pytest.MonkeyPatch, reference: Backend
+) -> None:
+    """Fits of 5 s each, of which 3 would have been saved: the fourth compiles."""
+    slow = replace(reference, name="strict", first_run=backends.FirstRun(seconds=10.0))
+    monkeypatch.setattr(backends, "_automatic", lambda: slow)
+    monkeypatch.setattr(backends, "_seconds_passed_up", 0.0)
+    offered(monkeypatch, strict="nnx_backends.strict_cpu:load", numpy=NUMPY)
+    names = [backends.choose("auto", seconds=5.0).name for _ in range(5)]
+    assert names == ["numpy"] * 3 + ["strict"] * 2
 
 
 def test_a_backend_is_its_own_choice(reference: Backend) -> None:

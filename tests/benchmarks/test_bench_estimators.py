@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
-from sklearn.neural_network import MLPClassifier
 
 from nnx.data.dataset import Dataset
+from nnx.sklearn import MLPClassifier
 from nnx_benchmarks import estimators
 
 
-class Other(MLPClassifier):  # type: ignore[misc]
+class Other(MLPClassifier):
     """Learns something else."""
 
     def fit(self, x: Any, y: Any) -> Any:
