@@ -12,8 +12,11 @@ import pytest
 from cli_files import CSV, idx_folder, tree
 from forked import Forks
 
-# A shell that runs the tests in the background has Ctrl-C ignored.
-DEFAULT_SIGNALS = "import signal as s; s.signal(s.SIGINT, s.SIG_DFL)"
+# A shell that runs the tests in the background has Ctrl-C ignored, nohup SIGHUP.
+DEFAULT_SIGNALS = (
+    "import signal as s; "
+    "[s.signal(n, s.SIG_DFL) for n in (s.SIGINT, getattr(s, 'SIGHUP', s.SIGINT))]"
+)
 TINY = "--epochs", "1", "--hidden", "5"
 COMMAND = [sys.executable, "-m", "nnx"]
 # Read as Python starts.
