@@ -34,14 +34,14 @@ class FirstRun(NamedTuple):
     seconds: of compiling in the next run, roughly; 0 if an earlier one has done it
     compile: called like `run_steps` without order and count, compiles what steps need,
         which they do without it too, and gives the share done before each part
-    steps: called like `compile`, with the communicator besides, says how steps are
-        taken where there are several ways, or ""
+    steps: called with a run's state, hyperparameters and communicator, says how steps
+        are taken where there are several ways, or ""
     """
 
     note: str = ""
     seconds: float = 0.0
     compile: Callable[..., Iterable[float]] = lambda state, images, hyper: ()
-    steps: Callable[..., str] = lambda state, images, hyper, communicator: ""
+    steps: Callable[..., str] = lambda state, hyper, communicator: ""
 
 
 NOTHING_FIRST = FirstRun()
@@ -134,9 +134,9 @@ def find(name: str, **options: Any) -> Backend:
     if isinstance(name, str) and name == "gpu":
         name = GPU
     if not isinstance(name, str) or name not in ("auto", *offered):
-        there = ", ".join(sorted(["auto", "gpu", *offered]))
+        known = ", ".join(sorted(["auto", "gpu", *offered]))
         raise UnknownBackendError(
-            f"no backend is called {in_few_words(name)}; there are {there}"
+            f"no backend is called {in_few_words(name)}; there are {known}"
         )
     load = _automatic if name == "auto" else offered[name].load()
     for option, value in options.items():

@@ -46,8 +46,7 @@ COLUMNS = [
 LEGEND = (
     "s: of fit, from the same random_state with the same parameters; × nnx: the median "
     "over the rounds of a fit's time over this package's, whose kernels were compiled "
-    "before; score: accuracy, or R², on "
-    "what was fitted"
+    "before; score: accuracy, or R², on what was fitted"
 )
 
 
@@ -66,8 +65,8 @@ def measure(images: Dataset, rounds: int, note: Note) -> Iterator[Report]:
         title = f"{images.name}, {len(x)} images, {dtype}, {EPOCHS} epochs"
         work[title] = "MLPClassifier", x, images.train.labels, few
     tables = [
-        Table(title, COLUMNS, _rows(title, *each, rounds, about(title, note)))
-        for title, each in work.items()
+        Table(title, COLUMNS, _rows(title, *problem, rounds, about(title, note)))
+        for title, problem in work.items()
     ]
     yield Report(tables, {}, LEGEND)
 
@@ -103,9 +102,9 @@ def _rows(
     spent = in_turn({name: job(name) for name in MODULES}, rounds, note)
     rows = []
     for name, seconds in spent.items():
-        model, wanted = fitted[name], fitted["scikit-learn"]
-        off = abs(model.loss_ - wanted.loss_) / wanted.loss_
-        agrees = off <= NEAR[str(x.dtype)] and model.n_iter_ == wanted.n_iter_
+        model, reference = fitted[name], fitted["scikit-learn"]
+        off = abs(model.loss_ - reference.loss_) / reference.loss_
+        agrees = off <= NEAR[str(x.dtype)] and model.n_iter_ == reference.n_iter_
         ratios = [a / b for a, b in zip(seconds, spent["nnx"], strict=True)]
         row = {
             "data": title,

@@ -47,10 +47,10 @@ def share(
     given, count = settings["shards"], communicator.size
     shards = count if given == 1 else given
     if shards % count:
-        some = ", ".join(str(n) for n in range(1, shards + 1) if shards % n == 0)
+        divisors = ", ".join(str(n) for n in range(1, shards + 1) if shards % n == 0)
         raise InputError(
-            f"{count} processes cannot share {shards} shards: start {some}, or begin "
-            "a run with others (--shards)"
+            f"{count} processes cannot share {shards} shards: start {divisors}, or "
+            "begin a run with others (--shards)"
         )
     if shards > 1 and backend.ops.communicator is ALONE:
         backend = backend.in_shards(communicator)

@@ -150,9 +150,8 @@ class Run:
     @property
     def remarks(self) -> list[str]:
         """What a user should know of the backend in this run."""
-        first, plan = self.backend.first_run, self.plan
-        of_steps = self.position.state, windows.sample(plan), plan.hyper
-        steps = first.steps(*of_steps, self.communicator)
+        first, state = self.backend.first_run, self.position.state
+        steps = first.steps(state, self.plan.hyper, self.communicator)
         return [remark for remark in (first.note, steps) if remark]
 
     def compile(self) -> Iterator[float]:

@@ -124,8 +124,8 @@ def test_a_state_is_left_as_it_was(fused: Backend) -> None:
 
 
 def test_the_way_is_told(fused: Backend) -> None:
-    state, images, _, hyper = _begun(fused)
-    way = partial(find("cupy").first_run.steps, state, images)
+    state, _, _, hyper = _begun(fused)
+    way = partial(find("cupy").first_run.steps, state)
     one, apart = "many steps are one launch", "each operation is a launch of its own"
     assert way(hyper, ALONE) == one
     noisy, sharded = hyper._replace(input_noise=0.1), hyper._replace(shards=2)
@@ -134,8 +134,8 @@ def test_the_way_is_told(fused: Backend) -> None:
     two = ALONE._replace(size=2)
     assert way(hyper, two).startswith(f"{one}; other cards are reached ")
     plain = find("cupy", fused=False).first_run.steps
-    assert plain(state, images, hyper, ALONE) == ""
-    assert plain(state, images, hyper, two).startswith("other cards are reached ")
+    assert plain(state, hyper, ALONE) == ""
+    assert plain(state, hyper, two).startswith("other cards are reached ")
 
 
 def test_no_steps_change_nothing(fused: Backend) -> None:

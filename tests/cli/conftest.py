@@ -29,7 +29,7 @@ Run = Callable[..., Completed]
 def environment(cache: Path) -> dict[str, str]:
     """Return variables with which no test finds the user's data, nor a network."""
     proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
-    kept = {
+    inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("NNX_", "PYTEST_", "COV_"))
@@ -38,7 +38,7 @@ def environment(cache: Path) -> dict[str, str]:
     }
     # One thread: the tests' machine may be busy, and the sums always the same.
     own = {"XDG_CACHE_HOME": str(cache), "OPENBLAS_NUM_THREADS": "1"}
-    return kept | proxies | own | {"PYTHONIOENCODING": "utf-8:surrogateescape"}
+    return inherited | proxies | own | {"PYTHONIOENCODING": "utf-8:surrogateescape"}
 
 
 def after(first: str) -> list[str]:

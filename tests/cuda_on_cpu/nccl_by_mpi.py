@@ -69,7 +69,11 @@ if __name__ == "__main__":
         nnx.Network((64, 90, 10)),
         nnx.load("digits"),
         backend=backend,
-        **{"shards": 4, "batch_norm": True, "optimizer": "adam"},
-        **{"epochs": 1, "batch_size": 200, "out": sys.argv[1]},
+        shards=4,
+        batch_norm=True,
+        optimizer="adam",
+        epochs=1,
+        batch_size=200,
+        out=sys.argv[1],
     )
     print(CALLS["send"], CALLS["allGather"])

@@ -70,7 +70,7 @@ def test_many_steps_are_one_launch(options: dict[str, Any]) -> None:
     "options", (FUSED | PLAIN).values(), ids=(FUSED | PLAIN).keys()
 )
 def test_no_plain_step_waits_for_the_device(options: dict[str, Any]) -> None:
-    found = counted(find("cupy", fused=False), options, 3)
-    assert found.launches > 3 * 10
-    assert found.synchronizations == 0
-    assert found.copies == 0
+    counts = counted(find("cupy", fused=False), options, 3)
+    assert counts.launches > 3 * 10
+    assert counts.synchronizations == 0
+    assert counts.copies == 0

@@ -86,7 +86,7 @@ def _steps(
     room = steps.shared_memory(cupy.cuda.Device(number)) if fused else None
     if room is not None:
         run_steps = steps.fused(run_steps, cupy, room)
-    compiling = partial(first_run.compile_kernels, ops=ops, run_steps=run_steps)
+    compiling = partial(first_run.before_training, ops=ops, run_steps=run_steps)
     return run_steps, FirstRun(compile=compiling, steps=partial(steps.way, room=room))
 
 
@@ -151,10 +151,10 @@ def _chosen(cupy: Any, given: int | None, place: int) -> int:
     try:
         count = int(runtime.getDeviceCount())
     except Exception as error:
-        told = errors.explained(error, cupy, given or 0)
+        nnx_error = errors.explained(error, cupy, given or 0)
         if "cudaErrorInsufficientDriver" in str(error):
-            told = _without_driver(runtime)
-        raise told or error from None
+            nnx_error = _without_driver(runtime)
+        raise nnx_error or error from None
     number = place % max(count, 1) if given is None else given
     if number >= count:
         raise UnusableBackendError(

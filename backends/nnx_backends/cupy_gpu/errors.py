@@ -45,14 +45,14 @@ def translated(cupy: Any, device: int) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        told = explained(error, cupy, device)
-        if told is None:
+        nnx_error = explained(error, cupy, device)
+        if nnx_error is None:
             raise
         # The frames' arrays first, as the pool gives back only what nobody holds.
         traceback.clear_frames(error.__traceback__)
         with suppress(Exception):
             cupy.get_default_memory_pool().free_all_blocks()
-        raise told from None
+        raise nnx_error from None
 
 
 def explained(error: Exception, cupy: Any, device: int) -> NnxError | None:

@@ -1,7 +1,7 @@
 """Compiling what a run uses, before it, as CuPy compiles a kernel at its first use."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,16 @@ from nnx.maths.state import Images, State
 from nnx_backends.cupy_gpu import nccl
 
 
+def before_training(
+    state: State, images: Images, hyper: Hyperparameters, **how: Any
+) -> Iterable[float]:
+    """Return `compile_kernels`; nothing for batches in shards.
+
+    All processes take steps in shards together, in `run_steps`.
+    """
+    return compile_kernels(state, images, hyper, **how) if hyper.shards == 1 else ()
+
+
 def compile_kernels(
     state: State,
     images: Images,
@@ -25,23 +35,8 @@ def compile_kernels(
 ) -> Iterator[float]:
     """Yield the share done before each step that is taken to compile its kernels.
 
-    None of batches in shards: all processes take these together, in `run_steps`.
-    """
-    if hyper.shards == 1:
-        yield from _first_and_last(state, images, hyper, ops=ops, run_steps=run_steps)
-
-
-def _first_and_last(
-    state: State,
-    images: Images,
-    hyper: Hyperparameters,
-    *,
-    ops: Ops,
-    run_steps: Callable[..., State],
-) -> Iterator[float]:
-    """Yield the share done before an epoch's first step and its last, maybe short, one.
-
-    What they give is forgotten.
+    An epoch's first step and its last one, whose batch may be short; what they give is
+    forgotten.
     """
     n, xp = images.labels.shape[0], ops.xp
     device, first = images.labels.device, images.first or 0
@@ -70,6 +65,6 @@ def run_steps(
         ops = ops._replace(communicator=nccl.joined(communicator, cupy))
     plain = partial(steps.run_steps, ops=ops)
     if count == 0:
-        compiling = _first_and_last(state, images, hyper, ops=ops, run_steps=plain)
+        compiling = compile_kernels(state, images, hyper, ops=ops, run_steps=plain)
         deque(compiling, maxlen=0)
     return plain(state, images, order, count, hyper)

@@ -37,8 +37,8 @@ def joined(communicator: Communicator, cupy: Any) -> Communicator:
     exchange = Exchange(
         cupy,
         communicator.size,
-        partial(_all_gather, own, communicator.size, cupy),
-        partial(_all_to_all, own, cupy),
+        partial(_all_gather, own, communicator.size, cupy, nccl),
+        partial(_all_to_all, own, cupy, nccl),
     )
     return communicator._replace(total=partial(total, exchange))
 
@@ -53,17 +53,16 @@ def way() -> str:
     )
 
 
-def _all_gather(own: Any, size: int, cupy: Any, array: Array) -> Array:
+def _all_gather(own: Any, size: int, cupy: Any, nccl: Any, array: Array) -> Array:
     array = cupy.ascontiguousarray(array)
     every = cupy.empty((size, *array.shape), array.dtype)
-    kind, stream = _nccl().NCCL_CHAR, cupy.cuda.get_current_stream().ptr
+    kind, stream = nccl.NCCL_CHAR, cupy.cuda.get_current_stream().ptr
     own.allGather(array.data.ptr, every.data.ptr, array.nbytes, kind, stream)
     return every
 
 
-def _all_to_all(own: Any, cupy: Any, pieces: Array) -> Array:
-    nccl, stream = _nccl(), cupy.cuda.get_current_stream().ptr
-    received = cupy.empty_like(pieces)
+def _all_to_all(own: Any, cupy: Any, nccl: Any, pieces: Array) -> Array:
+    stream, received = cupy.cuda.get_current_stream().ptr, cupy.empty_like(pieces)
     nccl.groupStart()
     for i, (sent, coming) in enumerate(zip(pieces, received, strict=True)):
         own.send(sent.data.ptr, sent.nbytes, nccl.NCCL_CHAR, i, stream)

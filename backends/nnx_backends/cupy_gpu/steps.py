@@ -54,7 +54,6 @@ def fused(plain: Callable[..., State], cupy: Any, room: int) -> Callable[..., St
 
 def way(
     state: State,
-    images: Images,
     hyper: Hyperparameters,
     communicator: Communicator,
     *,
@@ -66,7 +65,7 @@ def way(
     """
     said = list[str]()
     if room is not None:
-        reason = uncovered(state, images, hyper, room)
+        reason = uncovered(state, hyper, room)
         apart = f"each operation is a launch of its own, because of {reason}"
         said.append(apart if reason else "many steps are one launch")
     if communicator.size > 1:
@@ -74,7 +73,7 @@ def way(
     return "; ".join(said)
 
 
-def uncovered(state: State, images: Images, hyper: Hyperparameters, room: int) -> str:
+def uncovered(state: State, hyper: Hyperparameters, room: int) -> str:
     """Return why steps are plain ones, or "" if one launch does many.
 
     room: bytes of shared memory that a block may have
@@ -112,7 +111,7 @@ def run_steps(
 
     plain: takes the steps that no launch takes many of; see `uncovered`
     """
-    if uncovered(state, images, hyper, room):
+    if uncovered(state, hyper, room):
         return plain(state, images, order, count, hyper, communicator=communicator)
     n, per_epoch = len(order), block_count(len(order), hyper.batch_size)
     at = state.step % per_epoch * hyper.batch_size

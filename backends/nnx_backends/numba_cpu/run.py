@@ -77,9 +77,7 @@ def run_steps(
     return after
 
 
-def way(
-    state: State, images: Images, hyper: Hyperparameters, communicator: Communicator
-) -> str:
+def way(state: State, hyper: Hyperparameters, communicator: Communicator) -> str:
     """Return in words why steps are NumPy's, or ""."""
     if hyper.batch_norm and hyper.shards > 1:
         return "NumPy's steps, because of batch normalization in shards"
@@ -100,7 +98,7 @@ def _run_shards(
 
     Batch normalization needs other shards' sums within a step: its steps are plain.
     """
-    if way(state, images, hyper, communicator):
+    if way(state, hyper, communicator):
         ops = Ops(np, communicator=communicator)
         return plain.run_steps(state, images, order, count, hyper, ops)
     work = _work(state, images, order, count, hyper, threads, memories)
@@ -242,7 +240,7 @@ def _train(threads: Threads, work: Work) -> None:
 def _at_steps(hyper: Hyperparameters, first: int, count: int, per_epoch: int) -> Array:
     """Return a record of each step's numbers, or one that all steps have in common."""
     numbers = attrgetter(*HYPER.names or ())
-    each = list(at_steps(hyper, first, count, per_epoch))
-    if count and each[0] is each[-1]:
-        each = each[:1]
-    return np.fromiter(map(numbers, each), HYPER, len(each))
+    hypers = list(at_steps(hyper, first, count, per_epoch))
+    if count and hypers[0] is hypers[-1]:
+        hypers = hypers[:1]
+    return np.fromiter(map(numbers, hypers), HYPER, len(hypers))
