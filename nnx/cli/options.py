@@ -62,9 +62,11 @@ BackendOrAll = Annotated[
     str, typer.Option("--backend", help="A backend's name, or all that are usable.")
 ]
 MAX_THREADS = 1024
+# With its name, as Typer 0.27 takes that of a metavar which is the same in capitals.
 Device = Annotated[
     str | None,
     typer.Option(
+        "--device",
         help="Which of the backend's devices, where it has several: 0, cuda:1, …",
         metavar="DEVICE",
     ),
