@@ -13,7 +13,10 @@ from typing import Any, NamedTuple
 from cuda_on_cpu.prepare import ORDER
 
 ORDERS = "0", "reverse", "1", "2", "3", "4"
-BARRIER = re.compile(r"__syncthreads\(\);|__syncwarp\([^;]*\);|grid_barrier\([^;{]*\);")
+BARRIER = re.compile(
+    r"__syncthreads\(\);|__syncwarp\([^;]*\);|grid_barrier\([^;{]*\);"
+    r"|sync_team<[^;{]*>\([^;]*\);|wait_copies<[^;{]*>\(\);"
+)
 # Compiles a source, launches it on new memory, and returns arrays of the host.
 Run = Callable[[str], Sequence[Any]]
 

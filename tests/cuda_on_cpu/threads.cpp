@@ -88,6 +88,12 @@ static void withdraw(Barrier& barrier) {
 
 extern "C" void emu_syncthreads() { meet(emu_thread->block->barrier); }
 
+extern "C" void emu_syncwarps(int name, int threads) {
+  Barrier& barrier = emu_thread->block->named[name];
+  barrier.members = threads;
+  meet(barrier);
+}
+
 static void meet_warp(const char* what) {
   Warp& warp = *emu_thread->warp;
   if (warp.barrier.arrived && warp.meeting != what && strcmp(warp.meeting, what))
@@ -143,6 +149,22 @@ extern "C" void emu_mma_tf32_16x8x8(float c[4], const unsigned a[4],
   if (warp.barrier.arrived == WARP - 1) multiply(p);
   meet_warp("mma");
   for (int i = 0; i < 4; i++) c[i] = p.c[group + i / 2 * 8][2 * t + i % 2];
+}
+
+extern "C" void emu_copy(void* to, const void* from, int size) {
+  emu_thread->copies.push_back({to, from, size, emu_thread->group});
+}
+
+extern "C" void emu_close_copies() { emu_thread->group++; }
+
+extern "C" void emu_wait_copies(unsigned but) {
+  std::vector<Copy>& copies = emu_thread->copies;
+  auto open = copies.begin();
+  for (; open != copies.end() && open->group + but < emu_thread->group; ++open) {
+    if (open->from) memcpy(open->to, open->from, open->size);
+    else memset(open->to, 0, open->size);
+  }
+  copies.erase(copies.begin(), open);
 }
 
 extern "C" char* emu_shared() { return emu_thread->block->shared; }

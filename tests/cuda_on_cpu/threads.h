@@ -19,7 +19,16 @@ struct Warp {
   Product products[2];
 };
 
-struct Block { uint3 index; Barrier barrier; std::vector<Warp> warps; char* shared; };
+struct Block {
+  uint3 index;
+  Barrier barrier;
+  std::vector<Warp> warps;
+  char* shared;
+  Barrier named[16];  // of some of its warps
+};
+
+// Of memory that a thread has asked for, made only when it waits; from null it is 0.
+struct Copy { void* to; const void* from; int size; unsigned group; };
 
 struct Thread {
   uint3 index;
@@ -30,6 +39,8 @@ struct Thread {
   const Barrier* waits;  // null, or what it waits at, for the turn after `turn`
   unsigned turn;
   bool ended;
+  std::vector<Copy> copies;
+  unsigned group;        // of copies, that is open
 };
 
 extern "C" {
@@ -38,9 +49,14 @@ extern Thread* emu_thread;  // the one that runs
 void emu_yield();           // let others run: in every loop that waits for memory
 void emu_syncthreads();
 void emu_syncwarp();
+void emu_syncwarps(int name, int threads);  // as bar.sync: so many threads of a block
 // Each lane's word; until the exchange after the next.
 const uint64_t* emu_exchange(const char* what, uint64_t mine);
 void emu_mma_tf32_16x8x8(float c[4], const unsigned a[4], const unsigned b[2]);
+// Copies in groups, which are there once the thread waits for all but the last so many.
+void emu_copy(void* to, const void* from, int size);
+void emu_close_copies();
+void emu_wait_copies(unsigned but);
 char* emu_shared();         // the block's dynamic shared memory
 void emu_trap();
 }
