@@ -7,11 +7,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nnx.backend import Backend, find
 from nnx.errors import BackendError
 from nnx.maths.arrays import named_arrays
+from nnx.maths.hyperparameters import Distortion
 from nnx.maths.shards import ALONE
 from nnx.maths.state import State, initial_state
 from nnx.verify import parity
@@ -19,9 +21,10 @@ from nnx.verify.cases import PARITY_CASES, Case
 from nnx.verify.compare import BOUNDS, moved
 
 pytestmark = pytest.mark.gpu
+TF32_BOUND = 0.02  # a number of TF32 has 11 bits
 ROOM = 227 * 1024  # bytes of shared memory, as an H100's block may have
 # What takes plain steps: see `steps.uncovered`.
-PLAIN = "input_noise", "augment"
+PLAIN = ("shards",)
 FUSED = [
     case
     for case in PARITY_CASES
@@ -35,6 +38,15 @@ LARGE = [case for case in PARITY_CASES if case.sizes == (784, 128, 10)]
 
 @pytest.fixture(scope="module")
 def fused() -> Backend:
+    return _fused(only_tf32=False)
+
+
+@pytest.fixture(scope="module")
+def fused_tf32() -> Backend:
+    return _fused(only_tf32=True)
+
+
+def _fused(*, only_tf32: bool) -> Backend:
     try:
         backend = find("cupy", fused=False)
     except BackendError as error:
@@ -48,6 +60,7 @@ def fused() -> Backend:
         plain=_no_plain_steps,
         cupy=cupy,
         room=ROOM,
+        only_tf32=only_tf32,
         memories=Memories(),
     )
     return replace(backend, own_steps=run_steps)
@@ -74,6 +87,12 @@ def test_parity(fused: Backend, case: Case) -> None:
 def test_parity_of_a_usual_network(fused: Backend, case: Case) -> None:
     error = parity.worst_error(parity.problem(case, "float32"), fused)
     assert error <= BOUNDS["float32"]
+
+
+@pytest.mark.parametrize("case", [FUSED[0], *LARGE[:1]], ids=_name)
+def test_tf32_is_less_exact(fused_tf32: Backend, case: Case) -> None:
+    error = parity.worst_error(parity.problem(case, "float32"), fused_tf32)
+    assert 10 * BOUNDS["float32"] < error < TF32_BOUND
 
 
 RECIPE = Case(
@@ -115,6 +134,21 @@ def _copied(backend: Backend, state: State) -> State:
     return copied
 
 
+@pytest.mark.parametrize("precision", ["fused", "fused_tf32"])
+def test_a_number_that_is_none_stays_so(
+    precision: str, request: pytest.FixtureRequest
+) -> None:
+    """A NaN has all bits set on a card, to which none may be added."""
+    backend = request.getfixturevalue(precision)
+    state, images, order, hyper = _begun(backend)
+    first, *others = moved(state.layers, backend.to_numpy)
+    weight = first.weight.copy()
+    weight.view(np.uint32)[3, 5] = 0x7FFFFFFF
+    layers = moved([first._replace(weight=weight), *others], backend.from_numpy)
+    after = backend.run_steps(state._replace(layers=layers), images, order, 1, hyper)
+    assert np.isnan(backend.to_numpy(after.loss_sum))
+
+
 def test_a_state_is_left_as_it_was(fused: Backend) -> None:
     state, images, order, hyper = _begun(fused)
     one = fused.run_steps(state, images, order, 1, hyper)
@@ -128,8 +162,12 @@ def test_the_way_is_told(fused: Backend) -> None:
     way = partial(find("cupy").first_run.steps, state)
     one, apart = "many steps are one launch", "each operation is a launch of its own"
     assert way(hyper, ALONE) == one
-    noisy, sharded = hyper._replace(input_noise=0.1), hyper._replace(shards=2)
-    assert way(noisy, ALONE) == f"{apart}, because of input noise"
+    large, sharded = hyper._replace(batch_size=2048), hyper._replace(shards=2)
+    assert way(large, ALONE) == f"{apart}, because of batches of 2048"
+    area = {"augment": Distortion(shift=1.0), "image_shape": (100, 90)}
+    assert way(hyper._replace(**area), ALONE) == (
+        f"{apart}, because of distortion of 9000 pixels"
+    )
     assert way(sharded, ALONE) == f"{apart}, because of batches in shards"
     two = ALONE._replace(size=2)
     assert way(hyper, two).startswith(f"{one}; other cards are reached ")

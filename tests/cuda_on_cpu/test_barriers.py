@@ -15,6 +15,7 @@ from cuda_on_cpu.proof import deletions, in_every_order
 from nnx import find
 from nnx.backend import Backend
 from nnx.maths.arrays import named_arrays
+from nnx.maths.hyperparameters import Distortion
 from nnx.maths.state import State, initial_state
 from nnx.verify.cases import Case
 from nnx.verify.compare import BOUNDS, errors, moved
@@ -41,6 +42,10 @@ CASES = {
         max_norm=1.0, ema_decay=0.9, input_dropout=0.2, loss="huber", huber_delta=1.35,
     ),
     "widths of one": case(1, 1, 1, 2, batch=1, activation="tanh"),
+    "distorted": case(
+        36, 20, 3, batch=9, augment=Distortion(rotation=20, elastic=2), input_noise=0.1
+    ),
+    "patches of sixteen tiles": case(45, 400, 3, batch=97),
 }  # fmt: skip
 WIDE = {
     "1100": case(45, 1100, 10, batch=40, activation="tanh", l2=0.01),

@@ -63,7 +63,7 @@ def load(
             _check_it_works(cupy)
     plain = Ops(namespace(cupy))
     ops = plain._replace(logits=partial(logits.logits, ops=plain))
-    run_steps, first = _steps(cupy, number, ops, fused=fused and precision == "full")
+    run_steps, first = _steps(cupy, number, ops, fused, precision)
     return Backend(
         name="cupy",
         device=f"cuda:{number} ({_device_name(cupy, number)})",
@@ -79,13 +79,13 @@ def load(
 
 
 def _steps(
-    cupy: Any, number: int, ops: Ops, *, fused: bool
+    cupy: Any, number: int, ops: Ops, fused: bool, precision: str
 ) -> tuple[Callable[..., State], FirstRun]:
     """Return what takes steps, and what comes before the first."""
     run_steps: Callable[..., State] = partial(first_run.run_steps, ops=ops, cupy=cupy)
     room = steps.shared_memory(cupy.cuda.Device(number)) if fused else None
     if room is not None:
-        run_steps = steps.fused(run_steps, cupy, room)
+        run_steps = steps.fused(run_steps, cupy, room, only_tf32=precision == "tf32")
     compiling = partial(first_run.before_training, ops=ops, run_steps=run_steps)
     return run_steps, FirstRun(compile=compiling, steps=partial(steps.way, room=room))
 

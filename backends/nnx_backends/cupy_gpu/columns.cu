@@ -5,52 +5,40 @@
 constexpr int EIGHT = 8, STRIDE = THREADS / EIGHT;
 
 // The sum of a number of each thread, over those of its column.
-__device__ inline float sum_of_column(float x, float* scratch) {
+__device__ inline float sum_of_column(float x) {
   __syncthreads();
-  scratch[threadIdx.x] = x;
+  scratch()[threadIdx.x] = x;
   __syncthreads();
   float sum = 0.f;
-  for (int i = 0; i < STRIDE; i++) sum += scratch[i * EIGHT + threadIdx.x % EIGHT];
+  for (int i = 0; i < STRIDE; i++) sum += scratch()[i * EIGHT + threadIdx.x % EIGHT];
   return sum;
 }
 
 // Update eight units' biases (or gammas) by their gradients, which each thread has for
 // its column.
-__device__ inline float update_units(Step& s, int at, float gradient) {
+__device__ inline float update_units(const Step& s, int at, float gradient) {
   __syncthreads();
-  s.scratch[threadIdx.x] = gradient;
+  scratch()[threadIdx.x] = gradient;
   __syncthreads();
   float square = 0.f;
-  if (threadIdx.x < EIGHT / 4) {
-    Gradient four = {{}, false};
-    for (int i = 0; i < 4; i++) four.slope.v[i] = s.scratch[threadIdx.x * 4 + i];
-    Parameters own(s.run, at + threadIdx.x * 4);
-    square = use_gradient(s.run, *s.hyper, own, four);
+  const int first = anew(threadIdx.x) * 4;
+  if (first < EIGHT) {
+    Parameters own = parameters_at(s.run, at + first);
+    square = use_gradient(s.run, *s.hyper, own, {shared_four(scratch() + first), false});
   }
   return square;
 }
 
 __device__ constexpr bool normalized(int layer) { return NORMALIZED && layer < LAST; }
 
-template <int L>
-__device__ void update_biases(Step& s, int item) {
-  const int column = item * EIGHT + threadIdx.x % EIGHT;
-  float sum = 0.f;
-  for (int row = threadIdx.x / EIGHT; row < s.batch; row += STRIDE) {
-    sum += __ldcg(s.run.slopes + AT[L] + row * WIDTH[L] + column);
-  }
-  sum = sum_of_column(sum, s.scratch);
-  const float square = update_units(s, BIAS_AT[L] + item * EIGHT, sum);
-  keep_square(s, SQUARES_AT[L] + update_tiles(L) + item, square);
-}
-
 constexpr int ROWS_EACH = (BATCH_ROWS + STRIDE - 1) / STRIDE;
 constexpr float EPSILON = 1e-5f, MOMENTUM_SHARE = 0.1f;  // of batch normalization
 
 // Batch normalization of eight units, arXiv:1502.03167; see `nnx.maths.batch_norm`.
 template <int L>
-__device__ void normalize(Step& s, int item) {
-  const int column = item * EIGHT + threadIdx.x % EIGHT, first = threadIdx.x / EIGHT;
+__device__ void normalize(const Step& s, int item) {
+  const int thread = anew(threadIdx.x);
+  const int column = item * EIGHT + thread % EIGHT, first = thread / EIGHT;
   float* z = s.run.normalized + AT[L] + column;
   const int unit = UNIT_AT[L] + column;
   float own[ROWS_EACH], sum = 0.f, square = 0.f;
@@ -61,13 +49,13 @@ __device__ void normalize(Step& s, int item) {
   }
   const float n = s.batch, running_mean = __ldcg(s.run.means + unit);
   const float running_variance = __ldcg(s.run.variances + unit);
-  float mean = sum_of_column(sum, s.scratch) / n, variance = running_variance;
+  float mean = sum_of_column(sum) / n, variance = running_variance;
   if (s.batch == 1) mean = running_mean;
   for (int i = 0; i < ROWS_EACH; i++) {
     own[i] -= mean;
     if (first + i * STRIDE < s.batch) square += own[i] * own[i];
   }
-  square = sum_of_column(square, s.scratch) / n;
+  square = sum_of_column(square) / n;
   if (s.batch > 1) variance = square;
   const float scale = 1.f / sqrtf(variance + EPSILON);
   if (first == 0) {
@@ -88,7 +76,7 @@ __device__ void normalize(Step& s, int item) {
       const float value = own[i] * scale, shifted = gamma * value + bias;
       next = activate<ACTIVATION[L]>(shifted);
       out = from_z(ACTIVATION[L]) ? shifted : next;
-      if (DROPOUT > 0) next *= kept(L + 1, row, column, s.number, s.run.key0, s.run.key1);
+      if (DROPOUT > 0) next *= kept(L + 1, row, column, s.number(), s.run.key0, s.run.key1);
       z[row * WIDTH[L]] = value;
     }
     s.run.inputs[at] = next;
@@ -99,8 +87,9 @@ __device__ void normalize(Step& s, int item) {
 // The slopes with respect to the products of eight units, and the step with their biases
 // and gammas.
 template <int L>
-__device__ void normalize_backward(Step& s, int item) {
-  const int column = item * EIGHT + threadIdx.x % EIGHT, first = threadIdx.x / EIGHT;
+__device__ void normalize_backward(const Step& s, int item) {
+  const int thread = anew(threadIdx.x);
+  const int column = item * EIGHT + thread % EIGHT, first = thread / EIGHT;
   float dy[ROWS_EACH], value[ROWS_EACH], dbias = 0.f, dgamma = 0.f;
   for (int i = 0; i < ROWS_EACH; i++) {
     const int row = first + i * STRIDE, at = AT[L] + row * WIDTH[L] + column;
@@ -110,8 +99,8 @@ __device__ void normalize_backward(Step& s, int item) {
     dbias += dy[i];
     dgamma += dy[i] * value[i];
   }
-  dbias = sum_of_column(dbias, s.scratch);
-  dgamma = sum_of_column(dgamma, s.scratch);
+  dbias = sum_of_column(dbias);
+  dgamma = sum_of_column(dgamma);
   const float factor = __ldcg(s.run.parameters + GAMMA_AT[L] + column) *
                        __ldcg(s.run.scales + UNIT_AT[L] + column);
   for (int i = 0; i < ROWS_EACH; i++) {
@@ -123,13 +112,14 @@ __device__ void normalize_backward(Step& s, int item) {
   }
   float square = update_units(s, BIAS_AT[L] + item * EIGHT, dbias);
   square += update_units(s, GAMMA_AT[L] + item * EIGHT, dgamma);
-  keep_square(s, SQUARES_AT[L] + update_tiles(L) + item, square);
+  keep_square(s, SQUARES_AT[L] + WEIGHT_TURNS[L] + item, square);
 }
 
 // Bound the norms of eight units' weights.
 template <int L>
-__device__ void bound_norms(Step& s, int item) {
-  const int column = item * EIGHT + threadIdx.x % EIGHT, first = threadIdx.x / EIGHT;
+__device__ void bound_norms(const Step& s, int item) {
+  const int thread = anew(threadIdx.x);
+  const int column = item * EIGHT + thread % EIGHT, first = thread / EIGHT;
   const bool there = column < COLUMNS[L];
   float* weight = s.run.parameters + WEIGHT_AT[L] + column;
   float square = 0.f;
@@ -137,7 +127,7 @@ __device__ void bound_norms(Step& s, int item) {
     const float w = __ldcg(weight + row * COLUMNS[L]);
     square += w * w;
   }
-  const float norm = sqrtf(sum_of_column(square, s.scratch));
+  const float norm = sqrtf(sum_of_column(square));
   const float shorter = s.hyper->max_norm / fmaxf(norm, s.hyper->max_norm);
   for (int row = first; there && row < INPUTS[L]; row += STRIDE) {
     const int at = row * COLUMNS[L];

@@ -19,6 +19,7 @@ struct Run {
   void* score_sum;
   unsigned* counter;
   long long begin, count;  // steps taken before, of the run, and to take
+  long long epoch;         // that they are of
   long long at, n;         // the first image's place in the order, and all of them
   long long key0, key1;
 };
@@ -72,12 +73,14 @@ constexpr bool HAS_SECOND = OPTIMIZER == ADAM || OPTIMIZER == RMSPROP;
 struct Parameters {
   int at;
   Four now, first, second;
-  __device__ Parameters(const Run& run, int at) : at(at) {
-    now = load(run.parameters + at);
-    if (HAS_FIRST && !CLIPPED) first = load(run.first + at);
-    if (HAS_SECOND && !CLIPPED) second = load(run.second + at);
-  }
 };
+
+__device__ inline Parameters parameters_at(const Run& run, int at) {
+  Parameters own = {at, load(run.parameters + at)};
+  if (HAS_FIRST && !CLIPPED) own.first = load(run.first + at);
+  if (HAS_SECOND && !CLIPPED) own.second = load(run.second + at);
+  return own;
+}
 
 // Take the step with a gradient that has its penalties.
 __device__ inline void descend(const Run& run, const Hyper& hyper, Parameters& own,

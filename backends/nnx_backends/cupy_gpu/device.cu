@@ -1,4 +1,4 @@
-// What the other files share: places of threads, memory, the barrier, random words.
+// What the other files share: places of threads, memory, the barrier, sums.
 //
 // Between two grid barriers no block writes what another reads. What any block has
 // written in this launch is read by __ldcg, past the first cache, which is not coherent.
@@ -15,8 +15,25 @@ extern __shared__ float4 shared_memory[];
 #define SPIN()
 #endif
 
+// What a block has of it: room for products, the last layer's weights, a number for each
+// thread and two rows for each warp, and the numbers of two batches' images.
+__device__ inline float* ring() { return SHARED_MEMORY; }
+__device__ inline float* last_weights() { return ring() + RING; }
+__device__ inline float* scratch() { return last_weights() + HEAD; }
+__device__ inline long long* images(int turn) {
+  float* all = scratch() + THREADS + 2 * WARPS * WARP;
+  return reinterpret_cast<long long*>(all) + turn * BATCH_ROWS;
+}
+
 __device__ inline int lane() { return threadIdx.x % WARP; }
 __device__ inline int warp() { return threadIdx.x / WARP; }
+
+// The same number, of which the compiler does not know that every step has it: what
+// follows from it is computed again, instead of being kept in local memory.
+__device__ inline int anew(int x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
 
 // Four neighbouring numbers, one access of memory.
 struct Four {
@@ -31,6 +48,64 @@ __device__ inline Four load(const float* at) {
 __device__ inline void store(float* at, const Four& f) {
   *reinterpret_cast<float4*>(at) = make_float4(f.v[0], f.v[1], f.v[2], f.v[3]);
 }
+
+// A barrier of so many warps of a block, whose number is that of none beside them.
+template <int TEAM_WARPS>
+__device__ inline void sync_team(int number) {
+  if constexpr (TEAM_WARPS == 1) {
+    __syncwarp();
+  } else if constexpr (TEAM_WARPS == WARPS) {
+    __syncthreads();
+  } else {
+#ifdef EMU
+    emu_syncwarps(number + 1, TEAM_WARPS * WARP);
+#else
+    asm volatile("bar.sync %0, %1;" : : "r"(number + 1), "n"(TEAM_WARPS * WARP) : "memory");
+#endif
+  }
+}
+
+// Copy SIZE bytes into shared memory, or 0 where there are none, while the thread goes on.
+// close_copies() ends a group of copies; wait_copies<N>() waits for all of this thread's
+// groups but the last N.
+#ifdef EMU
+template <int SIZE>
+__device__ inline void copy_async(void* to, const void* from, bool there = true) {
+  emu_copy(to, there ? from : nullptr, SIZE);
+}
+__device__ inline void close_copies() { emu_close_copies(); }
+template <int N>
+__device__ inline void wait_copies() {
+  emu_wait_copies(N);
+}
+__device__ inline void fetch(const void*) {}
+#else
+template <int SIZE>
+__device__ inline void copy_async(void* to, const void* from, bool there = true) {
+  const unsigned at = static_cast<unsigned>(__cvta_generic_to_shared(to));
+  const int size = there ? SIZE : 0;
+  if constexpr (SIZE == 16) {  // past the first cache
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                 :
+                 : "r"(at), "l"(from), "r"(size)
+                 : "memory");
+  } else {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;"
+                 :
+                 : "r"(at), "l"(from), "n"(SIZE), "r"(size)
+                 : "memory");
+  }
+}
+__device__ inline void close_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int N>
+__device__ inline void wait_copies() {
+  asm volatile("cp.async.wait_group %0;" : : "n"(N) : "memory");
+}
+// Have a line of memory come into the second cache.
+__device__ inline void fetch(const void* at) {
+  asm volatile("prefetch.global.L2 [%0];" : : "l"(at));
+}
+#endif
 
 #ifdef PROFILE  // when the first block came to each barrier and when it went on, in cycles
 __device__ long long profile[2 * 4096];
@@ -58,10 +133,10 @@ __device__ inline unsigned arrived(const unsigned* counter) {
 // Wait until every block is here, and see what all have written. The counter only
 // rises; `reached` is where it will be then, the same in every block.
 __device__ inline void grid_barrier(unsigned* counter, unsigned& reached) {
-  reached += gridDim.x;
+  reached += BLOCKS;
   __syncthreads();
 #ifdef PROFILE
-  const unsigned number = reached / gridDim.x - 1;
+  const unsigned number = reached / BLOCKS - 1;
   const bool timed = blockIdx.x == 0 && threadIdx.x == 0 && number < 4096;
   if (timed) profile[2 * number] = clock64();
 #endif
@@ -90,63 +165,34 @@ __device__ inline float max_of_warp(float x) {
   return x;
 }
 
-// The sums of N numbers of each lane: lane i gets that of number i · N / 32.
-template <int N>
-__device__ inline float sums_of_warp(float (&x)[N]) {
-  int apart = WARP / 2;
+// The sums of N numbers of each lane: lane i gets that of number i · N / 32. By recursion,
+// as an array of registers wants indices that the compiler knows.
+template <int N, int APART = WARP / 2>
+__device__ inline float sums_of_warp(const float (&x)[N]) {
+  if constexpr (APART == 0) {
+    return x[0];
+  } else if constexpr (N == 1) {
+    const float sum[1] = {x[0] + __shfl_xor_sync(0xffffffffu, x[0], APART)};
+    return sums_of_warp<1, APART / 2>(sum);
+  } else {
+    const bool upper = lane() & APART;
+    float sums[N / 2];
 #pragma unroll
-  for (int half = N / 2; half > 0; half /= 2, apart /= 2) {
-    const bool upper = lane() & apart;
-#pragma unroll
-    for (int i = 0; i < half; i++) {
-      const float given = upper ? x[i] : x[i + half];
-      x[i] = (upper ? x[i + half] : x[i]) + __shfl_xor_sync(0xffffffffu, given, apart);
+    for (int i = 0; i < N / 2; i++) {
+      const float given = upper ? x[i] : x[i + N / 2];
+      sums[i] = (upper ? x[i + N / 2] : x[i]) + __shfl_xor_sync(0xffffffffu, given, APART);
     }
+    return sums_of_warp<N / 2, APART / 2>(sums);
   }
-  for (; apart > 0; apart /= 2) x[0] += __shfl_xor_sync(0xffffffffu, x[0], apart);
-  return x[0];
 }
 
-// The sum of a number of each thread, in every thread; scratch: WARPS numbers.
-__device__ inline float sum_of_block(float x, float* scratch) {
+// The sum of a number of each thread, in every thread.
+__device__ inline float sum_of_block(float x) {
   x = sum_of_warp(x);
   __syncthreads();  // the last sum has been read
-  if (lane() == 0) scratch[warp()] = x;
+  if (lane() == 0) scratch()[warp()] = x;
   __syncthreads();
   float sum = 0.f;
-  for (int w = 0; w < WARPS; w++) sum += scratch[w];
+  for (int w = 0; w < WARPS; w++) sum += scratch()[w];
   return sum;
-}
-
-struct Words {
-  unsigned w[4];
-};
-
-// Philox-4x32-10 of Salmon, Moraes, Dror and Shaw, SC 2011, as in `nnx.maths.random`.
-__device__ inline Words philox(Words counter, unsigned key0, unsigned key1) {
-  unsigned a = counter.w[0], b = counter.w[1], c = counter.w[2], d = counter.w[3];
-  for (int round = 0; round < 10; round++) {
-    const unsigned high0 = __umulhi(a, 0xD2511F53u), low0 = a * 0xD2511F53u;
-    const unsigned high1 = __umulhi(c, 0xCD9E8D57u), low1 = c * 0xCD9E8D57u;
-    a = high1 ^ b ^ key0;
-    c = high0 ^ d ^ key1;
-    b = low1;
-    d = low0;
-    key0 += 0x9E3779B9u;
-    key1 += 0xBB67AE85u;
-  }
-  return {{a, b, c, d}};
-}
-
-// What dropout multiplies a layer's input by, as `nnx.maths.dropout.mask` has it: a
-// unit has half of a word, and 16 neighbouring counters serve 128 units.
-__device__ inline float kept(unsigned layer, int row, int unit, unsigned step,
-                             unsigned key0, unsigned key1) {
-  const int least = layer == 0 ? INPUT_DROPOUT : DROPOUT;
-  const unsigned counter = unit / 128 * 16 + unit % 16, half = unit % 128 / 16;
-  const Words words = philox(
-      {{counter, static_cast<unsigned>(row), step, DROPOUT_STREAM + (layer << 8u)}},
-      key0, key1);
-  const unsigned drawn = words.w[half / 2] >> (half % 2 * 16) & 0xffffu;
-  return drawn >= least ? 65536.f / (65536 - least) : 0.f;
 }

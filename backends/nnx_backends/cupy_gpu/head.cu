@@ -8,23 +8,24 @@ __device__ inline float total_weight(const Step& s) {
   if constexpr (!WEIGHTED && !CLASS_WEIGHTED) return s.batch;
   float sum = 0.f;
   for (int row = threadIdx.x; row < s.batch; row += THREADS) {
-    const int image = s.images[s.turn * BATCH_ROWS + row];
+    const long long image = s.own_images()[row];
     float own = WEIGHTED ? s.run.weights[image] : 1.f;
     if constexpr (CLASS_WEIGHTED) {
       own *= s.run.class_weights[static_cast<const long long*>(s.run.labels)[image]];
     }
     sum += own;
   }
-  const float total = sum_of_block(sum, s.scratch);
+  const float total = sum_of_block(sum);
   return total > 0.f ? total : 1.f;
 }
 
-// Copy the last layer's weights into shared memory.
-__device__ inline void take_head(const Step& s) {
+// Begin to copy the last layer's weights into shared memory.
+__device__ inline void copy_head(const Step& s) {
   const float* weight = s.run.parameters + WEIGHT_AT[LAST];
-  for (int i = threadIdx.x * 4; i < INPUTS[LAST] * COLUMNS[LAST]; i += THREADS * 4) {
-    store(s.head + i, load(weight + i));
+  for (int i = anew(threadIdx.x) * 4; i < HEAD; i += THREADS * 4) {
+    copy_async<16>(last_weights() + i, weight + i);
   }
+  close_copies();
 }
 
 // A lane's units of the layer before the last, every (WARP · TEAM)-th, in a row.
@@ -32,7 +33,8 @@ constexpr int UNITS = (WIDTH[LAST - 1] + WARP * TEAM - 1) / (WARP * TEAM);
 constexpr int SUMS = OUTS <= 16 ? 16 : 32;
 
 __device__ inline int own_unit(int i) {
-  return (i * TEAM + warp() % TEAM) * WARP + lane();
+  const int thread = anew(threadIdx.x);
+  return (i * TEAM + thread / WARP % TEAM) * WARP + thread % WARP;
 }
 
 // Read a row of units ahead: what the last layer takes, and what slopes are of.
@@ -58,7 +60,10 @@ __device__ inline float head_sums(const Step& s, const Units& units) {
   for (int i = 0; i < UNITS; i++) {
     const int h = min(own_unit(i), INPUTS[LAST] - 1);  // the others are 0
 #pragma unroll
-    for (int o = 0; o < OUTS; o++) sums[o] += units.next[i] * s.head[h * COLUMNS[LAST] + o];
+    for (int o = 0; o < COLUMNS[LAST]; o += 4) {
+      const Four weight = shared_four(last_weights() + h * COLUMNS[LAST] + o);
+      for (int k = 0; k < 4; k++) sums[o + k] += units.next[i] * weight.v[k];
+    }
   }
   return sums_of_warp<SUMS>(sums);
 }
@@ -66,9 +71,9 @@ __device__ inline float head_sums(const Step& s, const Units& units) {
 // The slope with respect to z of the layer before the last, for a row.
 __device__ inline void head_backward(const Step& s, int row, const Units& units,
                                      float dlogit) {
-  float dz[OUTS];
+  float dz[COLUMNS[LAST]];  // those beyond the outputs are 0
 #pragma unroll
-  for (int o = 0; o < OUTS; o++) dz[o] = __shfl_sync(0xffffffffu, dlogit, o);
+  for (int o = 0; o < COLUMNS[LAST]; o++) dz[o] = __shfl_sync(0xffffffffu, dlogit, o);
 #pragma unroll
   for (int i = 0; i < UNITS; i++) {
     const int h = own_unit(i);
@@ -76,8 +81,11 @@ __device__ inline void head_backward(const Step& s, int row, const Units& units,
     float d = 0.f;
     if (row < s.batch && h < INPUTS[LAST]) {
 #pragma unroll
-      for (int o = 0; o < OUTS; o++) d += dz[o] * s.head[h * COLUMNS[LAST] + o];
-      if (DROPOUT > 0) d *= kept(LAST, row, h, s.number, s.run.key0, s.run.key1);
+      for (int o = 0; o < COLUMNS[LAST]; o += 4) {
+        const Four weight = shared_four(last_weights() + h * COLUMNS[LAST] + o);
+        for (int k = 0; k < 4; k++) d += dz[o + k] * weight.v[k];
+      }
+      if (DROPOUT > 0) d *= kept(LAST, row, h, s.number(), s.run.key0, s.run.key1);
       d *= slope<ACTIVATION[LAST - 1]>(units.seen[i]);
     }
     s.run.slopes[AT[LAST - 1] + row * WIDTH[LAST - 1] + h] = d;
@@ -93,7 +101,7 @@ struct Target {
 __device__ inline Target target_of(const Step& s, int row) {
   Target target = {0, 1.f, 1.f};
   if (row >= s.batch) return target;
-  const long long image = s.images[s.turn * BATCH_ROWS + row];
+  const long long image = s.own_images()[row];
   const bool there = lane() < OUTS;
   if (WEIGHTED) target.weight = s.run.weights[image];
   if constexpr (LOSS == CROSS_ENTROPY) {
@@ -114,14 +122,17 @@ __device__ inline Loss loss_of(const Step& s, const Target& target, float logit)
 }
 
 // The last layer's outputs, the loss, its slope, and the slope before the last layer.
-__device__ void head(Step& s) {
-  const int rows = s.deep * DEEP, team = warp() / TEAM;
+__device__ void head(const Step& s) {
+  const int rows = s.deep() * DEEP, team = anew(warp()) / TEAM;
   const float total = total_weight(s);
   const float bias =
       lane() < OUTS ? __ldcg(s.run.parameters + BIAS_AT[LAST] + lane()) : 0.f;
-  float* sums_at = s.scratch + THREADS;  // each warp's, in two turns
+  float* sums_at = scratch() + THREADS;  // each warp's, in two turns
   int turn = 0;
-  for (int first = blockIdx.x * TEAMS; first < rows; first += gridDim.x * TEAMS) {
+  wait_copies<0>();
+  __syncthreads();  // the last layer's weights are there
+#pragma unroll 1
+  for (int first = blockIdx.x * TEAMS; first < rows; first += BLOCKS * TEAMS) {
     const int row = first + team;
     Units units;
     take_units(s, row, units);

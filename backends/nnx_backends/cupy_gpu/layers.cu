@@ -1,58 +1,38 @@
 // What is done with a layer, tile by tile: products forward and back, and updates.
 
-// A step as one block sees it. rows: of the batch, whole sixteens and thirty-twos.
+// A step as one block sees it. step: of this launch; batch: its images
 struct Step {
   const Run& run;
   const Hyper* hyper;
-  unsigned number;
-  int batch, deep, tiles;
-  int turn;            // of the batch's images
-  float each;          // what an image's slope is divided by
-  int* images;         // shared: the batch's, and the next one's after BATCH_ROWS
-  float *head, *scratch, *parts;  // shared: the last layer's weights, and room
-  int part_turn;
+  int step, batch;
+
+  __device__ unsigned number() const { return static_cast<unsigned>(run.begin + step); }
+  // In which of two places the numbers of its images are.
+  __device__ int turn() const { return step % 2; }
+  __device__ const long long* own_images() const { return images(turn()); }
+  // Sixteens of the batch's rows.
+  __device__ int deep() const { return (batch + DEEP - 1) / DEEP; }
 };
 
 constexpr int LAST = LAYERS - 1;
 
-__device__ inline const unsigned char* bytes_of(const Step& s) {
-  return static_cast<const unsigned char*>(s.run.pixels);
+__device__ inline Bytes bytes_of(const Step& s) {
+  return {static_cast<const unsigned char*>(s.run.pixels), s.own_images(), s.batch};
 }
 
-__device__ inline const int* images_of(const Step& s) {
-  return s.images + s.turn * BATCH_ROWS;
-}
+// How blocks take a layer's outputs, or the slopes with respect to them, and its weights.
+template <int L>
+using Outputs = Patch<OUTPUTS_DOWN[L], OUTPUTS_ACROSS[L]>;
+template <int L>
+using Weights = Patch<WEIGHTS_DOWN[L], WEIGHTS_ACROSS[L]>;
 
-// Room for a tile's parts; while some threads still read one half, others write the other.
-__device__ inline float* next_parts(Step& s) {
-  s.part_turn = 1 - s.part_turn;
-  return s.parts + s.part_turn * PARTS * 4;
-}
-
-// Rows that a group of lanes has of a layer's outputs, and their tiles of eight groups.
-__device__ constexpr int rows_of_group(int layer) {
-  return 2 * (BATCH_ROWS / TILE) * (WIDTH[layer] / TILE) <= BLOCKS ? 2 : 4;
-}
-
-__device__ constexpr int forward_tiles(int layer) {
-  return BATCH_ROWS / (8 * rows_of_group(layer)) * (WIDTH[layer] / TILE);
-}
-
-// Tiles of a layer's weights.
-
-__device__ constexpr int update_tiles(int layer) {
-  return ROWS[layer] / TILE * (WIDTH[layer] / TILE);
-}
-
-// Turns in which all blocks together take so many tiles, so many warps to each.
-__device__ constexpr int turns(int tiles, int split) {
-  return (tiles + WARPS / split - 1) / (WARPS / split);
-}
+// Rows of tiles of a layer's outputs, each of GROUP_ROWS · 8: those of a whole batch.
+__device__ constexpr int high(int layer) { return BATCH_ROWS / (8 * GROUP_ROWS[layer]); }
 
 template <int L>
 __device__ inline const float* input(const Step& s) {
   if constexpr (L == 0) {
-    return s.run.images + static_cast<long long>(s.turn) * BATCH_ROWS * ROWS[0];
+    return s.run.images + static_cast<long long>(s.turn()) * BATCH_ROWS * ROWS[0];
   } else {
     return s.run.inputs + AT[L - 1];
   }
@@ -71,7 +51,7 @@ __device__ inline void set_outputs(const Step& s, int row, int column, const Fou
     next.v[i] = y;
     if (DROPOUT > 0) {
       next.v[i] *=
-          kept(L + 1, row, column + i, s.number, s.run.key0, s.run.key1);
+          kept(L + 1, row, column + i, s.number(), s.run.key0, s.run.key1);
     }
   }
   store(s.run.inputs + at, next);
@@ -79,93 +59,130 @@ __device__ inline void set_outputs(const Step& s, int row, int column, const Fou
 }
 
 // Set the slope with respect to z of four units, from that with respect to their y.
+// seen: y, or z: see from_z
 template <int L>
-__device__ inline void set_slopes(const Step& s, int row, int column, const Four& dy) {
-  const int at = AT[L] + row * WIDTH[L] + column;
-  const Four seen = load((OUTPUTS_APART ? s.run.outputs : s.run.inputs) + at);
+__device__ inline void set_slopes(const Step& s, int row, int column, const Four& dy,
+                                  const Four& seen) {
   Four dz = {};
   for (int i = 0; i < 4; i++) {
     if (row >= s.batch || column + i >= OUTPUTS[L]) continue;
     float d = dy.v[i];
     if (DROPOUT > 0) {
-      d *= kept(L + 1, row, column + i, s.number, s.run.key0, s.run.key1);
+      d *= kept(L + 1, row, column + i, s.number(), s.run.key0, s.run.key1);
     }
     dz.v[i] = d * slope<ACTIVATION[L]>(seen.v[i]);
   }
-  store(s.run.slopes + at, dz);
+  store(s.run.slopes + AT[L] + row * WIDTH[L] + column, dz);
 }
 
 template <int L>
-__device__ void forward_tile(Step& s, int turn) {
-  constexpr int SPLIT = split_of(forward_tiles(L)), R = rows_of_group(L);
-  const int rows = R == 2 ? s.deep : s.tiles;  // of tiles
-  const Place place = own_place<SPLIT, R>(turn, rows * (WIDTH[L] / TILE));
-  const int m = place.item % rows * 8 * R, n = place.item / rows * TILE;
-  const int deep = place.item < 0 ? 0 : ROWS[L] / DEEP;
-  const int row = m + place.row, column = n + place.column;
-  const TermsApart weight(s.run.parameters + WEIGHT_AT[L] + n, COLUMNS[L]);
-  Four bias = {};
-  if (!NORMALIZED && place.there) bias = load(s.run.parameters + BIAS_AT[L] + column);
-  Four z;
-  if constexpr (L == 0 && BYTES) {
-    const Pixels<R> x(bytes_of(s), images_of(s), m, deep > 0 ? s.batch : 0);
-    z = multiply<SPLIT>(x, weight, deep, next_parts(s));
-    for (int i = 0; i < 4; i++) z.v[i] *= s.hyper->pixel_scale;
-  } else {
-    const TermsTogether<R> x(input<L>(s) + m * ROWS[L], ROWS[L]);
-    z = multiply<SPLIT>(x, weight, deep, next_parts(s));
-  }
-  if (!place.there) return;
-  if constexpr (NORMALIZED) {
-    store(s.run.normalized + AT[L] + row * WIDTH[L] + column, z);
-  } else {
-    for (int i = 0; i < 4; i++) z.v[i] += bias.v[i];
-    set_outputs<L>(s, row, column, z);
-  }
+__device__ void forward_patch(const Step& s, int turn) {
+  using P = Outputs<L>;
+  constexpr int R = GROUP_ROWS[L], DEPTH = ROWS[L] / DEEP;
+  const auto bias = [&](int, int column) {
+    return NORMALIZED ? Four() : load(s.run.parameters + BIAS_AT[L] + column);
+  };
+  const auto product = [&](const Corner& at) {
+    const int m = at.i * 8 * R, n = at.j * TILE;
+    const TermsApart weight = {s.run.parameters + WEIGHT_AT[L] + n, COLUMNS[L], at.across};
+    if constexpr (L == 0 && BYTES) {
+      multiply<P>(Pixels<R>{bytes_of(s), m, at.down}, weight, DEPTH);
+    } else {
+      const TermsTogether<R> x = {input<L>(s) + m * ROWS[L], ROWS[L], at.down};
+      multiply<P>(x, weight, DEPTH);
+    }
+  };
+  const auto set = [&](int row, int column, Four z, const Four& own) {
+    if constexpr (L == 0 && BYTES) {
+      for (int i = 0; i < 4; i++) z.v[i] *= s.hyper->pixel_scale;
+    }
+    if constexpr (NORMALIZED) {
+      store(s.run.normalized + AT[L] + row * WIDTH[L] + column, z);
+    } else {
+      for (int i = 0; i < 4; i++) z.v[i] += own.v[i];
+      set_outputs<L>(s, row, column, z);
+    }
+  };
+  take_patch<P, R>(turn, high(L), WIDTH[L] / TILE, DEPTH, bias, product, set);
 }
 
 // The slope of layer L - 1, from that of layer L.
 template <int L>
-__device__ void backward_tile(Step& s, int turn) {
-  constexpr int SPLIT = split_of(forward_tiles(L - 1)), R = rows_of_group(L - 1);
-  const int rows = R == 2 ? s.deep : s.tiles;
-  const Place place = own_place<SPLIT, R>(turn, rows * (ROWS[L] / TILE));
-  const int m = place.item % rows * 8 * R, n = place.item / rows * TILE;
-  const TermsTogether<R> dz(s.run.slopes + AT[L] + m * WIDTH[L], WIDTH[L]);
-  const TermsTogether<4> weight(s.run.parameters + WEIGHT_AT[L] + n * COLUMNS[L], COLUMNS[L]);
-  const Four dy = multiply<SPLIT>(dz, weight, place.item < 0 ? 0 : WIDTH[L] / DEEP,
-                                  next_parts(s));
-  if (place.there) set_slopes<L - 1>(s, m + place.row, n + place.column, dy);
+__device__ void backward_patch(const Step& s, int turn) {
+  using P = Outputs<L - 1>;
+  constexpr int R = GROUP_ROWS[L - 1], DEPTH = WIDTH[L] / DEEP;
+  const auto seen = [&](int row, int column) {
+    const float* from = OUTPUTS_APART ? s.run.outputs : s.run.inputs;
+    return load(from + AT[L - 1] + row * WIDTH[L - 1] + column);
+  };
+  const auto product = [&](const Corner& at) {
+    const float* slopes = s.run.slopes + AT[L] + at.i * 8 * R * WIDTH[L];
+    const float* weights = s.run.parameters + WEIGHT_AT[L] + at.j * TILE * COLUMNS[L];
+    multiply<P>(TermsTogether<R>{slopes, WIDTH[L], at.down},
+                TermsTogether<4>{weights, COLUMNS[L], at.across}, DEPTH);
+  };
+  const auto set = [&](int row, int column, const Four& dy, const Four& y) {
+    set_slopes<L - 1>(s, row, column, dy, y);
+  };
+  take_patch<P, R>(turn, high(L - 1), ROWS[L] / TILE, DEPTH, seen, product, set);
 }
 
 // Keep an item's sum of squares for the gradient's norm.
-__device__ inline void keep_square(Step& s, int slot, float square) {
+__device__ inline void keep_square(const Step& s, int slot, float square) {
   if constexpr (CLIPPED) {
-    const float sum = sum_of_block(square, s.scratch);
+    const float sum = sum_of_block(square);
     if (threadIdx.x == 0) s.run.squares[slot] = sum;
   }
 }
 
 template <int L>
-__device__ void update_tile(Step& s, int turn) {
-  constexpr int SPLIT = split_of(update_tiles(L)), ACROSS = WIDTH[L] / TILE;
-  const Place place = own_place<SPLIT, 4>(turn, update_tiles(L));
-  const int m = place.item / ACROSS * TILE, n = place.item % ACROSS * TILE;
-  const int row = m + place.row, column = n + place.column;
-  const int deep = place.item < 0 ? 0 : s.deep;
-  const bool there = place.there && column < COLUMNS[L];
-  Parameters own(s.run, WEIGHT_AT[L] + (there ? row * COLUMNS[L] + column : 0));
-  const TermsApart dz(s.run.slopes + AT[L] + n, WIDTH[L]);
-  Gradient gradient = {{}, true};
-  if constexpr (L == 0 && BYTES) {
-    const PixelsApart x(bytes_of(s), images_of(s), m, s.batch);
-    gradient.slope = multiply<SPLIT>(x, dz, deep, next_parts(s));
-    for (int i = 0; i < 4; i++) gradient.slope.v[i] *= s.hyper->pixel_scale;
-  } else {
-    const TermsApart x(input<L>(s) + m, ROWS[L]);
-    gradient.slope = multiply<SPLIT>(x, dz, deep, next_parts(s));
-  }
+__device__ void update_patch(const Step& s, int turn) {
+  using P = Weights<L>;
+  const auto parameters = [&](int row, int column) {
+    const int own = min(column, COLUMNS[L] - 4);  // those beyond are not used
+    return parameters_at(s.run, WEIGHT_AT[L] + row * COLUMNS[L] + own);
+  };
+  const auto product = [&](const Corner& at) {
+    const int m = at.i * TILE;
+    const TermsApart dz = {s.run.slopes + AT[L] + at.j * TILE, WIDTH[L], at.across};
+    if constexpr (L == 0 && BYTES) {
+      multiply<P>(PixelsApart{bytes_of(s), m, at.down}, dz, s.deep());
+    } else {
+      multiply<P>(TermsApart{input<L>(s) + m, ROWS[L], at.down}, dz, s.deep());
+    }
+  };
   float square = 0.f;
-  if (there) square = use_gradient(s.run, *s.hyper, own, gradient);
+  const auto take_step = [&](int, int column, Four slope, Parameters& own) {
+    if (column >= COLUMNS[L]) return;
+    if constexpr (L == 0 && BYTES) {
+      for (int i = 0; i < 4; i++) slope.v[i] *= s.hyper->pixel_scale;
+    }
+    square += use_gradient(s.run, *s.hyper, own, {slope, true});
+  };
+  take_patch<P, 4>(turn, ROWS[L] / TILE, WIDTH[L] / TILE, s.deep(), parameters, product,
+                   take_step);
   keep_square(s, SQUARES_AT[L] + turn, square);
+}
+
+// Update 32 units' biases, of which each warp sums every WARPS-th row.
+template <int L>
+__device__ void update_biases(const Step& s, int item) {
+  const float* slopes = s.run.slopes + AT[L] + item * TILE + anew(lane());
+  float sum = 0.f, square = 0.f;
+#pragma unroll 4
+  for (int row = warp(); row < s.batch; row += WARPS) sum += __ldcg(slopes + row * WIDTH[L]);
+  __syncthreads();  // the last sums have been read
+  scratch()[threadIdx.x] = sum;
+  __syncthreads();
+  const int four = anew(threadIdx.x);
+  if (four < TILE / 4) {
+    Parameters own = parameters_at(s.run, BIAS_AT[L] + item * TILE + four * 4);
+    Gradient gradient = {{}, false};
+    for (int w = 0; w < WARPS; w++) {
+      const Four part = shared_four(scratch() + w * WARP + four * 4);
+      for (int i = 0; i < 4; i++) gradient.slope.v[i] += part.v[i];
+    }
+    square = use_gradient(s.run, *s.hyper, own, gradient);
+  }
+  keep_square(s, SQUARES_AT[L] + WEIGHT_TURNS[L] + item, square);
 }

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from nnx.maths.arrays import Array
 from nnx.maths.blocks import block_count
 from nnx.maths.state import Layer, NormalizedLayer, Parameters
+from nnx_backends.cupy_gpu.tiles import TILE
 
-TILE = 32  # rows and columns
 FOUR = 4  # numbers in one access of memory
 
 

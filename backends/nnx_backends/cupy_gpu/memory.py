@@ -9,7 +9,8 @@ from nnx.maths.arrays import Array
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Images, Parameters, RunningStats, State
 from nnx_backends.cupy_gpu import layout
-from nnx_backends.cupy_gpu.layout import TILE, Place
+from nnx_backends.cupy_gpu.layout import Place
+from nnx_backends.cupy_gpu.tiles import TILE
 
 # In the order of `Run` in descend.cu, each an address or an integer of 64 bits.
 FIELDS = (
@@ -17,7 +18,7 @@ FIELDS = (
     "parameters", "first", "second", "ema", "gradients",
     "images", "inputs", "outputs", "slopes", "normalized",
     "scales", "means", "variances", "squares", "losses", "scores", "loss_sum",
-    "score_sum", "counter", "begin", "count", "at", "n", "key0", "key1",
+    "score_sum", "counter", "begin", "count", "epoch", "at", "n", "key0", "key1",
 )  # fmt: skip
 RUN = np.dtype([(name, np.uint64) for name in FIELDS])
 

@@ -2,37 +2,21 @@
 //
 // A float32 number is the sum of two of TF32, which has 11 bits, and the rest of 2⁻²²:
 // x = high + low; the product of two is high·high + high·low + low·high, without low·low
-// (Ootomo and Yokota, arXiv:2203.03341). A pixel, a byte, is one TF32 number. Every 8
-// products are summed by the tensor core, which rounds towards zero, and those sums by
-// float32 additions, which round to nearest.
+// (Ootomo and Yokota, arXiv:2203.03341). A pixel, a byte, is one TF32 number. Every 16
+// terms are summed by the tensor core, which rounds towards zero, and those sums by
+// float32 additions, which round to nearest. With ONLY_TF32 a product is high·high alone.
 //
-// A warp takes every SPLIT-th 16 of the sum's terms and computes the whole tile for them,
-// straight from memory: no other warp needs these numbers. Then the warps' tiles are
-// added up in shared memory. All warps of a block share one tile, or, where there are
-// more tiles than blocks, each half of them has its own. Of a tile's rows, as of its
-// columns, four neighbours belong to one group of four lanes, so that each access is of
-// 16 bytes.
+// A block takes a patch of neighbouring tiles, each by as many warps, which share out its
+// terms, 16 at a time. The warps with the same terms, a team, copy them into shared memory,
+// some stages ahead of what they multiply; then the warps' tiles lie there and are added.
 
-constexpr int TILE = 32, DEEP = 16;
-constexpr int PART = 36 * 8;         // numbers of four, a warp's tile with gaps
-constexpr int PARTS = PART * WARPS;  // and all warps'
-
-__device__ inline int group() { return lane() / 4; }
-__device__ inline int member() { return lane() % 4; }
+constexpr int PART = 36 * 8 * 4;  // numbers of a warp's tile, with gaps
 
 #ifdef EMU
-__device__ inline unsigned tf32(float x) {
-  return (__float_as_uint(x) + 0x1000u) & 0xffffe000u;
-}
 __device__ inline void multiply_add(float* c, const unsigned* a, const unsigned* b) {
   emu_mma_tf32_16x8x8(c, a, b);
 }
 #else
-__device__ inline unsigned tf32(float x) {
-  unsigned rounded;
-  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(x));
-  return rounded;
-}
 __device__ inline void multiply_add(float* c, const unsigned* a, const unsigned* b) {
   asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
@@ -41,137 +25,43 @@ __device__ inline void multiply_add(float* c, const unsigned* a, const unsigned*
 }
 #endif
 
-// A lane's part of a factor: R of 8 R rows (or columns), R group + i, and 4 of 16 terms,
-// 4 member + k. Each factor takes its part as it lies in memory, and gives number (i, k).
-// R is 4, or 2 for a left factor: a tile of 16 rows, where there are few tiles.
-
-// Terms lie next to each other: rows of a left factor, columns of a transposed right one.
-template <int R>
-struct TermsTogether {
-  static constexpr bool exact = false;
-  static constexpr int rows = R;
-  struct Part {
-    Four row[R];
-  };
-  const float* at;
-  int stride;
-  __device__ TermsTogether(const float* first, int stride)
-      : at(first + R * group() * stride + 4 * member()), stride(stride) {}
-  __device__ void take(Part& part, int term) const {
-#pragma unroll
-    for (int i = 0; i < R; i++) part.row[i] = load(at + i * stride + term);
-  }
-  __device__ static float number(const Part& part, int i, int k) {
-    return part.row[i].v[k];
-  }
-};
-
-// Terms lie a row apart: a transposed left factor, or a right one.
-struct TermsApart {
-  static constexpr bool exact = false;
-  static constexpr int rows = 4;
-  struct Part {
-    Four term[4];
-  };
-  const float* at;
-  int stride;
-  __device__ TermsApart(const float* first, int stride)
-      : at(first + 4 * member() * stride + 4 * group()), stride(stride) {}
-  __device__ void take(Part& part, int term) const {
-#pragma unroll
-    for (int k = 0; k < 4; k++) part.term[k] = load(at + (term + k) * stride);
-  }
-  __device__ static float number(const Part& part, int i, int k) {
-    return part.term[k].v[i];
-  }
-};
-
-__device__ inline float byte_of(unsigned word, int i) {
-  return static_cast<float>(word >> (8 * i) & 255u);
+// The nearest number of TF32. A NaN may become 0, but the rest, x - 0, stays one.
+__device__ inline unsigned tf32(float x) {
+  const unsigned bits = __float_as_uint(x);
+  if (ONLY_TF32 && !(fabsf(x) < __uint_as_float(0x7f800000u))) return bits;
+  return (bits + 0x1000u) & 0xffffe000u;
 }
 
-__device__ inline unsigned four_bytes(const unsigned char* at) {
-  return __ldg(reinterpret_cast<const unsigned*>(at));
-}
-
-// A batch's images, as they lie in the set: bytes, of which `images` says whose.
-template <int R>
-struct Pixels {
-  static constexpr bool exact = true;
-  static constexpr int rows = R;
-  struct Part {
-    unsigned row[R];
-  };
-  const unsigned char* row[R];
-  __device__ Pixels(const unsigned char* pixels, const int* images, int first,
-                    int batch) {
-    for (int i = 0; i < R; i++) {
-      const int place = first + R * group() + i;
-      row[i] = place < batch
-                   ? pixels + static_cast<long long>(images[place]) * INPUTS[0]
-                   : nullptr;
-    }
-  }
-  __device__ void take(Part& part, int term) const {
-    const int k = term + 4 * member();
-#pragma unroll
-    for (int i = 0; i < R; i++) {
-      part.row[i] = row[i] && k < INPUTS[0] ? four_bytes(row[i] + k) : 0u;
-    }
-  }
-  __device__ static float number(const Part& part, int i, int k) {
-    return byte_of(part.row[i], k);
-  }
+// The high and low numbers of four terms of N rows, from `first` on.
+template <int N>
+struct Split {
+  unsigned high[N][4], low[N][4];
 };
 
-struct PixelsApart {
-  static constexpr bool exact = true;
-  static constexpr int rows = 4;
-  struct Part {
-    unsigned term[4];
-  };
-  const unsigned char* pixels;
-  const int* images;
-  int column, batch;
-  __device__ PixelsApart(const unsigned char* pixels, const int* images, int first,
-                         int batch)
-      : pixels(pixels), images(images), column(first + 4 * group()), batch(batch) {}
-  __device__ void take(Part& part, int term) const {
+template <class Factor, int N>
+__device__ inline Split<N> split(const typename Factor::Part& part, int first) {
+  Split<N> s;
+#pragma unroll
+  for (int i = 0; i < N; i++) {
 #pragma unroll
     for (int k = 0; k < 4; k++) {
-      const int place = term + 4 * member() + k;
-      const bool there = place < batch && column < INPUTS[0];
-      part.term[k] =
-          there ? four_bytes(pixels +
-                             static_cast<long long>(images[place]) * INPUTS[0] + column)
-                : 0u;
-    }
-  }
-  __device__ static float number(const Part& part, int i, int k) {
-    return byte_of(part.term[k], i);
-  }
-};
-
-// The high and low numbers of two terms of a group's rows.
-template <int R>
-struct Split {
-  unsigned high[R][2], low[R][2];
-};
-
-template <class Factor>
-__device__ inline Split<Factor::rows> split(const typename Factor::Part& part, int k) {
-  Split<Factor::rows> s;
-#pragma unroll
-  for (int i = 0; i < Factor::rows; i++) {
-#pragma unroll
-    for (int j = 0; j < 2; j++) {
-      const float x = Factor::number(part, i, k + j);
-      s.high[i][j] = Factor::exact ? __float_as_uint(x) : tf32(x);
-      s.low[i][j] =
-          Factor::exact ? 0u : __float_as_uint(x - __uint_as_float(s.high[i][j]));
+      const float x = Factor::number(part, first + i, k);
+      s.high[i][k] = Factor::exact ? __float_as_uint(x) : tf32(x);
+      s.low[i][k] =
+          Factor::exact ? 0u : __float_as_uint(x - __uint_as_float(s.high[i][k]));
     }
   }
   return s;
+}
+
+// Add the products of 16 terms of two rows of each group and one column.
+__device__ inline void add_products(float* c, const unsigned (&a)[2][4],
+                                    const unsigned (&b)[4]) {
+#pragma unroll
+  for (int k = 0; k < 4; k += 2) {
+    const unsigned left[4] = {a[0][k], a[1][k], a[0][k + 1], a[1][k + 1]};
+    multiply_add(c, left, b + k);
+  }
 }
 
 // Add 16 terms to a warp's tile; sums[a][b][i] is the tensor core's form.
@@ -179,87 +69,213 @@ template <class Left, class Right>
 __device__ inline void add_terms(float (&sums)[Left::rows / 2][4][4],
                                  const typename Left::Part& left,
                                  const typename Right::Part& right) {
+  const auto r = split<Right, 4>(right, 0);
 #pragma unroll
-  for (int k = 0; k < 4; k += 2) {
-    const auto l = split<Left>(left, k);
-    const auto r = split<Right>(right, k);
+  for (int a = 0; a < Left::rows / 2; a++) {
+    const auto l = split<Left, 2>(left, 2 * a);
 #pragma unroll
-    for (int a = 0; a < Left::rows / 2; a++) {
-      const int i = 2 * a;
-      const unsigned high[4] = {l.high[i][0], l.high[i + 1][0], l.high[i][1],
-                                l.high[i + 1][1]};
-      const unsigned low[4] = {l.low[i][0], l.low[i + 1][0], l.low[i][1],
-                               l.low[i + 1][1]};
-#pragma unroll
-      for (int b = 0; b < 4; b++) {
-        float sum[4] = {0.f, 0.f, 0.f, 0.f};
-        multiply_add(sum, high, r.low[b]);
-        if (!Left::exact) multiply_add(sum, low, r.high[b]);
-        multiply_add(sum, high, r.high[b]);
-#pragma unroll
-        for (int j = 0; j < 4; j++) sums[a][b][j] += sum[j];
+    for (int b = 0; b < 4; b++) {
+      if constexpr (ONLY_TF32) {
+        add_products(sums[a][b], l.high, r.high[b]);
+        continue;
       }
+      float sum[4] = {0.f, 0.f, 0.f, 0.f};
+      add_products(sum, l.high, r.low[b]);
+      if (!Left::exact) add_products(sum, l.low, r.high[b]);
+      add_products(sum, l.high, r.high[b]);
+#pragma unroll
+      for (int j = 0; j < 4; j++) sums[a][b][j] += sum[j];
     }
   }
 }
 
-// How many warps share a tile, where there are so many.
-__device__ constexpr int split_of(int tiles) {
-  return tiles <= BLOCKS ? WARPS : WARPS / 2;
-}
-
-// A thread's tile and its place there: a row, and the first of four columns.
-struct Place {
-  int item, row, column;
-  bool there;  // whether there is such a tile, and this thread finishes it
+// Neighbouring tiles that a block takes at a time. Its teams, of a warp for each tile, take
+// 16 terms in turn.
+template <int DOWN, int ACROSS>
+struct Patch {
+  static constexpr int down = DOWN, across = ACROSS, tiles = DOWN * ACROSS;
+  static constexpr int teams = WARPS / tiles;
 };
 
-// So many threads have four numbers each of a finished tile.
-__device__ constexpr int finishers(int rows_of_group) { return 8 * rows_of_group * 8; }
+__device__ constexpr int parts_of(int n, int size) { return (n + size - 1) / size; }
 
-// turn: of the block's turns, in each of which it has WARPS / SPLIT of so many tiles
-template <int SPLIT, int R>
-__device__ inline Place own_place(int turn, int tiles) {
-  const int item = turn * (WARPS / SPLIT) + warp() / SPLIT;
-  const int t = threadIdx.x % (WARP * SPLIT);
-  return {item < tiles ? item : -1, t / 8, t % 8 * 4, item < tiles && t < finishers(R)};
+// Turns in which blocks take a grid of tiles, a patch each.
+template <class P>
+__device__ constexpr int turns(int high, int wide) {
+  return parts_of(high, P::down) * parts_of(wide, P::across);
 }
 
-// The numbers at own_place() of left · right; every thread of a block calls it.
-// Compiled once for each kind of factors, whatever the layer.
-// deep: terms in sixteens, 0 where there is no tile; parts: PARTS × 4 numbers, others
-// than the last call's
-template <int SPLIT, class Left, class Right>
-__device__ __noinline__ Four multiply(Left left, Right right, int deep, float* parts) {
+// The first tile of a turn's patch, and how many of the patch's are there. It is found
+// again rather than kept.
+struct Corner {
+  int i, j, down, across;
+};
+
+template <class P>
+__device__ inline Corner corner(int turn, int high, int wide) {
+  const int rows = parts_of(high, P::down), own = anew(turn);
+  const int i = own % rows * P::down, j = own / rows * P::across;
+  return {i, j, min(P::down, high - i), min(P::across, wide - j)};
+}
+
+// What a thread copies of its team's units.
+template <class P, class Left, class Right>
+struct Copies {
+  static constexpr int team = WARP * P::tiles;  // threads
+  static constexpr int beside = team < PIECES ? 1 : team / PIECES;  // units at a time
+  static constexpr int each = team < PIECES ? PIECES / team : 1;    // pieces of a unit
+  static constexpr int lefts = P::down / beside, rights = P::across / beside;
+  static constexpr int of_lefts = P::down * Left::unit;  // numbers in a stage
+  static constexpr int stage = of_lefts + P::across * Right::unit;
+  static constexpr int fit = RING / (P::teams * stage), stages = fit < 4 ? fit : 4;
+  const Left& left;
+  const Right& right;
+  const int deep, tile = threadIdx.x % team / PIECES;
+  typename Left::Pieces of_left[lefts];
+  typename Right::Pieces of_right[rights];
+
+  __device__ Copies(const Left& left, const Right& right, int deep)
+      : left(left), right(right), deep(deep) {
+    const int number = threadIdx.x % (team < PIECES ? team : PIECES);
+#pragma unroll
+    for (int n = 0; n < lefts; n++) {
+      of_left[n] = left.template pieces<team, each>(number, tile + beside * n);
+    }
+#pragma unroll
+    for (int n = 0; n < rights; n++) {
+      of_right[n] = right.template pieces<team, each>(number, tile + beside * n);
+    }
+  }
+
+  // Begin to copy 16 terms; to: a stage of the team's.
+  __device__ void begin(int term, float* to) const {
+    if (term < deep) {
+#pragma unroll
+      for (int n = 0; n < lefts; n++) {
+        float* unit = to + (tile + beside * n) * Left::unit;
+        left.template copy<team, each>(of_left[n], unit, term * DEEP);
+      }
+#pragma unroll
+      for (int n = 0; n < rights; n++) {
+        float* unit = to + of_lefts + (tile + beside * n) * Right::unit;
+        right.template copy<team, each>(of_right[n], unit, term * DEEP);
+      }
+    }
+    close_copies();
+  }
+};
+
+// Leave the warps' parts of left · right in shared memory; every thread of a block calls
+// it. Compiled once for each kind of factors and patch, whatever the layer.
+// deep: terms in sixteens
+template <class P, class Left, class Right>
+__device__ __noinline__ void multiply(Left left, Right right, int deep) {
   constexpr int R = Left::rows;
   float sums[R / 2][4][4] = {};
-  for (int k = warp() % SPLIT; k < deep; k += SPLIT) {
-    typename Left::Part l;
-    typename Right::Part r;
-    left.take(l, k * DEEP);
-    right.take(r, k * DEEP);
-    add_terms<Left, Right>(sums, l, r);
+  const int team = warp() / P::tiles, tile = warp() % P::tiles;
+  const int i = tile % P::down, j = tile / P::down;
+  const bool there = i < left.tiles && j < right.tiles;
+  using C = Copies<P, Left, Right>;
+  constexpr int STAGES = C::stages;
+  float* stages = ring() + team * STAGES * C::stage;
+  const C copies(left, right, deep);
+  __syncthreads();  // the last product has been read
+#pragma unroll
+  for (int n = 0; n < STAGES - 1; n++) {
+    copies.begin(team + n * P::teams, stages + n * C::stage);
   }
+  int now = 0, next = STAGES - 1;
+  for (int term = team; term < deep; term += P::teams) {
+    wait_copies<STAGES - 2>();
+    sync_team<P::tiles>(team);
+    copies.begin(term + (STAGES - 1) * P::teams, stages + next * C::stage);
+    if (there) {
+      typename Left::Part l;
+      typename Right::Part r;
+      Left::take(l, stages + now * C::stage + i * Left::unit);
+      Right::take(r, stages + now * C::stage + C::of_lefts + j * Right::unit);
+      add_terms<Left, Right>(sums, l, r);
+    }
+    next = now;
+    now = now + 1 < STAGES ? now + 1 : 0;
+  }
+  __syncthreads();  // all terms have been read
 #pragma unroll
-  for (int a = 0; a < R / 2; a++) {
+  for (int a = 0; team < deep && a < R / 2; a++) {
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-      const int quad = 4 * a + i;  // row 2 a + i / 2 of the group's, column's half i % 2
-      float* at = parts + (warp() * PART + quad * 36 + lane()) * 4;
-      store(at, {sums[a][0][i], sums[a][1][i], sums[a][2][i], sums[a][3][i]});
+    for (int n = 0; n < 4; n++) {
+      const int quad = 4 * a + n;  // row 2 a + n / 2 of the group's, column's half n % 2
+      store(ring() + warp() * PART + (quad * 36 + lane()) * 4,
+            {sums[a][0][n], sums[a][1][n], sums[a][2][n], sums[a][3][n]});
     }
   }
   __syncthreads();
-  Four sum = {};
-  const int t = threadIdx.x % (WARP * SPLIT), row = t / 8, column = t % 8;
-  if (t >= finishers(R)) return sum;
-  const int quad = row % R * 2 + column % 2, from = row / R * 4 + column / 2;
-  const int first = warp() / SPLIT * SPLIT;
-  const float* at = parts + (first * PART + quad * 36 + from) * 4;
-#pragma unroll
-  for (int w = 0; w < SPLIT; w++) {
-    const float4 q = *reinterpret_cast<const float4*>(at + w * PART * 4);
-    sum.v[0] += q.x, sum.v[1] += q.y, sum.v[2] += q.z, sum.v[3] += q.w;
+}
+
+// Four numbers of a row of a patch's tiles of 8 R rows: the n-th that a thread finishes.
+template <class P, int R>
+struct Fours {
+  static constexpr int each = 8 * R * 8;  // of a tile
+  static constexpr int count = (P::tiles * each + THREADS - 1) / THREADS;
+  int tile, down, across;  // within the tile
+
+  __device__ Fours(int n) {
+    const int four = n * THREADS + anew(threadIdx.x);
+    tile = four / each, down = four % each / 8, across = four % 8;
   }
-  return sum;
+  __device__ bool there(const Corner& at) const {
+    return tile < P::tiles && tile % P::down < at.down && tile / P::down < at.across;
+  }
+  __device__ int row(const Corner& at) const {
+    return (at.i + tile % P::down) * 8 * R + down;
+  }
+  __device__ int column(const Corner& at) const {
+    return (at.j + tile / P::down) * TILE + across * 4;
+  }
+  // The sum of the warps' parts; deep: all terms, in sixteens.
+  __device__ Four sum(int deep) const {
+    const int quad = down % R * 2 + across % 2, from = down / R * 4 + across / 2;
+    const float* at = ring() + tile * PART + (quad * 36 + from) * 4;
+    Four sum = {};
+#pragma unroll
+    for (int w = 0; w < P::teams; w++) {
+      if (w >= deep) break;
+      const Four part = shared_four(at + w * P::tiles * PART);
+      for (int k = 0; k < 4; k++) sum.v[k] += part.v[k];
+    }
+    return sum;
+  }
+};
+
+// A turn's patch of a grid of tiles: have product(corner) leave its parts in the ring, and
+// call work(row, column, four, own) for all of it, with own = read(row, column), which is
+// read ahead if it can be. high, wide: the grid; deep: terms, in sixteens
+template <class P, int R, class Read, class Product, class Work>
+__device__ inline void take_patch(int turn, int high, int wide, int deep, Read read,
+                                  Product product, Work work) {
+  using F = Fours<P, R>;
+  using Own = decltype(read(0, 0));
+  // What is more than a few registers would lie in local memory while it waits.
+  constexpr bool SMALL = sizeof(Own) <= 32, AHEAD = SMALL && F::count == 1;
+  constexpr int TOGETHER = SMALL && F::count > 1 ? 2 : 1;
+  Own own[TOGETHER];
+  const auto read_from = [&](int first, const Corner& at) {
+#pragma unroll
+    for (int n = 0; n < TOGETHER; n++) {
+      const F four(first + n);
+      if (four.there(at)) own[n] = read(four.row(at), four.column(at));
+    }
+  };
+  if (AHEAD) read_from(0, corner<P>(turn, high, wide));
+  product(corner<P>(turn, high, wide));
+#pragma unroll 1
+  for (int first = 0; first < F::count; first += TOGETHER) {
+    const Corner at = corner<P>(turn, high, wide);
+    if (!AHEAD) read_from(first, at);
+#pragma unroll
+    for (int n = 0; n < TOGETHER; n++) {
+      const F four(first + n);
+      if (four.there(at)) work(four.row(at), four.column(at), four.sum(deep), own[n]);
+    }
+  }
 }

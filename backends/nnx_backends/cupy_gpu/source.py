@@ -1,22 +1,29 @@
 """The source of the kernel of a network and a recipe: constants, then the files."""
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
+
 from nnx.maths.activations import ACTIVATIONS
+from nnx.maths.distortion import gaussian
 from nnx.maths.dropout import threshold
-from nnx.maths.hyperparameters import Hyperparameters, Stream
+from nnx.maths.hyperparameters import Distortion, Hyperparameters, Stream
 from nnx.maths.losses import LOSSES
 from nnx.maths.optimizers import OPTIMIZERS
-from nnx_backends.cupy_gpu.layout import TILE, Place, whole
+from nnx_backends.cupy_gpu import tiles
+from nnx_backends.cupy_gpu.layout import Place, whole
+from nnx_backends.cupy_gpu.tiles import DEEP, RING, TILE, WARPS
 
 FILES = (
-    "device", "functions", "product", "descend", "layers", "columns", "head", "steps",
+    "device", "random", "functions", "factors", "product", "descend",
+    "layers", "columns", "head", "images", "steps",
 )  # fmt: skip
+EIGHT = 8  # columns that batch normalization takes at a time, see columns.cu
 NUMBERS = [k for k, v in Hyperparameters.__annotations__.items() if v is float]
-WARPS = 16
 
 
 def source(constants: str) -> str:
@@ -36,15 +43,18 @@ def constants(
     pixels: str,
     bytes_as_they_are: bool,
     weighted: bool,
+    only_tf32: bool,
     blocks: int,
 ) -> str:
     """Return what is constant in a kernel, in CUDA C++.
 
     pixels: their type there; bytes_as_they_are: whether images are not gathered first
+    only_tf32: whether products are of TF32 numbers, and not as exact as float32's
     blocks: of the launch
     """
     numbers = _shape(places, hyper.batch_size, blocks) | _recipe(hyper)
     numbers |= {"WEIGHTED": weighted, "BYTES": bytes_as_they_are}
+    numbers |= {"ONLY_TF32": only_tf32} | _patches(places, hyper.batch_size, blocks)
     return "".join(
         [
             *(_enumeration(names) for names in (ACTIVATIONS, OPTIMIZERS, LOSSES)),
@@ -59,7 +69,7 @@ def constants(
 
 def _shape(places: Sequence[Place], batch: int, blocks: int) -> dict[str, Any]:
     """Return the numbers of a network, its batches and the launch."""
-    last, squares = places[-1], _squares_at(places)
+    last = places[-1]
     per_layer = {
         name.upper(): [getattr(place, name) for place in places]
         for name in Place._fields
@@ -69,14 +79,48 @@ def _shape(places: Sequence[Place], batch: int, blocks: int) -> dict[str, Any]:
         "LAYERS": len(places),
         "BATCH": batch,
         "BATCH_ROWS": whole(batch, TILE),
-        "WARPS": WARPS,
         "BLOCKS": blocks,
+        "WARPS": WARPS,
+        "RING": RING,
         "TEAM": _team(-(-batch // blocks), last.inputs),
         "HEAD": last.inputs * last.columns,
         "LENGTH": [place.end - place.weight_at for place in places],
+        "SIZE": last.end,
+    }
+
+
+def _patches(places: Sequence[Place], batch: int, blocks: int) -> dict[str, Any]:
+    """Return how blocks take products, and where the sums of squares of each lie."""
+    high, deep = whole(batch, TILE) // TILE, whole(batch, DEEP)
+    grids = [(high, place.width // TILE) for place in places]
+    groups = [tiles.group_rows(grid, blocks) for grid in grids]
+    outputs = [
+        tiles.patches([grid], place.rows, blocks, tiles.OUTPUTS)[0]
+        if group == 4
+        else (1, 1)
+        for place, grid, group in zip(places, grids, groups, strict=True)
+    ]
+    grids = [(place.rows // TILE, place.width // TILE) for place in places]
+    # The first two layers' weights are updated together, see steps.cu.
+    together = [grids[:2], *([grid] for grid in grids[2:])]
+    weights = [
+        shape
+        for own in together
+        for shape in tiles.patches(own, deep, blocks, tiles.WEIGHTS)
+    ]
+    turns = [tiles.turns(*each) for each in zip(grids, weights, strict=True)]
+    squares = [0]
+    for place, own in zip(places, turns, strict=True):
+        squares.append(squares[-1] + own + place.width // EIGHT)
+    return {
+        "GROUP_ROWS": groups,
+        "OUTPUTS_DOWN": [down for down, _ in outputs],
+        "OUTPUTS_ACROSS": [across for _, across in outputs],
+        "WEIGHTS_DOWN": [down for down, _ in weights],
+        "WEIGHTS_ACROSS": [across for _, across in weights],
+        "WEIGHT_TURNS": turns,
         "SQUARES_AT": squares[:-1],
         "SQUARES": squares[-1],
-        "SIZE": last.end,
     }
 
 
@@ -92,6 +136,8 @@ def _recipe(hyper: Hyperparameters) -> dict[str, Any]:
         "DROPOUT": threshold(hyper.dropout),
         "INPUT_DROPOUT": threshold(hyper.input_dropout),
         "DROPOUT_STREAM": int(Stream.DROPOUT),
+        "NOISY": hyper.input_noise > 0.0,
+        "NOISE_STREAM": int(Stream.NOISE),
         "OUTPUTS_APART": hyper.dropout > 0.0 or from_z,
         "SMOOTHED": hyper.label_smoothing > 0.0,
         "CLASS_WEIGHTED": bool(hyper.class_weights),
@@ -100,6 +146,25 @@ def _recipe(hyper: Hyperparameters) -> dict[str, Any]:
         "CLIPPED": hyper.clip_norm > 0.0,
         "BOUNDED": hyper.max_norm > 0.0,
         "AVERAGED": hyper.ema_decay > 0.0,
+    } | _distortion(hyper)
+
+
+def _distortion(hyper: Hyperparameters) -> dict[str, Any]:
+    """Return how images are distorted, of a pixel where they are not."""
+    amounts = hyper.augment or Distortion()
+    high, broad = hyper.image_shape if hyper.augment else (1, 1)
+    weights = gaussian(max(high, broad), amounts, np.zeros(0), xp=np)[0]
+    return {
+        "DISTORTED": hyper.augment is not None,
+        "DISTORTION_STREAM": int(Stream.DISTORTION),
+        "HIGH": high,
+        "BROAD": broad,
+        "SHIFT": amounts.shift,
+        "RADIANS": math.radians(amounts.rotation),
+        "SCALING": amounts.scale,
+        "SHEAR": amounts.shear,
+        "ELASTIC": amounts.elastic,
+        "GAUSSIAN": [float(weight) for weight in weights],
     }
 
 
@@ -119,15 +184,14 @@ def _enumeration(names: Any) -> str:
 
 def _constant(name: str, value: Any) -> str:
     if isinstance(value, list):
-        return f"constexpr int {name}[] = {{{', '.join(map(str, value))}}};\n"
-    kind = "bool" if isinstance(value, bool) else "int"
-    return f"constexpr {kind} {name} = {str(value).lower()};\n"
+        kind, text = _number(value[0])[0], ", ".join(_number(each)[1] for each in value)
+        return f"__device__ constexpr {kind} {name}[] = {{{text}}};\n"
+    kind, text = _number(value)
+    return f"constexpr {kind} {name} = {text};\n"
 
 
-def _squares_at(places: Sequence[Place]) -> list[int]:
-    """Return where each layer's sums of squares begin, and their number."""
-    starts = [0]
-    for place in places:
-        tiles = place.rows // TILE * (place.width // TILE)
-        starts.append(starts[-1] + tiles + place.width // 8)
-    return starts
+def _number(value: float) -> tuple[str, str]:
+    """Return a number's type in CUDA C++, and the number."""
+    if isinstance(value, bool):
+        return "bool", str(value).lower()
+    return ("int", str(value)) if isinstance(value, int) else ("double", repr(value))

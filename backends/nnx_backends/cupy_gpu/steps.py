@@ -1,5 +1,6 @@
 """Many training steps in one launch: one kernel for a network and its recipe."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from operator import attrgetter
@@ -15,7 +16,7 @@ from nnx.maths.schedules import at_steps
 from nnx.maths.shards import ALONE, Communicator
 from nnx.maths.state import Images, State
 from nnx_backends.cupy_gpu import layout, nccl
-from nnx_backends.cupy_gpu.layout import FOUR, TILE, Place
+from nnx_backends.cupy_gpu.layout import FOUR, Place
 from nnx_backends.cupy_gpu.memory import (
     Memory,
     inputs,
@@ -23,13 +24,15 @@ from nnx_backends.cupy_gpu.memory import (
     run_record,
     state_after,
 )
-from nnx_backends.cupy_gpu.source import NUMBERS, WARPS, constants, source
+from nnx_backends.cupy_gpu.source import NUMBERS, constants, source
+from nnx_backends.cupy_gpu.tiles import RING, TILE, WARPS
 from nnx_backends.memories import Memories
 
 THREADS = 32 * WARPS
-PARTS = 2 * 36 * 8 * WARPS * 4  # numbers in shared memory, see product.cu
+# Numbers in shared memory, beside RING.
 SCRATCH = THREADS + 2 * WARPS * 32
 MOST_OUTPUTS = 32  # a lane each
+MOST_AREA = RING // 6  # of pictures that are distorted in it, see images.cu
 SINCE = 80  # compute capability 8.0, Ampere: TF32
 
 
@@ -42,14 +45,16 @@ def shared_memory(device: Any) -> int:
     return int(attributes["MaxSharedMemoryPerBlockOptin"])
 
 
-def fused(plain: Callable[..., State], cupy: Any, room: int) -> Callable[..., State]:
+def fused(
+    plain: Callable[..., State], cupy: Any, room: int, *, only_tf32: bool
+) -> Callable[..., State]:
     """Return what takes many steps in one launch where it can, and else plain ones.
 
     room: bytes of shared memory that a block may have
+    only_tf32: whether products are of TF32 numbers
     """
-    return partial(
-        run_steps, plain=plain, cupy=cupy, room=room, memories=Memories[Memory]()
-    )
+    own = {"cupy": cupy, "room": room, "only_tf32": only_tf32}
+    return partial(run_steps, plain=plain, memories=Memories[Memory](), **own)
 
 
 def way(
@@ -80,6 +85,7 @@ def uncovered(state: State, hyper: Hyperparameters, room: int) -> str:
     """
     units, outputs = state.layers[-1].weight.shape
     shared = _shared(units, outputs, hyper.batch_size)
+    area = math.prod(hyper.image_shape)
     reasons = {
         "a card without TF32 or cooperative launches": room == 0,
         "float64": state.layers[0].weight.dtype != np.float32,
@@ -88,8 +94,7 @@ def uncovered(state: State, hyper: Hyperparameters, room: int) -> str:
         f"batches of {hyper.batch_size}": hyper.batch_size > BLOCK,
         f"{units} units before the last layer": shared > room,
         "batches in shards": hyper.shards > 1,
-        "distortion": hyper.augment is not None,
-        "input noise": hyper.input_noise > 0.0,
+        f"distortion of {area} pixels": hyper.augment is not None and area > MOST_AREA,
     }
     return next((reason for reason, holds in reasons.items() if holds), "")
 
@@ -104,6 +109,7 @@ def run_steps(
     plain: Callable[..., State],
     cupy: Any,
     room: int,
+    only_tf32: bool,
     memories: Memories[Memory],
     communicator: Communicator = ALONE,
 ) -> State:
@@ -117,7 +123,7 @@ def run_steps(
     at = state.step % per_epoch * hyper.batch_size
     hyper = hyper._replace(batch_size=min(hyper.batch_size, n))
     places = layout.places(state.layers, layout.whole(hyper.batch_size, TILE))
-    use = _use(places, images, hyper, cupy)
+    use = _use(places, images, hyper, only_tf32, cupy)
     own = memories.take(state, use) or memory(state, hyper, places, cupy)
     own.counter.fill(0)
     loss_sum, score_sum = state.loss_sum.copy(), state.score_sum.copy()
@@ -125,7 +131,8 @@ def run_steps(
     given = inputs(images, hyper, cupy)
     given |= {"order": order, "loss_sum": loss_sum, "score_sum": score_sum}
     key0, key1 = random.key(hyper.seed)
-    numbers = {"begin": state.step, "count": count, "at": at, "n": n}
+    epoch = state.step // block_count(len(images.labels), hyper.batch_size)
+    numbers = {"begin": state.step, "count": count, "epoch": epoch, "at": at, "n": n}
     # Images are counted from the set's first, which a window may not have.
     before = (images.first or 0) * given["pixels"][0].nbytes
     numbers["pixels"] = (given["pixels"].data.ptr - before) % 2**64
@@ -140,7 +147,11 @@ def run_steps(
 
 
 def _use(
-    places: Sequence[Place], images: Images, hyper: Hyperparameters, cupy: Any
+    places: Sequence[Place],
+    images: Images,
+    hyper: Hyperparameters,
+    only_tf32: bool,
+    cupy: Any,
 ) -> tuple[Any, ...]:
     """Return all that a kernel and its memory depend on, as `_kernel` takes it.
 
@@ -148,7 +159,8 @@ def _use(
     """
     fixed = hyper._replace(learning_rate=0.0, l2=float(hyper.l2 > 0.0))
     pixels = "unsigned char" if images.pixels.dtype == np.uint8 else "float"
-    kinds = pixels, _are_bytes(images, hyper), images.weights is not None
+    as_they_are = _are_bytes(images, hyper)
+    kinds = pixels, as_they_are, images.weights is not None, only_tf32
     return tuple(places), fixed, kinds, cupy.cuda.Device().id
 
 
@@ -163,38 +175,41 @@ def _hypers(hyper: Hyperparameters, first: int, count: int, per_epoch: int) -> A
 def _are_bytes(images: Images, hyper: Hyperparameters) -> bool:
     """Return whether pixels are read as they lie in the set, four at once."""
     aligned = images.pixels.shape[1] % 4 == 0 and images.pixels.dtype == np.uint8
-    return aligned and hyper.input_dropout == 0.0
+    changed = hyper.augment or hyper.input_noise or hyper.input_dropout
+    return aligned and not changed
 
 
 def _shared(inputs: int, outputs: int, batch: int) -> int:
     """Return the bytes of shared memory, by the last layer's size."""
     head = inputs * layout.whole(outputs, FOUR)
-    return 4 * (PARTS + head + SCRATCH + 2 * layout.whole(batch, TILE))
+    images = 2 * layout.whole(batch, TILE)
+    return 4 * (RING + head + SCRATCH) + 8 * images
 
 
 @lru_cache(maxsize=32)
 def _kernel(
     places: tuple[Place, ...],
     hyper: Hyperparameters,
-    kinds: tuple[str, bool, bool],
+    kinds: tuple[str, bool, bool, bool],
     device: int,
     cupy: Any,
 ) -> Callable[..., None]:
     """Return a function that launches the kernel of a network and a recipe.
 
     kinds: the type of pixels, whether they are bytes to be read as they lie in the set,
-        and whether images have weights
+        whether images have weights, and whether products are of TF32 numbers
     """
     processors = cupy.cuda.Device(device).attributes["MultiProcessorCount"]
     blocks = min(processors, _most_items(places, hyper.batch_size))
     shared = _shared(places[-1].inputs, places[-1].outputs, hyper.batch_size)
-    pixels, bytes_as_they_are, weighted = kinds
+    pixels, bytes_as_they_are, weighted, only_tf32 = kinds
     text = constants(
         places,
         hyper,
         pixels=pixels,
         bytes_as_they_are=bytes_as_they_are,
         weighted=weighted,
+        only_tf32=only_tf32,
         blocks=blocks,
     )
     function = cupy.RawKernel(

@@ -1,0 +1,217 @@
+// The factors of a product: where they lie, copied into shared memory, taken from there.
+//
+// A unit is 16 terms of one tile's rows (of a left factor) or columns (of a right one), so
+// many numbers of four bytes, copied in 128 pieces. A tile has 8 R rows: of them a lane's
+// part is R, R group + i, and of the terms four, 4 member + k. R is 4, or 2 for a left
+// factor where tiles are few. Of rows as of columns four neighbours belong to one group, so
+// that an access is of 16 bytes. Pieces lie in a unit where eight lanes, which are served
+// at once, meet all banks.
+
+constexpr int TILE = 32, DEEP = 16;
+constexpr int PIECES = TILE * DEEP / 4;
+
+__device__ inline int group() { return lane() / 4; }
+__device__ inline int member() { return lane() % 4; }
+
+// Four numbers of shared memory.
+__device__ inline Four shared_four(const float* at) {
+  const float4 q = *reinterpret_cast<const float4*>(at);
+  return {q.x, q.y, q.z, q.w};
+}
+
+// A thread copies one piece of each of a tile's units, or several, STEP pieces apart; it
+// knows where the first term's lie, and a place in a unit.
+
+// Terms lie next to each other: rows of a left factor, columns of a transposed right one.
+// first: of the patch's first tile; tiles: that are there
+template <int R>
+struct TermsTogether {
+  static constexpr bool exact = false;
+  static constexpr int rows = R;
+  static constexpr int unit = 8 * R * DEEP;
+  struct Part {
+    Four row[R];
+  };
+  struct Pieces {
+    int from, place, row;
+  };
+  const float* first;
+  int stride, tiles;
+
+  __device__ static int place(int row, int chunk) {
+    const int half = (row ^ row >> 1 ^ row >> 2) & 1;
+    return ((row >> 1) * 8 + half * 4 + chunk) * 4;
+  }
+  template <int STEP, int EACH>
+  __device__ Pieces pieces(int number, int tile) const {
+    const int row = number / 4, chunk = number % 4;
+    return {(tile * 8 * R + row) * stride + 4 * chunk, place(row, chunk),
+            tile < tiles ? row : 8 * R};
+  }
+  template <int STEP, int EACH>
+  __device__ void copy(const Pieces& p, float* unit, int term) const {
+    if (p.row >= 8 * R) return;
+#pragma unroll
+    for (int e = 0; e < EACH && STEP / 4 * e < 8 * R; e++) {
+      copy_async<16>(unit + p.place + STEP * 4 * e,
+                     first + p.from + STEP / 4 * e * stride + term);
+    }
+  }
+  __device__ static void take(Part& part, const float* unit) {
+#pragma unroll
+    for (int i = 0; i < R; i++) {
+      part.row[i] = shared_four(unit + place(R * group() + i, member()));
+    }
+  }
+  __device__ static float number(const Part& part, int i, int k) {
+    return part.row[i].v[k];
+  }
+};
+
+// Terms lie a row apart: a transposed left factor, or a right one.
+struct TermsApart {
+  static constexpr bool exact = false;
+  static constexpr int rows = 4;
+  static constexpr int unit = TILE * DEEP;
+  struct Part {
+    Four term[4];
+  };
+  struct Pieces {
+    int from, place;
+  };
+  const float* first;
+  int stride, tiles;
+
+  __device__ static int place(int term, int chunk) {
+    return (term * 8 + (chunk ^ (term >> 2) * 2)) * 4;
+  }
+  template <int STEP, int EACH>
+  __device__ Pieces pieces(int number, int tile) const {
+    const int row = number / 8, chunk = number % 8;
+    return {tile < tiles ? row * stride + tile * TILE + 4 * chunk : -1,
+            place(row, chunk)};
+  }
+  template <int STEP, int EACH>
+  __device__ void copy(const Pieces& p, float* unit, int term) const {
+    if (p.from < 0) return;
+#pragma unroll
+    for (int e = 0; e < EACH; e++) {
+      const int further = STEP / 8 * e;  // terms; where they lie see place()
+      copy_async<16>(unit + (p.place ^ further * 2) + further * TILE,
+                     first + p.from + (term + further) * stride);
+    }
+  }
+  __device__ static void take(Part& part, const float* unit) {
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+      part.term[k] = shared_four(unit + place(4 * member() + k, group()));
+    }
+  }
+  __device__ static float number(const Part& part, int i, int k) {
+    return part.term[k].v[i];
+  }
+};
+
+__device__ inline float byte_of(unsigned word, int i) {
+  return static_cast<float>(word >> (8 * i) & 255u);
+}
+
+// A batch's images, as they lie in the set: bytes, of which `images` says whose. Pieces
+// are of four, 0 where there are none.
+struct Bytes {
+  const unsigned char* pixels;
+  const long long* images;  // shared
+  int batch;
+
+  __device__ const unsigned char* image(int place) const {
+    return pixels + images[place] * INPUTS[0];
+  }
+};
+
+// first: of the images, of the patch's first tile
+template <int R>
+struct Pixels {
+  static constexpr bool exact = true;
+  static constexpr int rows = R;
+  static constexpr int unit = 8 * R * DEEP / 4;
+  struct Part {
+    unsigned row[R];
+  };
+  struct Pieces {
+    const unsigned char* from[4];  // null: there is no such image
+    int number, row;
+  };
+  Bytes bytes;
+  int first, tiles;
+
+  template <int STEP, int EACH>
+  __device__ Pieces pieces(int number, int tile) const {
+    Pieces p = {{}, number, tile < tiles ? number / 4 : 8 * R};
+#pragma unroll
+    for (int e = 0; e < EACH; e++) {
+      const int image = first + tile * 8 * R + number / 4 + STEP / 4 * e;
+      p.from[e] = image < bytes.batch ? bytes.image(image) : nullptr;
+    }
+    return p;
+  }
+  template <int STEP, int EACH>
+  __device__ void copy(const Pieces& p, float* unit, int term) const {
+    const int column = term + p.number % 4 * 4;
+    if (p.row >= 8 * R) return;
+#pragma unroll
+    for (int e = 0; e < EACH && STEP / 4 * e < 8 * R; e++) {
+      const bool there = p.from[e] && column < INPUTS[0];
+      const unsigned char* from = there ? p.from[e] + column : bytes.pixels;
+      copy_async<4>(unit + p.number + STEP * e, from, there);
+    }
+  }
+  __device__ static void take(Part& part, const float* unit) {
+#pragma unroll
+    for (int i = 0; i < R; i++) {
+      part.row[i] = __float_as_uint(unit[(R * group() + i) * 4 + member()]);
+    }
+  }
+  __device__ static float number(const Part& part, int i, int k) {
+    return byte_of(part.row[i], k);
+  }
+};
+
+// first: of the columns, of the patch's first tile
+struct PixelsApart {
+  static constexpr bool exact = true;
+  static constexpr int rows = 4;
+  static constexpr int unit = TILE * DEEP / 4;
+  struct Part {
+    unsigned term[4];
+  };
+  struct Pieces {
+    int number, column;  // -1: there is no such tile
+  };
+  Bytes bytes;
+  int first, tiles;
+
+  template <int STEP, int EACH>
+  __device__ Pieces pieces(int number, int tile) const {
+    return {number, tile < tiles ? first + tile * TILE + number % 8 * 4 : -1};
+  }
+  template <int STEP, int EACH>
+  __device__ void copy(const Pieces& p, float* unit, int term) const {
+    if (p.column < 0) return;
+#pragma unroll
+    for (int e = 0; e < EACH; e++) {
+      const int image = term + p.number / 8 + STEP / 8 * e;
+      const bool there = image < bytes.batch && p.column < INPUTS[0];
+      const unsigned char* from = there ? bytes.image(image) + p.column : bytes.pixels;
+      copy_async<4>(unit + p.number + STEP * e, from, there);
+    }
+  }
+  __device__ static void take(Part& part, const float* unit) {
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+      part.term[k] = __float_as_uint(unit[(4 * member() + k) * 8 + group()]);
+    }
+  }
+  __device__ static float number(const Part& part, int i, int k) {
+    return byte_of(part.term[k], i);
+  }
+};

@@ -1,0 +1,84 @@
+"""How blocks share out a product's tiles: in patches, with as many warps to each tile.
+
+The more tiles a block takes at a time, the less it reads for each, but the fewer blocks
+are at work, and the fewer warps share a tile's terms.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate, pairwise, product
+from typing import NamedTuple, TypeAlias
+
+from nnx.maths.blocks import block_count
+
+WARPS = 16
+TILE = 32  # rows and columns
+DEEP = 16  # terms that a warp takes at a time
+RING = 36 * 1024  # numbers of shared memory for terms and parts, see product.cu
+SHAPES = ((1, 1), (2, 1), (1, 2), (2, 2), (4, 2), (2, 4), (4, 4))  # down, across
+FINISH = 0.4  # what each of a patch's tiles adds to its time, see `Kind`
+Grid: TypeAlias = tuple[int, int]  # tiles down and across
+Shape: TypeAlias = tuple[int, int]  # of a patch, likewise
+
+
+class Kind(NamedTuple):
+    """What is computed tile by tile.
+
+    overhead: of a patch, beyond its terms and tiles, in times of what all warps take
+        for DEEP terms; measured on an H100, as FINISH
+    shapes: that patches may have
+    """
+
+    overhead: float
+    shapes: Sequence[Shape]
+
+
+OUTPUTS = Kind(1.5, SHAPES)
+# A thread has eight times four numbers of the largest to finish: too slow with a step.
+WEIGHTS = Kind(4.5, SHAPES[:-1])
+
+
+def group_rows(grid: Grid, blocks: int) -> int:
+    """Return 2 where all blocks are at work with tiles of 16 rows, and else 4."""
+    return 2 if 2 * grid[0] * grid[1] <= blocks else 4
+
+
+def patches(
+    grids: Sequence[Grid], terms: int, blocks: int, kind: Kind
+) -> tuple[Shape, ...]:
+    """Return how many tiles down and across a block takes at a time, for each product.
+
+    Blocks share out the patches of one product after another, in turn.
+
+    grids: of the products; terms: of each
+    """
+
+    def longest(shapes: tuple[Shape, ...]) -> float:
+        """Return the time of the block that has most to do."""
+        costs = [kind.overhead + cost(shape, terms) for shape in shapes]
+        numbers = [turns(*each) for each in zip(grids, shapes, strict=True)]
+        ends = list(accumulate(numbers, initial=0))
+        return max(
+            sum(
+                (_turns_of(block, end, blocks) - _turns_of(block, begin, blocks)) * each
+                for each, (begin, end) in zip(costs, pairwise(ends), strict=True)
+            )
+            for block in range(blocks)
+        )
+
+    return min(product(kind.shapes, repeat=len(grids)), key=longest)
+
+
+def cost(shape: Shape, terms: int) -> float:
+    """Return a patch's time but for the overhead."""
+    tiles = shape[0] * shape[1]
+    return FINISH * tiles + block_count(terms, DEEP * WARPS // tiles)
+
+
+def turns(grid: Grid, shape: Shape) -> int:
+    """Return how many patches a grid of tiles has."""
+    return block_count(grid[0], shape[0]) * block_count(grid[1], shape[1])
+
+
+def _turns_of(block: int, end: int, blocks: int) -> int:
+    """Return how many of the turns before an end a block has."""
+    return block_count(end - block, blocks) if end > block else 0

@@ -1,0 +1,35 @@
+"""How blocks share out a product's tiles on a card."""
+
+import pytest
+from nnx_backends.cupy_gpu import tiles
+from nnx_backends.cupy_gpu.tiles import Grid, Kind, Shape
+
+BLOCKS = 132  # as an H100 has multiprocessors
+
+
+@pytest.mark.parametrize(
+    ("grids", "terms", "kind", "expected"),
+    [
+        ([(25, 4), (4, 1)], 128, tiles.WEIGHTS, [(1, 1), (1, 1)]),
+        ([(25, 25), (25, 25)], 1024, tiles.WEIGHTS, [(2, 2), (4, 2)]),
+        ([(25, 32), (32, 1)], 1024, tiles.WEIGHTS, [(4, 2), (2, 1)]),
+        ([(4, 25)], 800, tiles.OUTPUTS, [(1, 1)]),
+        ([(32, 25)], 800, tiles.OUTPUTS, [(4, 2)]),
+        ([(1, 1)], 16, tiles.OUTPUTS, [(1, 1)]),
+    ],
+)
+def test_as_many_blocks_are_at_work_as_pays(
+    grids: list[Grid], terms: int, kind: Kind, expected: list[Shape]
+) -> None:
+    assert list(tiles.patches(grids, terms, BLOCKS, kind)) == expected
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (7, 3), (25, 4), (79, 63)])
+@pytest.mark.parametrize("shape", tiles.SHAPES)
+def test_patches_cover_a_grid(grid: Grid, shape: Shape) -> None:
+    count = tiles.turns(grid, shape) * shape[0] * shape[1]
+    assert grid[0] * grid[1] <= count < (grid[0] + shape[0]) * (grid[1] + shape[1])
+
+
+def test_warps_share_out_whole_patches() -> None:
+    assert all(tiles.WARPS % (down * across) == 0 for down, across in tiles.SHAPES)
