@@ -16,7 +16,6 @@ from typing import Any
 
 import cupy
 import numpy as np
-from nnx_backends.cupy_gpu import steps
 
 import nnx
 from nnx.maths.hyperparameters import Distortion
@@ -84,16 +83,17 @@ def phases(workload: Workload, times: Any, count: int) -> dict[str, list[int]]:
 
     times: of the barriers of so many steps
     """
-    hidden = len(workload.sizes) - 2
-    each = 2 * hidden + 1 + 2 * hidden * bool(workload.options.get("batch_norm"))
+    hidden, normalized = len(workload.sizes) - 2, workload.options.get("batch_norm")
+    barriers = 2 * hidden + 1 + 2 * hidden * bool(normalized)  # a step's
     # Where images are made ready, a barrier comes before the first step.
-    times = times["augment" in workload.options :][: each * min(count, 4000 // each)]
-    work = times[1:, 0] - times[:-1, 1]
+    times = times["augment" in workload.options :]
+    times = times[: barriers * min(count, len(times) // barriers)]
+    wait, work = times[:, 1] - times[:, 0], times[1:, 0] - times[:-1, 1]
     return {
-        "work": [int(np.median(work[(i - 1) % each :: each])) for i in range(each)],
-        "wait": [
-            int(np.median((times[:, 1] - times[:, 0])[i::each])) for i in range(each)
+        "work": [
+            int(np.median(work[i - 1 :: barriers])) for i in range(1, barriers + 1)
         ],
+        "wait": [int(np.median(wait[i::barriers])) for i in range(barriers)],
     }
 
 
@@ -108,7 +108,6 @@ def measured(workload: Workload, images: int) -> dict[str, Any]:
     for _ in range(EPOCHS + 1):
         trainer.epoch(draw.permutation(images), workload.learning_rate)
         epochs.append(Kernel.last.milliseconds())
-    steps._kernel.cache_clear()
     count = -(-images // workload.batch_size)
     cycles = phases(workload, Kernel.last.barriers(), count)
     return {"ms_per_epoch": sorted(epochs[1:]), **cycles}
@@ -121,13 +120,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     cupy.RawKernel = Kernel
-    found = dict[str, Any]()
+    results = dict[str, Any]()
     for name, workload in NETWORKS.items():
-        row = found[name] = measured(workload, given.images)
+        row = results[name] = measured(workload, given.images)
         ms = median(row["ms_per_epoch"])
         print(f"{name:24} {ms:8.2f} ms", row["work"], row["wait"], flush=True)
     if given.out:
-        given.out.write_text(json.dumps(found, indent=1) + "\n")
+        given.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

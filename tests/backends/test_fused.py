@@ -58,9 +58,7 @@ def _fused(*, only_tf32: bool) -> Backend:
     run_steps = partial(
         steps.run_steps,
         plain=_no_plain_steps,
-        cupy=cupy,
-        room=ROOM,
-        only_tf32=only_tf32,
+        card=steps.Card(cupy, ROOM, only_tf32),
         memories=Memories(),
     )
     return replace(backend, own_steps=run_steps)
@@ -155,6 +153,22 @@ def test_a_state_is_left_as_it_was(fused: Backend) -> None:
     before = _bits(fused, state), _bits(fused, one)
     fused.run_steps(one, images, order, 2, hyper)
     assert (_bits(fused, state), _bits(fused, one)) == before
+
+
+def test_a_window_shorter_than_a_batch_is_of_its_epoch(fused: Backend) -> None:
+    """Distortion is drawn anew in each epoch, which the whole set's size tells."""
+    case = Case((16, 5, 3), "tanh", 6, (("augment", Distortion(shift=1.0)),))
+    posed = parity.problem(case, "float32")
+    layers = moved(posed.layers, fused.from_numpy)
+    images, order = moved((posed.images, posed.order[:2]), fused.from_numpy)
+    state = initial_state(layers, posed.hyper, fused.ops)
+    last = state._replace(step=2 * -(-len(posed.order) // case.batch) - 1)
+    plain = find("cupy", fused=False).run_steps
+    losses = [
+        float(fused.to_numpy(run(last, images, order, 1, posed.hyper).loss_sum))
+        for run in (fused.run_steps, plain)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=BOUNDS["float32"])
 
 
 def test_the_way_is_told(fused: Backend) -> None:

@@ -69,15 +69,15 @@ def deletions(
     """
     with order(ORDERS[0]):
         right = [_bits(run(source)) for run in runs]
-    found = []
+    results = []
     for match in barrier.finditer(source):
         without = source[: match.start()] + ";" + source[match.end() :]
         line = source.count("\n", 0, match.start()) + 1
-        told = (
+        symptoms = (
             _caught(run, without, bits) for run, bits in zip(runs, right, strict=True)
         )
-        found.append(Deletion(line, match[0], next(filter(None, told), "")))
-    return found
+        results.append(Deletion(line, match[0], next(filter(None, symptoms), "")))
+    return results
 
 
 def _caught(run: Run, source: str, right: list[bytes]) -> str:

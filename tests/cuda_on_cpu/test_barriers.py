@@ -55,7 +55,7 @@ WIDE = {
     ),
 }
 EVERY = [
-    *(pytest.param(each, id=name) for name, each in CASES.items()),
+    *(pytest.param(case, id=name) for name, case in CASES.items()),
     *(pytest.param(c, id=name, marks=pytest.mark.sweep) for name, c in WIDE.items()),
 ]
 
@@ -122,6 +122,6 @@ def test_every_barrier_is_needed(
         runner(problem(case, "float32"), backend, monkeypatch)
         for case in CASES.values()
     ]
-    found = deletions(runs, WHOLE)
-    assert len(found) > 15
-    assert [each for each in found if not each.caught] == []
+    barriers = deletions(runs, WHOLE)
+    assert len(barriers) > 15
+    assert [barrier for barrier in barriers if not barrier.caught] == []

@@ -85,7 +85,8 @@ def _steps(
     run_steps: Callable[..., State] = partial(first_run.run_steps, ops=ops, cupy=cupy)
     room = steps.shared_memory(cupy.cuda.Device(number)) if fused else None
     if room is not None:
-        run_steps = steps.fused(run_steps, cupy, room, only_tf32=precision == "tf32")
+        card = steps.Card(cupy, room, only_tf32=precision == "tf32")
+        run_steps = steps.fused(run_steps, card)
     compiling = partial(first_run.before_training, ops=ops, run_steps=run_steps)
     return run_steps, FirstRun(compile=compiling, steps=partial(steps.way, room=room))
 

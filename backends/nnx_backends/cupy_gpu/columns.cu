@@ -2,7 +2,7 @@
 // and what belongs to units.
 
 // Columns: eight of them, of which a thread has every STRIDE-th row.
-constexpr int EIGHT = 8, STRIDE = THREADS / EIGHT;
+constexpr int STRIDE = THREADS / EIGHT;
 
 // The sum of a number of each thread, over those of its column.
 __device__ inline float sum_of_column(float x) {

@@ -16,13 +16,13 @@ extern __shared__ float4 shared_memory[];
 #endif
 
 // What a block has of it: room for products, the last layer's weights, a number for each
-// thread and two rows for each warp, and the numbers of two batches' images.
+// thread and two rows for each warp, and the numbers of a step's images and the next one's.
 __device__ inline float* ring() { return SHARED_MEMORY; }
 __device__ inline float* last_weights() { return ring() + RING; }
 __device__ inline float* scratch() { return last_weights() + HEAD; }
-__device__ inline long long* images(int turn) {
+__device__ inline long long* images(int step) {
   float* all = scratch() + THREADS + 2 * WARPS * WARP;
-  return reinterpret_cast<long long*>(all) + turn * BATCH_ROWS;
+  return reinterpret_cast<long long*>(all) + step % 2 * BATCH_ROWS;
 }
 
 __device__ inline int lane() { return threadIdx.x % WARP; }

@@ -7,7 +7,6 @@
 // that an access is of 16 bytes. Pieces lie in a unit where eight lanes, which are served
 // at once, meet all banks.
 
-constexpr int TILE = 32, DEEP = 16;
 constexpr int PIECES = TILE * DEEP / 4;
 
 __device__ inline int group() { return lane() / 4; }

@@ -54,7 +54,7 @@ __device__ inline void take_units(const Step& s, int row, Units& units) {
 }
 
 // The lanes' part of a row's products with the last layer's weights; see sums_of_warp.
-__device__ inline float head_sums(const Step& s, const Units& units) {
+__device__ inline float head_sums(const Units& units) {
   float sums[SUMS] = {};
 #pragma unroll
   for (int i = 0; i < UNITS; i++) {
@@ -137,7 +137,7 @@ __device__ void head(const Step& s) {
     Units units;
     take_units(s, row, units);
     const Target target = target_of(s, row);
-    const float sum = head_sums(s, units);
+    const float sum = head_sums(units);
     float* own = sums_at + turn * WARPS * WARP;
     own[warp() * WARP + lane() * SUMS / WARP] = sum;
     __syncthreads();

@@ -1,10 +1,10 @@
 // A batch's images: which they are, and what is done to them before the first layer.
 
 // Begin to copy the numbers of a step's images; steps count from the run's first.
-__device__ inline void copy_order(const Run& run, int step, int turn) {
+__device__ inline void copy_order(const Run& run, int step) {
   const long long from = run.at + static_cast<long long>(step) * BATCH;
   for (int i = anew(threadIdx.x); i < BATCH && from + i < run.n; i += THREADS) {
-    copy_async<8>(images(turn) + i, run.order + from + i);
+    copy_async<8>(images(step) + i, run.order + from + i);
   }
   close_copies();
 }
@@ -20,7 +20,7 @@ __device__ inline void fetch_images(const Step& s) {
   constexpr int LINES = SIZE / LINE + 2;  // an image's, as it may begin within one
   constexpr int LABEL = LOSS == CROSS_ENTROPY ? 8 : 4 * OUTS;
   const int batch = s.step + 1 < s.run.count ? batch_of(s.run, s.step + 1) : 0;
-  const long long* next = images(1 - s.turn());
+  const long long* next = images(s.step + 1);
   const char* pixels = static_cast<const char*>(s.run.pixels);
   const char* labels = static_cast<const char*>(s.run.labels);
   const int first = anew(blockIdx.x) * THREADS + threadIdx.x;
@@ -56,7 +56,7 @@ __device__ inline void add_noise(const Run& run, const Hyper& hyper, Four& x, in
 
 // Store four pixels of one of a batch's rows as the first layer takes them.
 __device__ void set_pixels(const Run& run, const Hyper& hyper, Four x, int row, int column,
-                           int step, int turn) {
+                           int step) {
   const unsigned number = static_cast<unsigned>(run.begin + step);
   for (int i = 0; i < 4; i++) x.v[i] *= hyper.pixel_scale;
   if constexpr (NOISY) add_noise(run, hyper, x, row, column / 4, number);
@@ -67,7 +67,7 @@ __device__ void set_pixels(const Run& run, const Hyper& hyper, Four x, int row, 
       x.v[i] *= kept(0, row, column + i, number, run.key0, run.key1);
     }
   }
-  const long long at = (static_cast<long long>(turn) * BATCH_ROWS + row) * ROWS[0];
+  const long long at = (static_cast<long long>(step % 2) * BATCH_ROWS + row) * ROWS[0];
   store(run.images + at + column, x);
 }
 
@@ -78,17 +78,16 @@ __device__ inline float pixel_of(const Run& run, long long image, int pixel) {
 constexpr int IMAGE_FOURS = BATCH_ROWS * (ROWS[0] / 4);
 
 // Gather a part of a batch's images as they are.
-__device__ inline void gather(const Run& run, const Hyper& hyper, int item, int step,
-                              int turn) {
+__device__ inline void gather(const Run& run, const Hyper& hyper, int item, int step) {
   const int four = item * THREADS + anew(threadIdx.x);
   if (four >= IMAGE_FOURS) return;
   const int row = four / (ROWS[0] / 4), column = four % (ROWS[0] / 4) * 4;
   Four x = {};
   for (int i = 0; i < 4; i++) {
     if (row >= batch_of(run, step) || column + i >= INPUTS[0]) continue;
-    x.v[i] = pixel_of(run, images(turn)[row], column + i);
+    x.v[i] = pixel_of(run, images(step)[row], column + i);
   }
-  set_pixels(run, hyper, x, row, column, step, turn);
+  set_pixels(run, hyper, x, row, column, step);
 }
 
 // An image that is distorted, and room for it in shared memory. The field is of numbers
@@ -189,11 +188,11 @@ __device__ inline float moved_pixel(const Canvas& c, int pixel) {
 
 // Distort one of a batch's images (Simard, Steinkraus and Platt, ICDAR 2003), as
 // `nnx.maths.distortion` has it.
-__device__ void distort(const Run& run, const Hyper& hyper, int row, int step, int turn) {
+__device__ void distort(const Run& run, const Hyper& hyper, int row, int step) {
   const Canvas c = canvas(ring());
   const bool there = row < batch_of(run, step);
   __syncthreads();  // the room's last use has ended, and the batch's images are known
-  if (there) begin_canvas(run, c, images(turn)[row]);
+  if (there) begin_canvas(run, c, images(step)[row]);
   __syncthreads();
   if constexpr (ELASTIC != 0) {
     if (there) smooth<true>(c.field, c.smoothed, c.gaussian);
@@ -206,7 +205,7 @@ __device__ void distort(const Run& run, const Hyper& hyper, int row, int step, i
     for (int i = 0; i < 4; i++) {
       if (there && column + i < INPUTS[0]) x.v[i] = moved_pixel(c, column + i);
     }
-    set_pixels(run, hyper, x, row, column, step, turn);
+    set_pixels(run, hyper, x, row, column, step);
   }
 }
 
@@ -215,11 +214,10 @@ __device__ void distort(const Run& run, const Hyper& hyper, int row, int step, i
 constexpr int GATHERED = (IMAGE_FOURS + THREADS - 1) / THREADS;
 constexpr int IMAGE_TURNS = BYTES ? 0 : DISTORTED ? BATCH_ROWS : GATHERED;
 
-__device__ inline void set_images(const Run& run, const Hyper& hyper, int item, int step,
-                                  int turn) {
+__device__ inline void set_images(const Run& run, const Hyper& hyper, int item, int step) {
   if constexpr (DISTORTED) {
-    distort(run, hyper, item, step, turn);
+    distort(run, hyper, item, step);
   } else {
-    gather(run, hyper, item, step, turn);
+    gather(run, hyper, item, step);
   }
 }

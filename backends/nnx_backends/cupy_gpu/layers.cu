@@ -7,9 +7,7 @@ struct Step {
   int step, batch;
 
   __device__ unsigned number() const { return static_cast<unsigned>(run.begin + step); }
-  // In which of two places the numbers of its images are.
-  __device__ int turn() const { return step % 2; }
-  __device__ const long long* own_images() const { return images(turn()); }
+  __device__ const long long* own_images() const { return images(step); }
   // Sixteens of the batch's rows.
   __device__ int deep() const { return (batch + DEEP - 1) / DEEP; }
 };
@@ -32,7 +30,7 @@ __device__ constexpr int high(int layer) { return BATCH_ROWS / (8 * GROUP_ROWS[l
 template <int L>
 __device__ inline const float* input(const Step& s) {
   if constexpr (L == 0) {
-    return s.run.images + static_cast<long long>(s.turn()) * BATCH_ROWS * ROWS[0];
+    return s.run.images + static_cast<long long>(s.step % 2) * BATCH_ROWS * ROWS[0];
   } else {
     return s.run.inputs + AT[L - 1];
   }

@@ -22,7 +22,7 @@ FILES = (
     "device", "random", "functions", "factors", "product", "descend",
     "layers", "columns", "head", "images", "steps",
 )  # fmt: skip
-EIGHT = 8  # columns that batch normalization takes at a time, see columns.cu
+EIGHT = 8  # columns that batch normalization takes at a time
 NUMBERS = [k for k, v in Hyperparameters.__annotations__.items() if v is float]
 
 
@@ -81,6 +81,9 @@ def _shape(places: Sequence[Place], batch: int, blocks: int) -> dict[str, Any]:
         "BATCH_ROWS": whole(batch, TILE),
         "BLOCKS": blocks,
         "WARPS": WARPS,
+        "TILE": TILE,
+        "DEEP": DEEP,
+        "EIGHT": EIGHT,
         "RING": RING,
         "TEAM": _team(-(-batch // blocks), last.inputs),
         "HEAD": last.inputs * last.columns,
@@ -105,13 +108,15 @@ def _patches(places: Sequence[Place], batch: int, blocks: int) -> dict[str, Any]
     together = [grids[:2], *([grid] for grid in grids[2:])]
     weights = [
         shape
-        for own in together
-        for shape in tiles.patches(own, deep, blocks, tiles.WEIGHTS)
+        for phase in together
+        for shape in tiles.patches(phase, deep, blocks, tiles.WEIGHTS)
     ]
-    turns = [tiles.turns(*each) for each in zip(grids, weights, strict=True)]
+    turns = [
+        tiles.turns(grid, shape) for grid, shape in zip(grids, weights, strict=True)
+    ]
     squares = [0]
-    for place, own in zip(places, turns, strict=True):
-        squares.append(squares[-1] + own + place.width // EIGHT)
+    for place, patches in zip(places, turns, strict=True):
+        squares.append(squares[-1] + patches + place.width // EIGHT)
     return {
         "GROUP_ROWS": groups,
         "OUTPUTS_DOWN": [down for down, _ in outputs],
@@ -184,7 +189,7 @@ def _enumeration(names: Any) -> str:
 
 def _constant(name: str, value: Any) -> str:
     if isinstance(value, list):
-        kind, text = _number(value[0])[0], ", ".join(_number(each)[1] for each in value)
+        kind, text = _number(value[0])[0], ", ".join(_number(item)[1] for item in value)
         return f"__device__ constexpr {kind} {name}[] = {{{text}}};\n"
     kind, text = _number(value)
     return f"constexpr {kind} {name} = {text};\n"

@@ -75,7 +75,7 @@ __device__ void backward_layers(const Step& s, unsigned& reached) {
     if constexpr (BYTES) fetch_images(s);
     update<0>(s, used);
     share(s.step + 1 < s.run.count ? IMAGE_TURNS : 0, used, [&](int turn) {
-      set_images(s.run, *s.hyper, turn, s.step + 1, 1 - s.turn());
+      set_images(s.run, *s.hyper, turn, s.step + 1);
     });
     share(1, used, [&](int) { add_losses(s); });
   }
@@ -143,15 +143,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     train(const __grid_constant__ Run run, const Hyper* hypers, int each_step) {
   if (run.count == 0) return;  // it was compiled
   unsigned reached = 0;
-  copy_order(run, 0, 0);
+  copy_order(run, 0);
   wait_copies<0>();
   __syncthreads();
 #pragma unroll 1
-  for (int i = blockIdx.x; i < IMAGE_TURNS; i += BLOCKS) set_images(run, *hypers, i, 0, 0);
+  for (int i = blockIdx.x; i < IMAGE_TURNS; i += BLOCKS) set_images(run, *hypers, i, 0);
   if (IMAGE_TURNS > 0) grid_barrier(run.counter, reached);
   for (int step = 0; step < run.count; step++) {
     const Step s = {run, hypers + (each_step ? step : 0), step, batch_of(run, step)};
-    if (step + 1 < run.count) copy_order(run, step + 1, 1 - s.turn());
+    if (step + 1 < run.count) copy_order(run, step + 1);
     copy_head(s);
     forward_layers<0>(s, reached);
     head(s);

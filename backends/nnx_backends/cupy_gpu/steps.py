@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,6 +36,19 @@ MOST_AREA = RING // 6  # of pictures that are distorted in it, see images.cu
 SINCE = 80  # compute capability 8.0, Ampere: TF32
 
 
+class Card(NamedTuple):
+    """A card as the fused steps see it.
+
+    cupy: the library, on the card
+    room: bytes of shared memory that a block may have
+    only_tf32: whether products are of TF32 numbers
+    """
+
+    cupy: Any
+    room: int
+    only_tf32: bool = False
+
+
 def shared_memory(device: Any) -> int:
     """Return the bytes a block may have, or 0 on a device without TF32 or barriers."""
     attributes = device.attributes
@@ -45,16 +58,9 @@ def shared_memory(device: Any) -> int:
     return int(attributes["MaxSharedMemoryPerBlockOptin"])
 
 
-def fused(
-    plain: Callable[..., State], cupy: Any, room: int, *, only_tf32: bool
-) -> Callable[..., State]:
-    """Return what takes many steps in one launch where it can, and else plain ones.
-
-    room: bytes of shared memory that a block may have
-    only_tf32: whether products are of TF32 numbers
-    """
-    own = {"cupy": cupy, "room": room, "only_tf32": only_tf32}
-    return partial(run_steps, plain=plain, memories=Memories[Memory](), **own)
+def fused(plain: Callable[..., State], card: Card) -> Callable[..., State]:
+    """Return what takes many steps in one launch where it can, and else plain ones."""
+    return partial(run_steps, plain=plain, card=card, memories=Memories[Memory]())
 
 
 def way(
@@ -107,9 +113,7 @@ def run_steps(
     hyper: Hyperparameters,
     *,
     plain: Callable[..., State],
-    cupy: Any,
-    room: int,
-    only_tf32: bool,
+    card: Card,
     memories: Memories[Memory],
     communicator: Communicator = ALONE,
 ) -> State:
@@ -117,13 +121,16 @@ def run_steps(
 
     plain: takes the steps that no launch takes many of; see `uncovered`
     """
-    if uncovered(state, hyper, room):
+    if uncovered(state, hyper, card.room):
         return plain(state, images, order, count, hyper, communicator=communicator)
-    n, per_epoch = len(order), block_count(len(order), hyper.batch_size)
+    cupy, n = card.cupy, len(order)
+    per_epoch = block_count(n, hyper.batch_size)
+    # Of the set, of which the order may be a window that is shorter than a batch.
+    epoch = state.step // block_count(len(images.labels), hyper.batch_size)
     at = state.step % per_epoch * hyper.batch_size
     hyper = hyper._replace(batch_size=min(hyper.batch_size, n))
     places = layout.places(state.layers, layout.whole(hyper.batch_size, TILE))
-    use = _use(places, images, hyper, only_tf32, cupy)
+    use = _use(places, images, hyper, cupy)
     own = memories.take(state, use) or memory(state, hyper, places, cupy)
     own.counter.fill(0)
     loss_sum, score_sum = state.loss_sum.copy(), state.score_sum.copy()
@@ -131,14 +138,13 @@ def run_steps(
     given = inputs(images, hyper, cupy)
     given |= {"order": order, "loss_sum": loss_sum, "score_sum": score_sum}
     key0, key1 = random.key(hyper.seed)
-    epoch = state.step // block_count(len(images.labels), hyper.batch_size)
     numbers = {"begin": state.step, "count": count, "epoch": epoch, "at": at, "n": n}
     # Images are counted from the set's first, which a window may not have.
     before = (images.first or 0) * given["pixels"][0].nbytes
     numbers["pixels"] = (given["pixels"].data.ptr - before) % 2**64
     run = run_record(own, given, numbers | {"key0": key0, "key1": key1})
     hypers = _hypers(hyper, state.step, count, per_epoch)
-    _kernel(*use, cupy)(run, cupy.asarray(hypers), np.int32(len(hypers) > 1))
+    _kernel(*use, card)(run, cupy.asarray(hypers), np.int32(len(hypers) > 1))
     after = state_after(state, own, places, count)._replace(
         loss_sum=loss_sum, score_sum=score_sum
     )
@@ -150,7 +156,6 @@ def _use(
     places: Sequence[Place],
     images: Images,
     hyper: Hyperparameters,
-    only_tf32: bool,
     cupy: Any,
 ) -> tuple[Any, ...]:
     """Return all that a kernel and its memory depend on, as `_kernel` takes it.
@@ -159,8 +164,7 @@ def _use(
     """
     fixed = hyper._replace(learning_rate=0.0, l2=float(hyper.l2 > 0.0))
     pixels = "unsigned char" if images.pixels.dtype == np.uint8 else "float"
-    as_they_are = _are_bytes(images, hyper)
-    kinds = pixels, as_they_are, images.weights is not None, only_tf32
+    kinds = pixels, _are_bytes(images, hyper), images.weights is not None
     return tuple(places), fixed, kinds, cupy.cuda.Device().id
 
 
@@ -190,29 +194,29 @@ def _shared(inputs: int, outputs: int, batch: int) -> int:
 def _kernel(
     places: tuple[Place, ...],
     hyper: Hyperparameters,
-    kinds: tuple[str, bool, bool, bool],
+    kinds: tuple[str, bool, bool],
     device: int,
-    cupy: Any,
+    card: Card,
 ) -> Callable[..., None]:
     """Return a function that launches the kernel of a network and a recipe.
 
     kinds: the type of pixels, whether they are bytes to be read as they lie in the set,
-        whether images have weights, and whether products are of TF32 numbers
+        and whether images have weights
     """
-    processors = cupy.cuda.Device(device).attributes["MultiProcessorCount"]
+    processors = card.cupy.cuda.Device(device).attributes["MultiProcessorCount"]
     blocks = min(processors, _most_items(places, hyper.batch_size))
     shared = _shared(places[-1].inputs, places[-1].outputs, hyper.batch_size)
-    pixels, bytes_as_they_are, weighted, only_tf32 = kinds
+    pixels, bytes_as_they_are, weighted = kinds
     text = constants(
         places,
         hyper,
         pixels=pixels,
         bytes_as_they_are=bytes_as_they_are,
         weighted=weighted,
-        only_tf32=only_tf32,
+        only_tf32=card.only_tf32,
         blocks=blocks,
     )
-    function = cupy.RawKernel(
+    function = card.cupy.RawKernel(
         source(text),
         "train",
         options=("-std=c++17",),

@@ -55,12 +55,14 @@ def patches(
     def longest(shapes: tuple[Shape, ...]) -> float:
         """Return the time of the block that has most to do."""
         costs = [kind.overhead + cost(shape, terms) for shape in shapes]
-        numbers = [turns(*each) for each in zip(grids, shapes, strict=True)]
+        numbers = [
+            turns(grid, shape) for grid, shape in zip(grids, shapes, strict=True)
+        ]
         ends = list(accumulate(numbers, initial=0))
         return max(
             sum(
-                (_turns_of(block, end, blocks) - _turns_of(block, begin, blocks)) * each
-                for each, (begin, end) in zip(costs, pairwise(ends), strict=True)
+                (_turns_of(block, end, blocks) - _turns_of(block, begin, blocks)) * time
+                for time, (begin, end) in zip(costs, pairwise(ends), strict=True)
             )
             for block in range(blocks)
         )
