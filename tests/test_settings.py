@@ -394,7 +394,7 @@ DRAWN: dict[str, st.SearchStrategy[Any]] = {
     "init": st.sampled_from(["he", "zeros,he", ["auto", "normal:0.01"]]),
     "dtype": st.sampled_from(["float32", "float64"]),
     "backend": texts,
-    "precision": st.sampled_from(["full", "tf32"]),
+    "precision": st.sampled_from(["full", "tf32", "bf16"]),
     "epochs": st.integers(1, 10**6),
     "batch_size": st.integers(2, 2**31 - 1) | st.just("full"),
     "optimizer": st.sampled_from(["sgd", "nesterov", "adam", "adamw", "rmsprop"]),

@@ -83,8 +83,9 @@ class NetworkSettings(TypedDict, total=False):
         "What computes: see 'nnx info'. auto takes compiled kernels where they work "
         "and pay, and plain NumPy elsewhere; gpu a card, and where there is none what "
         "auto takes.")]
-    precision: Annotated[str, Row("full", one_of(("full", "tf32")), RUN,
-        "full, or tf32: lets a GPU round the factors of float32 products to 10 bits.")]
+    precision: Annotated[str, Row("full", one_of(("full", "tf32", "bf16")), RUN,
+        "full, or what the factors of float32 products are rounded to: tf32 on a GPU "
+        "(10 bits of fraction), bf16 with numba on a processor that can (7).")]
 
 
 class TrainingSettings(TypedDict, total=False):

@@ -74,8 +74,12 @@ def test_45_a_card_that_others_have_filled(refused: Refused, old_run: Path) -> N
         (("parity", "--backend", "numpy", "--device", "0"), "'numpy' takes no device"),
         (("train", "--precision", "tf32"), "'auto' takes no precision"),
         (
+            ("train", "--backend", "numpy", "--precision", "tf32"),
+            "'numpy' takes no precision",
+        ),
+        (
             ("train", "--backend", "numba", "--precision", "tf32"),
-            "'numba' takes no precision",
+            "'numba' must be one of full, bf16, not 'tf32'",
         ),
         ((*TRAIN, "--precision", "half"), "precision must be one of full, tf32"),
     ],

@@ -17,12 +17,12 @@ from threading import Thread
 from typing import Any
 
 from nnx import cores
-from nnx.maths.blocks import BLOCK
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Images, State
-from nnx_backends.numba_cpu import layout, steps
+from nnx_backends.numba_cpu import steps
 from nnx_backends.numba_cpu.memory import pixel_dtype
-from nnx_backends.numba_cpu.program import Shape, every_kernel, shapes_of
+from nnx_backends.numba_cpu.program import Shape, every_kernel
+from nnx_backends.numba_cpu.run import planned
 from nnx_backends.numba_cpu.threads import Threads
 
 COMPILE_SECONDS = 10.0
@@ -47,13 +47,17 @@ def note() -> str:
 
 
 def compile_kernels(
-    state: State, images: Images, hyper: Hyperparameters, *, threads: Threads
+    state: State,
+    images: Images,
+    hyper: Hyperparameters,
+    *,
+    threads: Threads,
+    rounds: bool = False,
 ) -> Iterator[float]:
     """Yield the share of the kernels that are compiled, of those that a run needs."""
-    places = layout.places(state.layers, min(hyper.batch_size, BLOCK), threads.most)
+    _, shapes = planned(state.layers, hyper, threads.most, rounds=rounds)
     real = state.layers[0].weight.dtype
     pixels = pixel_dtype(images, real)
-    shapes = shapes_of(places, hyper.activations, real)
     weighted = images.weights is not None
     kernels = every_kernel(shapes, pixels, hyper, weighted=weighted)
     compiles = bool(note())

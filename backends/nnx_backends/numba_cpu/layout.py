@@ -1,7 +1,7 @@
 """How parameters and outputs lie in the flat arrays of the compiled steps."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,8 +40,16 @@ class Place(NamedTuple):
     output_at: int
 
 
-def places(layers: Parameters, batch_size: int, team: int) -> list[Place]:
-    """Return each layer's place, for a team and blocks of at most so many images."""
+def places(
+    layers: Parameters,
+    batch_size: int,
+    team: int,
+    widths: Collection[int] = tuple(ROWS),
+) -> list[Place]:
+    """Return each layer's place, for a team and blocks of at most so many images.
+
+    widths: how many vectors' columns a panel may have
+    """
     batch, result = whole(batch_size, wide.WHOLE), list[Place]()
     real = layers[0].weight.dtype
     weight_at = unit_at = output_at = 0
@@ -49,7 +57,9 @@ def places(layers: Parameters, batch_size: int, team: int) -> list[Place]:
         n, m = layer.weight.shape
         normalized = isinstance(layer, NormalizedLayer)
         first = not result
-        columns, images = _panel(m, team, real, is_first=first, normalized=normalized)
+        columns, images = _panel(
+            m, team, real, widths, is_first=first, normalized=normalized
+        )
         panels = -(-m // columns)
         # Tiles of the weight, and of its transposed one, are whole.
         rows = n if columns == 1 else max(whole(n, wide.WHOLE), whole(n, COLUMNS))
@@ -68,7 +78,13 @@ def places(layers: Parameters, batch_size: int, team: int) -> list[Place]:
 
 
 def _panel(
-    m: int, team: int, dtype: Any, *, is_first: bool, normalized: bool
+    m: int,
+    team: int,
+    dtype: Any,
+    widths: Collection[int],
+    *,
+    is_first: bool,
+    normalized: bool,
 ) -> tuple[int, int]:
     """Return a panel's columns, and how many images threads share out at a time.
 
@@ -92,7 +108,7 @@ def _panel(
         own = panels if by_images else -(-panels // team)
         return own * cycles * terms * panels * width
 
-    width = min(ROWS, key=cost)
+    width = min(widths, key=cost)
     return width * lanes(dtype), ROWS[width] if by_images else 0
 
 

@@ -17,6 +17,7 @@ from nnx_backends.numba_cpu import (
     layout,
     narrow,
     nonzero,
+    rounded,
     wide,
 )
 from nnx_backends.numba_cpu.layout import Place
@@ -32,7 +33,9 @@ class Memory(NamedTuple):
     optimizer_state: (2, size), first and second; statistics: (2, units), means and
         variances; x: (team, batch, stride), a block of images for each thread, or
         (2, batch, stride), one for all and the next one's
-    outputs: (4, all layers'), z, normalized, y and dz
+    x_rounded: (2, batch, stride / 2), the same in words, or nothing
+    outputs: (4, all layers'), z, normalized, y and dz; where factors are rounded, also
+        dz in words of one number twice, and words of y beside those of dz
     """
 
     pixels: Array
@@ -41,6 +44,7 @@ class Memory(NamedTuple):
     order: Array
     class_weights: Array
     parameters: Array
+    rounded: Array
     optimizer_state: Array
     ema: Array
     gradients: Array
@@ -48,6 +52,7 @@ class Memory(NamedTuple):
     scales: Array
     squares: Array
     x: Array
+    x_rounded: Array
     outputs: Array
     scratch: Array
     masks: Array
@@ -68,13 +73,16 @@ def memory(
     hyper: Hyperparameters,
     team: int,
     latest: Memory | None = None,
+    *,
+    rounds: bool = False,
 ) -> Memory:
     """Return a team's memory for steps with the images of an order.
 
+    rounds: whether factors are rounded to bfloat16
     latest: what holds this state already, for as large a team and the same steps
     """
     real: Any = state.layers[0].weight.dtype.type
-    own = latest or _of_state(state, places, hyper, team)
+    own = latest or _of_state(state, places, hyper, team, rounds)
     return own._replace(
         pixels=np.ascontiguousarray(images.pixels, pixel_dtype(images, real)),
         labels=_labels(images, order, hyper, real),
@@ -87,7 +95,7 @@ def memory(
 
 
 def _of_state(
-    state: State, places: list[Place], hyper: Hyperparameters, team: int
+    state: State, places: list[Place], hyper: Hyperparameters, team: int, rounds: bool
 ) -> Memory:
     """Return the memory of a state and for what is in between, without images."""
     real: Any = state.layers[0].weight.dtype.type
@@ -98,10 +106,13 @@ def _of_state(
     copies = 2 if _is_shared(hyper, first) else team
     tall, broad = distort.smoothing(hyper, np.dtype(real))
     none, stride = np.zeros(0, real), layout.stride(first.inputs)
+    size_of_all = last.output_at + last.batch * last.stride
+    room = max(SCRATCH, rounded.scratch_size(places)) if rounds else SCRATCH
     return Memory(
         *(none, none, none, none),
         class_weights=np.array(hyper.class_weights or (1.0,) * last.outputs, real),
         parameters=_packed([state.layers], places, 1, real)[0],
+        rounded=layout.zeros((size if rounds else 0,), real),
         optimizer_state=_packed(state.optimizer_state, places, 2, real),
         ema=_packed([state.ema], places, 1, real)[0] if state.ema else none,
         gradients=layout.zeros((size,), real),
@@ -109,8 +120,11 @@ def _of_state(
         scales=layout.zeros((units,), real),
         squares=layout.zeros((units,), real),
         x=layout.zeros((copies, last.batch, stride), real),
-        outputs=layout.zeros((4, last.output_at + last.batch * last.stride), real),
-        scratch=layout.zeros((team, layout.whole(SCRATCH, layout.LINE)), real),
+        x_rounded=layout.zeros((copies, last.batch, stride // 2), real)
+        if rounds
+        else none,
+        outputs=layout.zeros((6 if rounds else 4, size_of_all), real),
+        scratch=layout.zeros((team, layout.whole(room, layout.LINE)), real),
         masks=np.zeros((team, masks), np.uint8),
         marks=np.zeros((2, last.batch, nonzero.groups(stride)), np.uint8),
         lists=np.zeros(
@@ -219,11 +233,14 @@ def run_record(
 
 def layer_records(memory: Memory, places: list[Place], hyper: Hyperparameters) -> Array:
     """Return a record of each layer, (layers,)."""
-    layers = np.zeros(len(places), LAYER)
+    layers, rounds = np.zeros(len(places), LAYER), memory.x_rounded.size > 0
     matrices = {"z": 0, "normalized": 1, "y": 2, "dz": 3}
+    if rounds:
+        matrices |= {"dz_twice": 4, "y_rounded": 5}
     images = memory.x[0]
     before = {
         "x": images.ctypes.data,
+        "x_rounded": memory.x_rounded.ctypes.data,
         "x_turn" if _is_shared(hyper, places[0]) else "x_apart": images.nbytes,
         "x_stride": images.shape[1],
     }
@@ -232,6 +249,9 @@ def layer_records(memory: Memory, places: list[Place], hyper: Hyperparameters) -
             name: memory.outputs[row, place.output_at :].ctypes.data
             for name, row in matrices.items()
         }
+        if rounds:
+            words = place.batch * place.stride // 2
+            here["dz_rounded"] = here["y_rounded"] + words * memory.outputs.itemsize
         of_place = {k: v for k, v in place._asdict().items() if k in layer.dtype.names}
         for name, value in (of_place | here | before | {"number": number}).items():
             layer[name] = value
@@ -241,6 +261,12 @@ def layer_records(memory: Memory, places: list[Place], hyper: Hyperparameters) -
             "dx": here["dz"],
             "x_stride": place.stride,
         }
+        if rounds:
+            before |= {
+                "x_rounded": here["y_rounded"],
+                "dx_rounded": here["dz_rounded"],
+                "dx_twice": here["dz_twice"],
+            }
     return layers
 
 

@@ -94,38 +94,50 @@ def _pair(typing, data, at):
     return types.int64(data, at), generate
 
 
-@intrinsic
-def _put(typing, data, at, first, marks):
-    """Write first plus each marked bit's number at a place; return the next place."""
+def _putting(size: int) -> Any:
+    """Return what writes the numbers of marked groups of so many bits."""
+    table = [_places(marks, size) for marks in range(2**GROUP)]
 
-    def generate(context, builder, signature, args):
-        data, at, first, marks = args
-        byte, word = (ir.VectorType(ir.IntType(n), GROUP) for n in (8, 32))
-        table = ir.ArrayType(byte, len(_BITS))
-        rows = cgutils.global_constant(
-            builder, "bits", ir.Constant(table, [ir.Constant(byte, r) for r in _BITS])
-        )
-        row = builder.zext(marks, at.type)
-        bits = builder.load(builder.gep(rows, [at.type(0), row]))
-        start = broadcast(builder, word, builder.trunc(first, ir.IntType(32)))
-        place = builder.bitcast(builder.gep(data, [at]), word.as_pointer())
-        builder.store(builder.add(builder.zext(bits, word), start), place, align=4)
-        return builder.add(at, builder.zext(builder.ctpop(marks), at.type))
+    @intrinsic
+    def put(typing, data, at, first, marks):
+        """Write first plus each group's number at a place; return the next place.
 
-    n = types.int64
-    return n(data, n, n, types.uint8), generate
+        marks: of each group the first bit says whether it is marked
+        """
+
+        def generate(context, builder, signature, args):
+            data, at, first, marks = args
+            byte, word = (ir.VectorType(ir.IntType(n), GROUP) for n in (8, 32))
+            kind = ir.ArrayType(byte, len(table))
+            places = ir.Constant(kind, [ir.Constant(byte, row) for row in table])
+            rows = cgutils.global_constant(builder, "places", places)
+            row = builder.zext(marks, at.type)
+            bits = builder.load(builder.gep(rows, [at.type(0), row]))
+            start = broadcast(builder, word, builder.trunc(first, ir.IntType(32)))
+            place = builder.bitcast(builder.gep(data, [at]), word.as_pointer())
+            builder.store(builder.add(builder.zext(bits, word), start), place, align=4)
+            return builder.add(at, builder.zext(builder.ctpop(marks), at.type))
+
+        n = types.int64
+        return n(data, n, n, types.uint8), generate
+
+    return put
 
 
-def _places_of_bits(marks: int) -> list[int]:
-    places = [i for i in range(GROUP) if marks >> i & 1]
+def _places(marks: int, size: int) -> list[int]:
+    places = [i // size for i in range(0, GROUP, size) if marks >> i & 1]
     return places + [0] * (GROUP - len(places))
 
 
-_BITS = [_places_of_bits(marks) for marks in range(2**GROUP)]
+_put, _put_pair = _putting(1), _putting(2)
+FIRSTS = np.uint8(0b01010101)  # bits of pairs' first ones
 
 
-def listing_inputs(rows: int) -> Any:
-    """Return a compiled function that lists inputs that some of so many images have."""
+def listing_inputs(rows: int, *, pairs: bool = False) -> Any:
+    """Return a compiled function that lists inputs that some of so many images have.
+
+    pairs: neighbours are listed together, by the pair's number
+    """
 
     @inner_njit()
     def list_inputs(marks, image, inputs, lists, at):
@@ -138,7 +150,11 @@ def listing_inputs(rows: int) -> Any:
             marked = marks[image, group]
             for r in range(1, rows):
                 marked |= marks[image + r, group]
-            end = _put(lists, end, group * GROUP, marked)
+            if pairs:
+                either = np.uint8(marked | marked >> np.uint8(1)) & FIRSTS
+                end = _put_pair(lists, end, group * (GROUP // 2), either)
+            else:
+                end = _put(lists, end, group * GROUP, marked)
         lists[at] = end - at - 1
 
     return list_inputs
@@ -163,6 +179,21 @@ def listing_images(rows: int) -> Any:
         lists[at] = end - at - 1
 
     return list_images
+
+
+@inner_njit()
+def list_all(marks, k, images, lists, at):
+    """Write the list of all images at a place."""
+    count = images[1] - images[0]
+    for i in range(count):
+        lists[at + 1 + i] = i
+    lists[at] = count
+
+
+@inner_njit()
+def pairs(lists, at):
+    """Return the list that was written at a place, two terms together."""
+    return Terms(lists, at + 1, (np.int64(lists[at]) + 1) // 2)
 
 
 @inner_njit()

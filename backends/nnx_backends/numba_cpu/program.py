@@ -15,6 +15,7 @@ from nnx_backends.numba_cpu import (
     narrow,
     nonzero,
     optimizers,
+    rounded,
     wide,
     wide_update,
 )
@@ -28,21 +29,24 @@ class Shape(NamedTuple):
 
     width: of its panels in vectors; 0 if it is narrow
     activation: its name; normalized: whether it has batch normalization
+    rounds: whether factors of its products are rounded to bfloat16
     """
 
     width: int
     activation: str
     normalized: bool
+    rounds: bool
 
 
 def shapes_of(
-    places: list[Place], activations: Sequence[str], real: Any
+    places: list[Place], activations: Sequence[str], real: Any, *, rounds: bool
 ) -> list[Shape]:
-    """Return what each layer's kernels are chosen by."""
-    return [
-        Shape(place.columns // lanes(real), name, place.gamma_at >= 0)
-        for place, name in zip(places, activations, strict=True)
-    ]
+    """Return what each layer's kernels are chosen by; wide ones may round factors."""
+    shapes = []
+    for place, name in zip(places, activations, strict=True):
+        width = place.columns // lanes(real)
+        shapes.append(Shape(width, name, place.gamma_at >= 0, rounds and width > 0))
+    return shapes
 
 
 LARGE = 256  # images in a batch; measured, see docs/performance.md
@@ -60,6 +64,8 @@ def every_block(
     """
     yield from forward(shapes, pixels, hyper)
     yield loss.kernel(hyper, weighted=weighted), len(shapes) - 1
+    if shapes[-1].rounds:
+        yield rounded.ROUND_LOSS_GRADIENT, len(shapes) - 1
     yield BARRIER
     for i in reversed(range(len(shapes))):
         if i > 0:
@@ -67,6 +73,8 @@ def every_block(
             yield BARRIER
         if i > 0 and shapes[i - 1].normalized:
             yield batch_norm.BACKWARD, i - 1
+            if shapes[i - 1].rounds:
+                yield rounded.ROUND_UNITS_GRADIENT, i - 1
         yield from _update(shapes[i], i, hyper)
         if i > 0 and shapes[i - 1].normalized:
             yield BARRIER
@@ -100,6 +108,12 @@ def forward(shapes: list[Shape], pixels: object, hyper: Hyperparameters) -> Prog
         yield dropout.PIXELS, 0
     if shapes[0].width:
         yield nonzero.MARK, 0
+    if shapes[0].rounds:
+        yield rounded.ROUND_IMAGES, 0
+    by_panels = is_stored(hyper) or hyper.max_norm > 0.0
+    for i in range(len(shapes)):
+        if shapes[i].rounds:
+            yield rounded.ROUND_PANELS if by_panels else rounded.ROUND_WEIGHT, i
     # Others may still be at the last step's update.
     yield BARRIER
     for i, shape in enumerate(shapes):
@@ -111,6 +125,8 @@ def forward(shapes: list[Shape], pixels: object, hyper: Hyperparameters) -> Prog
         yield activations.forward(shape.activation), i
         if hyper.dropout > 0.0 and i < len(shapes) - 1:
             yield dropout.UNITS, i
+        if shapes[min(i + 1, len(shapes) - 1)].rounds and i < len(shapes) - 1:
+            yield rounded.ROUND_OUTPUTS, i
         if shape.width:
             yield BARRIER
 
@@ -119,17 +135,21 @@ def _product(shape: Shape, i: int) -> Kernel:
     """Return the kernel of layer i's products."""
     if not shape.width:
         return narrow.PRODUCT
+    if shape.rounds:
+        return rounded.multiply(shape.width, listed=i == 0)
     return wide.multiply(shape.width, listed=i == 0)
 
 
 def _input_gradient(shapes: list[Shape], i: int, hyper: Hyperparameters) -> Program:
     """Yield what sets the gradient of what goes into the activation before a layer."""
-    width = shapes[i].width
-    yield wide.INPUT_GRADIENT if width else narrow.INPUT_GRADIENT, i
+    source = rounded if shapes[i].rounds else wide if shapes[i].width else narrow
+    yield source.INPUT_GRADIENT, i
     if hyper.dropout > 0.0:
         yield dropout.GRADIENT, i
     if shapes[i - 1].activation != "identity":
         yield activations.backward(shapes[i - 1].activation), i
+    if shapes[i - 1].rounds and not shapes[i - 1].normalized:
+        yield rounded.ROUND_INPUT_GRADIENT, i
 
 
 def is_stored(hyper: Hyperparameters) -> bool:
@@ -150,7 +170,7 @@ def _update(shape: Shape, i: int, hyper: Hyperparameters) -> Program:
     )
     if not shape.normalized:
         yield wide.SUM_BIASES if width else narrow.SUM_BIASES, i
-    how = {"listed": i == 0}
+    how = {"listed": i == 0, "rounds": shape.rounds}
     if is_stored(hyper):
         yield wide_update.store(width, **how) if width else narrow.STORE, i
         return

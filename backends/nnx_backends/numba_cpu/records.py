@@ -53,13 +53,16 @@ def _record(integers: str, *others: tuple[str, Any]) -> np.dtype[Any]:
 # unit_at: the place of its units in arrays that have a number for each unit
 # x, z, y: addresses of its inputs, of what its activation is of, and of its outputs;
 #     dx, dz: of the loss's gradients with respect to x and z
+# x_rounded, y_rounded, dx_rounded, dz_rounded: the same in words of two bfloat16
+#     numbers; dx_twice, dz_twice: in words of one number twice; see `rounded`
 # x_z: z of the layer before; normalized: its products, after batch normalization
 # x_apart: bytes from one thread's x to the next one's; x_turn: from one block's to the
 #     next one's, which lies there in turn with it; x_stride, stride: numbers from one
 #     row of x, and of the others, to the next
 LAYER = _record(
     "number inputs outputs panels rows columns images weight_at bias_at gamma_at "
-    "unit_at x dx x_z x_apart x_turn x_stride z normalized y dz batch stride"
+    "unit_at x dx x_z x_apart x_turn x_stride z normalized y dz batch stride "
+    "x_rounded y_rounded dx_rounded dz_rounded dx_twice dz_twice"
 )
 
 # A step, as one of a team of so many threads sees it.
@@ -86,6 +89,7 @@ def run_dtype(real: Any) -> np.dtype[Any]:
     begin: the step of the order that is the first; top, bottom: of a batch's images,
         those that gradients are of
     itemsize: bytes of a number; size: of all parameters
+    rounded: weights in words of two rows' bfloat16 numbers, each at its place
     first, second: the optimizer's state
     units: of all layers, with the padding; means, variances: running ones, like scales
         of batch normalization, and squares of the gradients' norms: a number a unit
@@ -98,7 +102,7 @@ def run_dtype(real: Any) -> np.dtype[Any]:
     one: 1, in the type of all numbers
     """
     return _record(
-        "first_step steps begin batch_size top bottom itemsize size parameters "
+        "first_step steps begin batch_size top bottom itemsize size parameters rounded "
         "gradients first second ema units means variances scales squares pixels "
         "labels weights order images losses scores logits scratch apart masks "
         "masks_apart marks marks_apart lists lists_apart class_weights "

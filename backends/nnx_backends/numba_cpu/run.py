@@ -13,9 +13,9 @@ from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.ops import Ops
 from nnx.maths.schedules import at_steps
 from nnx.maths.shards import ALONE, Communicator, own_shards, summed
-from nnx.maths.state import Images, Layers, State
+from nnx.maths.state import Images, Layers, Parameters, State
 from nnx_backends.memories import Memories
-from nnx_backends.numba_cpu import layout, program, steps
+from nnx_backends.numba_cpu import bfloat16, layout, program, steps
 from nnx_backends.numba_cpu.layout import Place
 from nnx_backends.numba_cpu.memory import (
     Memory,
@@ -24,9 +24,11 @@ from nnx_backends.numba_cpu.memory import (
     run_record,
     state_after,
 )
-from nnx_backends.numba_cpu.program import Program, shapes_of
+from nnx_backends.numba_cpu.narrow import UNITS
+from nnx_backends.numba_cpu.program import Program, Shape, shapes_of
 from nnx_backends.numba_cpu.records import HYPER, STEP
 from nnx_backends.numba_cpu.threads import Threads
+from nnx_backends.numba_cpu.vectors import ROWS
 
 # Products of two numbers that a thread should have to do, for its start to pay.
 WORTH_A_THREAD = 20_000_000
@@ -61,13 +63,15 @@ def run_steps(
     *,
     threads: Threads,
     memories: Memories[Memory],
+    rounds: bool = False,
     communicator: Communicator = ALONE,
 ) -> State:
     """Return the state after so many more steps; like `nnx.maths.steps.run_steps`.
 
+    rounds: whether factors of float32 products are rounded to bfloat16
     communicator: of the processes that share out a batch in shards
     """
-    how = threads, memories
+    how = threads, memories, rounds
     if hyper.shards > 1:
         return _run_shards(state, images, order, count, hyper, communicator, *how)
     work = _work(state, images, order, count, hyper, *how)
@@ -77,11 +81,18 @@ def run_steps(
     return after
 
 
-def way(state: State, hyper: Hyperparameters, communicator: Communicator) -> str:
-    """Return in words why steps are NumPy's, or ""."""
+def way(
+    state: State, hyper: Hyperparameters, communicator: Communicator, *, rounds: bool
+) -> str:
+    """Return in words why steps are NumPy's, and what factors are rounded, or ""."""
     if hyper.batch_norm and hyper.shards > 1:
         return "NumPy's steps, because of batch normalization in shards"
-    return ""
+    if not rounds:
+        return ""
+    _, shapes = planned(state.layers, hyper, 1, rounds=True)
+    if any(shape.rounds for shape in shapes):
+        return f"products of layers of over {UNITS} units are of bfloat16 numbers"
+    return f"no float32 layer of over {UNITS} units: nothing is rounded to bfloat16"
 
 
 def _run_shards(
@@ -93,15 +104,16 @@ def _run_shards(
     communicator: Communicator,
     threads: Threads,
     memories: Memories[Memory],
+    rounds: bool,
 ) -> State:
     """Return the same of batches in shards, of which this process computes its own.
 
     Batch normalization needs other shards' sums within a step: its steps are plain.
     """
-    if way(state, hyper, communicator):
+    if hyper.batch_norm:
         ops = Ops(np, communicator=communicator)
         return plain.run_steps(state, images, order, count, hyper, ops)
-    work = _work(state, images, order, count, hyper, threads, memories)
+    work = _work(state, images, order, count, hyper, threads, memories, rounds)
     own, size, sums = work.memory, hyper.batch_size, (state.loss_sum, state.score_sum)
     if count == 0:
         _train(threads, work)
@@ -152,6 +164,7 @@ def _work(
     hyper: Hyperparameters,
     threads: Threads,
     memories: Memories[Memory],
+    rounds: bool,
 ) -> Work:
     """Return what so many steps are called with."""
     per_epoch = max(1, block_count(len(order), hyper.batch_size))
@@ -160,12 +173,12 @@ def _work(
         order[first : first + count * hyper.batch_size], np.int64
     )
     team = threads.size(hyper.batch_size // hyper.shards // 4)
-    places = layout.places(state.layers, min(hyper.batch_size, BLOCK), threads.most)
+    places, shapes = planned(state.layers, hyper, threads.most, rounds=rounds)
+    rounds = any(shape.rounds for shape in shapes)
     # Numbers that memory does not depend on may be others in the next steps.
     use = places, hyper._replace(learning_rate=0.0, l2=0.0), team
     latest = memories.take(state, use)
-    own = memory(state, images, index, places, hyper, team, latest)
-    shapes = shapes_of(places, hyper.activations, own.parameters.dtype)
+    own = memory(state, images, index, places, hyper, team, latest, rounds=rounds)
     weighted = images.weights is not None
     every_block = program.every_block(
         shapes, own.pixels.dtype, hyper, weighted=weighted
@@ -186,6 +199,20 @@ def _work(
     )
 
 
+def planned(
+    layers: Parameters, hyper: Hyperparameters, team: int, *, rounds: bool
+) -> tuple[list[Place], list[Shape]]:
+    """Return where layers are for a team, and what their kernels are chosen by.
+
+    rounds: whether factors are rounded, which those of float64 are not
+    """
+    real = layers[0].weight.dtype
+    rounds = rounds and real == np.float32
+    widths = bfloat16.WIDTHS if rounds else ROWS
+    places = layout.places(layers, min(hyper.batch_size, BLOCK), team, widths)
+    return places, shapes_of(places, hyper.activations, real, rounds=rounds)
+
+
 def logits(
     layers: Layers,
     pixels: Array,
@@ -204,9 +231,8 @@ def logits(
     state = State(0, layers, np.zeros((), dtype), np.zeros((), np.int64))
     team = threads.size(products // WORTH_A_THREAD)
     images = Images(pixels, np.zeros(n, np.int64))
-    places = layout.places(layers, hyper.batch_size, threads.most)
+    places, shapes = planned(layers, hyper, threads.most, rounds=False)
     own = memory(state, images, np.arange(n), places, hyper, team)
-    shapes = shapes_of(places, activations, dtype)
     count = block_count(n, hyper.batch_size)
     work = Work(
         own,

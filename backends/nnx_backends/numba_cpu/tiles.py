@@ -3,6 +3,8 @@
 Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008.
 """
 
+from functools import cache
+
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -20,16 +22,24 @@ from nnx_backends.numba_cpu.vectors import (
 
 COLUMNS = WIDEST * VECTOR // 4  # of the widest tile, float32
 LINE = 64  # bytes
+LOW = 4  # rows of low tiles
+LOW_WIDTHS = [width for width, rows in ROWS.items() if rows >= LOW]
 
 
-def _product(width, packed=False):
+def _product(width, *, rows=None, packed=False, words=False):
     """Return a tile of C = alpha A B + beta C, of so many vectors' columns.
 
     Each is a `Matrix`, B's and C's rows contiguous. C is not read where beta is 0, and
     is fetched at the beginning, as it often lies in a farther cache. The terms are the
-    first so many, or those of a list, `nonzero.Terms`; packed: A has no others' columns
+    first so many, or those of a list, `nonzero.Terms`.
+
+    rows: of the tile, if they are not as many as the registers hold
+    packed: A has no others' columns
+    words: A and B are of words, two terms each, see `bfloat16`. If A is packed a list
+        has the two rows of B for each: B's have their numbers twice in a word, one half
+        of which is taken
     """
-    rows = ROWS[width]
+    rows = rows or ROWS[width]
 
     @intrinsic
     def tile(typing, a, b, c, terms, alpha, beta):
@@ -39,6 +49,7 @@ def _product(width, packed=False):
             b_data, b_at, b_row, _ = code.matrix(args[1])
             c_data, c_at, c_row, _ = code.matrix(args[2])
             lanes, totals = code.type.count, code.totals(rows * width)
+            add = code.add_pairs if words else code.add_product
             for r in range(rows):
                 for first in range(0, width * lanes, LINE // code.align):
                     place = code.at(code.at(c_at, r, c_row), 1, first)
@@ -47,19 +58,25 @@ def _product(width, packed=False):
                 builder.gep(a_data, [code.at(a_at, r, a_row)]) for r in range(rows)
             ]
             count, term = _terms(builder, terms, args[3])
+
+            def row_of_b(now):
+                """Return a row's vectors."""
+                at = code.at(b_at, now, b_row)
+                return [code.load(b_data, code.at(at, v, lanes)) for v in range(width)]
+
             with loop_as_written(builder, count) as index:
-                now = term(index)
-                b_now = code.at(b_at, now, b_row)
-                columns = [
-                    code.load(b_data, code.at(b_now, v, lanes)) for v in range(width)
-                ]
-                step = index if packed else now
-                a_now = builder.mul(step, a_column)
+                if words and packed:
+                    two = code.at(index, 1, index)
+                    pair = row_of_b(term(two)), row_of_b(term(code.at(two, 1, 1)))
+                    columns = [code.halves(*both) for both in zip(*pair, strict=True)]
+                else:
+                    columns = row_of_b(term(index))
+                a_now = builder.mul(index if packed else term(index), a_column)
                 for r in range(rows):
                     number = builder.load(builder.gep(rows_at[r], [a_now]))
                     number = broadcast(builder, code.type, number)
                     for v in range(width):
-                        code.add_product(number, columns[v], totals[r * width + v])
+                        add(number, columns[v], totals[r * width + v])
             places = [
                 code.at(code.at(c_at, r, c_row), v, lanes)
                 for r in range(rows)
@@ -166,4 +183,11 @@ def moved(a, at):
 
 
 PRODUCTS = {width: _product(width) for width in range(1, WIDEST + 1)}
-PACKED_PRODUCTS = {width: _product(width, True) for width in range(1, WIDEST + 1)}
+LOW_PRODUCTS = {width: _product(width, rows=LOW) for width in LOW_WIDTHS}
+PACKED_PRODUCTS = {width: _product(width, packed=True) for width in PRODUCTS}
+
+
+@cache
+def tiles_of_words(width, *, packed=False):
+    """Return the same of words; see `_product`."""
+    return _product(width, packed=packed, words=True)

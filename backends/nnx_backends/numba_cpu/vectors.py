@@ -29,6 +29,24 @@ def _registers() -> tuple[int, dict[int, int]]:
 
 VECTOR, ROWS = _registers()
 WIDEST = max(ROWS)
+# Whether there are instructions for products of bfloat16 numbers.
+HAS_BFLOAT16 = bool(binding.get_host_cpu_features().get("avx512bf16"))
+
+
+class BFloat16(ir.Type):  # type: ignore[misc]
+    """LLVM's type of such numbers, which llvmlite has no name for."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BFloat16)
+
+    def __hash__(self) -> int:
+        return hash(BFloat16)
+
+
+BFLOAT16 = BFloat16()
 
 
 def lanes(real: Any) -> int:
@@ -163,6 +181,31 @@ class Vectors:
         fma = cgutils.get_or_insert_function(self.builder.module, kind, name)
         sum_ = self.builder.call(fma, [a, b, self.builder.load(total)])
         self.builder.store(sum_, total)
+
+    def add_pairs(self, a: Any, b: Any, total: Any) -> None:
+        """Add the two products of each word of a and of b to a variable.
+
+        A word is two bfloat16 numbers in the place of a float32 one.
+        """
+        halves = ir.VectorType(BFLOAT16, 2 * self.type.count)
+        kind = ir.FunctionType(self.type, [self.type, halves, halves])
+        name = "llvm.x86.avx512bf16.dpbf16ps.512"
+        dots = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        pairs = [self.builder.bitcast(words, halves) for words in (a, b)]
+        sum_ = self.builder.call(dots, [self.builder.load(total), *pairs])
+        self.builder.store(sum_, total)
+
+    def rounded(self, value: Any) -> Any:
+        """Return a vector's numbers as bfloat16 ones."""
+        return self.builder.fptrunc(value, ir.VectorType(BFLOAT16, value.type.count))
+
+    def halves(self, a: Any, b: Any) -> Any:
+        """Return words of the first half of each of a's, and the second of b's."""
+        count = 2 * self.type.count
+        halves = ir.VectorType(ir.IntType(16), count)
+        first, second = (self.builder.bitcast(words, halves) for words in (a, b))
+        which = [i + i % 2 * count for i in range(count)]
+        return self.builder.bitcast(self.take(first, second, which), self.type)
 
     def take(self, a: Any, b: Any, which: list[int]) -> Any:
         """Return a vector of some of a's and b's numbers."""

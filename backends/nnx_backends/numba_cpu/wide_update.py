@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nnx_backends.numba_cpu import nonzero, optimizers
+from nnx_backends.numba_cpu import nonzero, optimizers, rounded
 from nnx_backends.numba_cpu.cache import inner_njit
 from nnx_backends.numba_cpu.elementary import like
 from nnx_backends.numba_cpu.kernel import Kernel
@@ -133,7 +133,9 @@ def _over_listed(width, use):
     return over
 
 
-def _over(width: int, use: Any, listed: bool) -> Any:
+def _over(width: int, use: Any, *, listed: bool, rounds: bool) -> Any:
+    if rounds:
+        return rounded.over(width, use, listed=listed)
     return _over_listed(width, use) if listed else _over_tiles(width, use)
 
 
@@ -166,22 +168,27 @@ def _take_step(width, name):
 
 
 # listed: whether it is the first layer's, see `_over_listed`
+# rounds: whether factors are rounded, see `rounded`
 
 
 @cache
-def descend(width: int, *, listed: bool) -> Kernel:
+def descend(width: int, **how: bool) -> Kernel:
     """Return the kernel of a step of SGD without L1."""
-    return Kernel(_descend, f"{width}_{listed}", over_tiles=_over(width, _add, listed))
+    return Kernel(_descend, _kind(width, how), over_tiles=_over(width, _add, **how))
 
 
 @cache
-def store(width: int, *, listed: bool) -> Kernel:
+def store(width: int, **how: bool) -> Kernel:
     """Return the kernel that stores the gradient."""
-    return Kernel(_store, f"{width}_{listed}", over_tiles=_over(width, _add, listed))
+    return Kernel(_store, _kind(width, how), over_tiles=_over(width, _add, **how))
 
 
 @cache
-def optimize(width: int, name: str, *, listed: bool) -> Kernel:
+def optimize(width: int, name: str, **how: bool) -> Kernel:
     """Return the kernel of another optimizer's step."""
-    over = _over(width, _take_step(width, name), listed)
-    return Kernel(_optimize, f"{width}_{name}_{listed}", over_tiles=over)
+    over = _over(width, _take_step(width, name), **how)
+    return Kernel(_optimize, f"{name}_{_kind(width, how)}", over_tiles=over)
+
+
+def _kind(width: int, how: dict[str, bool]) -> str:
+    return "_".join([str(width), *(name for name, is_so in how.items() if is_so)])

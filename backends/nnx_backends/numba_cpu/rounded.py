@@ -1,0 +1,300 @@
+"""Products of wide layers whose factors are rounded to bfloat16; sums are float32.
+
+Parameters, outputs and gradients stay as they are. What is multiplied is rounded where
+it comes from, by the thread that has set it, and a weight where it is used, as the
+tiles read it. The first layer's zeros are passed over as in `wide`.
+"""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from nnx_backends.numba_cpu import nonzero
+from nnx_backends.numba_cpu.bfloat16 import (
+    WIDTHS,
+    neighbours,
+    pairing,
+    rows_together,
+    twice,
+)
+from nnx_backends.numba_cpu.cache import inner_njit
+from nnx_backends.numba_cpu.elementary import like
+from nnx_backends.numba_cpu.kernel import Kernel
+from nnx_backends.numba_cpu.layout import Place
+from nnx_backends.numba_cpu.records import (
+    IMAGES,
+    block,
+    own_columns,
+    own_inputs,
+    own_outputs,
+    own_panels,
+    own_products,
+    own_weights,
+    pixel_parts,
+    scratch,
+)
+from nnx_backends.numba_cpu.team import partition
+from nnx_backends.numba_cpu.tiles import COLUMNS, moved, tiles_of_words, transpose
+from nnx_backends.numba_cpu.vectors import ROWS, Matrix, pointer, pointer_at
+from nnx_backends.numba_cpu.wide import (
+    LISTED,
+    PACKED,
+    PART,
+    TILE,
+    packing,
+    panels_at,
+    x_of,
+)
+
+LANES = 16  # float32 numbers, or words, in a vector
+WIDTH = max(WIDTHS, default=2)
+ROUNDED_COLUMNS = WIDTH * LANES
+
+# Each kernel's own. own: the block of a matrix that a thread has set
+own: Any = None
+tile: Any = None
+rows: Any = None
+list_inputs: Any = None
+
+
+def scratch_size(places: list[Place]) -> int:
+    """Return the numbers of a thread's scratch: rows of a weight, transposed."""
+    longest = max(place.panels * place.columns for place in places)
+    return TILE + max(PACKED, longest // 2 * ROUNDED_COLUMNS)
+
+
+@inner_njit()
+def _words(address, row, run):
+    """Return a matrix of words, with so many numbers from one row to the next."""
+    return Matrix(pointer_at(address, run.one), 0, row // 2, 1)
+
+
+@inner_njit()
+def _x_of(run, layer, step):
+    """Return a layer's inputs, in words of neighbours."""
+    address = layer.x_rounded + step.turn * (layer.x_turn // 2)
+    return _words(address, layer.x_stride, run)
+
+
+@inner_njit()
+def _round(numbers, stride, part, words):
+    """Set words to a block of numbers, neighbours together."""
+    for i in range(part.top, part.bottom):
+        for j in range(part.left, part.right, np.uint64(LANES)):
+            at = i * np.uint64(stride) + j
+            neighbours(moved(numbers, at), moved(words, at // np.uint64(2)))
+
+
+def _round_images(run, layer, step, hyper):
+    """Round what this thread has set of the images."""
+    part = pixel_parts(layer, step)[0]
+    _round(x_of(run, layer, step), layer.x_stride, part, _x_of(run, layer, step))
+
+
+def _round_outputs(run, layer, step, hyper):
+    """Round this thread's outputs, which the next layer multiplies."""
+    y = Matrix(pointer_at(layer.y, run.one), 0, layer.stride, 1)
+    words = _words(layer.y_rounded, layer.stride, run)
+    _round(y, layer.stride, own_outputs(layer, step), words)
+
+
+def _round_gradient(run, layer, step, hyper):
+    """Round this thread's block of dz, in words of one number twice and of neighbours.
+
+    These are what the inputs' gradient is made of, which the first layer has none of.
+    """
+    part, addresses, stride, number = own(layer, step)
+    dz = Matrix(pointer_at(addresses[0], run.one), 0, stride, 1)
+    if number > 0:
+        _round(dz, stride, part, _words(addresses[1], stride, run))
+    both = Matrix(pointer_at(addresses[2], run.one), 0, stride, 1)
+    for i in range(part.top, part.bottom):
+        for j in range(part.left, part.right, np.uint64(LANES)):
+            at = i * np.uint64(stride) + j
+            twice(moved(dz, at), moved(both, at))
+
+
+@inner_njit()
+def _of_rows(layer, step):
+    part = block(partition(step.batch, IMAGES, step), (0, layer.outputs))
+    addresses = layer.dz, layer.dz_rounded, layer.dz_twice
+    return part, addresses, layer.stride, layer.number
+
+
+@inner_njit()
+def _of_units(layer, step):
+    part = block((0, step.batch), own_columns(layer, step))
+    addresses = layer.dz, layer.dz_rounded, layer.dz_twice
+    return part, addresses, layer.stride, layer.number
+
+
+@inner_njit()
+def _of_inputs(layer, step):
+    addresses = layer.dx, layer.dx_rounded, layer.dx_twice
+    return own_inputs(layer, step), addresses, layer.x_stride, layer.number - 1
+
+
+ROUND_IMAGES, ROUND_OUTPUTS = Kernel(_round_images), Kernel(_round_outputs)
+# The gradient that the loss has set, of a normalized layer, and before a layer
+ROUND_LOSS_GRADIENT = Kernel(_round_gradient, "rows", own=_of_rows)
+ROUND_UNITS_GRADIENT = Kernel(_round_gradient, "units", own=_of_units)
+ROUND_INPUT_GRADIENT = Kernel(_round_gradient, "inputs", own=_of_inputs)
+
+
+def _multiply(run, layer, step, hyper):
+    """Set this thread's panels of y to x @ weight."""
+    x, w, columns = _x_of(run, layer, step), _panels_of(run, layer), layer.columns
+    y = Matrix(pointer_at(layer.y, run.one), 0, layer.stride, 1)
+    panels, depth = own_products(layer, step)[1], (layer.inputs + 1) // 2
+    for first in range(0, step.batch, PART):
+        last = min(first + PART, step.batch)
+        for p in range(panels[0], panels[1]):
+            b = moved(w, p * layer.rows // 2 * columns)
+            for i in range(first, last, rows):
+                a, c = moved(x, i * x.row), moved(y, i * y.row + p * columns)
+                tile(a, b, c, depth, run.one, like(0.0, run.one))
+
+
+def _multiply_listed(run, layer, step, hyper):
+    """Set this thread's part of y to x @ weight, passing over inputs that are 0."""
+    x, w, columns = _x_of(run, layer, step), _panels_of(run, layer), layer.columns
+    y = Matrix(pointer_at(layer.y, run.one), 0, layer.stride, 1)
+    images, panels = own_products(layer, step)
+    marks, lists = nonzero.marks_of(run, layer, step), nonzero.lists_of(run, step)
+    room = layer.inputs // 2 + nonzero.BESIDES
+    part = max(rows, min(PART, LISTED // room * rows))
+    for first in range(images[0], images[1], part):
+        last = min(first + part, images[1])
+        for p in range(panels[0], panels[1]):
+            b, at = moved(w, p * layer.rows // 2 * columns), 0
+            for i in range(first, last, rows):
+                if p == panels[0]:
+                    list_inputs(marks, i, layer.inputs, lists, at)
+                a, c = moved(x, i * x.row), moved(y, i * y.row + p * columns)
+                tile(a, b, c, nonzero.terms(lists, at), run.one, like(0.0, run.one))
+                at += room
+
+
+@inner_njit()
+def _panels_of(run, layer):
+    """Return a layer's panels in words of two rows, one under the other."""
+    words = pointer_at(run.rounded, run.one)
+    return Matrix(words, layer.weight_at, layer.columns, 1)
+
+
+def _round_weight(run, layer, step, hyper):
+    """Set words to the part of the weight that this thread has changed last."""
+    w, words = panels_at(run.parameters, run, layer), _panels_of(run, layer)
+    inputs, panels = own(layer, step)
+    for p in range(panels[0], panels[1]):
+        for k in range(inputs[0], inputs[1], 2):
+            at = (p * layer.rows + k) * layer.columns
+            for j in range(0, layer.columns, LANES):
+                rows_together(moved(w, at + j), moved(words, at // 2 + j))
+
+
+@inner_njit()
+def _whole_panels(layer, step):
+    return (0, layer.inputs), own_panels(layer, step)
+
+
+# Of a weight that the product with its gradient has changed, and that others have
+ROUND_WEIGHT = Kernel(_round_weight, "tiles", own=own_weights)
+ROUND_PANELS = Kernel(_round_weight, "panels", own=_whole_panels)
+
+
+def _input_gradient(run, layer, step, hyper):
+    """Set this thread's columns of dx to dz @ weight.T."""
+    dz, dx = _words(layer.dz_rounded, layer.stride, run), pointer_at(layer.dx, run.one)
+    dx, depth = Matrix(dx, 0, layer.x_stride, 1), layer.panels * layer.columns // 2
+    packed = packing(run, step, ROUNDED_COLUMNS)
+    left, right = partition(layer.inputs, COLUMNS, step)
+    for k in range(left, right, ROUNDED_COLUMNS):
+        _transpose(run, layer, k, step, packed)
+        for i in range(0, step.batch, rows):
+            a, c = moved(dz, i * dz.row), moved(dx, i * dx.row + k)
+            tile(a, packed, c, depth, run.one, like(0.0, run.one))
+
+
+@inner_njit()
+def _transpose(run, layer, k, step, packed):
+    """Set words to the transposed rows of the weight from k on, two units in one."""
+    w, size = panels_at(run.parameters, run, layer), LANES
+    square = Matrix(pointer(scratch(run, step, 1, TILE)), 0, size, 1)
+    for p in range(layer.panels):
+        for j in range(0, layer.columns, 2 * size):
+            row = moved(packed, (p * layer.columns + j) // 2 * packed.row)
+            for first in range(0, packed.row, size):
+                for i in range(size):
+                    at = (p * layer.rows + k + first + i) * layer.columns + j
+                    own = moved(square, i * size)
+                    neighbours(moved(w, at), own)
+                    neighbours(moved(w, at + size), moved(own, size // 2))
+                transpose(square, moved(row, first))
+
+
+INPUT_GRADIENT = Kernel(
+    _input_gradient, "rounded", tile=tiles_of_words(WIDTH), rows=ROWS[WIDTH]
+)
+
+
+@cache
+def multiply(width: int, *, listed: bool) -> Kernel:
+    """Return the kernel of a layer's products; see `wide.multiply`."""
+    own_rows = ROWS[width]
+    names = {"tile": tiles_of_words(width), "rows": own_rows}
+    if not listed:
+        return Kernel(_multiply, f"{width}_rounded", **names)
+    names["list_inputs"] = nonzero.listing_inputs(own_rows, pairs=True)
+    return Kernel(_multiply_listed, f"{width}_rounded", **names)
+
+
+def over(width: int, use: Any, *, listed: bool) -> Any:
+    """Return a compiled function that uses each tile of x.T @ dz; see `wide_update`.
+
+    A word has two images' numbers, of those in a list.
+    """
+    tile, rows = tiles_of_words(width, packed=True), ROWS[width]
+    list_images = nonzero.listing_images(rows) if listed else nonzero.list_all
+    pair = pairing(rows)
+
+    @inner_njit()
+    def over(run, layer, images, step, goal):
+        """Use this thread's tiles; images: the first and the last + 1."""
+        x, columns = _x_of(run, layer, step), layer.columns
+        dz = Matrix(pointer_at(layer.dz_twice, run.one), 0, layer.stride, 1)
+        marks, lists = nonzero.marks_of(run, layer, step), nonzero.lists_of(run, step)
+        packed, (inputs, panels) = packing(run, step, rows), own_weights(layer, step)
+        depth = images[1] - images[0]
+        room = depth + nonzero.BESIDES
+        height = min(2 * PACKED // (depth + 1) // rows, LISTED // room) * rows
+        for top in range(inputs[0], inputs[1], height):
+            bottom = min(top + height, inputs[1])
+            for p in range(panels[0], panels[1]):
+                b, at = moved(dz, images[0] * dz.row + p * columns), 0
+                for k in range(top, bottom, rows):
+                    a = moved(packed, (k - top) * ((depth + 1) // 2))
+                    a = Matrix(a.data, a.at, 1, rows)
+                    if p == panels[0]:
+                        list_images(marks, k, images, lists, at)
+                        _pack(moved(x, images[0] * x.row), k, lists, at, a)
+                    terms = nonzero.pairs(lists, at)
+                    use(tile, goal, a, b, (p * layer.rows + k) * columns, terms, layer)
+                    at += room
+
+    @inner_njit()
+    def _pack(x, k, lists, at, a):
+        """Put the columns of x from k on together, two of a list's images in a word.
+
+        An odd one's own number is the last word's second row, times 0.
+        """
+        count = np.int64(lists[at])
+        lists[at + 1 + count] = lists[at + count]
+        for i in range(0, count, 2):
+            first, second = lists[at + 1 + i], lists[at + 2 + i]
+            row = moved(x, first * x.row + k // 2)
+            other = moved(x, second * x.row + k // 2)
+            pair(row, other, moved(a, i // 2 * rows), i + 1 < count)
+
+    return over

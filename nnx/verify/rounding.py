@@ -1,0 +1,51 @@
+"""The plain maths with the factors of its products rounded to bfloat16.
+
+What a backend that multiplies in bfloat16 is compared with: sums, and all that is no
+product, are NumPy's.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from nnx.backend import Backend
+from nnx.maths.arrays import Array
+from nnx.maths.ops import Ops
+
+
+def rounded(numbers: Array) -> Array:
+    """Return numbers, as float32, rounded to the nearest bfloat16, of two to the even.
+
+    One has float32's 8 bits of exponent and 7 of fraction: its upper half.
+    """
+    bits = np.ascontiguousarray(numbers, np.float32).view(np.uint32)
+    nearest = bits + (np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1)))
+    values: Array = (nearest & np.uint32(0xFFFF0000)).view(np.float32)
+    return values
+
+
+class RoundedFactors(np.ndarray[Any, Any]):
+    """An array that rounds both factors of a product; so do arrays computed from it."""
+
+    def __matmul__(self, other: Any) -> Any:
+        return _product(self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return _product(other, self)
+
+
+def _product(a: Array, b: Array) -> Any:
+    real = np.result_type(a, b)
+    exact = rounded(a).astype(np.float64) @ rounded(b).astype(np.float64)
+    return exact.astype(real).view(RoundedFactors)
+
+
+def reference() -> Backend:
+    """Return a backend of the plain maths whose products are of rounded factors."""
+    return Backend(
+        name="rounded factors",
+        device="cpu",
+        ops=Ops(np),
+        from_numpy=lambda array: np.asarray(array).view(RoundedFactors),
+        to_numpy=lambda array: np.asarray(array).view(np.ndarray),
+    )
