@@ -24,13 +24,15 @@ from nnx_backends.numba_cpu.records import (
     units_gradient,
 )
 from nnx_backends.numba_cpu.team import partition
-from nnx_backends.numba_cpu.vectors import pointer
+from nnx_backends.numba_cpu.tiles import LOW, LOW_PRODUCTS, LOW_WIDTHS, moved
+from nnx_backends.numba_cpu.vectors import VECTOR, Matrix, pointer
 
 # Up to so many units a layer is narrow. Measured; see docs/performance.md.
 UNITS = 32
 # Columns at a time in the update: images and sums stay in the first cache, where rows
 # of 25 lines, an odd number, do not fall upon each other.
 STRIP = 400
+WIDTH = max(LOW_WIDTHS)  # of tiles, in vectors
 
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
@@ -108,22 +110,22 @@ def rows_product(x, w, y, rows):
 
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
-def _input_gradient_rows(dz, w, dx, rows):
-    """Set rows of dx to dz @ weight.T; shapes as for `rows_product`."""
+def _input_gradient_rows(dz, w, dx, rows, first):
+    """Set rows of dx to dz @ weight.T, from a column on; shapes as above."""
     m, n = w.shape[0], np.uint64(w.shape[1])
-    units = m - m % 5
+    units, first = m - m % 5, np.uint64(first)
     for i in range(rows[0], rows[1]):
-        for k in range(n):
+        for k in range(first, n):
             dx[i, k] = like(0.0, dx[0, 0])
         for u in range(0, units, 5):
             a, b, c = dz[i, u], dz[i, u + 1], dz[i, u + 2]
             d, e = dz[i, u + 3], dz[i, u + 4]
-            for k in range(n):
+            for k in range(first, n):
                 left = a * w[u, k] + b * w[u + 1, k] + c * w[u + 2, k]
                 dx[i, k] += left + d * w[u + 3, k] + e * w[u + 4, k]
         for u in range(units, m):
             a = dz[i, u]
-            for k in range(n):
+            for k in range(first, n):
                 dx[i, k] += a * w[u, k]
 
 
@@ -198,7 +200,16 @@ def _input_gradient(run, layer, step, hyper):
     """Set this thread's rows of dx to dz @ weight.T."""
     dz, w = of_units(run, layer, layer.dz), _weight(run, run.parameters, layer)
     dx = matrix(layer.dx, layer.batch, layer.x_stride, run.one)
-    _input_gradient_rows(dz, w, dx, partition(step.batch, IMAGES, step))
+    rows, columns = partition(step.batch, IMAGES, step), WIDTH * VECTOR // run.itemsize
+    tiled, one = layer.inputs - layer.inputs % columns, run.one
+    b = Matrix(pointer(w), 0, layer.inputs, 1)
+    for k in range(0, tiled, columns):
+        for i in range(rows[0], rows[1], LOW):
+            a = Matrix(pointer(dz), i * layer.stride, layer.stride, 1)
+            c = Matrix(pointer(dx), i * layer.x_stride + k, layer.x_stride, 1)
+            tile(a, moved(b, k), c, layer.outputs, one, like(0.0, one))
+    if tiled < layer.inputs:
+        _input_gradient_rows(dz, w, dx, rows, tiled)
 
 
 def _descend(run, layer, step, hyper):
@@ -255,12 +266,15 @@ def _bound_norms(run, layer, step, hyper):
     _bound_units(w, units, like(hyper.max_norm, run.one))
 
 
-PRODUCT, INPUT_GRADIENT = Kernel(_product, "narrow"), Kernel(_input_gradient, "narrow")
+PRODUCT = Kernel(_product, "narrow")
+INPUT_GRADIENT = Kernel(_input_gradient, "narrow", tile=LOW_PRODUCTS[WIDTH])
 DESCEND, STORE = Kernel(_descend, "narrow"), Kernel(_store, "narrow")
 SUM_BIASES = Kernel(_sum_biases, "narrow")
 BOUND_NORMS = Kernel(_bound_norms, "narrow")
 
-take_step: Any = None  # each kernel's own
+# Each kernel's own.
+take_step: Any = None
+tile: Any = None
 
 
 @cache
