@@ -44,9 +44,16 @@ def backends(name: str, note: Note, **options: str) -> list[Backend]:
 
 
 def implementations(
-    backend: str, modules: Sequence[str], note: Note, **options: str
+    backend: str,
+    modules: Sequence[str],
+    note: Note,
+    *,
+    bf16: bool = False,
+    **options: str,
 ) -> list[Implementation]:
     """Return the backends, as above, and the rivals of these modules.
+
+    bf16: besides, those that can multiply factors rounded to bfloat16 as they do so
 
     Beside a backend on a card stand only those that compute there too; beside CuPy's
     fused steps its plain ones.
@@ -55,11 +62,14 @@ def implementations(
     if backend == "cupy":
         plain = nnx_run.implementation(find(backend, fused=False, **options))
         own.append(plain._replace(name="nnx cupy, plain steps"))
+    if bf16:
+        own.append(nnx_run.rounded(find("numba", precision="bf16")))
     found, card = list(own), all(each.card for each in own)
     for module in modules:
         name = rivals.MODULES[module]
         try:
             those = import_module(f"{rivals.__name__}.{module}").IMPLEMENTATIONS
+            those = [each for each in those if bf16 or not each.bfloat16]
         except ImportError as error:
             note(f"{name} left out: {error}; {INSTALL}")
             continue

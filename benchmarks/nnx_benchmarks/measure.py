@@ -24,9 +24,11 @@ def check_all(
     problem: Problem, implementations: Sequence[Implementation], note: Note
 ) -> dict[str, tuple[Agreement, Trainer | None]]:
     """Return how well each that trains so agrees, and its trainer where it does."""
-    wanted, options = agreement.reference(problem), problem.workload.options
+    options = problem.workload.options
     able = [each for each in implementations if not (each.plain and options)]
+    rounds = any(each.bfloat16 for each in able)
     note(f"{problem.workload}: comparing {len(able)} with float64 …")
+    wanted = agreement.reference(problem, bfloat16=rounds)
     return {each.name: agreement.check(each, problem, wanted) for each in able}
 
 

@@ -22,6 +22,12 @@ def implementation(backend: Backend) -> Implementation:
     )
 
 
+def rounded(backend: Backend) -> Implementation:
+    """Return how one trains that rounds the factors of its products to bfloat16."""
+    own = implementation(backend)
+    return own._replace(name=f"{own.name} bf16", dtypes=("float32",), bfloat16=True)
+
+
 class NnxTrainer:
     """A backend; images stay bytes on its device until a batch is gathered."""
 

@@ -33,6 +33,7 @@ class Implementation(NamedTuple):
     dtypes: those it can train in; speed is measured in float32 alone
     plain: whether it trains with plain SGD alone
     card: whether it computes on an NVIDIA card
+    bfloat16: whether it rounds the factors of its products so, in float32 training
     """
 
     name: str
@@ -40,3 +41,4 @@ class Implementation(NamedTuple):
     dtypes: tuple[str, ...] = ("float32",)
     plain: bool = False
     card: bool = False
+    bfloat16: bool = False

@@ -30,6 +30,13 @@ Rivals = Annotated[
         "--rivals", help="Measure plain NumPy, scikit-learn, PyTorch and JAX too."
     ),
 ]
+Bf16 = Annotated[
+    bool,
+    typer.Option(
+        "--bf16",
+        help="Besides, numba and PyTorch with factors rounded to bfloat16.",
+    ),
+]
 BatchSize = Annotated[
     int | None, number(int, "Images in a step, instead of a workload's own.", least=1)
 ]
@@ -68,6 +75,7 @@ def bench(
     backend: BackendOrAll = "all",
     device: Device = None,
     rivals: Rivals = False,
+    bf16: Bf16 = False,
     rounds: Rounds = 5,
     data_dir: DataDir = None,
     out: Out = None,
@@ -108,7 +116,7 @@ def bench(
     workloads = choose.workloads(workload or [], batch_size)
     images = data.images(data_dir)
     modules = choose.RIVALS if rivals else ()
-    those = choose.implementations(backend, modules, show.note, **on(device))
+    those = choose.implementations(backend, modules, show.note, bf16=bf16, **on(device))
     measure = partial(throughput.measure, workloads, those)
     report(measure, images, rounds, out, json)
 

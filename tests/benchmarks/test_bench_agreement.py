@@ -6,9 +6,12 @@ from importlib import import_module
 import numpy as np
 import pytest
 
+from nnx.backend import find
 from nnx.data.dataset import Dataset
+from nnx.maths.arrays import map_arrays
 from nnx_benchmarks import agreement, choose, data, measure, rivals
 from nnx_benchmarks.agreement import Agreement
+from nnx_benchmarks.nnx_run import NnxTrainer
 from nnx_benchmarks.trainer import Implementation, Trainer
 from nnx_benchmarks.workloads import RECIPES, Problem, Workload, initial_layers
 
@@ -30,7 +33,23 @@ def rival(module: str) -> list[Implementation]:
         return [Implementation("graph", again, ("float32", "float64"))]
     installed = installed.IMPLEMENTATIONS
     # Compiling PyTorch's takes half a minute, and bench compares it whenever it runs.
-    return [i for i in installed if "compiled" not in i.name]
+    return [i for i in installed if "compiled" not in i.name and not i.bfloat16]
+
+
+@pytest.mark.parametrize("key", ["plain", "bn-dropout"])
+def test_what_rounds_factors_is_held_to_what_that_takes(
+    key: str, problem: Problem, images: Dataset
+) -> None:
+    """PyTorch's products in bfloat16, and not as if they were of float32's factors."""
+    pytest.importorskip("torch", reason="an extra: .[rivals]")
+    installed = import_module("nnx_benchmarks.rivals.pytorch").IMPLEMENTATIONS
+    [rounds] = [i for i in installed if i.name == "PyTorch eager bf16"]
+    posed = problem if key == "plain" else small(key, images)
+    wanted = agreement.reference(posed, bfloat16=True)
+    agreed, trainer = agreement.check(rounds, posed, wanted)
+    assert trainer is not None, agreed.wrong
+    exact, _ = agreement.check(rounds._replace(bfloat16=False), posed, wanted)
+    assert "off by" in exact.wrong
 
 
 def checked(
@@ -159,6 +178,25 @@ def test_images_near_a_kink_are_left_out(problem: Problem) -> None:
     wanted = agreement.reference(problem._replace(workload=workload, pixels=dark))
     assert len(wanted.index) == workload.batch_size
     assert (wanted.index % 2 == 0).all()
+
+
+def test_a_batch_is_taken_that_no_rounding_brings_over_a_kink(images: Dataset) -> None:
+    """Whatever the order of its images, NumPy in float32 ends near float64."""
+    problem = small("bn-adam", images)
+    workload = problem.workload._replace(
+        sizes=(784, 300, 300, 10), batch_size=64, learning_rate=0.03
+    )
+    wanted = agreement.reference(problem._replace(workload=workload))
+    trainer = NnxTrainer(problem._replace(workload=workload), find("numpy"))
+    layers = initial_layers(workload)
+    found = [
+        agreement._largest_first_error(trainer, workload, layers, begun)
+        for begun in (
+            agreement._begun(trainer, workload, map_arrays(np.float64, layers), i)
+            for i in range(agreement.BATCHES)
+        )
+    ]
+    assert wanted.rounding[0] == min(found) < max(found) / 2
 
 
 def changed(implementation: Implementation, **methods: object) -> Implementation:

@@ -2,12 +2,13 @@
 
 Images are on the device as float32 and batches gathered there by index_select; the
 loss is summed on the device and read once an epoch; nothing is counted. Compiled:
-the network and its loss, and with them the gradients, by `torch.compile`.
+the network and its loss, and with them the gradients, by `torch.compile`. In bfloat16:
+either under `autocast`, its products and what they give.
 """
 
 from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,12 @@ ACTIVATIONS: dict[str, Callable[[], Any]] = {
 class TorchTrainer:
     """A Sequential of layers, each a Sequential, and an optimizer of PyTorch's."""
 
-    def __init__(self, problem: Problem, device: str, compiled: bool) -> None:
+    def __init__(
+        self, problem: Problem, device: str, compiled: bool, bfloat16: bool = False
+    ) -> None:
+        self.autocast = partial(
+            torch.autocast, device, torch.bfloat16, enabled=bfloat16
+        )
         torch.set_num_threads(available())
         self.device, self.hyper = device, problem.workload.hyper
         self.images = torch.from_numpy(problem.floats).to(device)
@@ -47,7 +53,8 @@ class TorchTrainer:
             self.loss = torch.compile(self._loss, dynamic=False)
 
     def _loss(self, x: Any, labels: Any) -> Any:
-        return cross_entropy(self.network(x), labels)
+        with self.autocast():
+            return cross_entropy(self.network(x), labels)
 
     def load(self, layers: Layers) -> None:
         """Begin anew with a copy of these weights."""
@@ -150,13 +157,15 @@ def optimizer(network: Any, hyper: Hyperparameters, capturable: bool = False) ->
 def implementations() -> list[Implementation]:
     """Return both ways on the processor, and on a CUDA device where there is one."""
     devices = {"": "cpu"} | ({", CUDA": "cuda"} if torch.cuda.is_available() else {})
+    ways = list(product([("eager", False), ("compiled", True)], [False, True]))
     return [
         Implementation(
-            f"PyTorch {name}{where}",
-            partial(TorchTrainer, device=device, compiled=compiled),
-            ("float32",) if compiled else ("float32", "float64"),
+            f"PyTorch {name}{where}{' bf16' if rounds else ''}",
+            partial(TorchTrainer, device=device, compiled=compiled, bfloat16=rounds),
+            ("float32",) if compiled or rounds else ("float32", "float64"),
             card=device == "cuda",
+            bfloat16=rounds,
         )
         for where, device in devices.items()
-        for name, compiled in [("eager", False), ("compiled", True)]
+        for (name, compiled), rounds in ways
     ]
