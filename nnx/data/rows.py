@@ -5,9 +5,13 @@ images takes them in blocks.
 """
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+
+from nnx.errors import InputError
+from nnx.files import readable
 
 _BLOCK = 1 << 20  # numbers
 
@@ -51,6 +55,34 @@ class Rows:
 def in_file(images: Array) -> bool:
     """Return whether images are in a file, and not in memory."""
     return isinstance(images, Rows | np.memmap)
+
+
+def loaded(images: Array, which: slice) -> Array:
+    """Return images in a row in memory, an array of their own.
+
+    Of a mapped file they are read from it: to have its pages mapped one after another
+    costs the kernel more, and its end, where another program has cut it off, would be
+    the end of this process.
+
+    Raises:
+        InputError: the file is shorter now, or cannot be read any more
+    """
+    part = images[which]
+    if not (isinstance(part, np.memmap) and part.flags.c_contiguous and part.size):
+        return np.require(part, requirements=["C", "OWNDATA", "ENSUREARRAY"])
+    whole = part
+    while isinstance(whole.base, np.memmap):
+        whole = whole.base
+    path, result = Path(str(whole.filename)), np.empty(part.shape, part.dtype)
+    with readable(path), path.open("rb", buffering=0) as file:
+        file.seek(whole.offset + part.ctypes.data - whole.ctypes.data)
+        rest = memoryview(result.data).cast("B")
+        while rest:
+            count = file.readinto(rest)
+            if not count:
+                raise InputError(f"{path}: has become shorter since it was opened")
+            rest = rest[count:]
+    return result
 
 
 def chosen(images: Array, numbers: Array) -> Array:

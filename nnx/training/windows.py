@@ -14,7 +14,7 @@ import numpy as np
 from nnx import memory
 from nnx.backend import Backend
 from nnx.data.dataset import Dataset, Split
-from nnx.data.rows import in_file
+from nnx.data.rows import in_file, loaded
 from nnx.maths import random
 from nnx.maths.arrays import Array
 from nnx.maths.blocks import block_count, blocks
@@ -67,8 +67,8 @@ def whole_batches(window: int, n: int, batch_size: int) -> int:
 def read(images: Images, rows: slice, backend: Backend) -> Images:
     """Return a window with its pixels on the device."""
     with backend.scope():
-        # A copy, so that a file is read now, and by the thread that is here.
-        pixels = np.require(images.pixels[rows], requirements=["C", "OWNDATA"])
+        # Of a file too: it is read now, and by the thread that is here.
+        pixels = loaded(images.pixels, rows)
         return images._replace(pixels=backend.from_numpy(pixels), first=rows.start)
 
 
