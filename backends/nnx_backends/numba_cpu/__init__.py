@@ -27,11 +27,10 @@ NO_ROOM = "failed to map segment", "Cannot allocate memory"
 def load(threads: int | None = None, precision: str = "full") -> Backend:
     """Return the backend.
 
-    precision: "full", or "bf16" for products of wide layers' float32 numbers that are
-        rounded to bfloat16 first, where the processor has instructions for it
-
     threads: of a team; by default one for each core that this process may use, or as
         many as NUMBA_NUM_THREADS says, which joblib sets for its processes
+    precision: "full", or "bf16": factors of wide layers' float32 products are rounded
+        to bfloat16, by a processor that multiplies such numbers
 
     Raises:
         MissingLibraryError: Numba is missing
@@ -39,14 +38,7 @@ def load(threads: int | None = None, precision: str = "full") -> Backend:
             processor has no products of bfloat16 numbers
         InputError: threads that are no number of threads; a precision of another name
     """
-    if threads is not None and not (type(threads) is int and 1 <= threads <= 1024):
-        raise InputError(
-            f"threads must be an integer from 1 to 1024, not {in_few_words(threads)}"
-        )
-    if precision not in ("full", "bf16"):
-        raise InputError(
-            f"precision on backend 'numba' must be one of full, bf16, not {precision!r}"
-        )
+    _check_options(threads, precision)
     try:
         from numba import config
 
@@ -59,19 +51,13 @@ def load(threads: int | None = None, precision: str = "full") -> Backend:
         from nnx_backends.numba_cpu import first_run, run
         from nnx_backends.numba_cpu.memory import Memory
         from nnx_backends.numba_cpu.threads import Threads
-        from nnx_backends.numba_cpu.vectors import HAS_BFLOAT16
     except (ImportError, MemoryError, OSError) as error:
         raise _unusable(error) from None
-    if (rounds := precision == "bf16") and not HAS_BFLOAT16:
-        raise UnusableBackendError(
-            "this processor multiplies no bfloat16 numbers (AVX512-BF16): give no "
-            "--precision"
-        )
     keep_freed()
     usable = min(cores.available(), config.NUMBA_NUM_THREADS)
     team, note = Threads(threads or usable), first_run.note()
     memories = Memories[Memory]()
-    how: dict[str, Any] = {"threads": team, "rounds": rounds}
+    how: dict[str, Any] = {"threads": team, "rounds": _rounds(precision)}
     return Backend(
         name="numba",
         device="cpu",
@@ -82,10 +68,33 @@ def load(threads: int | None = None, precision: str = "full") -> Backend:
             note,
             first_run.COMPILE_SECONDS if note else 0.0,
             partial(first_run.compile_kernels, **how),
-            partial(run.way, rounds=rounds),
+            partial(run.way, rounds=how["rounds"]),
         ),
         own_steps=partial(run.run_steps, memories=memories, **how),
     )
+
+
+def _check_options(threads: int | None, precision: str) -> None:
+    if threads is not None and not (type(threads) is int and 1 <= threads <= 1024):
+        raise InputError(
+            f"threads must be an integer from 1 to 1024, not {in_few_words(threads)}"
+        )
+    if precision not in ("full", "bf16"):
+        raise InputError(
+            f"precision on backend 'numba' must be one of full, bf16, not {precision!r}"
+        )
+
+
+def _rounds(precision: str) -> bool:
+    """Return whether factors are rounded, where the processor can multiply them."""
+    from nnx_backends.numba_cpu.vectors import HAS_BFLOAT16
+
+    if precision == "bf16" and not HAS_BFLOAT16:
+        raise UnusableBackendError(
+            "this processor multiplies no bfloat16 numbers (AVX512-BF16): give no "
+            "--precision"
+        )
+    return precision == "bf16"
 
 
 def _unusable(error: Exception) -> BackendError:

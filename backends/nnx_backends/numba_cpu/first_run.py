@@ -33,9 +33,8 @@ COMPILES_ANEW = (
 )
 LOADED = 1.0  # seconds within which the first kernel is loaded, and not compiled
 
-# What kernels are chosen by: each layer's shape, the pixels' dtype, whether images
-# count differently, the numbers' dtype.
-Wanted = tuple[list[Shape], Any, Hyperparameters, bool, Any]
+# What kernels are chosen by, see `every_kernel`, and the numbers' dtype.
+Wanted = tuple[list[Shape], Any, Hyperparameters, dict[str, Any], Any]
 
 
 def note() -> str:
@@ -55,18 +54,22 @@ def compile_kernels(
     rounds: bool = False,
 ) -> Iterator[float]:
     """Yield the share of the kernels that are compiled, of those that a run needs."""
-    _, shapes = planned(state.layers, hyper, threads.most, rounds=rounds)
+    shapes, evaluated = (
+        planned(state.layers, hyper, threads.most, rounds=each)[1]
+        for each in (rounds, False)
+    )
     real = state.layers[0].weight.dtype
     pixels = pixel_dtype(images, real)
     weighted = images.weights is not None
-    kernels = every_kernel(shapes, pixels, hyper, weighted=weighted)
+    how: dict[str, Any] = {"weighted": weighted, "evaluated": evaluated}
+    kernels = every_kernel(shapes, pixels, hyper, **how)
     compiles = bool(note())
     if not compiles:
         began = time.perf_counter()
         kernels[0].address(real)
         compiles = time.perf_counter() - began > LOADED
     share_out = compiles and threads.most > 1
-    with _helper((shapes, pixels, hyper, weighted, real) if share_out else None) as its:
+    with _helper((shapes, pixels, hyper, how, real) if share_out else None) as its:
         reached = -1
         for mine, kernel in enumerate(kernels):
             now = min(mine + its(), len(kernels) - 1)
@@ -115,9 +118,9 @@ def _helper(wanted: Wanted | None) -> Iterator[Callable[[], int]]:
 
 def _help() -> None:
     """Compile kernels from the last one on, and write a byte for each."""
-    shapes, pixels, hyper, weighted, real = pickle.load(sys.stdin.buffer)
+    shapes, pixels, hyper, how, real = pickle.load(sys.stdin.buffer)
     Thread(target=_end_with_parent, daemon=True).start()
-    kernels = every_kernel(shapes, pixels, hyper, weighted=weighted)
+    kernels = every_kernel(shapes, pixels, hyper, **how)
     for kernel in reversed(kernels):
         kernel.address(real)
         os.write(sys.stdout.fileno(), b".")

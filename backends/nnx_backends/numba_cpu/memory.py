@@ -120,9 +120,7 @@ def _of_state(
         scales=layout.zeros((units,), real),
         squares=layout.zeros((units,), real),
         x=layout.zeros((copies, last.batch, stride), real),
-        x_rounded=layout.zeros((copies, last.batch, stride // 2), real)
-        if rounds
-        else none,
+        x_rounded=layout.zeros((rounds * copies, last.batch, stride // 2), real),
         outputs=layout.zeros((6 if rounds else 4, size_of_all), real),
         scratch=layout.zeros((team, layout.whole(room, layout.LINE)), real),
         masks=np.zeros((team, masks), np.uint8),

@@ -19,7 +19,6 @@ from nnx_backends.numba_cpu.records import (
     inputs,
     matrix,
     of_units,
-    own_panels,
     scratch,
     units_gradient,
 )
@@ -260,17 +259,10 @@ def _sum_biases(run, layer, step, hyper):
         _sum_columns(dz, step.batch, layer.outputs, sums, step.row > step.top)
 
 
-def _bound_norms(run, layer, step, hyper):
-    """Make units shorter whose norm is above the largest allowed."""
-    w, units = _weight(run, run.parameters, layer), own_panels(layer, step)
-    _bound_units(w, units, like(hyper.max_norm, run.one))
-
-
 PRODUCT = Kernel(_product, "narrow")
 INPUT_GRADIENT = Kernel(_input_gradient, "narrow", tile=LOW_PRODUCTS[WIDTH])
 DESCEND, STORE = Kernel(_descend, "narrow"), Kernel(_store, "narrow")
 SUM_BIASES = Kernel(_sum_biases, "narrow")
-BOUND_NORMS = Kernel(_bound_norms, "narrow")
 
 # Each kernel's own.
 take_step: Any = None
@@ -294,17 +286,3 @@ def _sum_columns(dz, batch, m, sums, add):
         for i in range(np.uint64(batch)):
             total += dz[i, j]
         sums[j] = total + sums[j] if add else total
-
-
-@inner_njit(fastmath=LOOP, error_model="numpy")
-def _bound_units(w, units, max_norm):
-    """Make the weights of units shorter whose norm is above the largest allowed."""
-    for u in range(units[0], units[1]):
-        total = like(0.0, max_norm)
-        for k in range(np.uint64(w.shape[1])):
-            total += w[u, k] * w[u, k]
-        norm = np.sqrt(total)
-        if norm > max_norm:
-            scale = max_norm / norm
-            for k in range(np.uint64(w.shape[1])):
-                w[u, k] *= scale

@@ -12,6 +12,7 @@ from nnx_backends.numba_cpu import (
     dropout,
     gather,
     loss,
+    max_norm,
     narrow,
     nonzero,
     optimizers,
@@ -87,13 +88,21 @@ def logits(shapes: list[Shape], pixels: object, hyper: Hyperparameters) -> Progr
 
 
 def every_kernel(
-    shapes: list[Shape], pixels: object, hyper: Hyperparameters, *, weighted: bool
+    shapes: list[Shape],
+    pixels: object,
+    hyper: Hyperparameters,
+    *,
+    weighted: bool,
+    evaluated: list[Shape],
 ) -> list[Kernel]:
-    """Return all kernels of a run, in the order of their first use."""
+    """Return all kernels of a run, in the order of their first use.
+
+    evaluated: the shapes outside training
+    """
     programs = (
         every_block(shapes, pixels, hyper, weighted=weighted),
         every_step(shapes, hyper),
-        logits(shapes, pixels, hyper),
+        logits(evaluated, pixels, hyper),
     )
     return list(dict.fromkeys(kernel for kernel, _ in chain(*programs) if kernel))
 
@@ -125,7 +134,7 @@ def forward(shapes: list[Shape], pixels: object, hyper: Hyperparameters) -> Prog
         yield activations.forward(shape.activation), i
         if hyper.dropout > 0.0 and i < len(shapes) - 1:
             yield dropout.UNITS, i
-        if shapes[min(i + 1, len(shapes) - 1)].rounds and i < len(shapes) - 1:
+        if i + 1 < len(shapes) and shapes[i + 1].rounds:
             yield rounded.ROUND_OUTPUTS, i
         if shape.width:
             yield BARRIER
@@ -184,7 +193,7 @@ def _update(shape: Shape, i: int, hyper: Hyperparameters) -> Program:
     if hyper.max_norm > 0.0 and width:
         if i == 0 and not shape.normalized:
             yield BARRIER  # a unit's weights are several threads' own
-        yield wide.BOUND_NORMS, i
+        yield max_norm.WIDE, i
 
 
 def every_step(shapes: list[Shape], hyper: Hyperparameters) -> Program:
@@ -203,7 +212,7 @@ def every_step(shapes: list[Shape], hyper: Hyperparameters) -> Program:
         yield BARRIER
         for i in layers:
             if is_stored(hyper) or not shapes[i].width:
-                yield (wide if shapes[i].width else narrow).BOUND_NORMS, i
+                yield max_norm.WIDE if shapes[i].width else max_norm.NARROW, i
     if hyper.ema_decay > 0.0:
         yield BARRIER
         yield optimizers.AVERAGE, 0

@@ -8,11 +8,11 @@ from numba import carray
 from nnx.maths.hyperparameters import Distortion, Hyperparameters
 from nnx_backends.numba_cpu.cache import inner_njit
 from nnx_backends.numba_cpu.team import partition
-from nnx_backends.numba_cpu.tiles import COLUMNS
+from nnx_backends.numba_cpu.tiles import COLUMNS, LOW
 from nnx_backends.numba_cpu.vectors import pointer_at
 
 GRAIN = 16  # units: a cache line of float32
-IMAGES = 4  # images: the height of a tile
+IMAGES = LOW  # images: the height of a narrow layer's tiles
 
 
 class Block(NamedTuple):

@@ -1,8 +1,8 @@
 """Products of wide layers whose factors are rounded to bfloat16; sums are float32.
 
-Parameters, outputs and gradients stay as they are. What is multiplied is rounded where
-it comes from, by the thread that has set it, and a weight where it is used, as the
-tiles read it. The first layer's zeros are passed over as in `wide`.
+Parameters, outputs and gradients stay as they are. What is multiplied is rounded by the
+thread that has set it, once a block of images; in the inputs' gradient a weight is
+rounded where it is transposed. The first layer's zeros are passed over as in `wide`.
 """
 
 from functools import cache
@@ -51,7 +51,7 @@ LANES = 16  # float32 numbers, or words, in a vector
 WIDTH = max(WIDTHS, default=2)
 ROUNDED_COLUMNS = WIDTH * LANES
 
-# Each kernel's own. own: the block of a matrix that a thread has set
+# Each kernel's own. own: what a thread has set, of a gradient or of a weight
 own: Any = None
 tile: Any = None
 rows: Any = None

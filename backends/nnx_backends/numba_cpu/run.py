@@ -86,13 +86,14 @@ def way(
 ) -> str:
     """Return in words why steps are NumPy's, and what factors are rounded, or ""."""
     if hyper.batch_norm and hyper.shards > 1:
-        return "NumPy's steps, because of batch normalization in shards"
+        full = ", in full precision" if rounds else ""
+        return f"NumPy's steps, because of batch normalization in shards{full}"
     if not rounds:
         return ""
     _, shapes = planned(state.layers, hyper, 1, rounds=True)
     if any(shape.rounds for shape in shapes):
-        return f"products of layers of over {UNITS} units are of bfloat16 numbers"
-    return f"no float32 layer of over {UNITS} units: nothing is rounded to bfloat16"
+        return "factors of products rounded to bfloat16"
+    return f"nothing rounded, as no layer has over {UNITS} units in float32"
 
 
 def _run_shards(

@@ -45,38 +45,13 @@ def _product(width, *, rows=None, packed=False, words=False):
     def tile(typing, a, b, c, terms, alpha, beta):
         def generate(context, builder, signature, args):
             code = Vectors(context, builder, alpha)
-            a_data, a_at, a_row, a_column = code.matrix(args[0])
-            b_data, b_at, b_row, _ = code.matrix(args[1])
             c_data, c_at, c_row, _ = code.matrix(args[2])
             lanes, totals = code.type.count, code.totals(rows * width)
-            add = code.add_pairs if words else code.add_product
             for r in range(rows):
                 for first in range(0, width * lanes, LINE // code.align):
                     place = code.at(code.at(c_at, r, c_row), 1, first)
                     code.prefetch(c_data, place)
-            rows_at = [
-                builder.gep(a_data, [code.at(a_at, r, a_row)]) for r in range(rows)
-            ]
-            count, term = _terms(builder, terms, args[3])
-
-            def row_of_b(now):
-                """Return a row's vectors."""
-                at = code.at(b_at, now, b_row)
-                return [code.load(b_data, code.at(at, v, lanes)) for v in range(width)]
-
-            with loop_as_written(builder, count) as index:
-                if words and packed:
-                    two = code.at(index, 1, index)
-                    pair = row_of_b(term(two)), row_of_b(term(code.at(two, 1, 1)))
-                    columns = [code.halves(*both) for both in zip(*pair, strict=True)]
-                else:
-                    columns = row_of_b(term(index))
-                a_now = builder.mul(index if packed else term(index), a_column)
-                for r in range(rows):
-                    number = builder.load(builder.gep(rows_at[r], [a_now]))
-                    number = broadcast(builder, code.type, number)
-                    for v in range(width):
-                        add(number, columns[v], totals[r * width + v])
+            _sum_terms(code, args, terms, totals, width, packed=packed, words=words)
             places = [
                 code.at(code.at(c_at, r, c_row), v, lanes)
                 for r in range(rows)
@@ -88,6 +63,36 @@ def _product(width, *, rows=None, packed=False, words=False):
         return types.void(a, b, c, terms, alpha, beta), generate
 
     return tile
+
+
+def _sum_terms(code, args, kind, totals, width, *, packed, words):
+    """Generate the sum of a tile's terms; args: the tile's; kind: of its terms."""
+    builder, rows, lanes = code.builder, len(totals) // width, code.type.count
+    a_data, a_at, a_row, a_column = code.matrix(args[0])
+    b_data, b_at, b_row, _ = code.matrix(args[1])
+    rows_at = [builder.gep(a_data, [code.at(a_at, r, a_row)]) for r in range(rows)]
+    count, term = _terms(builder, kind, args[3])
+    add = code.add_pairs if words else code.add_product
+
+    def row_of_b(now):
+        at = code.at(b_at, now, b_row)
+        return [code.load(b_data, code.at(at, v, lanes)) for v in range(width)]
+
+    with loop_as_written(builder, count) as index:
+        if words and packed:
+            two = code.at(index, 1, index)
+            pair = row_of_b(term(two)), row_of_b(term(code.at(two, 1, 1)))
+            columns = [code.halves(*both) for both in zip(*pair, strict=True)]
+            now = index
+        else:
+            now = term(index)
+            columns = row_of_b(now)
+        a_now = builder.mul(index if packed else now, a_column)
+        for r in range(rows):
+            number = builder.load(builder.gep(rows_at[r], [a_now]))
+            number = broadcast(builder, code.type, number)
+            for v in range(width):
+                add(number, columns[v], totals[r * width + v])
 
 
 def _add_up(code, totals, data, places, factor, keep):

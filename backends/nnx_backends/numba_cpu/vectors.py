@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import binding, ir
-from numba import types
+from numba import config, types
 from numba.core import cgutils
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 
@@ -29,8 +30,19 @@ def _registers() -> tuple[int, dict[int, int]]:
 
 VECTOR, ROWS = _registers()
 WIDEST = max(ROWS)
-# Whether there are instructions for products of bfloat16 numbers.
-HAS_BFLOAT16 = bool(binding.get_host_cpu_features().get("avx512bf16"))
+
+
+def _has_bfloat16() -> bool:
+    """Return whether Numba compiles for a processor that multiplies such numbers.
+
+    LLVM 15, which came with older ones, knows no vectors of them.
+    """
+    told = config.CPU_FEATURES
+    features = get_host_cpu_features() if told is None else told
+    return "+avx512bf16" in features.split(",") and binding.llvm_version_info >= (16,)
+
+
+HAS_BFLOAT16 = _has_bfloat16()
 
 
 class BFloat16(ir.Type):  # type: ignore[misc]

@@ -23,7 +23,6 @@ from nnx_backends.numba_cpu.records import (
     own_products,
     scratch,
     units_gradient,
-    weight,
 )
 from nnx_backends.numba_cpu.team import partition
 from nnx_backends.numba_cpu.tiles import COLUMNS, PRODUCTS, moved, transpose
@@ -153,15 +152,7 @@ def _sum_biases(run, layer, step, hyper):
     _sum_rows(dz, step.batch, own_columns(layer, step), sums, step.row > step.top)
 
 
-def _bound_norms(run, layer, step, hyper):
-    """Make this thread's units shorter whose norm is above the largest allowed."""
-    w = weight(run, run.parameters, layer)
-    norms = scratch(run, step, 1, layer.columns)[0]
-    _bound_panels(w, own_panels(layer, step), like(hyper.max_norm, run.one), norms)
-
-
 SUM_BIASES = Kernel(_sum_biases, "wide")
-BOUND_NORMS = Kernel(_bound_norms, "wide")
 
 
 INPUT_GRADIENT = Kernel(
@@ -193,28 +184,3 @@ def _sum_rows(dz, batch, columns, sums, add):
     for i in range(np.uint64(batch)):
         for j in range(first, last):
             sums[j] += dz[i, j]
-
-
-@inner_njit(fastmath=LOOP, error_model="numpy")
-def _bound_panels(w, panels, max_norm, norms):
-    """Make columns of panels shorter whose norm is above the largest allowed.
-
-    norms: (at least a panel's columns,), for use here
-    """
-    rows, columns = np.uint64(w.shape[1]), np.uint64(w.shape[2])
-    one = like(1.0, max_norm)
-    for p in range(panels[0], panels[1]):
-        panel, above = w[p], False
-        for j in range(columns):
-            norms[j] = like(0.0, max_norm)
-        for k in range(rows):
-            for j in range(columns):
-                norms[j] += panel[k, j] * panel[k, j]
-        for j in range(columns):
-            norm = np.sqrt(norms[j])
-            above |= norm > max_norm
-            norms[j] = max_norm / norm if norm > max_norm else one
-        if above:
-            for k in range(rows):
-                for j in range(columns):
-                    panel[k, j] *= norms[j]
