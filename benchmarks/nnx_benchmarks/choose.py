@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from nnx.backend import Backend, find, usable
-from nnx.errors import InputError
+from nnx.errors import BackendError, InputError
 from nnx_benchmarks import nnx_run, rivals
 from nnx_benchmarks.measure import Note
 from nnx_benchmarks.trainer import Implementation
@@ -62,9 +62,12 @@ def implementations(
     if backend == "cupy":
         plain = nnx_run.implementation(find(backend, fused=False, **options))
         own.append(plain._replace(name="nnx cupy, plain steps"))
-    if bf16:
-        own.append(nnx_run.rounded(find("numba", precision="bf16")))
     found, card = list(own), all(each.card for each in own)
+    if bf16 and backend in ("all", "numba"):
+        try:
+            found.append(nnx_run.rounded(find("numba", precision="bf16")))
+        except BackendError as error:
+            note(f"nnx numba bf16 left out: {error}")
     for module in modules:
         name = rivals.MODULES[module]
         try:

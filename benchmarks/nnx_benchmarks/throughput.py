@@ -31,8 +31,8 @@ COLUMNS = [
 ]
 LEGEND = (
     "of peak: the operations of the matrix products needed, over those that the cores, "
-    "or the card, could do in the same time; matrix products: these alone, by the "
-    "fastest BLAS; "
+    "or the card, could do in the same time, in float32; matrix products: these alone, "
+    "by the fastest BLAS; "
     "error: the largest relative error of the loss and every gradient of a first "
     "batch, in float32, and in float64 where it has that; 100 steps: of the weights "
     "after as many; all against NumPy in float64; of a recipe, not the gradients but "

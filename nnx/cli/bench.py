@@ -114,8 +114,7 @@ def bench(
     from nnx_benchmarks import choose, data, throughput
 
     workloads = choose.workloads(workload or [], batch_size)
-    images = data.images(data_dir)
-    modules = choose.RIVALS if rivals else ()
+    images, modules = data.images(data_dir), choose.RIVALS if rivals else ()
     those = choose.implementations(backend, modules, show.note, bf16=bf16, **on(device))
     measure = partial(throughput.measure, workloads, those)
     report(measure, images, rounds, out, json)

@@ -196,7 +196,7 @@ def test_a_batch_is_taken_that_no_rounding_brings_over_a_kink(images: Dataset) -
             for i in range(agreement.BATCHES)
         )
     ]
-    assert wanted.rounding[0] == min(found) < max(found) / 2
+    assert wanted.rounding[0] == min(found) < max(found)
 
 
 def changed(implementation: Implementation, **methods: object) -> Implementation:

@@ -7,6 +7,7 @@ either under `autocast`, its products and what they give.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from itertools import pairwise, product
 from typing import Any
@@ -38,9 +39,9 @@ class TorchTrainer:
     def __init__(
         self, problem: Problem, device: str, compiled: bool, bfloat16: bool = False
     ) -> None:
-        self.autocast = partial(
-            torch.autocast, device, torch.bfloat16, enabled=bfloat16
-        )
+        self.autocast: Callable[[], Any] = nullcontext
+        if bfloat16:
+            self.autocast = partial(torch.autocast, device, torch.bfloat16)
         torch.set_num_threads(available())
         self.device, self.hyper = device, problem.workload.hyper
         self.images = torch.from_numpy(problem.floats).to(device)
