@@ -68,7 +68,7 @@ def loaded(images: Array, which: slice) -> Array:
         InputError: the file is shorter now, or cannot be read any more
     """
     part = images[which]
-    if not (isinstance(part, np.memmap) and part.flags.c_contiguous and part.size):
+    if not (_is_as_in_its_file(part) and part.size):
         return np.require(part, requirements=["C", "OWNDATA", "ENSUREARRAY"])
     whole = part
     while isinstance(whole.base, np.memmap):
@@ -76,13 +76,19 @@ def loaded(images: Array, which: slice) -> Array:
     path, result = Path(str(whole.filename)), np.empty(part.shape, part.dtype)
     with readable(path), path.open("rb", buffering=0) as file:
         file.seek(whole.offset + part.ctypes.data - whole.ctypes.data)
-        rest = memoryview(result.data).cast("B")
+        rest = memoryview(result.reshape(-1).view(np.uint8).data)
         while rest:
             count = file.readinto(rest)
             if not count:
                 raise InputError(f"{path}: has become shorter since it was opened")
             rest = rest[count:]
     return result
+
+
+def _is_as_in_its_file(images: Array) -> bool:
+    """Return whether images are mapped, as they lie in a file that has a name."""
+    mapped = isinstance(images, np.memmap) and images.mode == "r"
+    return bool(mapped and images.filename and images.flags.c_contiguous)
 
 
 def chosen(images: Array, numbers: Array) -> Array:
