@@ -11,7 +11,6 @@ import numpy as np
 from llvmlite import binding, ir
 from numba import config, types
 from numba.core import cgutils
-from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 
@@ -37,9 +36,10 @@ def _has_bfloat16() -> bool:
 
     LLVM 15, which came with older ones, knows no vectors of them.
     """
-    told = config.CPU_FEATURES
-    features = get_host_cpu_features() if told is None else told
-    return "+avx512bf16" in features.split(",") and binding.llvm_version_info >= (16,)
+    has = binding.get_host_cpu_features().get("avx512bf16") and config.ENABLE_AVX
+    if config.CPU_FEATURES is not None:
+        has = "+avx512bf16" in config.CPU_FEATURES.split(",")
+    return bool(has) and binding.llvm_version_info >= (16,)
 
 
 HAS_BFLOAT16 = _has_bfloat16()
