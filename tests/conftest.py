@@ -30,11 +30,14 @@ CUDA_ON_CPU = Path(__file__).parent / "cuda_on_cpu" / "site"
 # Whose tests see neither --sweep nor that a library more is installed, but for those of
 # Numba, whose teams are larger, and those that were skipped without the library.
 SETTLED = (
-    "cli/test_config_file", "cli/test_faults_data", "cli/test_faults_models",
+    "benchmarks/test_gpu_script",
+    "cli/test_config_file", "cli/test_doubts", "cli/test_faults_data",
+    "cli/test_faults_diverged", "cli/test_faults_models", "cli/test_faults_paths",
     "cli/test_faults_pictures", "cli/test_faults_settings", "cli/test_from",
     "cli/test_habits", "cli/test_mpi", "cli/test_page", "cli/test_plot",
-    "cli/test_predict_table", "cli/test_python_and_command", "cli/test_stop",
-    "cli/test_sweep", "cli/test_terminal", "cli/test_train_table", "data/",
+    "cli/test_predict_table", "cli/test_python_and_command", "cli/test_signals",
+    "cli/test_stop", "cli/test_streams", "cli/test_sweep", "cli/test_terminal",
+    "cli/test_train_table", "cli/test_two_at_once", "cli/test_validation", "data/",
     "distributed/", "maths/", "report/", "training/", "verify/test_gradient_check",
     "verify/test_own_network",
 )  # fmt: skip

@@ -10,7 +10,7 @@ from nnx.backend import find
 from nnx.data.dataset import Dataset
 from nnx.maths.arrays import map_arrays
 from nnx_benchmarks import agreement, choose, data, measure, rivals
-from nnx_benchmarks.agreement import Agreement
+from nnx_benchmarks.agreement import Agreement, Reference
 from nnx_benchmarks.nnx_run import NnxTrainer
 from nnx_benchmarks.trainer import Implementation, Trainer
 from nnx_benchmarks.workloads import RECIPES, Problem, Workload, initial_layers
@@ -45,17 +45,27 @@ def test_what_rounds_factors_is_held_to_what_that_takes(
     installed = import_module("nnx_benchmarks.rivals.pytorch").IMPLEMENTATIONS
     [rounds] = [i for i in installed if i.name == "PyTorch eager bf16"]
     posed = problem if key == "plain" else small(key, images)
-    wanted = agreement.reference(posed, bfloat16=True)
+    wanted = reference(posed, bfloat16=True)
     agreed, trainer = agreement.check(rounds, posed, wanted)
     assert trainer is not None, agreed.wrong
     exact, _ = agreement.check(rounds._replace(bfloat16=False), posed, wanted)
     assert "off by" in exact.wrong
 
 
+WANTED: dict[tuple[str, bytes, bool], Reference] = {}  # what several tests ask for
+
+
+def reference(problem: Problem, *, bfloat16: bool = False) -> Reference:
+    key = str(problem.workload), problem.pixels.tobytes(), bfloat16
+    if key not in WANTED:
+        WANTED[key] = agreement.reference(problem, bfloat16=bfloat16)
+    return WANTED[key]
+
+
 def checked(
     implementation: Implementation, problem: Problem
 ) -> tuple[Agreement, Trainer | None]:
-    return agreement.check(implementation, problem, agreement.reference(problem))
+    return agreement.check(implementation, problem, reference(problem))
 
 
 def agrees(implementation: Implementation, problem: Problem) -> None:
@@ -100,7 +110,7 @@ def small(key: str, images: Dataset) -> Problem:
 def test_rivals_train_the_same_recipe(module: str, key: str, images: Dataset) -> None:
     problem = small(key, images)
     compared = problem._replace(workload=problem.workload.without_draws)
-    wanted, clipped = agreement.reference(problem), "clip_norm" in compared.workload[-1]
+    wanted, clipped = reference(problem), "clip_norm" in compared.workload[-1]
     error = agreement.float64_error(rival(module)[-1], compared, wanted)
     assert error is not None
     assert error < (agreement.CLIPPED if clipped else 1e-11)
@@ -175,7 +185,7 @@ def test_images_near_a_kink_are_left_out(problem: Problem) -> None:
     workload = problem.workload._replace(activation="relu")
     dark = np.zeros_like(problem.pixels)  # all hidden units at 0, the kink itself
     dark[::2] = problem.pixels[::2]
-    wanted = agreement.reference(problem._replace(workload=workload, pixels=dark))
+    wanted = reference(problem._replace(workload=workload, pixels=dark))
     assert len(wanted.index) == workload.batch_size
     assert (wanted.index % 2 == 0).all()
 
@@ -186,7 +196,7 @@ def test_a_batch_is_taken_that_no_rounding_brings_over_a_kink(images: Dataset) -
     workload = problem.workload._replace(
         sizes=(784, 300, 300, 10), batch_size=64, learning_rate=0.03
     )
-    wanted = agreement.reference(problem._replace(workload=workload))
+    wanted = reference(problem._replace(workload=workload))
     trainer = NnxTrainer(problem._replace(workload=workload), find("numpy"))
     layers = initial_layers(workload)
     found = [
