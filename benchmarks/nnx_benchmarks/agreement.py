@@ -216,14 +216,10 @@ def _first(
     trainer: Trainer, workload: Workload, layers: Layers, index: Array
 ) -> tuple[float, Layers]:
     """Return the batch's loss, and the layers after the first steps on it."""
+    rates = [workload.learning_rate] * FEW if workload.options else [READING_RATE]
     trainer.load(layers)
-    loss, *_ = [trainer.epoch(index, rate) for rate in _rates(workload)]
+    loss, *_ = [trainer.epoch(index, rate) for rate in rates]
     return loss, trainer.layers()
-
-
-def _rates(workload: Workload) -> list[float]:
-    """Return the learning rates of the first steps, by which gradients are compared."""
-    return [workload.learning_rate] * FEW if workload.options else [READING_RATE]
 
 
 def _after_steps(trainer: Trainer, problem: Problem, layers: Layers) -> Layers:

@@ -122,11 +122,7 @@ def test_rounding_is_to_the_nearest_and_of_two_to_the_even() -> None:
 @pytest.mark.parametrize(
     ("sizes", "dtype", "says"),
     [
-        (
-            (20, 32, 33),
-            "float32",
-            "rounded to bfloat16",
-        ),
+        ((20, 32, 33), "float32", "rounded to bfloat16"),
         ((20, 32, 5), "float32", "nothing rounded"),
         ((20, 48, 5), "float64", "nothing rounded"),
     ],

@@ -51,12 +51,12 @@ def compile_kernels(
     hyper: Hyperparameters,
     *,
     threads: Threads,
-    rounds: bool = False,
+    rounds: bool,
 ) -> Iterator[float]:
     """Yield the share of the kernels that are compiled, of those that a run needs."""
     shapes, evaluated = (
-        planned(state.layers, hyper, threads.most, rounds=each)[1]
-        for each in (rounds, False)
+        planned(state.layers, hyper, threads.most, rounds=rounding)[1]
+        for rounding in (rounds, False)
     )
     real = state.layers[0].weight.dtype
     pixels = pixel_dtype(images, real)

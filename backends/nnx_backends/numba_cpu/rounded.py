@@ -108,11 +108,11 @@ def _round_gradient(run, layer, step, hyper):
     dz = Matrix(pointer_at(addresses[0], run.one), 0, stride, 1)
     if number > 0:
         _round(dz, stride, part, _words(addresses[1], stride, run))
-    both = Matrix(pointer_at(addresses[2], run.one), 0, stride, 1)
+    doubled = Matrix(pointer_at(addresses[2], run.one), 0, stride, 1)
     for i in range(part.top, part.bottom):
         for j in range(part.left, part.right, np.uint64(LANES)):
             at = i * np.uint64(stride) + j
-            twice(moved(dz, at), moved(both, at))
+            twice(moved(dz, at), moved(doubled, at))
 
 
 @inner_njit()

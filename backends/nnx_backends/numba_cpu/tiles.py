@@ -81,8 +81,8 @@ def _sum_terms(code, args, kind, totals, width, *, packed, words):
     with loop_as_written(builder, count) as index:
         if words and packed:
             two = code.at(index, 1, index)
-            pair = row_of_b(term(two)), row_of_b(term(code.at(two, 1, 1)))
-            columns = [code.halves(*both) for both in zip(*pair, strict=True)]
+            first, second = row_of_b(term(two)), row_of_b(term(code.at(two, 1, 1)))
+            columns = list(map(code.halves, first, second))
             now = index
         else:
             now = term(index)
