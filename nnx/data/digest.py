@@ -7,8 +7,7 @@ from itertools import chain
 import numpy as np
 
 from nnx.data.dataset import TASKS, Dataset
-
-_BLOCK = 1 << 24
+from nnx.data.rows import row_blocks
 
 
 def digest(dataset: Dataset) -> str:
@@ -16,15 +15,13 @@ def digest(dataset: Dataset) -> str:
 
     Of a table, and of what is no class of many, also how it was made. It does not
     depend on where the data came from, nor on a machine's byte order.
-    Images that are mapped from a file are read in blocks.
+    Images that are in a file are read in blocks.
     """
     sha256 = hashlib.sha256()
     for values in chain(*dataset.parts):
         kind = values.dtype.newbyteorder("<")
         sha256.update(f"{kind.str}{values.shape}".encode())
-        rows = max(1, _BLOCK // max(1, values[:1].nbytes))
-        for start in range(0, len(values), rows):
-            block = values[start : start + rows]
+        for _, block in row_blocks(values):
             sha256.update(np.ascontiguousarray(block, kind).data)
     if dataset.columns or dataset.task != TASKS[0]:
         made = dataset.task, dataset.classes, dataset.columns, dataset.targets

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from nnx.errors import InputError
-from nnx.files import readable
+from nnx.data import file_bytes
+from nnx.data.file_bytes import Buffers
 
 _BLOCK = 1 << 20  # numbers
 
@@ -57,32 +57,30 @@ def in_file(images: Array) -> bool:
     return isinstance(images, Rows | np.memmap)
 
 
-def loaded(images: Array, which: slice) -> Array:
-    """Return images in a row in memory, an array of their own.
+def loaded(images: Array, which: slice, buffers: Buffers | None = None) -> Array:
+    """Return images in a row in memory.
 
     Of a mapped file they are read from it: to have its pages mapped one after another
     costs the kernel more, and its end, where another program has cut it off, would be
     the end of this process.
 
+    buffers: as for `file_bytes.read`
+
     Raises:
         InputError: the file is shorter now, or cannot be read any more
     """
     part = images[which]
+    if not in_file(images):
+        return part
     if not (_is_as_in_its_file(part) and part.size):
         return np.require(part, requirements=["C", "OWNDATA", "ENSUREARRAY"])
     whole = part
     while isinstance(whole.base, np.memmap):
         whole = whole.base
-    path, result = Path(str(whole.filename)), np.empty(part.shape, part.dtype)
-    with readable(path), path.open("rb", buffering=0) as file:
-        file.seek(whole.offset + part.ctypes.data - whole.ctypes.data)
-        rest = memoryview(result.reshape(-1).view(np.uint8).data)
-        while rest:
-            count = file.readinto(rest)
-            if not count:
-                raise InputError(f"{path}: has become shorter since it was opened")
-            rest = rest[count:]
-    return result
+    first = whole.offset + part.ctypes.data - whole.ctypes.data
+    content = file_bytes.read(Path(str(whole.filename)), first, part.nbytes, buffers)
+    values = content.view(part.dtype).reshape(part.shape)
+    return np.require(values, requirements=["ALIGNED"])
 
 
 def _is_as_in_its_file(images: Array) -> bool:
@@ -119,10 +117,13 @@ def _form(images: Array) -> tuple[int, Any]:
 
 
 def row_blocks(values: Array) -> Iterator[tuple[int, Array]]:
-    """Yield rows with the number of the first, in blocks that need little memory."""
-    step = max(1, _BLOCK // max(1, values.shape[1]))
+    """Yield rows with the number of the first, in blocks that need little memory.
+
+    values: (n, ...)
+    """
+    step = max(1, _BLOCK // max(1, values[:1].size))
     for start in range(0, len(values), step):
-        yield start, values[start : start + step]
+        yield start, loaded(values, slice(start, start + step))
 
 
 def extremes(values: Array) -> tuple[float, float]:

@@ -14,6 +14,7 @@ import numpy as np
 from nnx import memory
 from nnx.backend import Backend
 from nnx.data.dataset import Dataset, Split
+from nnx.data.file_bytes import Buffers
 from nnx.data.rows import in_file, loaded
 from nnx.maths import random
 from nnx.maths.arrays import Array
@@ -64,11 +65,11 @@ def whole_batches(window: int, n: int, batch_size: int) -> int:
     return batch_size * block_count(batches, count) if window and count > 1 else 0
 
 
-def read(images: Images, rows: slice, backend: Backend) -> Images:
+def read(images: Images, rows: slice, backend: Backend, buffers: Buffers) -> Images:
     """Return a window with its pixels on the device."""
     with backend.scope():
         # Of a file too: it is read now, and by the thread that is here.
-        pixels = loaded(images.pixels, rows)
+        pixels = loaded(images.pixels, rows, buffers)
         return images._replace(pixels=backend.from_numpy(pixels), first=rows.start)
 
 
@@ -126,15 +127,19 @@ def sample(plan: Plan) -> Images:
     """Return images on the device that are like all those that steps are taken with."""
     if not plan.window:
         return plan.train
-    return read(plan.train, slice(0, plan.hyper.batch_size), plan.backend)
+    rows = slice(0, plan.hyper.batch_size)
+    return read(plan.train, rows, plan.backend, Buffers())
 
 
 def _ahead(
     images: Images, windows: Iterable[slice], backend: Backend
 ) -> Iterator[Images]:
     """Yield windows on the device; the next one is brought meanwhile."""
+    buffers = Buffers()
     with ThreadPoolExecutor(1, "nnx-window") as reader:
-        brought = (reader.submit(read, images, rows, backend) for rows in windows)
+        brought = (
+            reader.submit(read, images, part, backend, buffers) for part in windows
+        )
         coming = next(brought, None)
         while coming:
             now, coming = [coming.result()], next(brought, None)

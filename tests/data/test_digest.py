@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from data_files import write_idx_folder
 
-from nnx.data import digest as digest_module
+from nnx.data import rows
 from nnx.data.dataset import Dataset, Split
 from nnx.data.digest import digest
 from nnx.data.load import load
@@ -17,7 +17,7 @@ def test_same_content_same_digest(tmp_path, monkeypatch):
     write_idx_folder(tmp_path / "plain", suffix="")
     packed = digest(load(tmp_path / "packed"))
     assert len(bytes.fromhex(packed)) == 32
-    monkeypatch.setattr(digest_module, "_BLOCK", 1)
+    monkeypatch.setattr(rows, "_BLOCK", 1)
     assert digest(load(tmp_path / "plain")) == packed
 
 
