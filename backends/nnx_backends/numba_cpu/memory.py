@@ -11,8 +11,8 @@ from nnx.maths.losses import LOSSES
 from nnx.maths.state import Images, Parameters, RunningStats, State
 from nnx_backends.numba_cpu import (
     batch_norm,
-    distort,
     dropout,
+    elastic,
     gather,
     layout,
     narrow,
@@ -104,7 +104,7 @@ def _of_state(
     masks = layout.whole(max(place.inputs for place in places), dropout.BLOCK)
     masks = max(masks, gather.NOISE_BYTES)
     copies = 2 if _is_shared(hyper, first) else team
-    tall, broad = distort.smoothing(hyper, np.dtype(real))
+    tall, broad = elastic.smoothing(hyper, np.dtype(real))
     none, stride = np.zeros(0, real), layout.stride(first.inputs)
     size_of_all = last.output_at + last.batch * last.stride
     room = max(SCRATCH, rounded.scratch_size(places)) if rounds else SCRATCH
