@@ -95,14 +95,14 @@ def reference(problem: Problem, *, bfloat16: bool = False) -> Reference:
     batches = range(BATCHES if problem.workload.options else 1)
     begun = [_begun(exact, problem.workload, wide, i) for i in batches]
     early = [_largest_first_error(single, problem.workload, layers, b) for b in begun]
-    wanted = begun[int(np.argmin(early))]
-    wanted = wanted._replace(trained=_after_steps(exact, problem, wide))
-    late = largest_error(_after_steps(single, problem, layers), wanted.trained)
-    wanted = wanted._replace(rounding=(min(early), late))
+    expected = begun[int(np.argmin(early))]
+    expected = expected._replace(trained=_after_steps(exact, problem, wide))
+    late = largest_error(_after_steps(single, problem, layers), expected.trained)
+    expected = expected._replace(rounding=(min(early), late))
     if not bfloat16:
-        return wanted
+        return expected
     trainer = NnxTrainer(problem, rounding.reference())
-    return wanted._replace(bfloat16=_errors(trainer, problem, layers, wanted))
+    return expected._replace(bfloat16=_errors(trainer, problem, layers, expected))
 
 
 def _begun(
@@ -118,39 +118,39 @@ def _begun(
 
 
 def _largest_first_error(
-    trainer: Trainer, workload: Workload, layers: Layers, wanted: Reference
+    trainer: Trainer, workload: Workload, layers: Layers, expected: Reference
 ) -> float:
     """Return the largest error of the first steps, of some orders of a batch's images.
 
     In each other last digits are rounded.
     """
-    size = len(wanted.index)
+    size = len(expected.index)
     orders = (random.permutation(size, seed=0, epoch=i, xp=np) for i in range(ORDERS))
     return max(
         first_error(
-            trainer, workload, layers, wanted._replace(index=wanted.index[order])
+            trainer, workload, layers, expected._replace(index=expected.index[order])
         )
         for order in orders
     )
 
 
 def check(
-    implementation: Implementation, problem: Problem, wanted: Reference
+    implementation: Implementation, problem: Problem, expected: Reference
 ) -> tuple[Agreement, Trainer | None]:
     """Return how well an implementation agrees, and a trainer to time where it does."""
     compared = problem._replace(workload=problem.workload.without_draws)
     layers = initial_layers(compared.workload)
     try:
         trainer = implementation.prepare(compared)
-        first, after = _errors(trainer, compared, layers, wanted)
-        double = float64_error(implementation, compared, wanted)
+        first, after = _errors(trainer, compared, layers, expected)
+        double = float64_error(implementation, compared, expected)
         if compared.workload != problem.workload:
             trainer = implementation.prepare(problem)
     except Exception as error:
         # Whatever a library raises, the others' results are still worth having.
         words = (str(error).strip() or type(error).__name__).splitlines()[0]
         return Agreement(wrong=f"failed: {words}"), None
-    usual = wanted.bfloat16 if implementation.bfloat16 else wanted.rounding
+    usual = expected.bfloat16 if implementation.bfloat16 else expected.rounding
     early, late = (LEEWAY * error for error in usual)
     what = "weights after the first steps" if problem.workload.options else "gradients"
     fine = max(BOUNDS["float64"], FINER * early)
@@ -164,26 +164,26 @@ def check(
 
 
 def _errors(
-    trainer: Trainer, problem: Problem, layers: Layers, wanted: Reference
+    trainer: Trainer, problem: Problem, layers: Layers, expected: Reference
 ) -> tuple[float, float]:
     """Return the largest errors of the first steps, and of the weights after 100."""
     return (
-        first_error(trainer, problem.workload, layers, wanted),
-        largest_error(_after_steps(trainer, problem, layers), wanted.trained),
+        first_error(trainer, problem.workload, layers, expected),
+        largest_error(_after_steps(trainer, problem, layers), expected.trained),
     )
 
 
 def first_error(
-    trainer: Trainer, workload: Workload, layers: Layers, wanted: Reference
+    trainer: Trainer, workload: Workload, layers: Layers, expected: Reference
 ) -> float:
     """Return the largest error of the first batch's loss and the first steps."""
-    loss, first = _first(trainer, workload, layers, wanted.index)
-    off = abs(loss - wanted.loss) / wanted.loss
-    return max(off, largest_error(first, wanted.first))
+    loss, first = _first(trainer, workload, layers, expected.index)
+    off = abs(loss - expected.loss) / expected.loss
+    return max(off, largest_error(first, expected.first))
 
 
 def float64_error(
-    implementation: Implementation, problem: Problem, wanted: Reference
+    implementation: Implementation, problem: Problem, expected: Reference
 ) -> float | None:
     """Return the same in float64, on a trainer with no more images than these.
 
@@ -191,17 +191,17 @@ def float64_error(
     """
     if "float64" not in implementation.dtypes:
         return None
-    workload, index = problem.workload, wanted.index
+    workload, index = problem.workload, expected.index
     batch = Split(problem.pixels[index], problem.labels[index])
     trainer = implementation.prepare(data.problem(workload, batch, "float64"))
     layers = map_arrays(np.float64, initial_layers(workload))
-    here = wanted._replace(index=np.arange(len(index)))
+    here = expected._replace(index=np.arange(len(index)))
     return first_error(trainer, workload, layers, here)
 
 
-def largest_error(layers: Layers, wanted: Layers) -> float:
+def largest_error(layers: Layers, expected: Layers) -> float:
     """Return the largest difference of any array, over that array's largest entry."""
-    return max(errors(layers, wanted, str(layers[0].weight.dtype)).values())
+    return max(errors(layers, expected, str(layers[0].weight.dtype)).values())
 
 
 def _beyond(what: str, error: float | None, bound: float) -> str:

@@ -38,8 +38,8 @@ def backends(name: str, note: Note, **options: str) -> list[Backend]:
     if options:
         raise InputError(f"--{' --'.join(options)} goes with one --backend, not all")
     working, why = usable()
-    for each in sorted(set(why) - NOT_FOR_SPEED):
-        note(f"nnx {each} left out: {why[each]}")
+    for unusable in sorted(set(why) - NOT_FOR_SPEED):
+        note(f"nnx {unusable} left out: {why[unusable]}")
     return [backend for backend in working if backend.name not in NOT_FOR_SPEED]
 
 
@@ -62,25 +62,25 @@ def implementations(
     if backend == "cupy":
         plain = nnx_run.implementation(find(backend, fused=False, **options))
         own.append(plain._replace(name="nnx cupy, plain steps"))
-    found, card = list(own), all(each.card for each in own)
+    chosen, card = list(own), all(implementation.card for implementation in own)
     if bf16 and backend in ("all", "numba"):
         try:
-            found.append(nnx_run.rounded(find("numba", precision="bf16")))
+            chosen.append(nnx_run.rounded(find("numba", precision="bf16")))
         except BackendError as error:
             note(f"nnx numba bf16 left out: {error}")
     for module in modules:
         name = rivals.MODULES[module]
         try:
             those = import_module(f"{rivals.__name__}.{module}").IMPLEMENTATIONS
-            those = [each for each in those if bf16 or not each.bfloat16]
+            those = [rival for rival in those if bf16 or not rival.bfloat16]
         except ImportError as error:
             note(f"{name} left out: {error}; {INSTALL}")
             continue
-        those = [each for each in those if each.card or not card]
+        those = [rival for rival in those if rival.card or not card]
         if not those:
             note(f"{name} left out: it does not compute on the card")
-        found += those
-    return found
+        chosen += those
+    return chosen
 
 
 def workloads(
@@ -100,13 +100,13 @@ def workloads(
     chosen: dict[str, Workload] = {}
     for key in keys:
         if key not in WORKLOADS | groups:
-            there = ", ".join([*WORKLOADS, *groups])
-            raise InputError(f"no workload is called {key!r}; there are {there}")
+            known = ", ".join([*WORKLOADS, *groups])
+            raise InputError(f"no workload is called {key!r}; there are {known}")
         chosen |= groups.get(key) or {key: WORKLOADS[key]}
     chosen = chosen or default
     if batch_size is None:
         return chosen
     return {
-        f"{key}-{batch_size}": each._replace(batch_size=batch_size)
-        for key, each in chosen.items()
+        f"{key}-{batch_size}": workload._replace(batch_size=batch_size)
+        for key, workload in chosen.items()
     }

@@ -77,7 +77,8 @@ def measure(
         facts["floor"][key] = timed[FLOOR]["ms_per_epoch"]
         # The highest, as what else the processor does is no bound on what it can do.
         rates = facts["peak"][key] = {
-            name: max(each[name] for each in spent[PEAK]) for name in spent[PEAK][0]
+            name: max(measured[name] for measured in spent[PEAK])
+            for name in spent[PEAK][0]
         }
         rows = []
         if spent[FLOOR]:
@@ -94,7 +95,7 @@ def measure(
 
 def _bounds(implementations: Sequence[Implementation], note: Note) -> Bounds:
     """Return the processor's, or the card's where all compute on one."""
-    if not all(each.card for each in implementations):
+    if not all(one.card for one in implementations):
         return Bounds(peak.processor(note), floor.floor)
     try:
         rates = card.rates(note)
@@ -111,11 +112,13 @@ def _fastest(spent: Sequence[Rates]) -> tuple[Rates, list[float]]:
 
     Both are empty where none was measured.
     """
-    products = {how: 1e3 * median(each[how] for each in spent) for how in spent[0]}
+    products = {
+        how: 1e3 * median(seconds[how] for seconds in spent) for how in spent[0]
+    }
     if not products:
         return {}, []
     best = min(products, key=products.__getitem__)
-    return products, [each[best] for each in spent]
+    return products, [seconds[best] for seconds in spent]
 
 
 def _timed(seconds: Sequence[float]) -> Row:

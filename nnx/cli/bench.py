@@ -138,7 +138,7 @@ def _options(
     from nnx_benchmarks import choose, data, options
 
     workloads = choose.workloads(workload or ["classic"])
-    if recipes := [key for key, each in workloads.items() if each.options]:
+    if recipes := [key for key, w in workloads.items() if w.options]:
         raise InputError(f"options are measured on plain SGD, not on {recipes[0]}")
     images = data.images(data_dir)
     backends = choose.backends(backend, show.note, **on(device))

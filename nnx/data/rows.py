@@ -128,6 +128,6 @@ def row_blocks(values: Array) -> Iterator[tuple[int, Array]]:
 
 def extremes(values: Array) -> tuple[float, float]:
     """Return the least and the largest of (n, features); NaN where there is one."""
-    each = [(block.min(), block.max()) for _, block in row_blocks(values)]
-    low, high = np.array(each, np.float64).T
+    of_blocks = [(block.min(), block.max()) for _, block in row_blocks(values)]
+    low, high = np.array(of_blocks, np.float64).T
     return float(low.min()), float(high.max())

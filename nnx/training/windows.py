@@ -35,10 +35,10 @@ def automatic(parts: Iterable[Split], backend: Backend) -> int:
     What is in the host's memory already has room there.
     """
     parts = list(parts)
-    each = [part.images.nbytes for part in parts]
+    sizes = [part.images.nbytes for part in parts]
     host, device = memory.available(), backend.memory()
-    read = sum(n for n, part in zip(each, parts, strict=True) if in_file(part.images))
-    if read <= WHOLE * host and sum(each) <= WHOLE * device:
+    read = sum(n for n, part in zip(sizes, parts, strict=True) if in_file(part.images))
+    if read <= WHOLE * host and sum(sizes) <= WHOLE * device:
         return 0
     each_image = int(parts[0].images[:1].nbytes)
     return max(1, int(ONE * min(host, device)) // each_image)

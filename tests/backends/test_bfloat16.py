@@ -74,9 +74,11 @@ def test_steps_are_those_of_rounded_factors(bf16: Backend, case: Case) -> None:
     """As near as float32 is to float64, and not those of float32 factors."""
     posed = parity.problem(case, "float32")
     exact = _steps(posed, nnx.find("numpy"), 2)
-    wanted, got = (_steps(posed, each, 2) for each in (rounding_reference(), bf16))
-    off = max(errors(got.layers, wanted.layers, "float32").values())
-    rounds = max(errors(exact.layers, wanted.layers, "float32").values())
+    expected, got = (
+        _steps(posed, backend, 2) for backend in (rounding_reference(), bf16)
+    )
+    off = max(errors(got.layers, expected.layers, "float32").values())
+    rounds = max(errors(exact.layers, expected.layers, "float32").values())
     assert off < BOUNDS["float32"] < rounds
     assert off < rounds / 10
 
@@ -84,11 +86,11 @@ def test_steps_are_those_of_rounded_factors(bf16: Backend, case: Case) -> None:
 @pytest.mark.parametrize("case", [CASES[0], CASES[3], CASES[5]], ids=_name)
 def test_the_same_bits_with_any_number_of_threads(bf16: Backend, case: Case) -> None:
     posed = parity.problem(case, "float32")
-    wanted = list(named_arrays(_steps(posed, bf16, 3), ""))
+    expected = list(named_arrays(_steps(posed, bf16, 3), ""))
     for threads in 1, 2, 3, 4:
         team = nnx.find("numba", precision="bf16", threads=threads)
         got = named_arrays(_steps(posed, team, 3), "")
-        for (name, a), (_, b) in zip(wanted, got, strict=True):
+        for (name, a), (_, b) in zip(expected, got, strict=True):
             assert np.array_equal(a, b), (threads, name)
 
 
@@ -106,7 +108,7 @@ def test_float64_and_narrow_layers_are_not_rounded(bf16: Backend) -> None:
     full = nnx.find("numba")
     for case, dtype in (CASES[0], "float64"), (Case((20, 32, 5), "relu", 9), "float32"):
         posed = parity.problem(case, dtype)
-        pair = [named_arrays(_steps(posed, each, 3), "") for each in (full, bf16)]
+        pair = [named_arrays(_steps(posed, backend, 3), "") for backend in (full, bf16)]
         assert all(np.array_equal(a[1], b[1]) for a, b in zip(*pair, strict=True))
 
 
@@ -114,9 +116,9 @@ def test_rounding_is_to_the_nearest_and_of_two_to_the_even() -> None:
     step = 2.0**-7  # between bfloat16 numbers from 1 on
     # Below 1 they are half as far apart.
     given = 1 + step * np.array([0.5, 0.51, 1.5, 1.0, -0.25, -0.26], np.float32)
-    wanted = 1 + step * np.array([0, 1, 2, 1, 0, -0.5])
+    expected = 1 + step * np.array([0, 1, 2, 1, 0, -0.5])
     for sign in 1.0, -1.0:
-        assert (rounding.rounded(sign * given) == sign * wanted).all()
+        assert (rounding.rounded(sign * given) == sign * expected).all()
 
 
 @pytest.mark.parametrize(

@@ -45,10 +45,10 @@ def test_what_rounds_factors_is_held_to_what_that_takes(
     installed = import_module("nnx_benchmarks.rivals.pytorch").IMPLEMENTATIONS
     [rounds] = [i for i in installed if i.name == "PyTorch eager bf16"]
     posed = problem if key == "plain" else small(key, images)
-    wanted = reference(posed, bfloat16=True)
-    agreed, trainer = agreement.check(rounds, posed, wanted)
+    expected = reference(posed, bfloat16=True)
+    agreed, trainer = agreement.check(rounds, posed, expected)
     assert trainer is not None, agreed.wrong
-    exact, _ = agreement.check(rounds._replace(bfloat16=False), posed, wanted)
+    exact, _ = agreement.check(rounds._replace(bfloat16=False), posed, expected)
     assert "off by" in exact.wrong
 
 
@@ -110,8 +110,8 @@ def small(key: str, images: Dataset) -> Problem:
 def test_rivals_train_the_same_recipe(module: str, key: str, images: Dataset) -> None:
     problem = small(key, images)
     compared = problem._replace(workload=problem.workload.without_draws)
-    wanted, clipped = reference(problem), "clip_norm" in compared.workload[-1]
-    error = agreement.float64_error(rival(module)[-1], compared, wanted)
+    expected, clipped = reference(problem), "clip_norm" in compared.workload[-1]
+    error = agreement.float64_error(rival(module)[-1], compared, expected)
     assert error is not None
     assert error < (agreement.CLIPPED if clipped else 1e-11)
 
@@ -150,10 +150,10 @@ def test_a_wrong_recipe_is_found(images: Dataset, numpy: Implementation) -> None
 
 
 def test_who_knows_plain_sgd_alone_has_no_row_of_a_recipe(images: Dataset) -> None:
-    both = choose.implementations("numpy", ["plain_numpy"], print)
-    names = [implementation.name for implementation in both]
-    assert list(measure.check_all(small("gelu", images), both, print)) == names[:1]
-    assert list(measure.check_all(small("large", images), both, print)) == names
+    chosen = choose.implementations("numpy", ["plain_numpy"], print)
+    names = [implementation.name for implementation in chosen]
+    assert list(measure.check_all(small("gelu", images), chosen, print)) == names[:1]
+    assert list(measure.check_all(small("large", images), chosen, print)) == names
 
 
 def test_groups_of_workloads() -> None:
@@ -185,9 +185,9 @@ def test_images_near_a_kink_are_left_out(problem: Problem) -> None:
     workload = problem.workload._replace(activation="relu")
     dark = np.zeros_like(problem.pixels)  # all hidden units at 0, the kink itself
     dark[::2] = problem.pixels[::2]
-    wanted = reference(problem._replace(workload=workload, pixels=dark))
-    assert len(wanted.index) == workload.batch_size
-    assert (wanted.index % 2 == 0).all()
+    expected = reference(problem._replace(workload=workload, pixels=dark))
+    assert len(expected.index) == workload.batch_size
+    assert (expected.index % 2 == 0).all()
 
 
 def test_a_batch_is_taken_that_no_rounding_brings_over_a_kink(images: Dataset) -> None:
@@ -196,17 +196,17 @@ def test_a_batch_is_taken_that_no_rounding_brings_over_a_kink(images: Dataset) -
     workload = problem.workload._replace(
         sizes=(784, 300, 300, 10), batch_size=64, learning_rate=0.03
     )
-    wanted = reference(problem._replace(workload=workload))
+    expected = reference(problem._replace(workload=workload))
     trainer = NnxTrainer(problem._replace(workload=workload), find("numpy"))
     layers = initial_layers(workload)
-    found = [
+    rounding = [
         agreement._largest_first_error(trainer, workload, layers, begun)
         for begun in (
             agreement._begun(trainer, workload, map_arrays(np.float64, layers), i)
             for i in range(agreement.BATCHES)
         )
     ]
-    assert wanted.rounding[0] == min(found) < max(found)
+    assert expected.rounding[0] == min(rounding) < max(rounding)
 
 
 def changed(implementation: Implementation, **methods: object) -> Implementation:

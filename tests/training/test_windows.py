@@ -12,8 +12,8 @@ import nnx
 from nnx import Network, evaluate, memory, train
 from nnx.backend import Backend, find
 from nnx.data.dataset import Dataset, Split
-from nnx.data.rows import Rows, in_file, loaded
-from nnx.errors import BackendError, DivergedError, InputError
+from nnx.data.rows import Rows, in_file
+from nnx.errors import BackendError, DivergedError
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Images, State, initial_state
 from nnx.model_file import MODEL_NAME
@@ -269,33 +269,3 @@ def test_a_reader_that_fails_is_told(filed: Dataset) -> None:
     made = made._replace(train=made.train._replace(pixels=broken))
     with pytest.raises(nnx.errors.InputError, match="the disk is gone"):
         next(windows.trained(made, Position(begun(made))))
-
-
-def test_rows_of_a_mapped_file_are_read_wherever_they_lie_in_it(tmp_path: Path) -> None:
-    numbers = np.arange(100 * 7, dtype=np.int16).reshape(100, 7)
-    path = tmp_path / "numbers"
-    path.write_bytes(b"heading" + numbers.tobytes())
-    mapped = np.memmap(path, np.int16, "r", offset=7, shape=numbers.shape)
-    for view, same in (
-        (mapped, numbers),
-        (mapped[5:][10:].reshape(-1, 17, 5), numbers[5:][10:].reshape(-1, 17, 5)),
-        (mapped.T, numbers.T),
-        (mapped[::3], numbers[::3]),
-        (mapped.view(np.uint8), numbers.view(np.uint8)),
-    ):
-        for rows in slice(0, 3), slice(2, None), slice(4, 4):
-            got = loaded(view, rows)
-            assert type(got) is np.ndarray
-            assert got.flags.aligned
-            assert not np.may_share_memory(got, view)
-            assert np.array_equal(got, same[rows])
-
-
-def test_a_file_that_becomes_shorter_while_it_is_trained_on(tmp_path: Path) -> None:
-    """Reading it is refused; to touch a page past its end would end the process."""
-    path = tmp_path / "numbers"
-    path.write_bytes(bytes(100_000))
-    mapped = np.memmap(path, np.uint8, "r", shape=(1000, 100))
-    path.write_bytes(bytes(10_000))
-    with pytest.raises(InputError, match=r"numbers: has become shorter since"):
-        loaded(mapped, slice(50, 200))

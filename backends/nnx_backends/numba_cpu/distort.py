@@ -28,7 +28,7 @@ class Space(NamedTuple):
     source: (height, width), where in that each pixel comes from: the place of the
         pixel above and left of it, which numbers hold exactly up to 2²⁴; down, right:
         how far it is beyond that one
-    some: (height, 2), the first pixel of each row that is computed, and the end
+    spans: (height, 2), the first pixel of each row that is computed, and the end
 
     Columns are padded to whole vectors, of which loops over them then consist.
     """
@@ -39,7 +39,7 @@ class Space(NamedTuple):
     source: Array
     down: Array
     right: Array
-    some: Array
+    spans: Array
 
 
 @inner_njit()
@@ -117,12 +117,12 @@ def _sample(space, place, run, scale, out):
     Where there is none but zeros around, nothing is computed.
     """
     framed, wide = space.framed.reshape(-1), np.uint64(space.framed.shape[1])
-    source, downs, rights, some = space.source, space.down, space.right, space.some
+    source, downs, rights, spans = space.source, space.down, space.right, space.spans
     box, width = _box(space, run), np.uint64(run.width)
     out[: run.height * run.width] = like(0.0, run.one)
     _sources(space, place, run, box)
     for i in range(np.uint64(run.height)):
-        for j in range(np.uint64(some[i, 0]), np.uint64(some[i, 1])):
+        for j in range(np.uint64(spans[i, 0]), np.uint64(spans[i, 1])):
             at, right = np.uint64(source[i, j]), rights[i, j]
             above = framed[at] + right * (framed[at + ONE] - framed[at])
             at += wide
@@ -158,7 +158,7 @@ def _sources(space, place, run, box):
     """Set where all pixels come from, and which of each row are to be computed."""
     (a, b, c), (d, e, f) = place
     source, downs, rights = space.source, space.down, space.right
-    real, moved, some = run.one, space.field.moved, space.some
+    real, moved, spans = run.one, space.field.moved, space.spans
     bend, middle = like(run.elastic, real), like(0.5 * (run.width - 1), real)
     down_slope, right_slope = like(b, real), like(e, real)
     height, width = like(run.height, real), like(run.width, real)
@@ -182,7 +182,7 @@ def _sources(space, place, run, box):
             has &= before <= end
             first = min(first, number if has else none)
             last = max(last, number if has else np.int32(-1))
-        some[i, 0], some[i, 1] = first, min(last + 1, run.width)
+        spans[i, 0], spans[i, 1] = first, min(last + 1, run.width)
 
 
 @inner_njit(error_model="numpy")

@@ -187,9 +187,9 @@ def _pack_statistics(
     stats: Sequence[RunningStats | None], places: list[Place], units: int, real: Any
 ) -> Array:
     packed = np.zeros((2, units), real)
-    for each, place in zip(stats, places, strict=False):
-        if each is not None:
-            packed[:, place.unit_at : place.unit_at + place.outputs] = each
+    for running, place in zip(stats, places, strict=False):
+        if running is not None:
+            packed[:, place.unit_at : place.unit_at + place.outputs] = running
     return packed
 
 
@@ -280,17 +280,17 @@ def state_after(
         _added(state.loss_sum, memory.losses, batch_size),
         _added(state.score_sum, memory.scores, batch_size),
         tuple(layout.unpack(parameters, places) for parameters, _ in trees),
-        tuple(each and _unpack_statistics(memory, place) for each, place in stats),
+        tuple(old and _unpack_statistics(memory, place) for old, place in stats),
         layout.unpack(memory.ema, places) if state.ema else (),
     )
 
 
-def _added(total: Array, each: Array, batch_size: int) -> Array:
+def _added(total: Array, of_images: Array, batch_size: int) -> Array:
     """Return a sum with those of the images of further steps, (images, …)."""
-    if each.dtype == np.uint8:
-        return total + each.sum(dtype=np.int64)
-    starts = np.arange(0, len(each), batch_size)
-    sums = np.add.reduceat(each, starts) if len(starts) else each
+    if of_images.dtype == np.uint8:
+        return total + of_images.sum(dtype=np.int64)
+    starts = np.arange(0, len(of_images), batch_size)
+    sums = np.add.reduceat(of_images, starts) if len(starts) else of_images
     # One after another, so that the sum does not depend on how a run is cut.
     return np.cumsum(np.concatenate([total[None], sums]), axis=0)[-1]
 
