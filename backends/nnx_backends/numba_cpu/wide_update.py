@@ -35,6 +35,7 @@ from nnx_backends.numba_cpu.wide import (
 )
 
 FAR = 2**18  # weights of a layer that the next steps do not find in a near cache
+AHEAD = np.uint64(3)  # tiles; those of pixels without ink are summed in no time
 
 over_tiles: Any = None  # each kernel's own
 
@@ -155,9 +156,9 @@ def _take_step(width, name):
         optimizer, c = goal
         one = like(1.0, optimizer.clip)
         at, count = np.uint64(layer.weight_at + first), np.uint64(rows * layer.columns)
-        # While the tile is summed.
         if layer.rows * layer.columns * layer.panels > FAR:
-            for i in range(at, at + count, np.uint64(LINE)):
+            later = at + AHEAD * count
+            for i in range(later, later + count, np.uint64(LINE)):
                 fetch(optimizer.parameters, i)
                 fetch(optimizer.first, i)
                 fetch(optimizer.second, i)
