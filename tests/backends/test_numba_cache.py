@@ -41,13 +41,23 @@ print(sum(steps.train.stats.cache_hits.values()), backend.first_run.note)
 """
 
 
-def _use(cache: Path, first: str = "", path: str = "") -> str:
+MULTIPLIES = """
+import sys
+assert "scipy.linalg" not in sys.modules
+from numba import njit
+assert njit(lambda a: np.dot(a, a))(np.eye(2)).tolist() == [[1, 0], [0, 1]]
+assert "scipy.linalg" in sys.modules
+"""
+
+
+def _use(cache: Path, first: str = "", path: str = "", last: str = "") -> str:
     """Use a kernel in a process that has its own cache; return hits and the note.
 
+    first, last: what the process does before and after
     path: where Python looks for modules first
     """
     ran = subprocess.run(
-        [sys.executable, "-W", "error", "-c", first + USE],
+        [sys.executable, "-W", "error", "-c", first + USE + last],
         env=os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": path},
         capture_output=True,
         text=True,
@@ -171,3 +181,10 @@ def test_kernels_of_two_processes_and_of_two_types_keep_apart(tmp_path: Path) ->
     for path in wide.rglob("*.nbc"):
         shutil.copy(path, tanh / path.relative_to(wide))
     _agree(tanh, "tanh", "float32")
+
+
+@pytest.mark.sweep
+def test_scipy_is_not_loaded_until_a_function_needs_it(tmp_path: Path) -> None:
+    """It takes a tenth of a second, and no kernel uses it."""
+    pytest.importorskip("scipy", reason="SciPy is not installed: it is in [sklearn]")
+    _use(tmp_path, last=MULTIPLIES)

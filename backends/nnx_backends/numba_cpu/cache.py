@@ -7,6 +7,8 @@ written, and at the first call where the disk is full or a cached file is damage
 from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from secrets import randbits
@@ -15,6 +17,7 @@ from typing import Any
 from numba import njit
 from numba.core.bytecode import FunctionIdentity
 from numba.core.sigutils import normalize_signature
+from numba.np import linalg
 
 # Numba looks only at the file that a function is in, and not at what it calls.
 _SOURCES = sha256(
@@ -25,6 +28,23 @@ _SOURCES = sha256(
 # name for the same: of two kernels that two processes have cached, each with a loop of
 # its own, one would call the other's (https://github.com/numba/numba/issues/10486).
 FunctionIdentity._unique_ids = count(randbits(60))
+
+
+def _load_without_blas() -> None:
+    """Have Numba load what it knows of arrays, and not SciPy's BLAS, a tenth of a second.
+
+    It looks whether there is one, and does so again where a function needs it.
+    """
+    look = linalg.ensure_blas
+    linalg.ensure_blas = lambda: None
+    try:
+        import_module("numba.np.arraymath")
+    finally:
+        linalg.ensure_blas = look
+
+
+if find_spec("scipy"):
+    _load_without_blas()
 
 
 class _Cache:
