@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from nnx import __version__, blas, cores
-from nnx.backend import usable
+from nnx.backend import Backend, find, usable
+from nnx.errors import NnxError
+from nnx.maths.hyperparameters import PRECISIONS
 
 PACKAGES = (
     "numpy", "numba", "array-api-compat", "safetensors", "pillow", "matplotlib",
@@ -20,9 +22,7 @@ def info() -> dict[str, Any]:
     import numpy  # noqa: F401  # so that its BLAS is there to be asked
 
     working, why = usable()
-    backends: dict[str, dict[str, Any]] = {
-        backend.name: {"usable": True, "device": backend.device} for backend in working
-    }
+    backends = {backend.name: _described(backend) for backend in working}
     backends |= {n: {"usable": False, "why": reason} for n, reason in why.items()}
     libraries = pools("blas")
     return {
@@ -35,6 +35,16 @@ def info() -> dict[str, Any]:
         "warning": blas.warning([str(library["kernels"]) for library in libraries]),
         "backends": dict(sorted(backends.items())),
     }
+
+
+def _described(backend: Backend) -> dict[str, Any]:
+    """Return a backend's device, and what `precision` it takes here beside full."""
+    precisions = []
+    for precision in PRECISIONS[1:]:
+        with suppress(NnxError):
+            find(backend.name, precision=precision)
+            precisions.append(precision)
+    return {"usable": True, "device": backend.device, "precisions": precisions}
 
 
 def versions(packages: Iterable[str]) -> dict[str, str | None]:

@@ -25,6 +25,7 @@ def info(json: Json = False) -> None:
         show.line(f"warning: {facts['warning']}")
     for name, backend in facts["backends"].items():
         if backend["usable"]:
-            show.line(f"backend {name}: usable, on {backend['device']}")
+            precisions = "".join(f", also in {each}" for each in backend["precisions"])
+            show.line(f"backend {name}: usable, on {backend['device']}{precisions}")
         else:
             show.line(f"backend {name}: not usable: {backend['why']}")

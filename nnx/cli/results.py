@@ -89,7 +89,7 @@ def _report(run: "Run", result: "Result", json: bool) -> None:
         if score is not None:
             said = show.score(score, result.metric), f"{loss:.4f}"
             parts[words.format(METRIC_NAMES[result.metric])] = said
-    products = "" if precision == "full" else f"; products in {precision}"
+    rounded = "" if precision == "full" else f"; precision {precision}"
     early = " (ended early)" if result.ended_early else ""
     best = f"; best epoch {result.best_epoch}" if result.best_epoch else ""
     took = (
@@ -101,13 +101,13 @@ def _report(run: "Run", result: "Result", json: bool) -> None:
         show.line("")
         show.table("", ["", METRIC_NAMES[result.metric], "loss"], rows[::-1])
         show.line(f"\ntest {errors}" if errors else "")
-        show.line(f"{took}{products}\n")
+        show.line(f"{took}{rounded}\n")
         _files(run.folder)
         return
     lines = [f"{words} {score} (loss {loss})" for words, (score, loss) in parts.items()]
     if errors:
         lines[0] = f"{lines[0][:-1]}, {errors})"
-    show.line(", ".join(lines) + products)
+    show.line(", ".join(lines) + rounded)
     show.line(f"{took}; model: {model}")
 
 

@@ -32,6 +32,8 @@ class Schedule(NamedTuple):
 
 
 CONSTANT = Schedule()
+# What factors of float32 products are rounded to, where a backend and a machine can.
+PRECISIONS = "full", "tf32", "bf16"
 
 
 class Distortion(NamedTuple):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypedDict, get_type_hints
 
 from nnx.maths.activations import ACTIVATIONS
-from nnx.maths.hyperparameters import CONSTANT, Distortion, Schedule
+from nnx.maths.hyperparameters import CONSTANT, PRECISIONS, Distortion, Schedule
 from nnx.settings import kinds, other_names
 from nnx.settings.kinds import FRACTION, Row, integer, one_of
 from nnx.settings.weights import CLASS_WEIGHTS
@@ -83,7 +83,7 @@ class NetworkSettings(TypedDict, total=False):
         "What computes: see 'nnx info'. auto takes compiled kernels where they work "
         "and pay, and plain NumPy elsewhere; gpu a card, and where there is none what "
         "auto takes.")]
-    precision: Annotated[str, Row("full", one_of(("full", "tf32", "bf16")), RUN,
+    precision: Annotated[str, Row("full", one_of(PRECISIONS), RUN,
         "full, or what the factors of float32 products are rounded to: tf32 on a GPU "
         "(10 bits of fraction), bf16 with numba on a processor that can (7).")]
 

@@ -9,6 +9,7 @@ import pytest
 import nnx
 from nnx.backend import Backend
 from nnx.errors import InputError, UnusableBackendError
+from nnx.installation import info
 from nnx.maths.arrays import named_arrays
 from nnx.maths.shards import ALONE
 from nnx.maths.state import State, initial_state
@@ -155,3 +156,13 @@ def test_what_the_processor_or_the_backend_has_not(
         nnx.find("numba", precision="bf16")
     with pytest.raises(InputError, match="must be one of full, bf16, not 'tf32'"):
         nnx.find("numba", precision="tf32")
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_info_says_whether_it_is_there(
+    monkeypatch: pytest.MonkeyPatch, has: bool
+) -> None:
+    monkeypatch.setattr(vectors, "HAS_BFLOAT16", has)
+    found = info()["backends"]
+    assert found["numba"]["precisions"] == (["bf16"] if has else [])
+    assert found["numpy"]["precisions"] == []

@@ -145,7 +145,7 @@ def test_tf32_is_said_wherever_results_are(run: Run, old_run: Path, cwd: Path) -
     assert ran.returncode == 0, ran.stderr
     assert "cupy on cuda:1 (Stand-in)" in ran.stderr
     assert "cupy: float32 products in TF32" in ran.stderr
-    assert ran.stdout.splitlines()[0].endswith("; products in tf32")
+    assert ran.stdout.splitlines()[0].endswith("; precision tf32")
     resume = "train", "--out", "new", "--resume", "--epochs", 3, "--json"
     found = json.loads(run(*resume, env=fake()).stdout)
     assert (found["precision"], found["device"]) == ("tf32", "cuda:0 (Stand-in)")
