@@ -74,7 +74,8 @@ FUNCTIONS = {
     "silu": (_exact(lambda z: z * _sigmoid(z)), _silu_slope),
     "gelu": (_exact(lambda z: z * _gelu_gate(z)), _gelu_slope),
 }
-_identity, _ = FUNCTIONS["identity"]
+# Those with no slope at an output of 0: `backward` leaves out what dropout has.
+LEAVE_OUT = ("relu",)
 
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
@@ -111,13 +112,16 @@ def _loop_from_z(function: Any) -> Any:
 
 
 def _loop_backward(slope: Any) -> Any:
-    """Return a compiled loop for dy = dy · f'(scale · y) over a block; y may be z."""
+    """Return a compiled loop for dy = factor · dy · f'(scale · y) over a block.
+
+    y may be z
+    """
 
     @inner_njit(fastmath=LOOP, error_model="numpy")
-    def loop(dy, y, part, scale):
+    def loop(dy, y, part, scale, factor):
         for i in range(part.top, part.bottom):
             for j in range(part.left, part.right):
-                dy[i, j] = dy[i, j] * slope(scale * y[i, j])
+                dy[i, j] = factor * dy[i, j] * slope(scale * y[i, j])
 
     return loop
 
@@ -126,6 +130,7 @@ def _loop_backward(slope: Any) -> Any:
 loop: Any = None
 loop_from_z: Any = None
 loop_backward: Any = None
+leaves_out: Any = None
 
 
 def _activate(run, layer, step, hyper):
@@ -146,16 +151,16 @@ def _activate_backward(run, layer, step, hyper):
     Its outputs are there as dropout has made them larger.
     """
     dx = matrix(layer.dx, layer.batch, layer.x_stride, run.one)
-    y = inputs(run, layer, step)
-    smaller = run.one / dropout.scale(hyper.dropout, run.one)
-    loop_backward(dx, y, own_inputs(layer, step), smaller)
+    y, larger = inputs(run, layer, step), dropout.scale(hyper.dropout, run.one)
+    factor = larger if leaves_out else run.one
+    loop_backward(dx, y, own_inputs(layer, step), run.one / larger, factor)
 
 
 def _activate_backward_from_z(run, layer, step, hyper):
     """Do the same, with slopes that are functions of z."""
     dx = matrix(layer.dx, layer.batch, layer.x_stride, run.one)
     z = matrix(layer.x_z, layer.batch, layer.x_stride, run.one)
-    loop_backward(dx, z, own_inputs(layer, step), run.one)
+    loop_backward(dx, z, own_inputs(layer, step), run.one, run.one)
 
 
 @cache
@@ -177,4 +182,5 @@ def backward(name: str) -> Kernel:
     source = (
         _activate_backward_from_z if ACTIVATIONS[name].from_z else _activate_backward
     )
-    return Kernel(source, name, loop_backward=_loop_backward(slope))
+    names = {"loop_backward": _loop_backward(slope), "leaves_out": name in LEAVE_OUT}
+    return Kernel(source, name, **names)

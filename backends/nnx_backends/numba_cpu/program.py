@@ -153,7 +153,7 @@ def _input_gradient(shapes: list[Shape], i: int, hyper: Hyperparameters) -> Prog
     """Yield what sets the gradient of what goes into the activation before a layer."""
     source = rounded if shapes[i].rounds else wide if shapes[i].width else narrow
     yield source.INPUT_GRADIENT, i
-    if hyper.dropout > 0.0:
+    if hyper.dropout > 0.0 and shapes[i - 1].activation not in activations.LEAVE_OUT:
         yield dropout.GRADIENT, i
     if shapes[i - 1].activation != "identity":
         yield activations.backward(shapes[i - 1].activation), i
