@@ -31,7 +31,7 @@ FunctionIdentity._unique_ids = count(randbits(60))
 
 
 def _load_without_blas() -> None:
-    """Have Numba load what it knows of arrays, and not SciPy's BLAS, a tenth of a second.
+    """Have Numba load what it knows of arrays without SciPy's BLAS, which takes 0.1 s.
 
     It looks whether there is one, and does so again where a function needs it.
     """

@@ -8,7 +8,7 @@ from numba import carray
 from nnx.maths.hyperparameters import Distortion, Hyperparameters
 from nnx_backends.numba_cpu.cache import inner_njit
 from nnx_backends.numba_cpu.team import partition
-from nnx_backends.numba_cpu.tiles import COLUMNS, LOW
+from nnx_backends.numba_cpu.tiles import DX_COLUMNS, LOW
 from nnx_backends.numba_cpu.vectors import pointer_at
 
 GRAIN = 16  # units: a cache line of float32
@@ -245,7 +245,7 @@ def own_inputs(layer, step):
     """Return the block of its inputs' gradient that is this thread's to compute."""
     if is_narrow(layer):
         return block(partition(step.batch, IMAGES, step), (0, layer.inputs))
-    return block((0, step.batch), partition(layer.inputs, COLUMNS, step))
+    return block((0, step.batch), partition(layer.inputs, DX_COLUMNS, step))
 
 
 @inner_njit()

@@ -11,13 +11,7 @@ from typing import Any
 import numpy as np
 
 from nnx_backends.numba_cpu import nonzero
-from nnx_backends.numba_cpu.bfloat16 import (
-    WIDTHS,
-    neighbours,
-    pairing,
-    rows_together,
-    twice,
-)
+from nnx_backends.numba_cpu.bfloat16 import neighbours, pairing, rows_together, twice
 from nnx_backends.numba_cpu.cache import inner_njit
 from nnx_backends.numba_cpu.elementary import like
 from nnx_backends.numba_cpu.kernel import Kernel
@@ -35,7 +29,13 @@ from nnx_backends.numba_cpu.records import (
     scratch,
 )
 from nnx_backends.numba_cpu.team import partition
-from nnx_backends.numba_cpu.tiles import COLUMNS, moved, tiles_of_words, transpose
+from nnx_backends.numba_cpu.tiles import (
+    DX_COLUMNS,
+    DX_WIDTH,
+    moved,
+    tiles_of_words,
+    transpose,
+)
 from nnx_backends.numba_cpu.vectors import ROWS, Matrix, pointer, pointer_at
 from nnx_backends.numba_cpu.wide import (
     LISTED,
@@ -48,8 +48,6 @@ from nnx_backends.numba_cpu.wide import (
 )
 
 LANES = 16  # float32 numbers, or words, in a vector
-WIDTH = max(WIDTHS, default=2)
-ROUNDED_COLUMNS = WIDTH * LANES
 
 # Each kernel's own. own: what a thread has set, of a gradient or of a weight
 own: Any = None
@@ -61,7 +59,7 @@ list_inputs: Any = None
 def scratch_size(places: list[Place]) -> int:
     """Return the numbers of a thread's scratch: rows of a weight, transposed."""
     longest = max(place.panels * place.columns for place in places)
-    return TILE + max(PACKED, longest // 2 * ROUNDED_COLUMNS)
+    return TILE + max(PACKED, longest // 2 * DX_COLUMNS)
 
 
 @inner_njit()
@@ -208,9 +206,9 @@ def _input_gradient(run, layer, step, hyper):
     """Set this thread's columns of dx to dz @ weight.T."""
     dz, dx = _words(layer.dz_rounded, layer.stride, run), pointer_at(layer.dx, run.one)
     dx, depth = Matrix(dx, 0, layer.x_stride, 1), layer.panels * layer.columns // 2
-    packed = packing(run, step, ROUNDED_COLUMNS)
-    left, right = partition(layer.inputs, COLUMNS, step)
-    for k in range(left, right, ROUNDED_COLUMNS):
+    packed = packing(run, step, DX_COLUMNS)
+    left, right = partition(layer.inputs, DX_COLUMNS, step)
+    for k in range(left, right, DX_COLUMNS):
         _transpose(run, layer, k, step, packed)
         for i in range(0, step.batch, rows):
             a, c = moved(dz, i * dz.row), moved(dx, i * dx.row + k)
@@ -234,9 +232,8 @@ def _transpose(run, layer, k, step, packed):
                 transpose(square, moved(row, first))
 
 
-INPUT_GRADIENT = Kernel(
-    _input_gradient, "rounded", tile=tiles_of_words(WIDTH), rows=ROWS[WIDTH]
-)
+_own = {"tile": tiles_of_words(DX_WIDTH), "rows": ROWS[DX_WIDTH]}
+INPUT_GRADIENT = Kernel(_input_gradient, "rounded", **_own)
 
 
 @cache

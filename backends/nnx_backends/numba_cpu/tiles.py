@@ -21,6 +21,10 @@ from nnx_backends.numba_cpu.vectors import (
 )
 
 COLUMNS = WIDEST * VECTOR // 4  # of the widest tile, float32
+# Vectors, and columns in float32, of tiles of the inputs' gradient. In wider ones, of
+# two threads that share out 800 columns one would compute 448.
+DX_WIDTH = 2
+DX_COLUMNS = DX_WIDTH * VECTOR // 4
 LINE = 64  # bytes
 LOW = 4  # rows of low tiles
 LOW_WIDTHS = [width for width, rows in ROWS.items() if rows >= LOW]

@@ -25,11 +25,17 @@ from nnx_backends.numba_cpu.records import (
     units_gradient,
 )
 from nnx_backends.numba_cpu.team import partition
-from nnx_backends.numba_cpu.tiles import COLUMNS, PRODUCTS, moved, transpose
+from nnx_backends.numba_cpu.tiles import (
+    COLUMNS,
+    DX_COLUMNS,
+    DX_WIDTH,
+    PRODUCTS,
+    moved,
+    transpose,
+)
 from nnx_backends.numba_cpu.vectors import (
     ROWS,
     VECTOR,
-    WIDEST,
     Matrix,
     pointer,
     pointer_at,
@@ -117,11 +123,11 @@ def _input_gradient(run, layer, step, hyper):
     Where they are too long, sums are cut at the same units whatever panels are.
     """
     lanes = np.int64(VECTOR // run.itemsize)
-    width = WIDEST * lanes
+    width = DX_WIDTH * lanes
     dz, dx = dz_of(run, layer), pointer_at(layer.dx, run.one)
     dx = Matrix(dx, 0, layer.x_stride, 1)
     packed = packing(run, step, width)
-    left, right = partition(layer.inputs, COLUMNS, step)
+    left, right = partition(layer.inputs, DX_COLUMNS, step)
     count = PACKED // width // (WHOLE * lanes) * WHOLE * lanes // layer.columns
     for k in range(left, right, width):
         for p in range(0, layer.panels, count):
@@ -156,7 +162,7 @@ SUM_BIASES = Kernel(_sum_biases, "wide")
 
 
 INPUT_GRADIENT = Kernel(
-    _input_gradient, "wide", tile=PRODUCTS[WIDEST], rows=ROWS[WIDEST]
+    _input_gradient, "wide", tile=PRODUCTS[DX_WIDTH], rows=ROWS[DX_WIDTH]
 )
 
 
