@@ -1,11 +1,13 @@
 """What a model keeps of its training pictures, and what it doubts by that."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import load as tensors_of
 from safetensors.numpy import save as serialize
+from threadpoolctl import threadpool_info
 
 import nnx
 from nnx import model_file
@@ -65,6 +67,24 @@ def test_it_is_kept_in_the_model_s_file(network: nnx.Network, tmp_path: Path) ->
     without = network.replace(likeness=None)
     without.save(tmp_path / "without")
     assert nnx.Network.load(tmp_path / "without").likeness is None
+
+
+def test_it_is_learnt_with_one_thread_of_blas(
+    data: nnx.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last bits depend on how many there are, which are no part of a model."""
+    threads = []
+
+    def counting(*given: Any) -> Any:
+        pools = threadpool_info()
+        threads.extend(p["num_threads"] for p in pools if p["user_api"] == "blas")
+        return learnt(*given)
+
+    monkeypatch.setattr("nnx.training.result.learnt", counting)
+    # So large a batch that its products have all threads.
+    network = nnx.Network([64, 300, 500, 10])
+    nnx.train(network, data, epochs=1, batch_size=256, backend="numpy")
+    assert set(threads) == {1}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from nnx import blas
 from nnx.data.dataset import Array, Dataset
 from nnx.likeness import Likeness, few, learnt
 from nnx.maths.arrays import map_arrays
@@ -158,7 +159,9 @@ def _likeness(run: "Run", network: Network) -> Likeness | None:
         return None
     train, test = few(data.train), few(data.test)
     probabilities = network.predict_proba(test.images, backend=run.backend)
-    return learnt(train, test, probabilities, data.frame)
+    # The same bytes with any number of threads, as the weights are with Numba.
+    with blas.threads_for(0):
+        return learnt(train, test, probabilities, data.frame)
 
 
 def _rmse(data: Dataset, test: loop.Scored) -> Array | None:
