@@ -49,11 +49,11 @@ def _described(backend: Backend) -> dict[str, Any]:
 
 def versions(packages: Iterable[str]) -> dict[str, str | None]:
     """Return each package's version, None where it is not installed."""
-    found = dict.fromkeys(packages)
-    for name in found:
+    installed = dict.fromkeys(packages)
+    for name in installed:
         with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            installed[name] = version(name)
+    return installed
 
 
 def pools(*kinds: str) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ def info(json: Json = False) -> None:
         show.line(f"warning: {facts['warning']}")
     for name, backend in facts["backends"].items():
         if backend["usable"]:
-            precisions = "".join(f", also in {each}" for each in backend["precisions"])
+            precisions = "".join(f", also in {kind}" for kind in backend["precisions"])
             show.line(f"backend {name}: usable, on {backend['device']}{precisions}")
         else:
             show.line(f"backend {name}: not usable: {backend['why']}")

@@ -163,6 +163,6 @@ def test_info_says_whether_it_is_there(
     monkeypatch: pytest.MonkeyPatch, has: bool
 ) -> None:
     monkeypatch.setattr(vectors, "HAS_BFLOAT16", has)
-    found = info()["backends"]
-    assert found["numba"]["precisions"] == (["bf16"] if has else [])
-    assert found["numpy"]["precisions"] == []
+    backends = info()["backends"]
+    assert backends["numba"]["precisions"] == (["bf16"] if has else [])
+    assert backends["numpy"]["precisions"] == []

@@ -119,9 +119,9 @@ def test_gradcheck_json(run: Run) -> None:
 
 
 def test_info(run: Run) -> None:
-    found = last_line(run("info", "--json"))
-    assert found["nnx"] == nnx.__version__
-    assert found["backends"]["numpy"] == {
+    facts = last_line(run("info", "--json"))
+    assert facts["nnx"] == nnx.__version__
+    assert facts["backends"]["numpy"] == {
         "usable": True, "device": "cpu", "precisions": [],
     }  # fmt: skip
     ran = run("info")
