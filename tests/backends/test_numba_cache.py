@@ -183,6 +183,39 @@ def test_kernels_of_two_processes_and_of_two_types_keep_apart(tmp_path: Path) ->
     _agree(tanh, "tanh", "float32")
 
 
+TRAINS = """
+import sys
+import numpy as np
+from nnx import Network, find
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.state import Images, initial_state
+rng = np.random.default_rng(0)
+network, backend = Network((6, 40, 3), seed=0), find("numba", threads=1)
+images = Images(rng.integers(0, 256, (512, 6), np.uint8), rng.integers(0, 3, 512))
+options = {"optimizer": "momentum", "momentum": 0.9, "learning_rate": 0.1}
+hyper = Hyperparameters(network.activation, 1 / 255, 128, **options)
+state = initial_state(network.layers, hyper, backend.ops)
+for _ in range(4):
+    state = backend.run_steps(state, images, np.arange(512), 4, hyper)
+sys.stdout.buffer.write(b"".join(layer.weight.tobytes() for layer in state.layers))
+"""
+
+
+@pytest.mark.sweep
+def test_compiled_and_loaded_kernels_give_the_same_bits(tmp_path: Path) -> None:
+    """What kernels have in common, momentum's step of a few numbers, is each's own."""
+    ran = [
+        subprocess.run(
+            [sys.executable, "-c", TRAINS],
+            env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        for _ in range(2)
+    ]
+    assert ran[0].stdout == ran[1].stdout
+
+
 @pytest.mark.sweep
 def test_scipy_is_not_loaded_until_a_function_needs_it(tmp_path: Path) -> None:
     """It takes a tenth of a second, and no kernel uses it."""

@@ -9,25 +9,19 @@ from contextlib import suppress
 from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
-from itertools import count
 from pathlib import Path
-from secrets import randbits
 from typing import Any
 
 from numba import njit
-from numba.core.bytecode import FunctionIdentity
 from numba.core.sigutils import normalize_signature
 from numba.np import linalg
+
+from nnx_backends.numba_cpu.libraries import PartCompiler, WholeCompiler
 
 # Numba looks only at the file that a function is in, and not at what it calls.
 _SOURCES = sha256(
     b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
 ).digest()
-
-# Numba numbers a process's functions from 1 on, and its linker takes functions of one
-# name for the same: of two kernels that two processes have cached, each with a loop of
-# its own, one would call the other's (https://github.com/numba/numba/issues/10486).
-FunctionIdentity._unique_ids = count(randbits(60))
 
 
 def _load_without_blas() -> None:
@@ -85,7 +79,7 @@ def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator like `njit(cache=True)` that never refuses a function."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        compiled = njit(**options)(function)
+        compiled = njit(pipeline_class=WholeCompiler, **options)(function)
         with suppress(RuntimeError):  # no folder: compiled anew by every process
             compiled.enable_caching()
             compiled._cache = _Cache(compiled._cache)
@@ -99,4 +93,10 @@ def inner_njit(**options: Any) -> Any:
 
     What lets Python call it would be a third of its compiling.
     """
-    return njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
+    return njit(
+        nogil=True,
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+        pipeline_class=PartCompiler,
+        **options,
+    )
