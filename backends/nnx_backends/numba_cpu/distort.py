@@ -25,9 +25,9 @@ class Space(NamedTuple):
     field: how far each pixel moves by itself
     framed: (height + 2, width + 2), the image in a frame of zeros; ink: (width + 2,),
         the sum of each column
-    source: (height, width), where in that each pixel comes from: the place of the
-        pixel above and left of it, which numbers hold exactly up to 2²⁴; down, right:
-        how far it is beyond that one
+    source: (height, width), int32, where in that each pixel comes from: the place of
+        the pixel above and left of it, which is exact up to 2²⁴; down, right: how far
+        it is beyond that one
     spans: (height, 2), the first pixel of each row that is computed, and the end
 
     Columns are padded to whole vectors, of which loops over them then consist.
@@ -51,7 +51,7 @@ def _space(run):
         elastic.memory(run),
         np.full((height + 2, wide), like(0.0, real)),
         np.full(wide, real),
-        np.full((height, columns), real),
+        np.zeros((height, columns), np.int32),
         np.full((height, columns), real),
         np.full((height, columns), real),
         np.empty((height, 2), np.int32),
@@ -68,8 +68,8 @@ def _distort(run, layer, step, hyper):
         image = np.uint64(index[i])
         if run.elastic > 0.0:
             elastic.move(space.field, run, image)
-        _frame(space.framed, run, pixels, image * np.uint64(layer.inputs))
-        _sample(space, _place(run, image), run, scale, x[i])
+        box = _frame(space, run, pixels, image * np.uint64(layer.inputs))
+        _sample(space, _place(run, image), run, scale, x[i], box)
 
 
 @cache
@@ -101,24 +101,41 @@ def _drawn(word):
 
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
-def _frame(framed, run, pixels, first):
-    """Set the image within its frame to the pixels that begin there."""
-    width = np.uint64(run.width)
+def _frame(space, run, pixels, first):
+    """Set the image within its frame to the pixels that begin there.
+
+    Returns the first and last rows and columns of cells that are not all zeros; a cell
+    is the four pixels from a place on.
+    """
+    framed, ink, zero = space.framed, space.ink, like(0.0, run.one)
+    width, top, bottom = np.uint64(run.width), np.int64(len(framed)), np.int64(-1)
+    ink[:] = zero
     for i in range(np.uint64(run.height)):
+        of_row = zero
         for j in range(width):
             value = like(pixels[first + i * width + j], run.one)
             framed[i + ONE, j + ONE] = value
+            ink[j + ONE] += abs(value)
+            of_row += abs(value)
+        if of_row != zero:
+            top, bottom = min(top, np.int64(i)), np.int64(i) + 1
+    left, right = np.uint64(0), width + ONE
+    while left < right and ink[left] == zero:
+        left += ONE
+    while right > left and ink[right] == zero:
+        right -= ONE
+    return top, bottom, np.int64(left) - 1, np.int64(right)
 
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
-def _sample(space, place, run, scale, out):
+def _sample(space, place, run, scale, out, box):
     """Set an image to another's pixels, each from the four around its source.
 
     Where there is none but zeros around, nothing is computed.
     """
     framed, wide = space.framed.reshape(-1), np.uint64(space.framed.shape[1])
     source, downs, rights, spans = space.source, space.down, space.right, space.spans
-    box, width = _box(space, run), np.uint64(run.width)
+    width = np.uint64(run.width)
     out[: run.height * run.width] = like(0.0, run.one)
     _sources(space, place, run, box)
     for i in range(np.uint64(run.height)):
@@ -128,29 +145,6 @@ def _sample(space, place, run, scale, out):
             at += wide
             below = framed[at] + right * (framed[at + ONE] - framed[at])
             out[i * width + j] = scale * (above + downs[i, j] * (below - above))
-
-
-@inner_njit(fastmath=LOOP, error_model="numpy")
-def _box(space, run):
-    """Return the first and last rows and columns of cells that are not all zeros.
-
-    A cell is the four pixels from a place on.
-    """
-    framed, ink, zero = space.framed, space.ink, like(0.0, run.one)
-    ink[:], top, bottom = zero, np.int64(len(framed)), np.int64(-1)
-    for i in range(np.uint64(1), np.uint64(run.height + 1)):
-        of_row = zero
-        for j in range(np.uint64(len(ink))):
-            of_row += abs(framed[i, j])
-            ink[j] += abs(framed[i, j])
-        if of_row != zero:
-            top, bottom = min(top, np.int64(i)), np.int64(i)
-    left, right = np.uint64(0), np.uint64(run.width + 1)
-    while left < right and ink[left] == zero:
-        left += ONE
-    while right > left and ink[right] == zero:
-        right -= ONE
-    return top - 1, bottom, np.int64(left) - 1, np.int64(right)
 
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
@@ -177,7 +171,7 @@ def _sources(space, place, run, box):
             row, column = _held(row, height), _held(column, width)
             above, before = min(np.floor(row), height), min(np.floor(column), width)
             downs[i, j], rights[i, j] = row - above, column - before
-            source[i, j] = above * wide + before
+            source[i, j] = np.int32(above * wide + before)
             has = (above >= top) & (above <= bottom) & (before >= left)
             has &= before <= end
             first = min(first, number if has else none)
