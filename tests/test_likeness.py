@@ -34,7 +34,7 @@ def test_few_of_its_own_kind_are_doubted_and_most_of_others(
     def doubted(images: np.ndarray) -> np.ndarray:
         chances = network.predict_proba(images, backend="numpy")
         said = doubts(network.likeness, images, chances, network.frame)
-        return np.array([each is not None for each in said])
+        return np.array([doubt is not None for doubt in said])
 
     images = data.test.images
     right = network.predict(images, backend="numpy") == data.test.labels
@@ -51,10 +51,10 @@ def test_directions_are_of_strokes_and_not_of_brightness() -> None:
     upright = np.zeros((8, 8), np.uint8)
     upright[:, 3:5] = 100
     images = np.stack([upright, upright // 2, upright.T])
-    found = directions(images, Frame(8, 8, 255, 8)).reshape(3, 4, 16)
-    np.testing.assert_allclose(np.linalg.norm(found, axis=(1, 2)), 1, rtol=1e-5)
-    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
-    assert (found[0].sum(axis=1).argmax(), found[2].sum(axis=1).argmax()) == (0, 2)
+    fields = directions(images, Frame(8, 8, 255, 8)).reshape(3, 4, 16)
+    np.testing.assert_allclose(np.linalg.norm(fields, axis=(1, 2)), 1, rtol=1e-5)
+    np.testing.assert_allclose(fields[0], fields[1], atol=1e-5)
+    assert (fields[0].sum(axis=1).argmax(), fields[2].sum(axis=1).argmax()) == (0, 2)
 
 
 def test_it_is_kept_in_the_model_s_file(network: nnx.Network, tmp_path: Path) -> None:

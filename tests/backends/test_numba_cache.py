@@ -175,9 +175,9 @@ def test_kernels_of_two_processes_and_of_two_types_keep_apart(tmp_path: Path) ->
     _agree(tanh, "tanh", "float32")
     _agree(sigmoid, "sigmoid", "float32")
     _agree(wide, "tanh", "float64")
-    both = shutil.copytree(tanh, tmp_path / "both")
-    shutil.copytree(sigmoid, both, dirs_exist_ok=True)
-    _agree(both, "tanh", "sigmoid", "float32")
+    merged = shutil.copytree(tanh, tmp_path / "merged")
+    shutil.copytree(sigmoid, merged, dirs_exist_ok=True)
+    _agree(merged, "tanh", "sigmoid", "float32")
     for path in wide.rglob("*.nbc"):
         shutil.copy(path, tanh / path.relative_to(wide))
     _agree(tanh, "tanh", "float32")

@@ -38,12 +38,12 @@ def test_train_json(run: Run, old_run: Path, cwd: Path) -> None:
     train = "train", "--dataset", "squares", "--hidden", "7,5", "--epochs", 3
     ran = run(*train, "--out", "runs/new", "--json")
     assert ran.returncode == 0
-    found = last_line(ran)
-    assert [found.pop(name) for name in ("ended_early", "best_epoch")] == [False, None]
-    assert found.pop("validation_loss") is found.pop("validation_accuracy") is None
-    numbers = {name: found.pop(name) for name in list(found) if "_" in name}
-    assert found.pop("seconds") > 0
-    assert found == {
+    result = last_line(ran)
+    assert [result.pop(name) for name in ("ended_early", "best_epoch")] == [False, None]
+    assert result.pop("validation_loss") is result.pop("validation_accuracy") is None
+    numbers = {name: result.pop(name) for name in list(result) if "_" in name}
+    assert result.pop("seconds") > 0
+    assert result == {
         "backend": "numpy",
         "device": "cpu",
         "precision": "full",
@@ -70,20 +70,20 @@ def test_train_json(run: Run, old_run: Path, cwd: Path) -> None:
 def test_evaluate_json(run: Run, old_run: Path) -> None:
     ran = run("evaluate", old_run, "--json")
     assert (ran.returncode, ran.stderr) == (0, "")
-    found = last_line(ran)
-    accuracy = found.pop("test_accuracy")
+    result = last_line(ran)
+    accuracy = result.pop("test_accuracy")
     assert 0 <= accuracy <= 1
-    assert found.pop("test_loss") > 0
-    confusion = np.array(found.pop("confusion"))
+    assert result.pop("test_loss") > 0
+    confusion = np.array(result.pop("confusion"))
     assert confusion.trace() / confusion.sum() == accuracy
-    classes = found.pop("classes")
-    assert [each["name"] for each in classes] == ["0", "1", "2"]
-    for i, each in enumerate(classes):
-        assert each["images"] == confusion[i].sum() == 4
-        assert each["recall"] == confusion[i, i] / 4
+    classes = result.pop("classes")
+    assert [entry["name"] for entry in classes] == ["0", "1", "2"]
+    for i, entry in enumerate(classes):
+        assert entry["images"] == confusion[i].sum() == 4
+        assert entry["recall"] == confusion[i, i] / 4
         taken = confusion[:, i].sum()
-        assert each["precision"] == (confusion[i, i] / taken if taken else None)
-    assert found == {
+        assert entry["precision"] == (confusion[i, i] / taken if taken else None)
+    assert result == {
         "model": str(old_run),
         "network": "16-5-3",
         "dataset": "squares",
@@ -95,9 +95,9 @@ def test_evaluate_json(run: Run, old_run: Path) -> None:
 def test_predict_json(run: Run, old_run: Path, cwd: Path) -> None:
     Image.fromarray(np.eye(9, dtype=np.uint8) * 255).save(cwd / "ein Strich ü.png")
     ran = run("predict", old_run, "ein Strich ü.png", "--json")
-    found = last_line(ran)
-    assert list(found) == ["predictions"]
-    (row,) = found["predictions"]
+    result = last_line(ran)
+    assert list(result) == ["predictions"]
+    (row,) = result["predictions"]
     assert list(row) == ["file", "label", "confidence", "probabilities", "doubt"]
     assert ran.returncode == (5 if row["doubt"] else 0)
     assert row["file"] == "ein Strich ü.png"
@@ -110,12 +110,12 @@ def test_predict_json(run: Run, old_run: Path, cwd: Path) -> None:
 def test_gradcheck_json(run: Run) -> None:
     ran = run("gradcheck", "--json")
     assert ran.returncode == 0
-    found = last_line(ran)
-    assert list(found) == ["rows", "worst"]
-    for row in found["rows"]:
+    result = last_line(ran)
+    assert list(result) == ["rows", "worst"]
+    for row in result["rows"]:
         assert list(row) == ["backend", "case", "max_relative_error"]
-    assert max(row["max_relative_error"] for row in found["rows"]) == found["worst"]
-    assert found["worst"] < 1e-6
+    assert max(row["max_relative_error"] for row in result["rows"]) == result["worst"]
+    assert result["worst"] < 1e-6
 
 
 def test_info(run: Run) -> None:
@@ -147,13 +147,13 @@ def test_a_folder_called_like_a_data_set_does_not_hide_it(run: Run, cwd: Path) -
 def test_an_accuracy_that_is_required(run: Run, old_run: Path) -> None:
     train = "train", "--dataset", "squares", "--epochs", 1, "--quiet", "--json"
     missed = run(*train, "--out", "a", "--require-accuracy", 1)
-    found = last_line(missed)["test_accuracy"]
+    accuracy = last_line(missed)["test_accuracy"]
     assert missed.returncode == 1
     assert missed.stderr == (
-        f"nnx: test accuracy {found:.4f} is below the required 1\n"
+        f"nnx: test accuracy {accuracy:.4f} is below the required 1\n"
     )
     assert Path(old_run.parent / "a/model.safetensors").exists()
-    reached = run(*train, "--out", "b", "--require-accuracy", found)
+    reached = run(*train, "--out", "b", "--require-accuracy", accuracy)
     assert (reached.returncode, reached.stderr) == (0, "")
 
 
