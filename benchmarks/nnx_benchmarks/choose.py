@@ -19,6 +19,7 @@ from nnx_benchmarks.workloads import (
 
 # Refuses what the standard does not promise; nobody trains with it.
 NOT_FOR_SPEED = {"strict"}
+ROUNDING = {"numba", "cupy"}  # those that can round factors to bfloat16
 RIVALS = tuple(rivals.MODULES)
 PYTORCH = ("pytorch",)
 INSTALL = "pip install 'nnx-mlp[rivals]'"
@@ -58,16 +59,17 @@ def implementations(
     Beside a backend on a card stand only those that compute there too; beside CuPy's
     fused steps its plain ones.
     """
-    own = [nnx_run.implementation(b) for b in backends(backend, note, **options)]
+    found = backends(backend, note, **options)
+    chosen = [nnx_run.implementation(each) for each in found]
     if backend == "cupy":
         plain = nnx_run.implementation(find(backend, fused=False, **options))
-        own.append(plain._replace(name="nnx cupy, plain steps"))
-    chosen, card = list(own), all(implementation.card for implementation in own)
-    if bf16 and backend in ("all", "numba"):
+        chosen.append(plain._replace(name="nnx cupy, plain steps"))
+    card = all(implementation.card for implementation in chosen)
+    for name in [each.name for each in found if each.name in ROUNDING and bf16]:
         try:
-            chosen.append(nnx_run.rounded(find("numba", precision="bf16")))
+            chosen.append(nnx_run.rounded(find(name, precision="bf16", **options)))
         except BackendError as error:
-            note(f"nnx numba bf16 left out: {error}")
+            note(f"nnx {name} bf16 left out: {error}")
     for module in modules:
         name = rivals.MODULES[module]
         try:

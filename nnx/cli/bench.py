@@ -34,7 +34,7 @@ Bf16 = Annotated[
     bool,
     typer.Option(
         "--bf16",
-        help="Besides, numba and PyTorch with factors rounded to bfloat16.",
+        help="Besides, numba, cupy and PyTorch with factors rounded to bfloat16.",
     ),
 ]
 BatchSize = Annotated[

@@ -84,8 +84,9 @@ class NetworkSettings(TypedDict, total=False):
         "and pay, and plain NumPy elsewhere; gpu a card, and where there is none what "
         "auto takes.")]
     precision: Annotated[str, Row("full", one_of(PRECISIONS), RUN,
-        "full, or what the factors of float32 products are rounded to: tf32 on a GPU "
-        "(10 bits of fraction), bf16 with numba on a processor that can (7).")]
+        "full, or what the factors of float32 products are rounded to: tf32 with "
+        "cupy (10 bits of fraction), bf16 with cupy, or numba on a processor that can "
+        "(7).")]
 
 
 class TrainingSettings(TypedDict, total=False):

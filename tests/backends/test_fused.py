@@ -16,9 +16,9 @@ from nnx.maths.arrays import named_arrays
 from nnx.maths.hyperparameters import Distortion
 from nnx.maths.shards import ALONE
 from nnx.maths.state import State, initial_state
-from nnx.verify import parity
+from nnx.verify import parity, rounding
 from nnx.verify.cases import PARITY_CASES, Case
-from nnx.verify.compare import BOUNDS, moved
+from nnx.verify.compare import BOUNDS, errors, moved
 
 pytestmark = pytest.mark.gpu
 TF32_BOUND = 0.02  # a number of TF32 has 11 bits
@@ -38,15 +38,20 @@ LARGE = [case for case in PARITY_CASES if case.sizes == (784, 128, 10)]
 
 @pytest.fixture(scope="module")
 def fused() -> Backend:
-    return _fused(only_tf32=False)
+    return _fused("full")
 
 
 @pytest.fixture(scope="module")
 def fused_tf32() -> Backend:
-    return _fused(only_tf32=True)
+    return _fused("tf32")
 
 
-def _fused(*, only_tf32: bool) -> Backend:
+@pytest.fixture(scope="module")
+def fused_bf16() -> Backend:
+    return _fused("bf16")
+
+
+def _fused(precision: str) -> Backend:
     try:
         backend = find("cupy", fused=False)
     except BackendError as error:
@@ -58,7 +63,7 @@ def _fused(*, only_tf32: bool) -> Backend:
     run_steps = partial(
         steps.run_steps,
         plain=_no_plain_steps,
-        card=steps.Card(cupy, ROOM, only_tf32),
+        card=steps.Card(cupy, ROOM, precision),
         memories=Memories(),
     )
     return replace(backend, own_steps=run_steps)
@@ -91,6 +96,60 @@ def test_parity_of_a_usual_network(fused: Backend, case: Case) -> None:
 def test_tf32_is_less_exact(fused_tf32: Backend, case: Case) -> None:
     error = parity.worst_error(parity.problem(case, "float32"), fused_tf32)
     assert 10 * BOUNDS["float32"] < error < TF32_BOUND
+
+
+# Inputs, outputs, images and units before the last layer are different numbers.
+ROUNDED = [
+    Case((20, 40, 36, 10), "gelu", 13, (("batch_norm", True), ("momentum", 0.9))),
+    Case((33, 40, 36, 10), "relu", 13, (("l2", 0.02), ("dropout", 0.3))),
+    Case((784, 48, 10), "tanh", 40),
+    Case((64, 100, 65, 3), "relu", 100, (("clip_norm", 0.5), ("input_dropout", 0.2))),
+]
+
+
+def rounded_factors(case: Case) -> Backend:
+    """Return the plain maths with the factors rounded that the launch rounds.
+
+    They are all but bytes, and those of the products with the last layer's weight.
+    """
+    inputs, outputs, units = case.sizes[0], case.sizes[-1], case.sizes[-2]
+    as_bytes = inputs % 4 == 0 and "input_dropout" not in dict(case.options)
+
+    class Factors(np.ndarray[Any, Any]):
+        def __matmul__(self, other: Any) -> Any:
+            a, b = np.asarray(self), np.asarray(other)
+            if b.shape not in ((units, outputs), (outputs, units)):
+                b = rounding.rounded(b)
+                a = a if as_bytes and inputs in a.shape else rounding.rounded(a)
+            return (a.astype(np.float64) @ b).astype(a.dtype).view(Factors)
+
+        def __rmatmul__(self, other: Any) -> Any:
+            return np.asarray(other).view(Factors) @ self
+
+    return replace(
+        rounding.reference(), from_numpy=lambda array: np.asarray(array).view(Factors)
+    )
+
+
+@pytest.mark.parametrize("case", ROUNDED, ids=_name)
+def test_steps_in_bf16_are_those_of_rounded_factors(
+    fused_bf16: Backend, case: Case, request: pytest.FixtureRequest
+) -> None:
+    """And not of others; a card may round a factor the other way here or there."""
+    posed = parity.problem(case, "float32")
+
+    def two_steps(backend: Backend) -> Any:
+        layers = moved(posed.layers, backend.from_numpy)
+        images, order = moved((posed.images, posed.order), backend.from_numpy)
+        state = initial_state(layers, posed.hyper, backend.ops)
+        after = backend.run_steps(state, images, order, 2, posed.hyper)
+        return moved(after.layers, backend.to_numpy)
+
+    exact, expected = two_steps(find("numpy")), two_steps(rounded_factors(case))
+    off = max(errors(two_steps(fused_bf16), expected, "float32").values())
+    rounds = max(errors(exact, expected, "float32").values())
+    emulated = request.config.getoption("emulated")
+    assert off < (BOUNDS["float32"] if emulated else rounds / 4) < rounds
 
 
 RECIPE = Case(
@@ -132,7 +191,7 @@ def _copied(backend: Backend, state: State) -> State:
     return copied
 
 
-@pytest.mark.parametrize("precision", ["fused", "fused_tf32"])
+@pytest.mark.parametrize("precision", ["fused", "fused_tf32", "fused_bf16"])
 def test_a_number_that_is_none_stays_so(
     precision: str, request: pytest.FixtureRequest
 ) -> None:
@@ -172,6 +231,8 @@ def test_a_window_shorter_than_a_batch_is_of_its_epoch(fused: Backend) -> None:
 
 
 def test_the_way_is_told(fused: Backend) -> None:
+    from nnx_backends.cupy_gpu import steps
+
     state, _, _, hyper = _begun(fused)
     way = partial(find("cupy").first_run.steps, state)
     one, apart = "many steps are one launch", "each operation is a launch of its own"
@@ -185,6 +246,11 @@ def test_the_way_is_told(fused: Backend) -> None:
     assert way(sharded, ALONE) == f"{apart}, because of batches in shards"
     two = ALONE._replace(size=2)
     assert way(hyper, two).startswith(f"{one}; other cards are reached ")
+    rounds = partial(find("cupy", precision="bf16").first_run.steps, state)
+    assert rounds(hyper, ALONE) == f"{one}; {steps.ROUNDED}"
+    assert rounds(sharded, ALONE).endswith(
+        "because of batches in shards; nothing rounded"
+    )
     plain = find("cupy", fused=False).first_run.steps
     assert plain(state, hyper, ALONE) == ""
     assert plain(state, hyper, two).startswith("other cards are reached ")

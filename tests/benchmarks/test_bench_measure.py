@@ -112,6 +112,15 @@ def test_beside_a_card_stands_what_computes_there(
 
 
 @pytest.mark.gpu
+def test_a_card_is_measured_in_bf16_if_asked() -> None:
+    find("gpu")
+    chosen = choose.implementations("cupy", (), silent, bf16=True)
+    names = "nnx cupy", "nnx cupy, plain steps", "nnx cupy bf16"
+    assert tuple(each.name for each in chosen) == names
+    assert all(each.card for each in chosen)
+
+
+@pytest.mark.gpu
 def test_rates_of_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
     find("gpu")
     monkeypatch.setattr(card, "SIDE", 64)

@@ -81,7 +81,10 @@ def test_45_a_card_that_others_have_filled(refused: Refused, old_run: Path) -> N
             ("train", "--backend", "numba", "--precision", "tf32"),
             "'numba' must be one of full, bf16, not 'tf32'",
         ),
-        ((*TRAIN, "--precision", "half"), "precision must be one of full, tf32"),
+        (
+            (*TRAIN, "--precision", "half"),
+            "must be one of full, tf32, bf16, not 'half'",
+        ),
     ],
     ids=lambda value: " ".join(value[-4:]) if isinstance(value, tuple) else "",
 )
@@ -91,12 +94,14 @@ def test_devices_and_precisions_that_are_not_there(
     refused(*command, env=fake(), says=(says,))
 
 
-def test_tf32_on_a_card_that_has_none(refused: Refused, old_run: Path) -> None:
+def test_a_precision_that_a_card_has_not(refused: Refused, old_run: Path) -> None:
     tf32 = *TRAIN, "--precision", "tf32"
     old = fake(FAKE_CAPABILITY="75")
     refused(*tf32, env=old, says=("no TF32: its compute capability is 7.5",))
     forbidden = fake(NVIDIA_TF32_OVERRIDE="0")
     refused(*tf32, env=forbidden, says=("NVIDIA_TF32_OVERRIDE=0 forbids TF32",))
+    bf16 = *TRAIN, "--precision", "bf16"
+    refused(*bf16, env=old, says=("no BF16: its compute capability is 7.5",))
 
 
 FREE = "needs 1.5 GiB, free 1.0 GiB;", "try --batch-size 15 or a smaller --hidden"

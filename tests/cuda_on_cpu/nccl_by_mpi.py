@@ -76,4 +76,5 @@ if __name__ == "__main__":
         batch_size=200,
         out=sys.argv[1],
     )
-    print(CALLS["send"], CALLS["allGather"])
+    if WORLD.rank == 0:
+        print(CALLS["send"], CALLS["allGather"])

@@ -24,6 +24,6 @@ def test_cards_of_two_processes_train_to_the_bits_of_one(tmp_path: Path) -> None
         models.append((out / MODEL_NAME).read_bytes())
     assert models[0] == models[1]
     assert calls[0] == ["0", "0"]
-    sent, gathered = map(int, calls[1][:2])
+    sent, gathered = map(int, calls[1])
     # A batch's gradients are sent in pieces, and what is less is gathered at once.
     assert 0 < sent < gathered

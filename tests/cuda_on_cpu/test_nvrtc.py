@@ -22,7 +22,7 @@ EXAMPLE = Path(__file__).parent / "example.cu"
 BACKENDS = Path(__file__).parents[2] / "backends" / "nnx_backends"
 
 
-def fused(*sizes: int, only_tf32: bool = False, **options: Any) -> str:
+def fused(*sizes: int, precision: str = "full", **options: Any) -> str:
     """Return the source of the kernel that trains a network so, on 132 processors."""
     case = Case(sizes, options.pop("activation", "relu"), 128, tuple(options.items()))
     hyper = case.hyper
@@ -35,7 +35,7 @@ def fused(*sizes: int, only_tf32: bool = False, **options: Any) -> str:
             pixels="unsigned char",
             bytes_as_they_are=hyper.input_dropout == 0.0,
             weighted=False,
-            only_tf32=only_tf32,
+            precision=precision,
             blocks=132,
         )
     )
@@ -50,7 +50,8 @@ SOURCES: dict[str, tuple[Callable[[], str], int]] = {
     "784-128-10": (partial(fused, 784, 128, 10), 300),
 }
 SWEEPS: dict[str, tuple[Callable[[], str], int]] = {
-    "784-128-10 in TF32": (partial(fused, 784, 128, 10, only_tf32=True), 300),
+    "784-128-10 in TF32": (partial(fused, 784, 128, 10, precision="tf32"), 300),
+    "784-128-10 in bfloat16": (partial(fused, 784, 128, 10, precision="bf16"), 300),
     "784-800-800-10": (partial(fused, 784, 800, 800, 10, **NORMALIZED), 700),
     "37-13-7-5": (partial(fused, 37, 13, 7, 5, activation="gelu", **CLIPPED), 500),
     "1-1100-2": (partial(fused, 1, 1100, 2, loss="huber"), 500),

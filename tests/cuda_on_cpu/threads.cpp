@@ -121,34 +121,65 @@ static float tf32(unsigned bits) {
   return value;
 }
 
-static void multiply(Product& p) {
+extern "C" unsigned emu_bf16(float x) {
+  unsigned bits;
+  memcpy(&bits, &x, sizeof bits);
+  if (x != x) return 0x7fff;
+  return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+
+static float of_bf16(unsigned half) {
+  const unsigned bits = half << 16;
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+static void multiply(Product& p, int terms) {
   for (int row = 0; row < 16; row++) {
     double sums[8];
     for (int j = 0; j < 8; j++) sums[j] = p.c[row][j];
-    for (int k = 0; k < 8; k++)
+    for (int k = 0; k < terms; k++)
       for (int j = 0; j < 8; j++) sums[j] += (double)p.a[row][k] * p.b[k][j];
     for (int j = 0; j < 8; j++) p.c[row][j] = (float)sums[j];
   }
 }
 
-// c += a b, in the parts that the PTX manual gives each lane under mma.m16n8k8. The lane
-// that comes last multiplies for all.
-extern "C" void emu_mma_tf32_16x8x8(float c[4], const unsigned a[4],
-                                    const unsigned b[2]) {
+// c += a b of so many terms, once every lane has set its parts; the lane that comes last
+// multiplies for all.
+template <class Set>
+static void mma(float c[4], int terms, Set set) {
   Warp& warp = *emu_thread->warp;
   if (warp.barrier.members != WARP) fail(LAUNCH_FAILED, "mma in a warp that is not whole");
   Product& p = warp.products[warp.barrier.turn & 1];
   const int group = emu_thread->lane / 4, t = emu_thread->lane % 4;
-  for (int i = 0; i < 2; i++) {
-    for (int j = 0; j < 2; j++) {
-      p.a[group + 8 * i][t + 4 * j] = tf32(a[i + 2 * j]);
-      p.c[group + 8 * i][2 * t + j] = c[2 * i + j];
-    }
-    p.b[t + 4 * i][group] = tf32(b[i]);
-  }
-  if (warp.barrier.arrived == WARP - 1) multiply(p);
+  for (int i = 0; i < 4; i++) p.c[group + i / 2 * 8][2 * t + i % 2] = c[i];
+  set(p, group, t);
+  if (warp.barrier.arrived == WARP - 1) multiply(p, terms);
   meet_warp("mma");
   for (int i = 0; i < 4; i++) c[i] = p.c[group + i / 2 * 8][2 * t + i % 2];
+}
+
+// The parts are those that the PTX manual gives each lane under mma.m16n8k8.
+extern "C" void emu_mma_tf32_16x8x8(float c[4], const unsigned a[4],
+                                    const unsigned b[2]) {
+  mma(c, 8, [&](Product& p, int group, int t) {
+    for (int i = 0; i < 4; i++) p.a[group + i % 2 * 8][t + i / 2 * 4] = tf32(a[i]);
+    for (int i = 0; i < 2; i++) p.b[t + 4 * i][group] = tf32(b[i]);
+  });
+}
+
+// Likewise mma.m16n8k16: a word's lower half is the first of two terms.
+extern "C" void emu_mma_bf16_16x8x16(float c[4], const unsigned a[4],
+                                     const unsigned b[2]) {
+  mma(c, 16, [&](Product& p, int group, int t) {
+    for (int half = 0; half < 2; half++) {
+      for (int i = 0; i < 4; i++)
+        p.a[group + i % 2 * 8][2 * t + i / 2 * 8 + half] = of_bf16(a[i] >> 16 * half & 0xffff);
+      for (int i = 0; i < 2; i++)
+        p.b[2 * t + 8 * i + half][group] = of_bf16(b[i] >> 16 * half & 0xffff);
+    }
+  });
 }
 
 extern "C" void emu_copy(void* to, const void* from, int size) {

@@ -8,7 +8,7 @@ struct uint3 { unsigned x, y, z; };
 // What `members` threads meet at. Each meeting of all of them is a turn.
 struct Barrier { int members, arrived; unsigned turn; };
 
-struct Product { float a[16][8], b[8][8], c[16][8]; };
+struct Product { float a[16][16], b[16][8], c[16][8]; };
 
 // Lanes exchange through memory of which each turn has one half: nobody is two turns
 // ahead of another. `meeting` says for what they meet.
@@ -53,6 +53,8 @@ void emu_syncwarps(int name, int threads);  // as bar.sync: so many threads of a
 // Each lane's word; until the exchange after the next.
 const uint64_t* emu_exchange(const char* what, uint64_t mine);
 void emu_mma_tf32_16x8x8(float c[4], const unsigned a[4], const unsigned b[2]);
+void emu_mma_bf16_16x8x16(float c[4], const unsigned a[4], const unsigned b[2]);
+unsigned emu_bf16(float x);  // rounded as cvt.rn.bf16 does
 // Copies in groups, which are there once the thread waits for all but the last so many.
 void emu_copy(void* to, const void* from, int size);
 void emu_close_copies();

@@ -14,12 +14,12 @@ from typing import Any
 from nnx.backend import Backend, FirstRun
 from nnx.errors import InputError, MissingLibraryError, NnxError, UnusableBackendError
 from nnx.maths.arrays import Array
+from nnx.maths.hyperparameters import PRECISIONS
 from nnx.maths.ops import Ops
 from nnx.maths.state import State
 from nnx_backends.cupy_gpu import errors, first_run, logits, steps
 from nnx_backends.cupy_gpu.namespace import namespace
 
-TF32_SINCE = 80  # compute capability 8.0, Ampere
 TF32 = (
     "float32 products in TF32, whose factors have 10 bits: results differ from other "
     "backends' from the third digit on"
@@ -36,14 +36,14 @@ def load(
     """Return the backend on one CUDA device, which becomes the current one.
 
     device: its number, as in "1" or "cuda:1"; None: by the place
-    precision: "full", or "tf32" for products of float32 arrays on tensor cores
+    precision: of float32 products' factors; "bf16" where one launch takes many steps
     fused: whether one launch takes many steps, where it can; else each operation is one
     place: of this process among a machine's, which take its cards in turn
 
     Raises:
         MissingLibraryError: CuPy is not installed
         UnusableBackendError: no driver, or an older one than the runtime; no such
-            device; a compiler, a cache or a library that does not work; no TF32
+            device; a compiler, cache or library that does not work; no such precision
         InputError: a device or a precision of no known form; TF32 that is forbidden
     """
     given = None if device is None else _number(device)
@@ -83,12 +83,13 @@ def _steps(
 ) -> tuple[Callable[..., State], FirstRun]:
     """Return what takes steps, and what comes before the first."""
     run_steps: Callable[..., State] = partial(first_run.run_steps, ops=ops, cupy=cupy)
-    room = steps.shared_memory(cupy.cuda.Device(number)) if fused else None
-    if room is not None:
-        card = steps.Card(cupy, room, only_tf32=precision == "tf32")
+    card = None
+    if fused:
+        room = steps.shared_memory(cupy.cuda.Device(number))
+        card = steps.Card(cupy, room, precision)
         run_steps = steps.fused(run_steps, card)
     compiling = partial(first_run.before_training, ops=ops, run_steps=run_steps)
-    return run_steps, FirstRun(compile=compiling, steps=partial(steps.way, room=room))
+    return run_steps, FirstRun(compile=compiling, steps=partial(steps.way, card=card))
 
 
 def _from_numpy(cupy: Any, number: int, array: Array) -> Array:
@@ -185,20 +186,20 @@ def _version(number: int) -> str:
 
 
 def _check_precision(cupy: Any, number: int, precision: str) -> None:
-    """Refuse TF32 where the card has none, or the environment forbids it."""
-    if precision not in ("full", "tf32"):
-        raise InputError(f"precision must be one of full, tf32, not {precision!r}")
-    if precision == "tf32":
-        capability = int(cupy.cuda.Device(number).compute_capability)
-        if capability < TF32_SINCE:
-            raise UnusableBackendError(
-                f"cuda:{number} has no TF32: its compute capability is "
-                f"{capability / 10}, and 8.0 is needed; give no --precision"
-            )
-        if os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
-            raise InputError(
-                "NVIDIA_TF32_OVERRIDE=0 forbids TF32: unset it, or give no --precision"
-            )
+    """Refuse a precision that the card has not, or the environment forbids."""
+    if precision not in PRECISIONS:
+        known = ", ".join(PRECISIONS)
+        raise InputError(f"precision must be one of {known}, not {precision!r}")
+    capability = int(cupy.cuda.Device(number).compute_capability)
+    if precision != "full" and capability < steps.SINCE:
+        raise UnusableBackendError(
+            f"cuda:{number} has no {precision.upper()}: its compute capability is "
+            f"{capability / 10}, and 8.0 is needed; give no --precision"
+        )
+    if precision == "tf32" and os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
+        raise InputError(
+            "NVIDIA_TF32_OVERRIDE=0 forbids TF32: unset it, or give no --precision"
+        )
 
 
 def _set_precision(cupy: Any, precision: str) -> None:

@@ -4,7 +4,8 @@
 // x = high + low; the product of two is high·high + high·low + low·high, without low·low
 // (Ootomo and Yokota, arXiv:2203.03341). A pixel, a byte, is one TF32 number. Every 16
 // terms are summed by the tensor core, which rounds towards zero, and those sums by
-// float32 additions, which round to nearest. With ONLY_TF32 a product is high·high alone.
+// float32 additions, which round to nearest. If the PRECISION is TF32 a product is
+// high·high alone, if it is BF16 that of factors rounded to bfloat16, which has 8 bits.
 //
 // A block takes a patch of neighbouring tiles, each by as many warps, which share out its
 // terms, 16 at a time. The warps with the same terms, a team, copy them into shared memory,
@@ -12,27 +13,46 @@
 
 constexpr int PART = 36 * 8 * 4;  // numbers of a warp's tile, with gaps
 
+// Add to c, 16 × 8, the product of 8 terms in TF32, or of 16 in bfloat16, two in a word.
 #ifdef EMU
-__device__ inline void multiply_add(float* c, const unsigned* a, const unsigned* b) {
+__device__ inline void add_tf32(float* c, const unsigned* a, const unsigned* b) {
   emu_mma_tf32_16x8x8(c, a, b);
 }
+__device__ inline void add_bf16(float* c, const unsigned* a, const unsigned* b) {
+  emu_mma_bf16_16x8x16(c, a, b);
+}
+__device__ inline unsigned bf16(float first, float second) {
+  return emu_bf16(first) | emu_bf16(second) << 16;
+}
 #else
-__device__ inline void multiply_add(float* c, const unsigned* a, const unsigned* b) {
+__device__ inline void add_tf32(float* c, const unsigned* a, const unsigned* b) {
   asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+__device__ inline void add_bf16(float* c, const unsigned* a, const unsigned* b) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+// Two numbers rounded to the nearest of bfloat16, the first in the lower half of a word.
+__device__ inline unsigned bf16(float first, float second) {
+  unsigned word;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(second), "f"(first));
+  return word;
 }
 #endif
 
 // The nearest number of TF32. A NaN may become 0, but the rest, x - 0, stays one.
 __device__ inline unsigned tf32(float x) {
   const unsigned bits = __float_as_uint(x);
-  if (ONLY_TF32 && !(fabsf(x) < __uint_as_float(0x7f800000u))) return bits;
+  if (PRECISION == TF32 && !(fabsf(x) < __uint_as_float(0x7f800000u))) return bits;
   return (bits + 0x1000u) & 0xffffe000u;
 }
 
-// The high and low numbers of four terms of N rows, from `first` on.
+// The high and low numbers of four terms of N rows, from `first` on; in bfloat16 two words.
 template <int N>
 struct Split {
   unsigned high[N][4], low[N][4];
@@ -43,24 +63,37 @@ __device__ inline Split<N> split(const typename Factor::Part& part, int first) {
   Split<N> s;
 #pragma unroll
   for (int i = 0; i < N; i++) {
+    float x[4];
 #pragma unroll
     for (int k = 0; k < 4; k++) {
-      const float x = Factor::number(part, first + i, k);
-      s.high[i][k] = Factor::exact ? __float_as_uint(x) : tf32(x);
+      x[k] = Factor::number(part, first + i, k);
+      s.high[i][k] = Factor::exact ? __float_as_uint(x[k]) : tf32(x[k]);
       s.low[i][k] =
-          Factor::exact ? 0u : __float_as_uint(x - __uint_as_float(s.high[i][k]));
+          Factor::exact ? 0u : __float_as_uint(x[k] - __uint_as_float(s.high[i][k]));
+    }
+    if constexpr (PRECISION == BF16) {
+      s.high[i][0] = bf16(x[0], x[1]);
+      s.high[i][1] = bf16(x[2], x[3]);
     }
   }
   return s;
 }
 
-// Add the products of 16 terms of two rows of each group and one column.
-__device__ inline void add_products(float* c, const unsigned (&a)[2][4],
-                                    const unsigned (&b)[4]) {
+// Add the products of 16 terms of two rows of each group and four columns: of each column
+// in turn, as the next sum of one has to wait for the last.
+__device__ inline void add_products(float (&c)[4][4], const unsigned (&a)[2][4],
+                                    const unsigned (&b)[4][4]) {
+  if constexpr (PRECISION == BF16) {
+    const unsigned left[4] = {a[0][0], a[1][0], a[0][1], a[1][1]};
+#pragma unroll
+    for (int j = 0; j < 4; j++) add_bf16(c[j], left, b[j]);
+    return;
+  }
 #pragma unroll
   for (int k = 0; k < 4; k += 2) {
     const unsigned left[4] = {a[0][k], a[1][k], a[0][k + 1], a[1][k + 1]};
-    multiply_add(c, left, b + k);
+#pragma unroll
+    for (int j = 0; j < 4; j++) add_tf32(c[j], left, b[j] + k);
   }
 }
 
@@ -73,18 +106,17 @@ __device__ inline void add_terms(float (&sums)[Left::rows / 2][4][4],
 #pragma unroll
   for (int a = 0; a < Left::rows / 2; a++) {
     const auto l = split<Left, 2>(left, 2 * a);
+    if constexpr (PRECISION != FULL) {
+      add_products(sums[a], l.high, r.high);
+      continue;
+    }
+    float sum[4][4] = {};
+    if (!Left::exact) add_products(sum, l.low, r.high);
+    add_products(sum, l.high, r.low);
+    add_products(sum, l.high, r.high);
 #pragma unroll
     for (int b = 0; b < 4; b++) {
-      if constexpr (ONLY_TF32) {
-        add_products(sums[a][b], l.high, r.high[b]);
-        continue;
-      }
-      float sum[4] = {0.f, 0.f, 0.f, 0.f};
-      add_products(sum, l.high, r.low[b]);
-      if (!Left::exact) add_products(sum, l.low, r.high[b]);
-      add_products(sum, l.high, r.high[b]);
-#pragma unroll
-      for (int j = 0; j < 4; j++) sums[a][b][j] += sum[j];
+      for (int j = 0; j < 4; j++) sums[a][b][j] += sum[b][j];
     }
   }
 }

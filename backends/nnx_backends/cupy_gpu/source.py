@@ -11,7 +11,7 @@ import numpy as np
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.distortion import gaussian
 from nnx.maths.dropout import threshold
-from nnx.maths.hyperparameters import Distortion, Hyperparameters, Stream
+from nnx.maths.hyperparameters import PRECISIONS, Distortion, Hyperparameters, Stream
 from nnx.maths.losses import LOSSES
 from nnx.maths.optimizers import OPTIMIZERS
 from nnx_backends.cupy_gpu import tiles
@@ -22,6 +22,7 @@ FILES = (
     "device", "random", "functions", "factors", "product", "descend",
     "layers", "columns", "head", "images", "steps",
 )  # fmt: skip
+ENUMERATIONS = ACTIVATIONS, OPTIMIZERS, LOSSES, PRECISIONS
 EIGHT = 8  # columns that batch normalization takes at a time
 NUMBERS = [k for k, v in Hyperparameters.__annotations__.items() if v is float]
 
@@ -43,21 +44,22 @@ def constants(
     pixels: str,
     bytes_as_they_are: bool,
     weighted: bool,
-    only_tf32: bool,
+    precision: str,
     blocks: int,
 ) -> str:
     """Return what is constant in a kernel, in CUDA C++.
 
     pixels: their type there; bytes_as_they_are: whether images are not gathered first
-    only_tf32: whether products are of TF32 numbers, and not as exact as float32's
+    precision: of products' factors, one of PRECISIONS
     blocks: of the launch
     """
     numbers = _shape(places, hyper.batch_size, blocks) | _recipe(hyper)
     numbers |= {"WEIGHTED": weighted, "BYTES": bytes_as_they_are}
-    numbers |= {"ONLY_TF32": only_tf32} | _patches(places, hyper.batch_size, blocks)
+    numbers |= {"PRECISION": PRECISIONS.index(precision)}
+    numbers |= _patches(places, hyper.batch_size, blocks)
     return "".join(
         [
-            *(_enumeration(names) for names in (ACTIVATIONS, OPTIMIZERS, LOSSES)),
+            *(_enumeration(names) for names in ENUMERATIONS),
             f"using Pixel = {pixels};\n",
             "struct Hyper {\n",
             *(f"  float {name};\n" for name in NUMBERS),

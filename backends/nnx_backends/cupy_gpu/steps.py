@@ -33,7 +33,8 @@ THREADS = 32 * WARPS
 SCRATCH = THREADS + 2 * WARPS * 32
 MOST_OUTPUTS = 32  # a lane each
 MOST_AREA = RING // 6  # of pictures that are distorted in it, see images.cu
-SINCE = 80  # compute capability 8.0, Ampere: TF32
+SINCE = 80  # compute capability 8.0, Ampere: TF32 and bfloat16
+ROUNDED = "factors of products rounded to bfloat16, but for the last layer's outputs"
 
 
 class Card(NamedTuple):
@@ -41,12 +42,12 @@ class Card(NamedTuple):
 
     cupy: the library, on the card
     room: bytes of shared memory that a block may have
-    only_tf32: whether products are of TF32 numbers
+    precision: of products' factors, one of PRECISIONS
     """
 
     cupy: Any
     room: int
-    only_tf32: bool = False
+    precision: str = "full"
 
 
 def shared_memory(device: Any) -> int:
@@ -68,17 +69,19 @@ def way(
     hyper: Hyperparameters,
     communicator: Communicator,
     *,
-    room: int | None,
+    card: Card | None,
 ) -> str:
     """Return how steps are taken, in words; see `uncovered`.
 
-    room: None, where no launch is to take many
+    card: None, where no launch is to take many
     """
     said = list[str]()
-    if room is not None:
-        reason = uncovered(state, hyper, room)
+    if card is not None:
+        reason = uncovered(state, hyper, card.room)
         apart = f"each operation is a launch of its own, because of {reason}"
         said.append(apart if reason else "many steps are one launch")
+        if card.precision == "bf16":
+            said.append("nothing rounded" if reason else ROUNDED)
     if communicator.size > 1:
         said.append(nccl.way())
     return "; ".join(said)
@@ -213,7 +216,7 @@ def _kernel(
         pixels=pixels,
         bytes_as_they_are=bytes_as_they_are,
         weighted=weighted,
-        only_tf32=card.only_tf32,
+        precision=card.precision,
         blocks=blocks,
     )
     function = card.cupy.RawKernel(
