@@ -24,6 +24,21 @@ def test_as_many_blocks_are_at_work_as_pays(
     assert list(tiles.patches(grids, terms, BLOCKS, kind)) == expected
 
 
+@pytest.mark.parametrize(
+    ("grid", "expected"),
+    [
+        ((4, 4), (2, 1)),  # 784-128-10 in batches of 128: 8 × 16 tiles
+        ((4, 8), (2, 2)),
+        ((4, 12), (2, 4)),
+        ((4, 25), (4, 4)),
+        ((32, 25), (4, 4)),
+        ((1, 1), (2, 1)),
+    ],
+)
+def test_tiles_are_as_small_as_leaves_no_block_two(grid: Grid, expected: Grid) -> None:
+    assert tiles.group(grid, BLOCKS) == expected
+
+
 @pytest.mark.parametrize("grid", [(1, 1), (7, 3), (25, 4), (79, 63)])
 @pytest.mark.parametrize("shape", tiles.SHAPES)
 def test_patches_cover_a_grid(grid: Grid, shape: Shape) -> None:

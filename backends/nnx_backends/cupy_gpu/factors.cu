@@ -1,13 +1,13 @@
 // The factors of a product: where they lie, copied into shared memory, taken from there.
 //
 // A unit is 16 terms of one tile's rows (of a left factor) or columns (of a right one), so
-// many numbers of four bytes, copied in 128 pieces. A tile has 8 R rows: of them a lane's
-// part is R, R group + i, and of the terms four, 4 member + k. R is 4, or 2 for a left
-// factor where tiles are few. Of rows as of columns four neighbours belong to one group, so
-// that an access is of 16 bytes. Pieces lie in a unit where eight lanes, which are served
-// at once, meet all banks.
+// many numbers of four bytes, copied in pieces of 16 bytes. A tile has 8 R rows, or columns:
+// of them a lane's part is R, R group + i, and of the terms four, 4 member + k. R is 4, and
+// less where tiles are few. Of rows as of columns neighbours belong to one group, so that an
+// access is of 4 R bytes. Pieces lie in a unit where the lanes that are served at once meet
+// all banks.
 
-constexpr int PIECES = TILE * DEEP / 4;
+constexpr int PIECES = TILE * DEEP / 4;  // of a unit of four
 
 __device__ inline int group() { return lane() / 4; }
 __device__ inline int member() { return lane() % 4; }
@@ -16,6 +16,20 @@ __device__ inline int member() { return lane() % 4; }
 __device__ inline Four shared_four(const float* at) {
   const float4 q = *reinterpret_cast<const float4*>(at);
   return {q.x, q.y, q.z, q.w};
+}
+
+// Likewise N, of which the first lies at a multiple of N.
+template <int N>
+__device__ inline void take_shared(float (&to)[N], const float* at) {
+  if constexpr (N == 4) {
+    const float4 q = *reinterpret_cast<const float4*>(at);
+    to[0] = q.x, to[1] = q.y, to[2] = q.z, to[3] = q.w;
+  } else if constexpr (N == 2) {
+    const float2 q = *reinterpret_cast<const float2*>(at);
+    to[0] = q.x, to[1] = q.y;
+  } else {
+    to[0] = *at;
+  }
 }
 
 // A thread copies one piece of each of a tile's units, or several, STEP pieces apart; it
@@ -68,12 +82,13 @@ struct TermsTogether {
 };
 
 // Terms lie a row apart: a transposed left factor, or a right one.
+template <int R>
 struct TermsApart {
   static constexpr bool exact = false;
-  static constexpr int rows = 4;
-  static constexpr int unit = TILE * DEEP;
+  static constexpr int rows = R;
+  static constexpr int unit = 8 * R * DEEP;
   struct Part {
-    Four term[4];
+    float term[4][R];
   };
   struct Pieces {
     int from, place;
@@ -81,33 +96,37 @@ struct TermsApart {
   const float* first;
   int stride, tiles;
 
+  // Terms of which each is the same of its lane's four lie together.
   __device__ static int place(int term, int chunk) {
-    return (term * 8 + (chunk ^ (term >> 2) * 2)) * 4;
+    const int swapped = chunk ^ term / 4 * R / 4 * 2;
+    return (term % 4 * 4 + term / 4) * 8 * R + swapped * 4;
   }
   template <int STEP, int EACH>
   __device__ Pieces pieces(int number, int tile) const {
-    const int row = number / 8, chunk = number % 8;
-    return {tile < tiles ? row * stride + tile * TILE + 4 * chunk : -1,
-            place(row, chunk)};
+    const int term = number / (2 * R), chunk = number % (2 * R);
+    return {tile < tiles ? term * stride + tile * 8 * R + 4 * chunk : -1,
+            place(term, chunk)};
   }
   template <int STEP, int EACH>
   __device__ void copy(const Pieces& p, float* unit, int term) const {
     if (p.from < 0) return;
 #pragma unroll
-    for (int e = 0; e < EACH; e++) {
-      const int further = STEP / 8 * e;  // terms; where they lie see place()
-      copy_async<16>(unit + (p.place ^ further * 2) + further * TILE,
+    for (int e = 0; e < EACH && STEP * e < 2 * R * DEEP; e++) {
+      const int further = STEP / (2 * R) * e;  // terms, in fours; see place()
+      copy_async<16>(unit + (p.place ^ further / 4 * R / 4 * 8) + further * 2 * R,
                      first + p.from + (term + further) * stride);
     }
   }
   __device__ static void take(Part& part, const float* unit) {
+    const int column = R * group();
 #pragma unroll
     for (int k = 0; k < 4; k++) {
-      part.term[k] = shared_four(unit + place(4 * member() + k, group()));
+      const float* at = unit + place(4 * member() + k, column / 4) + column % 4;
+      take_shared<R>(part.term[k], at);
     }
   }
   __device__ static float number(const Part& part, int i, int k) {
-    return part.term[k].v[i];
+    return part.term[k][i];
   }
 };
 

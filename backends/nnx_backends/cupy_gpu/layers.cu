@@ -24,8 +24,9 @@ using Outputs = Patch<OUTPUTS_DOWN[L], OUTPUTS_ACROSS[L]>;
 template <int L>
 using Weights = Patch<WEIGHTS_DOWN[L], WEIGHTS_ACROSS[L]>;
 
-// Rows of tiles of a layer's outputs, each of GROUP_ROWS · 8: those of a whole batch.
+// Tiles of a layer's outputs, GROUP_ROWS · 8 × GROUP_COLUMNS · 8, of a whole batch.
 __device__ constexpr int high(int layer) { return BATCH_ROWS / (8 * GROUP_ROWS[layer]); }
+__device__ constexpr int wide(int layer) { return WIDTH[layer] / (8 * GROUP_COLUMNS[layer]); }
 
 template <int L>
 __device__ inline const float* input(const Step& s) {
@@ -76,13 +77,14 @@ __device__ inline void set_slopes(const Step& s, int row, int column, const Four
 template <int L>
 __device__ void forward_patch(const Step& s, int turn) {
   using P = Outputs<L>;
-  constexpr int R = GROUP_ROWS[L], DEPTH = ROWS[L] / DEEP;
+  constexpr int R = GROUP_ROWS[L], C = GROUP_COLUMNS[L], DEPTH = ROWS[L] / DEEP;
   const auto bias = [&](int, int column) {
     return NORMALIZED ? Four() : load(s.run.parameters + BIAS_AT[L] + column);
   };
   const auto product = [&](const Corner& at) {
-    const int m = at.i * 8 * R, n = at.j * TILE;
-    const TermsApart weight = {s.run.parameters + WEIGHT_AT[L] + n, COLUMNS[L], at.across};
+    const int m = at.i * 8 * R;
+    const float* columns = s.run.parameters + WEIGHT_AT[L] + at.j * 8 * C;
+    const TermsApart<C> weight = {columns, COLUMNS[L], at.across};
     if constexpr (L == 0 && BYTES) {
       multiply<P>(Pixels<R>{bytes_of(s), m, at.down}, weight, DEPTH);
     } else {
@@ -101,28 +103,29 @@ __device__ void forward_patch(const Step& s, int turn) {
       set_outputs<L>(s, row, column, z);
     }
   };
-  take_patch<P, R>(turn, high(L), WIDTH[L] / TILE, DEPTH, bias, product, set);
+  take_patch<P, R, C>(turn, high(L), wide(L), DEPTH, bias, product, set);
 }
 
 // The slope of layer L - 1, from that of layer L.
 template <int L>
 __device__ void backward_patch(const Step& s, int turn) {
   using P = Outputs<L - 1>;
-  constexpr int R = GROUP_ROWS[L - 1], DEPTH = WIDTH[L] / DEEP;
+  constexpr int R = GROUP_ROWS[L - 1], C = GROUP_COLUMNS[L - 1];
+  constexpr int DEPTH = WIDTH[L] / DEEP;
   const auto seen = [&](int row, int column) {
     const float* from = OUTPUTS_APART ? s.run.outputs : s.run.inputs;
     return load(from + AT[L - 1] + row * WIDTH[L - 1] + column);
   };
   const auto product = [&](const Corner& at) {
     const float* slopes = s.run.slopes + AT[L] + at.i * 8 * R * WIDTH[L];
-    const float* weights = s.run.parameters + WEIGHT_AT[L] + at.j * TILE * COLUMNS[L];
+    const float* weights = s.run.parameters + WEIGHT_AT[L] + at.j * 8 * C * COLUMNS[L];
     multiply<P>(TermsTogether<R>{slopes, WIDTH[L], at.down},
-                TermsTogether<4>{weights, COLUMNS[L], at.across}, DEPTH);
+                TermsTogether<C>{weights, COLUMNS[L], at.across}, DEPTH);
   };
   const auto set = [&](int row, int column, const Four& dy, const Four& y) {
     set_slopes<L - 1>(s, row, column, dy, y);
   };
-  take_patch<P, R>(turn, high(L - 1), ROWS[L] / TILE, DEPTH, seen, product, set);
+  take_patch<P, R, C>(turn, high(L - 1), wide(L - 1), DEPTH, seen, product, set);
 }
 
 // Keep an item's sum of squares for the gradient's norm.
@@ -142,11 +145,12 @@ __device__ void update_patch(const Step& s, int turn) {
   };
   const auto product = [&](const Corner& at) {
     const int m = at.i * TILE;
-    const TermsApart dz = {s.run.slopes + AT[L] + at.j * TILE, WIDTH[L], at.across};
+    const float* slopes = s.run.slopes + AT[L] + at.j * TILE;
+    const TermsApart<4> dz = {slopes, WIDTH[L], at.across};
     if constexpr (L == 0 && BYTES) {
       multiply<P>(PixelsApart{bytes_of(s), m, at.down}, dz, s.deep());
     } else {
-      multiply<P>(TermsApart{input<L>(s) + m, ROWS[L], at.down}, dz, s.deep());
+      multiply<P>(TermsApart<4>{input<L>(s) + m, ROWS[L], at.down}, dz, s.deep());
     }
   };
   float square = 0.f;
@@ -157,7 +161,7 @@ __device__ void update_patch(const Step& s, int turn) {
     }
     square += use_gradient(s.run, *s.hyper, own, {slope, true});
   };
-  take_patch<P, 4>(turn, ROWS[L] / TILE, WIDTH[L] / TILE, s.deep(), parameters, product,
+  take_patch<P, 4, 4>(turn, ROWS[L] / TILE, WIDTH[L] / TILE, s.deep(), parameters, product,
                    take_step);
   keep_square(s, SQUARES_AT[L] + turn, square);
 }

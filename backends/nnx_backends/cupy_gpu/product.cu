@@ -1,4 +1,5 @@
-// Matrix products of 32 × 32 tiles on tensor cores, as exact as in float32.
+// Matrix products by tiles of 8 R rows and 8 C columns on tensor cores, as exact as in
+// float32: R and C are 4, or less where tiles are few.
 //
 // A float32 number is the sum of two of TF32, which has 11 bits, and the rest of 2⁻²²:
 // x = high + low; the product of two is high·high + high·low + low·high, without low·low
@@ -79,30 +80,32 @@ __device__ inline Split<N> split(const typename Factor::Part& part, int first) {
   return s;
 }
 
-// Add the products of 16 terms of two rows of each group and four columns: of each column
-// in turn, as the next sum of one has to wait for the last.
-__device__ inline void add_products(float (&c)[4][4], const unsigned (&a)[2][4],
-                                    const unsigned (&b)[4][4]) {
+// Add the products of 16 terms of two rows and C columns of each group: of each column in
+// turn, as the next sum of one has to wait for the last.
+template <int C>
+__device__ inline void add_products(float (&c)[C][4], const unsigned (&a)[2][4],
+                                    const unsigned (&b)[C][4]) {
   if constexpr (PRECISION == BF16) {
     const unsigned left[4] = {a[0][0], a[1][0], a[0][1], a[1][1]};
 #pragma unroll
-    for (int j = 0; j < 4; j++) add_bf16(c[j], left, b[j]);
+    for (int j = 0; j < C; j++) add_bf16(c[j], left, b[j]);
     return;
   }
 #pragma unroll
   for (int k = 0; k < 4; k += 2) {
     const unsigned left[4] = {a[0][k], a[1][k], a[0][k + 1], a[1][k + 1]};
 #pragma unroll
-    for (int j = 0; j < 4; j++) add_tf32(c[j], left, b[j] + k);
+    for (int j = 0; j < C; j++) add_tf32(c[j], left, b[j] + k);
   }
 }
 
 // Add 16 terms to a warp's tile; sums[a][b][i] is the tensor core's form.
 template <class Left, class Right>
-__device__ inline void add_terms(float (&sums)[Left::rows / 2][4][4],
+__device__ inline void add_terms(float (&sums)[Left::rows / 2][Right::rows][4],
                                  const typename Left::Part& left,
                                  const typename Right::Part& right) {
-  const auto r = split<Right, 4>(right, 0);
+  constexpr int C = Right::rows;
+  const auto r = split<Right, C>(right, 0);
 #pragma unroll
   for (int a = 0; a < Left::rows / 2; a++) {
     const auto l = split<Left, 2>(left, 2 * a);
@@ -110,12 +113,12 @@ __device__ inline void add_terms(float (&sums)[Left::rows / 2][4][4],
       add_products(sums[a], l.high, r.high);
       continue;
     }
-    float sum[4][4] = {};
+    float sum[C][4] = {};
     if (!Left::exact) add_products(sum, l.low, r.high);
     add_products(sum, l.high, r.low);
     add_products(sum, l.high, r.high);
 #pragma unroll
-    for (int b = 0; b < 4; b++) {
+    for (int b = 0; b < C; b++) {
       for (int j = 0; j < 4; j++) sums[a][b][j] += sum[b][j];
     }
   }
@@ -197,13 +200,30 @@ struct Copies {
   }
 };
 
+// Leave a warp's part of a tile in shared memory, four numbers of each lane at a time: the
+// n-th is sums[a][b][i] of n = 2 C (2 a + i / 2) + C (i % 2) + b. The first C of 2 C are of
+// one column of the tensor core's, those after them of the next.
+template <int R, int C>
+__device__ inline void leave_part(const float (&sums)[R][C][4]) {
+  float* part = ring() + warp() * PART + lane() * 4;
+#pragma unroll
+  for (int quad = 0; quad < R * C; quad++) {
+    Four four;
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+      const int n = 4 * quad + k, row = n / (2 * C);
+      four.v[k] = sums[row / 2][n % C][row % 2 * 2 + n / C % 2];
+    }
+    store(part + quad * 36 * 4, four);
+  }
+}
+
 // Leave the warps' parts of left · right in shared memory; every thread of a block calls
 // it. Compiled once for each kind of factors and patch, whatever the layer.
 // deep: terms in sixteens
 template <class P, class Left, class Right>
 __device__ __noinline__ void multiply(Left left, Right right, int deep) {
-  constexpr int R = Left::rows;
-  float sums[R / 2][4][4] = {};
+  float sums[Left::rows / 2][Right::rows][4] = {};
   const int team = warp() / P::tiles, tile = warp() % P::tiles;
   const int i = tile % P::down, j = tile / P::down;
   const bool there = i < left.tiles && j < right.tiles;
@@ -232,28 +252,20 @@ __device__ __noinline__ void multiply(Left left, Right right, int deep) {
     now = now + 1 < STAGES ? now + 1 : 0;
   }
   __syncthreads();  // all terms have been read
-#pragma unroll
-  for (int a = 0; team < deep && a < R / 2; a++) {
-#pragma unroll
-    for (int n = 0; n < 4; n++) {
-      const int quad = 4 * a + n;  // row 2 a + n / 2 of the group's, column's half n % 2
-      store(ring() + warp() * PART + (quad * 36 + lane()) * 4,
-            {sums[a][0][n], sums[a][1][n], sums[a][2][n], sums[a][3][n]});
-    }
-  }
+  if (team < deep) leave_part(sums);
   __syncthreads();
 }
 
-// Four numbers of a row of a patch's tiles of 8 R rows: the n-th that a thread finishes.
-template <class P, int R>
+// Four numbers of a row of a patch's tiles of 8 R × 8 C: the n-th that a thread finishes.
+template <class P, int R, int C>
 struct Fours {
-  static constexpr int each = 8 * R * 8;  // of a tile
+  static constexpr int each = 8 * R * 2 * C;  // of a tile
   static constexpr int count = (P::tiles * each + THREADS - 1) / THREADS;
   int tile, down, across;  // within the tile
 
   __device__ Fours(int n) {
     const int four = n * THREADS + anew(threadIdx.x);
-    tile = four / each, down = four % each / 8, across = four % 8;
+    tile = four / each, down = four % each / (2 * C), across = four % (2 * C);
   }
   __device__ bool there(const Corner& at) const {
     return tile < P::tiles && tile % P::down < at.down && tile / P::down < at.across;
@@ -262,17 +274,26 @@ struct Fours {
     return (at.i + tile % P::down) * 8 * R + down;
   }
   __device__ int column(const Corner& at) const {
-    return (at.j + tile / P::down) * TILE + across * 4;
+    return (at.j + tile / P::down) * 8 * C + across * 4;
+  }
+  // Of a warp's part, as leave_part() has left it: a lane's 2 C neighbours of a row are two
+  // fours, one, or with the next lane's one.
+  __device__ Four own(const float* part) const {
+    const int n = down % R * 2 * C + across * 4 % (2 * C);  // of the lane's numbers
+    const float* at = part + (n / 4 * 36 + down / R * 4 + across * 4 / (2 * C)) * 4;
+    if constexpr (C > 1) return shared_four(at);
+    float first[2], next[2];
+    take_shared(first, at + n % 4);
+    take_shared(next, at + 4 + n % 4);
+    return {first[0], first[1], next[0], next[1]};
   }
   // The sum of the warps' parts; deep: all terms, in sixteens.
   __device__ Four sum(int deep) const {
-    const int quad = down % R * 2 + across % 2, from = down / R * 4 + across / 2;
-    const float* at = ring() + tile * PART + (quad * 36 + from) * 4;
     Four sum = {};
 #pragma unroll
     for (int w = 0; w < P::teams; w++) {
       if (w >= deep) break;
-      const Four part = shared_four(at + w * P::tiles * PART);
+      const Four part = own(ring() + (w * P::tiles + tile) * PART);
       for (int k = 0; k < 4; k++) sum.v[k] += part.v[k];
     }
     return sum;
@@ -282,10 +303,10 @@ struct Fours {
 // A turn's patch of a grid of tiles: have product(corner) leave its parts in the ring, and
 // call work(row, column, four, own) for all of it, with own = read(row, column), which is
 // read ahead if it can be. high, wide: the grid; deep: terms, in sixteens
-template <class P, int R, class Read, class Product, class Work>
+template <class P, int R, int C, class Read, class Product, class Work>
 __device__ inline void take_patch(int turn, int high, int wide, int deep, Read read,
                                   Product product, Work work) {
-  using F = Fours<P, R>;
+  using F = Fours<P, R, C>;
   using Own = decltype(read(0, 0));
   // What is more than a few registers would lie in local memory while it waits.
   constexpr bool SMALL = sizeof(Own) <= 32, AHEAD = SMALL && F::count == 1;

@@ -40,7 +40,7 @@ template <int L>
 __device__ void forward_layers(const Step& s, unsigned& reached) {
   if constexpr (L < LAST) {
     int used = 0;
-    share(turns<Outputs<L>>(high(L), WIDTH[L] / TILE), used,
+    share(turns<Outputs<L>>(high(L), wide(L)), used,
           [&](int turn) { forward_patch<L>(s, turn); });
     grid_barrier(s.run.counter, reached);
     if constexpr (NORMALIZED) {
@@ -69,7 +69,7 @@ __device__ void backward_layers(const Step& s, unsigned& reached) {
     grid_barrier(s.run.counter, reached);
   }
   if constexpr (L > 0) {
-    share(turns<Outputs<L - 1>>(high(L - 1), ROWS[L] / TILE), used,
+    share(turns<Outputs<L - 1>>(high(L - 1), wide(L - 1)), used,
           [&](int turn) { backward_patch<L>(s, turn); });
   } else {
     if constexpr (BYTES) fetch_images(s);

@@ -237,4 +237,4 @@ def _most_items(places: Sequence[Place], batch: int) -> int:
     """Return how many blocks the phase with the most items can have at work."""
     tiles = layout.whole(batch, TILE) // TILE
     updates = sum(p.rows // TILE * (p.width // TILE) for p in places[:2])
-    return max(updates, batch, *(2 * tiles * p.width // TILE for p in places))
+    return max(updates, batch, *(8 * tiles * p.width // TILE for p in places))

@@ -11,12 +11,14 @@ from typing import NamedTuple, TypeAlias
 from nnx.maths.blocks import block_count
 
 WARPS = 16
-TILE = 32  # rows and columns
+TILE = 32  # rows and columns of the largest tiles
 DEEP = 16  # terms that a warp takes at a time
 RING = 36 * 1024  # numbers of shared memory for terms and parts, see product.cu
 SHAPES = ((1, 1), (2, 1), (1, 2), (2, 2), (4, 2), (2, 4), (4, 4))  # down, across
 FINISH = 0.4  # what each of a patch's tiles adds to its time, see `Kind`
+GROUPS = ((4, 4), (2, 4), (2, 2), (2, 1))  # a tile's rows and columns, in eights
 Grid: TypeAlias = tuple[int, int]  # tiles down and across
+Group: TypeAlias = tuple[int, int]
 Shape: TypeAlias = tuple[int, int]  # of a patch, likewise
 
 
@@ -37,9 +39,17 @@ OUTPUTS = Kind(1.5, SHAPES)
 WEIGHTS = Kind(4.5, SHAPES[:-1])
 
 
-def group_rows(grid: Grid, blocks: int) -> int:
-    """Return 2 where all blocks are at work with tiles of 16 rows, and else 4."""
-    return 2 if 2 * grid[0] * grid[1] <= blocks else 4
+def group(grid: Grid, blocks: int) -> Group:
+    """Return the size of the smallest tiles that all blocks take at once.
+
+    grid: of the largest tiles; where these are too many already, they are it
+    """
+
+    def count(group: Group) -> int:
+        return grid[0] * grid[1] * 16 // (group[0] * group[1])
+
+    fitting = [each for each in GROUPS if count(each) <= blocks]
+    return max(fitting, key=count, default=GROUPS[0])
 
 
 def patches(
