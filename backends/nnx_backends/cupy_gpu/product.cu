@@ -80,22 +80,15 @@ __device__ inline Split<N> split(const typename Factor::Part& part, int first) {
   return s;
 }
 
-// Add the products of 16 terms of two rows and C columns of each group: of each column in
-// turn, as the next sum of one has to wait for the last.
+// Add the products of two rows and C columns of each group, over the lane's terms k and
+// k + 1: of each column in turn, as the next sum of one has to wait for the last.
 template <int C>
 __device__ inline void add_products(float (&c)[C][4], const unsigned (&a)[2][4],
-                                    const unsigned (&b)[C][4]) {
-  if constexpr (PRECISION == BF16) {
-    const unsigned left[4] = {a[0][0], a[1][0], a[0][1], a[1][1]};
+                                    const unsigned (&b)[C][4], int k) {
+  const unsigned left[4] = {a[0][k], a[1][k], a[0][k + 1], a[1][k + 1]};
 #pragma unroll
-    for (int j = 0; j < C; j++) add_bf16(c[j], left, b[j]);
-    return;
-  }
-#pragma unroll
-  for (int k = 0; k < 4; k += 2) {
-    const unsigned left[4] = {a[0][k], a[1][k], a[0][k + 1], a[1][k + 1]};
-#pragma unroll
-    for (int j = 0; j < C; j++) add_tf32(c[j], left, b[j] + k);
+  for (int j = 0; j < C; j++) {
+    PRECISION == BF16 ? add_bf16(c[j], left, b[j]) : add_tf32(c[j], left, b[j] + k);
   }
 }
 
@@ -110,13 +103,18 @@ __device__ inline void add_terms(float (&sums)[Left::rows / 2][Right::rows][4],
   for (int a = 0; a < Left::rows / 2; a++) {
     const auto l = split<Left, 2>(left, 2 * a);
     if constexpr (PRECISION != FULL) {
-      add_products(sums[a], l.high, r.high);
+      add_products(sums[a], l.high, r.high, 0);
+      if (PRECISION == TF32) add_products(sums[a], l.high, r.high, 2);
       continue;
     }
+    // Small ones first. Of all orders of the rest the assembler makes most of this one.
     float sum[C][4] = {};
-    if (!Left::exact) add_products(sum, l.low, r.high);
-    add_products(sum, l.high, r.low);
-    add_products(sum, l.high, r.high);
+    if (!Left::exact) add_products(sum, l.low, r.high, 0);
+    add_products(sum, l.high, r.low, 0);
+    add_products(sum, l.high, r.low, 2);
+    if (!Left::exact) add_products(sum, l.low, r.high, 2);
+    add_products(sum, l.high, r.high, 2);
+    add_products(sum, l.high, r.high, 0);
 #pragma unroll
     for (int b = 0; b < C; b++) {
       for (int j = 0; j < 4; j++) sums[a][b][j] += sum[b][j];
