@@ -121,7 +121,8 @@ __device__ inline Loss loss_of(const Step& s, const Target& target, float logit)
   }
 }
 
-// The last layer's outputs, the loss, its slope, and the slope before the last layer.
+// The last layer's outputs, the loss, its slope, and the slope before the last layer. Rows
+// are shared out among the blocks first, so that few warps of each compute at once.
 __device__ void head(const Step& s) {
   const int rows = s.deep() * DEEP, team = anew(warp()) / TEAM;
   const float total = total_weight(s);
@@ -132,23 +133,22 @@ __device__ void head(const Step& s) {
   wait_copies<0>();
   __syncthreads();  // the last layer's weights are there
 #pragma unroll 1
-  for (int first = blockIdx.x * TEAMS; first < rows; first += BLOCKS * TEAMS) {
-    const int row = first + team;
+  for (int row = blockIdx.x + team * BLOCKS; row < rows; row += BLOCKS * TEAMS) {
     Units units;
     take_units(s, row, units);
     const Target target = target_of(s, row);
     const float sum = head_sums(units);
     float* own = sums_at + turn * WARPS * WARP;
     own[warp() * WARP + lane() * SUMS / WARP] = sum;
-    __syncthreads();
+    sync_team<TEAM>(team);
     float logit = bias;
     if (lane() < OUTS) {
       for (int w = 0; w < TEAM; w++) logit += own[(team * TEAM + w) * WARP + lane()];
     }
     const Loss loss = loss_of(s, target, logit);
     const float dlogit = row < s.batch ? loss.slope * target.weight / total : 0.f;
-    if (row < rows) head_backward(s, row, units, dlogit);
-    if (row < rows && warp() % TEAM == 0) {
+    head_backward(s, row, units, dlogit);
+    if (warp() % TEAM == 0) {
       s.run.slopes[AT[LAST] + row * WARP + lane()] = dlogit;
       s.run.scores[row * WARP + lane()] = loss.score;
       if (lane() == 0) {
