@@ -16,6 +16,7 @@ from nnx_benchmarks.workloads import Problem
 # Seconds before each timing, until the last one's threads have gone to sleep:
 # OpenBLAS's look for more work, and keep a core, for 2²⁸ ticks, 0.13 s at 2 GHz.
 REST = 0.2
+SLOW = 10.0  # seconds of compiling and comparing that are worth a line
 Note: TypeAlias = Callable[[str], None]
 Key = TypeVar("Key", bound=Hashable)
 
@@ -29,7 +30,13 @@ def check_all(
     rounds = any(each.bfloat16 for each in able)
     note(f"{problem.workload}: comparing {len(able)} with float64 …")
     wanted = agreement.reference(problem, bfloat16=rounds)
-    return {each.name: agreement.check(each, problem, wanted) for each in able}
+    checked = {}
+    for each in able:
+        began = time.perf_counter()
+        checked[each.name] = agreement.check(each, problem, wanted)
+        if (took := time.perf_counter() - began) > SLOW:
+            note(f"comparing {each.name} took {took:.0f} s")
+    return checked
 
 
 def about(what: str, note: Note) -> Note:
