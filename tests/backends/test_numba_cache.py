@@ -9,6 +9,7 @@ from pathlib import Path
 import nnx_backends
 import pytest
 
+import nnx
 from nnx import cores
 
 pytest.importorskip("numba")
@@ -57,7 +58,7 @@ def _use(cache: Path, first: str = "", path: str = "", last: str = "") -> str:
     path: where Python looks for modules first
     """
     ran = subprocess.run(
-        [sys.executable, "-W", "error", "-c", first + USE + last],
+        [sys.executable, "-P", "-W", "error", "-c", first + USE + last],
         env=os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": path},
         capture_output=True,
         text=True,
@@ -118,9 +119,14 @@ def test_no_space_for_the_kernels(tmp_path: Path) -> None:
 def test_kernels_damaged_or_of_parts_that_changed_are_compiled_again(
     tmp_path: Path,
 ) -> None:
-    """An index, what it points to, a module; each time the cache is whole again."""
-    package, cache = tmp_path / "nnx_backends", tmp_path / "cache"
-    shutil.copytree(Path(nnx_backends.__file__).parent, package)
+    """An index, what it points to, a module; each time the cache is whole again.
+
+    A module of the kernels', and one of the maths, whose constants are in them.
+    """
+    cache = tmp_path / "cache"
+    for package in nnx, nnx_backends:
+        folder = Path(package.__file__).parent
+        shutil.copytree(folder, tmp_path / folder.name)
 
     def use() -> str:
         return _use(cache, path=str(tmp_path))
@@ -132,9 +138,11 @@ def test_kernels_damaged_or_of_parts_that_changed_are_compiled_again(
             path.write_bytes(path.read_bytes()[:20])
         assert use().startswith("0 ")
         assert use().startswith("1 ")
-    with open(package / "numba_cpu" / "elementary.py", "a") as source:
-        source.write("# changed\n")
-    assert use().startswith("0 ")
+    for part in "nnx_backends/numba_cpu/elementary.py", "nnx/maths/batch_norm.py":
+        with open(tmp_path / part, "a") as source:
+            source.write("# changed\n")
+        assert use().startswith("0 ")
+        assert use().startswith("1 ")
 
 
 AGREES = """

@@ -16,11 +16,17 @@ from numba import njit
 from numba.core.sigutils import normalize_signature
 from numba.np import linalg
 
+from nnx import maths
 from nnx_backends.numba_cpu.libraries import PartCompiler, WholeCompiler
 
-# Numba looks only at the file that a function is in, and not at what it calls.
+# Numba looks only at the file that a function is in, and not at what it calls, nor at
+# the modules of the maths, whose numbers are constants in the kernels.
 _SOURCES = sha256(
-    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    b"".join(
+        path.read_bytes()
+        for module in (__file__, maths.__file__)
+        for path in sorted(Path(module).parent.glob("*.py"))
+    )
 ).digest()
 
 
