@@ -1,12 +1,13 @@
 """A CSV file as rows of fields, in blocks, and where a field stands.
 
 Accepted: commas, semicolons or tabs; quotes, also around line ends; a byte-order mark;
-any line ending.
+any line ending. A line of nothing, or of spaces alone, is no row; but in a file of one
+column, spaces or "" under the first row are an empty field.
 """
 
 import csv
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,12 +18,12 @@ from nnx.errors import InputError
 from nnx.files import readable
 
 MAX_COLUMNS = 100_000
-_LONGEST_LINE = 1 << 24  # bytes
+LONGEST_LINE = 1 << 24  # bytes
 # Rows in a block, and fields; what the cache holds is read twice as fast.
 _FEWEST, _BLOCK = 128, 1 << 12
 _BLOCK_TEXT = 1 << 26  # bytes
 _CHUNK = 1 << 22  # bytes
-_ENCODING = "utf-8-sig"  # UTF-8, with or without a byte-order mark
+ENCODING = "utf-8-sig"  # UTF-8, with or without a byte-order mark
 
 
 class Form(NamedTuple):
@@ -45,12 +46,14 @@ def form_of(path: Path) -> Form:
         InputError: an empty file, NUL bytes, a line without an end
     """
     longest = longest_line(path)
-    with open(path, encoding=_ENCODING, newline="") as file:
+    with open(path, encoding=ENCODING, newline="") as file:
         first = next((line for line in file if line.strip()), "")
     if not first:
         raise InputError(f"{path}: no rows: the file is empty")
     delimiter = max(",;\t", key=first.count)
-    number, fields = next(_numbered(path, delimiter))
+    number, fields = next(_numbered(path, delimiter), (1, []))
+    if not fields:
+        raise InputError(f"{path}: no rows: the file is empty")
     if len(fields) > MAX_COLUMNS:
         raise InputError(
             f"{path}, line {number}: {len(fields):,} columns; at most {MAX_COLUMNS:,}"
@@ -80,7 +83,7 @@ def longest_line(path: Path) -> int:
             longest = max(longest, int(gaps.max(initial=0)))
             since = len(chunk) - 1 - int(ends[-1]) if len(ends) else since + len(chunk)
             lines += len(ends)
-            if max(longest, since) > _LONGEST_LINE:
+            if max(longest, since) > LONGEST_LINE:
                 raise InputError(f"{path}: a line is too long for a row of a table")
     return max(longest, since)
 
@@ -90,6 +93,7 @@ def _reader(lines: Iterator[str], delimiter: str) -> Any:
 
 
 def _is_blank(row: list[str], width: int) -> bool:
+    """Return whether a line is no row; above the first row the width is taken as 2."""
     return not row or (len(row) == 1 and width > 1 and not row[0].strip())
 
 
@@ -102,11 +106,11 @@ def blocks(
     skipped: rows that are left out at first
     """
     width = len(form.names)
-    with open(path, encoding=_ENCODING, newline="") as file:
+    with open(path, encoding=ENCODING, newline="") as file:
         rows = _reader(file, form.delimiter)
         try:
-            if named:
-                next(row for row in rows if not _is_blank(row, 2))
+            first = next(row for row in rows if not _is_blank(row, 2))
+            rows = rows if named else chain([first], rows)
             while block := list(islice(rows, _most(form))):
                 if set(map(len, block)) != {width}:
                     block = [row for row in block if not _is_blank(row, width)]
@@ -130,8 +134,9 @@ def number_blocks(path: Path, form: Form, named: bool = True) -> Iterator[Array]
     named: whether there is a header
     """
     width = len(form.names)
-    with open(path, encoding=_ENCODING, newline="") as file:
-        lines = (line for line in file if line.strip(" \r\n"))
+    with open(path, encoding=ENCODING, newline="") as file:
+        blank = "\r\n" if width == 1 else " \r\n"
+        lines = (line for line in file if line.strip(blank))
         if named and next(lines).count('"') % 2:
             return  # the header goes on in another line
         while block := list(islice(lines, _most(form))):
@@ -154,23 +159,29 @@ def _most(form: Form) -> int:
 
 def _explain(path: Path, delimiter: str, width: int) -> None:
     """Refuse the first row that is not as long as the header."""
-    for at, row in _numbered(path, delimiter):
-        if len(row) != width and not _is_blank(row, width):
+    for at, row in _numbered(path, delimiter, width):
+        if len(row) != width:
             raise InputError(
                 f"{path}, line {at}: {len(row):,} columns, but the first line has "
                 f"{width:,}"
             )
 
 
-def _numbered(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows that are not blank, with the numbers of their first lines."""
-    with open(path, encoding=_ENCODING, newline="") as file:
+def _numbered(
+    path: Path, delimiter: str, width: int = 2
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows that are not blank, with the numbers of their first lines.
+
+    width: of the rows under the first
+    """
+    with open(path, encoding=ENCODING, newline="") as file:
         rows = _reader(file, delimiter)
-        begins = 1
+        begins, known = 1, 2
         try:
             for row in rows:
-                if not _is_blank(row, 2):
+                if not _is_blank(row, known):
                     yield begins, row
+                    known = width
                 begins = rows.line_num + 1
         except csv.Error:
             raise InputError(
@@ -189,11 +200,7 @@ def place_of(
     column: int,
 ) -> str:
     """Return where a field stands; row 0 is the first-th under the names."""
-    rows = (
-        at
-        for at, fields in _numbered(path, form.delimiter)
-        if not _is_blank(fields, len(form.names))
-    )
+    rows = _numbered(path, form.delimiter, len(form.names))
     with readable(path):
-        line = next(islice(rows, first + row + named, None))
+        line, _ = next(islice(rows, first + row + named, None))
     return f"{path}, line {line}, column {form.names[places[column]][:40]!r}"

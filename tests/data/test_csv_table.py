@@ -7,6 +7,7 @@ from nnx.data import csv_rows, csv_table
 from nnx.data.csv_table import read
 from nnx.data.limits import MAX_UNPACKED
 from nnx.data.tabular import Text
+from nnx.data.unlabelled import of_pixels
 from nnx.errors import InputError
 
 
@@ -68,6 +69,34 @@ def test_a_quoted_field_goes_on_in_the_next_line(table):
     assert found.place(2, 0).endswith("line 5, column 'a'")
 
 
+@pytest.mark.parametrize("nothing", ["  ", '""'])
+@pytest.mark.parametrize("block", [1, 4096])
+@pytest.mark.parametrize("row", [0, 1, 3])
+def test_a_line_of_nothing_is_an_empty_field_of_a_single_column(
+    table, tmp_path, monkeypatch, nothing, block, row
+):
+    monkeypatch.setattr(csv_rows, "_FEWEST", 1)
+    monkeypatch.setattr(csv_rows, "_BLOCK", block)
+    lines, values = ["7", "8", "9"], [7, 8, 9]
+    lines.insert(row, nothing)
+    values.insert(row, None)
+    found = table("\n".join([" ", "", "a", *lines]))
+    assert said(found.values[0]) == values
+    blocks = [each for each, _ in csv_table.read_blocks(tmp_path / "table.csv")]
+    assert [v for each in blocks for v in said(each.values[0])] == values
+    place = f"line {4 + row}, column 'a'"
+    assert found.place(row, 0).endswith(place)
+    with pytest.raises(InputError, match=f"{place}: empty field, where a pixel"):
+        list(of_pixels(tmp_path / "table.csv", 1, 255))
+
+
+def test_blank_lines_before_a_single_column_without_a_name(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("\n  \n1\n2\n")
+    [block] = of_pixels(path, 1, 255)
+    assert block.images.tolist() == [[1], [2]]
+
+
 def test_text_that_comes_late_is_text_from_the_first_row(table, monkeypatch):
     monkeypatch.setattr(csv_rows, "_FEWEST", 1)
     monkeypatch.setattr(csv_rows, "_BLOCK", 4)
@@ -105,6 +134,7 @@ def test_a_column_without_a_name_is_left_out_and_said(table):
     ("content", "words"),
     [
         ("", ": no rows: the file is empty"),
+        ('""\n', ": no rows: the file is empty"),
         ("a,b\n", ": no rows: only a header line"),
         ("a,b\n1,2\n\n3\n", ", line 4: 1 columns, but the first line has 2"),
         ("a,b\n1,2\n3,4,5\n", ", line 3: 3 columns, but the first line has 2"),
@@ -128,7 +158,7 @@ def test_columns_without_end(table):
 
 
 def test_a_row_without_end(table, monkeypatch):
-    monkeypatch.setattr(csv_rows, "_LONGEST_LINE", 5000)
+    monkeypatch.setattr(csv_rows, "LONGEST_LINE", 5000)
     assert "a line is too long" in refused(table, "a,b\n1,2\n" + "3," * 5000)
 
 
