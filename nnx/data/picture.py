@@ -23,6 +23,7 @@ from nnx.data.light import (
     roughness,
     smoothed,
 )
+from nnx.data.pixels import brightest_byte
 from nnx.data.shapes import doubt
 from nnx.errors import InputError, OutOfMemoryError
 
@@ -53,7 +54,8 @@ BOX_TRIM = 0.002
 class Picture(NamedTuple):
     """A picture as a network wants it: a light digit on a dark ground.
 
-    pixels: (height, width), uint8 in [0, frame.maximum]
+    pixels: (height, width), uint8 in [0, frame.maximum]; where that is 1, or above 255,
+        float32 in [0, 1], as the data that have such a frame
     steps: what was done to the picture in the file, in words and in order
     doubt: what it may be instead of one digit: "blank", "noise" or "two shapes"; None
         without doubt. `nnx.doubt` has a network's own too
@@ -76,10 +78,15 @@ def read(path: Path, frame: Frame) -> Picture:
 
     Raises:
         InputError: files that are no picture of the accepted formats, damaged or too
-            large
+            large; a frame without a box
     """
     path = files.given(path, "a picture")
     frame = checked_frame(frame)
+    if not frame.box:
+        raise InputError(
+            "a frame with a box of 0 is no picture: give the side in pixels that a "
+            "digit is scaled to, as in nnx.Frame(28, 28, 255, 20)"
+        )
     steps: list[str] = []
     grey = _grey(_decoded(path, steps), steps)
     is_its_size = grey.size == (frame.width, frame.height)
@@ -89,7 +96,7 @@ def read(path: Path, frame: Frame) -> Picture:
         image = evened(smoothed(grey, steps), steps)
     ground, ink = levels(image)
     if ink - ground < MIN_CONTRAST:
-        empty = np.zeros((frame.height, frame.width), np.uint8)
+        empty = _of_frame(np.zeros((frame.height, frame.width)), frame)
         found = "noise" if max(roughness(grey), noise(image)) > NOISE else "blank"
         return Picture(empty, (*steps, f"{found}: no digit found"), found)
     if is_its_size:
@@ -98,8 +105,17 @@ def read(path: Path, frame: Frame) -> Picture:
     else:
         digit = _cropped(_stretched(image, ground, ink, steps))
         small = _fitted(digit, image.size, frame, steps)
-    pixels = np.rint(small * frame.maximum).astype(np.uint8)
+    pixels = _of_frame(small, frame)
     return Picture(pixels, tuple(steps), doubt(digit) if pixels.any() else "blank")
+
+
+def _of_frame(light: Array, frame: Frame) -> Array:
+    """Return pixels in [0, 1] in the steps of a byte, as `Picture` has them."""
+    brightest = brightest_byte(frame.maximum)
+    pixels = np.rint(light * brightest).astype(np.uint8)
+    if brightest == frame.maximum:
+        return pixels
+    return pixels.astype(np.float32) / np.float32(brightest)
 
 
 def _decoded(path: Path, steps: list[str]) -> Image.Image:

@@ -6,6 +6,7 @@ import numpy as np
 
 from nnx.data.dataset import Array, RawArray
 from nnx.data.rows import in_file, made, row_blocks
+from nnx.data.tabular import NoPicturesError
 from nnx.errors import InputError
 
 # How far from a multiple of 1/255 a number with four decimals can be.
@@ -39,6 +40,17 @@ def as_pixels(parts: list[RawArray]) -> tuple[list[Array], int, tuple[str, ...]]
         return images, 255, ("pixels are already in [0, 1]: kept as bytes of 1/255",)
     images = [_typed(v, np.float32) for v in values]
     return images, 1, ("pixels are already in [0, 1]: not scaled",)
+
+
+def brightest_byte(maximum: int) -> int:
+    """Return the byte that a fully lit pixel of a picture is.
+
+    It is 255 where a network was trained on floats, or on numbers that no byte holds:
+    there a picture's pixels are its bytes / 255.
+
+    maximum: the value of a fully lit pixel, where the network was trained
+    """
+    return maximum if 1 < maximum <= 255 else 255
 
 
 def _typed(values: Array, dtype: Any) -> Array:
@@ -93,7 +105,7 @@ def _refuse(part: RawArray, bad: Array, why: str) -> None:
     if bad.any():
         row, column = map(int, np.unravel_index(bad.argmax(), bad.shape))
         value = part.values[row, column]
-        raise InputError(f"{part.place(row, column)}: pixel value {value:g} {why}")
+        raise NoPicturesError(f"{part.place(row, column)}: pixel value {value:g} {why}")
 
 
 def as_trained(part: RawArray, maximum: int, divisor: int) -> tuple[Array, int]:
@@ -141,7 +153,7 @@ def _survey(part: RawArray, most: int = 255) -> tuple[float, bool]:
             finite = np.isfinite(value)
             reason = f"is outside 0-{most}" if finite else "is not a finite number"
             place = part.place(start + row, column)
-            raise InputError(f"{place}: pixel value {value:g} {reason}")
+            raise NoPicturesError(f"{place}: pixel value {value:g} {reason}")
         high = max(high, float(block.max()))
         whole = whole and bool((block == np.rint(block)).all())
     return high, whole

@@ -15,7 +15,7 @@ from nnx.maths.losses import softmax
 from nnx.maths.network import forward
 from nnx.maths.ops import Ops
 from nnx.network import Network
-from nnx.page.render import page
+from nnx.page.render import brightest, byte_scale, page
 
 # What a browser on this machine calls it. A page of another name that was made to lead
 # here (DNS rebinding) still sends its own.
@@ -52,8 +52,8 @@ def app(network: Network, *, hosts: list[str]) -> Starlette:
         if len(content) != size:
             return _refusal(400, f"a picture is {size} bytes, not {len(content)}")
         pixels = np.frombuffer(content, np.uint8)
-        if pixels.max() > network.frame.maximum:
-            return _refusal(400, f"a pixel is at most {network.frame.maximum}")
+        if pixels.max() > brightest(network):
+            return _refusal(400, f"a pixel is at most {brightest(network)}")
         return JSONResponse(answer(network, pixels), headers=HEADERS)
 
     return Starlette(
@@ -65,10 +65,10 @@ def app(network: Network, *, hosts: list[str]) -> Starlette:
 def answer(network: Network, pixels: Array) -> dict[str, Any]:
     """Return the probability of each class, and the outputs of each hidden layer.
 
-    pixels: (features,), uint8 in [0, frame.maximum]
+    pixels: (features,), uint8 in [0, brightest(network)]
     """
     x = pixels[None].astype(network.layers[0].weight.dtype)
-    x = x * network.pixel_scale(pixels.dtype)
+    x = x * byte_scale(network)
     passed = forward(network.layers, x, network.activation, Ops(np))
     probabilities = softmax(passed.logits, xp=np)
     return {

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nnx.data.pixels import brightest_byte
 from nnx.maths.state import Layer
 from nnx.network import Network
 
@@ -52,11 +53,11 @@ def described(network: Network, *, alone: bool) -> dict[str, Any]:
     known: dict[str, Any] = {
         "network": str(network),
         "classes": network.classes,
-        "frame": network.frame._asdict(),
+        "frame": network.frame._replace(maximum=brightest(network))._asdict(),
         "hidden": network.sizes[1:-1],
     }
     if alone:
-        known["pixelScale"] = network.pixel_scale(np.uint8)
+        known["pixelScale"] = byte_scale(network)
         known["layers"] = [
             _packed(layer, activation)
             for layer, activation in zip(
@@ -64,6 +65,16 @@ def described(network: Network, *, alone: bool) -> dict[str, Any]:
             )
         ]
     return known
+
+
+def brightest(network: Network) -> int:
+    """Return the byte that a fully lit pixel of a drawing is."""
+    return brightest_byte(network.frame.maximum)
+
+
+def byte_scale(network: Network) -> float:
+    """Return what the bytes of a drawing are multiplied by."""
+    return network.pixel_range / brightest(network)
 
 
 def _packed(layer: Layer, activation: str) -> dict[str, Any]:

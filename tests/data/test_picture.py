@@ -21,6 +21,7 @@ from nnx.data import picture
 from nnx.data.dataset import Frame
 from nnx.data.picture import Picture, read
 from nnx.errors import InputError
+from nnx.network import Network
 
 MNIST = Frame(28, 28, 255, 20)
 DIGITS = Frame(8, 8, 16, 8)
@@ -95,6 +96,42 @@ def test_values_are_those_of_the_frame(reread: Callable[..., Picture]) -> None:
     image = load_digits().images[3]
     result = reread(Image.fromarray(np.uint8(image * 255 / 16)), frame=DIGITS)
     np.testing.assert_array_equal(result.pixels, image)
+
+
+@pytest.mark.parametrize("maximum", [1, 2, 16, 255, 256, 1000, 2**31 - 1])
+@pytest.mark.parametrize("pixels", ["unit", "raw"])
+@pytest.mark.parametrize("factor", [1, 30])
+def test_a_network_takes_a_picture_as_it_takes_its_arrays(
+    maximum: int, pixels: str, factor: int, reread: Callable[..., Picture]
+) -> None:
+    """Of floats, maximum 1, and of numbers beyond a byte, pictures are floats."""
+    frame = DIGITS._replace(maximum=maximum)
+    network = Network((64, 10)).replace(frame=frame, pixels=pixels)
+    image = load_digits().images[3] / 16
+    large = np.kron(np.uint8(image * 255), np.ones((factor, factor), np.uint8))
+    result = reread(Image.fromarray(large), frame=frame).pixels
+    in_a_byte = 1 < maximum < 256
+    assert result.dtype == (np.uint8 if in_a_byte else np.float32)
+    network.predict(result[None])
+    taken = result * network.pixel_scale(result.dtype)
+    step = network.pixel_range / (maximum if in_a_byte else 255)
+    np.testing.assert_allclose(taken, np.rint(taken / step) * step, rtol=1e-6)
+    if factor == 1:
+        as_array = image * network.pixel_range
+        np.testing.assert_allclose(taken, as_array, rtol=0, atol=step)
+    else:
+        assert taken.max() == network.pixel_range
+
+
+def test_a_blank_picture_is_of_the_frame_s_kind(reread: Callable[..., Picture]) -> None:
+    for maximum, dtype in (255, np.uint8), (1, np.float32), (1000, np.float32):
+        frame = MNIST._replace(maximum=maximum)
+        assert reread(Image.new("L", (9, 9)), frame=frame).pixels.dtype == dtype
+
+
+def test_a_frame_of_no_picture_is_refused(reread: Callable[..., Picture]) -> None:
+    with pytest.raises(InputError, match="a box of 0 is no picture: give the side"):
+        reread(seven(), frame=MNIST._replace(box=0))
 
 
 @pytest.mark.parametrize("resampling", ["NEAREST", "BILINEAR", "BICUBIC"])

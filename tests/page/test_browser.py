@@ -37,7 +37,8 @@ def same_as_predict(
         enlarged = np.kron(image, np.ones((factor, factor), np.uint8))
         Image.fromarray(enlarged).save(file, compress_level=1)
         picture = read(file, network.frame).pixels
-        bytes_alike += picture.ravel().tolist() == pixels
+        levels = picture * (255 if picture.dtype == np.float32 else 1)
+        bytes_alike += np.rint(levels).ravel().tolist() == pixels
         label = network.predict(picture[None], backend="numpy")[0]
         classes_alike += network.classes[label] == name
     return bytes_alike, classes_alike
@@ -161,6 +162,32 @@ def test_digits_are_prepared_to_the_same_bytes(
     levels = np.uint8(images * (255 / 16))
     with Watched(browser, exported) as watched:
         assert same_as_predict(watched, levels, digits, tmp_path) == (30, 30)
+
+
+@pytest.mark.parametrize("maximum", [1, 1000])
+def test_digits_whose_pixels_are_no_bytes(
+    browser: Any,
+    serve: Callable[[nnx.Network], str],
+    exported: str,
+    digits: nnx.Network,
+    tmp_path: Path,
+    maximum: int,
+) -> None:
+    """Networks that only call the brightest pixel otherwise take all of them alike."""
+    network = digits.replace(frame=digits.frame._replace(maximum=maximum))
+    alone = tmp_path / "page.html"
+    alone.write_text(rendered(network, alone=True).html, "utf-8")
+    images = nnx.load("digits").test.images[:8].reshape(-1, 8, 8)
+    levels = np.uint8(images * (255 / 16))
+    found = []
+    for address in exported, serve(network), alone.as_uri():
+        with Watched(browser, address) as watched:
+            factor = watched.page.evaluate("board.canvas.width") // 8
+            found.append([name for _, name in watched.replayed(levels, factor)])
+            if address != exported:
+                assert same_as_predict(watched, levels, network, tmp_path) == (8, 8)
+    assert found[1] == found[0]
+    assert found[2] == found[0]
 
 
 @pytest.mark.sweep

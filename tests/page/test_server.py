@@ -5,16 +5,18 @@ import json
 import re
 import socket
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import nnx
 from nnx.maths.activations import ACTIVATIONS
-from nnx.page.render import ASSETS, page
+from nnx.page.render import ASSETS, described, page
 
 KIND = {"Content-Type": "application/octet-stream"}
 PICTURE = bytes(64)
@@ -45,6 +47,30 @@ def test_an_answer_is_the_network_s(served: str, digits: nnx.Network) -> None:
     expected = digits.predict_proba(image, backend="numpy")[0]
     assert answer["probabilities"] == pytest.approx(expected, abs=1e-5)
     assert [len(units) for units in answer["hidden"]] == [48, 24]
+
+
+@pytest.mark.parametrize("maximum", [1, 1000])
+@pytest.mark.parametrize("pixels", ["unit", "raw"])
+def test_bytes_stand_for_pixels_that_are_none(
+    serve: Callable[[nnx.Network], str],
+    digits: nnx.Network,
+    tmp_path: Path,
+    maximum: int,
+    pixels: str,
+) -> None:
+    """Of floats, and of numbers beyond a byte: 255 is fully lit, as in a file."""
+    frame = digits.frame._replace(maximum=maximum)
+    network = digits.replace(frame=frame, pixels=pixels)
+    image = np.uint8(nnx.load("digits").test.images[0] * (255 / 16))
+    Image.fromarray(image.reshape(8, 8)).save(tmp_path / "digit.png")
+    picture = nnx.read_picture(tmp_path / "digit.png", network.frame)
+    expected = network.predict_proba(picture.pixels[None], backend="numpy")[0]
+    status, said = ask(serve(network), body=image.tobytes())
+    assert status == 200
+    assert json.loads(said)["probabilities"] == pytest.approx(expected, abs=1e-5)
+    told = described(network, alone=True)
+    assert told["frame"]["maximum"] == 255
+    assert told["pixelScale"] * 255 == pytest.approx(network.pixel_range)
 
 
 @pytest.mark.parametrize(
