@@ -7,6 +7,7 @@ import numpy as np
 from nnx.data.assemble import assemble
 from nnx.data.dataset import Dataset, RawArray, RawSplit
 from nnx.data.table import label_columns, read
+from nnx.data.tabular import NoPicturesError
 from nnx.errors import InputError
 
 FOLDER = ("train_X.csv", "train_label.csv", "test_X.csv", "test_label.csv")
@@ -22,12 +23,12 @@ def load_file(path: Path, name: str) -> Dataset:
     columns = label_columns(header)
     if not columns:
         where = "its header has" if header else "without a header line it has"
-        raise InputError(
+        raise NoPicturesError(
             f"{path}: {where} no label column: usable for predict only; to train, "
             "name the column of the classes label in the first line"
         )
     if len(columns) > 1:
-        raise InputError(f"{path}: its header has more than one label column")
+        raise NoPicturesError(f"{path}: its header has more than one label column")
     label = columns[0]
     images = RawArray(
         np.delete(values, label, axis=1),

@@ -141,10 +141,10 @@ def _of_pixels(name: str, pairs: list[Any], told: TableOptions, scale: Any) -> D
         [RawArray(_rows(x, s), s, _placed(s)) for x, _, s, _ in given], scale
     )
     targets = [target_table(y, s) for _, y, _, s in given]
-    for part, target in zip(images, targets, strict=True):
+    for part, target, (*_, source, _) in zip(images, targets, given, strict=True):
         if len(part) != target.rows:
             raise InputError(
-                f"x has {len(part)} rows, and {target.source} {target.rows}"
+                f"{source} has {len(part)} rows, and {target.source} {target.rows}"
             )
     first, names = targets[0], targets[0].names
     task, decided = decide(first, names, told.task)

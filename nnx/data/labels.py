@@ -3,6 +3,7 @@
 import numpy as np
 
 from nnx.data.dataset import Array, RawArray
+from nnx.data.tabular import NoPicturesError
 from nnx.errors import InputError
 
 MAX_CLASSES = 1000
@@ -42,7 +43,7 @@ def refuse_label(raw: RawArray, labels: Array, bad: Array, why: str) -> None:
     """Refuse the first of the labels, (n,), that is bad, (n,) bool, by its place."""
     if bad.any():
         row = int(bad.argmax())
-        raise InputError(f"{raw.place(row, 0)}: label {labels[row]:g}{why}")
+        raise NoPicturesError(f"{raw.place(row, 0)}: label {labels[row]:g}{why}")
 
 
 def _from_one_hot(raw: RawArray) -> Array:

@@ -12,6 +12,7 @@ from nnx.data.download import fetch
 from nnx.data.named import NAMES, PUBLISHED, digits, owner
 from nnx.data.read_table import KINDS as TABLES
 from nnx.data.table_set import checked, load_table
+from nnx.data.tabular import NoPicturesError
 from nnx.errors import InputError
 from nnx.files import readable
 
@@ -23,8 +24,6 @@ _KINDS = (
     "or a folder of pictures in one subfolder per class"
 )
 VARIABLE = "NNX_DATA_DIR"
-# What is said of a table that holds no pictures.
-_NO_PICTURES = "no pictures", "label", "pixel", "not a number", "empty field"
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -120,13 +119,11 @@ def _load_pixels(path: Path) -> Dataset:
     """Return a table's samples, which are pictures, as no target was given."""
     try:
         if path.suffix.lower() == ".parquet":
-            raise InputError(f"{path}: a table of no pictures")
+            raise NoPicturesError(f"{path}: a table of no pictures")
         if path.suffix.lower() == ".npy":
             return npy.load_file(path, path.stem)
         return csv_sets.load_file(path, path.stem)
-    except InputError as error:
-        if not any(words in str(error) for words in _NO_PICTURES):
-            raise
+    except NoPicturesError as error:
         hint = "to learn a column of a table, name it as target"
         raise InputError(f"{error}; {hint}") from None
 

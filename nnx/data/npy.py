@@ -15,7 +15,7 @@ from nnx.data.assemble import assemble
 from nnx.data.csv_rows import MAX_COLUMNS
 from nnx.data.dataset import Array, Dataset, RawArray, RawSplit
 from nnx.data.table import label_columns
-from nnx.data.tabular import Table, as_text, require_columns, wanted
+from nnx.data.tabular import NoPicturesError, Table, as_text, require_columns, wanted
 from nnx.errors import InputError
 from nnx.files import readable
 
@@ -114,7 +114,7 @@ def load_file(path: Path, name: str) -> Dataset:
     names, kinds = table.dtype.names, table.dtype
     labels = label_columns(list(names))
     if len(labels) != 1:
-        raise InputError(f"{path}: has {len(labels)} label columns, expected one")
+        raise NoPicturesError(f"{path}: has {len(labels)} label columns, expected one")
     label = labels[0]
     pixels = [i for i in range(len(names)) if i != label]
     if not pixels:
@@ -123,7 +123,7 @@ def load_file(path: Path, name: str) -> Dataset:
     for beside, i in enumerate(pixels):
         at = kinds.fields[names[i]][1]
         if kinds[i] != kind or at != begins + beside * kind.itemsize:
-            raise InputError(
+            raise NoPicturesError(
                 f"{path}: column {names[i][:40]!r} is no pixel like the first: "
                 "pictures are pixels of one type beside each other, and a label before "
                 "or behind them, as nnx data convert writes them"

@@ -13,13 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from nnx.data.csv_rows import longest_line
+from nnx.data.csv_rows import ENCODING, LONGEST_LINE, longest_line
 from nnx.data.dataset import Array, RawArray
+from nnx.data.tabular import NoPicturesError, written_number
 from nnx.errors import InputError
 from nnx.files import readable
-
-_LONGEST_LINE = 1 << 24
-_ENCODING = "utf-8-sig"  # UTF-8, with or without a byte-order mark
 
 
 def read(path: Path) -> tuple[list[str], RawArray]:
@@ -43,7 +41,7 @@ def _read(path: Path) -> tuple[list[str], RawArray]:
     number, line = next(_numbered(path, 1), (1, ""))
     if not line:
         raise InputError(f"{path}: no samples: the file is empty")
-    if len(line) == _LONGEST_LINE:
+    if len(line) == LONGEST_LINE:
         raise InputError(f"{path}, line {number}: too long for a table of numbers")
     longest_line(path)
     delimiter = max(",;\t", key=line.count)
@@ -72,7 +70,7 @@ def _place(path: Path, first: int, row: int, column: int) -> str:
 
 
 def _numbers(path: Path, first: int, delimiter: str) -> Array:
-    with open(path, encoding=_ENCODING) as file, warnings.catch_warnings():
+    with open(path, encoding=ENCODING) as file, warnings.catch_warnings():
         # Both are refused later with their place: no rows, and numbers too large.
         warnings.simplefilter("ignore")
         return np.loadtxt(
@@ -88,8 +86,8 @@ def _numbers(path: Path, first: int, delimiter: str) -> Array:
 
 def _numbered(path: Path, first: int) -> Iterator[tuple[int, str]]:
     """Yield the lines that are not empty, with their numbers, from the first on."""
-    with open(path, encoding=_ENCODING) as file:
-        lines = iter(lambda: file.readline(_LONGEST_LINE), "")
+    with open(path, encoding=ENCODING) as file:
+        lines = iter(lambda: file.readline(LONGEST_LINE), "")
         for number, line in enumerate(lines, 1):
             if number >= first and line != "\n":
                 yield number, line
@@ -119,11 +117,7 @@ def label_columns(names: list[str]) -> list[int]:
 
 
 def _is_number(field: str) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True
+    return written_number(field) is not None
 
 
 def _explain(path: Path, first: int, delimiter: str, columns: int) -> None:
@@ -137,7 +131,9 @@ def _explain(path: Path, first: int, delimiter: str, columns: int) -> None:
             )
         for column, field in enumerate(fields, 1):
             if not field:
-                raise InputError(f"{place}, column {column}: empty field")
+                raise NoPicturesError(f"{place}, column {column}: empty field")
             if not _is_number(field):
                 text = ascii(field[:40])
-                raise InputError(f"{place}, column {column}: {text} is not a number")
+                raise NoPicturesError(
+                    f"{place}, column {column}: {text} is not a number"
+                )

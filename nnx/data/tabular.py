@@ -13,6 +13,10 @@ from nnx.errors import InputError
 MISSING = "", "na", "n/a", "nan", "null"
 
 
+class NoPicturesError(InputError):
+    """What is no pictures with their labels, but may be a table of anything else."""
+
+
 class Text(NamedTuple):
     """A column of text: what is said in it, and which of it each row says.
 
@@ -115,8 +119,11 @@ def listed(names: Sequence[str]) -> str:
 
 def number(text: str) -> float | None:
     """Return a field as a number, NaN where it is empty; None, it is text."""
-    if text.lower() in MISSING:
-        return np.nan
+    return np.nan if text.lower() in MISSING else written_number(text)
+
+
+def written_number(text: str) -> float | None:
+    """Return the number that is written in a field, as NumPy reads it, or None."""
     try:
         # int and float take 1_000 and ١٢, which no other program would.
         return float(text) if text.isascii() and "_" not in text else None

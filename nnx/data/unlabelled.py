@@ -97,6 +97,8 @@ def _rows(
     notes: tuple[str, ...] = ()
     for i, (table, ids) in enumerate(read_blocks(path, copied=copied)):
         kept = [j for j, name in enumerate(table.names) if name.lower() != "label"]
+        if not kept:
+            raise InputError(f"{path}: no columns of pixels: give one for each pixel")
         if i == 0 and len(kept) < len(table.names):
             notes = ("the column label is left out",)
         yield _pixels(table, kept), ids, notes

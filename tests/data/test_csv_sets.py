@@ -114,7 +114,8 @@ def test_forms_of_the_file(tmp_path, lines, form):
         (["label", "1", "0"], "no samples"),
         ([""], "no samples: the file is empty"),
         ([HEADER, '"1,2,3,4,5'], "line 2: 1 columns"),
-        ([HEADER, "1,2,3,4,1_0"], "not a table of numbers"),
+        ([HEADER, *ROWS, "1,2,3,4,1_0"], "line 22, column 5: '1_0' is not a number"),
+        ([HEADER, *ROWS, "1,٣,3,4,5"], r"line 22, column 2: '\u0663' is not a number"),
     ],
 )
 def test_refuses_by_line_and_column(tmp_path, lines, said):
@@ -141,6 +142,7 @@ def write_folder(folder, *, header, one_hot):
             "none": "",
             "named": ",".join(f"c{i}" for i in range(values.shape[1])),
             "counted": ",".join(str(i) for i in range(values.shape[1])),
+            "places": ",".join(f"0_{i}" for i in range(values.shape[1])),
         }[header]
         np.savetxt(folder / name, values, "%d", ",", header=names, comments="")
     return x.reshape(9, 4), y
@@ -154,6 +156,7 @@ def write_folder(folder, *, header, one_hot):
         ("named", False),
         ("named", True),
         ("counted", True),
+        ("places", False),
     ],
 )
 def test_folder_of_four(tmp_path, header, one_hot):

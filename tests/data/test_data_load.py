@@ -125,6 +125,33 @@ def test_wrong_kinds_of_path(tmp_path):
     assert "give the folder" in refusal(tmp_path / f"{IDX_NAMES[0]}.gz")
 
 
+@pytest.mark.parametrize("folder", ["labels", "no pictures", "pixels", "mine"])
+@pytest.mark.parametrize(
+    ("text", "said", "may_be_a_table"),
+    [
+        ("label,p,q\n1,2,3\n0,2\n", ", line 3: 2 columns", False),
+        ("label,p\n7,1\n7,2\n", ": training needs ≥2 classes", False),
+        ("label,p\n0,1\n1,x\n", ", line 3, column 2: 'x' is not a number", True),
+        ("label,p\n0,1\n1,\n", ", line 3, column 2: empty field", True),
+        ("label,p\n0,1\n1,-3\n", ", line 3, column 2: pixel value -3", True),
+        ("label,p\n0,1\n0.5,3\n", ", line 3, column 1: label 0.5", True),
+        ("a,b\n0,1\n1,3\n", ": its header has no label column", True),
+        ("label,label\n0,1\n1,3\n", ": its header has more than one label", True),
+    ],
+)
+def test_a_hint_is_of_what_is_wrong_and_not_of_the_path(
+    tmp_path, folder, text, said, may_be_a_table
+):
+    path = tmp_path / folder / "x.csv"
+    path.parent.mkdir()
+    path.write_text(text)
+    message = refusal(path)
+    assert message.startswith(f"{path}{said}")
+    assert message.endswith("; to learn a column of a table, name it as target") == (
+        may_be_a_table
+    )
+
+
 @pytest.mark.parametrize("name", ["set.npz", "train.csv"])
 def test_no_permission(tmp_path, monkeypatch, name):
     (tmp_path / name).touch()

@@ -147,6 +147,10 @@ def test_a_frame_is_as_its_file(tmp_path):
     ("args", "words"),
     [
         ((PICTURES, CLASSES[:9]), "x has 60 rows, and y 9"),
+        (
+            (PICTURES, CLASSES, PICTURES[:5], CLASSES[:4]),
+            "x_test has 5 rows, and y_test 4",
+        ),
         ((PICTURES, CLASSES, PICTURES), "x_test and y_test go together"),
         ((PICTURES[:, 0, 0], CLASSES), "x should have shape (n, features) or"),
         ((PICTURES[:0], CLASSES[:0]), "x has no numbers"),
@@ -173,6 +177,12 @@ def test_a_frame_is_as_its_file(tmp_path):
 )
 def test_refuses(args, words):
     assert words in refused(*args)
+
+
+def test_rows_to_choose_by_that_are_not_as_many_as_their_classes():
+    validation = PICTURES[:5], CLASSES[:4]
+    message = refused(PICTURES, CLASSES, validation=validation)
+    assert message == "x of validation has 5 rows, and y of validation 4"
 
 
 def test_options_of_frames_are_refused_beside_pixels():

@@ -126,6 +126,26 @@ def test_a_fault_is_found_where_it_is(
         list(of_pixels(tmp_path / "a.csv", 3, 255))
 
 
+@pytest.mark.parametrize("kind", ["csv", "npy", "parquet"])
+@pytest.mark.parametrize(
+    ("names", "copied"), [(["label"], ""), (["id"], "id"), (["label", "id"], "id")]
+)
+def test_a_table_without_a_pixel(
+    tmp_path: Path, kind: str, names: list[str], copied: str
+) -> None:
+    path, rows = tmp_path / f"a.{kind}", [names, ["1"] * len(names)]
+    if kind == "csv":
+        path.write_text("\n".join(map(",".join, rows)))
+    elif kind == "npy":
+        np.save(path, np.zeros(2, [(name, "u1") for name in names]))
+    else:
+        pa = pytest.importorskip("pyarrow")
+        table = pa.table({name: [1, 2] for name in names})
+        pytest.importorskip("pyarrow.parquet").write_table(table, path)
+    with pytest.raises(InputError, match="no columns of pixels: give one for each"):
+        list(of_pixels(path, 4, 255, copied))
+
+
 class _Frame(dict[str, Any]):
     """What all data frames have in common."""
 
