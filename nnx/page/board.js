@@ -15,6 +15,7 @@ function boardOf(frame, changed, say) {
   const scale = LONG_SIDE / Math.max(frame.width, frame.height);
   canvas.width = Math.max(1, Math.round(frame.width * scale));
   canvas.height = Math.max(1, Math.round(frame.height * scale));
+  canvas.parentElement.style.maxWidth = `${canvas.width}px`;
   const side = Math.min(canvas.width, canvas.height);
   const pen = canvas.getContext("2d", { willReadFrequently: true });
   const width = document.getElementById("width");

@@ -5,6 +5,8 @@ const MOST = 10;
 const SAY_AFTER = 700;
 const WORTH_SAYING = 0.01;
 const FLATNESS = 4;
+const LONG_NAME = 8;
+const SIGHT = 11;
 const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
 const { frame, classes } = data;
@@ -151,7 +153,7 @@ function showLayer(i, units, outputs) {
     pen.fillStyle = output > 0 ? above : below;
     pen.fillRect(...square);
   }
-  const words = `Hidden layer ${i + 1}: ${units} units` +
+  const words = `Hidden layer ${i + 1}: ${units} unit${units === 1 ? "" : "s"}` +
     (outputs ? `, ${active} above zero` : "");
   canvas.setAttribute("aria-label", words);
   canvas.parentElement.querySelector("figcaption").textContent = words;
@@ -162,6 +164,13 @@ function element(name, classNames, ...children) {
   made.className = classNames;
   made.append(...children);
   return made;
+}
+
+// Return how wide a name is in the list, in its font's size.
+function widthOf(name) {
+  const pen = $("input").getContext("2d");
+  pen.font = `bold 100px ${getComputedStyle(document.body).fontFamily}`;
+  return pen.measureText(name).width / 100;
 }
 
 function build() {
@@ -175,19 +184,23 @@ function build() {
     : "Computed by nnx on the machine that serves this page; nothing is kept.";
   $("input").width = frame.width;
   $("input").height = frame.height;
+  $("input").style.maxWidth = `${SIGHT * Math.min(1, frame.width / frame.height)}rem`;
   const rows = classes.length <= FEW ? classes.length : MOST;
   if (rows < classes.length) {
     $("answer-title").textContent += `: the best ${rows} of ${classes.length}`;
   }
+  $("bars").style.setProperty("--rows", rows);
   for (let row = 0; row < rows; row++) {
     const track = element("span", "track", element("span", "fill"));
     track.setAttribute("aria-hidden", "true");
     const parts = [element("span", "name"), track, element("span", "share")];
     $("bars").append(element("li", "", ...parts));
   }
-  const longest = Math.max(...classes.map((name) => name.length));
-  $("bars").classList.toggle("short", longest === 1 && rows === 10);
-  $("bars").style.setProperty("--names", `${Math.min(longest, 12) * 0.65}em`);
+  const isShort = classes.every((name) => name.length === 1) && rows === 10;
+  const widest = Math.max(...classes.map(widthOf));
+  $("bars").classList.toggle("short", isShort);
+  $("bars").classList.toggle("long", widest > LONG_NAME);
+  $("bars").style.setProperty("--names", `${widest + 0.05}em`);
   for (const _ of data.hidden) {
     const canvas = element("canvas", "");
     canvas.setAttribute("role", "img");

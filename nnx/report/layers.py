@@ -1,8 +1,10 @@
 """What a network learned: its first layer's weights, and what its units do."""
 
+import math
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from nnx.data.dataset import Array
 from nnx.errors import InputError
@@ -10,6 +12,7 @@ from nnx.network import Network
 from nnx.report import style
 
 UNITS, ACROSS, SAMPLES = 100, 20, 8
+MANY = 8  # layers, from which on a panel has room for few words
 # A unit is dead that gives less for every image; of fewer images it cannot be told.
 DEAD, ENOUGH = 1e-6, 50
 
@@ -32,13 +35,11 @@ def weights(network: Network) -> style.Picture:
     which = "" if shown == weight.shape[1] else f": the {shown} strongest units"
     title = f"Weights of the first layer{which}; orange above zero, violet below"
     how: dict[str, Any] = {"cmap": style.SIGNED, "vmin": -bound, "vmax": bound}
-    columns = ACROSS if shown > 2 * ACROSS else ACROSS // 2
+    across = ACROSS if shown > 2 * ACROSS else ACROSS // 2
+    # So that a unit is as large, whatever its picture's shape.
+    columns = max(1, round(across * math.sqrt(frame.height / frame.width)))
     figure, image = style.mosaic(pictures, columns, title, right=0.75, **how)
-    [panel] = figure.axes
-    place = panel.get_position()
-    beside = place.x1 + 0.15 / style.WIDTH, place.y0, 0.12 / style.WIDTH, place.height
-    bar = figure.colorbar(image, cax=figure.add_axes(beside), extend="both")
-    bar.ax.tick_params(labelsize=7, colors=style.QUIET)
+    style.scale(image, extend="both")
     return figure
 
 
@@ -59,38 +60,62 @@ def activations(network: Network, images: Array) -> style.Picture:
         raise InputError(f"a network {network} has no hidden units to be shown")
     shown = min(SAMPLES, len(images))
     title = "Outputs of hidden units: orange above zero, violet below"
-    figure = style.new(0.9 + 0.75 * shown, title)
+    figure = style.new(1.25 + 0.75 * shown, title)
     widths = [0.75] + [8.0 / len(hidden)] * len(hidden)
-    room: Any = {"bottom": 0.45, "top": 0.6, "apart": 0.2}
+    room: Any = {"bottom": 0.8, "top": 0.6, "apart": 0.2}
     first, *panels = style.panels(figure, widths, **room)
-    pictures = np.reshape(images[:shown], (-1, frame.height, frame.width))
-    first.imshow(_stacked(pictures), aspect="auto", **style.PLAIN)
-    first.set_axis_off()
+    _stack(first, np.reshape(images[:shown], (-1, frame.height, frame.width)))
     for i, (units, panel) in enumerate(zip(hidden, panels, strict=True), 1):
         top = float(np.abs(units[:shown]).max()) or 1.0
-        panel.imshow(
+        image = panel.imshow(
             units[:shown], cmap=style.SIGNED, vmin=-top, vmax=top, aspect="auto",
             interpolation="nearest",
         )  # fmt: skip
         style.plain(panel, _words(i, len(hidden), units), "unit")
+        whole: Any = {"integer": True, "min_n_ticks": 1, "steps": (1, 2, 5, 10)}
+        panel.xaxis.set_major_locator(MaxNLocator(**whole))
         panel.set_yticks(np.arange(shown - 1) + 0.5, [""] * (shown - 1))
         panel.grid(visible=False, axis="x")
         panel.grid(visible=True, axis="y", color="white", linewidth=4, alpha=1.0)
         panel.tick_params(axis="y", length=0)
+        _scale(image, [-top, 0.0, top] if len(hidden) <= MANY else [top])
     return figure
 
 
-def _stacked(pictures: Array) -> Array:
-    """Return pictures one under another, with a gap that is drawn white."""
-    return np.pad(pictures.astype(float), ((0, 0), (1, 1), (0, 0))).reshape(
-        -1, pictures.shape[2]
-    )
+def _stack(panel: Any, pictures: Array) -> None:
+    """Draw pictures one under another, each as large as its place and shape allow."""
+    place, (width, height) = panel.get_position(), panel.figure.get_size_inches()
+    room, line = place.width * width, place.height * height / len(pictures)
+    inch = min(room / pictures.shape[2], 0.94 * line / pictures.shape[1])
+    high, wide = inch * pictures.shape[1] / 2, inch * pictures.shape[2] / 2
+    bright = float(pictures.max()) or 1.0
+    for i, picture in enumerate(pictures):
+        x, y = room / 2, (i + 0.5) * line
+        where: Any = {"extent": (x - wide, x + wide, y + high, y - high)}
+        panel.imshow(picture, vmin=0, vmax=bright, **where, **style.PLAIN)
+    panel.set(xlim=(0, room), ylim=(len(pictures) * line, 0), aspect="auto")
+    panel.set_axis_off()
+
+
+def _scale(image: Any, ticks: list[float]) -> None:
+    """Add the scale of a panel's colours, under it."""
+    place, figure = image.axes.get_position(), image.axes.figure
+    height = figure.get_figheight()
+    under = figure.add_axes((place.x0, 0.27 / height, place.width, 0.08 / height))
+    how: Any = {"orientation": "horizontal", "ticks": ticks, "format": "%.2g"}
+    bar = figure.colorbar(image, cax=under, **how)
+    bar.ax.tick_params(labelsize=7, colors=style.QUIET, length=2)
+    # Within the panel's width, as another one's begin beside it.
+    for label, tick in zip(bar.ax.get_xticklabels(), ticks, strict=True):
+        label.set_ha("left" if tick < 0 else "right" if tick > 0 else "center")
 
 
 def _words(layer: int, layers: int, units: Array) -> str:
     """Say what a panel shows; short, where many are side by side."""
     dead = float(np.mean(np.max(np.abs(units), axis=0) < DEAD))
-    if layers > 8:
+    if layers > MANY:
         return str(layer)
-    words = f"{layer}" if layers > 4 else f"layer {layer}: {units.shape[1]} units"
+    count = units.shape[1]
+    of = f"{count} unit{'s' if count != 1 else ''}"
+    words = f"{layer}" if layers > 4 else f"layer {layer}: {of}"
     return words if len(units) < ENOUGH else f"{words}, {dead:.0%} dead"

@@ -1,10 +1,11 @@
 """What a network makes of classes and labels: right and wrong, and how sure it is."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from nnx.data.dataset import Array, Split, as_array, check_classes, check_images
 from nnx.errors import InputError
@@ -14,6 +15,7 @@ from nnx.training import evaluate
 
 ACROSS, LINES = 8, 4
 MOST_LABELS = 30
+NUMBERED = 40  # classes: of more, a confusion matrix has no room for numbers
 
 
 def confusion(labels: Array, predicted: Array, classes: Sequence[str]) -> style.Picture:
@@ -33,28 +35,49 @@ def confusion(labels: Array, predicted: Array, classes: Sequence[str]) -> style.
         check_classes(numbers, labels.size, k)
     counts = evaluate.confusion(labels, predicted, k)
     wrong = counts - np.diag(np.diag(counts))
-    names = [_short(name, 20) for name in classes]
+    few = k <= NUMBERED
+    names, side = style.shortened(classes, 20), max(3.0, min(0.4 * k, 10.0))
+    cell = 72 * side / k  # points
+    size = max(4.0, min(8.0, 0.75 * cell))
     longest = max(map(len, names))
-    words = 0.35 + 0.07 * longest
-    side = max(3.0, min(0.4 * k, 10.0))
+    words = 0.35 + 0.07 * longest * size / 8
     title = f"Confusion matrix: {wrong.sum():,} of {counts.sum():,} wrong"
     upright = 90 if longest > 3 else 0
     under = 0.25 + (words if upright else 0.25)
-    figure = style.new(side + under + 0.4, title, side + words + 0.3)
-    [panel] = style.panels(figure, left=words + 0.2, bottom=under)
-    panel.imshow(wrong, cmap="Oranges", vmin=0, vmax=max(1, 1.4 * wrong.max()))
-    for i, j in np.argwhere(counts) if k <= 30 else ():
-        colour = style.QUIET if i == j else style.INK
-        panel.text(
-            j, i, f"{counts[i, j]}", ha="center", va="center", fontsize=7, color=colour
-        )
-    style.plain(panel, "", "predicted class", "true class")
-    size = 8 if k <= 30 else 5
-    panel.set_xticks(range(k), names, fontsize=size, rotation=upright)
-    panel.set_yticks(range(k), names, fontsize=size)
+    over, right = (0.4, 0.1) if few else (0.65, 0.8)
+    figure = style.new(side + under + over, title, side + words + right + 0.2)
+    room: Any = {"left": words + 0.2, "right": right, "bottom": under, "top": over}
+    [panel] = style.panels(figure, **room)
+    (_draw if few else _draw_many)(panel, counts, wrong)
+    of = "" if few else "grey: the share of a class that is right"
+    style.plain(panel, of, "predicted class", "true class")
+    shown = np.arange(0, k, math.ceil(1.2 * size / cell))
+    those = [names[i] for i in shown]
+    panel.set_xticks(shown, those, fontsize=size, rotation=upright)
+    panel.set_yticks(shown, those, fontsize=size)
     panel.grid(visible=False)
     panel.tick_params(length=0)
     return figure
+
+
+def _draw(panel: Any, counts: Array, wrong: Array) -> None:
+    """Draw a confusion matrix as numbers, on a ground that is darker for mistakes."""
+    panel.imshow(wrong, cmap="Oranges", vmin=0, vmax=max(1, 1.4 * wrong.max()))
+    size = min(7.0, 360 / len(counts))
+    for i, j in np.argwhere(counts):
+        colour = style.QUIET if i == j else style.INK
+        how: Any = {"fontsize": size, "color": colour, "ha": "center", "va": "center"}
+        panel.text(j, i, f"{counts[i, j]}", **how)
+
+
+def _draw_many(panel: Any, counts: Array, wrong: Array) -> None:
+    """Draw a confusion matrix whose numbers have no room, with a scale."""
+    image = panel.imshow(wrong, cmap="Oranges", vmin=0, vmax=max(1, wrong.max()))
+    right = np.diag(np.diag(counts) / np.maximum(1, counts.sum(axis=1)))
+    own = np.ma.masked_where(~np.eye(len(counts), dtype=bool), right)
+    panel.imshow(own, cmap="Greys", vmin=0, vmax=1.5)
+    bar = style.scale(image, ticks=MaxNLocator(integer=True, min_n_ticks=1))
+    bar.ax.set_title("mistakes", fontsize=7, color=style.QUIET)
 
 
 def labels(counts: Array, names: Sequence[str]) -> style.Picture:
@@ -79,7 +102,8 @@ def labels(counts: Array, names: Sequence[str]) -> style.Picture:
         "" if len(shown) == len(names) else f" of the {len(shown)} most frequent labels"
     )
     figure = style.new(1.05 + 0.36 * len(shown), f"Precision and recall{few}")
-    words = [f"{_short(names[i], 20)} ({counts[2, i]:,})" for i in shown]
+    short = style.shortened(names, 20)
+    words = [f"{short[i]} ({counts[2, i]:,})" for i in shown]
     left = 0.35 + 0.075 * max(map(len, words))
     [panel] = style.panels(figure, left=left, bottom=0.55, right=0.3)
     places = np.arange(len(shown))
@@ -108,7 +132,7 @@ def mistakes(network: Network, split: Split, probabilities: Array) -> style.Pict
     predicted, labels = np.argmax(probabilities, axis=1), np.asarray(split.labels)
     sure = probabilities[np.arange(len(labels)), predicted]
     wrong = np.flatnonzero(predicted != labels)
-    worst = wrong[np.argsort(-sure[wrong], kind="stable")][: ACROSS * LINES]
+    worst = wrong[np.argsort(-sure[wrong], kind="stable")][: _room(network)]
     title = "The most confident mistakes" if len(worst) else "No mistakes"
     return _grid(network, split, probabilities, worst, title)
 
@@ -119,9 +143,15 @@ def samples(network: Network, split: Split, probabilities: Array) -> style.Pictu
     probabilities: (n, classes), the network's of the split's images
     """
     probabilities = _checked(network, split, probabilities)
-    first = np.arange(min(ACROSS * LINES, len(split.labels)))
+    first = np.arange(min(_room(network), len(split.labels)))
     title = "What test images are taken for"
     return _grid(network, split, probabilities, first, title)
+
+
+def _room(network: Network) -> int:
+    """Return how many images are shown: fewer lines of tall ones."""
+    shape = network.frame.width / network.frame.height
+    return ACROSS * max(1, min(LINES, round(2 * LINES * shape)))
 
 
 def _checked(network: Network, split: Split, probabilities: Array) -> Array:
@@ -147,15 +177,15 @@ def _grid(
     """Return a figure of some images, and of what they are and are taken for."""
     classes, frame, captions, wrong = network.classes, network.frame, [], []
     apart = "\n" if max(map(len, classes)) > 3 else ", "
+    taken, truth = style.shortened(classes, 11), style.shortened(classes, 13)
     for label, shares in zip(
         np.asarray(split.labels)[chosen], probabilities[chosen], strict=True
     ):
         best = int(np.argmax(shares))
-        taken, truth = _short(classes[best], 11), _short(classes[label], 13)
         wrong.append(best != label)
         captions.append(
-            f"{taken}: {_percent(shares[best])}"
-            + (f"{apart}is {truth}" if wrong[-1] else "")
+            f"{taken[best]}: {_percent(shares[best])}"
+            + (f"{apart}is {truth[label]}" if wrong[-1] else "")
         )
     pictures = np.reshape(
         as_array(split.images)[chosen], (-1, frame.height, frame.width)
@@ -170,8 +200,3 @@ def _grid(
 def _percent(share: float) -> str:
     """Return a probability in whole percent, which is 100 for none that is less."""
     return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
-
-
-def _short(name: str, most: int) -> str:
-    """Return a class's name in so many characters."""
-    return style.literal(name if len(name) <= most else f"{name[: most - 1]}…")

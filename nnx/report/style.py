@@ -5,6 +5,7 @@ The colours are told apart by the colour-blind, and in grey by how bright they a
 """
 
 import io
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -45,6 +46,26 @@ def line(number: int) -> tuple[str, Any]:
 def literal(text: str) -> str:
     """Return a text of which matplotlib makes no formula."""
     return text.replace("$", r"\$")
+
+
+def shortened(names: Sequence[str], most: int) -> list[str]:
+    """Return names in so many characters, of which matplotlib makes no formula.
+
+    They are cut in the middle, and numbered where two of them would look alike.
+    """
+    short = [_cut(name, most) for name in names]
+    often = Counter(short)
+    for i, name in enumerate(names):
+        if often[short[i]] > 1:
+            number = f"{i}: "
+            short[i] = number + _cut(name, most - len(number))
+    return [literal(name) for name in short]
+
+
+def _cut(name: str, most: int) -> str:
+    """Return a name's beginning and end, if it is longer than that."""
+    head = most // 2
+    return name if len(name) <= most else f"{name[:head]}…{name[head + 1 - most :]}"
 
 
 @contextmanager
@@ -122,6 +143,16 @@ def plain(panel: Any, title: str = "", x: str = "", y: str = "") -> None:
     panel.tick_params(which="both", labelsize=8, colors=QUIET)
     panel.spines[["top", "right"]].set_visible(False)
     panel.grid(alpha=0.25)
+
+
+def scale(image: Any, **how: Any) -> Any:
+    """Return the scale of an image's colours, added at the right of its panel."""
+    panel, figure = image.axes, image.axes.figure
+    place, width = panel.get_position(), figure.get_figwidth()
+    beside = place.x1 + 0.15 / width, place.y0, 0.12 / width, place.height
+    bar = figure.colorbar(image, cax=figure.add_axes(beside), **how)
+    bar.ax.tick_params(labelsize=7, colors=QUIET)
+    return bar
 
 
 def mosaic(

@@ -16,6 +16,7 @@ from nnx.training.log import METRIC_NAMES
 
 # Settings in the bars, those that have a panel of their own, and letters of a choice.
 BARS, PANELS, LETTERS = 12, 2, 14
+LINE = 24  # letters under a panel, beside one another
 DECADES = 100  # an axis of logarithms from which on it has powers of ten alone
 
 
@@ -43,23 +44,21 @@ def mattered(
     bars.xaxis.set_major_formatter(PercentFormatter(1.0))
     style.plain(bars, "share in how the score varies")
     for name, panel in zip(foremost, panels, strict=True):
-        _panel(panel, name, values[name], scores, name in log)
+        best = _panel(panel, name, values[name], scores, name in log)
+        of = f"validation {METRIC_NAMES[metric]}"
+        panel.set_title(of, loc="left", fontsize=9, color=style.INK)
         if metric == "accuracy":
             panel.yaxis.set_major_formatter(PercentFormatter(1.0))
     if panels:
-        panels[0].set_title(
-            f"validation {METRIC_NAMES[metric]}",
-            loc="left",
-            fontsize=9,
-            color=style.INK,
-        )
+        how: Any = {"fontsize": 8, "frameon": False, "labelcolor": style.INK}
+        figure.legend([best], ["the best trial"], loc="upper right", **how)
     return figure
 
 
 def _panel(
     panel: Any, name: str, values: Sequence[Any], scores: Sequence[float], log: bool
-) -> None:
-    """Draw each trial's score against one setting; the best one stands out."""
+) -> Any:
+    """Draw each trial's score against one setting; return the best one's point."""
     numbers = all(type(value) in (int, float) for value in values)
     choices = sorted(set(map(str, values)))
     x = list(values) if numbers else [choices.index(str(value)) for value in values]
@@ -67,7 +66,7 @@ def _panel(
     others = [i for i in range(len(x)) if i != best]
     for part, colour, size in (others, style.BLUE, 14), ([best], style.ORANGE, 30):
         points = [x[i] for i in part], [scores[i] for i in part]
-        panel.scatter(*points, s=size, color=colour, alpha=0.7, linewidths=0)
+        drawn = panel.scatter(*points, s=size, color=colour, alpha=0.7, linewidths=0)
     style.plain(panel, "", name)
     if log:
         panel.set_xscale("log")
@@ -78,6 +77,11 @@ def _panel(
     elif numbers:
         panel.xaxis.set_major_locator(MaxNLocator(nbins=5))
     else:
-        shown = [style.literal(choice[:LETTERS]) for choice in choices]
-        panel.set_xticks(range(len(choices)), shown, rotation=20 * (len(shown) > 3))
+        shown = style.shortened(choices, LETTERS)
+        panel.set_xticks(range(len(choices)), shown)
+        if sum(map(len, shown)) > LINE:
+            panel.tick_params(axis="x", rotation=20)
+            for label in panel.get_xticklabels():
+                label.set(ha="right", rotation_mode="anchor")
         panel.set_xlim(-0.5, len(choices) - 0.5)
+    return drawn

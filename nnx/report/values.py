@@ -14,6 +14,8 @@ from nnx.training import scores
 
 # Panels side by side, panels at all, and points in a panel: more are a blot.
 ACROSS, TARGETS, POINTS = 3, 9, 2000
+# Letters of a name, and of a title where three panels are side by side.
+NAME, TITLE = 20, 30
 
 
 def predictions(
@@ -34,14 +36,15 @@ def predictions(
     figure, panels = _panels("Predicted against true values", len(true), names)
     r2 = scores.r2(np.sum((predicted - true) ** 2, axis=0), scores.about_mean(true))
     chosen = _spread(len(true))
-    for i, (panel, name) in enumerate(zip(panels, names, strict=False)):
+    titles = _titles(names, [f"R² {one:.4f}" for one in r2])
+    for i, (panel, title) in enumerate(zip(panels, titles, strict=False)):
         x, y = true[:, i], predicted[:, i]
         ends = _ends(np.append(x, y))
         panel.plot(ends, ends, color=style.QUIET, linewidth=1.0)
         _points(panel, x[chosen], y[chosen])
         panel.set_xlim(ends)
         panel.set_ylim(ends)
-        _words(panel, f"{_short(name)}: R² {r2[i]:.4f}", "true", "predicted")
+        _words(panel, title, "true", "predicted")
     return figure
 
 
@@ -62,15 +65,15 @@ def residuals(
     true, predicted = _checked(true, predicted, names)
     figure, panels = _panels("Residuals: predicted - true", len(true), names)
     chosen, rmse = _spread(len(true)), np.sqrt(np.mean((predicted - true) ** 2, 0))
-    for i, (panel, name) in enumerate(zip(panels, names, strict=False)):
+    titles = _titles(names, [f"RMSE {one:.4g}" for one in rmse])
+    for i, (panel, title) in enumerate(zip(panels, titles, strict=False)):
         x, y = predicted[:, i], predicted[:, i] - true[:, i]
         panel.axhline(0.0, color=style.QUIET, linewidth=1.0)
         _points(panel, x[chosen], y[chosen])
         top = 1.05 * float(np.max(np.abs(y))) or 1.0
         panel.set_ylim(-top, top)
         panel.set_xlim(_ends(x))
-        words = f"{_short(name)}: RMSE {rmse[i]:.4g}"
-        _words(panel, words, "predicted", "predicted - true")
+        _words(panel, title, "predicted", "predicted - true")
     return figure
 
 
@@ -115,6 +118,13 @@ def _panels(
     return figure, panels
 
 
+def _titles(names: Sequence[str], scores: Sequence[str]) -> list[str]:
+    """Return a title for each target: its name, in as much as has room, and a score."""
+    room = NAME if len(names) < ACROSS else TITLE - 2 - max(map(len, scores))
+    short = style.shortened(names, min(NAME, room))
+    return [f"{name}: {score}" for name, score in zip(short, scores, strict=True)]
+
+
 def _spread(rows: int) -> Array:
     """Return which rows are drawn: all, or some that are spread over them."""
     return np.unique(np.linspace(0, rows - 1, min(rows, POINTS)).astype(int))
@@ -137,7 +147,3 @@ def _words(panel: Any, title: str, x: str, y: str) -> None:
     style.plain(panel, title, x, y)
     for axis in panel.xaxis, panel.yaxis:
         axis.set_major_locator(MaxNLocator(nbins=5))
-
-
-def _short(name: str) -> str:
-    return style.literal(name if len(name) <= 20 else f"{name[:19]}…")

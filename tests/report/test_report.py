@@ -1,15 +1,15 @@
 """What a run's pictures show is what the run has."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from made import fitting, made
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from nnx import Network
-from nnx.data.dataset import Array, Dataset, Split, frame_of
+from nnx.data.dataset import Array, Dataset, Split
 from nnx.errors import InputError
 from nnx.maths.state import Layer
 from nnx.report import curves, layers, predictions, style
@@ -26,23 +26,6 @@ HELD_OUT = {"validation_loss": 0.7, "validation_score": 0.8}
 VALIDATED = tuple(
     row._replace(**HELD_OUT, test_loss=None, test_score=None) for row in LOG
 )
-
-
-def _data(features: int = 16, n: int = 40, classes: int = 3) -> Dataset:
-    rng = np.random.default_rng(0)
-
-    def split(count: int) -> Split:
-        pixels = rng.integers(0, 256, (count, features), np.uint8)
-        return Split(pixels, rng.integers(0, classes, count))
-
-    names = tuple("abcdefghij"[:classes])
-    return Dataset("d", split(n), split(n), names, frame_of(features, None, 255))
-
-
-def _of(data: Dataset, sizes: Sequence[int]) -> Network:
-    """Return a network that fits the data."""
-    network = Network(sizes, seed=0, dtype="float32")
-    return network.replace(frame=data.frame, classes=data.classes)
 
 
 def _settings(**given: object) -> Settings:
@@ -117,7 +100,7 @@ def _shown(figure: Figure, columns: int) -> list[Array]:
 
 
 def test_a_picture_of_each_unit_s_weights() -> None:
-    network = _of(_data(), (16, 5, 3))
+    network = fitting(made(), (16, 5, 3))
     shown = _shown(layers.weights(network), 10)
     for unit, picture in enumerate(shown[:5]):
         weight = network.layers[0].weight[:, unit]
@@ -126,7 +109,7 @@ def test_a_picture_of_each_unit_s_weights() -> None:
 
 
 def test_of_many_units_the_strongest_are_shown() -> None:
-    network = _of(_data(), (16, 130, 3))
+    network = fitting(made(), (16, 130, 3))
     weight = network.layers[0].weight
     weight[:, :40] *= 1e-3
     shown = _shown(layers.weights(network), 20)
@@ -138,8 +121,8 @@ def test_of_many_units_the_strongest_are_shown() -> None:
 
 def test_dead_units_are_counted() -> None:
     """Those that give 0 for every image; of a few images it cannot be told."""
-    data = _data(n=layers.ENOUGH)
-    network = _of(data, (16, 4, 2, 3))
+    data = made(n=layers.ENOUGH)
+    network = fitting(data, (16, 4, 2, 3))
     weight, bias = network.layers[0]
     bias = np.array([0, -1e6, 0, -1e6], np.float32)
     network = network.replace(layers=[Layer(abs(weight), bias), *network.layers[1:]])
@@ -160,9 +143,9 @@ def test_confusion_counts() -> None:
 
 
 def test_the_surest_mistakes_come_first() -> None:
-    data, labels = _data(n=4), np.array([0, 1, 2, 0])
+    data, labels = made(n=4), np.array([0, 1, 2, 0])
     shares = np.array([[0.9, 0.1, 0], [0.6, 0.3, 0.1], [0, 0.996, 0.004], [1, 0, 0]])
-    network, split = _of(data, (16, 3)), Split(data.test.images, labels)
+    network, split = fitting(data, (16, 3)), Split(data.test.images, labels)
     figure = predictions.mistakes(network, split, shares)
     said = [text.get_text() for text in figure.axes[0].texts]
     assert said == ["b: >99%, is c", "a: 60%, is b"]
@@ -185,10 +168,10 @@ def test_the_surest_mistakes_come_first() -> None:
     ],
 )
 def test_rates(given: dict[str, str], expected: list[float]) -> None:
-    data = _data()
+    data = made()
     worse = [LOG[0]._replace(epoch=i, test_score=0.9 - 0.1 * i) for i in range(1, 5)]
     settings = _settings(learning_rate=0.1, epochs=4, batch_size=10, **given)
-    found = dict(rates(_of(data, (16, 3)), data, settings, tuple(worse)))
+    found = dict(rates(fitting(data, (16, 3)), data, settings, tuple(worse)))
     assert [found[epoch] for epoch in range(4)] == pytest.approx(expected)
 
 
@@ -199,13 +182,13 @@ def _pictures(
 
 
 def test_pictures_that_a_run_has() -> None:
-    data = _data()
-    every = _pictures(_of(data, (16, 5, 3)), data)
+    data = made()
+    every = _pictures(fitting(data, (16, 5, 3)), data)
     assert tuple(every) == OF_CLASSES
-    linear = _pictures(_of(data, (16, 3)), data, ())
+    linear = _pictures(fitting(data, (16, 3)), data, ())
     assert set(every) - set(linear) == {"curves", "activations"}
-    table = _data(features=7)
-    assert set(_pictures(_of(table, (7, 5, 3)), table)) == {"curves", "confusion"}
+    table = made(features=7)
+    assert set(_pictures(fitting(table, (7, 5, 3)), table)) == {"curves", "confusion"}
 
 
 @pytest.mark.parametrize("kind", ["png", "svg"])
@@ -220,8 +203,8 @@ def test_pictures_are_the_same_bytes_each_time_and_not_blank(kind: str) -> None:
 
 def test_no_word_lies_upon_another() -> None:
     """Captions of neighbours do not meet, and nothing is cut off."""
-    data = _data(features=64, n=32, classes=10)
-    network = _of(data, (64, 20, 10))
+    data = made(features=64, n=32, classes=10)
+    network = fitting(data, (64, 20, 10))
     for name, figure in _pictures(network, data).items():
         style.encoded(figure, "png")
         draw = figure.canvas.get_renderer()  # type: ignore[attr-defined]
@@ -245,9 +228,9 @@ def test_names_are_no_formulas() -> None:
     assert shown == [r"a\$x^\$b", "_hidden", "数字"]
     labels = np.array([0, 1, 2])
     assert style.encoded(predictions.confusion(labels, labels, names), "png")
-    network = _of(_data(), (16, 5, 3)).replace(classes=names)
+    network = fitting(made(), (16, 5, 3)).replace(classes=names)
     shares = np.eye(3)[np.zeros(40, int)]
-    figure = predictions.samples(network, _data().test, shares)
+    figure = predictions.samples(network, made().test, shares)
     assert style.encoded(figure, "png")
 
 
@@ -255,21 +238,9 @@ def test_no_two_of_many_runs_look_alike() -> None:
     assert len({style.line(number) for number in range(49)}) == 49
 
 
-def test_long_names_are_shortened_and_captions_in_two_lines() -> None:
-    data, names = _data(classes=3), ("Ankle boot", "T-shirt/top", "x" * 2000)
-    network, shares = _of(data, (16, 3)).replace(classes=names), np.eye(3)[[2, 0] * 20]
-    split = data.test._replace(labels=np.zeros(40, int))
-    figure = predictions.samples(network, split, shares)
-    words = [text.get_text() for text in figure.axes[0].texts[:2]]
-    assert words == ["xxxxxxxxxx…: 100%\nis Ankle boot", "Ankle boot: 100%"]
-    labels = np.array([0, 1, 2])
-    width, height = predictions.confusion(labels, labels, names).get_size_inches()
-    assert max(width, height) < 7
-
-
 def test_what_cannot_be_drawn_is_refused() -> None:
-    table, data = _data(features=7), _data()
-    network, shares = _of(table, (7, 5, 3)), np.eye(3)[[0] * 40]
+    table, data = made(features=7), made()
+    network, shares = fitting(table, (7, 5, 3)), np.eye(3)[[0] * 40]
     for draw in (
         lambda: layers.weights(network),
         lambda: layers.activations(network, table.test.images),
@@ -278,7 +249,7 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         lambda: curves.curves([]),
         lambda: curves.compared({}),
         lambda: curves.compared({"one": []}),
-        lambda: layers.activations(_of(data, (16, 3)), data.test.images),
+        lambda: layers.activations(fitting(data, (16, 3)), data.test.images),
     ):
         with pytest.raises(InputError):
             draw()

@@ -7,7 +7,7 @@ from nnx import Network
 from nnx.data.dataset import Column, Dataset, Frame, Split, Target
 from nnx.errors import InputError
 from nnx.maths.state import Layer
-from nnx.report import predictions, values
+from nnx.report import predictions, style, values
 from nnx.report.document import Scores, document
 from nnx.report.pictures import pictures
 from nnx.settings import complete
@@ -41,6 +41,18 @@ def test_residuals_are_predicted_less_true() -> None:
     expected = np.column_stack((OFF[:, 0], [0.5, 0.0, -0.5]))
     np.testing.assert_allclose(np.asarray(points.get_offsets()), expected)
     assert panel.get_title(loc="left") == f"size: RMSE {np.sqrt(0.5 / 3):.4g}"
+
+
+@pytest.mark.parametrize("draw", [values.predictions, values.residuals])
+@pytest.mark.parametrize("targets", [1, 2, 3])
+def test_long_names_of_targets_are_on_the_picture(draw: object, targets: int) -> None:
+    names = [f"MEDIAN OF SOMETHING MEASURED, No {i}" for i in range(targets)]
+    true = np.linspace(0, 1e-5, 30)[:, None] * np.ones(targets)
+    figure = draw(true, true + 1.234e-7, names)  # type: ignore[operator]
+    style.encoded(figure, "png")
+    render = figure.canvas.get_renderer()
+    ends = [panel._left_title.get_window_extent(render) for panel in figure.axes]
+    assert all(end.x1 <= figure.bbox.x1 for end in ends)
 
 
 @pytest.mark.parametrize("draw", [values.predictions, values.residuals])

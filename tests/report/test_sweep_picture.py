@@ -18,9 +18,28 @@ def test_shares_and_the_scores_against_the_foremost_two() -> None:
     assert (rates.get_xlabel(), rates.get_xscale()) == ("learning_rate", "log")
     others, best = (points.get_offsets().tolist() for points in rates.collections)
     assert (others, best) == ([[0.01, 0.5], [1.0, 0.2]], [[0.1, 0.9]])
+    for panel in rates, widths:
+        assert panel.get_title(loc="left") == "validation accuracy"
+    [legend] = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["the best trial"]
     names = [label.get_text() for label in widths.get_xticklabels()]
     assert names == [r"\$8", "16,8", "8"]
     assert style.encoded(figure, "png").startswith(b"\x89PNG")
+
+
+def test_long_choices_are_told_apart_and_lie_apart() -> None:
+    choices = [f"shift=1,rotation={i},scale=0.1" for i in (5, 10)] + [
+        "elastic=34,sigma=4"
+    ]
+    values = {"augment": choices, "epochs": [1, 2, 3]}
+    figure = mattered({"augment": 0.9, "epochs": 0.1}, values, [0.5, 0.9, 0.2], "r2")
+    style.encoded(figure, "png")
+    labels = figure.axes[1].get_xticklabels()
+    assert len({label.get_text() for label in labels}) == 3
+    assert {label.get_rotation() for label in labels} == {20.0}
+    render = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    boxes = [label.get_window_extent(render) for label in labels]
+    assert all(box.y0 >= 0 for box in boxes)
 
 
 def test_one_setting_of_a_regression() -> None:

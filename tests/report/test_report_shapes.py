@@ -1,0 +1,109 @@
+"""Pictures of any shape, of many classes and with long names can be read."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from made import fitting, made
+
+from nnx.data.dataset import Frame
+from nnx.report import layers, predictions, style
+
+
+@pytest.mark.parametrize(("frame", "across"), [((7, 7), 20), ((4, 16), 10)])
+def test_units_are_as_large_whatever_their_pictures_shape(
+    frame: tuple[int, int], across: int
+) -> None:
+    data = made(features=49 if frame == (7, 7) else 64)
+    network = fitting(data, (data.train.images.shape[1], 100, 3))
+    network = network.replace(frame=Frame(*frame, 255, 4))
+    figure = layers.weights(network)
+    [frames] = figure.axes[0].collections
+    left = {path.vertices[:, 0].min() for path in frames.get_paths()}
+    assert len(left) == across
+
+
+def test_images_beside_their_units_keep_their_shape_and_colours_have_a_scale() -> None:
+    for frame in (16, 4), (4, 16), (8, 8):
+        data = made(features=64)
+        network = fitting(data, (64, 9, 1, 3)).replace(frame=Frame(*frame, 255, 4))
+        figure = layers.activations(network, data.test.images)
+        first, *panels = figure.axes
+        style.encoded(figure, "png")
+        assert len(first.images) == layers.SAMPLES
+        for i, image in enumerate(first.images):
+            left, right, bottom, top = image.get_extent()
+            (x0, y0), (x1, y1) = first.transData.transform(
+                [(left, top), (right, bottom)]
+            )
+            assert abs((y0 - y1) / (x1 - x0)) == pytest.approx(frame[0] / frame[1])
+            # Beside its line.
+            at = first.transData.transform((left, (top + bottom) / 2))[1]
+            line = panels[0].transData.transform((0, i))[1]
+            assert at == pytest.approx(line, abs=1)
+        titles = [panel.get_title(loc="left") for panel in panels]
+        assert titles[:2] == ["layer 1: 9 units", "layer 2: 1 unit"]
+        assert [tick for tick in panels[1].get_xticks() if -0.5 <= tick <= 0.5] == [0]
+        for panel, bar in zip(panels[:2], panels[2:], strict=True):
+            assert bar.get_xlim() == panel.images[0].get_clim()
+
+
+@pytest.mark.parametrize(("frame", "lines"), [((8, 8), 4), ((4, 16), 4), ((32, 2), 1)])
+def test_of_tall_pictures_fewer_lines_are_shown(
+    frame: tuple[int, int], lines: int
+) -> None:
+    data = made(features=64)
+    network = fitting(data, (64, 3)).replace(frame=Frame(*frame, 255, 2))
+    figure = predictions.samples(network, data.test, np.eye(3)[[0] * 40])
+    assert len(figure.axes[0].texts) == 8 * lines
+
+
+@pytest.mark.parametrize("k", [40, 41, 1000])
+def test_confusion_of_many_classes(k: int) -> None:
+    """Has a scale where numbers have no room, and shows what is right."""
+    labels = np.repeat(np.arange(k), 2)
+    predicted = np.where(np.arange(2 * k) == 6, 7, labels)
+    names = [f"class {i}" for i in range(k)]
+    figure = predictions.confusion(labels, predicted, names)
+    panel, *bars = figure.axes
+    style.encoded(figure, "png")
+    if k == 40:
+        assert bars == []
+        said = {t.get_position()[::-1]: t.get_text() for t in panel.texts}
+        assert (said[3, 3], said[3, 7], said[4, 4]) == ("1", "1", "2")
+    else:
+        [bar] = bars
+        assert bar.get_ylim() == (0, 1)
+        right = panel.images[1].get_array()
+        assert (right[3, 3], right[4, 4]) == (0.5, 1.0)
+        assert right.mask[3, 7]
+    draw = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    words = [text.get_window_extent(draw) for text in panel.get_yticklabels()]
+    assert all(upper.y0 >= lower.y1 for upper, lower in pairwise(words))
+
+
+def test_names_cut_short_are_told_apart() -> None:
+    """By their ends as by their beginnings; and by numbers where both are alike."""
+    alike = [f"a class of pictures {i}" for i in range(3)]
+    assert style.shortened(alike, 11) == [f"a cla…res {i}" for i in range(3)]
+    middle = [f"beginning {i} and end" for i in range(3)]
+    assert style.shortened([*middle, "a$"], 11) == [
+        "0: begi…end", "1: begi…end", "2: begi…end", r"a\$",
+    ]  # fmt: skip
+    assert style.shortened(["short", "x" * 12], 12) == ["short", "x" * 12]
+    assert max(map(len, style.shortened(["x" * 99] * 2000, 11))) == 11
+
+
+def test_long_names_are_shortened_and_captions_in_two_lines() -> None:
+    data, names = made(classes=3), ("Ankle boot", "T-shirt/top", "x" * 2000)
+    network, shares = (
+        fitting(data, (16, 3)).replace(classes=names),
+        np.eye(3)[[2, 0] * 20],
+    )
+    split = data.test._replace(labels=np.zeros(40, int))
+    figure = predictions.samples(network, split, shares)
+    words = [text.get_text() for text in figure.axes[0].texts[:2]]
+    assert words == ["xxxxx…xxxxx: 100%\nis Ankle boot", "Ankle boot: 100%"]
+    labels = np.array([0, 1, 2])
+    width, height = predictions.confusion(labels, labels, names).get_size_inches()
+    assert max(width, height) < 7
