@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, TypeAlias
 Row: TypeAlias = dict[str, Any]
 # A heading, its value's name in a row, and its format.
 Columns: TypeAlias = Sequence[tuple[str, str, str]]
+# Headings of what is left out first, and next, where a terminal is narrow.
+LESSER = "100 steps", "float64", "range", "of peak", "accuracy"
 
 
 class Table(NamedTuple):
@@ -29,6 +31,22 @@ class Table(NamedTuple):
             for row in self.rows
             if not row["no_speed_because"]
         ]
+
+    def narrowed(self, room: int) -> "Table":
+        """Return the table without lesser columns, of so many letters if it can be."""
+        table = self
+        for heading in LESSER:
+            if table.width() <= room:
+                break
+            kept = [column for column in table.columns if column[0] != heading]
+            table = table._replace(columns=kept)
+        return table
+
+    def width(self) -> int:
+        """Return how many letters a line has, with a space between two columns."""
+        lines = [[heading for heading, _, _ in self.columns], *self.cells()]
+        widest = (max(map(len, column)) for column in zip(*lines, strict=True))
+        return sum(widest) + len(self.columns) - 1
 
     def without_speed(self) -> list[str]:
         """Return a line for each of the others."""

@@ -1,6 +1,8 @@
 """What `nnx bench` prints and writes of what was measured."""
 
 import json as json_format
+import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -76,9 +78,15 @@ def _show(tables: "Sequence[Table]", summary: str) -> None:
     """Print tables, and before them the machine, if it is given."""
     if summary:
         show.line(summary)
-    for table in tables:
+    for whole in tables:
+        table = whole
+        if sys.stdout.isatty():
+            table = whole.narrowed(shutil.get_terminal_size().columns)
         columns = [heading for heading, _, _ in table.columns]
         show.table(table.title, columns, table.cells())
+        left = [heading for heading, _, _ in whole.columns if heading not in columns]
+        if left:
+            show.line(f"left out, and in {JSON_NAME}: {', '.join(left)}")
         for line in [*table.without_speed(), ""]:
             show.line(line)
 

@@ -184,8 +184,8 @@ def _print(title: str, results: "list[ParameterCheck]") -> None:
         name = f"{row.layer} {row.parameter}"
         cells.append([name, shape, entries, str(row.at_kinks), row.backend, *numbers])
     columns = [
-        "layer", "shape", "entries compared", "at kinks", "backend", "largest slope",
-        "max relative error",
+        "layer", "shape", "compared", "at kinks", "backend", "largest slope",
+        "max error",
     ]  # fmt: skip
     show.table(title, columns, cells)
     for row in results:

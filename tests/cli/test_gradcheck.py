@@ -15,6 +15,7 @@ from nnx.cli import gradcheck
 from nnx.maths import activations
 from nnx.maths.activations import ACTIVATIONS
 from nnx.training.folder import CONFIG_NAME
+from nnx.verify.own_network import ParameterCheck
 
 Run = Callable[..., Any]
 NAMES = [(1, "weight"), (1, "bias"), (2, "weight"), (2, "bias")]
@@ -29,6 +30,16 @@ def test_a_table(run: Run, old_run: Path) -> None:
     assert rows[0].split()[2:4] == ["16×5", "80"]
     assert last.startswith("worst ")
     assert last.endswith(", below 1e-06")
+
+
+def test_a_wide_table_has_room_on_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    check = ParameterCheck(
+        "numpy", 12, "weight", (1024, 1024), 200, 0, 1.2e-10, 1.2e-10, 1e-6
+    )
+    gradcheck._print("deep", [check])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
 def test_json(run: Run, old_run: Path) -> None:
