@@ -12,7 +12,8 @@ from pathlib import Path
 from PIL import Image
 
 SHOWN = "curves", "weights", "mistakes"
-COLOURS = 32
+# The ends of a scale are few pixels, which the median cut gives one colour.
+COLOURS, HOW, SHARP = 256, Image.Quantize.MAXCOVERAGE, Image.Dither.NONE
 
 
 def main(run: Path) -> None:
@@ -21,7 +22,7 @@ def main(run: Path) -> None:
     folder.mkdir(exist_ok=True)
     for name in SHOWN:
         with Image.open(run / f"{name}.png") as picture:
-            small = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+            small = picture.convert("RGB").quantize(COLOURS, HOW, dither=SHARP)
         small.save(folder / f"{name}.png", optimize=True)
         print(folder / f"{name}.png", (folder / f"{name}.png").stat().st_size, "bytes")
 

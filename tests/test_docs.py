@@ -4,10 +4,14 @@ import doctest
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from PIL import Image
 
 import nnx
+from nnx.cli.main import app
 from nnx.settings import complete
 from nnx.settings.notation import SCHEDULES
 from nnx.settings.table import OPTIMIZERS
@@ -69,6 +73,41 @@ def test_the_readme_has_an_example() -> None:
 
 def test_the_package_s_own_example() -> None:
     assert doctest.testmod(nnx).failed == 0
+
+
+def _options(command: Any) -> set[str]:
+    """Return every option of a command and of those that it has."""
+    found = {name for param in command.params for name in param.opts}
+    return found.union(*map(_options, getattr(command, "commands", {}).values()))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        *(ROOT / name for name in ("README.md", "CHANGELOG.md", "docs/faults.md")),
+        *sorted((ROOT / "nnx" / "training" / "presets").glob("*.toml")),
+    ],
+    ids=lambda page: page.name,
+)
+def test_options_that_are_named_are_there(page: Path) -> None:
+    named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", page.read_text("utf-8")))
+    assert named <= _options(typer.main.get_command(app))
+
+
+def test_every_picture_is_shown() -> None:
+    shown = "".join(page.read_text("utf-8") for page in PAGES)
+    for picture in (ROOT / "docs" / "pictures").iterdir():
+        assert f"pictures/{picture.name})" in shown, picture.name
+
+
+def test_the_scale_of_the_weights_goes_from_orange_to_violet() -> None:
+    with Image.open(ROOT / "docs" / "pictures" / "weights.png") as picture:
+        across = round(0.943 * picture.width)
+        scale = picture.convert("RGB").crop((across, 60, across + 1, 270))
+    reds, _, blues = zip(*[scale.getpixel((0, y)) for y in range(210)], strict=True)
+    redder = [red - blue for red, blue in zip(reds, blues, strict=True)]
+    assert min(redder[:60]) > 100
+    assert max(redder[-60:]) < -20
 
 
 def test_links_lead_somewhere() -> None:

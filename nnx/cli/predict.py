@@ -33,7 +33,7 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="FILE…",
-            help="PNG, JPEG, BMP, GIF or PGM, any size; or a table: CSV, TSV, Parquet, "
+            help="PNG, JPEG, BMP, GIF or PNM, any size; or a table: CSV, TSV, Parquet, "
             "or an .npz of pictures.",
         ),
     ],
