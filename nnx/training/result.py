@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from nnx import blas
 from nnx.data.dataset import Array, Dataset
 from nnx.likeness import Likeness, few, learnt
@@ -85,9 +87,10 @@ class Result(NamedTuple):
         """Say the outcome in five lines, none of more than 100 characters."""
         end = ", stopped" if self.stopped else ", early" if self.ended_early else ""
         chosen = f", weights of epoch {self.best_epoch}" if self.best_epoch else ""
+        samples = "rows" if self.network.columns else "images"
         lines = (
             f"Result of {len(self.log)} epochs{end}{chosen}, in {self.seconds:.2f} s, "
-            f"{self.images_per_second:,.0f} images/s",
+            f"{self.images_per_second:,.0f} {samples}/s",
             f"  network     {self.network.parameters:,} parameters, {self.network}",
             f"  training    {self._words('train')}",
             f"  validation  {self._words('validation')}",
@@ -119,7 +122,9 @@ def result_of(run: "Run", *, trained: bool) -> Result:
     images = len(position.log) * plan.images + plan.images_done(position)
     validation = monitored if plan.has_validation else (None, None)
     done = plan.is_done(position)
-    network = run.network.replace(layers=map_arrays(backend.to_numpy, layers))
+    # Copies: a backend keeps memory for a state as long as its arrays are there.
+    copied = map_arrays(lambda array: np.array(backend.to_numpy(array)), layers)
+    network = run.network.replace(layers=copied)
     return Result(
         network=network.replace(likeness=_likeness(run, network)),
         train_loss=train[0],

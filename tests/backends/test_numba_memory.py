@@ -1,5 +1,6 @@
 """The memory that compiled steps go on with is no one's but theirs."""
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ class Steps:
     def __init__(self) -> None:
         rng = np.random.default_rng(0)
         pixels = rng.integers(0, 256, (100, 25)).astype(np.uint8)
-        self.images = Images(pixels, rng.integers(0, 3, 100))
+        self.images: Images | None = Images(pixels, rng.integers(0, 3, 100))
         self.memories = Memories()
 
     def begin(self) -> State:
@@ -86,8 +87,19 @@ def test_memory_is_let_go_with_its_state() -> None:
     assert not steps.memories._known
 
 
+def test_images_are_let_go_though_the_state_is_there() -> None:
+    """They may be gigabytes; a network that was trained on them is some kilobytes."""
+    steps = Steps()
+    pixels, labels = map(weakref.ref, steps.images[:2])
+    state = steps.take(steps.begin(), 2)
+    steps.images = None
+    assert len(steps.memories._known) == 1
+    assert pixels() is labels() is None
+    assert state.step == 2
+
+
 def test_a_run_that_begins_with_weights_that_were_changed_takes_them() -> None:
-    """A trained network's arrays are those of the last state; they are the user's."""
+    """A state's arrays may be a user's, who writes into them."""
     steps, plain = Steps(), {"optimizer": "sgd", "batch_norm": False, "ema_decay": 0.0}
     hyper = HYPER._replace(**plain)
     state = steps.take(initial_state(NETWORK.layers, hyper, Ops(np)), 2, **plain)

@@ -1,7 +1,9 @@
 """A team is as large as it has cores to itself, and its size changes no bits."""
 
+import os
 import time
 from itertools import cycle
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -89,6 +91,31 @@ def test_cores_that_others_keep_are_taken_last(
 
 def test_no_team_is_empty_or_too_large() -> None:
     assert (Threads(3).size(0), Threads(3).size(100)) == (1, 3)
+
+
+def test_a_thread_that_cannot_be_started_leaves_none_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where a process may have no more of them; the next call may have all."""
+    begun, ran, start = list[Thread](), list[int](), Thread.start
+
+    def second_fails(thread: Thread) -> None:
+        if begun:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread)
+        start(thread)
+
+    team, cores = Threads(3), os.sched_getaffinity(0)
+    with monkeypatch.context() as patched:
+        patched.setattr(Thread, "start", second_fails)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            team.run(3, lambda member: ran.append(member.rank))
+    begun[0].join(10)
+    assert not begun[0].is_alive()
+    assert ran == []
+    assert os.sched_getaffinity(0) == cores
+    team.run(3, lambda member: ran.append(member.rank))
+    assert sorted(ran) == [0, 1, 2]
 
 
 def _trained(monkeypatch: pytest.MonkeyPatch, *sizes: int) -> State:

@@ -78,14 +78,6 @@ FUNCTIONS = {
 LEAVE_OUT = ("relu",)
 
 
-@inner_njit(fastmath=LOOP, error_model="numpy")
-def add_bias(y, bias, part):
-    """Add the bias to a block of y."""
-    for i in range(part.top, part.bottom):
-        for j in range(part.left, part.right):
-            y[i, j] += bias[j]
-
-
 def _loop(function: Any) -> Any:
     """Return a compiled loop for y = f(y + bias) over a block."""
 

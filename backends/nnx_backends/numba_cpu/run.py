@@ -33,6 +33,8 @@ from nnx_backends.numba_cpu.vectors import ROWS
 # Products of two numbers that a thread should have to do, for its start to pay.
 WORTH_A_THREAD = 20_000_000
 NO_CALLS = np.zeros(0, steps.CALL)
+# What each call sets anew in a state's memory, which would keep a whole set alive.
+OF_IMAGES = "pixels", "labels", "weights", "order", "losses", "scores", "logits"
 
 
 class Work(NamedTuple):
@@ -77,8 +79,14 @@ def run_steps(
     work = _work(state, images, order, count, hyper, *how)
     _train(threads, work)
     after = state_after(state, work.memory, work.places, count, hyper.batch_size)
-    memories.keep(after, work.use, work.memory)
+    _keep(memories, after, work)
     return after
+
+
+def _keep(memories: Memories[Memory], state: State, work: Work) -> None:
+    """Remember the memory of a state, without the images that led to it."""
+    own = work.memory._replace(**dict.fromkeys(OF_IMAGES))
+    memories.keep(state, work.use, own)
 
 
 def way(
@@ -132,7 +140,7 @@ def _run_shards(
         _train(threads, work)
     after = state_after(state, own, work.places, count, size)
     after = after._replace(loss_sum=sums[0], score_sum=sums[1])
-    memories.keep(after, work.use, own)
+    _keep(memories, after, work)
     return after
 
 

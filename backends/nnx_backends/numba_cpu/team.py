@@ -35,17 +35,6 @@ class Team(NamedTuple):
     counter: Array
 
 
-def read_only(array: Array) -> Array:
-    """Return a view that may not be written to.
-
-    Numba compiles anew for arrays that may and may not be, so that what a function only
-    reads is always passed like this.
-    """
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
 @intrinsic
 def _arrive(typing, counter):
     """Add one to the counter, atomically, and return what it was."""

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from threading import Barrier, Thread
+from threading import Barrier, BrokenBarrierError, Thread
 from typing import Any
 
 import numpy as np
@@ -54,17 +54,24 @@ class Threads:
         def run(rank: int) -> None:
             with _on_core(cores[rank]):
                 # Asleep until all are there: one that spins would keep the processor
-                # from one that has not begun.
-                ready.wait()
+                # from one that has not begun. Where one cannot begin, none goes on.
+                try:
+                    ready.wait()
+                except BrokenBarrierError:
+                    return
                 began = time.perf_counter(), time.thread_time()
                 function(Team(rank, size, counter), *shared)
                 ended = time.perf_counter(), time.thread_time()
                 seconds[:, rank] = np.subtract(ended, began)
 
         others = [Thread(target=run, args=(i,), daemon=True) for i in range(1, size)]
-        for thread in others:
-            thread.start()
-        run(0)
+        try:
+            for thread in others:
+                thread.start()
+            run(0)
+        except BaseException:
+            ready.abort()
+            raise
         for thread in others:
             thread.join()
         self._follow(cores, seconds)
