@@ -15,6 +15,7 @@ from nnx.errors import (
     InputError,
     NnxError,
     UnknownBackendError,
+    UnusableBackendError,
     in_few_words,
 )
 from nnx.maths import steps
@@ -138,7 +139,7 @@ def find(name: str, **options: Any) -> Backend:
         raise UnknownBackendError(
             f"no backend is called {in_few_words(name)}; there are {known}"
         )
-    load = _automatic if name == "auto" else offered[name].load()
+    load = _automatic if name == "auto" else function_of(offered[name])
     for option, value in options.items():
         if option not in inspect.signature(load).parameters:
             raise InputError(
@@ -189,9 +190,30 @@ def choose(
     point, own = _offered().get(name), {"threads": threads, "place": place}
     own = {option: given for option, given in own.items() if given is not None}
     if own and point is not None:
-        taken = inspect.signature(point.load()).parameters
+        taken = inspect.signature(function_of(point)).parameters
         options |= {option: own[option] for option in own if option in taken}
     return find(name, **options)
+
+
+def function_of(point: EntryPoint) -> Callable[..., Any]:
+    """Return the function that an installed package offers at an entry point.
+
+    Raises:
+        UnusableBackendError: there is none, or the package cannot be imported
+    """
+    try:
+        function: Callable[..., Any] = point.load()
+        why = "" if callable(function) else f"{type(function).__name__} is no function"
+    except NnxError:
+        raise
+    except Exception as error:  # whatever a package raises while it is imported
+        why = f"{type(error).__name__}: {error}"
+    if why:
+        raise UnusableBackendError(
+            f"{point.name!r}: {point.value} cannot be loaded ({why}): install its "
+            "package anew, or remove it"
+        )
+    return function
 
 
 def usable() -> tuple[list[Backend], dict[str, str]]:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from zlib import crc32
 
 from nnx import cores
+from nnx.backend import function_of
 from nnx.errors import InputError, NnxError, in_few_words
 from nnx.maths.shards import ALONE, Communicator
 
@@ -22,7 +23,8 @@ def find(name: str) -> Communicator:
 
     Raises:
         InputError: no installed package offers one of this name
-        MissingLibraryError, UnusableBackendError: its library is missing, or fails
+        MissingLibraryError, UnusableBackendError: its library is missing, or fails, or
+            the package cannot be imported
     """
     if name == "":
         return ALONE
@@ -32,7 +34,7 @@ def find(name: str) -> Communicator:
             f"no way to join processes is called {in_few_words(name)}; there is "
             f"{', '.join(sorted(offered))}"
         )
-    communicator = offered[name].load()()
+    communicator = function_of(offered[name])()
     assert isinstance(communicator, Communicator)
     return communicator
 

@@ -2,7 +2,9 @@
 
 import sys
 from dataclasses import fields, replace
+from functools import partial
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +18,7 @@ from nnx.errors import (
     InputError,
     MissingLibraryError,
     UnknownBackendError,
+    UnusableBackendError,
 )
 from nnx.maths import steps
 from nnx.maths.ops import Ops
@@ -102,6 +105,32 @@ def test_usable_backends_and_why_others_are_not(
     assert [backend.name for backend in working] == ["numpy"]
     assert list(why) == ["jax"]
     assert "pip install" in why["jax"]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("no_such_package:load", "No module named 'no_such_package'"),
+        ("nnx_backends.numpy_cpu:lode", "has no attribute 'lode'"),
+        ("antigravity_of_others:load", "SyntaxError: invalid syntax"),
+        ("nnx_backends.numpy_cpu", "is no function"),
+    ],
+)
+def test_a_broken_package_spoils_no_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str, words: str
+) -> None:
+    (tmp_path / "antigravity_of_others.py").write_text("def load(: ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    offered(monkeypatch, plain=NUMPY, broken=value)
+    working, why = backends.usable()
+    assert [backend.name for backend in working] == ["numpy"]
+    assert why["broken"].startswith(f"'broken': {value} ")
+    assert words in why["broken"]
+    assert "install its package anew" in why["broken"]
+    for get in backends.find, partial(backends.choose, threads=2):
+        with pytest.raises(UnusableBackendError) as refused:
+            get("broken")
+        assert str(refused.value) == why["broken"]
 
 
 def test_auto_is_the_first_that_works(monkeypatch: pytest.MonkeyPatch) -> None:

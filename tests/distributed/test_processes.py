@@ -1,16 +1,17 @@
 """What processes agree on before they train together."""
 
 from dataclasses import replace
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
 from distributed.processes import together
 
-from nnx import cores
+from nnx import communicator, cores
 from nnx.backend import Backend, FirstRun, find
 from nnx.communicator import own_cores, place_on_machine
 from nnx.data.dataset import Dataset
-from nnx.errors import InputError
+from nnx.errors import InputError, UnusableBackendError
 from nnx.maths.shards import ALONE, Communicator
 from nnx.network import Network
 from nnx.settings import complete
@@ -40,6 +41,16 @@ def test_shards_that_processes_cannot_share_are_refused(data: Dataset) -> None:
             Run(Network([25, 3]), data, settings, communicator=communicator)
 
     together(3, work)
+
+
+@pytest.mark.parametrize("value", ["no_such_package:load", "nnx_backends.mpi:lode"])
+def test_a_broken_package_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    point = EntryPoint("pigeons", value, communicator.GROUP)
+    monkeypatch.setattr(communicator, "entry_points", lambda group: [point])
+    with pytest.raises(UnusableBackendError, match=f"'pigeons': {value} cannot be lo"):
+        communicator.find("pigeons")
 
 
 def test_processes_of_a_machine_share_its_cores(
