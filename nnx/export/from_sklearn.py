@@ -1,10 +1,12 @@
 """scikit-learn's perceptrons as a network."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nnx.data import given
 from nnx.data.dataset import TASKS, Array, Column, Dataset, Target
 from nnx.errors import InputError
 from nnx.export.foreign import made
@@ -30,7 +32,8 @@ def from_sklearn(
 
     estimator: fitted, alone or at the end of a Pipeline with a StandardScaler
     data: a data set of pictures that the network is for; its classes must be the
-        estimator's, in the same order
+        estimator's, in the same order, and its targets the numbers that the estimator
+        was fitted to, in their own units
     pixels: what the estimator was fitted to: "unit", pixels in [0, 1], or "raw", as in
         the data
 
@@ -39,6 +42,7 @@ def from_sklearn(
             data that do not fit
     """
     mlp, before = _parts(estimator)
+    data = None if data is None else given.loaded(data)
     if before and data is not None:
         raise InputError("data of pictures and a StandardScaler do not go together")
     classes, layers = _classes(mlp), _layers(mlp)
@@ -50,7 +54,8 @@ def from_sklearn(
                 f"{data.name} has the classes {' '.join(data.classes)[:60]}, the "
                 f"estimator {' '.join(classes)[:60]}"
             )
-        return network
+        last = _standardized(network.layers[-1], network.targets)
+        return network.replace(layers=[*network.layers[:-1], last])
     targets = tuple(Target(f"y{i}") for i in range(network.sizes[-1]))
     return network.replace(
         classes=classes,
@@ -113,6 +118,15 @@ def _layers(mlp: Any) -> Layers:
 
 def _after_zeros(part: Array) -> Array:
     return np.concatenate([np.zeros_like(part), part], axis=-1)
+
+
+def _standardized(layer: Layer, targets: Sequence[Target]) -> Layer:
+    """Return a last layer whose values are standardized as the targets say, if any."""
+    if not targets:
+        return layer
+    mean, scale = np.array([(each.mean, each.scale) for each in targets]).T
+    parts = layer.weight / scale, (layer.bias - mean) / scale
+    return Layer(*(part.astype(layer.bias.dtype) for part in parts))
 
 
 def _columns(estimator: Any, features: int, scaler: Any = None) -> tuple[Column, ...]:

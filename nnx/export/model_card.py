@@ -192,7 +192,8 @@ def _limits(
     settings: Mapping[str, Any] | None,
 ) -> str:
     limits = [f"- It has been tested on {_cell(data.name)} alone."]
-    if settings is not None and not settings["validation_fraction"]:
+    chosen_by = "validation_fraction", "validation_data"
+    if settings is not None and not any(settings[name] for name in chosen_by):
         limits += [
             "- No validation set was held out: if settings were chosen by the test "
             "rows, the score above flatters it."

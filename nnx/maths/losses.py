@@ -6,6 +6,7 @@ A loss is given logits: what the last layer, which has no activation, gives.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from nnx.maths.activations import sigmoid
 from nnx.maths.arrays import Array, Namespace, device_of
 
 
@@ -58,7 +59,7 @@ def binary_cross_entropy(
     returns: losses (batch,), dlogits (batch, labels)
     """
     small = xp.exp(-xp.abs(logits))  # in (0, 1]
-    above = xp.where(logits > 0.0, logits, xp.zeros_like(logits))
+    above = xp.maximum(logits, 0.0)
     losses = xp.sum(above - targets * logits + xp.log1p(small), axis=1)
     return losses, sigmoid(logits, xp=xp) - targets
 
@@ -121,16 +122,6 @@ def softmax(logits: Array, *, xp: Namespace) -> Array:
     """
     exps = xp.exp(logits - xp.max(logits, axis=1, keepdims=True))
     return exps / xp.sum(exps, axis=1, keepdims=True)
-
-
-def sigmoid(logits: Array, *, xp: Namespace) -> Array:
-    """Return 1 / (1 + exp(-z)) of each logit, by no exponential that overflows.
-
-    logits: (batch, labels)
-    returns: (batch, labels), in [0, 1]
-    """
-    small = xp.exp(-xp.abs(logits))
-    return xp.where(logits >= 0.0, 1.0 / (1.0 + small), small / (1.0 + small))
 
 
 def rates(logits: Array, *, xp: Namespace) -> Array:

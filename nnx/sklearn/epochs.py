@@ -136,7 +136,9 @@ def _started(
     if not continued or not alike or len(memory) != len(new.optimizer_state):
         return begun._replace(state=new)
     new = new._replace(step=state.step, optimizer_state=memory)
-    follows = model.solver == "sgd" and model.learning_rate != "constant"
+    if model.solver == "adam":  # its moments hold no rate
+        return begun._replace(state=new)
+    follows = model.learning_rate != "constant"
     rate = known.learning_rate if follows else begun.learning_rate
     return Optimizer(known.learning_rate, new).with_rate(rate)
 

@@ -16,8 +16,9 @@ from sklearn.utils.multiclass import (
     unique_labels,
 )
 
+from nnx.maths.activations import sigmoid
 from nnx.maths.arrays import Array
-from nnx.maths.losses import LOSSES, sigmoid, softmax
+from nnx.maths.losses import LOSSES, softmax
 from nnx.sklearn.base import Perceptron
 from nnx.sklearn.parameters import CONSTRAINTS, is_stochastic, number, store
 from nnx.sklearn.places import Place

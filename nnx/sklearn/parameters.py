@@ -15,6 +15,8 @@ STOCHASTIC_ONLY = (
     "dropout", "input_dropout", "batch_norm", "weight_decay", "clip_norm", "max_norm",
     "ema_decay",
 )  # fmt: skip
+# As the settings have it: nearer to 1, the maths would round a rate up to 1.
+MOST_DROPOUT = 0.99
 
 
 def number(low: float, high: float | None = None, closed: str = "left") -> Interval:
@@ -50,8 +52,8 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "epsilon": [number(0, closed="neither")],
     "n_iter_no_change": [_whole(1), Options(Real, {np.inf})],
     "max_fun": [_whole(1)],
-    "dropout": [number(0, 1)],
-    "input_dropout": [number(0, 1)],
+    "dropout": [number(0, MOST_DROPOUT, "both")],
+    "input_dropout": [number(0, MOST_DROPOUT, "both")],
     "batch_norm": ["boolean"],
     "weight_decay": [number(0)],
     "clip_norm": [number(0)],

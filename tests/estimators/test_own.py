@@ -1,8 +1,10 @@
 """What the estimators have that scikit-learn's have not."""
 
+import gc
 import pickle
 import subprocess
 import sys
+import weakref
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 
 from nnx.backend import find
+from nnx.settings import kinds
 from nnx.sklearn import MLPClassifier, MLPRegressor, places
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -71,6 +74,38 @@ def test_a_warm_start_keeps_statistics() -> None:
     model.set_params(learning_rate_init=1e-12).fit(X, Y)
     after = model._optimizer.state.running_stats[0].mean
     assert 0.0 < np.abs(after - mean).max() < np.abs(mean).max()
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_another_rate_between_parts_is_the_next_step_s(solver: str) -> None:
+    """Adam's step is the rate times its moments, whatever rate they were learnt at.
+
+    SGD's velocity, as scikit-learn has it, keeps the length of its step.
+    """
+
+    def longest(rate: float) -> float:
+        """Return how far a weight goes in a part after ten others."""
+        model = MLPClassifier((8,), solver=solver, random_state=0, batch_size=150)
+        model.set_params(shuffle=False, nesterovs_momentum=False)
+        for _ in range(10):
+            model.partial_fit(X, Y, classes=[0, 1, 2])
+        before = model.coefs_[0].copy()
+        model.set_params(learning_rate_init=rate).partial_fit(X, Y)
+        return float(np.abs(model.coefs_[0] - before).max())
+
+    ratio = longest(1e-5) / longest(1e-3)
+    assert ratio == pytest.approx(0.01, rel=1e-6) if solver == "adam" else ratio > 0.5
+
+
+@pytest.mark.parametrize("name", ["dropout", "input_dropout"])
+def test_dropout_has_the_bound_of_the_settings(name: str) -> None:
+    """A rate is a whole number of 65,536ths, and all of them would be 1 / 0."""
+    most = 0.99
+    assert kinds.DROPOUT.read(most) == most
+    MLPClassifier((8,), max_iter=2, **{name: most}).fit(X, Y)
+    for rate in 0.999999, 0.9901:
+        with pytest.raises(ValueError, match=f"'{name}' parameter .* must be a float"):
+            MLPClassifier((8,), max_iter=2, **{name: rate}).fit(X, Y)
 
 
 def test_options_may_change_between_fits() -> None:
@@ -138,6 +173,18 @@ def test_the_compiled_backend_learns_the_same() -> None:
     )  # fmt: skip
     for one, other in zip(a.coefs_, b.coefs_, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-12)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_what_was_learnt_from_is_not_kept(backend: str) -> None:
+    x = X.copy()
+    known = weakref.ref(x)
+    model = MLPClassifier((8,), max_iter=2, random_state=0, backend=backend)
+    model.fit(x, Y).partial_fit(x, Y)
+    del x
+    gc.collect()
+    assert known() is None
+    assert model.coefs_[0].shape == (4, 8)
 
 
 def test_a_small_fit_compiles_nothing() -> None:

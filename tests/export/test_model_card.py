@@ -45,6 +45,24 @@ def test_a_classification(data: Dataset, tmp_path: Path) -> None:
     assert "## Training" not in (tmp_path / "README.md").read_text("utf-8")
 
 
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ({}, True),
+        ({"validation_fraction": 0.1}, False),
+        ({"validation_data": "/home/me/chosen-by.csv"}, False),
+    ],
+)
+def test_what_settings_were_chosen_by(
+    data: Dataset, tmp_path: Path, chosen: dict[str, str | float], said: bool
+) -> None:
+    """A validation set is held out, or a table of its own."""
+    network = Network([25, 3]).replace(classes=data.classes, frame=data.frame)
+    nnx.export.card(network, tmp_path / "README.md", data, complete(chosen))
+    text = (tmp_path / "README.md").read_text("utf-8")
+    assert ("No validation set was held out" in text) == said
+
+
 def test_a_regression(data: Dataset, tmp_path: Path) -> None:
     targets = (Target("price", 10.0, 3.0),)
     values = data.test.labels[:, None].astype("float32")

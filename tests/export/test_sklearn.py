@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import nnx
+from nnx.data.dataset import in_units
 from nnx.errors import InputError
 
 sklearn = pytest.importorskip("sklearn", reason="needs scikit-learn")
@@ -88,6 +89,30 @@ def test_pictures(tmp_path: Path) -> None:
     loaded = nnx.Network.load(tmp_path / "model.safetensors")
     accuracy = mlp.score(data.test.images / 16, data.test.labels)
     assert nnx.evaluate(loaded, data).accuracy == pytest.approx(accuracy)
+    by_name = nnx.from_sklearn(mlp, data="digits")
+    assert by_name.classes == data.classes
+
+
+@pytest.mark.parametrize("targets", [1, 2])
+def test_values_of_pictures_are_in_the_targets_own_units(
+    targets: int, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """A data set of numbers is learnt standardized; the estimator was not."""
+    pixels = rng.integers(0, 256, (120, 36), np.uint8)
+    values = np.stack([pixels[:, :5].sum(1) + 100.0, 1e-3 * pixels[:, 7]], axis=1)
+    values = values[:, :targets].squeeze()
+    data = nnx.dataset(pixels, values, task="regression")
+    assert all(target.scale != 1.0 for target in data.targets)
+    mlp = _fitted("MLPRegressor", pixels / 255, values, max_iter=200)
+    network = nnx.from_sklearn(mlp, data=data)
+    network.save(tmp_path / "model.safetensors")
+    loaded = nnx.Network.load(tmp_path / "model.safetensors")
+    predicted = mlp.predict(pixels / 255)
+    np.testing.assert_allclose(loaded.predict(pixels), predicted, rtol=1e-9)
+    known = in_units(data.test.labels, data.targets)
+    wrong = mlp.predict(data.test.images / 255).reshape(known.shape) - known
+    rmse = np.sqrt(np.mean(wrong**2, axis=0))
+    np.testing.assert_allclose(nnx.evaluate(loaded, data).rmse, rmse, rtol=1e-5)
 
 
 def test_what_is_not_taken(data: nnx.Dataset, rng: np.random.Generator) -> None:

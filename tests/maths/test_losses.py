@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.special import log_softmax
+from scipy.special import expit, log_softmax
 from scipy.special import softmax as scipy_softmax
 
 from nnx.backend import Backend
@@ -46,6 +46,24 @@ def test_logits_of_ten_thousand(backend: Backend, dtype: str) -> None:
     gradient = backend.to_numpy(dlogits)
     assert gradient.dtype == dtype
     np.testing.assert_allclose(gradient, [[1, -1, 0], [0, -0.5, 0.5]])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_labels_of_logits_of_any_size(backend: Backend, dtype: str) -> None:
+    """log(1 + exp(z)) of a label that is 0, and of -z of one that is 1."""
+    logits = np.array([-1e4, -80.0, -3.0, -1e-3, 0.0, 0.5, 3.0, 80.0, 1e4], dtype)
+    logits = np.stack([logits, logits[::-1]], axis=1)
+    targets = np.tile(np.array([0.0, 1.0], dtype), (len(logits), 1))
+    loss, dlogits = losses.binary_cross_entropy(
+        backend.from_numpy(logits), backend.from_numpy(targets), xp=backend.xp
+    )
+    z = logits.astype(np.float64)
+    expected = np.sum(np.logaddexp(0.0, z * [1.0, -1.0]), axis=1)
+    rtol = 10 * np.finfo(dtype).eps
+    np.testing.assert_allclose(backend.to_numpy(loss), expected, rtol=rtol)
+    gradient = backend.to_numpy(dlogits)
+    assert gradient.dtype == backend.to_numpy(loss).dtype == dtype
+    np.testing.assert_allclose(gradient, expit(z) - targets, rtol=rtol, atol=rtol)
 
 
 def test_softmax(backend: Backend, rng: np.random.Generator) -> None:
