@@ -11,7 +11,10 @@ Part = TypeVar("Part")
 
 
 def compiled(shares: Iterable[float], quiet: bool) -> None:
-    """Compile what gives these shares as it goes on, with a bar on a terminal."""
+    """Compile what gives these shares as it goes on, with a bar on a terminal.
+
+    The bar is there from the first share on, and not where nothing is compiled.
+    """
     if quiet or not draws():
         with at_once(lambda: None):
             for _ in shares:
@@ -21,11 +24,15 @@ def compiled(shares: Iterable[float], quiet: bool) -> None:
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = TextColumn("{task.description}"), BarColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        bar = bars.add_task("compiling", total=1.0)
+    bars = Progress(*columns, console=Console(stderr=True), transient=True)
+    bar = bars.add_task("compiling", total=1.0)
+    try:
         with at_once(bars.stop):
             for share in shares:
+                bars.start()
                 bars.update(bar, completed=share)
+    finally:
+        bars.stop()
 
 
 def counted(

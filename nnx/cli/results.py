@@ -28,8 +28,7 @@ def introduce(run: "Run", busy: float, *, resume: bool = False) -> None:
     resume: whether it was to be gone on with
     """
     data, network, backend = run.data, run.network, run.backend
-    samples = show.samples(data.columns)
-    validation = ""
+    samples, validation = run.plan.samples, ""
     if run.validation is not None:
         validation = f", {len(run.validation.labels):,} validation"
     batch, n = run.settings["batch_size"], len(data.train.labels)
@@ -94,7 +93,7 @@ def _report(run: "Run", result: "Result", json: bool) -> None:
     best = f"; best epoch {result.best_epoch}" if result.best_epoch else ""
     took = (
         f"epochs: {len(result.log)}{early} in {result.seconds:.2f} s, "
-        f"{result.images_per_second:,.0f} images/s{best}"
+        f"{result.images_per_second:,.0f} {run.plan.samples}/s{best}"
     )
     if sys.stdout.isatty():
         rows = [[words.split()[0], *scores] for words, scores in parts.items()]

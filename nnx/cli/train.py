@@ -251,7 +251,7 @@ def _begun(
         raise InputError(
             f"--require-accuracy is of classes: the score of {data.name} is R²"
         )
-    folder = out or default_folder(data.name)
+    folder = out or first_rank(communicator, lambda: default_folder(data.name))
     try:
         return begin.run(
             values, data, folder, options, communicator=communicator, **how

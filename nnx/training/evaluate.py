@@ -19,7 +19,7 @@ from nnx.maths.losses import LOSSES
 from nnx.network import Network, checked
 from nnx.tensors import finite
 from nnx.training import scores, windows
-from nnx.training.prepare import loss_of, on_device
+from nnx.training.prepare import check_huber_delta, loss_of, on_device
 
 
 class Evaluation(NamedTuple):
@@ -91,11 +91,12 @@ def evaluate(
     Raises:
         InputError: data whose features, classes or pixel range are not the network's,
             and labels that are not among the classes; a network whose weights, or loss
-            on these, are not finite
+            on these, are not finite; a delta that is none, or is of no regression
     """
     data = given.loaded(data)
     check_fits(checked(network), data)
     n, labels = len(data.test.images), np.asarray(data.test.labels)
+    huber_delta = check_huber_delta(huber_delta, data)
     loss = loss_of(network, huber_delta)
     loss_sum, score_sum, predicted = _sums(
         network, data, choose(backend), loss, huber_delta

@@ -114,6 +114,9 @@ def _progress(plan: Plan, position: Position) -> Progress:
         score=scores.score(_read(plan, state.score_sum), n, whole, plan.images),
         images_per_second=n / (position.seconds - began),
         epoch_ended=False,
+        metric=plan.metric,
+        part="validation" if plan.has_validation else "test",
+        samples=plan.samples,
     )
 
 

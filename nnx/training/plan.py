@@ -39,6 +39,7 @@ class Plan(NamedTuple):
     patience: epochs without a better one after which the run ends; 0 is never
     window: how many images are on the device at once, of more than these; the pixels of
         all are on the host, or in a file. 0: all are on the device
+    samples: what they are called: "images", or "rows" of a table
     """
 
     backend: Backend
@@ -50,6 +51,7 @@ class Plan(NamedTuple):
     has_validation: bool = False
     patience: int = 0
     window: int = 0
+    samples: str = "images"
 
     @property
     def images(self) -> int:
@@ -98,6 +100,9 @@ class Progress(NamedTuple):
     loss, score: of the epoch so far, or of the whole epoch at its end
     images_per_second: of the running epoch, or of the whole one at its end
     epoch_ended: whether the position is at an epoch's end
+    metric: what scores are, of `log.METRICS`
+    part: what an epoch is measured by: "validation", or "test" images
+    samples: what images are called, as in the plan
     """
 
     position: Position
@@ -107,6 +112,9 @@ class Progress(NamedTuple):
     score: float
     images_per_second: float
     epoch_ended: bool
+    metric: str
+    part: str
+    samples: str
 
 
 def epoch_hyper(hyper: Hyperparameters, log: Sequence[Row]) -> Hyperparameters:

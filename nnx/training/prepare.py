@@ -21,6 +21,7 @@ from nnx.maths.hyperparameters import CONSTANT, Hyperparameters
 from nnx.maths.state import Images, initial_state
 from nnx.network import Network
 from nnx.settings import Settings
+from nnx.settings.values import read_value
 from nnx.tensors import finite
 from nnx.training import scores, windows
 from nnx.training.class_weights import class_weights
@@ -77,10 +78,21 @@ def _check_task(data: Dataset, settings: Settings) -> None:
                 )
     else:
         class_weights(data, settings)
-    if settings["huber_delta"] and data.task != "regression":
+    check_huber_delta(settings["huber_delta"], data)
+
+
+def check_huber_delta(value: Any, data: Dataset) -> float:
+    """Return a delta that was given, or 0; refused where nothing has a use for it.
+
+    Raises:
+        InputError: no such number, or data of another task than a regression
+    """
+    delta = float(read_value("huber_delta", value))
+    if delta and data.task != "regression":
         raise InputError(
             f"huber_delta is for a regression; {data.name} is a {data.task}"
         )
+    return delta
 
 
 def split_validation(data: Dataset, settings: Settings) -> tuple[Dataset, Split | None]:
@@ -131,6 +143,7 @@ def plan_of(
         has_validation=validation is not None,
         patience=settings["patience"],
         window=window,
+        samples="rows" if data.columns else "images",
     )
 
 

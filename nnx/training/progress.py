@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 
-from nnx.training.log import METRIC_NAMES, METRICS, Row, best
-from nnx.training.plan import Position, Progress
+from nnx.training.log import METRIC_NAMES, best
+from nnx.training.plan import Progress
 
 # What stands before and after the bar; the first that leaves it room is taken.
 FORMS = (
-    ("epoch {epoch}", "loss {loss} · {part} {metric} {score} · {speed} images/s"),
-    ("epoch {epoch}", "loss {loss} · {short} {score} · {speed} images/s"),
+    ("epoch {epoch}", "loss {loss} · {part} {metric} {score} · {speed} {samples}/s"),
+    ("epoch {epoch}", "loss {loss} · {short} {score} · {speed} {samples}/s"),
     ("{epoch}", "loss {loss} {short} {score} {speed}/s"),
     ("{epoch}", ""),
 )
@@ -54,28 +54,24 @@ def draws() -> bool:
 
 def _line(progress: Progress) -> None:
     if progress.epoch_ended:
-        row, position = progress.position.log[-1], progress.position
+        row = progress.position.log[-1]
         print(
             f"epoch {row.epoch}/{progress.total_epochs}  train loss "
             f"{row.train_loss:.4f} {METRIC_NAMES[row.metric]} {row.train_score:.4f}  "
-            f"{_monitored(position)}  {progress.images_per_second:,.0f} images/s",
+            f"{_monitored(progress)}  {progress.images_per_second:,.0f} "
+            f"{progress.samples}/s",
             file=sys.stderr,
             flush=True,
         )
 
 
-def _monitored(position: Position) -> str:
+def _monitored(progress: Progress) -> str:
     """Say how the last epoch did on what it is measured by, and which was the best."""
-    row = position.log[-1]
+    position, row = progress.position, progress.position.log[-1]
     loss, score = row.monitored
     chosen = f"  best epoch {best(position.log).epoch}" if position.best else ""
-    return (
-        f"{_part(row)} loss {loss:.4f} {METRIC_NAMES[row.metric]} {score:.4f}{chosen}"
-    )
-
-
-def _part(row: Row) -> str:
-    return "test" if row.validation_loss is None else "validation"
+    metric = METRIC_NAMES[row.metric]
+    return f"{progress.part} loss {loss:.4f} {metric} {score:.4f}{chosen}"
 
 
 @contextmanager
@@ -135,15 +131,15 @@ def words(progress: Progress, width: int) -> tuple[str, str]:
     """Return what stands before the bar and after it on a terminal of this width."""
     log, total = progress.position.log, progress.total_epochs
     epoch = f"{math.ceil(progress.epochs):>{len(str(total))}}/{total}"
-    part = _part(log[-1]) if log else "test"
     values = {
         "epoch": epoch,
         "loss": _loss(progress.loss),
-        "part": part,
-        "short": SHORT[part],
-        "metric": METRIC_NAMES[log[-1].metric if log else METRICS[0]],
+        "part": progress.part,
+        "short": SHORT[progress.part],
+        "metric": METRIC_NAMES[progress.metric],
         "score": f"{log[-1].monitored[1]:.4f}" if log else f"{'–':>6}",
         "speed": f"{progress.images_per_second:,.0f}",
+        "samples": progress.samples,
     }
     for form in FORMS:
         before, after = (text.format(**values) for text in form)
@@ -154,11 +150,10 @@ def words(progress: Progress, width: int) -> tuple[str, str]:
 
 def _first(progress: Progress) -> list[str]:
     """Return the first line, under a heading."""
-    row = progress.position.log[-1]
-    loss, metric = f"{SHORT[_part(row)]} loss", METRIC_NAMES[row.metric]
+    loss, metric = f"{SHORT[progress.part]} loss", METRIC_NAMES[progress.metric]
     return [
         f"{'epoch':>{_epoch_width(progress)}}  train loss  {metric:>8}  "
-        f"{loss:>9}  {metric:>8}   images/s",
+        f"{loss:>9}  {metric:>8}  {progress.samples + '/s':>9}",
         _row(progress),
     ]
 

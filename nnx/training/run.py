@@ -14,7 +14,7 @@ from nnx.automatic import seconds_of
 from nnx.backend import Backend
 from nnx.communicator import first_rank
 from nnx.data.dataset import Dataset
-from nnx.errors import DivergedError, InputError, OutOfMemoryError
+from nnx.errors import DivergedError, OutOfMemoryError, WriteError
 from nnx.maths.blocks import BLOCK
 from nnx.maths.shards import ALONE, Communicator
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
@@ -222,14 +222,14 @@ class Run:
 
     @contextmanager
     def _saved_at_the_end(self) -> Iterator[None]:
-        """Save the run where training inside ends, whatever ends it.
+        """Save the run where training inside ends, unless no file can be written.
 
         What diverged is only logged: the checkpoint is better than what came to be.
         """
         try:
             yield
-        except InputError:
-            raise  # a file that cannot be written
+        except WriteError:
+            raise
         except BaseException as error:
             with suppress(Exception):  # a device that failed cannot be read
                 if not isinstance(error, DivergedError):

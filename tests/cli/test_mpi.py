@@ -21,14 +21,18 @@ MUCH = "--batch-norm", "--augment", "shift=1,rotation=10", "--optimizer", "adam"
 
 @pytest.fixture
 def start(cwd: Path, variables: dict[str, str]) -> Iterator[Start]:
-    """Start `nnx train` in so many processes, into a folder; mpiexec is returned."""
+    """Start `nnx train` in so many processes, into a folder; mpiexec is returned.
+
+    Without a folder's name, one is made in `runs`.
+    """
     started = []
 
-    def start(processes: int, out: str, *words: Any) -> subprocess.Popen[str]:
+    def start(processes: int, out: str | None, *words: Any) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [
                 *(MPIEXEC, "-n", str(processes), sys.executable, "-m", "nnx", "train"),
-                *("digits", "--distributed", "mpi", "--no-plots", "--out", out),
+                *("digits", "--distributed", "mpi", "--no-plots"),
+                *(() if out is None else ("--out", out)),
                 *map(str, words),
             ],
             cwd=cwd,
@@ -67,6 +71,15 @@ def test_two_processes_train_to_the_bits_of_one(
 ) -> None:
     words = *USUAL, "--epochs", 2, "--shards", 4
     assert model(2, *words) == model(1, *words)
+
+
+@needs_mpi
+def test_a_folder_that_is_not_named_is_made_once(start: Start, cwd: Path) -> None:
+    ran = start(2, None, *USUAL, "--epochs", 1)
+    _, err = ran.communicate(timeout=60)
+    assert ran.returncode == 0, err
+    (folder,) = (cwd / "runs").iterdir()
+    assert (folder / MODEL_NAME).is_file()
 
 
 @needs_mpi

@@ -4,6 +4,7 @@ import os
 import re
 import struct
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from nnx.cli import show
+from nnx.cli import progress, show
 
 pty = pytest.importorskip("pty")
 fcntl = pytest.importorskip("fcntl")
@@ -109,6 +110,25 @@ def test_epochs_lines_stay_and_none_is_too_wide(
     assert all(re.search(r"^ +\d+ +\d\.\d{4} ", row) for row in rows)
     assert any("*" in row for row in rows) == bool(more)
     assert not any("━" in line for line in left[:first] + rows)
+    assert "compiling" not in sent  # which NumPy does not
+
+
+@pytest.mark.parametrize("parts", [0, 3])
+def test_a_bar_of_compiling_is_drawn_for_what_is_compiled(
+    parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, terminal = pty.openpty()
+    with open(terminal, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setenv("TERM", "xterm-256color")
+        progress.compiled((i / parts for i in range(parts)), quiet=False)
+        print("end", file=stream, flush=True)
+    sent = b""
+    while b"end" not in sent:
+        sent += os.read(reader, 1 << 16)
+    os.close(reader)
+    assert (b"compiling" in sent) == (parts > 0)
+    assert stay(sent.decode())[:2] == ["end", ""]
 
 
 def test_the_end_is_a_table_and_what_lies_where(

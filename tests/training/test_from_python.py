@@ -1,18 +1,23 @@
 """`nnx.train` as it is called: names of settings, progress, and the result in print."""
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import nnx
 from nnx import Network, train
-from nnx.data.dataset import Dataset
+from nnx.backend import Backend
+from nnx.data.dataset import Dataset, Split
 from nnx.errors import InputError
 from nnx.training import loop
 from nnx.training.folder import load_settings
 from nnx.training.plan import Progress
 from nnx.training.progress import shown
+from nnx.training.progress import words as bar
 
 SETTINGS = {"epochs": 3, "batch_size": 16, "learning_rate": 0.3, "seed": 5}
 STEPS = 10
@@ -89,6 +94,41 @@ def test_progress_is_what_the_command_shows(
     ]
 
 
+@pytest.mark.parametrize(
+    ("fraction", "part"), [(0.0, "test"), (0.2, "validation")], ids=["test", "held out"]
+)
+@pytest.mark.parametrize(
+    ("is_table", "metric", "samples"),
+    [(False, "accuracy", "images/s"), (True, "R²", "rows/s")],
+    ids=["images", "table"],
+)
+def test_the_bar_knows_what_is_measured_before_an_epoch_has_ended(
+    data: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    is_table: bool,
+    metric: str,
+    samples: str,
+    fraction: float,
+    part: str,
+) -> None:
+    monkeypatch.setattr(loop, "UPDATE_SECONDS", 0.0)
+    if is_table:
+        x = np.random.default_rng(0).normal(size=(120, 4))
+        data = nnx.dataset(x, x @ [1.0, 2.0, 3.0, 4.0], scale="standard")
+    seen = list[Progress]()
+    network = Network([data.train.images.shape[1], 5, data.outputs])
+    how = SETTINGS | {"validation_fraction": fraction, "progress": True}
+    result = train(network, data, on_progress=seen.append, **how)
+    bars = [" ".join(bar(progress, 200)) for progress in seen]
+    assert f" · {part} {metric}      – · " in bars[0]
+    assert f" · {part} {metric} {result.log[-1].monitored[1]:.4f} · " in bars[-1]
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    for text in (*bars, *lines, repr(result).splitlines()[0]):
+        assert text.endswith(f" {samples}")
+
+
 def test_a_result_in_print(network: Network, data: Dataset) -> None:
     result = train(network, data, **SETTINGS)
     first, sizes, training, validation, test = repr(result).splitlines()
@@ -118,6 +158,24 @@ def test_a_result_in_print_is_five_short_lines_of_any_run(data: Dataset) -> None
         assert len(lines) == 5
         assert max(map(len, lines)) <= 100
         assert "validation  accuracy " in lines[3]
+
+
+def test_a_trained_network_keeps_neither_data_nor_the_run_s_state(
+    network: Network, data: Dataset, backend: Backend
+) -> None:
+    """A set may be gigabytes, and a program may train many networks on many sets."""
+    own = data._replace(train=Split(data.train.images.copy(), data.train.labels))
+    known = [weakref.ref(own.train.images)]
+
+    def know(progress: Progress) -> None:
+        known.append(weakref.ref(progress.position.state.layers[0].weight))
+
+    result = train(network, own, backend=backend, on_progress=know, epochs=2)
+    assert len(known) > 1
+    del own
+    gc.collect()
+    assert all(each() is None for each in known)
+    assert result.test_accuracy > 0.3
 
 
 def test_a_resumed_run_has_the_folder_s_settings(

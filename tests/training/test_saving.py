@@ -10,7 +10,7 @@ import pytest
 
 from nnx import Network, train
 from nnx.data.dataset import Dataset
-from nnx.errors import DivergedError
+from nnx.errors import DivergedError, InputError
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME, load
 from nnx.settings import complete
 from nnx.training import checkpoint, loop
@@ -120,7 +120,7 @@ def test_short_epochs_lose_little_to_saving(
     assert len((tmp_path / LOG_NAME).read_text().splitlines()) == 1 + epochs
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, InputError])
 @pytest.mark.usefixtures("_each_step")
 def test_what_ends_training_loses_nothing(
     network: Network, data: Dataset, tmp_path: Path, error: type[BaseException]

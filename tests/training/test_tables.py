@@ -154,7 +154,7 @@ def test_floats_beyond_1_are_refused_of_pixels_and_taken_of_columns():
 
 
 def test_the_settings_are_what_the_loader_takes():
-    from nnx.data import dataset, table_set
+    from nnx.data import dataset, table_options
 
     assert TASKS == dataset.TASKS
     may_be = {
@@ -162,6 +162,6 @@ def test_the_settings_are_what_the_loader_takes():
         "missing": MISSING,
         "standardize": STANDARDIZE,
     }
-    assert may_be == table_set.MAY_BE
+    assert may_be == table_options.MAY_BE
     usual = dataset.TableOptions()._asdict()
     assert {name: ROWS[name].default for name in usual} == usual

@@ -150,6 +150,18 @@ def test_settings_that_mean_nothing_here(settings: Any, words: str) -> None:
         train(Network([4, 8, 3]), _labels(), huber_delta=1.0)
 
 
+@pytest.mark.parametrize("delta", [-1.0, "a", None, float("nan"), 1e-9])
+def test_a_delta_that_is_none(delta: Any) -> None:
+    """As in training, so when a network is tested by the loss that it learnt by."""
+    network = train(Network([4, 8, 2]), _values(2), epochs=1).network
+    for use in train, evaluate:
+        with pytest.raises(InputError, match="huber_delta must be 0, or a number from"):
+            use(network, _values(2), huber_delta=delta)
+    labels = train(Network([4, 8, 3]), _labels(), epochs=1).network
+    with pytest.raises(InputError, match="huber_delta is for a regression; halves is"):
+        evaluate(labels, _labels(), huber_delta=1.0)
+
+
 def test_what_does_not_fit_a_network() -> None:
     result = train(Network([4, 8, 2]), _values(2), epochs=1)
     with pytest.raises(InputError, match="no probabilities"):
