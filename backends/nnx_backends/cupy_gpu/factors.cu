@@ -101,9 +101,12 @@ struct TermsApart {
     const int swapped = chunk ^ term / 4 * R / 4 * 2;
     return (term % 4 * 4 + term / 4) * 8 * R + swapped * 4;
   }
+  // A thread's pieces are of terms beside each other, at most four.
+  template <int STEP>
+  static constexpr int terms = STEP < 2 * R * DEEP ? 2 * R * DEEP / STEP : 1;
   template <int STEP, int EACH>
   __device__ Pieces pieces(int number, int tile) const {
-    const int term = number / (2 * R), chunk = number % (2 * R);
+    const int term = number / (2 * R) * terms<STEP>, chunk = number % (2 * R);
     return {tile < tiles ? term * stride + tile * 8 * R + 4 * chunk : -1,
             place(term, chunk)};
   }
@@ -111,10 +114,8 @@ struct TermsApart {
   __device__ void copy(const Pieces& p, float* unit, int term) const {
     if (p.from < 0) return;
 #pragma unroll
-    for (int e = 0; e < EACH && STEP * e < 2 * R * DEEP; e++) {
-      const int further = STEP / (2 * R) * e;  // terms, in fours; see place()
-      copy_async<16>(unit + (p.place ^ further / 4 * R / 4 * 8) + further * 2 * R,
-                     first + p.from + (term + further) * stride);
+    for (int e = 0; e < terms<STEP>; e++) {
+      copy_async<16>(unit + p.place + e * 32 * R, first + p.from + (term + e) * stride);
     }
   }
   __device__ static void take(Part& part, const float* unit) {
