@@ -15,7 +15,9 @@
 # Results are left in FOLDER (by default benchmarks/results/gpu-TIME), in at most eight
 # files; log.txt has all that was printed. Steps are all by default; each has a limit of
 # its own, SECONDS is that of all of them, and one that fails stops no other. The exit
-# status is the first that was not 0. BENCH may hold further options of nnx bench.
+# status is the first that was not 0. BENCH may hold further options of nnx bench, such as
+# --workload deep; TORCHDYNAMO_DISABLE=1 leaves PyTorch compiled out, which takes a minute or
+# more to compile for a workload.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 

@@ -36,6 +36,18 @@ def rival(module: str) -> list[Implementation]:
     return [i for i in installed if "compiled" not in i.name and not i.bfloat16]
 
 
+def test_none_is_called_compiled_where_that_is_forbidden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("torch", reason="an extra: .[rivals]")
+    eager = import_module("nnx_benchmarks.rivals.torch_eager")
+    for value, compiled in ("", True), ("1", False):
+        monkeypatch.setenv(eager.NO_COMPILING, value)
+        names = " ".join(each.name for each in eager.implementations())
+        assert "PyTorch eager" in names
+        assert ("compiled" in names) == compiled
+
+
 @pytest.mark.parametrize("key", ["plain", "bn-dropout"])
 def test_what_rounds_factors_is_held_to_what_that_takes(
     key: str, problem: Problem, images: Dataset

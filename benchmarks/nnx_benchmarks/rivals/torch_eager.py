@@ -6,6 +6,7 @@ the network and its loss, and with them the gradients, by `torch.compile`. In bf
 either under `autocast`, its products and what they give.
 """
 
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -31,6 +32,9 @@ ACTIVATIONS: dict[str, Callable[[], Any]] = {
     "gelu": partial(nn.GELU, approximate="tanh"),
     "silu": nn.SiLU,
 }
+
+
+NO_COMPILING = "TORCHDYNAMO_DISABLE"  # a variable of PyTorch's
 
 
 class TorchTrainer:
@@ -156,9 +160,14 @@ def optimizer(network: Any, hyper: Hyperparameters, capturable: bool = False) ->
 
 
 def implementations() -> list[Implementation]:
-    """Return both ways on the processor, and on a CUDA device where there is one."""
+    """Return both ways on the processor, and on a CUDA device where there is one.
+
+    Where TORCHDYNAMO_DISABLE forbids compiling, none is compiled.
+    """
     devices = {"": "cpu"} | ({", CUDA": "cuda"} if torch.cuda.is_available() else {})
-    ways = list(product([("eager", False), ("compiled", True)], [False, True]))
+    ways = {"eager": False} | (
+        {} if os.environ.get(NO_COMPILING) else {"compiled": True}
+    )
     return [
         Implementation(
             f"PyTorch {name}{where}{' bf16' if rounds else ''}",
@@ -168,5 +177,5 @@ def implementations() -> list[Implementation]:
             bfloat16=rounds,
         )
         for where, device in devices.items()
-        for (name, compiled), rounds in ways
+        for (name, compiled), rounds in product(ways.items(), [False, True])
     ]
