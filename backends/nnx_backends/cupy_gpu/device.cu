@@ -65,12 +65,14 @@ __device__ inline void sync_team(int number) {
   }
 }
 
-// Copy SIZE bytes into shared memory, or 0 where there are none, while the thread goes on.
+// Copy SIZE bytes to where shared() says, or 0 where there are none, while the thread goes on.
 // close_copies() ends a group of copies; wait_copies<N>() waits for all of this thread's
 // groups but the last N.
 #ifdef EMU
+using Shared = char*;
+__device__ inline Shared shared(void* at) { return static_cast<char*>(at); }
 template <int SIZE>
-__device__ inline void copy_async(void* to, const void* from, bool there = true) {
+__device__ inline void copy_async(Shared to, const void* from, bool there = true) {
   emu_copy(to, there ? from : nullptr, SIZE);
 }
 __device__ inline void close_copies() { emu_close_copies(); }
@@ -80,9 +82,12 @@ __device__ inline void wait_copies() {
 }
 __device__ inline void fetch(const void*) {}
 #else
+using Shared = unsigned;  // an address there, in bytes
+__device__ inline Shared shared(void* at) {
+  return static_cast<unsigned>(__cvta_generic_to_shared(at));
+}
 template <int SIZE>
-__device__ inline void copy_async(void* to, const void* from, bool there = true) {
-  const unsigned at = static_cast<unsigned>(__cvta_generic_to_shared(to));
+__device__ inline void copy_async(Shared at, const void* from, bool there = true) {
   const int size = there ? SIZE : 0;
   if constexpr (SIZE == 16) {  // past the first cache
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"

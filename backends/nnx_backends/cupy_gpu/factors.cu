@@ -46,7 +46,8 @@ struct TermsTogether {
     Four row[R];
   };
   struct Pieces {
-    int from, place, row;
+    const float* from;
+    int place, row;  // bytes
   };
   const float* first;
   int stride, tiles;
@@ -58,16 +59,16 @@ struct TermsTogether {
   template <int STEP, int EACH>
   __device__ Pieces pieces(int number, int tile) const {
     const int row = number / 4, chunk = number % 4;
-    return {(tile * 8 * R + row) * stride + 4 * chunk, place(row, chunk),
+    return {first + (tile * 8 * R + row) * stride + 4 * chunk, 4 * place(row, chunk),
             tile < tiles ? row : 8 * R};
   }
   template <int STEP, int EACH>
-  __device__ void copy(const Pieces& p, float* unit, int term) const {
+  __device__ void copy(const Pieces& p, Shared unit, int term) const {
     if (p.row >= 8 * R) return;
+    const float* from = p.from + term;
 #pragma unroll
     for (int e = 0; e < EACH && STEP / 4 * e < 8 * R; e++) {
-      copy_async<16>(unit + p.place + STEP * 4 * e,
-                     first + p.from + STEP / 4 * e * stride + term);
+      copy_async<16>(unit + p.place + STEP * 16 * e, from + STEP / 4 * e * stride);
     }
   }
   __device__ static void take(Part& part, const float* unit) {
@@ -91,7 +92,8 @@ struct TermsApart {
     float term[4][R];
   };
   struct Pieces {
-    int from, place;
+    const float* from;  // null: there is no such tile
+    int place;          // bytes
   };
   const float* first;
   int stride, tiles;
@@ -107,15 +109,16 @@ struct TermsApart {
   template <int STEP, int EACH>
   __device__ Pieces pieces(int number, int tile) const {
     const int term = number / (2 * R) * terms<STEP>, chunk = number % (2 * R);
-    return {tile < tiles ? term * stride + tile * 8 * R + 4 * chunk : -1,
-            place(term, chunk)};
+    const float* from = first + term * stride + tile * 8 * R + 4 * chunk;
+    return {tile < tiles ? from : nullptr, 4 * place(term, chunk)};
   }
   template <int STEP, int EACH>
-  __device__ void copy(const Pieces& p, float* unit, int term) const {
-    if (p.from < 0) return;
+  __device__ void copy(const Pieces& p, Shared unit, int term) const {
+    if (!p.from) return;
+    const float* from = p.from + term * stride;
 #pragma unroll
     for (int e = 0; e < terms<STEP>; e++) {
-      copy_async<16>(unit + p.place + e * 32 * R, first + p.from + (term + e) * stride);
+      copy_async<16>(unit + p.place + e * 128 * R, from + e * stride);
     }
   }
   __device__ static void take(Part& part, const float* unit) {
@@ -174,14 +177,14 @@ struct Pixels {
     return p;
   }
   template <int STEP, int EACH>
-  __device__ void copy(const Pieces& p, float* unit, int term) const {
+  __device__ void copy(const Pieces& p, Shared unit, int term) const {
     const int column = term + p.number % 4 * 4;
     if (p.row >= 8 * R) return;
 #pragma unroll
     for (int e = 0; e < EACH && STEP / 4 * e < 8 * R; e++) {
       const bool there = p.from[e] && column < INPUTS[0];
       const unsigned char* from = there ? p.from[e] + column : bytes.pixels;
-      copy_async<4>(unit + p.number + STEP * e, from, there);
+      copy_async<4>(unit + 4 * (p.number + STEP * e), from, there);
     }
   }
   __device__ static void take(Part& part, const float* unit) {
@@ -214,14 +217,14 @@ struct PixelsApart {
     return {number, tile < tiles ? first + tile * TILE + number % 8 * 4 : -1};
   }
   template <int STEP, int EACH>
-  __device__ void copy(const Pieces& p, float* unit, int term) const {
+  __device__ void copy(const Pieces& p, Shared unit, int term) const {
     if (p.column < 0) return;
 #pragma unroll
     for (int e = 0; e < EACH; e++) {
       const int image = term + p.number / 8 + STEP / 8 * e;
       const bool there = image < bytes.batch && p.column < INPUTS[0];
       const unsigned char* from = there ? bytes.image(image) + p.column : bytes.pixels;
-      copy_async<4>(unit + p.number + STEP * e, from, there);
+      copy_async<4>(unit + 4 * (p.number + STEP * e), from, there);
     }
   }
   __device__ static void take(Part& part, const float* unit) {

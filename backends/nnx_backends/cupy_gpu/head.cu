@@ -23,7 +23,7 @@ __device__ inline float total_weight(const Step& s) {
 __device__ inline void copy_head(const Step& s) {
   const float* weight = s.run.parameters + WEIGHT_AT[LAST];
   for (int i = anew(threadIdx.x) * 4; i < HEAD; i += THREADS * 4) {
-    copy_async<16>(last_weights() + i, weight + i);
+    copy_async<16>(shared(last_weights() + i), weight + i);
   }
   close_copies();
 }

@@ -4,7 +4,7 @@
 __device__ inline void copy_order(const Run& run, int step) {
   const long long from = run.at + static_cast<long long>(step) * BATCH;
   for (int i = anew(threadIdx.x); i < BATCH && from + i < run.n; i += THREADS) {
-    copy_async<8>(images(step) + i, run.order + from + i);
+    copy_async<8>(shared(images(step) + i), run.order + from + i);
   }
   close_copies();
 }

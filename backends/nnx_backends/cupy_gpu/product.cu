@@ -109,10 +109,10 @@ __device__ inline void add_terms(float (&sums)[Left::rows / 2][Right::rows][4],
     }
     // Small ones first. Of all orders of the rest the assembler makes most of this one.
     float sum[C][4] = {};
-    if (!Left::exact) add_products(sum, l.low, r.high, 0);
     add_products(sum, l.high, r.low, 0);
     add_products(sum, l.high, r.low, 2);
     if (!Left::exact) add_products(sum, l.low, r.high, 2);
+    if (!Left::exact) add_products(sum, l.low, r.high, 0);
     add_products(sum, l.high, r.high, 2);
     add_products(sum, l.high, r.high, 0);
 #pragma unroll
@@ -181,16 +181,16 @@ struct Copies {
   }
 
   // Begin to copy 16 terms; to: a stage of the team's.
-  __device__ void begin(int term, float* to) const {
+  __device__ void begin(int term, Shared to) const {
     if (term < deep) {
 #pragma unroll
       for (int n = 0; n < lefts; n++) {
-        float* unit = to + (tile + beside * n) * Left::unit;
+        const Shared unit = to + 4 * (tile + beside * n) * Left::unit;
         left.template copy<team, each>(of_left[n], unit, term * DEEP);
       }
 #pragma unroll
       for (int n = 0; n < rights; n++) {
-        float* unit = to + of_lefts + (tile + beside * n) * Right::unit;
+        const Shared unit = to + 4 * (of_lefts + (tile + beside * n) * Right::unit);
         right.template copy<team, each>(of_right[n], unit, term * DEEP);
       }
     }
@@ -229,16 +229,17 @@ __device__ __noinline__ void multiply(Left left, Right right, int deep) {
   constexpr int STAGES = C::stages;
   float* stages = ring() + team * STAGES * C::stage;
   const C copies(left, right, deep);
+  const Shared to = shared(stages);
   __syncthreads();  // the last product has been read
-#pragma unroll
+#pragma unroll 1
   for (int n = 0; n < STAGES - 1; n++) {
-    copies.begin(team + n * P::teams, stages + n * C::stage);
+    copies.begin(team + n * P::teams, to + 4 * n * C::stage);
   }
   int now = 0, next = STAGES - 1;
   for (int term = team; term < deep; term += P::teams) {
     wait_copies<STAGES - 2>();
     sync_team<P::tiles>(team);
-    copies.begin(term + (STAGES - 1) * P::teams, stages + next * C::stage);
+    copies.begin(term + (STAGES - 1) * P::teams, to + 4 * next * C::stage);
     if (there) {
       typename Left::Part l;
       typename Right::Part r;
