@@ -73,7 +73,7 @@ def test_defaults_are_allowed() -> None:
         ("input_noise", [1, -0.1, float("nan"), "0.1"]),
         ("batch_norm", [0, 1, "true", None]),
         ("label_smoothing", [1, -0.1]),
-        ("class_weights", ["fair", [1, 0], [1, "2"], [True], [1, float("nan")], 1]),
+        ("class_weights", ["fair", [1, 0], [1, "2"], [True], [1, float("nan")], "1,x"]),
         ("ema_decay", [1, -0.1]),
         ("validation_fraction", [1, -0.1, "0.1"]),
         ("patience", [-1, 1.5, True]),
@@ -87,12 +87,12 @@ def test_defaults_are_allowed() -> None:
         ("checkpoint_steps", [-1, 0.5]),
         ("keep_checkpoints", [0, True]),
         ("shards", [0, 4097, True]),
-        ("hidden", [[0], [1.5], 128, [10**6], "128", [True]]),
+        ("hidden", [[0], [1.5], 1.5, [10**6], "128,x", [True], True, ["128"]]),
         ("activation", ["gelu2", "", None, "relu,", "relu,gelu2"]),
         ("activation", [[], ["relu", 1], ["gelu2"], ["relu,tanh"], 1]),
         ("init", ["saxe", "normal:", "normal:0", "normal:x", 1, "he,", "he,saxe"]),
         ("init", [[], ["he", None], ["saxe"], "normal:inf", "normal:-1"]),
-        ("dtype", ["float16", "double"]),
+        ("dtype", ["float16", "double", np.float16, float, np.dtype("int64")]),
         ("precision", ["half", None, ""]),
         ("dataset", ["", 1]),
         ("backend", ["", None]),
@@ -241,6 +241,42 @@ def test_integers_and_lists_are_what_they_stand_for() -> None:
     assert type(settings["dropout"]) is type(settings["learning_rate"]) is float
     assert [type(weight) for weight in settings["class_weights"]] == [float, float]
     assert type(settings["hidden"]) is tuple
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "same"),
+    [
+        ("hidden", "128,64", (128, 64)),
+        ("hidden", " 9 ", (9,)),
+        ("hidden", "", ()),
+        ("hidden", 128, (128,)),
+        ("class_weights", "1,2,0.5", (1, 2, 0.5)),
+        ("class_weights", "3=2", {"3": 2.0}),
+        ("class_weights", "cat=2,dog=0.5", {"cat": 2.0, "dog": 0.5}),
+    ],
+)
+def test_a_file_and_python_may_write_lists_as_the_command_line(
+    name: str, text: Any, same: Any
+) -> None:
+    assert complete({name: text}) == complete({name: same})
+
+
+@pytest.mark.parametrize("value", [np.float64, np.dtype("float64"), "float64"])
+def test_a_dtype_of_numpy_s_is_its_name(value: Any) -> None:
+    assert complete({"dtype": value})["dtype"] == "float64"
+    network = nnx.Network([4, 2], dtype=value)
+    assert network.layers[0].weight.dtype == np.float64
+
+
+def test_a_class_is_no_number() -> None:
+    with pytest.raises(InputError, match="epochs must be .*, not <class 'numpy.int64'"):
+        complete({"epochs": np.int64})
+
+
+@pytest.mark.parametrize("value", ["normal", "normal:", "normal:0", "he,normal:x"])
+def test_a_normal_distribution_wants_its_deviation(value: str) -> None:
+    with pytest.raises(InputError, match=r"did you mean normal:σ\?$"):
+        complete({"init": value})
 
 
 def test_there_is_one_form_of_each_setting() -> None:

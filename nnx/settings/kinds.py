@@ -100,9 +100,11 @@ def number(allowed: str, holds: Callable[[float], bool]) -> Kind:
 
 
 def several(allowed: str, each: Kind, metavar: str) -> Kind:
-    """Return the kind of lists of this kind's values: "128,64"."""
+    """Return the kind of this kind's values: one, a list, or a text as 128,64."""
 
     def read(value: Any) -> tuple[Any, ...]:
+        value = _parse_numbers(value) if isinstance(value, str) else value
+        value = (value,) if type(value) in (int, float) else value
         _require(isinstance(value, list | tuple))
         return tuple(map(each.read, value))
 
@@ -237,6 +239,17 @@ def _is_initializer(name: str) -> bool:
         return False
 
 
+def data_type(names: Iterable[str]) -> Kind:
+    """Return the kind of these types of numbers, by name or as NumPy has them."""
+    kind = one_of(names)
+
+    def read(value: Any) -> Any:
+        called = "__name__" if isinstance(value, type) else "name"
+        return kind.read(getattr(value, called, value))
+
+    return kind._replace(read=read)
+
+
 FRACTION = number("a number from 0 and below 1", lambda x: 0 <= x < 1)
 FRACTION_OR_AUTO = either(FRACTION, "auto")
 RATE = either(
@@ -272,7 +285,7 @@ INITIALIZER = names(
     f"one of auto, {', '.join(INITIALIZERS)} or normal:σ with σ > 0, or one for each "
     "layer with commas between",
     _is_initializer,
-    ("auto", *INITIALIZERS),
+    ("auto", *INITIALIZERS, "normal:σ"),
     other_names.INITIALIZERS,
 )
 DISTORTION = record(

@@ -9,7 +9,7 @@ def plain(value: Any) -> Any:
 
     Records, which are tuples of a kind of their own, are left as they are.
     """
-    if hasattr(value, "tolist"):
+    if hasattr(value, "tolist") and not isinstance(value, type):
         value = value.tolist()
     if type(value) in (list, tuple):
         return type(value)(map(plain, value))

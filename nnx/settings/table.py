@@ -76,7 +76,7 @@ class NetworkSettings(TypedDict, total=False):
     init: Annotated[str | tuple[str, ...], Row(("auto",), kinds.INITIALIZER, NETWORK,
         "Initial weights: auto, he, glorot, lecun, normal:0.01 or zeros; auto suits "
         "the activation, and is glorot of a regression.")]
-    dtype: Annotated[str, Row("float32", one_of(DTYPES), NETWORK,
+    dtype: Annotated[str, Row("float32", kinds.data_type(DTYPES), NETWORK,
         "float32 or float64.")]
     backend: Annotated[str, Row(
         "auto", kinds.text("the name of a backend", "NAME"), RUN,

@@ -11,6 +11,7 @@ EACH = several(f"{WEIGHT.allowed} for each class", WEIGHT, "WEIGHTS")
 
 def _read(value: Any) -> Any:
     """Return a weight for each class, or those of some by name, with texts as keys."""
+    value = _parse(value) if isinstance(value, str) else value
     if not isinstance(value, dict):
         return EACH.read(value)
     named: dict[str, float] = {}

@@ -152,7 +152,7 @@ def test_another_optimizer_comes_with_its_own_rates(
         ),
         ("epochs = 1.0", "epochs must be an integer from 1 to 1000000, not 1.0"),
         ("epochs = true", "epochs must be an integer from 1 to 1000000, not True"),
-        ("hidden = 128", "each from 1 to 100000, as in 128,64, not 128"),
+        ("hidden = 1.5", "each from 1 to 100000, as in 128,64, not 1.5"),
         ("hidden = ['9']", "each from 1 to 100000, as in 128,64, not ['9']"),
         ("batch_norm = 1", "batch_norm must be true or false, not 1"),
         ("schedule = 3", "as in cosine:warmup=2,to=0.001, not 3"),

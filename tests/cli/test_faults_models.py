@@ -136,7 +136,7 @@ def test_a_checkpoint_that_is_damaged_is_not_resumed(
     [
         ("epochs = ", "config.toml: not TOML"),
         ("epochs = 0", "config.toml: epochs must be an integer from 1"),
-        ("hidden = 5", "config.toml: hidden must be widths"),
+        ("hidden = 0", "config.toml: hidden must be widths"),
         ('speed = "high"', "config.toml: no setting is called 'speed'; did you mean"),
         ('dataset = "a\\u0000b"', "expected the path of a data set"),
         ("\x00\xff", "config.toml: "),
