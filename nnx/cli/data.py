@@ -44,9 +44,17 @@ def list_() -> None:
 def fetch(
     name: Annotated[str, typer.Argument(help="A name from 'nnx data list'.")],
 ) -> None:
-    """Download a data set, every byte checked with SHA-256, unless it is there."""
-    from nnx.data.download import fetch as run
+    """Download a data set, every byte checked with SHA-256, unless it is there.
 
+    It is there where nnx data list finds it.
+    """
+    from nnx.data.download import fetch as run
+    from nnx.data.load import VARIABLE, in_variable
+    from nnx.data.named import PUBLISHED
+
+    if name in PUBLISHED and (own := in_variable(name)):
+        show.line(f"{name}: {own} ({VARIABLE})")
+        return
     show.line(f"{name}: {run(name)}")
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from nnx.network import Network
 
 DOUBTFUL = 5  # the exit status
+# What the names of pictures end in.
+PICTURES = ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pbm", ".pgm", ".ppm", ".pnm"
 # Characters beside the file's name and the label, on a terminal of 80.
 ROOM = 60
 
@@ -83,6 +85,7 @@ def predict(
     """
     from nnx.data.unlabelled import KINDS
 
+    _check_order(model, files)
     chosen = backend_of(backend, device)
     form = predict_table.Form(id, format, probabilities)
     if not any(file.suffix.lower() in KINDS for file in files):
@@ -103,6 +106,18 @@ def predict(
         show.as_json({"table": str(table), "rows": rows, "out": str(out)})
     elif out is not None:
         show.line(f"{out}: {rows:,} rows predicted")
+
+
+def _check_order(model: Path, files: list[Path]) -> None:
+    """Refuse a picture or a table where the model should be."""
+    from nnx.data.unlabelled import KINDS
+
+    if model.suffix.lower() in (*PICTURES, *KINDS) and not model.is_dir():
+        models = [f for f in files if f.is_dir() or f.suffix == ".safetensors"]
+        first = models[0] if models else "RUN"
+        raise InputError(
+            f"{model}: no model, which comes first: nnx predict {first} {model}"
+        )
 
 
 def _of_pictures(

@@ -16,7 +16,14 @@ import numpy as np
 
 from nnx.data.dataset import Array, Column
 from nnx.data.limits import MAX_UNPACKED
-from nnx.data.tabular import Table, Text, as_text, listed, number
+from nnx.data.tabular import (
+    Table,
+    Text,
+    as_text,
+    listed,
+    number,
+    written_otherwise,
+)
 from nnx.errors import InputError
 
 # A column is text where at least this share of it is no number, and a fault where less.
@@ -227,6 +234,33 @@ def first_text(values: Text) -> int | None:
     own = is_text[values.codes]
     share = own.sum() / max(1, (values.codes >= 0).sum())
     return int(own.argmax()) if 0 < share < TEXT_SHARE else None
+
+
+def refuse_written_otherwise(table: Table, i: int, instead: str) -> None:
+    """Refuse a column of text of which nearly all would be numbers with a point alone.
+
+    Two different texts, or what is a number but for less than a share, are let through:
+    the first are as good as two numbers, and the others a fault of some fields.
+
+    instead: what to do where each is a category, in words
+    """
+    values = table.values[i]
+    if not isinstance(values, Text) or len(values.values) < 3:
+        return
+    otherwise = np.array([*map(written_otherwise, values.values), False])
+    plain = np.array([number(text) is not None for text in values.values] + [False])
+    filled = max(1, (values.codes >= 0).sum())
+    of_them, of_both = (
+        known[values.codes].sum() / filled for known in (otherwise, otherwise | plain)
+    )
+    if of_them < TEXT_SHARE or of_both <= 1 - TEXT_SHARE:
+        return
+    row = int(otherwise[values.codes].argmax())
+    raise InputError(
+        f"{table.place(row, i)}: {_said(values, row)} is text, and nearly all of the "
+        "column are numbers written so: write them with a point and no other sign, as "
+        f"in 1234.5; or, if each is a category, {instead}"
+    )
 
 
 def _said(values: Text, row: int) -> str:

@@ -24,16 +24,18 @@ TYPES = "u1", "<f4", "<f8"
 def convert(source: Path, out: Path, drop: Collection[str] = ()) -> tuple[int, int]:
     """Write a table as an .npy file with its columns' names; return rows and columns.
 
-    No number is rounded. Where a column is called label, the others are taken for
-    pixels, and have one type.
+    No number is rounded but whole ones beyond 2⁵³, to the nearest float64. Where a
+    column is called label, the others are taken for pixels, and have one type.
 
     drop: names of columns to leave out
 
     Raises:
         InputError: no table, text, another name of the file to be written
     """
-    if out.suffix.lower() != ".npy" or source.suffix.lower() == ".npy":
-        raise InputError(f"{out}: give a table, and the .npy file to make of it")
+    if source.suffix.lower() == ".npy":
+        raise InputError(f"{source}: is an .npy file already: give a CSV or Parquet")
+    if out.suffix.lower() != ".npy":
+        raise InputError(f"{out}: give the file to make a name that ends in .npy")
     names, kinds, rows = _survey(source, drop)
     descr = [(name, TYPES[kind]) for name, kind in zip(names, kinds, strict=True)]
     labels = label_columns(names)

@@ -20,6 +20,7 @@ from nnx.data.tabular import (
     Table,
     Text,
     Values,
+    is_code,
     number,
     require_columns,
     text_column,
@@ -37,6 +38,7 @@ def read(
     text: Collection[str] = (),
     only: Collection[str] | None = None,
     without: Collection[str] = (),
+    codes: Collection[str] = (),
 ) -> Table:
     """Return a CSV file's columns; those that hold nothing but numbers as such.
 
@@ -48,7 +50,7 @@ def read(
     """
     with readable(path):
         try:
-            return _read(path, text, only, without)
+            return _read(path, text, only, without, codes)
         except UnicodeDecodeError as error:
             raise InputError(f"{path}: not UTF-8 text ({error.reason})") from None
 
@@ -58,16 +60,18 @@ def _read(
     text: Collection[str],
     only: Collection[str] | None,
     without: Collection[str],
+    codes: Collection[str],
 ) -> Table:
     form = form_of(path)
     header = form.names
     places = wanted(str(path), header, only, without)
     kinds = {i: header[i] in text for i in places}
-    readings = _parse(path, form, kinds)
+    named = {i for i in places if header[i] in codes}
+    readings = _parse(path, form, kinds, named)
     # A number comes first, and text much later: only a second reading has all as text.
     late = {i: True for i, reading in readings.items() if reading.late}
     if late:
-        readings |= _parse(path, form, late)
+        readings |= _parse(path, form, late, named)
     values = [readings[i].values(keep_text=header[i] in text) for i in places]
     if values and not _length(values[0]):
         raise InputError(f"{path}: no rows: only a header line")
@@ -141,9 +145,9 @@ def _length(values: Values) -> int:
 class _Reading:
     """A column as it is read, block by block: of numbers, until one is text."""
 
-    def __init__(self, is_text: bool) -> None:
+    def __init__(self, is_text: bool, with_codes: bool = False) -> None:
         self.late = False
-        self._is_text = is_text
+        self._is_text, self._with_codes = is_text, with_codes
         self._parts: list[Array] = []
         self._known: dict[str, int] = {}
         self._characters = 0
@@ -152,7 +156,7 @@ class _Reading:
         """Take a block's fields; return how many characters of text there are."""
         if not self._is_text:
             try:
-                self._parts.append(_numbers(fields))
+                self._parts.append(_numbers(fields, self._with_codes))
                 return 0
             except ValueError:
                 self._is_text, self.late = True, bool(self._parts)
@@ -177,25 +181,33 @@ class _Reading:
             return whole
         if not keep_text:
             numbers = [number(field) for field in self._known]
-            if None not in numbers:
+            are_names = self._with_codes and any(map(is_code, self._known))
+            if None not in numbers and not are_names:
                 return np.array(numbers, np.float64)[whole]
         return text_column(list(self._known), whole)
 
 
-def _numbers(fields: tuple[str, ...]) -> Array:
-    """Return fields as numbers; ValueError where one is text or empty."""
+def _numbers(fields: tuple[str, ...], with_codes: bool) -> Array:
+    """Return fields as numbers; ValueError where one is text, empty, or a code."""
     joined = "".join(fields)
     if "_" in joined or not joined.isascii():
+        raise ValueError
+    if with_codes and any(map(is_code, fields)):
         raise ValueError
     return np.fromiter(map(float, fields), np.float64, len(fields))
 
 
-def _parse(path: Path, form: Form, kinds: dict[int, bool]) -> dict[int, _Reading]:
-    """Return the columns of these places; True is for one that is text."""
-    readings = {i: _Reading(is_text) for i, is_text in kinds.items()}
+def _parse(
+    path: Path, form: Form, kinds: dict[int, bool], codes: set[int]
+) -> dict[int, _Reading]:
+    """Return the columns of these places; True is for one that is text.
+
+    codes: the places of those that are text where a number is a code
+    """
+    readings = {i: _Reading(is_text, i in codes) for i, is_text in kinds.items()}
     done = 0
     if len(kinds) == len(form.names) and not any(kinds.values()):
-        for columns in number_blocks(path, form):
+        for columns in number_blocks(path, form, codes=codes):
             done = _counted(path, done, columns.shape)
             for i, reading in readings.items():
                 reading.add_numbers(columns[:, i].copy())

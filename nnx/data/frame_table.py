@@ -1,8 +1,8 @@
 """Arrays and data frames in memory as named columns of numbers or text."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from nnx.data.tabular import (
     Text,
     Values,
     as_field,
+    as_text,
     require_columns,
     text_column,
     wanted,
@@ -25,8 +26,30 @@ def is_frame(x: Any) -> bool:
     return hasattr(x, "columns") and hasattr(x, "__getitem__")
 
 
-def table_of(frame: Any, source: str = "x") -> Table:
+def check_integers(images: Array, maximum: int) -> None:
+    """Refuse integers in memory that are no pixels as the training data have them.
+
+    images: (n, features); floats, and what is in a file, are let through
+    maximum: the value of a fully lit pixel, where the network was trained
+
+    Raises:
+        InputError: integers below 0, or above that
+    """
+    is_byte = images.dtype == np.uint8 and maximum >= 255  # in range by its type
+    if is_byte or images.dtype.kind not in "iu" or not isinstance(images, np.ndarray):
+        return
+    low, high = int(images.min()), int(images.max())
+    if low < 0 or high > maximum:
+        raise InputError(
+            f"integers are pixels from 0 to {maximum}, as in training, and these are "
+            f"from {low} to {high}; floats are from 0 to 1"
+        )
+
+
+def table_of(frame: Any, source: str = "x", text: Collection[str] = ()) -> Table:
     """Return a data frame as a table; its index is no column.
+
+    text: names of columns that are text, even where all in them are numbers
 
     Raises:
         InputError: no rows, names that come twice, columns of anything but numbers,
@@ -37,7 +60,8 @@ def table_of(frame: Any, source: str = "x") -> Table:
     places = wanted(source, names, None, ())
     kept = tuple(names[i] for i in places)
     values = tuple(
-        column_of(frame[labels[i]], f"{source}, column {names[i]!r}") for i in places
+        column_of(frame[labels[i]], f"{source}, column {names[i]!r}", names[i] in text)
+        for i in places
     )
     return _checked(source, kept, values)
 
@@ -88,15 +112,20 @@ def joined(x: Table, y: Table) -> Table:
 
 
 def table_of_pair(
-    x: Any, y: Any, sources: tuple[str, str], names: Sequence[str] | None = None
+    pair: tuple[Any, Any],
+    sources: tuple[str, str],
+    names: Sequence[str] | None = None,
+    text: Collection[str] = (),
 ) -> tuple[Table, tuple[str, ...]]:
     """Return x and y as one table, and the names of the columns that are y.
 
     x: a data frame, or an array of columns
     y: an array, or a series, or a data frame, or names of columns of x
     names: of y's columns; as they are called there without them
+    text: names of a frame's columns that are text, as for `table_of`
     """
-    table = table_of(x, sources[0]) if is_frame(x) else table_of_array(x, sources[0])
+    (x, y), source = pair, sources[0]
+    table = table_of(x, source, text) if is_frame(x) else table_of_array(x, source)
     if is_frame(x) and (columns := _names_in(y, table)):
         return table, columns
     target = target_table(y, sources[1], names)
@@ -132,17 +161,21 @@ def target_table(y: Any, source: str, names: Sequence[str] | None = None) -> Tab
     return table_of_array(array, source, names)
 
 
-def column_of(column: Any, place: str) -> Values:
+def column_of(column: Any, place: str, is_text: bool = False) -> Values:
     """Return a column as a `Table` has it; truths are text.
 
     column: (n,), numbers, truths, text, or objects that are these, or none
+    is_text: it is to be text, whatever it holds
 
     Raises:
         InputError: of another kind
     """
     array = np.asarray(column)
+    if is_text and getattr(column, "dtype", array.dtype) != array.dtype:
+        array = np.array(list(column), object)  # integers beside gaps are not rounded
     if array.ndim == 1 and array.dtype.kind in "iuf":
-        return array.astype(np.float64)
+        values = array if array.dtype.kind in "iu" else array.astype(np.float64)
+        return as_text(values) if is_text else values
     if array.ndim != 1 or array.dtype.kind not in "bUTO":
         raise InputError(
             f"{place}: is {array.dtype}, neither numbers nor text: leave it out"
@@ -150,8 +183,8 @@ def column_of(column: Any, place: str) -> Values:
     items = array.tolist()
     if array.dtype.kind == "O":
         fields = [_field(item, place) for item in items]
-        if not any(isinstance(field, str) for field in fields):
-            return np.array([np.nan if f is None else f for f in fields], np.float64)
+        if not is_text and not any(isinstance(field, str) for field in fields):
+            return _as_numbers(fields)
         said = [
             "" if f is None else f if isinstance(f, str) else as_field(f)
             for f in fields
@@ -163,6 +196,13 @@ def column_of(column: Any, place: str) -> Values:
     return text_column(list(known), np.array([places[text] for text in said], np.int64))
 
 
+def _as_numbers(fields: list[Any]) -> Array:
+    """Return numbers, and None where there is none; whole ones as int64 if all are."""
+    if fields and all(isinstance(f, int) and abs(f) < 2**63 for f in fields):
+        return np.array(fields, np.int64)
+    return np.array([np.nan if f is None else f for f in fields], np.float64)
+
+
 def _field(item: Any, place: str) -> float | str | None:
     """Return an object as a number or a text; None, where there is nothing."""
     if item is None or type(item).__name__ == "NAType" or item != item:
@@ -171,7 +211,8 @@ def _field(item: Any, place: str) -> float | str | None:
         return str(item)
     if isinstance(item, Real) or type(item).__name__ == "Decimal":
         with suppress(OverflowError):
-            return float(item)
+            near = float(item)
+            return int(item) if isinstance(item, Integral) else near
         raise InputError(f"{place}: holds a number too large for a float")
     raise InputError(
         f"{place}: holds {type(item).__name__}, neither numbers nor text: leave it out"

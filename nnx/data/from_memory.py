@@ -22,7 +22,8 @@ from nnx.data.frame_table import (
 )
 from nnx.data.given import checked_pair
 from nnx.data.pixels import as_pixels, divided, require_known
-from nnx.data.table_set import aim_of, checked, held_out, split_of, table_set
+from nnx.data.table_options import checked
+from nnx.data.table_set import aim_of, held_out, split_of, table_set
 from nnx.data.tabular import require_columns
 from nnx.data.targets import decide, fit_aim, labels
 from nnx.errors import InputError, in_few_words
@@ -107,7 +108,8 @@ def split_like(data: Dataset, x: Any, y: Any) -> Split:
     aim = aim_of(data, data.options.target or ("target",))
     y = _without_one_hot(y, data.task)
     if data.columns:
-        table, _ = table_of_pair(x, y, _SOURCES[2], aim.names)
+        text = [column.name for column in data.columns if column.categories]
+        table, _ = table_of_pair((x, y), _SOURCES[2], aim.names, text)
         return split_of(table, data.columns, aim)
     raw = RawArray(_rows(x, _SOURCES[2][0]), _SOURCES[2][0], _placed(_SOURCES[2][0]))
     require_known(raw, data.frame.maximum)
@@ -118,10 +120,11 @@ def split_like(data: Dataset, x: Any, y: Any) -> Split:
 
 
 def _of_tables(name: str, pairs: list[Any], told: TableOptions, scale: Any) -> Dataset:
-    first, target = table_of_pair(pairs[0][0], pairs[0][1], _SOURCES[0])
+    text = told.categorical
+    first, target = table_of_pair(pairs[0], _SOURCES[0], text=text)
     require_columns(first.source, first.names, told.drop)
     test, validation = (
-        None if pair is None else table_of_pair(pair[0], pair[1], sources, target)[0]
+        None if pair is None else table_of_pair(pair, sources, target, text)[0]
         for pair, sources in zip(pairs[1:], _SOURCES[1:], strict=True)
     )
     if scale == "none":

@@ -2,6 +2,9 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,7 +14,8 @@ from nnx.data.dataset import IN_MEMORY, Dataset, TableOptions
 from nnx.data.download import fetch
 from nnx.data.named import NAMES, PUBLISHED, digits, owner
 from nnx.data.read_table import KINDS as TABLES
-from nnx.data.table_set import checked, load_table
+from nnx.data.table_options import checked
+from nnx.data.table_set import load_table
 from nnx.data.tabular import NoPicturesError
 from nnx.errors import InputError
 from nnx.files import readable
@@ -24,8 +28,13 @@ _KINDS = (
     "or a folder of pictures in one subfolder per class"
 )
 VARIABLE = "NNX_DATA_DIR"
+_MOST_BESIDE = 5000
 
 PathLike: TypeAlias = str | os.PathLike[str]
+
+
+class MissingDataError(InputError):
+    """Data of a name or path that is not there."""
 
 
 def load(
@@ -62,10 +71,7 @@ def load(
         data = idx_folder.load(_folder(name, data_dir), name, PUBLISHED[name].classes)
         folder = "" if data_dir is None else str(_expanded(data_dir).absolute())
         return data._replace(source=name, data_dir=folder)
-    if data_dir is not None:
-        raise InputError(
-            f"a data_dir is for {', '.join(PUBLISHED)}, and not for {source}"
-        )
+    _refuse_data_dir(source, data_dir)
     path = _expanded(source)
     with readable(path):
         if path.is_dir():
@@ -73,8 +79,16 @@ def load(
         elif path.is_file():
             data = _load_file(path)
         else:
-            raise InputError(_missing(source, path))
+            raise MissingDataError(_missing(source, path))
     return data._replace(source=str(path.absolute()))
+
+
+def _refuse_data_dir(source: PathLike, data_dir: PathLike | None) -> None:
+    if data_dir is not None:
+        raise InputError(
+            f"a data_dir is for {', '.join(PUBLISHED)}, and not for {source}: leave "
+            "it out"
+        )
 
 
 def _load_table(
@@ -88,10 +102,11 @@ def _load_table(
         raise InputError(
             f"{given[0]} is for a table: give the column to learn as target"
         )
-    is_table = path.suffix.lower() in TABLES and data_dir is None
-    if not path.exists() and source not in NAMES:
-        raise InputError(_missing(source, path))
-    if not is_table or path.is_dir():
+    if source not in NAMES:
+        _refuse_data_dir(source, data_dir)
+        if not path.exists():
+            raise MissingDataError(_missing(source, path))
+    if path.suffix.lower() not in TABLES or path.is_dir():
         raise InputError(
             f"{source}: target is for a table in a file: one of {', '.join(TABLES)}"
         )
@@ -152,15 +167,22 @@ def _missing(source: PathLike, path: Path) -> str:
             "this run's data were made in memory: go on from Python, with nnx.train("
             "…, resume=True), or give --dataset"
         )
-    if isinstance(source, str) and path.name == source and not path.suffix:
-        return (
-            f"{source}: neither a data set nor a path; the data sets are "
-            f"{', '.join(NAMES)}; a path is {_KINDS}"
-        )
-    return (
-        f"{path}: no such file or folder; looked for {_KINDS}; "
-        "to download a set: nnx data fetch mnist"
-    )
+    is_name = isinstance(source, str) and path.name == source and not path.suffix
+    there = [*NAMES, *_beside(path)] if is_name else _beside(path)
+    lower = {name.lower(): name for name in reversed(there)}
+    near = get_close_matches(path.name.lower(), lower, n=1)
+    hint = f"; did you mean {path.with_name(lower[near[0]])}?" if near else ""
+    if is_name:
+        hint = hint or f"; the data sets are {', '.join(NAMES)}"
+        return f"{source}: neither a data set nor a path{hint}"
+    return f"{path}: no such file or folder{hint}"
+
+
+def _beside(path: Path) -> list[str]:
+    """Return the names in a path's folder, some thousand at most."""
+    with suppress(OSError):
+        return [each.name for each in islice(path.parent.iterdir(), _MOST_BESIDE)]
+    return []
 
 
 def _folder(name: str, data_dir: PathLike | None) -> Path:

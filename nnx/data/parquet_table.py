@@ -142,8 +142,8 @@ def _table(
 
     values = []
     for i, name in enumerate(names):
-        column = _values(read.column(i), f"{path}, column {name[:40]!r}")
-        values.append(as_text(column) if name in text else column)
+        column, place_of = read.column(i), f"{path}, column {name[:40]!r}"
+        values.append(_values(column, place_of, name in text))
     return Table(str(path), tuple(names), tuple(values), place)
 
 
@@ -164,15 +164,20 @@ def _names(
     return names
 
 
-def _values(column: Any, place: str) -> Values:
-    """Return a column of pyarrow's as it is in a `Table`."""
+def _values(column: Any, place: str, is_text: bool) -> Values:
+    """Return a column of pyarrow's as it is in a `Table`, or as text."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     kind = column.type
+    if pa.types.is_integer(kind) and is_text:
+        column = pc.cast(column, pa.string())
+        kind = column.type
+    elif pa.types.is_integer(kind) and not column.null_count:
+        return column.to_numpy()
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         numbers = pc.fill_null(pc.cast(column, pa.float64(), safe=False), np.nan)
-        return numbers.to_numpy()
+        return as_text(numbers.to_numpy()) if is_text else numbers.to_numpy()
     if pa.types.is_boolean(kind):
         column = pc.if_else(column, "True", "False")
     elif not _is_text(kind):

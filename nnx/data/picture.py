@@ -149,8 +149,9 @@ def _decoded(path: Path, steps: list[str]) -> Image.Image:
     # Decoders of broken files raise OSError, SyntaxError, ValueError, EOFError,
     # struct.error and more; Pillow gives them no common root.
     except Exception as error:
-        why = getattr(error, "strerror", None) or "damaged or cut short"
-        raise InputError(f"{path}: {why}; {ACCEPTED}") from error
+        if reason := getattr(error, "strerror", None):  # of the system, and no decoder
+            raise InputError(f"{path}: {reason}") from error
+        raise InputError(f"{path}: damaged or cut short; {ACCEPTED}") from error
 
 
 def _smaller(image: Image.Image, steps: list[str]) -> Image.Image:

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from nnx.data.dataset import Array, RawArray
-from nnx.data.rows import in_file, made, row_blocks
+from nnx.data.dataset import Array, Dataset, RawArray
+from nnx.data.rows import extremes, in_file, made, row_blocks
 from nnx.data.tabular import NoPicturesError
 from nnx.errors import InputError
 
@@ -106,6 +106,41 @@ def _refuse(part: RawArray, bad: Array, why: str) -> None:
         row, column = map(int, np.unravel_index(bad.argmax(), bad.shape))
         value = part.values[row, column]
         raise NoPicturesError(f"{part.place(row, column)}: pixel value {value:g} {why}")
+
+
+def on_scale(data: Dataset, maximum: int) -> Dataset:
+    """Return a file's pictures on the scale that a network was trained on.
+
+    A file says no brightest pixel, and is taken as `as_trained` takes its rows: where
+    none is above the network's, that is the brightest; bytes are floats for a network
+    of floats, and floats for any.
+
+    maximum: the value of a fully lit pixel, where the network was trained
+    """
+    own = data.frame.maximum
+    if data.columns or own == maximum or own not in (1, 255):
+        return data
+    if 1 in (own, maximum):
+        data = _as_floats(data, own)
+    elif max(extremes(part.images)[1] for part in data.parts) > maximum:
+        return data
+    return data._replace(frame=data.frame._replace(maximum=maximum))
+
+
+def _as_floats(data: Dataset, own: int) -> Dataset:
+    """Return data of bytes up to 255, of 0 and 1, or of floats, as floats from 0 to 1.
+
+    own: the value of its fully lit pixel
+    """
+
+    def float_(rows: Array) -> Array:
+        return np.require(rows, np.float32, "C") / np.float32(own)
+
+    train, test = (
+        part._replace(images=made(part.images, float_, np.float32))
+        for part in (data.train, data.test)
+    )
+    return data._replace(train=train, test=test)
 
 
 def as_trained(part: RawArray, maximum: int, divisor: int) -> tuple[Array, int]:

@@ -18,6 +18,7 @@ def read_table(
     text: Collection[str] = (),
     only: Collection[str] | None = None,
     without: Collection[str] = (),
+    codes: Collection[str] = (),
 ) -> Table:
     """Return a table's columns; those that hold nothing but numbers as such.
 
@@ -25,11 +26,15 @@ def read_table(
         those that were text in training
     only: names of the columns that are wanted; None is all that have a name
     without: names of columns to leave out
+    codes: names of columns that are text too where a number in them is another text
+        as a float, such as 007; of a CSV file alone, as others have numbers or text
 
     Raises:
         InputError: a file of another kind, or one that is no table
     """
-    table: Table = _module(path).read(path, text=text, only=only, without=without)
+    module = _module(path)
+    more = {"codes": codes} if module is csv_table else {}
+    table: Table = module.read(path, text=text, only=only, without=without, **more)
     return table
 
 

@@ -1,63 +1,36 @@
 """A data set of a table: what is learnt, from which columns, and by which rows."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nnx import files
-from nnx.data.columns import features, fit, too_many
-from nnx.data.dataset import TASKS, Array, Column, Dataset, Frame, Split, TableOptions
+from nnx.data.columns import (
+    features,
+    fit,
+    numbers,
+    refuse_written_otherwise,
+    too_many,
+)
+from nnx.data.dataset import Array, Column, Dataset, Frame, Split, TableOptions
 from nnx.data.read_table import read_table
 from nnx.data.rows import Rows, in_file
 from nnx.data.split import held_out_rows
-from nnx.data.tabular import Table, Text, as_text, number, require_columns
-from nnx.data.targets import Aim, decide, fit_aim, labels
-from nnx.errors import InputError, in_few_words
+from nnx.data.table_options import refuse_contradictions
+from nnx.data.tabular import (
+    Table,
+    Text,
+    as_field,
+    as_text,
+    number,
+    require_columns,
+)
+from nnx.data.targets import Aim, are_few, decide, fit_aim, labels
+from nnx.errors import InputError
 
 TEST_PART = 10
-MAY_BE = {
-    "task": ("auto", *TASKS),
-    "missing": ("refuse", "fill"),
-    "standardize": ("both", "columns", "targets", "none"),
-}
-
-
-def checked(options: Mapping[str, Any]) -> TableOptions:
-    """Return options as they are worked with: one name is a tuple of one.
-
-    Raises:
-        InputError: options that there are not, or that may not be this
-    """
-    made = dict(options)
-    for name, value in options.items():
-        if name not in TableOptions._fields:
-            raise InputError(
-                f"no option of a table is called {in_few_words(name)}; there are "
-                f"{', '.join(TableOptions._fields)}"
-            )
-        if name in ("target", "drop", "categorical"):
-            made[name] = _names(name, value)
-        elif name in MAY_BE:
-            if not isinstance(value, str) or value not in MAY_BE[name]:
-                raise InputError(
-                    f"{name} must be one of {', '.join(MAY_BE[name])}, not "
-                    f"{in_few_words(value)}"
-                )
-        elif not isinstance(value, str) or value:
-            made[name] = str(files.given(value, f"a table, as {name}"))
-    return TableOptions(**made)
-
-
-def _names(name: str, value: Any) -> tuple[str, ...]:
-    """Return the names of columns in a list, or one of them alone; "" is none."""
-    each = [value] if isinstance(value, str) and value else value
-    each = each.tolist() if hasattr(each, "tolist") else each  # an array, or an index
-    if not isinstance(each, Collection) or not all(isinstance(e, str) for e in each):
-        raise InputError(f"{name} must be names of columns, not {in_few_words(value)}")
-    return tuple(each)
 
 
 def load_table(path: Path, name: str, options: TableOptions) -> Dataset:
@@ -69,8 +42,13 @@ def load_table(path: Path, name: str, options: TableOptions) -> Dataset:
     Raises:
         InputError: files, columns and options that do not fit
     """
-    text = options.categorical
-    table = read_table(path, text=text, without=options.drop)
+    refuse_contradictions(options)
+    text, codes = options.categorical, options.target[:1]
+    if len(options.target) > 1 or options.task not in ("auto", "classification"):
+        codes = ()
+    table = read_table(path, text=text, without=options.drop, codes=codes)
+    if options.task == "auto" and path.suffix.lower() != ".parquet":
+        table = _with_numbers(table, codes)
     others = {}
     for part in "test", "validation":
         if other := getattr(options, f"{part}_data"):
@@ -81,6 +59,20 @@ def load_table(path: Path, name: str, options: TableOptions) -> Dataset:
             ]
             others[part] = read_table(Path(other), text=own, only=table.names)
     return table_set(name, table, options, **others)
+
+
+def _with_numbers(table: Table, codes: Sequence[str]) -> Table:
+    """Return a table whose codes are numbers where they are too many for classes."""
+    values = list(table.values)
+    for i in table.places([name for name in codes if name in table.names]):
+        column = values[i]
+        if (
+            isinstance(column, Text)
+            and not are_few(len(column.values), table.rows)
+            and None not in map(number, column.values)
+        ):
+            values[i] = numbers(table, i, np.arange(table.rows))
+    return table._replace(values=tuple(values))
 
 
 def table_set(
@@ -95,26 +87,23 @@ def table_set(
     Raises:
         InputError: columns and options that do not fit
     """
+    refuse_contradictions(options)
     require_columns(table.source, table.names, (*options.target, *options.categorical))
     left_out = {*options.target, *options.drop}
     names = [name for name in table.names if name not in left_out]
     if not names:
         raise InputError(f"{table.source}: no columns but the target: nothing to learn")
+    _refuse_written_otherwise(table, names, options.categorical)
     task, decided = decide(table, options.target, options.task)
     of_text = options.categorical
     of_text += options.target if task == "classification" else ()
     rows, held, note = held_out(table, names, of_text, test is not None)
     scaled = ("both", "targets"), ("both", "columns")
-    aim_scaled, columns_scaled = (options.standardize in those for those in scaled)
-    aim = fit_aim(table, options.target, task, rows, aim_scaled)
+    of_aim, of_columns = (options.standardize in those for those in scaled)
+    aim = fit_aim(table, options.target, task, rows, of_aim)
     fill, categorical = options.missing == "fill", options.categorical
     columns = fit(
-        table,
-        names,
-        rows,
-        fill=fill,
-        standardize=columns_scaled,
-        categorical=categorical,
+        table, names, rows, fill=fill, standardize=of_columns, categorical=categorical
     )
     train = split_of(table, columns, aim, rows)
     tested = split_of(test or table, columns, aim, held if test is None else None)
@@ -132,6 +121,13 @@ def table_set(
         validation=None if validation is None else split_of(validation, columns, aim),
         options=options,
     )
+
+
+def _refuse_written_otherwise(
+    table: Table, names: Sequence[str], categorical: Collection[str]
+) -> None:
+    for i in table.places([name for name in names if name not in categorical]):
+        refuse_written_otherwise(table, i, f"give {table.names[i]!r} as categorical")
 
 
 def split_of(
@@ -178,7 +174,7 @@ def load_like(path: Path, like: Any, target: Sequence[str] = ()) -> Dataset:
         own, given = (", ".join(names) for names in (aim.names, target))
         raise InputError(f"{path}: the network has learnt {own}, and not {given}")
     text = [column.name for column in like.columns if column.categories]
-    if None in map(number, like.classes):
+    if like.task == "classification" and not all(map(_is_plain, like.classes)):
         text += aim.names
     names = [*aim.names, *(column.name for column in like.columns)]
     table = read_table(path, text=text, only=names)
@@ -195,6 +191,12 @@ def load_like(path: Path, like: Any, target: Sequence[str] = ()) -> Dataset:
         targets=like.targets,
         options=TableOptions(target=aim.names),
     )
+
+
+def _is_plain(name: str) -> bool:
+    """Return whether a class's name is what a number in its place is written as."""
+    value = number(name)
+    return value is not None and as_field(value) == name
 
 
 def held_out(

@@ -1,5 +1,7 @@
 """A table that was read into named columns, wherever it came from."""
 
+import json
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -11,6 +13,13 @@ from nnx.errors import InputError
 
 # Fields, in small letters, that say that there is nothing.
 MISSING = "", "na", "n/a", "nan", "null"
+_CODE = re.compile(r"[+-]?(0[0-9]+|[0-9]{16,})")
+# Signs of money and percent; thousands with something between them; a decimal comma.
+_OTHERWISE = re.compile(
+    r"[+-]?\s?([$€£¥]\s?)?[+-]?"
+    r"([0-9]{1,3}([,.'\u2019\s])[0-9]{3}(\3[0-9]{3})*|[0-9]+)"
+    r"([.,][0-9]+)?\s?[%$€£¥]?"
+)
 
 
 class NoPicturesError(InputError):
@@ -28,7 +37,7 @@ class Text(NamedTuple):
     codes: Array
 
 
-# (n,) float64, NaN where the field is empty; or text.
+# (n,) integers, or floats with NaN where the field is empty; or text.
 Values: TypeAlias = Any
 
 
@@ -37,7 +46,7 @@ class Table(NamedTuple):
 
     source: where it came from, in words
     names: of its columns, each once
-    values: of each column: (n,) float64 with NaN for an empty field, or `Text`
+    values: of each column: (n,) integers, floats with NaN for an empty field, or `Text`
     place: says where a field stands, by row and column, counted from 0
     notes: remarks on what was decided while reading, a line each
     """
@@ -78,9 +87,24 @@ def require_columns(source: str, names: Sequence[str], asked: Collection[str]) -
     there = set(names)
     for name in asked:
         if name not in there:
+            hint = _of_pieces(name, names, asked)
             raise InputError(
                 f"{source}: no column is called {name!r}; there are {listed(names)}"
+                f"{hint}"
             )
+
+
+def _of_pieces(name: str, names: Sequence[str], asked: Collection[str]) -> str:
+    """Return what to do where a name is a piece of a column's that has a comma."""
+    for whole in names:
+        pieces = [piece.strip() for piece in whole.split(",")]
+        if len(pieces) > 1 and name in pieces and {*pieces} <= {*asked}:
+            quoted = json.dumps(whole[:40], ensure_ascii=False)
+            return (
+                f"; a comma stands between names: give {whole[:40]!r} in a list, as a "
+                f"file for --config has it, [{quoted}]"
+            )
+    return ""
 
 
 def wanted(
@@ -131,6 +155,17 @@ def written_number(text: str) -> float | None:
         return None
 
 
+def written_otherwise(text: str) -> bool:
+    """Return whether text would be a number with a point alone: 3,4, $1,234.50, 5%."""
+    return number(text) is None and bool(_OTHERWISE.fullmatch(text))
+
+
+def is_code(field: str) -> bool:
+    """Return whether a whole number is another text as a float: 007, 2⁵³ + 1."""
+    whole = field.strip()
+    return bool(_CODE.fullmatch(whole)) and as_field(float(whole)) != whole
+
+
 def text_column(fields: Sequence[str], codes: Array) -> Text:
     """Return a column of text; fields that differ in spaces alone are one.
 
@@ -154,5 +189,7 @@ def as_text(values: Values) -> Text:
 
 def as_field(value: float) -> str:
     """Return a number as the shortest text that is read as it."""
+    if isinstance(value, int):
+        return str(value)
     whole = np.isfinite(value) and value == np.rint(value)
     return str(int(value)) if whole else repr(float(value))

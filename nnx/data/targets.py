@@ -5,7 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nnx.data.columns import first_text, mean_and_scale, not_number, numbers
+from nnx.data.columns import (
+    first_text,
+    mean_and_scale,
+    not_number,
+    numbers,
+    refuse_written_otherwise,
+)
 from nnx.data.dataset import Array, Target
 from nnx.data.labels import MAX_CLASSES
 from nnx.data.tabular import Table, Text, Values, as_text, listed, number
@@ -109,12 +115,17 @@ def _decided(table: Table, names: Sequence[str]) -> tuple[str, str]:
         typo = first_text(values)
         if typo is not None:
             raise InputError(f"{table.place(typo, i)}: {not_number(values, typo)}")
+        refuse_written_otherwise(table, i, "give task classification")
         return "classification", ", as it is text"
     different = len(np.unique(values))
-    few = different <= max(2, min(MOST_CLASSES, len(values) // ROWS_A_CLASS))
-    if few and bool(np.all(values == np.rint(values))):
+    if are_few(different, len(values)) and bool(np.all(values == np.rint(values))):
         return "classification", f", as it has {different} different whole numbers"
     return "regression", ""
+
+
+def are_few(different: int, rows: int) -> bool:
+    """Return whether so many different whole numbers are classes."""
+    return different <= max(2, min(MOST_CLASSES, rows // ROWS_A_CLASS))
 
 
 def _are_zeros_and_ones(values: Values) -> bool:

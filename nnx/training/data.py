@@ -1,13 +1,16 @@
 """The data set that a run's settings name."""
 
+import os
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from nnx.data.dataset import Dataset, TableOptions
-from nnx.data.load import load
+from nnx.data.dataset import IN_MEMORY, Dataset, TableOptions
+from nnx.data.load import MissingDataError, load
+from nnx.data.pixels import on_scale
 from nnx.data.table_set import load_like
+from nnx.errors import InputError
 from nnx.network import Network
 
 # The settings that `described` gives.
@@ -30,13 +33,29 @@ def load_data(
         InputError: as for `nnx.load`
     """
     if dataset is None:
-        options = {name: settings[name] for name in TableOptions._fields}
-        return load(
-            settings["dataset"], data_dir or settings["data_dir"] or None, **options
-        )
+        return _load_named(settings, data_dir)
     if network is not None and network.columns:
         return load_like(Path(dataset).expanduser(), network, settings["target"])
-    return load(dataset, data_dir)
+    data = load(dataset, data_dir)
+    return data if network is None else on_scale(data, network.frame.maximum)
+
+
+def _load_named(
+    settings: Mapping[str, Any], data_dir: str | PathLike[str] | None
+) -> Dataset:
+    """Return the data set that settings name; refused in words of the command."""
+    options = {name: settings[name] for name in TableOptions._fields}
+    source = settings["dataset"]
+    try:
+        return load(source, data_dir or settings["data_dir"] or None, **options)
+    except MissingDataError as error:
+        if "did you mean" in str(error) or source in (IN_MEMORY, ""):
+            raise
+        # A run's settings have whole paths.
+        hint = "--dataset names another"
+        if os.path.isabs(source):
+            hint = "if the data have moved, --dataset gives their place"
+        raise InputError(f"{error}; {hint}") from None
 
 
 def described(data: Dataset) -> dict[str, Any]:

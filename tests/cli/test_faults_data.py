@@ -37,10 +37,18 @@ def bad_data(refused: Callable[..., str], old_run: Path) -> Callable[..., None]:
     [
         (
             "nothing.csv",
-            ("nothing.csv: no such file or folder", "nnx data fetch mnist"),
+            ("nothing.csv: no such file or folder; --dataset names another",),
         ),
-        ("mnits", ("mnits: neither a data set nor a path", "digits, mnist")),
-        (".", ("nothing to read in this folder", "train-images-idx3-ubyte[.gz]")),
+        ("mnits", ("mnits: neither a data set nor a path; did you mean mnist?",)),
+        ("nope", ("nope: neither a data set nor a path; the data sets are digits, m",)),
+        (
+            ".",
+            (
+                "nothing to read in this folder",
+                "looked for train-images-idx3-ubyte[.gz]",
+                "nnx data fetch mnist",
+            ),
+        ),
         ("old run/log.csv/x.csv", ("x.csv: no such file or folder",)),
         ("old run/config.toml", ("not a kind of file that is read; give a folder",)),
         ("squares/t10k-labels-idx1-ubyte", ("give the folder they are in",)),
@@ -283,6 +291,14 @@ def test_19_read_only_files_are_read_and_not_changed(run: Run, cwd: Path) -> Non
     ran = run("train", "--dataset", "data", "--epochs", 2, "--out", "new")
     assert ran.returncode == 0, ran.stderr
     assert [path.read_bytes() for path in paths] == before
+
+
+def test_what_is_there_is_not_fetched(run: Run, cwd: Path) -> None:
+    idx_folder(cwd / "sets" / "mnist", gzip.compress)
+    there = {"NNX_DATA_DIR": "sets", "HTTPS_PROXY": "http://127.0.0.1:9"}
+    ran = run("data", "fetch", "mnist", env=there)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "sets/mnist (NNX_DATA_DIR)" in ran.stdout
 
 
 def test_22_without_a_network(run: Run, cwd: Path) -> None:

@@ -215,6 +215,23 @@ def test_tables_that_are_refused(
     refused(*words, says=("bad.csv", says))
 
 
+@pytest.mark.parametrize("file", ["test.csv", "digit.png", "none.JPG"])
+def test_the_model_comes_first(
+    refused: Callable[..., str], networks: Path, old_run: Path, file: str
+) -> None:
+    says = f"{file}: no model, which comes first: nnx predict old run {file}"
+    refused("predict", file, "old run", says=(says,))
+    refused("predict", file, "a.png", says=(f"first: nnx predict RUN {file}",))
+
+
+def test_a_picture_that_is_not_there(
+    run: Run, refused: Callable[..., str], old_run: Path
+) -> None:
+    ran = run("predict", "old run", "none.png")
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("nnx: none.png: No such file or directory\n")
+
+
 @pytest.mark.parametrize(
     ("fault", "says"),
     [

@@ -124,11 +124,21 @@ def test_columns_are_left_out(tmp_path):
         convert(source, tmp_path / "m.npy", ["a", "b"])
 
 
+def test_whole_numbers_beyond_2_to_the_53_are_rounded_to_the_nearest(tmp_path):
+    numbers = [2**53, 2**53 + 1, 2**53 + 2]
+    source = as_csv(tmp_path / "m.csv", ["a"], [numbers])
+    convert(source, tmp_path / "m.npy")
+    written = np.load(tmp_path / "m.npy")["a"]
+    assert written.tolist() == [float(n) for n in numbers]
+
+
 def test_names_of_files(tmp_path):
     source = as_csv(tmp_path / "m.csv", ["a", "b"], [[1, 2], [3, 4]])
-    for first, second in (source, "m.csv"), (source, "x.idx"), ("m.npy", "m.npy"):
-        with pytest.raises(InputError, match=r"the \.npy file to make of it"):
-            convert(tmp_path / first, tmp_path / second)
+    for second in "m.csv", "x.idx":
+        with pytest.raises(InputError, match=rf"{second}: give the .* ends in \.npy"):
+            convert(source, tmp_path / second)
+    with pytest.raises(InputError, match=r"/o\.npy: is an \.npy file already"):
+        convert(tmp_path / "o.npy", tmp_path / "other.npy")
     with pytest.raises((InputError, WriteError), match="no such folder"):
         convert(source, tmp_path / "none" / "m.npy")
 

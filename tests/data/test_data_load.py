@@ -100,18 +100,44 @@ def test_files_of_another_set_are_not_taken(tmp_path, monkeypatch):
     assert load("fashion-mnist").name == "fashion-mnist"
 
 
-def test_unknown_name_lists_names_and_kinds():
-    message = refusal("mnits")
-    assert "digits, mnist, fashion-mnist, kmnist" in message
-    assert ".npz" in message
+def test_unknown_name_lists_names():
+    message = refusal("nope")
+    assert message.startswith("nope: neither a data set nor a path; ")
+    assert message.endswith("; the data sets are digits, mnist, fashion-mnist, kmnist")
 
 
-def test_missing_path_says_how_to_download(tmp_path):
-    message = refusal(tmp_path / "none.csv")
-    assert str(tmp_path / "none.csv") in message
-    assert "no such file or folder" in message
-    assert "nnx data fetch mnist" in message
-    assert "no such file" in refusal("data.csv")
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("mnits", "mnist"),
+        ("MNIST", "mnist"),
+        ("fashion_mnist", "fashion-mnist"),
+        ("Digit", "digits"),
+    ],
+)
+def test_a_name_that_is_nearly_a_data_set_s(given, meant):
+    message = refusal(given)
+    assert message == f"{given}: neither a data set nor a path; did you mean {meant}?"
+
+
+@pytest.mark.parametrize("options", [{}, {"target": "y"}])
+def test_a_missing_path_is_short_and_tells_of_a_near_name(tmp_path, options):
+    (tmp_path / "Titanic.csv").touch()
+    for given in "titanc.csv", "titanic.csv":
+        path = tmp_path / given
+        with pytest.raises(InputError) as caught:
+            load(path, **options)
+        near = f"did you mean {tmp_path / 'Titanic.csv'}?"
+        assert str(caught.value) == f"{path}: no such file or folder; {near}"
+    far = tmp_path / "none" / "x.csv"
+    assert refusal(far) == f"{far}: no such file or folder"
+
+
+def test_a_data_dir_beside_a_path_is_what_is_wrong(tmp_path):
+    (tmp_path / "t.csv").write_text("a,y\n1,2\n")
+    for options in {}, {"target": "y"}:
+        with pytest.raises(InputError, match="a data_dir is for mnist, .*leave it out"):
+            load(tmp_path / "t.csv", tmp_path, **options)
 
 
 def test_wrong_kinds_of_path(tmp_path):

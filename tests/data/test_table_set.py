@@ -192,6 +192,146 @@ def test_another_table_for_the_network_of_one(write):
         load_like(write("other.csv", 9), data)
 
 
+@pytest.mark.parametrize("said", [("0", "1"), ("False", "True")])
+def test_another_table_for_the_network_of_several_labels(write, said):
+    labels = {"l1": lambda i: said[i % 2], "l2": lambda i: said[i % 3 == 0]}
+    data = nnx.load(
+        write(y=lambda i: i, **labels),
+        target=["l1", "l2"],
+        drop="y",
+        task="multilabel",
+    )
+    other = load_like(write("other.csv", 6, y=lambda i: i, **labels), data)
+    np.testing.assert_array_equal(
+        other.test.labels, [[0, 1], [1, 0], [0, 0], [1, 1], [0, 0], [1, 0]]
+    )
+
+
+BEYOND = 2**53  # float64 has no number between this and the next but one
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "npy", "frame", "gaps"])
+def test_whole_numbers_beyond_float64_are_classes_and_categories_of_their_own(
+    write, tmp_path, kind
+):
+    names = tuple(str(BEYOND + i) for i in range(3))
+    codes = [BEYOND + i % 3 for i in range(40)]
+    rows = {"a": range(40), "code": codes, "y": codes[::-1]}
+    frame, path = pandas.DataFrame(rows), tmp_path / f"t.{kind}"
+    if kind == "gaps":
+        frame["code"] = pandas.array([None, *codes[1:]], "Int64")
+    if kind == "csv":
+        frame.to_csv(path, index=False)
+    elif kind == "parquet":
+        frame.to_parquet(path)
+    elif kind == "npy":
+        np.save(path, frame.to_records(index=False))
+    told = {"categorical": "code", "missing": "fill"}
+    if kind in ("frame", "gaps"):
+        data = nnx.dataset(frame, "y", **told)
+    else:
+        data = nnx.load(path, target="y", **told)
+        other = load_like(path, data, ["y"])
+        np.testing.assert_array_equal(other.test.labels, np.arange(39, -1, -1) % 3)
+    assert (data.task, data.classes) == ("classification", names)
+    assert data.columns[1].categories == names
+    network = nnx.Network([4, 3]).replace(columns=data.columns)
+    np.testing.assert_array_equal(
+        network.features(frame)[1:, 1:], np.eye(3)[np.arange(1, 40) % 3]
+    )
+
+
+def test_parquet_keeps_categories_beside_gaps(tmp_path):
+    column = pandas.array([None, *(BEYOND + i % 3 for i in range(39))], "Int64")
+    frame = pandas.DataFrame({"code": column, "y": ["a", "b"] * 20})
+    frame.to_parquet(tmp_path / "t.parquet")
+    told = {"target": "y", "categorical": "code", "missing": "fill"}
+    data = nnx.load(tmp_path / "t.parquet", **told)
+    assert data.columns[0].categories == tuple(str(BEYOND + i) for i in range(3))
+
+
+def test_classes_with_zeros_before_them_keep_their_names(write):
+    path = write(y=lambda i: ("01", "02", "1")[i % 3])
+    data = nnx.load(path, target="y")
+    assert (data.task, data.classes) == ("classification", ("01", "1", "02"))
+    other = load_like(write("o.csv", 3, y=lambda i: ("1", "02", "01")[i]), data, ["y"])
+    np.testing.assert_array_equal(other.test.labels, [1, 2, 0])
+    quoted = write("q.csv", y=lambda i: (" 007", "7")[i % 2])
+    assert nnx.load(quoted, target="y").classes == ("007", "7")
+
+
+def test_many_numbers_with_zeros_before_them_are_numbers(write):
+    path = write(y=lambda i: f"{i * 7:04d}")
+    assert nnx.load(path, target="y").task == "regression"
+    path = write(y=lambda i: f"{i % 13 * 7:04d}")
+    assert nnx.load(path, target="y").task == "regression"
+    data = nnx.load(path, target="y", task="classification")
+    assert data.classes[:2] == ("0000", "0007")
+    assert nnx.load(write(a=lambda i: f"{i:03d}"), target="y").columns[0].name == "a"
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        lambda i: f"{i % 7},5",
+        lambda i: f"{i % 4 + 1}.234,{i % 3}",
+        lambda i: f"${1000 + i:,}.50",
+        lambda i: f"{i * 0.5} %",
+        lambda i: f"{i % 9}%",
+        lambda i: f"€ {i}",
+        lambda i: f"-1 {234 + i}",
+        lambda i: "unknown" if i == 39 else f"{i % 9},5",
+        lambda i: str(i) if i % 2 else f"{i},5",
+    ],
+)
+def test_numbers_that_are_written_otherwise_are_no_categories(write, field):
+    path = write(a=field)
+    message = refused(path)
+    assert f"t.csv, line 2, column 'a': {field(0)!r} is text" in message
+    assert "write them with a point" in message
+    assert "or, if each is a category, give 'a' as categorical" in message
+    nnx.load(write(a=lambda i: field(i % 9)), target="y", categorical="a")
+    named = refused(write(y=field, a=lambda i: i))
+    assert "column 'y'" in named
+    assert "or, if each is a category, give task classification" in named
+    made = nnx.load(write(y=lambda i: field(i % 9)), target="y", task="classification")
+    assert len(made.classes) > 2
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        lambda i: f"2024-01-{i % 9 + 10}",
+        lambda i: f"{i % 9 + 1}.1.2024",
+        lambda i: f"{i % 9}:30",
+        lambda i: f"v1.{i % 5}.0",
+        lambda i: ("1,5", "2,5")[i % 2],
+        lambda i: ("1", "1,2", "1,2,3", "2,3,4")[i % 4],
+        lambda i: f"{i % 4} rooms",
+    ],
+)
+def test_what_is_no_number_is_a_category(write, field):
+    data = nnx.load(write(a=field), target="y")
+    assert len(data.columns[0].categories) == len({field(i) for i in range(40)})
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"drop": "y"}, "'y' is the target, and in drop too"),
+        ({"target": ["y", "y"]}, "target names 'y' twice"),
+        ({"drop": "a", "categorical": "a"}, "'a' is in categorical, and in drop too"),
+    ],
+)
+def test_options_that_say_the_opposite_of_one_another(write, options, words):
+    path = write()
+    assert words in refused(path, **options)
+    y = options.get("target", "y")
+    others = {name: of for name, of in options.items() if name != "target"}
+    with pytest.raises(InputError, match=words):
+        nnx.dataset(pandas.read_csv(path), y, **others)
+
+
 def test_a_parquet_file_of_text_that_is_no_utf_8(tmp_path):
     import pyarrow as pa
     from pyarrow.parquet import write_table

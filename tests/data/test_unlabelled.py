@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import nnx
 from nnx import Network
 from nnx.data import csv_rows, csv_table
 from nnx.data.dataset import Array, Column, RawArray
-from nnx.data.pixels import as_pixels, as_trained
+from nnx.data.pixels import as_pixels, as_trained, on_scale
 from nnx.data.unlabelled import of_pixels
 from nnx.errors import InputError
 
@@ -40,6 +41,41 @@ def test_the_same_pixels_are_taken_as_in_training(values: Array, maximum: int) -
         x.astype(np.float64) * network.pixel_scale(x.dtype) for x in (trained, images)
     ]
     np.testing.assert_allclose(seen[1], seen[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("maximum", [1, 16, 255])
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.arange(256).reshape(4, 64),
+        np.arange(256).reshape(4, 64) % 17,
+        np.arange(256).reshape(4, 64) % 2,
+        np.arange(256).reshape(4, 64) / 300,
+    ],
+    ids=["to 255", "to 16", "0 or 1", "floats"],
+)
+def test_a_file_with_labels_is_taken_as_the_same_rows_without(
+    tmp_path: Path, values: Array, maximum: int
+) -> None:
+    rows = [",".join(map(str, row)) for row in values.tolist()] * 5
+    (tmp_path / "rows.csv").write_text("\n".join(rows))
+    names = ",".join(f"p{i}" for i in range(64))
+    labelled = [f"{i % 2},{row}" for i, row in enumerate(rows)]
+    (tmp_path / "set.csv").write_text("\n".join([f"label,{names}", *labelled]))
+    network = Network((64, 2)).replace(
+        frame=Network((64, 2)).frame._replace(maximum=maximum)
+    )
+    data = on_scale(nnx.load(tmp_path / "set.csv"), maximum)
+    if values.max() > maximum > 1:
+        assert data.frame.maximum == 255  # which the network is then said not to take
+        with pytest.raises(InputError, match="outside 0-16"):
+            list(of_pixels(tmp_path / "rows.csv", 64, maximum))
+        return
+    assert data.frame.maximum == maximum
+    [block] = of_pixels(tmp_path / "rows.csv", 64, maximum)
+    both = np.concatenate([data.train.images, data.test.images]), block.images
+    seen = [each * network.pixel_scale(each.dtype) for each in both]
+    np.testing.assert_allclose(*(np.unique(x, axis=0) for x in seen), atol=1e-6)
 
 
 def test_dark_rows_leave_it_open_what_the_others_are() -> None:

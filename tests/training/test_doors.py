@@ -71,7 +71,7 @@ def test_a_name_in_place_of_a_data_set(tmp_path: Path) -> None:
     assert nnx.gradcheck(named.network, "digits", backend="numpy")
     (tmp_path / "table.csv").write_text("label,a,b,c\n" + "0,1,2,3\n1,3,2,1\n" * 5)
     assert nnx.train(Network([3, 2]), tmp_path / "table.csv", **how).log
-    with pytest.raises(InputError, match="mnits: neither a data set nor a path; the"):
+    with pytest.raises(InputError, match="mnits: neither a data set nor a path; did"):
         nnx.train(network, "mnits")
 
 

@@ -1,0 +1,68 @@
+"""How a table becomes a data set, as it is told: options that are checked."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from nnx import files
+from nnx.data.dataset import TASKS, TableOptions
+from nnx.errors import InputError, in_few_words
+
+MAY_BE = {
+    "task": ("auto", *TASKS),
+    "missing": ("refuse", "fill"),
+    "standardize": ("both", "columns", "targets", "none"),
+}
+
+
+def checked(options: Mapping[str, Any]) -> TableOptions:
+    """Return options as they are worked with: one name is a tuple of one.
+
+    Raises:
+        InputError: options that there are not, or that may not be this
+    """
+    made = dict(options)
+    for name, value in options.items():
+        if name not in TableOptions._fields:
+            raise InputError(
+                f"no option of a table is called {in_few_words(name)}; there are "
+                f"{', '.join(TableOptions._fields)}"
+            )
+        if name in ("target", "drop", "categorical"):
+            made[name] = _names(name, value)
+        elif name in MAY_BE:
+            if not isinstance(value, str) or value not in MAY_BE[name]:
+                raise InputError(
+                    f"{name} must be one of {', '.join(MAY_BE[name])}, not "
+                    f"{in_few_words(value)}"
+                )
+        elif not isinstance(value, str) or value:
+            made[name] = str(files.given(value, f"a table, as {name}"))
+    return TableOptions(**made)
+
+
+def _names(name: str, value: Any) -> tuple[str, ...]:
+    """Return the names of columns in a list, or one of them alone; "" is none."""
+    each = [value] if isinstance(value, str) and value else value
+    each = each.tolist() if hasattr(each, "tolist") else each  # an array, or an index
+    if not isinstance(each, Collection) or not all(isinstance(e, str) for e in each):
+        raise InputError(f"{name} must be names of columns, not {in_few_words(value)}")
+    return tuple(each)
+
+
+def refuse_contradictions(options: TableOptions) -> None:
+    """Refuse options of which one says the opposite of another.
+
+    Raises:
+        InputError: a target that is left out or comes twice, or categories left out
+    """
+    target, drop = options.target, options.drop
+    for name in target:
+        if name in drop:
+            raise InputError(f"{name!r} is the target, and in drop too: take one away")
+        if target.count(name) > 1:
+            raise InputError(f"target names {name!r} twice: name each column once")
+    for name in options.categorical:
+        if name in drop:
+            raise InputError(
+                f"{name!r} is in categorical, and in drop too: take one away"
+            )
