@@ -1,4 +1,4 @@
-"""How like its training pictures a picture is, and when a network's answer is doubted.
+"""How like its training data a picture or a row is, and when an answer is doubted.
 
 A network knows no other answer than its classes, and gives one of them to a letter with
 certainty. So a model keeps, of each class, in which directions strokes run where: the
@@ -7,12 +7,14 @@ subspace method (S. Watanabe). What no mixture of them draws is a picture's stra
 """
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from nnx.automatic import DEFAULT
-from nnx.data.dataset import Array, Frame, Split
+from nnx.data.dataset import Array, Column, Frame, Split
+from nnx.errors import InputError
 from nnx.maths.blocks import blocks
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ STRANGE, IMPROBABLE = 0.012, 0.004
 # A probability of less is a guess, where nothing is known of the training pictures.
 GUESS = 0.5
 UNLIKE, UNSURE = "unlike its training pictures", "unsure"
+# Deviations from a column's mean: half of the rows of scaled values are hardly ever so
+# far from it, and of values as they stand in the table nearer.
+FAR, NEAR, LOOKED_AT = 5.0, 3.0, 1000
 
 
 class Likeness(NamedTuple):
@@ -62,7 +67,15 @@ def doubt(
 
     "blank", "noise" or "two shapes", as `nnx.read_picture` found; of one class of many
     "unlike its training pictures", or "unsure" where even the best class is improbable.
+
+    Raises:
+        InputError: no picture, as `nnx.read_picture` gives it
     """
+    if not hasattr(picture, "doubt"):
+        raise InputError(
+            "expected a picture, as nnx.read_picture gives it, not a "
+            f"{type(picture).__name__}"
+        )
     found = picture.doubt
     # What is called by one character is written as one; of others, nobody knows.
     if found == "two shapes" and any(len(name) > 1 for name in network.classes):
@@ -72,6 +85,38 @@ def doubt(
         chances = network.predict_proba(pixels, backend=backend)
         [found] = doubts(network.likeness, pixels, chances, network.frame)
     return found
+
+
+def refuse_unscaled(rows: Array, columns: Sequence[Column]) -> None:
+    """Refuse a table's rows that are as they stand there, where that can be told.
+
+    rows: (n, columns); float32, as `Network.features` gives them, are let through
+    columns: that the network has
+
+    Raises:
+        InputError: a column of text in them, or numbers that are near the training
+            rows' as they are, and would be far beyond them if they were scaled
+    """
+    if rows.ndim != 2 or len(rows) == 0 or rows.shape[1] != len(columns):
+        return
+    is_text = rows.dtype.kind not in "iuf" or any(each.width > 1 for each in columns)
+    if is_text or (rows.dtype != np.float32 and _is_unscaled(rows, columns)):
+        raise InputError(
+            "these are a table's values as they stand there: give a data frame, or "
+            "what network.features(array) makes of them; float32 is taken as scaled"
+        )
+
+
+def _is_unscaled(rows: Array, columns: Sequence[Column]) -> bool:
+    """Return whether numbers are likely a table's own, and not scaled already."""
+    own = np.asarray(rows[:LOOKED_AT], np.float64)
+    mean, scale = np.array([(each.mean, each.scale) for each in columns]).T
+    if_scaled, if_not = (
+        np.median(np.abs(each), axis=0) for each in (own, (own - mean) / scale)
+    )
+    return bool((if_scaled > FAR).any() and (if_not < NEAR).all()) and bool(
+        mean.any() or (scale != 1.0).any()
+    )
 
 
 def directions(images: Array, frame: Frame) -> Array:

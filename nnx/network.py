@@ -24,10 +24,15 @@ from nnx.data.dataset import (
     frame_of,
     in_units,
 )
-from nnx.data.frame_table import is_frame, table_of, table_of_array
+from nnx.data.frame_table import (
+    check_integers,
+    is_frame,
+    table_of,
+    table_of_array,
+)
 from nnx.errors import InputError, in_few_words
 from nnx.first_layers import first_layers
-from nnx.likeness import Likeness
+from nnx.likeness import Likeness, refuse_unscaled
 from nnx.maths import evaluation
 from nnx.maths.arrays import map_arrays
 from nnx.maths.blocks import BLOCK, blocks
@@ -181,11 +186,14 @@ class Network:
 
         images: (n, features) or (n, height, width); integers are pixels as in
             the training data, floats are in [0, 1]; of a table a data frame, whose
-            columns are told apart by name, or what `features` makes of one
+            columns are told apart by name and scaled, or what `features` makes of one
+            or of an array of its values: an array is taken to be scaled already
 
         Raises:
-            InputError: images of another shape, or not finite, or floats beyond [0, 1];
-                of a data frame what `features` refuses; weights or outputs not finite
+            InputError: images of another shape, or not finite, floats beyond [0, 1],
+                integers beyond those of training; of a data frame what `features`
+                refuses, and an array that is plainly a table's values, not scaled;
+                weights or outputs not finite
         """
         outputs = self._outputs(images, backend)
         if self.task == "classification":
@@ -210,7 +218,8 @@ class Network:
                 f"a network {self} takes {self.sizes[0]} pixels, and no named columns"
             )
         if is_frame(frame):
-            table = table_of(frame, "the data frame")
+            text = [column.name for column in self.columns if column.categories]
+            table = table_of(frame, "the data frame", text)
         else:
             names = [column.name for column in self.columns]
             table = table_of_array(frame, "the array", names)
@@ -250,7 +259,8 @@ class Network:
 
         images: as for `predict`, which says what is refused
         """
-        rows, layers = self._rows(images), finite(self.layers, "layers")
+        rows = np.asarray(self._rows(images))
+        layers = finite(self.layers, "layers")
         x = rows.astype(self.layers[0].weight.dtype) * self.pixel_scale(rows.dtype)
         caches = forward(layers, x, self.activation, Ops(np)).caches
         return [cache.x for cache in caches[1:]]
@@ -260,10 +270,15 @@ class Network:
         if self.columns and is_frame(images):
             images = self.features(images)
         array, width = as_array(images), self.sizes[0]
+        if array.dtype.kind == "O":
+            array = as_array(array.tolist())  # whose numbers may be of one kind
         if array.ndim > 2 and math.prod(array.shape[1:]) == width:
             array = array.reshape(-1, width)
+        refuse_unscaled(array, self.columns)
         check_images(array, width)
         check_range(array, self.columns)
+        if not self.columns and self.frame.maximum > 0:
+            check_integers(array, self.frame.maximum)
         return array
 
     def __str__(self) -> str:

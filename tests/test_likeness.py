@@ -14,7 +14,7 @@ from nnx import model_file
 from nnx.data.dataset import Frame
 from nnx.data.picture import Picture
 from nnx.errors import InputError
-from nnx.likeness import UNLIKE, UNSURE, directions, doubts, learnt
+from nnx.likeness import UNLIKE, UNSURE, directions, doubt, doubts, learnt
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,11 @@ def data() -> nnx.Dataset:
 def network(data: nnx.Dataset) -> nnx.Network:
     result = nnx.train(nnx.Network([64, 32, 10]), data, epochs=30, backend="numpy")
     return result.network
+
+
+def test_what_is_no_picture_is_refused() -> None:
+    with pytest.raises(InputError, match=r"as nnx.read_picture gives it, not a int"):
+        doubt(nnx.Network([4, 2]), 3)  # type: ignore[arg-type]
 
 
 def test_few_of_its_own_kind_are_doubted_and_most_of_others(

@@ -1,10 +1,14 @@
 """The network on the host: sizes, names, predictions."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import nnx
 from nnx import Network
 from nnx.backend import Backend
+from nnx.data.rows import Rows
 from nnx.errors import InputError
 from nnx.maths.activations import ACTIVATIONS
 
@@ -115,6 +119,23 @@ def test_images_that_are_refused(images: object, words: str) -> None:
         Network([25, 3]).predict(images)
 
 
+def test_integers_are_pixels_as_in_training_and_may_be_objects() -> None:
+    digits = nnx.load("digits")
+    network = Network([64, 10]).replace(frame=digits.frame)
+    images = digits.test.images[:4]
+    wide = images.astype(np.int64)
+    expected = network.predict(images)
+    for same in wide, wide.astype(object), wide.tolist():
+        np.testing.assert_array_equal(network.predict(same), expected)
+    with pytest.raises(InputError, match="from 0 to 16, as in training, .* -16 to 0;"):
+        network.predict(-wide)
+    for bright in wide * 2, images * 2:
+        with pytest.raises(InputError, match="from 0 to 16, .* are from 0 to 32;"):
+            network.predict(bright)
+    with pytest.raises(InputError, match="images must be finite numbers"):
+        network.predict(np.full((1, 64), "a", object))
+
+
 def test_read_only_and_strided_images() -> None:
     network = Network([25, 3])
     images = np.random.default_rng(0).integers(0, 256, (10, 25)).astype(np.uint8)
@@ -144,6 +165,22 @@ def test_an_activation_for_each_layer() -> None:
         Network([4, 5, 3], "relu,tanh")
 
 
+def test_activations_of_images_that_a_file_has(tmp_path: Path) -> None:
+    """They are what `predict` takes, too."""
+    rng = np.random.default_rng(0)
+    table = np.zeros(90, [("label", "u1"), *((f"p{i}", "u1") for i in range(16))])
+    for name in table.dtype.names or ():
+        table[name] = rng.integers(0, 256, 90)
+    table["label"] = np.arange(90) % 3
+    np.save(tmp_path / "table.npy", table)
+    images = nnx.load(tmp_path / "table.npy").test.images
+    assert isinstance(images, Rows)
+    network = Network([16, 5, 3])
+    assert network.predict(images).shape == images.shape[:1]
+    (found,), (expected,) = map(network.activations, (images, np.asarray(images)))
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_activations_are_what_the_next_layer_takes() -> None:
     network = Network([25, 6, 4, 3], "tanh,relu", seed=1)
     images = np.random.default_rng(0).random((7, 5, 5)).astype(np.float32)
@@ -156,3 +193,38 @@ def test_activations_are_what_the_next_layer_takes() -> None:
     assert Network([25, 3]).activations(images) == []
     with pytest.raises(InputError, match="25"):
         network.activations(np.zeros((2, 9)))
+
+
+def test_a_table_s_own_values_are_no_features() -> None:
+    """Scaled twice, or not at all, they would be answered all the same."""
+    rng = np.random.default_rng(0)
+    x = rng.normal([30, 5, 400], [9, 2, 80], (200, 3))
+    data = nnx.dataset(x, np.arange(200) % 2, scale="standard")
+    network = nnx.train(Network([3, 5, 2]), data, epochs=1).network
+    features = network.features(x)
+    for scaled in data.test.images, features, features.astype(np.float64), features[:1]:
+        assert network.predict(scaled).shape == (len(scaled),)
+    for raw in x, x[:1], x.tolist(), x.round().astype(int):
+        with pytest.raises(InputError, match=r"stand there: .*network\.features"):
+            network.predict(raw)
+    far = np.array([[9.0, 0.0, 0.0]])  # of one column, and no row of the table's
+    assert network.predict_proba(far).shape == (1, 2)
+
+
+def test_text_in_an_array_is_no_features() -> None:
+    pd = pytest.importorskip("pandas", reason="needs pandas")
+    frame = pd.DataFrame({"a": np.arange(40.0), "b": ["x", "y", "z", "y"] * 10})
+    data = nnx.dataset(frame, np.arange(40) % 2)
+    network = nnx.train(Network([4, 5, 2]), data, epochs=1).network
+    assert network.predict(frame).shape == (40,)
+    with pytest.raises(InputError, match="stand there: give a data frame"):
+        network.predict(frame.to_numpy())
+    with pytest.raises(InputError, match=r"expected images of shape \(n, 4\)"):
+        network.predict(np.zeros((3, 5)))
+
+
+def test_columns_that_are_not_scaled_take_any_values() -> None:
+    x = np.random.default_rng(0).normal(100, 3, (50, 2))
+    data = nnx.dataset(x, np.arange(50) % 2, scale="none")
+    network = nnx.train(Network([2, 2]), data, epochs=1, learning_rate=1e-6).network
+    assert network.predict(x).shape == (50,)

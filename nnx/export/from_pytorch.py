@@ -1,6 +1,7 @@
 """PyTorch's weights as a network."""
 
 import json
+import os
 import pickletools
 import re
 import zipfile
@@ -25,6 +26,8 @@ from nnx.tensors import check_tensor, read
 IN_MEMORY = Path("state_dict")
 # What programs call the weights among other things that they save.
 INSIDE = "state_dict", "model_state_dict", "model"
+# What a layer of BatchNorm has beside its weight and bias.
+OF_BATCH_NORM = "running_mean", "running_var", "num_batches_tracked"
 # What says which tensors there are: its bytes, and the characters of a name in it.
 # PyTorch takes the square of these to say that it knows no such name.
 MOST_SAID, LONGEST_NAME = 1 << 20, 2000
@@ -105,6 +108,12 @@ def _order(source: Path, tensors: dict[str, Array], layers: Sequence[str]) -> li
     names = set[str]()
     for key in tensors:
         name, dot, what = key.rpartition(".")
+        if what in OF_BATCH_NORM:
+            raise InputError(
+                f"{source}: {name[:80]} is a BatchNorm, and no linear layer: fold it "
+                "into the linear layer before it (torch.nn.utils.fusion."
+                "fuse_linear_bn_eval), and save that"
+            )
         if not dot or what not in ("weight", "bias"):
             raise InputError(
                 f"{source}: {key[:80]} is no weight or bias of a linear layer; nnx "
@@ -176,6 +185,8 @@ def _not_half(array: Array) -> Array:
 def _read(path: Path) -> tuple[str | None, dict[str, Array]]:
     """Return what a file says of itself, if nnx has written it, and its tensors."""
     kind = path.suffix.lower()
+    if os.path.isdir(path):  # or not, of a name too long to be one
+        raise InputError(f"{path}: is a folder; give the file of weights that is in it")
     if kind in (".pkl", ".pickle", ".joblib", ".skops"):
         raise InputError(
             f"{path}: is not loaded, as such files may run code; load it in Python, "
@@ -263,7 +274,8 @@ def _arrays(source: Path, tensors: Mapping[str, Any]) -> dict[str, Array]:
         if hasattr(tensor, "detach"):
             tensor = tensor.detach().cpu()
             kind = str(tensor.dtype).rpartition(".")[2]
-            if kind not in ("float16", "float32", "float64"):
+            counts = name.rpartition(".")[2] in OF_BATCH_NORM  # refused in words
+            if kind not in ("float16", "float32", "float64") and not counts:
                 raise InputError(
                     f"{source}: {name[:80]} is {kind}: save weights as float32"
                 )

@@ -26,9 +26,8 @@ def from_sklearn(
     """Return the network of scikit-learn's fitted MLPClassifier or MLPRegressor.
 
     It predicts what the estimator does: of two classes, whose one output becomes two,
-    and of several labels too. Without `data` it takes a table's features as the
-    estimator does; a StandardScaler before it, in a Pipeline, becomes part of the
-    network.
+    and of several labels too. Without `data` it takes what the estimator, or the
+    Pipeline, does: a StandardScaler before it becomes part of the first layer.
 
     estimator: fitted, alone or at the end of a Pipeline with a StandardScaler
     data: a data set of pictures that the network is for; its classes must be the
@@ -45,7 +44,7 @@ def from_sklearn(
     data = None if data is None else given.loaded(data)
     if before and data is not None:
         raise InputError("data of pictures and a StandardScaler do not go together")
-    classes, layers = _classes(mlp), _layers(mlp)
+    classes, layers = _classes(mlp), _layers(mlp, *before)
     activation = ACTIVATIONS[mlp.activation]
     network = made(Path(type(mlp).__name__), layers, activation, data, pixels)
     if data is not None:
@@ -60,7 +59,7 @@ def from_sklearn(
     return network.replace(
         classes=classes,
         task=_task(mlp),
-        columns=_columns(estimator, network.sizes[0], *before),
+        columns=_columns(estimator, network.sizes[0]),
         targets=() if classes else targets,
     )
 
@@ -103,14 +102,18 @@ def _classes(mlp: Any) -> tuple[str, ...]:
     return tuple(str(each) for each in getattr(mlp, "classes_", ()))
 
 
-def _layers(mlp: Any) -> Layers:
+def _layers(mlp: Any, scaler: Any = None) -> Layers:
+    # Of unscaled features float32 would round away what the scaler takes off first.
+    kind = None if scaler is None else np.float64
     layers = [
-        Layer(np.array(weight), np.array(bias))
+        Layer(np.array(weight, kind), np.array(bias, kind))
         for weight, bias in zip(mlp.coefs_, mlp.intercepts_, strict=True)
     ]
     if _task(mlp) == TASKS[0] and mlp.n_outputs_ == 1:
         # softmax(0, z) is what the logistic function makes of z.
         layers[-1] = Layer(*(_after_zeros(part) for part in layers[-1]))
+    if scaler is not None:
+        layers[0] = _of_unscaled(layers[0], scaler)
     if not all(np.isfinite(part).all() for layer in layers for part in layer):
         raise InputError(f"{type(mlp).__name__} has weights that are not finite")
     return layers
@@ -129,17 +132,17 @@ def _standardized(layer: Layer, targets: Sequence[Target]) -> Layer:
     return Layer(*(part.astype(layer.bias.dtype) for part in parts))
 
 
-def _columns(estimator: Any, features: int, scaler: Any = None) -> tuple[Column, ...]:
+def _of_unscaled(layer: Layer, scaler: Any) -> Layer:
+    """Return a first layer, in float64, that takes what a StandardScaler is given."""
+    weight, bias = layer
+    if scaler.with_std:
+        weight = weight / np.asarray(scaler.scale_, np.float64)[:, None]
+    if scaler.with_mean:
+        bias = bias - np.asarray(scaler.mean_, np.float64) @ weight
+    return Layer(weight, bias)
+
+
+def _columns(estimator: Any, features: int) -> tuple[Column, ...]:
     names = getattr(estimator, "feature_names_in_", None)
-    names = [f"x{i}" for i in range(features)] if names is None else map(str, names)
-    mean, scale = (
-        np.full(features, default) if part is None else part
-        for part, default in (
-            (getattr(scaler, "mean_", None), 0.0),
-            (getattr(scaler, "scale_", None), 1.0),
-        )
-    )
-    return tuple(
-        Column(name, float(m), float(s))
-        for name, m, s in zip(names, mean, scale, strict=True)
-    )
+    names = [f"x{i}" for i in range(features)] if names is None else names
+    return tuple(Column(str(name)) for name in names)

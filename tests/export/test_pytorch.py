@@ -137,7 +137,8 @@ def test_normalized_pixels_become_part_of_the_first_layer() -> None:
         ),
         ({"2.bias": np.ones(2)}, {}, "its layers are float32 and float64"),
         ({"2.weight": np.ones((2, 4), int)}, {}, "in int64"),
-        ({"1.running_mean": np.ones(4)}, {}, "1.running_mean is no weight or bias"),
+        ({"1.running_mean": np.ones(4)}, {}, "1 is a BatchNorm, and no linear layer"),
+        ({"1.alpha": np.ones(4)}, {}, "1.alpha is no weight or bias"),
         ({"weight": np.ones(4)}, {}, "weight is no weight or bias"),
     ],
     ids=str,
@@ -154,7 +155,28 @@ def test_what_is_no_stack_of_linear_layers(
         assert "\n" not in str(caught.value)
 
 
-def test_what_holds_no_weights() -> None:
+def test_a_module_with_batch_normalization(tmp_path: Path) -> None:
+    """PyTorch folds it, as the refusal says; that is then taken."""
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    torch.manual_seed(0)
+    linear, norm = torch.nn.Linear(9, 4), torch.nn.BatchNorm1d(4)
+    norm(linear(torch.rand(50, 9)))
+    module = torch.nn.Sequential(linear, norm, torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    torch.save(module.state_dict(), tmp_path / "weights.pt")
+    for weights in module, tmp_path / "weights.pt":
+        with pytest.raises(InputError, match="1 is a BatchNorm.*fuse_linear_bn_eval"):
+            nnx.from_pytorch(weights, "relu")
+    module.eval()
+    folded = torch.nn.utils.fusion.fuse_linear_bn_eval(linear, norm)
+    network = nnx.from_pytorch(torch.nn.Sequential(folded, *module[2:]), "relu")
+    pixels = np.random.default_rng(0).random((5, 9)).astype(np.float32)
+    expected = torch.softmax(module(torch.tensor(pixels)), 1).detach().numpy()
+    np.testing.assert_allclose(network.predict_proba(pixels), expected, atol=1e-6)
+
+
+def test_what_holds_no_weights(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a folder; give the file of weights"):
+        nnx.from_pytorch(tmp_path)
     with pytest.raises(InputError, match="a module or a state_dict, not int"):
         nnx.from_pytorch(3)
     with pytest.raises(InputError, match="holds no weights"):
