@@ -82,7 +82,8 @@ def _place(torch: Any, device: str) -> Any:
         place = torch.device(device)
         torch.zeros((), device=place).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        why = str(error).strip().partition("\n")[0]
+        # What follows the first sentence may be PyTorch's whole table of operations.
+        why = str(error).strip().partition("\n")[0].partition(". ")[0][:200]
         raise UnusableBackendError(
             f"backend 'torch' cannot use device {device!r} ({why}): "
             "use cpu, or install a PyTorch that is built for it"

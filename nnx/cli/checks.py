@@ -22,13 +22,16 @@ def parity(
     and three, on networks of 1 to 4 layers. Exits with status 1 if any error, relative
     to its array's largest entry, is above 1e-12 in float64 or 1e-5 in float32.
     """
+    from nnx.cli.progress import counted
+    from nnx.verify.cases import PARITY_CASES
     from nnx.verify.compare import BOUNDS
-    from nnx.verify.parity import REFERENCE
-    from nnx.verify.parity import parity as run
+    from nnx.verify.parity import REFERENCE, each_case
 
     backends = chosen(backend, device)
     show.note(f"comparing {', '.join(b.name for b in backends)} …")
-    results = run(*backends)
+    every = len(PARITY_CASES) * len(BOUNDS) * len(backends)
+    done = counted(each_case(backends), lambda _: 1, f"of {every:,} comparisons")
+    results = list(done)
     if json:
         rows = [as_row(result, "backend", "dtype", "network") for result in results]
         show.as_json({"reference": REFERENCE, "rows": rows})

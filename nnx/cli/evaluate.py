@@ -1,7 +1,11 @@
 """`nnx evaluate`."""
 
+import filecmp
+import os
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +23,10 @@ from nnx.cli.options import (
     threads_limited,
 )
 from nnx.errors import InputError
+
+if TYPE_CHECKING:
+    from nnx.data.dataset import Dataset
+    from nnx.network import Network
 
 
 def evaluate(
@@ -41,18 +49,19 @@ def evaluate(
     """Test a trained network on a data set's test images, all and class by class.
 
     Of a regression R² and, target by target, the root of the mean squared error.
-    Without --dataset, on the one that it was trained on.
+    Without --dataset, on the one that it was trained on. Another table is tested on
+    with all its rows.
     """
+    from nnx.cli.progress import doing
     from nnx.network import Network
-    from nnx.training.data import load_data
     from nnx.training.evaluate import evaluate as run
     from nnx.training.log import METRIC_NAMES
 
     network = Network.load(model)
     chosen = backend_of(backend, device, threads)
     settings = tested_by(model, dataset, target)
-    data = load_data(settings, dataset, data_dir, network=network)
-    with threads_limited(threads):
+    data = tested_on(model, network, settings, dataset, data_dir)
+    with threads_limited(threads), doing(f"testing on {data.name}"):
         delta = settings.get("huber_delta", 0.0)
         result = run(network, data, backend=chosen, huber_delta=delta)
     if json:
@@ -95,3 +104,53 @@ def tested_by(model: Path, dataset: str | None, target: str | None) -> dict[str,
     if target is not None:
         settings["target"] = read_value("target", target)
     return settings
+
+
+def tested_on(
+    model: Path,
+    network: "Network",
+    settings: Mapping[str, Any],
+    dataset: str | None,
+    data_dir: Path | None,
+) -> "Dataset":
+    """Return the data set given, or that of the model's run, to test a network on.
+
+    A table that the run was trained on is split as in the run, whatever its name is
+    now: its other rows would flatter the network.
+
+    settings: as from `tested_by`, or the run's
+    """
+    from nnx.cli.progress import doing
+    from nnx.training.data import load_data
+
+    with doing(f"reading {dataset or settings['dataset']}"):
+        own = None
+        if dataset is not None and network.columns and "dataset" in settings:
+            own = _own_table(model, network, settings, dataset)
+        data = own or load_data(settings, dataset, data_dir, network=network)
+    if own:
+        show.note(
+            f"{data.name}: what the run was trained on; tested on its "
+            f"{len(data.test.labels):,} test rows alone"
+        )
+    return data
+
+
+def _own_table(
+    model: Path, network: "Network", settings: Mapping[str, Any], table: str
+) -> "Dataset | None":
+    """Return a table as its run had it, if it is that of the model's run."""
+    from nnx.training.checkpoint import is_of
+    from nnx.training.data import load_data
+
+    given, own = Path(os.path.expanduser(table)), Path(settings["dataset"])
+    with suppress(InputError, OSError):
+        # Where the run's own is no longer there, this may be it.
+        if own.is_file() and not filecmp.cmp(own, given, shallow=False):
+            return None
+        data = load_data({**settings, "dataset": str(given)})
+        made = "columns", "targets", "classes", "task"
+        if all(getattr(data, name) == getattr(network, name) for name in made):
+            folder = model if model.is_dir() else model.parent
+            return data if is_of(folder, data) else None
+    return None

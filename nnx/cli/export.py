@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nnx.cli import show
-from nnx.cli.evaluate import tested_by
+from nnx.cli.evaluate import tested_by, tested_on
 from nnx.cli.options import (
     DataDir,
     DatasetOption,
@@ -153,8 +153,6 @@ def _tested_on(
     target: str | None,
 ) -> tuple["Dataset | None", dict[str, Any] | None]:
     """Return the data, and the settings of the model's run where there are any."""
-    from nnx.training.data import load_data
-
     settings = tested_by(model, dataset, target)
-    data = load_data(settings, dataset, data_dir, network=network)
+    data = tested_on(model, network, settings, dataset, data_dir)
     return data, settings if "epochs" in settings else None

@@ -76,13 +76,15 @@ def gradcheck(
 
 def _of_cases(backends: "list[Backend]", json: bool) -> bool:
     """Print the errors of the built-in cases; return whether all are small."""
-    from nnx.verify.gradients import BOUND
-    from nnx.verify.gradients import gradcheck as run
+    from nnx.cli.progress import counted
+    from nnx.verify.cases import gradient_cases
+    from nnx.verify.gradients import BOUND, each_case
 
     results: list[Agreement] = []
+    unit = f"of {len(gradient_cases()):,} cases"
     for each in backends:
         show.note(f"checking {each.name} …")
-        results += run(each)
+        results += counted(each_case(each), lambda _: 1, unit)
     worst = max(check.max_relative_error for check in results)
     if json:
         rows = [as_row(check, "backend", case="network") for check in results]
@@ -104,16 +106,21 @@ def _of_network(
     json: bool,
 ) -> bool:
     """Print the errors of a run's network; return whether all are within bounds."""
+    from nnx.cli.progress import doing
     from nnx.network import Network
     from nnx.training.data import load_data
     from nnx.verify.own_network import IMAGES, check
 
     network, settings = Network.load(path), _settings(path, dataset)
-    data = load_data(settings, dataset, data_dir, network=network)
+    with doing(f"reading {dataset or settings['dataset']}"):
+        data = load_data(settings, dataset, data_dir, network=network)
     drawn = [name.replace("_", " ") for name in DRAWN if _value(settings, name)]
     if drawn:
         show.note(f"checked without the run's {', '.join(drawn)}")
-    results = [row for b in backends for row in check(network, data, settings, b)]
+    results: list[ParameterCheck] = []
+    for each in backends:
+        with doing(f"checking {each.name}"):
+            results += check(network, data, settings, each)
     minimized, images = _minimized(settings), min(IMAGES, len(data.train.labels))
     if json:
         described = {"model": str(path), "network": str(network), "dataset": data.name}

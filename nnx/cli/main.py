@@ -1,5 +1,6 @@
 """The `nnx` command: its subcommands, and what becomes of errors."""
 
+import inspect
 import re
 import sys
 import warnings
@@ -89,6 +90,18 @@ def nnx(
 
     This is not Flax NNX, which is another project.
     """
+
+
+def _flow(commands: typer.Typer) -> None:
+    """Have help's paragraphs fill the terminal's lines, and not the docstrings' own."""
+    for each in (*commands.registered_commands, commands.registered_callback):
+        if each is not None and (text := inspect.getdoc(each.callback)):
+            paragraphs = text.split("\n\n")
+            each.help = "\n\n".join(part.replace("\n", " ") for part in paragraphs)
+
+
+for _each in app, bench.app, data.app:
+    _flow(_each)
 
 
 def main() -> None:

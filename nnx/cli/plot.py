@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nnx.cli import show
+from nnx.cli.evaluate import tested_on
 from nnx.cli.options import DataDir, DatasetOption, path
 from nnx.errors import InputError
 
@@ -71,22 +72,23 @@ def _of_one(
     run: Path, folder: Path, kind: str, dataset: str | None, data_dir: Path | None
 ) -> list[Path]:
     """Return the files of a run's pictures and report, which are then written."""
+    from nnx.cli.progress import doing
     from nnx.network import Network
     from nnx.report.document import Scores
     from nnx.report.write import write
     from nnx.training.checkpoint import is_of
-    from nnx.training.data import load_data
     from nnx.training.evaluate import evaluate
     from nnx.training.folder import load_settings
 
     settings = load_settings(run)
     network, log = Network.load(run), _log(run)
-    data = load_data(settings, dataset, data_dir, network=network)
+    data = tested_on(run, network, settings, dataset, data_dir)
     test = evaluate(network, data)
     if not is_of(run, data):
         show.note(f"nnx: {data.name}: not the data that this run was trained on")
     scores = Scores(test.loss, test.score, test.metric, test.rmse)
-    return write(folder, kind, network, data, settings, log, scores)
+    with doing("drawing"):
+        return write(folder, kind, network, data, settings, log, scores)
 
 
 def _compared(runs: list[Path]) -> "Figure":

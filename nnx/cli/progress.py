@@ -2,12 +2,16 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from threading import Timer
 from typing import Any, TypeVar
 
 from nnx.cli.signals import at_once
 from nnx.training.progress import draws
 
 Part = TypeVar("Part")
+# Work that is done sooner is not told of.
+SOON = 0.5
 
 
 def compiled(shares: Iterable[float], quiet: bool) -> None:
@@ -35,6 +39,23 @@ def compiled(shares: Iterable[float], quiet: bool) -> None:
         bars.stop()
 
 
+@contextmanager
+def doing(what: str, *, quiet: bool = False) -> Iterator[None]:
+    """Show on a terminal what is being done, once that has taken half a second."""
+    if quiet or not draws():
+        yield
+        return
+    bars = _spinner(f"{what} …")
+    timer = Timer(SOON, bars.start)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        bars.stop()
+
+
 def counted(
     parts: Iterable[Part], size: Callable[[Part], int], unit: str
 ) -> Iterator[Part]:
@@ -49,7 +70,7 @@ def counted(
             yield part
             done += size(part)
             if bars is None and draws() and time.monotonic() - began > 1:
-                bars = _spinner()
+                bars = _spinner("")
                 bars.start()
             if bars is not None:
                 bars.update(0, description=f"{done:,} {unit}")
@@ -58,11 +79,12 @@ def counted(
             bars.stop()
 
 
-def _spinner() -> Any:
+def _spinner(what: str) -> Any:
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
     columns = SpinnerColumn(), TextColumn("{task.description}")
     bars = Progress(*columns, console=Console(stderr=True), transient=True)
-    bars.add_task("", total=None)
+    bars.add_task(escape(what), total=None)
     return bars

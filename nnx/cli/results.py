@@ -27,6 +27,8 @@ def introduce(run: "Run", busy: float, *, resume: bool = False) -> None:
     busy: cores that other programs keep
     resume: whether it was to be gone on with
     """
+    from nnx.training.prepare import without_effect
+
     data, network, backend = run.data, run.network, run.backend
     samples, validation = run.plan.samples, ""
     if run.validation is not None:
@@ -54,6 +56,8 @@ def introduce(run: "Run", busy: float, *, resume: bool = False) -> None:
             f"{data.name}: read in windows of {window:,} {samples}, "
             f"{size / 1e6:,.1f} MB each"
         )
+    for remark in without_effect(network, data, run.settings):
+        show.remark(f"nnx: {remark}")
     for remark in run.remarks:
         show.remark(f"{backend.name}: {remark}")
     # The other processes of the run are no other programs.
@@ -147,6 +151,8 @@ def draw(run: "Run", result: "Result", quiet: bool) -> None:
 
     The run is done: what cannot be drawn is said, and does not fail it.
     """
+    from nnx.cli.progress import doing
+
     try:
         from nnx.report.document import Scores
         from nnx.report.write import write
@@ -157,7 +163,8 @@ def draw(run: "Run", result: "Result", quiet: bool) -> None:
     known = result.network, run.data, run.settings, result.log
     test = Scores(result.test_loss, result.test_score, result.metric, result.test_rmse)
     try:
-        *pictures, report = write(run.folder, "png", *known, test)
+        with doing("drawing pictures", quiet=quiet):
+            *pictures, report = write(run.folder, "png", *known, test)
     except Exception as error:  # what matplotlib raises has no root of its own
         show.note(f"nnx: the run is done, but not all of it could be drawn: {error}")
         return

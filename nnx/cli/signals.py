@@ -58,8 +58,7 @@ def remembered() -> Iterator[list[int]]:
         _answer(signal.SIG_DFL)
         received.append(number)
         # Nobody else will, if the second one comes while there is a bar.
-        bar = sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-        say(f"{SHOW_CURSOR if bar else ''}\nnnx: finishing this step and saving …")
+        say(f"{_show_cursor()}\nnnx: finishing this step and saving …")
 
     with _answered(remember):
         yield received
@@ -114,8 +113,17 @@ def _answered(handler: Handler) -> Iterator[None]:
             signal.signal(number, before)
 
 
+def _show_cursor() -> str:
+    """Return what shows a terminal's cursor again, which a bar hides."""
+    bar = sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    return SHOW_CURSOR if bar else ""
+
+
 def _end(number: int, frame: FrameType | None = None) -> None:
-    say("nnx: stopped")
+    cursor = ""
+    with suppress(ValueError, AttributeError):  # closed, or None
+        cursor = _show_cursor()
+    say(f"{cursor}nnx: stopped")
     os._exit(EXIT[number])
 
 

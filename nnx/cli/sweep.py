@@ -72,6 +72,7 @@ def sweep(
 
     nnx sweep run.toml --space space.toml --storage sweeps/mine --trials 200 --seeds 5
     """
+    from nnx.cli.progress import doing
     from nnx.settings import complete
     from nnx.sweep import trials as study
     from nnx.sweep.journal import library
@@ -82,7 +83,8 @@ def sweep(
     library()  # refused before data are loaded
     most, options = int(min(trials, size(searched))), on(device)
     with threads_limited(threads):
-        data, metric = _checked(values, searched, options)
+        with doing(f"reading {settings['dataset']}", quiet=quiet):
+            data, metric = _checked(values, searched, options)
         every = [settings["seed"] + i for i in range(seeds)]
         opened = study.opened(storage, settings, searched, every)
         if held_out and not quiet:

@@ -122,6 +122,7 @@ def train(
     began = cores.times()
     how = {"resume": resume, "overwrite": overwrite}
     how |= {"tensorboard": tensorboard, "classes": require_accuracy is not None}
+    how |= {"quiet": quiet}
     values = partial(_values, given, config, preset, out if resume else None)
     with _opened(values, on(device), out, threads, distributed, **how) as run:
         quiet = quiet or run.folder is None
@@ -224,6 +225,7 @@ def _begun(
     *,
     communicator: "Communicator",
     classes: bool | int | None,
+    quiet: bool | int | None,
     **how: Any,
 ) -> "Run":
     """Return the run, refused if its parts do not fit.
@@ -234,6 +236,7 @@ def _begun(
     classes: whether the data must have some
     how: of it to be resumed, as far as there is something to go on with
     """
+    from nnx.cli.progress import doing
     from nnx.communicator import first_rank
     from nnx.settings import complete
     from nnx.training.data import load_data
@@ -246,7 +249,8 @@ def _begun(
     )
     settings = complete(values)
     begin.check_backend(settings, options)  # refused before data are loaded
-    data = load_data(settings)
+    with doing(f"reading {settings['dataset']}", quiet=bool(quiet)):
+        data = load_data(settings)
     if classes and data.task == "regression":
         raise InputError(
             f"--require-accuracy is of classes: the score of {data.name} is R²"

@@ -1,14 +1,16 @@
 """How well a trained network does on a data set."""
 
 import math
+from collections.abc import Sequence
 from os import PathLike
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from nnx import files
 from nnx.automatic import DEFAULT
 from nnx.backend import Backend, choose
-from nnx.data import given
+from nnx.data import given, table_options
 from nnx.data.dataset import Array, Dataset, check_images, check_labels, check_range
 from nnx.errors import InputError
 from nnx.maths import evaluation
@@ -19,6 +21,7 @@ from nnx.maths.losses import LOSSES
 from nnx.network import Network, checked
 from nnx.tensors import finite
 from nnx.training import scores, windows
+from nnx.training.data import load_data
 from nnx.training.prepare import check_huber_delta, loss_of, on_device
 
 
@@ -80,21 +83,25 @@ def evaluate(
     network: Network,
     data: Dataset | str | PathLike[str],
     *,
+    target: str | Sequence[str] = (),
     backend: str | Backend = DEFAULT,
     huber_delta: float = 0.0,
 ) -> Evaluation:
     """Return the loss, the score and what was mistaken, on the data's test images.
 
-    data: a data set, or its name or path as for `nnx.load`
+    data: a data set, or its name or path as for `nnx.load`; of a network of a table the
+        path of any other with its columns, of which all rows are tested on
+    target: of a table given by its path, the column of the classes
     huber_delta: of a regression that was trained with it, for the same loss
 
     Raises:
         InputError: data whose features, classes or pixel range are not the network's,
             and labels that are not among the classes; a network whose weights, or loss
-            on these, are not finite; a delta that is none, or is of no regression
+            on these, are not finite; a delta that is none, or is of no regression; a
+            target of what is no table's path
     """
-    data = given.loaded(data)
-    check_fits(checked(network), data)
+    data = _loaded(checked(network), data, target)
+    check_fits(network, data)
     n, labels = len(data.test.images), np.asarray(data.test.labels)
     huber_delta = check_huber_delta(huber_delta, data)
     loss = loss_of(network, huber_delta)
@@ -119,6 +126,22 @@ def evaluate(
     table = confusion(labels, predicted, len(data.classes))
     of_each = np.array([np.diag(table), table.sum(axis=0), table.sum(axis=1)])
     return result._replace(confusion=table, counts=of_each)
+
+
+def _loaded(network: Network, data: Any, target: Any) -> Dataset:
+    """Return a data set as it is, or as the command loads what a network is tested on.
+
+    Raises:
+        InputError: as for `evaluate`
+    """
+    named = {"target": table_options.checked({"target": target}).target}
+    is_path = isinstance(data, str | PathLike)
+    if named["target"] and not (is_path and network.columns):
+        raise InputError("target is of a table that is given by its path: leave it out")
+    if not is_path:
+        return given.loaded(data)
+    path = files.given(data, "a data set, or its name")
+    return load_data(named, str(path), network=network)
 
 
 def _sums(
@@ -175,6 +198,7 @@ def check_fits(network: Network, data: Dataset) -> None:
     Raises:
         InputError: as for `evaluate`
     """
+    _refuse_other_scales(network, data)
     theirs = (data.train.images.shape[1], data.classes, data.frame.maximum)
     own = (network.sizes[0], network.classes, network.frame.maximum)
     if theirs != own:
@@ -191,6 +215,17 @@ def check_fits(network: Network, data: Dataset) -> None:
     check_images(data.test.images, network.sizes[0])
     check_range(data.test.images, data.columns, f"{data.name}: ")
     check_labels(np.asarray(data.test.labels), len(data.test.images), data)
+
+
+def _refuse_other_scales(network: Network, data: Dataset) -> None:
+    """Refuse a table of the network's columns that are not made as the network's."""
+    own, theirs = ([c.name for c in of.columns] for of in (network, data))
+    if own and {*own} == {*theirs} and network.columns != data.columns:
+        raise InputError(
+            f"{data.name} does not fit the network: its columns are scaled by its own "
+            "rows, and not as the network's; to test on the table, give nnx.evaluate "
+            "its path, and the target"
+        )
 
 
 def _words(fits: tuple[int, tuple[str, ...], int]) -> str:

@@ -17,7 +17,12 @@ from nnx.data.split import train_test_split
 from nnx.errors import InputError
 from nnx.maths.arrays import map_arrays
 from nnx.maths.blocks import block_count
-from nnx.maths.hyperparameters import CONSTANT, Hyperparameters
+from nnx.maths.hyperparameters import (
+    CONSTANT,
+    Distortion,
+    Hyperparameters,
+    Schedule,
+)
 from nnx.maths.state import Images, initial_state
 from nnx.network import Network
 from nnx.settings import Settings
@@ -93,6 +98,30 @@ def check_huber_delta(value: Any, data: Dataset) -> float:
             f"huber_delta is for a regression; {data.name} is a {data.task}"
         )
     return delta
+
+
+def without_effect(network: Network, data: Dataset, settings: Settings) -> list[str]:
+    """Return, a line each, which settings change nothing of a run, though set.
+
+    network: fitted to the data
+    """
+    found, epochs = [], settings["epochs"]
+    if data.columns and settings["pixels"] == "raw":
+        found.append(f"no effect of pixels = raw: {data.name} is a table")
+    names = [name for name in ("batch_norm", "dropout") if settings[name]]
+    if names and len(network.layers) == 1:
+        found.append(f"no effect of {' and '.join(names)}: there is no hidden layer")
+    augment = settings["augment"]
+    if isinstance(augment, Distortion) and not any(augment[:-1]):
+        found.append("augment distorts nothing: sigma alone is of elastic, which is 0")
+    for name in "schedule", "momentum_schedule":
+        course = settings[name]
+        if isinstance(course, Schedule) and course.warmup >= epochs:
+            found.append(
+                f"{name} warms up to the run's end: warmup is {course.warmup:g} "
+                f"epochs, and the run has {epochs}"
+            )
+    return found
 
 
 def split_validation(data: Dataset, settings: Settings) -> tuple[Dataset, Split | None]:

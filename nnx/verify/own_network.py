@@ -107,7 +107,10 @@ def _posed(checked: Network, data: Dataset, settings: Settings) -> Problem:
     state = initial_state(layers, hyper, PLAIN)
     n = len(data.train.labels)
     spread = np.unique(np.linspace(0, n - 1, LOOKED_AT).astype(int))
-    images = Images(data.train.images[spread], np.asarray(data.train.labels)[spread])
+    labels = np.asarray(data.train.labels)[spread]
+    if fit.task != "classification":  # targets, in the parameters' dtype
+        labels = labels.astype(np.float64)
+    images = Images(data.train.images[spread], labels)
     with np.errstate(over="ignore", invalid="ignore"):
         every = np.arange(len(images.labels))
         logits = forward_batch(state, images, every, hyper).logits

@@ -8,6 +8,7 @@ compared: a library that compiles each operation for each shape would take as lo
 again for gradients that no run takes. The gradient check has those.
 """
 
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -47,14 +48,17 @@ class Problem(NamedTuple):
 
 def parity(*backends: str | Backend) -> list[Agreement]:
     """Return how far these backends are from the reference; none: all usable ones."""
-    chosen, results = [choose(each) for each in backends] or usable()[0], []
+    return list(each_case([choose(each) for each in backends] or usable()[0]))
+
+
+def each_case(backends: Sequence[Backend]) -> Iterator[Agreement]:
+    """Yield how far these backends are from the reference, case by case."""
     for case, (dtype, bound) in product(PARITY_CASES, BOUNDS.items()):
         posed = problem(case, dtype)
-        for backend in chosen:
+        for backend in backends:
             with backend.scope():
                 error = worst_error(posed, backend)
-            results.append(Agreement(backend.name, dtype, case.name, error, bound))
-    return results
+            yield Agreement(backend.name, dtype, case.name, error, bound)
 
 
 def problem(case: Case, dtype: str) -> Problem:

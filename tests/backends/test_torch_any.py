@@ -20,12 +20,13 @@ def torch_cpu() -> Backend:
     return find("torch")
 
 
-@pytest.mark.parametrize("device", ["abacus", "cuda:99", "meta", "cpu:x"])
+@pytest.mark.parametrize("device", ["abacus", "cuda:99", "meta", "cpu:x", "mps:7"])
 def test_a_device_that_cannot_be_used(device: str) -> None:
     with pytest.raises(UnusableBackendError, match="use cpu") as refused:
         find("torch", device=device)
     assert repr(device) in str(refused.value)
     assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 320
 
 
 def test_the_device_in_words(torch_cpu: Backend) -> None:

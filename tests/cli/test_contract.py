@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -185,6 +186,19 @@ def test_help(run: Run, words: list[str]) -> None:
         else:
             assert shown == options
             assert "options: nnx train --help-all" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    "command", ["", "sweep", "predict", "serve", "parity", "plot", "bench", "bench gpu"]
+)
+def test_help_fills_its_lines(run: Run, command: str) -> None:
+    """And is not cut where the docstring's lines end."""
+    ran = run(*command.split(), "--help", env={"COLUMNS": "80"})
+    prose, _, _ = ran.stdout.partition("╭")
+    lines = [line.strip() for line in prose.splitlines()]
+    for line, after in pairwise(lines):
+        if line and after:
+            assert len(f" {line} {after.split()[0]}") > 79, line
 
 
 def test_without_a_command_help_is_shown(run: Run) -> None:

@@ -123,6 +123,32 @@ def test_27_options(
     refused(*train, "--out", old_run, "--overwrite", f"{option}={value}", says=(says,))
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("--pixels raw --target y", "no effect of pixels = raw: t is a table"),
+        (
+            "--batch-norm --dropout 0.5 --hidden=",
+            "no effect of batch_norm and dropout: there is no hidden layer",
+        ),
+        ("--hidden= --input-dropout 0.5", ""),
+        ("--augment sigma=3", "augment distorts nothing: sigma alone is of elastic, "),
+        ("--augment elastic=3", ""),
+        ("--schedule cosine:warmup=2", "schedule warms up to the run's end: warmup is"),
+        ("--schedule cosine:warmup=2 --epochs 3", ""),
+    ],
+)
+def test_settings_without_effect_are_told_of(
+    run: Run, old_run: Path, cwd: Path, options: str, says: str
+) -> None:
+    (cwd / "t.csv").write_text("a,y\n" + "".join(f"{i},{i % 2}\n" for i in range(40)))
+    data = "t.csv" if "target" in options else "squares"
+    ran = run("train", data, "--epochs", "1", "--backend", "numpy", *options.split())
+    assert ran.returncode == 0, ran.stderr
+    told = [line for line in ran.stderr.splitlines() if line.startswith("nnx: ")]
+    assert [line.startswith(f"nnx: {says}") for line in told] == [True] * bool(says)
+
+
 def test_commands_that_are_incomplete(refused: Refused, old_run: Path) -> None:
     refused(
         "train", "a", "b", says=("unexpected extra argument(s) (b) (see nnx train",)

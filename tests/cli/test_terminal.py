@@ -9,11 +9,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
+from time import sleep
 from typing import Any
 
 import pytest
 
 from nnx.cli import progress, show
+from nnx.errors import InputError
+from nnx.verify.cases import gradient_cases
 
 pty = pytest.importorskip("pty")
 fcntl = pytest.importorskip("fcntl")
@@ -129,6 +132,41 @@ def test_a_bar_of_compiling_is_drawn_for_what_is_compiled(
     os.close(reader)
     assert (b"compiling" in sent) == (parts > 0)
     assert stay(sent.decode())[:2] == ["end", ""]
+
+
+@pytest.mark.parametrize("soon", [0, 60])
+def test_what_takes_long_is_told_of_while_it_does(
+    soon: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, terminal = pty.openpty()
+    with open(terminal, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setenv("TERM", "xterm-256color")
+        monkeypatch.setattr(progress, "SOON", soon)
+        with progress.doing("reading [red].csv"):
+            sleep(0.3)
+        with progress.doing("drawing", quiet=True):
+            sleep(0.3)
+        with suppress(InputError), progress.doing("testing"):
+            raise InputError("refused")
+        print("end", file=stream, flush=True)
+    sent = b""
+    while b"end" not in sent:
+        sent += os.read(reader, 1 << 16)
+    os.close(reader)
+    assert (b"reading [red].csv \xe2\x80\xa6" in sent) == (soon == 0)
+    assert b"drawing" not in sent
+    assert stay(sent.decode())[:2] == ["end", ""]
+
+
+def test_cases_are_counted_on_a_terminal(
+    on_terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = on_terminal(80, "gradcheck", "--backend", "numpy")
+    unit = f" of {len(gradient_cases())} cases"
+    counts = [line for line in lines_of(sent) if unit in line]
+    assert counts, sent
+    assert not any(" cases" in line for line in stay(sent))
 
 
 def test_the_end_is_a_table_and_what_lies_where(

@@ -1,6 +1,7 @@
 """`nnx train` and `nnx evaluate` on tables: what is said, and what is refused."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,8 +108,11 @@ def test_the_run_s_own_table_is_tested_on_by_its_test_rows(
     houses.rename(cwd / "moved.csv")
     is_own("moved.csv")
     (cwd / "other.csv").write_text(reversed_rows(cwd / "moved.csv"))
-    ran = run("evaluate", "run", "--dataset", "other.csv", "--json")
-    assert (answer(ran)["images"], ran.stderr) == (80, "")
+    (cwd / "alone").mkdir()
+    shutil.copy(cwd / "run/model.safetensors", cwd / "alone")  # of a run not known
+    for model, name in ("run", "other.csv"), ("alone/model.safetensors", "moved.csv"):
+        ran = run("evaluate", model, "--dataset", name, "--json")
+        assert (answer(ran)["images"], ran.stderr) == (80, "")
 
 
 def test_a_table_to_test_on_and_one_to_choose_by(run: Run, houses: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnx import Network, evaluate, train
+from nnx import Network, evaluate, load, train
 from nnx.backend import Backend, find
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError
@@ -46,6 +46,39 @@ def test_data_that_does_not_fit(data: Dataset) -> None:
     ):
         with pytest.raises(InputError, match=r"blobs does not fit the network"):
             evaluate(network, other)
+
+
+def test_another_table_by_its_path(tmp_path: Path) -> None:
+    """As the command tests on one: scaled as the network has it, all of its rows."""
+    rng = np.random.default_rng(0)
+    x = rng.normal([30, 400], [9, 80], (300, 2))
+    names = np.array(["cat", "dog"])[(x[:, 0] / 9 + x[:, 1] / 80 > 8.3).astype(int)]
+
+    def table(name: str, rows: slice) -> Path:
+        lines = [
+            f"{b},{i},{a},{y}"
+            for i, ((a, b), y) in enumerate(zip(x[rows], names[rows], strict=True))
+        ]
+        path = tmp_path / name
+        path.write_text("\n".join(["b,id,a,kind", *lines]))
+        return path
+
+    how = {"target": "kind", "drop": "id"}
+    data = load(table("one.csv", slice(0, 200)), **how)
+    network = train(Network([2, 8, 2]), data, epochs=60).network
+    other = table("other.csv", slice(200, 300))
+    found = evaluate(network, other, target="kind")
+    assert (found.images, found.accuracy > 0.9) == (100, True)
+    right = np.array(network.classes)[network.predict(network.features(x[200:, ::-1]))]
+    assert found.accuracy == np.mean(right == names[200:])
+    with pytest.raises(InputError, match="which column has the classes. give target"):
+        evaluate(network, other)
+    with pytest.raises(InputError, match="scaled by its own rows, .*evaluate its path"):
+        evaluate(network, load(other, **how))
+    for given in data, "digits":
+        alone = Network([64, 10]) if given == "digits" else network
+        with pytest.raises(InputError, match="target is of a table that is given by"):
+            evaluate(alone, given, target="kind")  # type: ignore[arg-type]
 
 
 def test_confusion_precision_and_recall_are_scikit_learn_s(

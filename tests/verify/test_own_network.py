@@ -65,6 +65,19 @@ def test_every_backend(
     assert missed(nnx.gradcheck(network, data, backend=backend, **options)) == []
 
 
+@pytest.mark.parametrize("task", ["multilabel", "regression"])
+def test_every_backend_on_targets(backend: Backend, task: str) -> None:
+    """Labels are bytes, and values float32: neither is what is computed in."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 1, (90, 4)).astype(np.float32)
+    targets = x[:, :2] + x[:, 2:]
+    y = targets > 0 if task == "multilabel" else targets
+    data = nnx.dataset(x, y.astype(np.float32), scale="standard", task=task)
+    assert data.task == task
+    network = Network([4, 6, 2], "tanh")
+    assert missed(nnx.gradcheck(network, data, backend=backend)) == []
+
+
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS.keys() - {"identity"}))
 def test_a_wrong_activation_s_gradient_is_found(
     data: Dataset, name: str, monkeypatch: pytest.MonkeyPatch
