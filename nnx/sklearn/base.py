@@ -47,7 +47,7 @@ class Perceptron(BaseEstimator):
     which returns the loss's name and that of the outputs' activation.
     """
 
-    _y_numeric = False
+    _y_numeric = _y_sparse = False
     label_smoothing, huber_delta = 0.0, 1.0  # where a subclass has no such parameter
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
@@ -55,7 +55,8 @@ class Perceptron(BaseEstimator):
 
         X: (n, n_features), arrays, frames, or sparse, which is made dense
         y: (n,) or (n, n_outputs)
-        sample_weight: (n,), what each counts in the loss and in scores; None: 1
+        sample_weight: (n,), what each counts in the loss and in scores, 0 or more;
+            None: 1
 
         Raises:
             ValueError: parameters or data that cannot be used; weights that are no
@@ -122,6 +123,8 @@ class Perceptron(BaseEstimator):
             raise ValueError(
                 f"solver='lbfgs' has no {used[0]}: use solver='adam' or 'sgd'"
             )
+        if self.batch_norm and self.batch_size == 1:
+            raise ValueError("batch_norm=True needs a batch_size of 2 or more, got 1.")
 
     def _checked(
         self, x: Any, y: Any, sample_weight: Any, first: bool
@@ -141,9 +144,11 @@ class Perceptron(BaseEstimator):
         )
         if sample_weight is not None:
             moved = move_to(sample_weight, xp=xp, device=device)
-            sample_weight = to_host(_check_sample_weight(moved, x))
+            checked = _check_sample_weight(moved, x, ensure_non_negative=True)
+            sample_weight = to_host(checked)
         y = to_host(y)
-        return dense(x), y.toarray() if hasattr(y, "toarray") else y, sample_weight
+        self._y_sparse = hasattr(y, "toarray")
+        return dense(x), y.toarray() if self._y_sparse else y, sample_weight
 
     def _begin(self, sizes: list[int], dtype: str, random: Any) -> None:
         """Draw the weights, uniformly as Glorot and Bengio (2010) and scikit-learn."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
+from scipy.sparse import csr_matrix
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
@@ -21,7 +22,7 @@ from nnx.maths.arrays import Array
 from nnx.maths.losses import LOSSES, softmax
 from nnx.sklearn.base import Perceptron
 from nnx.sklearn.parameters import CONSTRAINTS, is_stochastic, number, store
-from nnx.sklearn.places import Place
+from nnx.sklearn.places import Place, to_host
 
 
 class MLPClassifier(ClassifierMixin, Perceptron):
@@ -115,7 +116,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     def predict(self, X: Any) -> Array:  # noqa: N803
         """Return the most probable class of each row, (n,).
 
-        Of several labels whether each is more probable than not, (n, labels).
+        Of several labels whether each is more probable than not, (n, labels); sparse
+        where those learnt from were.
 
         X: (n, n_features)
         """
@@ -124,9 +126,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         if self.out_activation_ == "softmax":
             index = xp.argmax(logits, axis=1)
         elif self.n_outputs_ > 1:
-            return place.outward(xp.astype(logits > 0.0, xp.int64))
-        else:
-            index = xp.astype(logits[:, 0] > 0.0, xp.int64)
+            labels = place.outward(xp.astype(logits > 0.0, xp.int64))
+            return csr_matrix(to_host(labels)) if self._y_sparse else labels
+        else:  # and of one class always that
+            index = xp.astype(logits[:, 0] > 0.0, xp.int64) * (len(self.classes_) - 1)
         if self.classes_.dtype.kind in "biuf":
             return place.outward(xp.take(place.inward(self.classes_), index))
         return self.classes_[place.backend.to_numpy(index)]

@@ -231,6 +231,39 @@ def test_unusable_parameters_are_refused_in_a_line() -> None:
         MLPRegressor(loss="poisson").fit(X, -Y)
 
 
+@pytest.mark.parametrize("y", [np.full(len(Y), 5), np.array(["one"] * len(Y))])
+def test_of_one_class_it_is_that(y: Any) -> None:
+    model = MLPClassifier(max_iter=2).fit(X[:50], y[:50])
+    np.testing.assert_array_equal(model.predict(100 * X), y)
+    np.testing.assert_array_equal(model.predict(-100 * X), y)
+
+
+def test_sparse_labels_are_predicted_sparse() -> None:
+    """As by scikit-learn; and dense ones dense, whatever was fitted before."""
+    y = np.stack([Y == 0, Y > 0], axis=1).astype(int)
+    model = MLPClassifier(max_iter=9, random_state=0)
+    expected = model.fit(X, y).predict(X)
+    assert isinstance(expected, np.ndarray)
+    for labels in sparse.csr_matrix(y), sparse.coo_array(y):
+        predicted = model.fit(X, labels).predict(X)
+        assert isinstance(predicted, sparse.csr_matrix)
+        np.testing.assert_array_equal(predicted.toarray(), expected)
+        assert model.score(X, labels) == model.score(X, y)
+    assert isinstance(model.fit(X, y).predict(X), np.ndarray)
+
+
+def test_negative_weights_are_refused() -> None:
+    """Below 0 a loss has no least value, and training would end nowhere."""
+    for weights in np.full(len(Y), -1.0), np.where(Y == 0, -1.0, 1.0):
+        with pytest.raises(ValueError, match="Negative values .*sample_weight"):
+            MLPClassifier().fit(X, Y, sample_weight=weights)
+
+
+def test_normalizing_over_one_sample_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs a batch_size of 2 or more, got 1"):
+        MLPClassifier(batch_norm=True, batch_size=1).fit(X, Y)
+
+
 def test_a_validation_set_has_a_loss_curve() -> None:
     model = fitted(early_stopping=True)
     assert len(model.validation_loss_curve_) == model.n_iter_
