@@ -186,8 +186,7 @@ class TrainingSettings(TypedDict, total=False):
         "Save it also whenever so many more steps are done, such as 1000; 0 is by time "
         "alone.")]
     keep_checkpoints: Annotated[int, Row(1, integer(1, 10**6), RUN,
-        "How many checkpoints to keep: the latest, and before it "
-        "checkpoint-STEP.safetensors.")]
+        "How many checkpoints to keep: the latest, and those before it by their step.")]
 # A word of Python's, which no class can have as a field.
 Origin = TypedDict("Origin", {"from": Annotated[str, Row("", kinds.text(
     "a run's folder or a model file", "RUN", empty=True), NETWORK,

@@ -35,7 +35,8 @@ def load_data(
     if dataset is None:
         return _load_named(settings, data_dir)
     if network is not None and network.columns:
-        return load_like(Path(dataset).expanduser(), network, settings["target"])
+        path = Path(os.path.expanduser(dataset))
+        return load_like(path, network, settings["target"])
     data = load(dataset, data_dir)
     return data if network is None else on_scale(data, network.frame.maximum)
 
