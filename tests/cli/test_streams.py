@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_command import DEFAULT_SIGNALS, after, arguments, environment
 from cli_files import CSV
-from conftest import DEFAULT_SIGNALS, after, arguments, environment
 
 from nnx.cli.streams import Lenient
 
