@@ -24,15 +24,10 @@ from nnx.data.dataset import (
     frame_of,
     in_units,
 )
-from nnx.data.frame_table import (
-    check_integers,
-    is_frame,
-    table_of,
-    table_of_array,
-)
+from nnx.data.frame_table import is_frame, table_of, table_of_array
 from nnx.errors import InputError, in_few_words
 from nnx.first_layers import first_layers
-from nnx.likeness import Likeness, refuse_unscaled
+from nnx.likeness import Likeness, check_integers, refuse_unscaled
 from nnx.maths import evaluation
 from nnx.maths.arrays import map_arrays
 from nnx.maths.blocks import BLOCK, blocks

@@ -59,13 +59,13 @@ def implementations(
     Beside a backend on a card stand only those that compute there too; beside CuPy's
     fused steps its plain ones.
     """
-    found = backends(backend, note, **options)
-    chosen = [nnx_run.implementation(each) for each in found]
+    own = backends(backend, note, **options)
+    chosen = [nnx_run.implementation(each) for each in own]
     if backend == "cupy":
         plain = nnx_run.implementation(find(backend, fused=False, **options))
         chosen.append(plain._replace(name="nnx cupy, plain steps"))
     card = all(implementation.card for implementation in chosen)
-    for name in [each.name for each in found if each.name in ROUNDING and bf16]:
+    for name in [each.name for each in own if bf16 and each.name in ROUNDING]:
         try:
             chosen.append(nnx_run.rounded(find(name, precision="bf16", **options)))
         except BackendError as error:

@@ -26,26 +26,6 @@ def is_frame(x: Any) -> bool:
     return hasattr(x, "columns") and hasattr(x, "__getitem__")
 
 
-def check_integers(images: Array, maximum: int) -> None:
-    """Refuse integers in memory that are no pixels as the training data have them.
-
-    images: (n, features); floats, and what is in a file, are let through
-    maximum: the value of a fully lit pixel, where the network was trained
-
-    Raises:
-        InputError: integers below 0, or above that
-    """
-    is_byte = images.dtype == np.uint8 and maximum >= 255  # in range by its type
-    if is_byte or images.dtype.kind not in "iu" or not isinstance(images, np.ndarray):
-        return
-    low, high = int(images.min()), int(images.max())
-    if low < 0 or high > maximum:
-        raise InputError(
-            f"integers are pixels from 0 to {maximum}, as in training, and these are "
-            f"from {low} to {high}; floats are from 0 to 1"
-        )
-
-
 def table_of(frame: Any, source: str = "x", text: Collection[str] = ()) -> Table:
     """Return a data frame as a table; its index is no column.
 

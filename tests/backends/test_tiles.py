@@ -36,7 +36,7 @@ def test_as_many_blocks_are_at_work_as_pays(
     ],
 )
 def test_tiles_are_as_small_as_leaves_no_block_two(grid: Grid, expected: Grid) -> None:
-    assert tiles.group(grid, BLOCKS) == expected
+    assert tiles.tile_size(grid, BLOCKS) == expected
 
 
 @pytest.mark.parametrize("grid", [(1, 1), (7, 3), (25, 4), (79, 63)])

@@ -116,47 +116,53 @@ def test_epochs_lines_stay_and_none_is_too_wide(
     assert "compiling" not in sent  # which NumPy does not
 
 
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], str]:
+    """Call a function whose stderr is a terminal; return what it sent there."""
+
+    def sent(function: Callable[[], None]) -> str:
+        reader, terminal = pty.openpty()
+        with open(terminal, "w") as stream:
+            monkeypatch.setattr(sys, "stderr", stream)
+            monkeypatch.setenv("TERM", "xterm-256color")
+            function()
+            print("end", file=stream, flush=True)
+        received = b""
+        while b"end" not in received:
+            received += os.read(reader, 1 << 16)
+        os.close(reader)
+        return received.decode()
+
+    return sent
+
+
 @pytest.mark.parametrize("parts", [0, 3])
 def test_a_bar_of_compiling_is_drawn_for_what_is_compiled(
-    parts: int, monkeypatch: pytest.MonkeyPatch
+    parts: int, sent: Callable[..., str]
 ) -> None:
-    reader, terminal = pty.openpty()
-    with open(terminal, "w") as stream:
-        monkeypatch.setattr(sys, "stderr", stream)
-        monkeypatch.setenv("TERM", "xterm-256color")
-        progress.compiled((i / parts for i in range(parts)), quiet=False)
-        print("end", file=stream, flush=True)
-    sent = b""
-    while b"end" not in sent:
-        sent += os.read(reader, 1 << 16)
-    os.close(reader)
-    assert (b"compiling" in sent) == (parts > 0)
-    assert stay(sent.decode())[:2] == ["end", ""]
+    shares = (i / parts for i in range(parts))
+    text = sent(lambda: progress.compiled(shares, quiet=False))
+    assert ("compiling" in text) == (parts > 0)
+    assert stay(text)[:2] == ["end", ""]
 
 
 @pytest.mark.parametrize("soon", [0, 60])
 def test_what_takes_long_is_told_of_while_it_does(
-    soon: int, monkeypatch: pytest.MonkeyPatch
+    soon: int, monkeypatch: pytest.MonkeyPatch, sent: Callable[..., str]
 ) -> None:
-    reader, terminal = pty.openpty()
-    with open(terminal, "w") as stream:
-        monkeypatch.setattr(sys, "stderr", stream)
-        monkeypatch.setenv("TERM", "xterm-256color")
-        monkeypatch.setattr(progress, "SOON", soon)
+    def work() -> None:
         with progress.doing("reading [red].csv"):
             sleep(0.3)
         with progress.doing("drawing", quiet=True):
             sleep(0.3)
         with suppress(InputError), progress.doing("testing"):
             raise InputError("refused")
-        print("end", file=stream, flush=True)
-    sent = b""
-    while b"end" not in sent:
-        sent += os.read(reader, 1 << 16)
-    os.close(reader)
-    assert (b"reading [red].csv \xe2\x80\xa6" in sent) == (soon == 0)
-    assert b"drawing" not in sent
-    assert stay(sent.decode())[:2] == ["end", ""]
+
+    monkeypatch.setattr(progress, "SOON", soon)
+    text = sent(work)
+    assert ("reading [red].csv …" in text) == (soon == 0)
+    assert "drawing" not in text
+    assert stay(text)[:2] == ["end", ""]
 
 
 def test_cases_are_counted_on_a_terminal(

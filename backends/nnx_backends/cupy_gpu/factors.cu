@@ -12,13 +12,7 @@ constexpr int PIECES = TILE * DEEP / 4;  // of a unit of four
 __device__ inline int group() { return lane() / 4; }
 __device__ inline int member() { return lane() % 4; }
 
-// Four numbers of shared memory.
-__device__ inline Four shared_four(const float* at) {
-  const float4 q = *reinterpret_cast<const float4*>(at);
-  return {q.x, q.y, q.z, q.w};
-}
-
-// Likewise N, of which the first lies at a multiple of N.
+// Take N numbers of shared memory, of which the first lies at a multiple of N.
 template <int N>
 __device__ inline void take_shared(float (&to)[N], const float* at) {
   if constexpr (N == 4) {
@@ -30,6 +24,12 @@ __device__ inline void take_shared(float (&to)[N], const float* at) {
   } else {
     to[0] = *at;
   }
+}
+
+__device__ inline Four shared_four(const float* at) {
+  Four four;
+  take_shared(four.v, at);
+  return four;
 }
 
 // A thread copies one piece of each of a tile's units, or several, STEP pieces apart; it
@@ -47,7 +47,8 @@ struct TermsTogether {
   };
   struct Pieces {
     const float* from;
-    int place, row;  // bytes
+    int place;  // bytes
+    int row;
   };
   const float* first;
   int stride, tiles;

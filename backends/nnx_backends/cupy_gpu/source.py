@@ -98,12 +98,12 @@ def _patches(places: Sequence[Place], batch: int, blocks: int) -> dict[str, Any]
     """Return how blocks take products, and where the sums of squares of each lie."""
     high, deep = whole(batch, TILE) // TILE, whole(batch, DEEP)
     grids = [(high, place.width // TILE) for place in places]
-    groups = [tiles.group(grid, blocks) for grid in grids]
+    sizes = [tiles.tile_size(grid, blocks) for grid in grids]
     outputs = [
         tiles.patches([grid], place.rows, blocks, tiles.OUTPUTS)[0]
-        if group == tiles.GROUPS[0]
+        if size == tiles.TILE_SIZES[0]
         else (1, 1)
-        for place, grid, group in zip(places, grids, groups, strict=True)
+        for place, grid, size in zip(places, grids, sizes, strict=True)
     ]
     grids = [(place.rows // TILE, place.width // TILE) for place in places]
     # The first two layers' weights are updated together, see steps.cu.
@@ -120,8 +120,8 @@ def _patches(places: Sequence[Place], batch: int, blocks: int) -> dict[str, Any]
     for place, patches in zip(places, turns, strict=True):
         squares.append(squares[-1] + patches + place.width // EIGHT)
     return {
-        "GROUP_ROWS": [rows for rows, _ in groups],
-        "GROUP_COLUMNS": [columns for _, columns in groups],
+        "GROUP_ROWS": [rows for rows, _ in sizes],
+        "GROUP_COLUMNS": [columns for _, columns in sizes],
         "OUTPUTS_DOWN": [down for down, _ in outputs],
         "OUTPUTS_ACROSS": [across for _, across in outputs],
         "WEIGHTS_DOWN": [down for down, _ in weights],

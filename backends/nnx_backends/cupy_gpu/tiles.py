@@ -16,9 +16,9 @@ DEEP = 16  # terms that a warp takes at a time
 RING = 36 * 1024  # numbers of shared memory for terms and parts, see product.cu
 SHAPES = ((1, 1), (2, 1), (1, 2), (2, 2), (4, 2), (2, 4), (4, 4))  # down, across
 FINISH = 0.4  # what each of a patch's tiles adds to its time, see `Kind`
-GROUPS = ((4, 4), (2, 4), (2, 2), (2, 1))  # a tile's rows and columns, in eights
+TILE_SIZES = ((4, 4), (2, 4), (2, 2), (2, 1))  # a tile's rows and columns, in eights
 Grid: TypeAlias = tuple[int, int]  # tiles down and across
-Group: TypeAlias = tuple[int, int]
+Size: TypeAlias = tuple[int, int]  # of a tile, likewise in eights
 Shape: TypeAlias = tuple[int, int]  # of a patch, likewise
 
 
@@ -39,17 +39,17 @@ OUTPUTS = Kind(1.5, SHAPES)
 WEIGHTS = Kind(4.5, SHAPES[:-1])
 
 
-def group(grid: Grid, blocks: int) -> Group:
+def tile_size(grid: Grid, blocks: int) -> Size:
     """Return the size of the smallest tiles that all blocks take at once.
 
     grid: of the largest tiles; where these are too many already, they are it
     """
 
-    def count(group: Group) -> int:
-        return grid[0] * grid[1] * 16 // (group[0] * group[1])
+    def count(size: Size) -> int:
+        return grid[0] * grid[1] * 16 // (size[0] * size[1])
 
-    fitting = [each for each in GROUPS if count(each) <= blocks]
-    return max(fitting, key=count, default=GROUPS[0])
+    fitting = [size for size in TILE_SIZES if count(size) <= blocks]
+    return max(fitting, key=count, default=TILE_SIZES[0])
 
 
 def patches(
