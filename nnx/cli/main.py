@@ -114,6 +114,7 @@ def main() -> None:
     if not debug:
         # NumPy warns of overflow, and the loss that is no longer finite ends it.
         warnings.simplefilter("ignore", RuntimeWarning)
+        warnings.showwarning = _warn
     try:
         with signals.raised():
             status = app(prog_name="nnx", standalone_mode=False)
@@ -127,6 +128,11 @@ def main() -> None:
         status = _explained(error)
     signals.over()
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _warn(message: Warning | str, *where: object, **more: object) -> None:
+    """Print what a library warns of, in one line and without the line of its source."""
+    show.note(f"nnx: {message}")
 
 
 def _explained(error: Exception) -> int:

@@ -58,14 +58,20 @@ def introduce(run: "Run", busy: float, *, resume: bool = False) -> None:
         )
     for remark in without_effect(network, data, run.settings):
         show.remark(f"nnx: {remark}")
-    for remark in run.remarks:
-        show.remark(f"{backend.name}: {remark}")
+    if backend.first_run.note:
+        show.remark(f"{backend.name}: {backend.first_run.note}")
     # The other processes of the run are no other programs.
     if busy > cores.BUSY and run.communicator.size == 1:
         show.remark(
             f"the machine is busy: other programs keep {busy:.1f} of "
             f"{cores.available()} cores, and training will take longer"
         )
+
+
+def tell_way(run: "Run", quiet: bool) -> None:
+    """Say on stderr how the backend takes steps, where there are several ways."""
+    if run.way and not quiet:
+        show.remark(f"{run.backend.name}: {run.way}")
 
 
 def tell(run: "Run", result: "Result", json: bool, quiet: bool) -> None:

@@ -120,15 +120,15 @@ def train(
     _check_folder(out, resume, overwrite)
     given = begin.asked(given, data, out, resume)
     began = cores.times()
-    how = {"resume": resume, "overwrite": overwrite}
-    how |= {"tensorboard": tensorboard, "classes": require_accuracy is not None}
-    how |= {"quiet": quiet}
+    how = {"resume": resume, "overwrite": overwrite, "tensorboard": tensorboard}
+    how |= {"quiet": quiet, "classes": require_accuracy is not None}
     values = partial(_values, given, config, preset, out if resume else None)
     with _opened(values, on(device), out, threads, distributed, **how) as run:
         quiet = quiet or run.folder is None
         if not quiet:
             results.introduce(run, cores.busy(began), resume=resume)
         compiled(run.compile(), quiet)
+        results.tell_way(run, quiet)
         with remembered() as signals, shown(quiet) as show_progress:
             result = run.follow(show_progress, lambda: bool(signals))
         heard = max(gather(run.communicator, sum(signals)))

@@ -148,11 +148,10 @@ class Run:
             raise OutOfMemoryError(f"{error}; try {batch}a smaller --hidden") from None
 
     @property
-    def remarks(self) -> list[str]:
-        """What a user should know of the backend in this run."""
-        first, state = self.backend.first_run, self.position.state
-        steps = first.steps(state, self.plan.hyper, self.communicator)
-        return [remark for remark in (first.note, steps) if remark]
+    def way(self) -> str:
+        """How the backend takes this run's steps, in words; known once it compiled."""
+        state, hyper = self.position.state, self.plan.hyper
+        return self.backend.first_run.steps(state, hyper, self.communicator)
 
     def compile(self) -> Iterator[float]:
         """Yield the share done of what the backend compiles before the first step."""

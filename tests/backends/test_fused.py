@@ -58,6 +58,7 @@ def _fused(precision: str) -> Backend:
         pytest.skip(str(error))
     import cupy
     from nnx_backends.cupy_gpu import steps
+    from nnx_backends.cupy_gpu.self_test import SelfTest
     from nnx_backends.memories import Memories
 
     run_steps = partial(
@@ -65,6 +66,7 @@ def _fused(precision: str) -> Backend:
         plain=_no_plain_steps,
         card=steps.Card(cupy, ROOM, precision),
         memories=Memories(),
+        self_test=SelfTest(cupy, precision),
     )
     return replace(backend, own_steps=run_steps)
 

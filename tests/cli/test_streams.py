@@ -165,3 +165,19 @@ def test_a_signal_that_is_ignored_stays_so(
     assert process.returncode == 0
     assert "nnx:" not in said
     assert rows(cwd / "a") == EPOCHS
+
+
+WARNS = """
+import sys, warnings
+from nnx.cli import main
+
+main.app = lambda **how: warnings.warn("a library\\nis old")
+sys.argv = ["nnx"]
+main.main()
+"""
+
+
+def test_a_warning_is_one_line(cwd: Path) -> None:
+    words = sys.executable, "-c", WARNS
+    ran = subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=True)
+    assert ran.stderr == "nnx: a library is old\n"

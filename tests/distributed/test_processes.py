@@ -8,7 +8,7 @@ import pytest
 from distributed.processes import together
 
 from nnx import communicator, cores
-from nnx.backend import Backend, FirstRun, find
+from nnx.backend import Backend, find
 from nnx.communicator import own_cores, place_on_machine
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError, UnusableBackendError
@@ -89,17 +89,16 @@ def test_all_take_the_backend_of_the_first(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_run_tells_how_its_steps_are_taken(data: Dataset, shards: int) -> None:
     settings = complete({"batch_norm": True, "shards": shards})
     run = Run(Network([25, 4, 3]), data, settings, backend="numba")
-    remark = "NumPy's steps, because of batch normalization in shards"
-    assert (remark in run.remarks) == (shards > 1)
+    way = "NumPy's steps, because of batch normalization in shards"
+    assert run.way == (way if shards > 1 else "")
 
 
 def test_a_backend_without_shards_of_its_own_tells_so(data: Dataset) -> None:
-    def remarks(backend: Backend) -> list[str]:
+    def way(backend: Backend) -> str:
         network, settings = Network([25, 3]), complete({"shards": 2})
-        return Run(network, data, settings, backend=backend).remarks
+        return Run(network, data, settings, backend=backend).way
 
-    plain = replace(find("numpy"), first_run=FirstRun("a note"))
+    plain = find("numpy")
     own = replace(plain, own_steps=plain.run_steps)
-    one_by_one = "with batches in shards, steps are taken one by one"
-    assert remarks(plain) == ["a note"]
-    assert remarks(own) == ["a note", one_by_one]
+    assert way(plain) == ""
+    assert way(own) == "with batches in shards, steps are taken one by one"

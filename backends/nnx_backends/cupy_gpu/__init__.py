@@ -19,6 +19,7 @@ from nnx.maths.ops import Ops
 from nnx.maths.state import State
 from nnx_backends.cupy_gpu import errors, first_run, logits, steps
 from nnx_backends.cupy_gpu.namespace import namespace
+from nnx_backends.cupy_gpu.self_test import SelfTest
 
 TF32 = (
     "float32 products in TF32, whose factors have 10 bits: results differ from other "
@@ -83,13 +84,14 @@ def _steps(
 ) -> tuple[Callable[..., State], FirstRun]:
     """Return what takes steps, and what comes before the first."""
     run_steps: Callable[..., State] = partial(first_run.run_steps, ops=ops, cupy=cupy)
-    card = None
+    card, self_test = None, SelfTest(cupy, precision)
     if fused:
         room = steps.shared_memory(cupy.cuda.Device(number))
         card = steps.Card(cupy, room, precision)
-        run_steps = steps.fused(run_steps, card)
+        run_steps = steps.fused(run_steps, card, self_test)
+    way = partial(steps.way, card=card, self_test=self_test)
     compiling = partial(first_run.before_training, ops=ops, run_steps=run_steps)
-    return run_steps, FirstRun(compile=compiling, steps=partial(steps.way, card=card))
+    return run_steps, FirstRun(compile=compiling, steps=way)
 
 
 def _from_numpy(cupy: Any, number: int, array: Array) -> Array:
@@ -137,7 +139,7 @@ def _cupy() -> Any:
     except OSError as error:
         # CuPy makes its folder then, even where it is to keep kernels in memory.
         raise UnusableBackendError(
-            f"backend 'cupy' cannot make its kernels' folder ({error}): "
+            f"backend 'cupy' cannot create the folder for its kernels ({error}): "
             + errors.CACHE_DIR
         ) from None
     return cupy

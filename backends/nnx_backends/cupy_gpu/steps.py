@@ -24,6 +24,7 @@ from nnx_backends.cupy_gpu.memory import (
     run_record,
     state_after,
 )
+from nnx_backends.cupy_gpu.self_test import SelfTest
 from nnx_backends.cupy_gpu.source import NUMBERS, constants, source
 from nnx_backends.cupy_gpu.tiles import RING, TILE, WARPS
 from nnx_backends.memories import Memories
@@ -59,9 +60,17 @@ def shared_memory(device: Any) -> int:
     return int(attributes["MaxSharedMemoryPerBlockOptin"])
 
 
-def fused(plain: Callable[..., State], card: Card) -> Callable[..., State]:
-    """Return what takes many steps in one launch where it can, and else plain ones."""
-    return partial(run_steps, plain=plain, card=card, memories=Memories[Memory]())
+def fused(
+    plain: Callable[..., State], card: Card, self_test: SelfTest
+) -> Callable[..., State]:
+    """Return what takes many steps in one launch where it can, and else plain ones.
+
+    self_test: of each kernel, on the card
+    """
+    memories = Memories[Memory]()
+    return partial(
+        run_steps, plain=plain, card=card, memories=memories, self_test=self_test
+    )
 
 
 def way(
@@ -70,6 +79,7 @@ def way(
     communicator: Communicator,
     *,
     card: Card | None,
+    self_test: SelfTest,
 ) -> str:
     """Return how steps are taken, in words; see `uncovered`.
 
@@ -77,7 +87,7 @@ def way(
     """
     said = list[str]()
     if card is not None:
-        reason = uncovered(state, hyper, card.room)
+        reason = uncovered(state, hyper, card.room) or self_test.failure
         apart = f"each operation is a launch of its own, because of {reason}"
         said.append(apart if reason else "many steps are one launch")
         if card.precision == "bf16":
@@ -118,22 +128,41 @@ def run_steps(
     plain: Callable[..., State],
     card: Card,
     memories: Memories[Memory],
+    self_test: SelfTest,
     communicator: Communicator = ALONE,
 ) -> State:
     """Return the state after so many more steps; like `nnx.maths.steps.run_steps`.
 
     plain: takes the steps that no launch takes many of; see `uncovered`
+    self_test: says which kernels must not be used
     """
-    if uncovered(state, hyper, card.room):
-        return plain(state, images, order, count, hyper, communicator=communicator)
+    launch = partial(in_one_launch, card=card, memories=memories)
+    covered = not uncovered(state, hyper, card.room)
+    kernel = _use(state, images, hyper, card.cupy) if covered else None
+    if covered and self_test.passed(kernel, launch, state, images, len(order), hyper):
+        return launch(state, images, order, count, hyper)
+    return plain(state, images, order, count, hyper, communicator=communicator)
+
+
+def in_one_launch(
+    state: State,
+    images: Images,
+    order: Array,
+    count: int,
+    hyper: Hyperparameters,
+    *,
+    card: Card,
+    memories: Memories[Memory],
+) -> State:
+    """Return the state after so many more steps, which must not be `uncovered`."""
     cupy, n = card.cupy, len(order)
     per_epoch = block_count(n, hyper.batch_size)
     # Of the set, of which the order may be a window that is shorter than a batch.
     epoch = state.step // block_count(len(images.labels), hyper.batch_size)
     at = state.step % per_epoch * hyper.batch_size
     hyper = hyper._replace(batch_size=min(hyper.batch_size, n))
-    places = layout.places(state.layers, layout.whole(hyper.batch_size, TILE))
-    use = _use(places, images, hyper, cupy)
+    use = _use(state, images, hyper, cupy)
+    places = use[0]
     own = memories.take(state, use) or memory(state, hyper, places, cupy)
     own.counter.fill(0)
     loss_sum, score_sum = state.loss_sum.copy(), state.score_sum.copy()
@@ -156,10 +185,7 @@ def run_steps(
 
 
 def _use(
-    places: Sequence[Place],
-    images: Images,
-    hyper: Hyperparameters,
-    cupy: Any,
+    state: State, images: Images, hyper: Hyperparameters, cupy: Any
 ) -> tuple[Any, ...]:
     """Return all that a kernel and its memory depend on, as `_kernel` takes it.
 
@@ -168,6 +194,7 @@ def _use(
     fixed = hyper._replace(learning_rate=0.0, l2=float(hyper.l2 > 0.0))
     pixels = "unsigned char" if images.pixels.dtype == np.uint8 else "float"
     kinds = pixels, _are_bytes(images, hyper), images.weights is not None
+    places = layout.places(state.layers, layout.whole(hyper.batch_size, TILE))
     return tuple(places), fixed, kinds, cupy.cuda.Device().id
 
 

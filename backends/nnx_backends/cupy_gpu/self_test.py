@@ -1,0 +1,127 @@
+"""A test of each kernel that takes many steps, on the card it runs on.
+
+The emulated device (`tests/cuda_on_cpu`) executes threads in any order, but it is not a
+card: its tensor cores and its memory follow NVIDIA's documents as we read them. So
+before a kernel is first used, some of its steps are compared with those of the plain
+maths on the host. After one failure, the process takes plain steps for all networks.
+"""
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from nnx.maths import steps
+from nnx.maths.arrays import Array, map_arrays, named_arrays
+from nnx.maths.blocks import block_count
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.ops import Ops
+from nnx.maths.state import Images, Parameters, State
+
+PLAIN = Ops(np)
+# A step may round the parameters by as many units in the last place.
+LAST_DIGITS = 1
+# Steps in one launch: the second reads the weights that the first has written.
+STEPS = 2
+# Bounds on the relative error of the parameters' change, by the precision of products.
+# Rounding alone was 1e-6, 1e-3 and, where it decides on which side of a kink a unit is,
+# 0.2 at most (tests/backends/test_fused.py).
+BOUNDS = {"full": 0.01, "tf32": 0.05, "bf16": 0.5}
+
+
+class SelfTest:
+    """Which kernels have been tested on a card, and whether all of them were right.
+
+    failure: how the first wrong one was wrong, or ""
+    """
+
+    def __init__(self, cupy: Any, precision: str) -> None:
+        self._cupy, self._bound = cupy, BOUNDS[precision]
+        self._tested = set[Any]()
+        self.failure = ""
+
+    def passed(
+        self,
+        kernel: Any,
+        run_steps: Callable[..., State],
+        state: State,
+        images: Images,
+        n: int,
+        hyper: Hyperparameters,
+    ) -> bool:
+        """Return whether a kernel may be used; test it first if it is new.
+
+        Tested are an epoch's first steps and its last one, whose batch may be short.
+
+        kernel: identifies it
+        run_steps: launches it, called like `nnx.maths.steps.run_steps` without ops
+        n: images in an epoch
+        """
+        if kernel not in self._tested and not self.failure:
+            self._tested.add(kernel)
+            off = max(
+                self._error(run_steps, state._replace(step=step), images, n, hyper)
+                for step in {0, block_count(n, hyper.batch_size) - 1}
+            )
+            if off > self._bound:
+                self._fail(off)
+        return not self.failure
+
+    def _fail(self, off: float) -> None:
+        self.failure = f"a self-test that was wrong by {off:.2g}"
+        warnings.warn(
+            f"cupy: each operation is a launch of its own, because of {self.failure}, "
+            "relative to NumPy's steps; please report it",
+            stacklevel=4,
+        )
+
+    def _error(
+        self,
+        run_steps: Callable[..., State],
+        state: State,
+        images: Images,
+        n: int,
+        hyper: Hyperparameters,
+    ) -> float:
+        """Return the relative error of one launch, from the state's step on."""
+        xp = self._cupy
+        images = images._replace(pixels=images.pixels[: STEPS * hyper.batch_size])
+        first = images.first or 0
+        order = first + xp.arange(n) % len(images.pixels)
+        count = min(STEPS, block_count(n, hyper.batch_size) - state.step)
+        got = run_steps(state, images, order, count, hyper)
+        given = state, images, order
+        state, images, order = map_arrays(partial(_on_host, xp), given)
+        with np.errstate(all="ignore"):
+            expected = steps.run_steps(state, images, order, count, hyper, PLAIN)
+            layers = map_arrays(xp.asnumpy, got.layers)
+            return _change_error(state.layers, layers, expected.layers, count)
+
+
+def _on_host(cupy: Any, leaf: Any) -> Any:
+    return leaf if isinstance(leaf, int) else cupy.asnumpy(leaf)
+
+
+def _change_error(
+    before: Parameters, got: Parameters, expected: Parameters, count: int
+) -> float:
+    """Return the relative error of the parameters' change, in the Euclidean norm.
+
+    What rounding the parameters takes is not counted. 0 if the expected parameters are
+    not finite: there is nothing to compare with.
+    """
+    start, mine, other = map(_flat, (before, got, expected))
+    if not np.all(np.isfinite(other)):
+        return 0.0
+    rounding = count * LAST_DIGITS * np.finfo(np.float32).eps * np.linalg.norm(start)
+    wrong = np.linalg.norm(mine - other) - rounding
+    if not wrong > 0.0:
+        return 0.0 if np.all(np.isfinite(mine)) else np.inf
+    return float(wrong / (np.linalg.norm(other - start) + rounding))
+
+
+def _flat(layers: Parameters) -> Array:
+    arrays = [array.ravel() for _, array in named_arrays(layers, "")]
+    return np.concatenate(arrays).astype(np.float64)
