@@ -1,9 +1,9 @@
-"""Draw the README's pictures, of a run of the preset `quick`, into docs/pictures.
+"""Write the README's pictures, of a run of the preset `quick`, into docs/pictures.
 
     nnx train --preset quick --out runs/quick
     python docs/pictures.py runs/quick
 
-They are the run's own, with fewer colours, so that a clone stays small.
+They are the run's own, with fewer colors, so that a clone stays small.
 """
 
 import sys
@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 SHOWN = "curves", "weights", "mistakes"
-# The ends of a scale are few pixels, which the median cut gives one colour.
+# The ends of a scale have few pixels, which a median cut would give one color.
 COLOURS, HOW, SHARP = 256, Image.Quantize.MAXCOVERAGE, Image.Dither.NONE
 
 

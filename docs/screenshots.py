@@ -1,4 +1,4 @@
-"""Draw on a run's page in Chromium, and write what it looks like as a PNG.
+"""Draw on a run's page in Chromium, and save a screenshot as a PNG file.
 
 python docs/screenshots.py RUN FILE [light|dark]
 """
@@ -14,7 +14,7 @@ from nnx.network import Network
 from nnx.page.render import page as rendered
 
 SIZE = {"width": 900, "height": 600}
-# A four that is nearly closed, as a hand in a hurry writes it, in parts of the board.
+# A four that is nearly closed, as written in a hurry, in fractions of the board.
 STROKES = (
     ((0.49, 0.20), (0.43, 0.20), (0.35, 0.25), (0.34, 0.34), (0.33, 0.43), (0.35, 0.50),
      (0.42, 0.53), (0.50, 0.53), (0.68, 0.51)),
@@ -23,7 +23,7 @@ STROKES = (
 
 
 def draw(page: Page) -> None:
-    """Draw the strokes with the mouse, and wait until the bars stand still."""
+    """Draw the strokes with the mouse, and wait until the bars stop moving."""
     box = page.locator("#board").bounding_box()
     assert box is not None
     for stroke in STROKES:
@@ -36,7 +36,7 @@ def draw(page: Page) -> None:
 
 
 def main(run: str, file: str, theme: str = "light") -> None:
-    """Write the picture of the page of a run."""
+    """Save a screenshot of the page of a run."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as play:
         html = Path(folder) / "page.html"
         html.write_text(rendered(Network.load(run), alone=True).html, "utf-8")

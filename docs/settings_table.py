@@ -1,4 +1,4 @@
-"""Write the guide's table of settings anew, from the one that the program reads.
+"""Regenerate the guide's table of settings from the table that the program reads.
 
 python docs/settings_table.py
 """
@@ -34,7 +34,7 @@ def table() -> str:
 
 
 def renewed(guide: str) -> str:
-    """Return the guide's text with the table as it is now."""
+    """Return the guide's text with the current table."""
     return PLACE.sub(lambda match: match[1] + table() + match[2], guide)
 
 

@@ -1,4 +1,4 @@
-"""Fully-connected networks for digits; the maths is written once.
+"""Fully-connected networks for digits, whose mathematics is written once.
 
 >>> import nnx
 >>> data = nnx.load("digits")
@@ -8,8 +8,8 @@
 True
 """
 
-# As typing has it, which is not imported: a signal that comes before the command has
-# begun to answer them is answered by Python, with a traceback.
+# The same as typing.TYPE_CHECKING. Importing typing would lengthen the time before the
+# command handles signals; until then, Python answers one with a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Where each public name lives; a module is imported when its name is first used,
-# so that `nnx --help` loads neither NumPy nor anything heavier.
+# The module of each public name. A module is imported when its name is first used, so
+# `nnx --help` loads neither NumPy nor anything heavier.
 _HOMES = {
     "Backend": "nnx.backend",
     "Dataset": "nnx.data.dataset",

@@ -1,9 +1,9 @@
-"""`python -m nnx`, and the programs `nnx` and `nnx-mlp`."""
+"""The entry point of `python -m nnx` and of the programs `nnx` and `nnx-mlp`."""
 
 
 def main() -> None:
-    """Run the command line, which is imported once signals are answered."""
-    # What `signal` wraps: importing that takes as long as Python takes to begin.
+    """Run the command line, which is imported only after signals are handled."""
+    # The module that `signal` wraps; importing `signal` takes as long as Python starts.
     import _signal  # type: ignore[import-not-found]
 
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:

@@ -1,17 +1,17 @@
-"""What "auto" and "gpu" are: the one place that names backends."""
+"""The backends behind "auto" and "gpu"; no other place in `nnx` names a backend."""
 
-# The first of these that is usable, and the last for a short run: it always works, and
-# is there at once. A GPU is used only when asked for.
+# "auto" takes the first usable one, but the last one for a short run: it always works
+# and needs no compiling. A GPU is used only on request.
 AUTOMATIC = "numba", "numpy"
 GPU = "cupy"
-DEFAULT = AUTOMATIC[-1]  # for what takes no time: prediction, evaluation, checks
-# Seconds of work by the last, from which another is worth loading; and its share of
-# them that one is expected to take, which is to make good what it compiles first.
+DEFAULT = AUTOMATIC[-1]  # for short work: prediction, evaluation, checks
+# Another backend is loaded only for work that takes the default one this many seconds.
+# It is expected to take this share of them; what it saves must make up for compiling.
 WORTH_LOADING, SHARE = 1.0, 0.4
-# What the last takes, roughly: for a step, and for each parameter and sample.
+# Rough cost for the default backend: seconds per step, and per parameter and sample.
 STEP_SECONDS, PARAMETER_SECONDS = 1e-4, 6e-11
 
 
 def seconds_of(steps: int, samples: int, parameters: int) -> float:
-    """Return what so many steps with so many samples in all take by the last."""
+    """Estimate the default backend's seconds for steps that take `samples` in total."""
     return STEP_SECONDS * steps + PARAMETER_SECONDS * samples * parameters

@@ -1,4 +1,4 @@
-"""The one boundary between the maths and an array library."""
+"""The boundary between the maths and an array library."""
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
@@ -29,14 +29,14 @@ _seconds_passed_up = 0.0
 
 
 class FirstRun(NamedTuple):
-    """What comes before a backend's first step.
+    """What happens before a backend's first step.
 
-    note: what a user should know, or ""
-    seconds: of compiling in the next run, roughly; 0 if an earlier one has done it
-    compile: called like `run_steps` without order and count, compiles what steps need,
-        which they do without it too, and gives the share done before each part
-    steps: called with a run's state, hyperparameters and communicator, says how steps
-        are taken where there are several ways, or ""
+    note: a remark for the user, or ""
+    seconds: rough time for compiling in the next run; 0 if it is done already
+    compile: called like `run_steps` without order and count; compiles what steps need
+        and yields the share done before each part. Steps compile what is missing
+    steps: called with a run's state, hyperparameters and communicator; describes how
+        steps are taken if there are several ways, otherwise returns ""
     """
 
     note: str = ""
@@ -50,20 +50,20 @@ NOTHING_FIRST = FirstRun()
 
 @dataclass(frozen=True)
 class Backend:
-    """An array library on a device, and what it does better than the plain maths.
+    """An array library on a device, with faster versions of parts of the maths.
 
-    name: what a user calls it
-    device: where its arrays are, in words
+    name: the name that users choose it by
+    device: description of the device
     ops: its namespace and functions, for the maths
-    from_numpy: a NumPy array moved to the device
-    to_numpy: an array of the device as a NumPy array
-    synchronize: waits until the device has done all it was given
-    first_run: what comes before it: compiling, and what a user should know
-    scope: gives a context to compute in: its device is the current one, and what its
-        library raises leaves it as an NnxError of one line
-    own_steps: many steps at once, called like `run_steps`; None: one after another.
-        With a parameter `communicator` they may be of batches in shards
-    memory: gives the bytes that its device has free; inf where that is the host
+    from_numpy: moves a NumPy array to the device
+    to_numpy: copies an array of the device to a NumPy array
+    synchronize: waits until the device has finished all its work
+    first_run: what happens before the first step: compiling, and a remark for the user
+    scope: returns a context to compute in, in which the device is the current one;
+        the library's exceptions leave it as an NnxError with a one-line message
+    own_steps: takes many steps at once, called like `run_steps`; None: one by one. If
+        it has a parameter `communicator`, it also takes batches in shards
+    memory: returns the free bytes of the device; inf if the device is the host
     """
 
     name: str
@@ -84,13 +84,13 @@ class Backend:
 
     @property
     def run_steps(self) -> Callable[..., State]:
-        """`nnx.maths.steps.run_steps`, called without ops."""
+        """`nnx.maths.steps.run_steps`, or `own_steps`; called without ops."""
         return self.own_steps or partial(steps.run_steps, ops=self.ops)
 
     def in_shards(self, communicator: Communicator) -> "Backend":
-        """Return the backend whose batches are in shards, which processes share out.
+        """Return the backend with batches in shards, which processes share.
 
-        communicator: of host arrays
+        communicator: for arrays on the host
         """
 
         def host(leaf: Any) -> Any:
@@ -105,31 +105,31 @@ class Backend:
         of_host, own = communicator.total, self.own_steps
         if communicator.size > 1:
             communicator = communicator._replace(total=of_device)
-        # Blocks as on any number of processes, so that sums are in the same order.
+        # The same blocks for any number of processes, so that sums have the same order.
         ops = self.ops._replace(communicator=communicator, logits=None)
         if own is None or "communicator" not in inspect.signature(own).parameters:
-            said = "with batches in shards, steps are taken one by one" if own else ""
+            said = "steps are taken one by one, as batches have shards" if own else ""
             first = FirstRun(self.first_run.note, steps=lambda *run: said)
             return replace(self, own_steps=None, ops=ops, first_run=first)
         return replace(self, own_steps=partial(own, communicator=communicator), ops=ops)
 
 
 def names() -> list[str]:
-    """Return the names of all backends that installed packages offer."""
+    """Return the names of all backends that installed packages provide."""
     return sorted(_offered())
 
 
 def find(name: str, **options: Any) -> Backend:
     """Return the backend of this name, ready for use.
 
-    "auto" is the fastest CPU's, and "gpu" that of a card.
+    "auto" is the fastest one on the CPU, and "gpu" the one for a GPU.
 
-    options: handed to the backend's own `load`, such as device
+    options: such as device, passed to the backend's `load`
 
     Raises:
-        UnknownBackendError: no installed package offers a backend of this name
+        UnknownBackendError: no installed package provides a backend of this name
         InputError: an option that the backend does not take
-        MissingLibraryError, UnusableBackendError: as the backend says
+        MissingLibraryError, UnusableBackendError: raised by the backend
     """
     offered = _offered()
     if isinstance(name, str) and name == "gpu":
@@ -149,7 +149,7 @@ def find(name: str, **options: Any) -> Backend:
     loaded = load(**options)
     if not isinstance(loaded, Backend):
         raise BackendError(
-            f"backend {name!r}: {offered[name].value} gave no nnx.backend.Backend"
+            f"backend {name!r}: {offered[name].value} returned no nnx.backend.Backend"
         )
     return loaded
 
@@ -162,16 +162,16 @@ def choose(
     seconds: float = inf,
     **options: Any,
 ) -> Backend:
-    """Return a backend for a piece of work; see `find` for what is refused.
+    """Return a backend for a piece of work; errors as for `find`.
 
-    "gpu" without options is what "auto" takes where no card can be used; the note of
-    its `first_run` says why.
+    If no GPU can be used, "gpu" without options is the same as "auto", and the note of
+    the backend's `first_run` gives the reason.
 
-    threads: of a backend's own team, where it has one
-    place: of this process among those of a run on this machine, for backends that take
-        one of its devices by that
-    seconds: what the work takes by the default backend, roughly; "auto" weighs it, with
-        what this process has done before
+    threads: for backends with their own threads, how many
+    place: number of this process among those of the run on this machine, by which a
+        backend may choose a device
+    seconds: rough time of the work with the default backend; "auto" decides by it and
+        by what this process has done before
     """
     if isinstance(name, Backend):
         return name
@@ -196,10 +196,10 @@ def choose(
 
 
 def function_of(point: EntryPoint) -> Callable[..., Any]:
-    """Return the function that an installed package offers at an entry point.
+    """Return the function that an installed package provides at an entry point.
 
     Raises:
-        UnusableBackendError: there is none, or the package cannot be imported
+        UnusableBackendError: there is no function, or the package cannot be imported
     """
     try:
         function: Callable[..., Any] = point.load()
@@ -210,14 +210,14 @@ def function_of(point: EntryPoint) -> Callable[..., Any]:
         why = f"{type(error).__name__}: {error}"
     if why:
         raise UnusableBackendError(
-            f"{point.name!r}: {point.value} cannot be loaded ({why}): install its "
-            "package anew, or remove it"
+            f"{point.name!r}: {point.value} cannot be loaded ({why}): reinstall its "
+            "package, or remove it"
         )
     return function
 
 
 def usable() -> tuple[list[Backend], dict[str, str]]:
-    """Return every backend that works here, and why each other one does not."""
+    """Return every backend that works here, and for each of the others the reason."""
     working, why = list[Backend](), dict[str, str]()
     for name in names():
         try:
@@ -228,7 +228,7 @@ def usable() -> tuple[list[Backend], dict[str, str]]:
 
 
 def _gpu_or_else(threads: int | None, seconds: float) -> Backend:
-    """Return the backend of a card, or another that says why it is not that."""
+    """Return the GPU's backend, or another one whose note says why not."""
     try:
         return find("gpu")
     except BackendError as error:
@@ -239,10 +239,10 @@ def _gpu_or_else(threads: int | None, seconds: float) -> Backend:
 
 
 def _passed_up(saving: float, compiling: float) -> bool:
-    """Return whether to pass up saving so many seconds by compiling for so many.
+    """Return whether to forgo compiling, because it would save too few seconds.
 
-    Many short pieces of work, none of which is worth it, are so together: what was
-    passed up before counts. So never is more lost than compiling takes (ski rental;
+    Savings forgone before are added, as many short pieces of work together may be
+    worth compiling for. No more is lost in this way than compiling takes (ski rental;
     Karlin et al., "Competitive randomized algorithms for nonuniform problems", 1994).
     """
     global _seconds_passed_up
@@ -253,7 +253,7 @@ def _passed_up(saving: float, compiling: float) -> bool:
 
 
 def _automatic() -> Backend:
-    """Return the first usable backend; the last one always is."""
+    """Return the first usable backend of `AUTOMATIC`; the last one is always usable."""
     *preferred, last = AUTOMATIC
     for name in preferred:
         try:
@@ -265,5 +265,5 @@ def _automatic() -> Backend:
 
 @cache
 def _offered() -> dict[str, EntryPoint]:
-    """Return what is installed; looked for once, as that takes a millisecond."""
+    """Return the installed entry points; cached, as the search takes a millisecond."""
     return {point.name: point for point in entry_points(group=GROUP)}

@@ -1,9 +1,9 @@
-"""Which kernels OpenBLAS takes and how many threads, and better choices.
+"""OpenBLAS's kernels and number of threads, and better choices of both.
 
-An OpenBLAS that is older than an AMD processor takes the kernels of one that it knows,
-and without AVX-512 they run at half the speed. It reads OPENBLAS_CORETYPE as it is
-loaded, so the choice has to be made before NumPy is imported, and only a program may
-make it: a library that is imported into somebody's process leaves it alone.
+An OpenBLAS older than an AMD processor falls back to the kernels of a processor that
+it knows; without AVX-512, these have half the speed. OpenBLAS reads OPENBLAS_CORETYPE
+when it is loaded, so it must be set before NumPy is imported. Only a program may do
+that: a library imported into another program leaves the variable alone.
 """
 
 import os
@@ -16,14 +16,14 @@ from typing import Any
 VARIABLE = "OPENBLAS_CORETYPE"
 KERNELS = "SkylakeX"  # OpenBLAS's name for its AVX-512 kernels
 NEEDED = {"avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd"}
-# Multiplications of a product under which a second thread gains little, and loses much
-# where another program keeps its core: each waits for the other at every product.
+# For products of fewer multiplications a second thread gains little. If another program
+# uses its core it costs much, because the threads wait for each other at every product.
 SMALL = 8_000_000
 SLOW = {"Haswell", "Zen", "Sandybridge", "Nehalem", "Prescott", "Core2", "generic"}
 
 
 def processor() -> dict[str, str]:
-    """Return what Linux says of the first core, "model name" and "flags" for two."""
+    """Return Linux's facts on the first core, such as "model name" and "flags"."""
     try:
         described = Path("/proc/cpuinfo").read_text("utf-8", "replace")
     except OSError:
@@ -34,9 +34,9 @@ def processor() -> dict[str, str]:
 
 
 def advised() -> str | None:
-    """Return the kernels to ask for, or None where OpenBLAS knows the processor.
+    """Return the kernels to ask for; None if OpenBLAS's own choice is good or unknown.
 
-    Intel's processors it knows; off Linux nothing is said.
+    OpenBLAS knows Intel's processors. On systems other than Linux, nothing is advised.
     """
     facts = processor()
     amd = facts.get("vendor_id") == "AuthenticAMD"
@@ -44,14 +44,14 @@ def advised() -> str | None:
 
 
 def choose() -> None:
-    """Ask for the faster kernels, unless the user has asked for any."""
+    """Ask for the faster kernels, unless the user has chosen some."""
     kernels = advised()
     if kernels is not None and VARIABLE not in os.environ:
         os.environ[VARIABLE] = kernels
 
 
 def warning(kernels: list[str]) -> str | None:
-    """Return what to set where the kernels in use are slow ones, or None."""
+    """Return advice if slow kernels are in use, or None."""
     better = advised()
     if better is None or not SLOW.intersection(kernels):
         return None
@@ -65,7 +65,7 @@ def warning(kernels: list[str]) -> str | None:
 
 
 def threadpoolctl() -> Any:
-    """Return the module, imported without the variable that it sets for everyone."""
+    """Import threadpoolctl without the environment variable that its import sets."""
     variable = "KMP_DUPLICATE_LIB_OK"
     before = os.environ.get(variable)
     import threadpoolctl as module
@@ -77,9 +77,12 @@ def threadpoolctl() -> Any:
 
 @contextmanager
 def threads_for(multiplications: int) -> Iterator[None]:
-    """Let BLAS compute with one thread here if the largest product is a small one.
+    """Limit BLAS to one thread inside if the largest product is small.
 
-    The rule knows no load: BLAS's last bits depend on the number of its threads.
+    The rule ignores the machine's load, because the last bits of BLAS's results depend
+    on the number of threads.
+
+    multiplications: of the largest product; 0: always one thread
     """
     if multiplications >= SMALL:
         yield
@@ -90,8 +93,8 @@ def threads_for(multiplications: int) -> Iterator[None]:
 
 @cache
 def _controller() -> Any:
-    """Return what sets the threads of the libraries loaded so far, NumPy's among them.
+    """Return the controller of the libraries loaded so far, including NumPy's.
 
-    Looking for them takes some milliseconds, and a small fit not many more.
+    It is cached: making it takes a few milliseconds, nearly as long as a small fit.
     """
     return threadpoolctl().ThreadpoolController()

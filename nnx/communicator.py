@@ -1,4 +1,4 @@
-"""Processes that train one network together: finding what joins them."""
+"""Finding a communicator for the processes that train one network together."""
 
 import os
 import platform
@@ -17,13 +17,14 @@ T = TypeVar("T")
 
 
 def find(name: str) -> Communicator:
-    """Return this process's communicator with the others that it was started with.
+    """Return the communicator of this process and those it was started with.
 
-    name: as an installed package offers it, such as "mpi"; "" is this process alone
+    name: of a communicator that an installed package provides, such as "mpi"; "": this
+        process alone
 
     Raises:
-        InputError: no installed package offers one of this name
-        MissingLibraryError, UnusableBackendError: its library is missing, or fails, or
+        InputError: no installed package provides a communicator of this name
+        MissingLibraryError, UnusableBackendError: its library is missing or fails, or
             the package cannot be imported
     """
     if name == "":
@@ -40,10 +41,10 @@ def find(name: str) -> Communicator:
 
 
 def first_rank(communicator: Communicator, function: Callable[[], T]) -> T:
-    """Return, in every process, what the function returns in that of rank 0.
+    """Call the function on rank 0 only, and return its result in every process.
 
     Raises:
-        NnxError: what it raises there, in every process
+        NnxError: in every process, if the function raises it on rank 0
     """
     outcome: tuple[Any, NnxError | None] = None, None
     if communicator.rank == 0:
@@ -67,15 +68,15 @@ def gather(communicator: Communicator, number: int) -> list[int]:
 
 
 def place_on_machine(communicator: Communicator) -> int:
-    """Return how many processes of this machine have a lower rank."""
+    """Return how many processes on this machine have a lower rank."""
     machines = gather(communicator, crc32(platform.node().encode()))
     return machines[: communicator.rank].count(machines[communicator.rank])
 
 
 def own_cores(communicator: Communicator) -> int:
-    """Return how many cores this process has for itself, at least one.
+    """Return this process's share of the cores that it may use, at least one.
 
-    Those that it may use it shares with the others that may use the same ones.
+    Processes on one machine that may use the same cores share them equally.
     """
     affinity = getattr(os, "sched_getaffinity", lambda _: ())(0)
     place = crc32(f"{platform.node()} {sorted(affinity)}".encode())

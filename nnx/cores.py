@@ -1,4 +1,4 @@
-"""How many cores this process may really use, and how many others do."""
+"""How many cores this process may use, and how many other processes keep busy."""
 
 import os
 import time
@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 CGROUP = Path("/sys/fs/cgroup/cpu.max")
 STAT = Path("/proc/stat")
-BUSY = 0.4  # cores that others keep, from which a machine is said to be busy
+BUSY = 0.4  # cores kept by other processes from which a machine counts as busy
 
 
 def available() -> int:
-    """Return the number of cores, at least 1: affinity and a container's limit counted.
+    """Return the number of cores allowed by affinity and a container, at least 1.
 
     A limit of 1.5 cores counts as 2. Source of the format: the kernel's cgroup-v2.
     """
@@ -28,10 +28,11 @@ def available() -> int:
 
 
 class Times(NamedTuple):
-    """A moment in the cores' lives, in seconds.
+    """Readings of clocks, in seconds.
 
-    idle: of all cores that this process may use together; None where it is not known
-    own: for which this process had one
+    now: a monotonic clock
+    idle: total idle time of the cores that this process may use; None if unknown
+    own: processor time of this process
     """
 
     now: float
@@ -40,14 +41,14 @@ class Times(NamedTuple):
 
 
 def times() -> Times:
-    """Return this moment, to ask `busy` about what came after it."""
+    """Return the readings now, from which `busy` can measure."""
     return Times(time.monotonic(), _idle(), time.process_time())
 
 
 def busy(since: Times) -> float:
-    """Return how many cores other processes have kept since, on average.
+    """Return how many available cores other processes kept from this one, on average.
 
-    As far as it leaves this process fewer than are available; 0 where none is known of.
+    since: start of the measurement; 0 is returned if idle times are unknown
     """
     now = times()
     seconds = now.now - since.now

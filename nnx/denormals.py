@@ -1,9 +1,9 @@
-"""Denormal numbers, below 1e-38 in float32, taken as 0 while steps are computed.
+"""Denormal numbers, below 1e-38 in float32, treated as 0 while steps are computed.
 
-Weights and averages that decay, and units that saturate, end in them, and some
-processors take a hundred times as long for each (Intel 64 and IA-32 Architectures
-Optimization Reference Manual, "Floating-Point Assists"). The switch belongs to the
-thread, and to those that it starts.
+Decaying weights and averages, and saturated units, end up as denormal numbers, and
+some processors take a hundred times as long for each (Intel 64 and IA-32 Architectures
+Optimization Reference Manual, "Floating-Point Assists"). The setting belongs to a
+thread, and threads inherit it from the one that starts them.
 """
 
 import ctypes
@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-# Of MXCSR, the last of the 32-bit words of the floating-point environment on x86-64:
-# results that would be denormal are 0, and so are denormal operands.
+# Bits of MXCSR, the last 32-bit word of the floating-point environment on x86-64: treat
+# denormal results and operands as 0.
 FLUSH, WORDS, MXCSR = 0x8040, 8, 7
 
 
 @contextmanager
 def flushed() -> Iterator[None]:
-    """Take denormal numbers as 0 in this thread, on Linux and x86-64."""
+    """Treat denormal numbers as 0 in this thread, on Linux with x86-64 and glibc."""
     libm = _libm()
     if libm is None:
         yield

@@ -1,29 +1,29 @@
-"""What nnx refuses, each with the exit status that the command line gives it.
+"""The errors of nnx, each with the exit status of the command.
 
 NnxError
-├── InputError          wrong usage, settings, data or files; a ValueError too
-│   └── WriteError      a file that the disk does not take
+├── InputError          wrong usage, settings, data or files; also a ValueError
+│   └── WriteError      a file that cannot be written
 ├── BackendError        a backend that cannot be used
 │   ├── UnknownBackendError
 │   ├── MissingLibraryError
 │   └── UnusableBackendError
 ├── DivergedError       the loss is no longer finite
-└── OutOfMemoryError    the device or the host has no room
+└── OutOfMemoryError    the device or the host has too little memory
 
-And how a message says what a user gave: in few words, on one line.
+The module also shortens users' values for messages, which have one line.
 """
 
 import re
 from typing import Any
 
-LONGEST = 80  # characters of a value
+LONGEST = 80  # characters of a value in a message
 LONGEST_WORD = 200
 
 
 def one_line(text: str) -> str:
-    """Return a text without what a terminal would take for more than letters.
+    """Return a text with its control and other unprintable characters escaped.
 
-    A stretch without a space that is longer than 200 characters loses its middle.
+    The middle of a word of more than 200 characters is cut out.
     """
     shown = "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode()
@@ -38,34 +38,34 @@ def one_line(text: str) -> str:
 
 
 def in_few_words(value: Any, most: int = LONGEST) -> str:
-    """Return a value for an error's line, cut short where it is long."""
+    """Return a value's repr for an error message, cut short if it is long."""
     try:
         text = " ".join(repr(value).split())
-    except Exception as error:  # such as an integer of more digits than Python writes
+    except Exception as error:  # such as an integer with too many digits for Python
         many = " of too many digits" if isinstance(error, ValueError) else ""
         return f"one {type(value).__name__}{many}"
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 class NnxError(Exception):
-    """The root; its message is one line that says what is wrong and what to do."""
+    """The base class; its one-line message says what is wrong and what to do."""
 
     exit_status = 2
 
     def __init__(self, message: str = "") -> None:
-        """message: may hold what a user gave, such as a path, however it is written."""
+        """message: may contain users' values, such as paths, with any characters."""
         super().__init__(one_line(message))
 
 
 class InputError(NnxError, ValueError):
     """Settings, data or files that cannot be used.
 
-    Where a ValueError of others is caught, this one goes first, and on as it is.
+    Code that catches the ValueError of a library re-raises this one unchanged first.
     """
 
 
 class WriteError(InputError):
-    """A file that cannot be written: the disk is full, or may not be written to."""
+    """A file that cannot be written, as the disk is full or permission is missing."""
 
     exit_status = 1
 
@@ -93,6 +93,6 @@ class DivergedError(NnxError):
 
 
 class OutOfMemoryError(NnxError):
-    """The device or the host has no room for what was asked."""
+    """The device or the host has too little memory."""
 
     exit_status = 4

@@ -1,4 +1,4 @@
-"""Files: whole or not there, read or refused in one line."""
+"""Files: written completely or not at all, and read with one-line errors."""
 
 import errno
 import os
@@ -17,11 +17,11 @@ MAX_SETTINGS = 4 << 20  # bytes of a settings file
 def given(path: Any, what: str) -> Path:
     """Return a path that was given from Python.
 
-    what: it is of, in words
+    what: description of the file, for the error's message
 
     Raises:
-        InputError: no text, nor what stands for one; an empty one, one with a NUL, or
-            with what no file's name can have
+        InputError: neither a str nor a path of text; an empty path, or one with NUL or
+            other characters that a file's name cannot have
     """
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
     if isinstance(text, str) and text and "\0" not in text:
@@ -33,9 +33,9 @@ def given(path: Any, what: str) -> Path:
 
 
 def other(path: Path) -> str:
-    """Return, in words, what is at a path where it is no regular file; or "".
+    """Describe what is at a path if it is not a regular file; otherwise return "".
 
-    Links are followed; of what is not there, or may not be looked at, it is "" too.
+    Links are followed. A path that does not exist or cannot be examined gives "", too.
     """
     try:
         kind = stat.S_IFMT(os.stat(path).st_mode)
@@ -51,11 +51,11 @@ def other(path: Path) -> str:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file so that a reader finds the old content or the new, never a part.
+    """Write a file atomically: readers find the old content or the new, never a part.
 
     Raises:
-        InputError: there is a folder, a device or a pipe, or no folder for it
-        WriteError: the disk does not take it
+        InputError: the path is a folder, a device or a pipe, or its folder is missing
+        WriteError: the file cannot be written to the disk
     """
     with replaced(path, f"{len(content):,} bytes") as file:
         file.write(content)
@@ -63,16 +63,16 @@ def write(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replaced(path: Path, what: str) -> Iterator[IO[bytes]]:
-    """Give a file to fill, which takes the old one's place once it is whole.
+    """Provide an open file that replaces the old one once it is complete.
 
-    A temporary file in the same folder, of a name that no other writer has, is filled,
-    synchronized with the disk, and put in the old one's place. Should the machine stop
-    in between, it is left: see `remove_parts`. Of a link, what it leads to is replaced.
+    It is a temporary file in the same folder, with a unique name, which is synchronized
+    with the disk before it replaces the old file. If the machine stops before that, it
+    is left behind: see `remove_parts`. If the path is a link, its target is replaced.
 
-    what: is written, in words
+    what: description of the content, for the error's message
 
     Raises:
-        InputError, WriteError: as for `write`; whatever is raised, the old file stays
+        InputError, WriteError: as for `write`; after any exception the old file remains
     """
     target = Path(os.path.realpath(path))
     there = other(path)
@@ -95,11 +95,11 @@ def replaced(path: Path, what: str) -> Iterator[IO[bytes]]:
 
 
 def remove_parts(folder: Path, *names: str) -> None:
-    """Remove what writers of files in a folder have left that were killed.
+    """Remove temporary files left in a folder by writers that were killed.
 
-    None may be at work.
+    No writer may be active.
 
-    names: of the files; a pattern is of many
+    names: of the files that were to be written, or patterns of names
     """
     for name in names:
         for part in folder.glob(f".{name}.*part"):
@@ -108,18 +108,19 @@ def remove_parts(folder: Path, *names: str) -> None:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Refuse a path, by name and in one line, where reading it inside fails.
+    """Turn failures to read a path inside into one-line errors that name the path.
 
-    A pipe, a device or a socket is refused before it is opened, as opening or reading
-    it may have no end.
+    A pipe, a device or a socket is refused before it is opened, because opening or
+    reading it may never end.
 
     Raises:
-        InputError: it is not there, may not be read, or is neither file nor folder
-        OutOfMemoryError: what is read has no room
+        InputError: the path does not exist, cannot be read, or is neither a file nor a
+            folder
+        OutOfMemoryError: there is no memory for what is read
     """
     there = other(path)
     if there not in ("", "a folder"):
-        raise InputError(f"{path}: cannot be read: it is {there}, and no regular file")
+        raise InputError(f"{path}: cannot be read: it is {there}, not a regular file")
     try:
         yield
     except MemoryError:
@@ -137,12 +138,13 @@ def _no_room(path: Path) -> str:
 
 
 def read(path: Path, most: int) -> bytes:
-    """Return a file's content, which is all read at once.
+    """Return the whole content of a file.
 
-    most: bytes that it may have
+    most: largest number of bytes allowed
 
     Raises:
-        InputError, OutOfMemoryError: as for `readable`; a larger file
+        InputError: as for `readable`, or the file is larger than that
+        OutOfMemoryError: as for `readable`
     """
     with readable(path), open(path, "rb") as file:
         content = file.read(most + 1)
@@ -152,12 +154,16 @@ def read(path: Path, most: int) -> bytes:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return a TOML file's values; refused where it is not there or not TOML."""
+    """Return the values in a TOML file.
+
+    Raises:
+        InputError, OutOfMemoryError: as for `read`, or the file is not TOML
+    """
     try:
         return tomllib.loads(read(path, MAX_SETTINGS).decode("utf-8-sig"))
     except InputError:
         raise
     except UnicodeDecodeError:
-        raise InputError(f"{path}: not TOML: it is no text in UTF-8") from None
+        raise InputError(f"{path}: not TOML: it is not UTF-8 text") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not TOML: {error}") from None

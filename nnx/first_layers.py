@@ -1,4 +1,4 @@
-"""A new network's layers: sizes and names checked, and weights drawn."""
+"""The layers of a new network: its arguments are checked and its weights drawn."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,19 +15,19 @@ from nnx.settings.values import read_value
 
 HE_FAMILY = "relu", "leaky_relu", "elu"
 LARGEST = 2**31 - 1
-# For each number of the weight that is being drawn: random words, and its float64.
+# Bytes per number of the weight being drawn, for random words and the float64 result.
 DRAWING_BYTES = 32
 
 
 def first_layers(
     sizes: Any, activation: Any, init: Any, seed: Any, dtype: Any
 ) -> tuple[Layers, tuple[str, ...]]:
-    """Return a network's layers as they are drawn, and each one's activation.
+    """Return the initial layers of a network, and each layer's activation.
 
     sizes, activation, init, seed, dtype: as for `nnx.Network`
 
     Raises:
-        InputError: sizes, names and ranges that do not fit
+        InputError: an argument is invalid, or does not fit the sizes
         OutOfMemoryError: more weights than the machine has memory for
     """
     sizes = plain(sizes)
@@ -36,7 +36,7 @@ def first_layers(
     names = _one_each("init", init, len(sizes) - 1)
     seed, dtype = read_value("seed", seed), read_value("dtype", dtype)
     _check_room(sizes, names, np.dtype(dtype).itemsize)
-    # The last layer has no activation: what suits the one before suits it too.
+    # The last layer has no activation: its "auto" is that of the layer before.
     before_last = (hidden or read_value("activation", activation))[-1]
     layers = [
         _initial(name, activation, shape, seed, i, dtype)
@@ -48,7 +48,7 @@ def first_layers(
 
 
 def _check_sizes(sizes: Any) -> None:
-    """Refuse what is no features, widths of hidden layers and classes."""
+    """Refuse anything but a sequence of features, hidden widths and classes."""
     if (
         not isinstance(sizes, list | tuple)
         or len(sizes) < 2
@@ -62,7 +62,7 @@ def _check_sizes(sizes: Any) -> None:
 
 
 def _check_room(sizes: Sequence[int], names: Sequence[str], itemsize: int) -> None:
-    """Refuse, before memory is asked for, what this machine can never have."""
+    """Refuse, before allocating, a network that needs more memory than there is."""
     weights = [rows * columns for rows, columns in pairwise(sizes)]
     drawing = max(
         weight * (itemsize if name == "zeros" else DRAWING_BYTES)
@@ -78,7 +78,7 @@ def _check_room(sizes: Sequence[int], names: Sequence[str], itemsize: int) -> No
 
 
 def _one_each(setting: str, value: Any, layers: int) -> tuple[str, ...]:
-    """Return a name for each layer; one alone is for all."""
+    """Return a name for each layer; a single name is used for all."""
     names: tuple[str, ...] = read_value(setting, value)
     if len(names) not in (1, layers):
         raise InputError(
@@ -91,7 +91,7 @@ def _one_each(setting: str, value: Any, layers: int) -> tuple[str, ...]:
 def _initial(
     init: str, activation: str, shape: tuple[int, int], seed: int, i: int, dtype: str
 ) -> Layer:
-    """Return layer i as it is drawn; init "auto" suits the activation."""
+    """Return the initial layer i; init "auto" depends on the activation."""
     if init == "auto":
         init = "he" if activation in HE_FAMILY else "glorot"
     weight = initializers.weight(init, shape, seed=seed, layer=i, xp=np)

@@ -1,4 +1,4 @@
-"""What this installation is, and what it can use."""
+"""The versions of this installation, and the backends that it can use."""
 
 import platform
 from collections.abc import Iterable
@@ -18,8 +18,8 @@ PACKAGES = (
 
 
 def info() -> dict[str, Any]:
-    """Return versions, the processor, BLAS kernels, and each backend or why not."""
-    import numpy  # noqa: F401  # so that its BLAS is there to be asked
+    """Return versions, platform, cores, BLAS kernels, and each backend or why not."""
+    import numpy  # noqa: F401  # loads its BLAS, which is then reported
 
     working, why = usable()
     backends = {backend.name: _described(backend) for backend in working}
@@ -38,7 +38,7 @@ def info() -> dict[str, Any]:
 
 
 def _described(backend: Backend) -> dict[str, Any]:
-    """Return a backend's device, and what `precision` it takes here beside full."""
+    """Return a backend's device, and the precisions that it takes here besides full."""
     precisions = []
     for precision in PRECISIONS[1:]:
         with suppress(NnxError):
@@ -48,7 +48,7 @@ def _described(backend: Backend) -> dict[str, Any]:
 
 
 def versions(packages: Iterable[str]) -> dict[str, str | None]:
-    """Return each package's version, None where it is not installed."""
+    """Return each package's version; None if it is not installed."""
     installed = dict.fromkeys(packages)
     for name in installed:
         with suppress(PackageNotFoundError):
@@ -57,7 +57,7 @@ def versions(packages: Iterable[str]) -> dict[str, str | None]:
 
 
 def pools(*kinds: str) -> list[dict[str, Any]]:
-    """Return each pool of threads that is loaded, of "blas" or "openmp" or both."""
+    """Return each loaded library with a thread pool; kinds: "blas", "openmp"."""
     return [
         {
             "library": pool["internal_api"],

@@ -1,9 +1,10 @@
-"""How like its training data a picture or a row is, and when an answer is doubted.
+"""How much a picture or a row resembles the training data, and when to doubt an answer.
 
-A network knows no other answer than its classes, and gives one of them to a letter with
-certainty. So a model keeps, of each class, in which directions strokes run where: the
-mean of its training pictures, and the few axes along which these vary most, as in the
-subspace method (S. Watanabe). What no mixture of them draws is a picture's strangeness.
+A network can only answer with one of its classes, and is certain even about a letter.
+A model therefore stores, for each class, the directions of strokes in each part of the
+picture: the mean of its training pictures and the few axes along which these vary most,
+as in the subspace method (S. Watanabe). A picture's strangeness is what remains of it
+outside the subspace.
 """
 
 import math
@@ -23,27 +24,27 @@ if TYPE_CHECKING:
     from nnx.network import Network
 
 PARTS, DIRECTIONS, AXES = 4, 4, 12
-# At most so many pictures are looked at; a class of fewer than these has no likeness.
+# At most MOST pictures are used. If a class has fewer than LEAST, there is no likeness.
 MOST, LEAST = 10_000, 50
 LEAST_SPREAD = 1e-3
-# Of the held-out pictures that are rightly answered, the share that is called strange,
-# and the share that is called unsure.
+# Shares of the correctly predicted held-out pictures to call strange and unsure.
 STRANGE, IMPROBABLE = 0.012, 0.004
-# A probability of less is a guess, where nothing is known of the training pictures.
+# Without a likeness, an answer with a probability below this is unsure.
 GUESS = 0.5
 UNLIKE, UNSURE = "unlike its training pictures", "unsure"
-# Deviations from a column's mean: half of the rows of scaled values are hardly ever so
-# far from it, and of values as they stand in the table nearer.
+# Bounds in standard deviations: the median row of scaled values is hardly ever FAR from
+# a column's mean, and that of unscaled values, once scaled, is NEAR it.
 FAR, NEAR, LOOKED_AT = 5.0, 3.0, 1000
 
 
 class Likeness(NamedTuple):
-    """What tells a network's training pictures from others.
+    """Statistics that tell pictures like a network's training pictures from others.
 
     mean: (classes, features), of the stroke directions of each class
-    axes: (classes, features, AXES), orthonormal, along which they vary most
-    middle, spread: (classes,), mean and deviation of the logarithm of what is left
-    limits: (2,), the largest strangeness, and the least probability, without doubt
+    axes: (classes, features, AXES), orthonormal; along these they vary most
+    middle, spread: (classes,), mean and standard deviation of the logarithm of the
+        squared distance from the subspace
+    limits: (2,), the largest strangeness and the least probability without doubt
     """
 
     mean: Array
@@ -63,13 +64,14 @@ def shapes(classes: int) -> Likeness:
 def doubt(
     network: "Network", picture: "Picture", *, backend: "str | Backend" = DEFAULT
 ) -> str | None:
-    """Return why a network's answer to a picture is doubted; None without doubt.
+    """Return why to doubt a network's answer to a picture; None without doubt.
 
-    "blank", "noise" or "two shapes", as `nnx.read_picture` found; of one class of many
-    "unlike its training pictures", or "unsure" where even the best class is improbable.
+    The reasons are "blank", "noise" and "two shapes", which `nnx.read_picture` finds.
+    For single-label classification there are also "unlike its training pictures", and
+    "unsure" if even the best class is improbable.
 
     Raises:
-        InputError: no picture, as `nnx.read_picture` gives it
+        InputError: picture is not from `nnx.read_picture`
     """
     if not hasattr(picture, "doubt"):
         raise InputError(
@@ -77,7 +79,7 @@ def doubt(
             f"{type(picture).__name__}"
         )
     found = picture.doubt
-    # What is called by one character is written as one; of others, nobody knows.
+    # A class named by one character is one shape; other classes may have several.
     if found == "two shapes" and any(len(name) > 1 for name in network.classes):
         found = None
     if found is None and network.task == "classification":
@@ -88,13 +90,13 @@ def doubt(
 
 
 def check_integers(images: Array, maximum: int) -> None:
-    """Refuse integers in memory that are no pixels as the training data have them.
+    """Refuse integers in memory that cannot be pixels as in the training data.
 
-    images: (n, features); floats, and what is in a file, are let through
-    maximum: the value of a fully lit pixel, where the network was trained
+    images: (n, features); floats, and rows in a file, are accepted
+    maximum: the value of a fully lit pixel in the training data
 
     Raises:
-        InputError: integers below 0, or above that
+        InputError: an integer is below 0 or above maximum
     """
     is_byte = images.dtype == np.uint8 and maximum >= 255  # in range by its type
     if is_byte or images.dtype.kind not in "iu" or not isinstance(images, np.ndarray):
@@ -108,14 +110,14 @@ def check_integers(images: Array, maximum: int) -> None:
 
 
 def refuse_unscaled(rows: Array, columns: Sequence[Column]) -> None:
-    """Refuse a table's rows that are as they stand there, where that can be told.
+    """Refuse a table's rows that are recognizably not scaled.
 
-    rows: (n, columns); float32, as `Network.features` gives them, are let through
-    columns: that the network has
+    rows: (n, columns); float32, as from `Network.features`, is accepted
+    columns: of the network
 
     Raises:
-        InputError: a column of text in them, or numbers that are near the training
-            rows' as they are, and would be far beyond them if they were scaled
+        InputError: there is a column of text, or the numbers are close to the unscaled
+            training rows and would be far outside the range of scaled ones
     """
     if rows.ndim != 2 or len(rows) == 0 or rows.shape[1] != len(columns):
         return
@@ -128,7 +130,7 @@ def refuse_unscaled(rows: Array, columns: Sequence[Column]) -> None:
 
 
 def _is_unscaled(rows: Array, columns: Sequence[Column]) -> bool:
-    """Return whether numbers are likely a table's own, and not scaled already."""
+    """Return whether numbers are likely a table's unscaled values."""
     own = np.asarray(rows[:LOOKED_AT], np.float64)
     mean, scale = np.array([(each.mean, each.scale) for each in columns]).T
     if_scaled, if_not = (
@@ -140,7 +142,7 @@ def _is_unscaled(rows: Array, columns: Sequence[Column]) -> bool:
 
 
 def directions(images: Array, frame: Frame) -> Array:
-    """Return how much stroke runs in each direction in each part of the pictures.
+    """Return the strength of strokes by direction in each part of the pictures.
 
     images: (n, features) or (n, height, width), of any scale
     returns: (n, PARTS * PARTS * DIRECTIONS), rows of length one (or zero)
@@ -156,7 +158,7 @@ def _directions(pictures: Array, parts: Array) -> Array:
     grey = np.pad(np.float32(pictures), ((0, 0), (1, 1), (1, 1)))
     down = grey[:, 2:, 1:-1] - grey[:, :-2, 1:-1]
     across = grey[:, 1:-1, 2:] - grey[:, 1:-1, :-2]
-    # Twice the angle of a slope, as it is the same at both edges of a stroke.
+    # The doubled angle of the gradient is the same at both edges of a stroke.
     steep = np.maximum(np.sqrt(across * across + down * down), 1e-9)
     cosine = (across * across - down * down) / steep
     sine = 2 * across * down / steep
@@ -171,13 +173,13 @@ def _directions(pictures: Array, parts: Array) -> Array:
 
 
 def _parts(side: int) -> Array:
-    """Return which part each line of a picture is in, (PARTS, side), 0 or 1."""
+    """Return which part each row or column of pixels is in, (PARTS, side), 0 or 1."""
     part = np.arange(side) * PARTS // side
     return np.float32(part == np.arange(PARTS)[:, None])
 
 
 def few(split: Split) -> Split:
-    """Return as many of the pictures as are looked at, from everywhere among them."""
+    """Return at most `MOST` of the pictures, evenly spread over the set."""
     some = slice(None, None, -(-len(split.labels) // MOST))
     return Split(split.images[some], split.labels[some])
 
@@ -185,13 +187,13 @@ def few(split: Split) -> Split:
 def learnt(
     train: Split, held_out: Split, probabilities: Array, frame: Frame
 ) -> Likeness | None:
-    """Return what tells a network's training pictures from others.
+    """Return the likeness of a network's training pictures.
 
-    None where a class has too few of them to tell.
+    None if a class has fewer than `LEAST` of them, or no held-out answer is right.
 
-    train: a few are enough
+    train: a sample of the training pictures
     held_out: pictures that the network was not trained on
-    probabilities: (n, classes), that it gives these
+    probabilities: (n, classes), the network's for the held-out pictures
     """
     classes, labels = probabilities.shape[1], train.labels
     features = directions(train.images, frame)
@@ -214,7 +216,7 @@ def learnt(
 
 
 def _subspace(features: Array) -> tuple[Array, Array, Array, Array]:
-    """Return the mean, the axes, and how much of a class's pictures is beside them."""
+    """Return a class's mean and axes, and the middle and spread of the remainders."""
     mean = features.mean(axis=0, dtype=np.float64)
     off = features - mean
     _, axes = np.linalg.eigh(off.T @ off)  # ascending
@@ -224,16 +226,16 @@ def _subspace(features: Array) -> tuple[Array, Array, Array, Array]:
 
 
 def _left(off: Array, axes: Array) -> Array:
-    """Return the logarithm of the squared length of what the axes do not hold, (n,)."""
+    """Return the logarithm of the squared distance from the subspace, (n,)."""
     rest = (off**2).sum(axis=1) - ((off @ axes) ** 2).sum(axis=1)
     return np.log(np.maximum(rest, 1e-9))
 
 
 def strangeness(known: Likeness, images: Array, taken: Array, frame: Frame) -> Array:
-    """Return how far pictures are from their class, in deviations of it, (n,).
+    """Return how far pictures are from their class, in standard deviations, (n,).
 
     images: as for `directions`
-    taken: (n,), the class that each was taken for
+    taken: (n,), the predicted class of each
     """
     features, far = directions(images, frame), np.zeros(len(taken))
     for i in np.unique(taken):
@@ -246,10 +248,10 @@ def strangeness(known: Likeness, images: Array, taken: Array, frame: Frame) -> A
 def doubts(
     known: Likeness | None, images: Array, probabilities: Array, frame: Frame
 ) -> list[str | None]:
-    """Return why each answer is doubted: `UNLIKE`, `UNSURE`, or None.
+    """Return the reason to doubt each answer: `UNLIKE`, `UNSURE`, or None.
 
     images: (n, features) or (n, height, width)
-    probabilities: (n, classes), that the network gives them
+    probabilities: (n, classes), the network's for these images
     """
     sure, least = probabilities.max(axis=1), GUESS
     strange = np.zeros(len(sure), bool)

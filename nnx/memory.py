@@ -1,4 +1,4 @@
-"""How much memory this process may have."""
+"""How much memory this process may use."""
 
 import math
 import os
@@ -11,10 +11,11 @@ OWN_GROUPS = Path("/proc/self/cgroup")
 
 
 def available() -> float:
-    """Return the bytes, those that are in use counted; inf where nothing is known.
+    """Return the bytes that this process may use in total; inf if nothing is known.
 
-    The machine's, and no more than a container or the shell allows (ulimit -v or -d).
-    Source of the formats: the kernel's cgroup-v2 and cgroup-v1.
+    That is the memory of the machine, in use or not, limited by the container and by
+    the shell (ulimit -v or -d). Source of the formats: the kernel's cgroup-v2 and
+    cgroup-v1.
     """
     bounds = [math.inf]
     with suppress(AttributeError, OSError, ValueError):
@@ -32,7 +33,7 @@ def available() -> float:
 
 
 def _limits() -> Iterator[Path]:
-    """Yield the files that may hold a limit of this process's groups, as cgroups(7)."""
+    """Yield the files that may limit the groups of this process; see cgroups(7)."""
     yield CGROUP
     with suppress(OSError, ValueError):
         for line in OWN_GROUPS.read_text().splitlines():

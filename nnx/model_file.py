@@ -1,7 +1,7 @@
-"""Model files: safetensors, with everything else as JSON in their metadata.
+"""Model files: safetensors, with everything but the arrays as JSON in the metadata.
 
 Loading executes nothing from the file: names are looked up in closed lists, and
-shapes are compared with the sizes before a network is made of them.
+shapes are compared with the sizes before a network is made from them.
 """
 
 import json
@@ -24,12 +24,12 @@ from nnx.maths.state import Layer, Layers
 from nnx.settings.table import PIXELS
 from nnx.tensors import check_finite, check_tensor, read
 
-# Format 1 has none of the attributes that came with the second, which are then these;
-# a network that has no others is still written in it.
+# Format 2 added these attributes; in format 1 they have these values, and a network
+# with these values is still written in format 1.
 FORMAT = 2
 SINCE_2: dict[str, Any] = {"task": TASKS[0], "columns": (), "targets": ()}
 KEY = "nnx"
-# What reading a description may raise that is another's, or was edited.
+# Exceptions that a description may cause if it was edited or is not nnx's.
 NO_DESCRIPTION = (
     ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
 )  # fmt: skip
@@ -38,11 +38,11 @@ CHECKPOINT_NAME = "checkpoint.safetensors"
 
 
 class Stored(NamedTuple):
-    """What a file holds: a network, and what else was put there.
+    """The content of a file: a network, and what a checkpoint adds to it.
 
     network: the attributes of a `nnx.network.Network`
-    arrays: by name, beyond the network's own
-    extra: JSON values by name, beyond the network's own
+    arrays: additional arrays, by name
+    extra: additional JSON values, by name
     """
 
     network: dict[str, Any]
@@ -61,12 +61,12 @@ def save(
     arrays: dict[str, Array] | None = None,
     extra: dict[str, Any] | None = None,
 ) -> None:
-    """Write a network, and whatever a checkpoint adds to it; the same bytes each time.
+    """Write a network, and what a checkpoint adds to it; always with the same bytes.
 
-    network: the attributes of a `nnx.network.Network`; others as in `Stored`
+    network, arrays, extra: as in `Stored`
 
     Raises:
-        InputError: an array that is not finite; what is at the path is left
+        InputError: an array is not finite; an existing file is left unchanged
     """
     from safetensors.numpy import save as serialize
 
@@ -78,13 +78,13 @@ def save(
     check_finite(f"{path}: not written", tensors.items())
     described = describe(network) | (extra or {})
     described["crc32"] = crc32(described, tensors)
-    # One key, as safetensors orders several of them at random.
+    # A single key, because safetensors writes several keys in random order.
     metadata = {KEY: json.dumps(described, sort_keys=True)}
     files.write(path, serialize(tensors, metadata))
 
 
 def describe(network: dict[str, Any]) -> dict[str, Any]:
-    """Return what a file says of a network beside its arrays, as JSON's values."""
+    """Return the description of a network, without its arrays, as JSON values."""
     described = {
         name: value
         for name, value in network.items()
@@ -100,7 +100,7 @@ def describe(network: dict[str, Any]) -> dict[str, Any]:
 
 
 def crc32(described: dict[str, Any], tensors: dict[str, Array]) -> int:
-    """Return the CRC-32 of all that a file holds, to tell when a bit has flipped."""
+    """Return the CRC-32 of a file's description and arrays, to detect flipped bits."""
     crc = zlib.crc32(json.dumps(described, sort_keys=True).encode())
     for name in sorted(tensors):
         array = np.ascontiguousarray(tensors[name])
@@ -110,11 +110,11 @@ def crc32(described: dict[str, Any], tensors: dict[str, Array]) -> int:
 
 
 def load(path: Path) -> Stored:
-    """Return what a model file, a checkpoint, or a run's folder holds.
+    """Return the content of a model file, a checkpoint, or a run's folder.
 
     Raises:
-        InputError: a file that is not there, not safetensors, cut short, damaged, from
-            a newer nnx, or whose tensors are not those of the network it describes
+        InputError: the file does not exist, is not safetensors, is truncated, damaged,
+            or from a newer nnx, or its tensors do not match its description
     """
     if path.is_dir():
         names = [n for n in (MODEL_NAME, CHECKPOINT_NAME) if (path / n).is_file()]
@@ -141,13 +141,13 @@ def load(path: Path) -> Stored:
 
 
 def checked(path: Path, described: dict[str, Any], tensors: dict[str, Array]) -> Stored:
-    """Return what was stored, refused where tensors and description differ.
+    """Return the content of a file after checking tensors against the description.
 
-    What is described and each tensor of a layer is taken out of the two.
+    Everything that belongs to the network is removed from `described` and `tensors`.
 
     Raises:
-        InputError: as for `load`; where the description is no such thing at all, what
-            reading it raises
+        InputError: as for `load`; a description that is not nnx's may also raise the
+            exceptions in `NO_DESCRIPTION`
     """
     layers = []
     for i, (rows, columns) in enumerate(pairwise(described.pop("sizes"))):
@@ -179,7 +179,7 @@ def checked(path: Path, described: dict[str, Any], tensors: dict[str, Array]) ->
 
 
 def _likeness(path: Path, tensors: dict[str, Array], classes: int) -> Likeness | None:
-    """Return what tells training pictures from others, where the file has it."""
+    """Return the likeness of the training pictures, or None if the file has none."""
     shapes = likeness_shapes(classes)._asdict()
     if not any(f"likeness.{name}" in tensors for name in shapes):
         return None
@@ -192,13 +192,13 @@ def _likeness(path: Path, tensors: dict[str, Array], classes: int) -> Likeness |
 
 
 def _column(described: list[Any]) -> Column:
-    """Return a column, of which JSON has made lists."""
+    """Return a column from its description in JSON, a list."""
     name, mean, scale, fill, categories = described
     if not all(isinstance(category, str) for category in categories):
         raise ValueError(f"categories of {name!r} are no texts")
     if not (fill is None or (fill in categories if categories else isfinite(fill))):
         raise ValueError(f"an empty field of {name!r} cannot be {fill!r}")
-    # Times one, as JSON's integers have any size, and arrays do not.
+    # Times 1.0 makes JSON's integers floats, and refuses those too large for one.
     fill = fill if fill is None or categories else fill * 1.0
     return Column(name, mean * 1.0, scale * 1.0, fill, tuple(categories))
 
@@ -209,7 +209,7 @@ def _target(described: list[Any]) -> Target:
 
 
 def _is_scaled(part: Any) -> bool:
-    """Return whether a column or target has a name, and numbers to scale it by."""
+    """Return whether a column or target has a name, and valid numbers for scaling."""
     return isinstance(part.name, str) and isfinite(part.mean) and 0 < part.scale < inf
 
 

@@ -1,4 +1,4 @@
-"""A network on the host: made, asked, saved and loaded."""
+"""A network on the host, which can be created, applied, saved and loaded."""
 
 import math
 from collections.abc import Sequence
@@ -37,25 +37,25 @@ from nnx.maths.ops import Ops
 from nnx.maths.state import Layers
 from nnx.tensors import finite
 
-# The loss that a network of each task is trained by, if no other is asked for.
+# The loss that a network of each task is trained with, unless another is chosen.
 TASK_LOSSES = dict(
     zip(TASKS, ("cross_entropy", "binary_cross_entropy", "squared_error"), strict=True)
 )
 
 
 class Network:
-    """A fully-connected network: dense layers, the last one giving logits.
+    """A fully-connected network: dense layers, the last of which returns logits.
 
-    layers: the parameters: NumPy arrays, weight (in, out) and bias (out,) a layer
-    activation: the name of each layer's
-    classes: the name of each class or label, in the order of the logits; none of a
+    layers: the parameters, NumPy arrays: per layer weight (in, out) and bias (out,)
+    activation: the name of each layer's activation
+    classes: the name of each class or label, in the order of the logits; empty for a
         regression
-    frame: how a row of features is a picture; box 0 where it is none
-    pixels: "unit" scales them to [0, 1]; "raw" leaves them as they are
-    task: what it is trained for: "classification", "multilabel" or "regression"
-    columns: how a table's columns become its features; none where these are pixels
-    targets: what the outputs of a regression are
-    likeness: what tells its training pictures from others, once it is trained on some
+    frame: how a row of features forms a picture; its box is 0 if there is no picture
+    pixels: "unit" scales pixels to [0, 1]; "raw" leaves them as they are
+    task: "classification", "multilabel" or "regression"
+    columns: how a table's columns become features; empty if the features are pixels
+    targets: the targets of a regression
+    likeness: statistics to recognize pictures unlike the training pictures, or None
     """
 
     layers: Layers
@@ -79,15 +79,15 @@ class Network:
     ) -> None:
         """Draw the initial weights, which are the same on every backend.
 
-        sizes: features in, hidden widths, classes or targets; [784, 128, 10]; what it
-            is for, it takes from the data it is trained on
-        activation: of the hidden layers, or one for each of them, as in "relu,tanh"
-        init: "he", "glorot", "lecun", "normal:σ", "zeros"; "auto" is "he" for relu and
-            its kin and "glorot" for the others; or one for each layer: "he,zeros"
+        sizes: features, hidden widths, and classes or targets, such as [784, 128, 10];
+            training sets the task and the classes from the data
+        activation: one for all hidden layers, or one for each, as in "relu,tanh"
+        init: "he", "glorot", "lecun", "normal:σ", "zeros", or one for each layer, as
+            "he,zeros"; "auto": "he" for relu, leaky_relu and elu, otherwise "glorot"
         dtype: "float32" or "float64"
 
         Raises:
-            InputError: sizes, names and ranges that do not fit
+            InputError: an argument is invalid, or does not fit the sizes
             OutOfMemoryError: more weights than the machine has memory for
         """
         self.layers, self.activation = first_layers(
@@ -101,16 +101,16 @@ class Network:
 
     @classmethod
     def of(cls, **attributes: Any) -> Self:
-        """Return the network of these attributes, all of them."""
+        """Return a network with these attributes, which must be all of them."""
         network = cls.__new__(cls)
         vars(network).update(attributes)
         return network
 
     def replace(self, **attributes: Any) -> Self:
-        """Return the network with other attributes in place of some.
+        """Return a copy of the network with some attributes replaced.
 
         Raises:
-            InputError: an attribute that there is not
+            InputError: networks have no such attribute
         """
         for name in attributes:
             if name not in Network.__annotations__:
@@ -120,36 +120,37 @@ class Network:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
-        """Return the network of a model file, a checkpoint, or a run's folder.
+        """Return the network in a model file, a checkpoint, or a run's folder.
 
         Raises:
-            InputError: files that are damaged, of another kind, or from a newer nnx
+            InputError: the file is missing, damaged, of another kind, or from a newer
+                nnx
         """
         path = files.given(path, "a model")
         with files.readable(path):
             return cls.of(**model_file.load(path).network)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the network as safetensors, whole or not at all; refused: NaN in it."""
+        """Write the network as safetensors, completely or not at all; refuse NaN."""
         model_file.save(files.given(path, "a model"), vars(self))
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Features in, hidden widths, classes or targets."""
+        """Features, hidden widths, and classes or targets."""
         return model_file.sizes(self.layers)
 
     @property
     def parameters(self) -> int:
-        """How many numbers are trained."""
+        """Number of trainable parameters."""
         return sum(weight.size + bias.size for weight, bias in self.layers)
 
     def pixel_scale(self, dtype: Any) -> float:
-        """Return what pixels of this dtype are multiplied by.
+        """Return the factor that scales pixels of this dtype for the network.
 
         Integers are in [0, frame.maximum], floats in [0, 1].
 
         Raises:
-            InputError: no dtype, or a frame whose brightest pixel is not above 0
+            InputError: dtype is not one, or the frame's maximum is not above 0
         """
         try:
             kind = np.dtype(dtype).kind
@@ -164,31 +165,31 @@ class Network:
 
     @property
     def pixel_range(self) -> float:
-        """What the network takes the brightest pixel as."""
+        """The value of the brightest pixel after scaling."""
         return 1.0 if self.pixels == "unit" else float(self.frame.maximum)
 
     @property
     def loss(self) -> str:
-        """The loss of its task, a name in `maths.losses.LOSSES`."""
+        """The loss of the task, a name in `maths.losses.LOSSES`."""
         return TASK_LOSSES[self.task]
 
     def predict(self, images: Any, *, backend: str | Backend = DEFAULT) -> Array:
         """Return the most probable class of each image, (n,) int64.
 
-        Of a network of several labels whether each is more probable than not, (n,
-        labels) int64; of a regression the values, (n,), or (n, targets) of several, in
-        the targets' own units.
+        A multi-label network returns 1 for each label with a probability above 0.5 and
+        0 for the others, (n, labels) int64. A regression returns values in the targets'
+        units, (n,), or (n, targets) if there are several.
 
-        images: (n, features) or (n, height, width); integers are pixels as in
-            the training data, floats are in [0, 1]; of a table a data frame, whose
-            columns are told apart by name and scaled, or what `features` makes of one
-            or of an array of its values: an array is taken to be scaled already
+        images: (n, features) or (n, height, width); integers are pixels as in the
+            training data, floats are in [0, 1]. For a table: a data frame, whose
+            columns are found by name and scaled, or an array from `features`; other
+            arrays must be scaled already
 
         Raises:
-            InputError: images of another shape, or not finite, floats beyond [0, 1],
-                integers beyond those of training; of a data frame what `features`
-                refuses, and an array that is plainly a table's values, not scaled;
-                weights or outputs not finite
+            InputError: images have another shape, are not finite, or are outside [0, 1]
+                (floats) or the range of training (integers); a data frame that
+                `features` refuses; an array that is plainly not scaled; weights or
+                outputs are not finite
         """
         outputs = self._outputs(images, backend)
         if self.task == "classification":
@@ -199,18 +200,19 @@ class Network:
         return values[:, 0] if len(self.targets) == 1 else values
 
     def features(self, frame: Any) -> Array:
-        """Return a table's rows as this network takes them, (n, features) float32.
+        """Return a table's rows as features of this network, (n, features) float32.
 
-        frame: a data frame of pandas, Polars or another library, which may have other
-            columns too; or an array, (n, columns), in the order of `columns`
+        frame: a data frame of pandas, Polars or another library, which may have
+            additional columns; or an array, (n, columns), in the order of `columns`
 
         Raises:
-            InputError: a network of no table; a missing column, text in one of numbers,
-                an empty field where none may be, a category that training had not
+            InputError: the network was not trained on a table; a column is missing;
+                text in a column of numbers; an empty field in a column that had none in
+                training; an unknown category
         """
         if not self.columns:
             raise InputError(
-                f"a network {self} takes {self.sizes[0]} pixels, and no named columns"
+                f"a network {self} takes {self.sizes[0]} pixels, not named columns"
             )
         if is_frame(frame):
             text = [column.name for column in self.columns if column.categories]
@@ -223,19 +225,19 @@ class Network:
     def predict_proba(self, images: Any, *, backend: str | Backend = DEFAULT) -> Array:
         """Return the probability of each class or label, (n, classes).
 
-        Rows of classes sum to one; each label has a probability of its own.
+        The probabilities of classes sum to one; those of labels are independent.
 
-        images: as for `predict`, which says what is refused
+        images: as for `predict`
 
         Raises:
-            InputError: a regression, which has no probabilities
+            InputError: as for `predict`, or the network is a regression
         """
         if self.task == "regression":
             raise InputError("a regression has no probabilities: use predict")
         return self._outputs(images, backend)
 
     def _outputs(self, images: Any, backend: str | Backend) -> Array:
-        """Return the probabilities, or values as the last layer gives them."""
+        """Return the probabilities, or the scaled values of a regression."""
         chosen, rows = choose(backend), self._rows(images)
         scale = self.pixel_scale(rows.dtype)
         hyper = Hyperparameters(self.activation, scale, BLOCK, loss=self.loss)
@@ -250,9 +252,9 @@ class Network:
         return finite(np.concatenate(parts), "output")
 
     def activations(self, images: Any) -> list[Array]:
-        """Return what each hidden layer gives for images, (n, units) each.
+        """Return the outputs of each hidden layer, (n, units) each.
 
-        images: as for `predict`, which says what is refused
+        images: as for `predict`, which also gives the errors
         """
         rows = np.asarray(self._rows(images))
         layers = finite(self.layers, "layers")
@@ -261,12 +263,12 @@ class Network:
         return [cache.x for cache in caches[1:]]
 
     def _rows(self, images: Any) -> Array:
-        """Return images as (n, features), refused where they are not."""
+        """Return images as an array (n, features), after checking them."""
         if self.columns and is_frame(images):
             images = self.features(images)
         array, width = as_array(images), self.sizes[0]
         if array.dtype.kind == "O":
-            array = as_array(array.tolist())  # whose numbers may be of one kind
+            array = as_array(array.tolist())  # finds a common dtype, if there is one
         if array.ndim > 2 and math.prod(array.shape[1:]) == width:
             array = array.reshape(-1, width)
         refuse_unscaled(array, self.columns)
@@ -284,10 +286,10 @@ class Network:
 
 
 def checked(network: Any) -> Network:
-    """Return a network that was given from Python; refused where it is none."""
+    """Return the argument; raise InputError if it is not a network."""
     if not isinstance(network, Network):
         raise InputError(
-            f"expected a nnx.Network, not a {type(network).__name__}; "
+            f"expected an nnx.Network, not a {type(network).__name__}; "
             "nnx.Network.load gives a trained one"
         )
     return network

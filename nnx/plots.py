@@ -1,6 +1,6 @@
-"""Pictures of networks and of their training: functions that return a figure.
+"""Pictures of networks and of their training, as functions that return a figure.
 
-A notebook shows what they return, and `figure.savefig("file.png")` keeps it.
+A notebook shows the figure; `figure.savefig("file.png")` saves it.
 """
 
 from nnx.report.curves import compared, curves

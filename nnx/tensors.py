@@ -1,4 +1,4 @@
-"""Tensors: of any safetensors file, and refused where they mean nothing."""
+"""Reading tensors from safetensors files, and checking their shapes and values."""
 
 import re
 from collections.abc import Iterable
@@ -13,16 +13,17 @@ from nnx.errors import InputError
 from nnx.maths.arrays import named_arrays
 from nnx.settings.table import DTYPES
 
-# Bytes of a header: all that safetensors takes, and what is no text in it.
+# Largest header in bytes: in total, as safetensors allows, and without its strings.
 MOST_HEADER, MOST_STRUCTURE = 100_000_000, 1 << 20
 STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 
 def read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
-    """Return the metadata and the arrays of any safetensors file.
+    """Return the metadata and the arrays of a safetensors file.
 
     Raises:
-        InputError: a file that is not there, not safetensors, or cut short
+        InputError: the file does not exist, is not safetensors or is truncated, or has
+            a dtype that NumPy lacks
     """
     from safetensors import SafetensorError, safe_open
 
@@ -40,15 +41,16 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
             raise InputError(f"{path}: not a safetensors file: {error}") from None
         except (AttributeError, TypeError) as error:  # bfloat16 and its kin
             raise InputError(
-                f"{path}: holds numbers of a kind that NumPy has not ({error}); save "
+                f"{path}: holds numbers of a kind that NumPy lacks ({error}); save "
                 "them as float32"
             ) from None
 
 
 def _check_header(path: Path) -> None:
-    """Refuse a header of more tensors than the library has memory for.
+    """Refuse a header with more tensors than the library may have memory for.
 
-    It takes thirty bytes for one of these, and ends the process where it gets none.
+    The library needs about thirty bytes per byte outside strings, and ends the process
+    if it gets none.
     """
     if not path.is_file():
         return
@@ -62,7 +64,7 @@ def _check_header(path: Path) -> None:
 
 
 def check_tensor(path: Path, name: str, array: Array, shape: tuple[int, ...]) -> None:
-    """Refuse an array that has another shape, no dtype of a network's, or NaN."""
+    """Refuse a missing array, another shape, a dtype not in `DTYPES`, or NaN."""
     if array is None:
         raise InputError(f"{path}: has no tensor {name}")
     if array.shape != shape or array.dtype.name not in DTYPES:
@@ -74,17 +76,19 @@ def check_tensor(path: Path, name: str, array: Array, shape: tuple[int, ...]) ->
 
 
 def finite(tree: Any, name: str) -> Any:
-    """Return a network's arrays as they are, refused where they are not finite.
+    """Return a network's arrays unchanged; raise InputError if any is not finite.
 
-    What they gave would mean nothing, and need not show it: a unit that is NaN may be
-    taken for one that is off. name: of the tree
+    The outputs of such a network would be meaningless without showing it: a unit that
+    is NaN may look like one that is off.
+
+    name: of the tree
     """
     check_finite("the network", named_arrays(tree, name))
     return tree
 
 
 def check_finite(source: object, arrays: Iterable[tuple[str, Array]]) -> None:
-    """Refuse arrays, given with their names, that hold NaN or an infinite number."""
+    """Refuse arrays, given with their names, that contain NaN or infinity."""
     for name, array in arrays:
         if not np.isfinite(array).all():
             raise InputError(f"{source}: {name} holds values that are not finite")

@@ -51,7 +51,7 @@ def test_a_device_that_the_strict_backend_does_not_pretend() -> None:
 def test_a_package_that_offers_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("odd", "builtins:dict", backends.GROUP)
     monkeypatch.setattr(backends, "_offered", lambda: {"odd": point})
-    with pytest.raises(BackendError, match="gave no nnx.backend.Backend"):
+    with pytest.raises(BackendError, match="returned no nnx.backend.Backend"):
         backends.find("odd")
 
 
@@ -126,7 +126,7 @@ def test_a_broken_package_spoils_no_other(
     assert [backend.name for backend in working] == ["numpy"]
     assert why["broken"].startswith(f"'broken': {value} ")
     assert words in why["broken"]
-    assert "install its package anew" in why["broken"]
+    assert "reinstall its package" in why["broken"]
     for get in backends.find, partial(backends.choose, threads=2):
         with pytest.raises(UnusableBackendError) as refused:
             get("broken")

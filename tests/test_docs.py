@@ -1,4 +1,4 @@
-"""Every Python example in the documentation runs, and says what it says."""
+"""Every Python example in the documentation runs, and prints what is shown there."""
 
 import doctest
 import re

@@ -1,6 +1,6 @@
-"""What a hostile user gives to every public function: refused by nnx, in a line.
+"""Hostile arguments to every public function: nnx refuses them, in one line.
 
-Each was an error of Python's, NumPy's or matplotlib's own, or was taken for something.
+Each used to raise an error of Python's, NumPy's or matplotlib's own, or to be accepted.
 """
 
 import math

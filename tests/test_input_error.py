@@ -1,4 +1,4 @@
-"""What nnx refuses is a ValueError too, and keeps its own words on the way out."""
+"""The errors of what nnx refuses are ValueErrors too, and keep their own messages."""
 
 import ast
 import builtins

@@ -1,4 +1,4 @@
-"""What a model keeps of its training pictures, and what it doubts by that."""
+"""What a model keeps of its training pictures, and which pictures it then doubts."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Numbers that mean nothing are refused, and never written over a good file."""
+"""NaN and infinite numbers are refused, and never written over a good file."""
 
 from pathlib import Path
 
@@ -70,9 +70,9 @@ def test_a_network_that_is_not_finite_is_not_saved(
 def test_floats_that_are_no_pixels_are_refused() -> None:
     network = Network([4, 5, 2])
     for floats in IMAGES.astype(float), -(IMAGES / 255):
-        with pytest.raises(InputError, match=r"floats are pixels in \[0, 1\], and the"):
+        with pytest.raises(InputError, match=r"floats are pixels in \[0, 1\], but the"):
             network.predict(floats)
-        with pytest.raises(InputError, match=r"floats are pixels in \[0, 1\], and the"):
+        with pytest.raises(InputError, match=r"floats are pixels in \[0, 1\], but the"):
             network.activations(floats)
     np.testing.assert_array_equal(
         network.predict(IMAGES), network.predict(IMAGES / 255)

@@ -1,4 +1,4 @@
-"""What others call things is taken or told, and NumPy's numbers are numbers."""
+"""Other libraries' names are accepted or explained; NumPy's numbers are numbers."""
 
 import numpy as np
 import pytest

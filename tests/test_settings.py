@@ -154,7 +154,7 @@ def test_a_setting_that_does_not_exist() -> None:
 
 @pytest.mark.parametrize("name", RENAMED)
 def test_a_setting_that_was_renamed_is_told(name: str) -> None:
-    says = f"^run.toml: {name} is called {RENAMED[name]} now$"
+    says = f"^run.toml: {name} is now called {RENAMED[name]}$"
     with pytest.raises(InputError, match=says):
         complete({name: 0.1}, "run.toml")
 
@@ -180,7 +180,9 @@ def test_a_name_that_is_nearly_right(name: str, meant: str) -> None:
 @pytest.mark.parametrize("name", ["threads", "out", "require_accuracy", "preset"])
 def test_an_option_of_the_command_is_no_setting(name: str) -> None:
     option = "--" + name.replace("_", "-")
-    with pytest.raises(InputError, match=f"{name}' is no setting: give {option} to"):
+    with pytest.raises(
+        InputError, match=f"{name}' is not a setting: give the command {option}"
+    ):
         complete({name: 1})
 
 
@@ -198,13 +200,13 @@ def test_python_keywords_are_checked_too(data: Dataset) -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"patience": 3}, "patience needs images to choose by"),
-        ({"schedule": " plateau"}, "schedule plateau needs images to choose by"),
-        ({"schedule": "plateau"}, "schedule plateau needs images to choose by"),
+        ({"patience": 3}, "patience needs a validation set"),
+        ({"schedule": " plateau"}, "schedule plateau needs a validation set"),
+        ({"schedule": "plateau"}, "schedule plateau needs a validation set"),
         ({"momentum_schedule": "plateau"}, "momentum_schedule cannot be plateau"),
         ({"momentum_schedule": "linear:to=1"}, "must end below 1, not at to=1"),
         ({"batch_norm": True, "batch_size": 1}, "batch_norm needs a batch_size of 2"),
-        ({"beta2": 0.9}, "beta2 is for adam and rmsprop; sgd has none, not 0.9"),
+        ({"beta2": 0.9}, "beta2 is for adam and rmsprop; sgd has none: leave out 0.9"),
     ],
 )
 def test_settings_that_do_not_go_together(settings: dict, says: str) -> None:

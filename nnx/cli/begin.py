@@ -27,7 +27,9 @@ def asked(
         return given
     option = given.get("dataset", data)
     if data != option:
-        raise InputError(f"the data set is {data}, and --dataset {option}: which?")
+        raise InputError(
+            f"two data sets are given, {data} and --dataset {option}: give one"
+        )
     _check_preset(data)
     return {**given, "dataset": data}
 
@@ -37,7 +39,9 @@ def _check_preset(data: str) -> None:
     from nnx.training import presets
 
     if data in presets.names() and data not in NAMES and not os.path.exists(data):
-        raise InputError(f"{data} is a preset: nnx train --preset {data}")
+        raise InputError(
+            f"{data} is a preset, not a data set: nnx train --preset {data}"
+        )
 
 
 def _check_origin(given: dict[str, Any], out: Path | None, resume: bool) -> None:
@@ -45,11 +49,11 @@ def _check_origin(given: dict[str, Any], out: Path | None, resume: bool) -> None
     if not (origin := given.get("from")):
         return
     if resume:
-        raise InputError("--from begins a new run, --resume goes on with one: not both")
+        raise InputError("--from starts a new run, --resume continues one: not both")
     if "init" in given:
         raise InputError("--init draws new weights, --from has its own: not both")
     if out is not None and os.path.realpath(expanded(origin)) == os.path.realpath(out):
-        raise InputError(f"{out}: the run to begin with; choose another --out")
+        raise InputError(f"{out}: is the run given by --from; choose another --out")
 
 
 def with_origin(values: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +81,9 @@ def _data_of(origin: Path) -> dict[str, Any]:
 
     folder = origin if origin.is_dir() else origin.parent
     if not (folder / CONFIG_NAME).is_file():
-        raise InputError(f"{folder}: no {CONFIG_NAME} names the data; give --dataset")
+        raise InputError(
+            f"{folder}: has no {CONFIG_NAME} to name the data; give --dataset"
+        )
     settings: dict[str, Any] = {**load_settings(folder)}
     return {name: settings[name] for name in NAMES}
 

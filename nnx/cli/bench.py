@@ -19,31 +19,34 @@ Workloads = Annotated[
     list[str] | None,
     typer.Option(
         "--workload",
-        help="tiny, narrow, classic, wide, deep, other-…, or all of these; a recipe's "
-        "name, or recipes; drawn: ten drawn at random; may be given several times.",
+        help="Workload: tiny, narrow, classic, wide, deep, other-…, or all of these; "
+        "the name of a recipe, or recipes for all; drawn for ten random ones. Repeat "
+        "for several.",
         metavar="KEY",
     ),
 ]
 Rivals = Annotated[
     bool,
     typer.Option(
-        "--rivals", help="Measure plain NumPy, scikit-learn, PyTorch and JAX too."
+        "--rivals", help="Also measure plain NumPy, scikit-learn, PyTorch and JAX."
     ),
 ]
 Bf16 = Annotated[
     bool,
     typer.Option(
         "--bf16",
-        help="Besides, numba, cupy and PyTorch with factors rounded to bfloat16.",
+        help="Also measure numba, cupy and PyTorch with factors rounded to bfloat16.",
     ),
 ]
 BatchSize = Annotated[
-    int | None, number(int, "Images in a step, instead of a workload's own.", least=1)
+    int | None, number(int, "Images per step, in place of the workload's own.", least=1)
 ]
-Rounds = Annotated[int, number(int, "Timed rounds, in turn.", least=1)]
+Rounds = Annotated[
+    int, number(int, "Timed rounds; each measures all in turn.", least=1)
+]
 Out = Annotated[
     Path | None,
-    path(f"The folder for {JSON_NAME} and {PICTURE_NAME} (default runs/bench-TIME)."),
+    path(f"Folder for {JSON_NAME} and {PICTURE_NAME} (default runs/bench-TIME)."),
 ]
 
 
@@ -83,11 +86,11 @@ def bench(
 ) -> None:
     """Measure training speed, and how far each result is from float64.
 
-    All train the same batches from the same weights, in turn, and none that
-    disagrees is shown with a speed. Beside each stands its share of what the
-    processor can do, and among them the matrix products alone. The workloads,
-    plain SGD, are tiny, narrow, classic, wide and deep by default. Recipes, with
-    Adam, batch normalization, dropout and more, are bn-adam, dropout-adam,
+    All implementations train on the same batches from the same weights, in turn,
+    and none that disagrees is shown with a speed. The table has each one's share
+    of the processor's peak speed, and a row for the matrix products alone. The
+    default workloads use plain SGD: tiny, narrow, classic, wide and deep. Recipes
+    add Adam, batch normalization, dropout and more: bn-adam, dropout-adam,
     bn-dropout, clip, gelu, silu and large.
 
     [bold]Examples[/bold]
@@ -132,14 +135,16 @@ def _options(
 ) -> None:
     """Measure what each training option costs: momentum, dropout and so on.
 
-    One option at a time, by the training loop itself, an epoch of each in turn. The
-    workload is classic by default.
+    Options are measured one at a time in the training loop itself, an epoch of each in
+    turn. The default workload is classic.
     """
     from nnx_benchmarks import choose, data, options
 
     workloads = choose.workloads(workload or ["classic"])
     if recipes := [key for key, w in workloads.items() if w.options]:
-        raise InputError(f"options are measured on plain SGD, not on {recipes[0]}")
+        raise InputError(
+            f"options are measured on plain SGD, not on the recipe {recipes[0]}"
+        )
     images = data.images(data_dir)
     backends = choose.backends(backend, show.note, **on(device))
     measure = partial(options.measure, workloads, backends)
@@ -149,7 +154,10 @@ def _options(
 @app.command("time-to")
 def _time_to(
     accuracy: Annotated[
-        float, typer.Argument(metavar="ACCURACY", help="Of the test images: 0.98.")
+        float,
+        typer.Argument(
+            metavar="ACCURACY", help="Test accuracy to reach, such as 0.98."
+        ),
     ],
     workload: Workloads = None,
     batch_size: BatchSize = None,
@@ -161,9 +169,9 @@ def _time_to(
     out: Out = None,
     json: Json = False,
 ) -> None:
-    """Measure the seconds of training to a test accuracy on MNIST, beside PyTorch.
+    """Measure the training time to a test accuracy on MNIST, beside PyTorch.
 
-    The network and its settings are the preset quick's, or a workload's.
+    The network and its settings are those of the preset quick, or of a workload.
     """
     from nnx_benchmarks import choose, data, time_to
     from nnx_benchmarks.workloads import QUICK
@@ -190,7 +198,7 @@ def _gpu(
     out: Out = None,
     json: Json = False,
 ) -> None:
-    """Measure what an NVIDIA card can do at most, and what launches cost on it."""
+    """Measure an NVIDIA card's peak speeds, and the cost of kernel launches."""
     from nnx.backend import find
     from nnx_benchmarks import card
 
@@ -202,14 +210,14 @@ def _gpu(
 def _whole(
     busy: Annotated[
         int,
-        number(int, "Measure beside 1, 2 … of so many busy programs too.", least=0),
+        number(int, "Also measure beside 1, 2, … up to N busy programs.", least=0),
     ] = 0,
     rounds: Rounds = 3,
     data_dir: DataDir = None,
     out: Out = None,
     json: Json = False,
 ) -> None:
-    """Measure whole commands, from shell to prompt, beside scripts of other libraries.
+    """Measure whole commands, from start to exit, beside scripts of other libraries.
 
     The command is nnx train --preset quick, on MNIST.
     """
@@ -228,10 +236,10 @@ def _estimators(
     out: Out = None,
     json: Json = False,
 ) -> None:
-    """Measure fit of MLPClassifier and MLPRegressor, scikit-learn's and this package's.
+    """Time fit of MLPClassifier and MLPRegressor, of scikit-learn and of nnx.
 
-    On small tables by their defaults, and on MNIST for a few epochs, from the same
-    random_state: they learn the same.
+    They are fitted to small tables with default settings, and to MNIST for a few
+    epochs, from the same random_state: both learn the same.
     """
     from nnx_benchmarks import data, estimators
 

@@ -44,8 +44,8 @@ def report(
     folder = _prepared(out or default_folder("bench"))
     if images is not None and images.name == RANDOM:
         show.note(
-            "MNIST is not at hand: random bytes of its shape instead, and no accuracy; "
-            "to have it: nnx data fetch mnist"
+            "MNIST is not here: random bytes of its shape are used, without an "
+            "accuracy; to download it: nnx data fetch mnist"
         )
     _say_if_busy()
     shown = 0
@@ -86,7 +86,7 @@ def _show(tables: "Sequence[Table]", summary: str) -> None:
         show.table(table.title, columns, table.cells())
         left = [heading for heading, _, _ in whole.columns if heading not in columns]
         if left:
-            show.line(f"left out, and in {JSON_NAME}: {', '.join(left)}")
+            show.line(f"not shown, but in {JSON_NAME}: {', '.join(left)}")
         for line in [*table.without_speed(), ""]:
             show.line(line)
 
@@ -97,7 +97,7 @@ def _say_if_busy() -> None:
     time.sleep(LOOK)
     if (busy := cores.busy(moment)) > cores.BUSY:
         show.note(
-            f"the machine is busy: other programs keep {busy:.1f} of "
+            f"the machine is busy: other programs use {busy:.1f} of "
             f"{cores.available()} cores; libraries whose threads wait for one another "
             "will seem many times slower than they are"
         )

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 def parity(
     backend: BackendOrAll = "all", device: Device = None, json: Json = False
 ) -> None:
-    """Compare backends with the plain maths in float64 on NumPy.
+    """Compare backends with the reference computation in float64 on NumPy.
 
-    The gradients, and the parameters, loss and count of correct images after one step
-    and three, on networks of 1 to 4 layers. Exits with status 1 if any error, relative
-    to its array's largest entry, is above 1e-12 in float64 or 1e-5 in float32.
+    The gradients are compared, and the parameters, loss and number of correct images
+    after one step and after three, on networks of 1 to 4 layers. Exits with status 1 if
+    any error, relative to its array's largest entry, is above 1e-12 in float64 or 1e-5
+    in float32.
     """
     from nnx.cli.progress import counted
     from nnx.verify.cases import PARITY_CASES

@@ -70,7 +70,7 @@ def print_tables(data: "Dataset", evaluation: "Evaluation") -> None:
     show.line("")
     if _width(["", *classes], rows) <= _room():
         show.table(
-            "rows: the class; columns: what it was taken for",
+            "rows: true class; columns: predicted class",
             ["", *classes],
             rows,
         )
@@ -94,10 +94,10 @@ def _print_worst(
         for n, i, j in worst
     ]
     if not worst:
-        show.line(f"none of the {images} was mistaken")
+        show.line(f"all {images} are classified correctly")
         return
-    title = f"the most frequent mix-ups of {len(pairs):,}; --json has all"
-    show.table(title, ["class", "taken for", images, "of the class"], rows)
+    title = f"the most frequent of {len(pairs):,} kinds of mistake; --json has all"
+    show.table(title, ["true class", "predicted", images, "of the class"], rows)
 
 
 def _percent(fraction: float | None) -> str:

@@ -9,14 +9,16 @@ import typer
 from nnx.cli import show
 from nnx.cli.options import expanded
 
-app = typer.Typer(no_args_is_help=True, help="Data sets by name; tables made ready.")
+app = typer.Typer(
+    no_args_is_help=True, help="List and download data sets; convert tables."
+)
 
 
 @app.command("list")
 def list_() -> None:
     """List the data sets known by name, and where nnx train finds them.
 
-    It looks in the folder that NNX_DATA_DIR names, and then in the cache.
+    They are looked for in the folder that NNX_DATA_DIR names, then in the cache.
     """
     from nnx.data.download import cache_folder
     from nnx.data.load import VARIABLE, in_variable
@@ -30,7 +32,7 @@ def list_() -> None:
         files, folder = PUBLISHED[name].files, cache_folder(name)
         here = all((folder / file.name).is_file() for file in files)
         size = sum(file.size for file in files) / 1e6
-        state = str(folder) if here else f"not here; nnx data fetch {name}"
+        state = str(folder) if here else f"not here: nnx data fetch {name}"
         if own := in_variable(name):
             state = f"{own} ({VARIABLE})"
         rows.append([name, state, f"{size:.1f} MB"])
@@ -44,9 +46,9 @@ def list_() -> None:
 def fetch(
     name: Annotated[str, typer.Argument(help="A name from 'nnx data list'.")],
 ) -> None:
-    """Download a data set, every byte checked with SHA-256, unless it is there.
+    """Download a data set, checked by SHA-256, unless it is there already.
 
-    It is there where nnx data list finds it.
+    It is there if nnx data list finds it.
     """
     from nnx.data.download import fetch as run
     from nnx.data.load import VARIABLE, in_variable
@@ -63,22 +65,23 @@ def convert(
     source: Annotated[
         Path,
         typer.Argument(
-            help="A CSV or a Parquet file of numbers.",
+            help="CSV or Parquet file of numbers.",
             metavar="TABLE",
             parser=expanded,
         ),
     ],
     out: Annotated[
         Path,
-        typer.Argument(
-            help="The .npy file to make.", metavar="OUT.npy", parser=expanded
-        ),
+        typer.Argument(help=".npy file to write.", metavar="OUT.npy", parser=expanded),
     ],
     drop: Annotated[
-        str, typer.Option(help="Columns to leave out, with commas.", metavar="COLUMNS")
+        str,
+        typer.Option(
+            help="Columns to leave out, separated by commas.", metavar="COLUMNS"
+        ),
     ] = "",
 ) -> None:
-    """Make an .npy file of a table, which need not fit in memory to be trained on.
+    """Convert a table to an .npy file, which may be larger than memory in training.
 
     [bold]Example[/bold]
 

@@ -37,8 +37,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="COLUMN",
-            help="The column of --dataset that holds the classes; that of the run "
-            "without it.",
+            help="Column of --dataset to predict (default: the run's).",
         ),
     ] = None,
     backend: BackendOption = DEFAULT,
@@ -46,11 +45,11 @@ def evaluate(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Test a trained network on a data set's test images, all and class by class.
+    """Test a trained network on a data set's test images, overall and class by class.
 
-    Of a regression R² and, target by target, the root of the mean squared error.
-    Without --dataset, on the one that it was trained on. Another table is tested on
-    with all its rows.
+    A regression is tested by R² and by the root mean squared error of each target. The
+    default data set is the one that the network was trained on. Of another table, all
+    rows are tested.
     """
     from nnx.cli.progress import doing
     from nnx.network import Network
@@ -100,7 +99,9 @@ def tested_by(model: Path, dataset: str | None, target: str | None) -> dict[str,
     if (folder / CONFIG_NAME).is_file():
         settings = {**load_settings(folder)}
     elif dataset is None:
-        raise InputError(f"{folder}: no {CONFIG_NAME} names the data; give --dataset")
+        raise InputError(
+            f"{folder}: has no {CONFIG_NAME} to name the data; give --dataset"
+        )
     if target is not None:
         settings["target"] = read_value("target", target)
     return settings
@@ -130,7 +131,7 @@ def tested_on(
         data = own or load_data(settings, dataset, data_dir, network=network)
     if own:
         show.note(
-            f"{data.name}: what the run was trained on; tested on its "
+            f"{data.name}: the run was trained on this table; tested on its "
             f"{len(data.test.labels):,} test rows alone"
         )
     return data

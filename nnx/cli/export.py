@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 # Each format's option, what it writes, and how such files may end.
 ENDINGS = {
     "html": ("a page's name", (".html", ".htm")),
-    "onnx": ("the name of a file of ONNX", (".onnx",)),
-    "pytorch": ("the name of PyTorch's weights", (".safetensors",)),
+    "onnx": ("an ONNX file's name", (".onnx",)),
+    "pytorch": ("the name of a file of PyTorch weights", (".safetensors",)),
     "c": ("a header's name", (".h",)),
     "card": ("a model card's name", (".md",)),
 }
@@ -34,41 +34,41 @@ File = Path | None
 def export(
     model: ModelArgument,
     html: Annotated[
-        File, path("A page to draw on, with the weights in it.", metavar="FILE")
+        File, path("Web page to draw on, with the network in it.", metavar="FILE")
     ] = None,
     onnx: Annotated[
-        File, path("ONNX, from raw pixels to probabilities.", metavar="FILE")
+        File, path("ONNX model, from raw pixels to probabilities.", metavar="FILE")
     ] = None,
     pytorch: Annotated[
         File,
         path(
-            "PyTorch's weights, a state_dict in .safetensors; prints the lines that "
-            "load them.",
+            "PyTorch weights, a state_dict in .safetensors; prints the code that "
+            "loads them.",
             metavar="FILE",
         ),
     ] = None,
     c: Annotated[
-        File, path("A header of C99, FILE.h, with one function.", metavar="FILE")
+        File, path("C99 header, FILE.h, with one function.", metavar="FILE")
     ] = None,
     int8: Annotated[
-        bool, typer.Option("--int8", help="The header's weights in 8 bits.")
+        bool, typer.Option("--int8", help="Store the header's weights in 8 bits.")
     ] = False,
     card: Annotated[
         File,
-        path("A model card, README.md, as model hubs read it.", metavar="FILE"),
+        path("Model card, README.md, as model hubs read it.", metavar="FILE"),
     ] = None,
     dataset: DatasetOption = None,
     data_dir: DataDir = None,
     target: Annotated[
         str | None,
         typer.Option(
-            metavar="COLUMN", help="The column of --dataset to test on, of a table."
+            metavar="COLUMN", help="Column of --dataset to predict, if it is a table."
         ),
     ] = None,
 ) -> None:
-    """Write a trained network for where nnx is not: a page, ONNX, PyTorch, C, a hub.
+    """Write a trained network as a web page, ONNX, PyTorch weights, C or a model card.
 
-    Several at once, if asked for. The page is that of 'nnx serve', computes
+    Several can be written at once. The page is that of 'nnx serve', computes
     in the browser, and needs no server. --int8 and --card test the network,
     on --dataset or the data that it was trained on.
 
@@ -108,14 +108,14 @@ def _check_names(asked: dict[str, Path], int8: bool) -> None:
     from nnx.export import model_card, state_dict
 
     if not asked:
-        every = ", ".join(f"--{name} FILE" for name in ENDINGS)
-        raise InputError(f"what is to be written? give {every}")
+        every = " or ".join(f"--{name} FILE" for name in ENDINGS)
+        raise InputError(f"nothing to write: give {every}")
     if int8 and "c" not in asked:
-        raise InputError("--int8 is for a header of C: give --c FILE too")
+        raise InputError("--int8 is for a C header: give --c FILE too")
     for name, file in asked.items():
         what, endings = ENDINGS[name]
         if file.suffix.lower() not in endings:
-            raise InputError(f"{file}: {what} ends in {endings[0]}")
+            raise InputError(f"{file}: {what} must end in {endings[0]}")
     if "pytorch" in asked:
         state_dict.check_replaceable(asked["pytorch"])
     if "card" in asked:

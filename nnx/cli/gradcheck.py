@@ -35,8 +35,7 @@ def gradcheck(
         Path | None,
         typer.Argument(
             metavar="RUN",
-            help="A run's folder, or a .safetensors in it; the built-in cases where "
-            "there is none.",
+            help="Run's folder, or a .safetensors in it (default: the built-in cases).",
         ),
     ] = None,
     dataset: DatasetOption = None,
@@ -47,15 +46,15 @@ def gradcheck(
 ) -> None:
     """Compare backpropagation with central differences of the loss, in float64.
 
-    Of a RUN: each layer of its network, on training images that it does badly
-    on, with the run's penalties, label smoothing and class weights. Of a large
-    layer, some entries.
+    With a RUN, each layer of its network is checked on training images that it
+    does badly on, with the run's penalties, label smoothing and class weights.
+    Only some entries of a large layer are checked.
 
-    Without one, of small networks: every activation with every option that the
-    gradient depends on, and at depths 1 to 4.
+    Without one, small networks are checked: every activation with every option
+    that the gradient depends on, at depths 1 to 4.
 
     Exits with status 1 if an error reaches its bound: 1e-6, and more where a
-    layer's slopes are tiny.
+    layer's gradient is tiny.
 
     [bold]Examples[/bold]
 
@@ -64,7 +63,7 @@ def gradcheck(
     nnx gradcheck --backend all
     """
     if run is None and (dataset is not None or data_dir is not None):
-        raise InputError("--dataset and --data-dir go with a RUN, and none was given")
+        raise InputError("--dataset and --data-dir need a RUN, and none was given")
     backends = chosen(backend, device)
     if run is None:
         passed = _of_cases(backends, json)
@@ -143,7 +142,9 @@ def _settings(path: Path, dataset: str | None) -> "Settings":
     if (folder / CONFIG_NAME).is_file():
         return load_settings(folder)
     if dataset is None:
-        raise InputError(f"{folder}: no {CONFIG_NAME} names the data; give --dataset")
+        raise InputError(
+            f"{folder}: has no {CONFIG_NAME} to name the data; give --dataset"
+        )
     return complete({})
 
 

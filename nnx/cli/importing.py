@@ -15,50 +15,54 @@ def import_(
     weights: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="PyTorch's weights: .safetensors, .pt or .pth."
+            metavar="FILE", help="PyTorch weights: .safetensors, .pt or .pth."
         ),
     ],
     out: Annotated[
-        Path, path("The model to write: model.safetensors.", metavar="FILE")
+        Path, path("Model file to write, such as model.safetensors.", metavar="FILE")
     ],
     activation: Annotated[
         str | None,
-        typer.Option(help="Of the hidden layers; or one for each: relu,tanh."),
+        typer.Option(
+            help="Activation function of the hidden layers, or one per "
+            "layer: relu,tanh."
+        ),
     ] = None,
     dataset: DatasetOption = None,
     data_dir: DataDir = None,
     target: Annotated[
         str | None,
         typer.Option(
-            metavar="COLUMN", help="The column that --dataset, a table, is for."
+            metavar="COLUMN",
+            help="Column that the network predicts, if --dataset is a table.",
         ),
     ] = None,
     pixels: Annotated[
         str,
-        typer.Option(help="What it was trained on: unit, pixels in [0, 1], or raw."),
+        typer.Option(help="Pixels that it was trained on: unit (in [0, 1]) or raw."),
     ] = "unit",
     normalize: Annotated[
         str | None,
         typer.Option(
             metavar="MEAN,DEVIATION",
-            help="How pixels in [0, 1] were normalized: 0.1307,0.3081.",
+            help="Mean and standard deviation by which pixels in [0, 1] were "
+            "normalized: 0.1307,0.3081.",
         ),
     ] = None,
     layers: Annotated[
         str,
         typer.Option(
             metavar="NAMES",
-            help="The layers' names in order, where no numbers in them tell it: "
-            "fc1,fc2,out.",
+            help="Names of the layers in order, if they are not numbered: fc1,fc2,out.",
         ),
     ] = "",
 ) -> None:
-    """Make a model of PyTorch's weights, for every command that takes one.
+    """Convert PyTorch weights to a model, for every command that takes one.
 
-    The file is a state_dict of linear layers. What 'nnx export --pytorch'
-    wrote says itself what it is; of others, name the activation, and the data
-    set that it is for. A .pt or .pth needs PyTorch, and no code in it is run.
-    scikit-learn's networks come in from Python: nnx.from_sklearn.
+    The file is a state_dict of linear layers. One that 'nnx export --pytorch'
+    wrote describes itself; for others, name the activation, and the data set
+    that it is for. Reading a .pt or .pth needs PyTorch, and runs no code in it.
+    To convert networks of scikit-learn, use nnx.from_sklearn in Python.
 
     [bold]Examples[/bold]
 
@@ -70,12 +74,12 @@ def import_(
     from nnx.export.from_pytorch import from_pytorch
 
     if out.suffix.lower() != ".safetensors":
-        raise InputError(f"{out}: a model's name ends in .safetensors")
+        raise InputError(f"{out}: a model's name must end in .safetensors")
     if os.path.lexists(out):
-        raise InputError(f"{out}: is there already; choose another --out")
+        raise InputError(f"{out}: already exists; choose another --out")
     for name, value in ("data-dir", data_dir), ("target", target):
         if value is not None and dataset is None:
-            raise InputError(f"--{name} is for --dataset: give it too")
+            raise InputError(f"--{name} needs --dataset: give it too")
     data = None
     if dataset is not None:
         data = load(dataset, data_dir, target=target or ())
@@ -96,6 +100,7 @@ def _numbers(text: str) -> tuple[float, float]:
         mean, deviation = map(float, text.split(","))
     except ValueError:
         raise InputError(
-            f"--normalize takes a mean and a deviation, 0.1307,0.3081, not {text!r}"
+            "--normalize takes a mean and a deviation, as in 0.1307,0.3081, not "
+            f"{text!r}"
         ) from None
     return mean, deviation

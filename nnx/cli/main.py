@@ -71,21 +71,21 @@ def nnx(
         ),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error.")
+        bool, typer.Option("--debug", help="Show the full traceback of an error.")
     ] = False,
     keep_blas: Annotated[
         bool,
         typer.Option(
             "--keep-blas",
-            help="Leave OpenBLAS's choice of kernels alone, which nnx otherwise "
-            "corrects on processors it mistakes.",
+            help="Keep OpenBLAS's choice of kernels, which nnx otherwise corrects on "
+            "processors that it misidentifies.",
         ),
     ] = False,
 ) -> None:
-    """Train fully-connected networks on handwritten digits, and use them.
+    """Train fully connected neural networks on pictures and tables, and use them.
 
-    Start with [bold]nnx train[/bold]: it needs no data and no network, and takes a
-    second. Then [bold]nnx train --preset quick[/bold] reaches 98 % on MNIST, and
+    Start with [bold]nnx train[/bold]: it needs no download, and takes a second. Then
+    [bold]nnx train --preset quick[/bold] reaches 98 % on MNIST, and
     [bold]nnx predict RUN digit.png[/bold] reads a digit of your own.
 
     This is not Flax NNX, which is another project.

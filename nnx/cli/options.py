@@ -55,11 +55,12 @@ BackendOption = Annotated[
     str,
     typer.Option(
         "--backend",
-        help="What computes: see 'nnx info'; gpu is a card's, if there is one.",
+        help="Backend that computes (see 'nnx info'); gpu takes an NVIDIA card, if "
+        "any.",
     ),
 ]
 BackendOrAll = Annotated[
-    str, typer.Option("--backend", help="A backend's name, or all that are usable.")
+    str, typer.Option("--backend", help="Name of a backend, or all that are usable.")
 ]
 MAX_THREADS = 1024
 # With its name, as Typer 0.27 takes that of a metavar which is the same in capitals.
@@ -67,16 +68,16 @@ Device = Annotated[
     str | None,
     typer.Option(
         "--device",
-        help="Which of the backend's devices, where it has several: 0, cuda:1, …",
+        help="Device of the backend, if it has several: 0, cuda:1, …",
         metavar="DEVICE",
     ),
 ]
 Threads = Annotated[
-    int | None, number(int, "Threads to compute with; all cores by default.")
+    int | None, number(int, "Threads to compute with (default: all cores).")
 ]
 ModelArgument = Annotated[
     Path,
-    typer.Argument(metavar="MODEL", help="A run's folder, or a .safetensors in it."),
+    typer.Argument(metavar="MODEL", help="Run's folder, or a .safetensors in it."),
 ]
 
 
@@ -89,9 +90,9 @@ def network_of_pictures(model: Path, instead: str = "") -> "Network":
 
     network = Network.load(model)
     if network.columns or not network.frame.box:
-        what = f"{network.sizes[0]} features that are no picture"
+        what = f"{network.sizes[0]} features that are not a picture"
         if network.columns:
-            what = f"{len(network.columns)} columns of a table, and no picture"
+            what = f"{len(network.columns)} columns of a table, not pictures"
         then = f": {instead}" if instead else ""
         raise InputError(f"{model}: takes {what}{then}")
     return network
@@ -103,7 +104,7 @@ def classifier_of_pictures(model: Path) -> "Network":
     if network.task != "classification":
         gives = "values" if network.task == "regression" else "several labels"
         raise InputError(
-            f"{model}: gives {gives}, and the page is for one class of many"
+            f"{model}: predicts {gives}, and the page is for one class of many"
         )
     return network
 

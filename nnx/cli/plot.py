@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 def plot(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="A run's folder; several are compared."),
+        typer.Argument(metavar="RUN...", help="Run's folder; several are compared."),
     ],
     out: Annotated[
         Path | None,
         path(
-            "The folder for the pictures (default the run's; of several runs, the "
+            "Folder for the pictures (default: the run's; for several runs, the "
             "current one)."
         ),
     ] = None,
     svg: Annotated[
-        bool, typer.Option("--svg", help="Draw SVG files in place of PNG.")
+        bool, typer.Option("--svg", help="Draw SVG files instead of PNG.")
     ] = False,
     dataset: DatasetOption = None,
     data_dir: DataDir = None,
 ) -> None:
     """Draw pictures of a run, or compare several in one.
 
-    Of a run: loss, accuracy and learning rate; the confusion of classes; the first
+    For one run: loss, accuracy and learning rate; the confusion matrix; the first
     layer's weights; outputs of hidden units, and how many are dead; the most confident
-    mistakes; and what the first test images are taken for. Of a regression, predicted
-    against true values and the residuals; of several labels, precision and recall. And
-    report.html, one file with all of them, the results and the settings.
+    mistakes; and predictions for the first test images. For a regression, predicted
+    against true values and the residuals; for several labels, precision and recall.
+    report.html has all of them, the results and the settings in one file.
 
     [bold]Examples[/bold]
 

@@ -35,31 +35,33 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="FILE…",
-            help="PNG, JPEG, BMP, GIF or PNM, any size; or a table: CSV, TSV, Parquet, "
-            "or an .npz of pictures.",
+            help="Pictures of any size: PNG, JPEG, BMP, GIF or PNM; or one table: "
+            "CSV, TSV, Parquet, or an .npz of pictures.",
         ),
     ],
     out: Annotated[
         Path | None,
-        path("Of a table: the CSV file to write (default: stdout).", "FILE"),
+        path("For a table: CSV file to write (default: stdout).", "FILE"),
     ] = None,
     id: Annotated[
         str,
         typer.Option(
-            help="Of a table: the column that says which row it is, to be copied "
-            "(default: the rows' numbers, from 1).",
+            help="For a table: column that identifies its rows, to be copied "
+            "(default: row numbers from 1).",
             metavar="COLUMN",
         ),
     ] = "",
     probabilities: Annotated[
         bool,
-        typer.Option("--probabilities", help="Of a table: each class's too."),
+        typer.Option(
+            "--probabilities", help="For a table: also write each class's probability."
+        ),
     ] = False,
     format: Annotated[
         str,
         typer.Option(
-            help="Of a table: csv, or kaggle for the lines ImageId,Label of Kaggle's "
-            "Digit Recognizer.",
+            help="For a table: csv, or kaggle for the columns ImageId,Label of "
+            "Kaggle's Digit Recognizer.",
             metavar="NAME",
         ),
     ] = "csv",
@@ -67,13 +69,13 @@ def predict(
     device: Device = None,
     json: Json = False,
 ) -> None:
-    """Say what pictures show, or predict the rows of a table.
+    """Predict what pictures show, or the target of a table's rows.
 
-    A picture may be of any size and colour; dark ink on light paper is found and
-    inverted, and the digit is centred as in the training data.
+    A picture may be of any size and color; dark ink on light paper is found and
+    inverted, and the digit is centered as in the training data.
 
-    A table has a row for each sample, without what is to be predicted. The columns that
-    a network was trained on are told apart by name; pixels are taken in their order.
+    A table has one row per sample, without the column to predict. The columns that a
+    network was trained on are matched by name; pixels are taken in their order.
 
     [bold]Examples[/bold]
 
@@ -91,15 +93,15 @@ def predict(
     if not any(file.suffix.lower() in KINDS for file in files):
         if out is not None or form != predict_table.Form():
             raise InputError(
-                f"--out, --id, --probabilities and --format are for a table: one of "
-                f"{', '.join(KINDS)}"
+                "--out, --id, --probabilities and --format are for a table: give one "
+                f"of {', '.join(KINDS)}"
             )
         _of_pictures(model, files, chosen, json)
         return
     if len(files) > 1:
-        raise InputError("give one table, and nothing beside it")
+        raise InputError("give one table, and no other file")
     if json and out is None:
-        raise InputError("a table's predictions are CSV: with --json, give --out")
+        raise InputError("a table's predictions are CSV: give --out with --json")
     [table] = files
     rows = predict_table.predict(model, table, out, form, chosen)
     if json:
@@ -116,7 +118,7 @@ def _check_order(model: Path, files: list[Path]) -> None:
         models = [f for f in files if f.is_dir() or f.suffix == ".safetensors"]
         first = models[0] if models else "RUN"
         raise InputError(
-            f"{model}: no model, which comes first: nnx predict {first} {model}"
+            f"{model}: is not a model, which comes first: nnx predict {first} {model}"
         )
 
 

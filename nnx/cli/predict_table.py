@@ -69,13 +69,13 @@ def _check(network: "Network", form: Form) -> None:
             f"--format is one of {', '.join(FORMATS)}, not {form.format!r}"
         )
     if form.probabilities and network.task == "regression":
-        raise InputError("--probabilities is of classes; this network predicts values")
+        raise InputError("--probabilities is for classes; this network predicts values")
     if form.format == "kaggle" and (
         form.id or form.probabilities or network.task != "classification"
     ):
         raise InputError(
-            "--format kaggle is ImageId,Label and no more; without it, --id COLUMN "
-            "copies a column, and the predictions come after it"
+            "--format kaggle writes ImageId,Label for one class of many, and nothing "
+            "else; without it, --id COLUMN copies a column before the predictions"
         )
 
 

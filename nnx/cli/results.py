@@ -37,11 +37,11 @@ def introduce(run: "Run", busy: float, *, resume: bool = False) -> None:
     is_larger = isinstance(batch, int) and batch > n
     whole = f" · each step takes all {n}" if is_larger else ""
     if resume and not run.resumed:
-        show.remark(f"nnx: nothing to resume in {run.folder} yet: the run begins")
+        show.remark(f"nnx: nothing to resume in {run.folder} yet: starting a new run")
     if run.rounds:
         show.remark(
-            f"nnx: goes on with another {', '.join(run.rounds)}: the bits may differ "
-            "from those of a run without a change"
+            f"nnx: resumed with another {', '.join(run.rounds)}: the bits may differ "
+            "from those of a run without this change"
         )
     for remark in data.notes:
         show.remark(f"{data.name}: {remark}")
@@ -63,7 +63,7 @@ def introduce(run: "Run", busy: float, *, resume: bool = False) -> None:
     # The other processes of the run are no other programs.
     if busy > cores.BUSY and run.communicator.size == 1:
         show.remark(
-            f"the machine is busy: other programs keep {busy:.1f} of "
+            f"the machine is busy: other programs use {busy:.1f} of "
             f"{cores.available()} cores, and training will take longer"
         )
 
@@ -178,7 +178,7 @@ def draw(run: "Run", result: "Result", quiet: bool) -> None:
         show.note(f"nnx: the run is done; nnx plot {quote(str(run.folder))} draws it")
         raise
     if not quiet:
-        show.note(f"{len(pictures)} pictures, and all in one page: {report}")
+        show.note(f"{len(pictures)} pictures; all on one page: {report}")
 
 
 def go_on(
@@ -192,7 +192,7 @@ def go_on(
     for name, value in ("device", device), ("threads", threads):
         words += [] if value is None else [f"--{name} {value}"]
     words += ["--tensorboard"] if run.tensorboard else []
-    show.note(f"nnx: stopped and saved; go on: {' '.join(words)}")
+    show.note(f"nnx: stopped and saved; to continue: {' '.join(words)}")
 
 
 def _nothing_to_do(result: "Result") -> None:
@@ -201,10 +201,10 @@ def _nothing_to_do(result: "Result") -> None:
     if result.ended_early:
         show.remark(
             f"nnx: nothing to do: training ended early after epoch {epochs}, and the "
-            f"weights are those of the best one, {result.best_epoch}"
+            f"weights are those of the best epoch, {result.best_epoch}"
         )
     else:
         show.remark(
-            f"nnx: nothing to do: all epochs are done; --epochs {2 * epochs} would go "
-            "on for longer"
+            f"nnx: nothing to do: all epochs are done; --epochs {2 * epochs} would "
+            "train for longer"
         )

@@ -14,21 +14,21 @@ HOST, PORT, LAST_PORT = "127.0.0.1", 8000, 65535
 def serve(
     model: ModelArgument,
     port: Annotated[
-        int, number(int, "Port to be called at; 0 is any that is free.", 0)
+        int, number(int, "Port to listen on; 0 is any that is free.", 0)
     ] = PORT,
     host: Annotated[
         str | None,
         typer.Option(
-            help="Address to be called at, such as 0.0.0.0 for all of this machine's "
+            help="Address to listen on, such as 0.0.0.0 for all of this machine's "
             f"(default {HOST}, which only this machine reaches).",
             metavar="HOST",
         ),
     ] = None,
 ) -> None:
-    """Serve a page to draw on, which shows what the network makes of it.
+    """Serve a web page to draw on, which shows what the network predicts.
 
-    The page shows the probability of each class while you draw, the picture that the
-    network sees, and what its hidden units give. Ctrl-C ends it.
+    While you draw, the page shows the probability of each class, the picture that the
+    network sees, and the outputs of its hidden units. Ctrl-C ends it.
 
     [bold]Examples[/bold]
 
@@ -38,7 +38,7 @@ def serve(
     """
     network = classifier_of_pictures(model)
     if port > LAST_PORT:
-        raise typer.BadParameter(f"{port} is not a port: they end at {LAST_PORT}")
+        raise typer.BadParameter(f"{port} is not a port: the last one is {LAST_PORT}")
     try:
         import uvicorn  # noqa: F401
 

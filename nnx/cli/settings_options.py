@@ -41,7 +41,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     rows = sorted(ROWS.items(), key=lambda item: PANELS.index(item[1].panel))
     settings = [_parameter(name, row) for name, row in rows]
     helps = [
-        _help("help", "-h", _first_help, "Show the options that matter first."),
+        _help("help", "-h", _first_help, "Show the most important options."),
         _help("help_all", "--help-all", _all_help, "Show all options, in groups."),
     ]
     signature = inspect.Signature([*first, *settings, *last, *helps])

@@ -27,44 +27,44 @@ def sweep(
         Path,
         typer.Argument(
             metavar="RUN",
-            help="A TOML file of settings, such as a run's config.toml: what all "
-            "trials have in common.",
+            help="TOML file of the settings that all trials share, such as a run's "
+            "config.toml.",
         ),
     ],
     space: Annotated[
         Path,
         path(
-            "A TOML file of the settings to search: a list is choices, as in "
-            'hidden = ["128", "256,128"], and a table a range, as in '
-            "learning_rate = { low = 1e-4, high = 1e-1, log = true }.",
+            "TOML file of the settings to search: a list of choices, as in hidden = "
+            '["128", "256,128"], or a range, as in learning_rate = '
+            "{ low = 1e-4, high = 1e-1, log = true }.",
             "FILE",
         ),
     ],
     storage: Annotated[
         Path,
         path(
-            "The sweep's folder; the same command on any number of machines that "
-            "share it works through one sweep."
+            "Folder of the sweep; machines that share it work through one sweep if "
+            "all run the same command."
         ),
     ],
     trials: Annotated[
-        int, number(int, "Trials to finish, by all processes together.", 1)
+        int, number(int, "Number of trials to finish, by all processes together.", 1)
     ] = 50,
     seeds: Annotated[
         int,
-        number(int, "Train each trial with so many seeds; their mean counts.", 1),
+        number(int, "Number of seeds to train each trial with; their mean counts.", 1),
     ] = 1,
     device: Device = None,
     threads: Threads = None,
     json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print no progress.")] = False,
 ) -> None:
-    """Search settings by many runs, on any number of machines.
+    """Search for the best settings in many runs, on any number of machines.
 
     Each trial is a run in the sweep's folder; its score is that on the validation set.
-    A trial that was interrupted is gone on with by whoever comes next. In the end there
-    are a table, a picture of what mattered, and best.toml, with which
-    [bold]nnx train --config[/bold] does the best trial again.
+    The next free process resumes a trial that was interrupted. The result is a table, a
+    picture of what mattered, and best.toml, with which [bold]nnx train --config[/bold]
+    repeats the best trial.
 
     [bold]Examples[/bold]
 
@@ -89,7 +89,7 @@ def sweep(
         opened = study.opened(storage, settings, searched, every)
         if held_out and not quiet:
             show.note(
-                f"nnx: {config} sets no validation_fraction: trials are compared by "
+                f"nnx: {config} sets no validation_fraction: trials are compared on "
                 f"{HELD_OUT} of the training images, held out"
             )
         if not quiet:
@@ -164,7 +164,7 @@ def _work(
             show.note(text)
 
     def on_wait(running: int) -> None:
-        say(f"nnx: waiting for {running} trials that other processes train")
+        say(f"nnx: waiting for {running} trials that other processes are training")
 
     with closing(trials.to_train(sweep, most, on_wait)) as coming:
         for trial in coming:
@@ -176,7 +176,7 @@ def _work(
                 finished = trials.outcomes(sweep)
                 say(sweep_results.ending(trial, finished, most, metric))
             if signals:
-                show.note("nnx: stopped and saved; the same command goes on")
+                show.note("nnx: stopped and saved; the same command continues")
                 raise typer.Exit(EXIT[signals[0]])
 
 

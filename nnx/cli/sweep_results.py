@@ -36,7 +36,7 @@ def introduce(sweep: "Sweep", data: "Dataset", most: int, asked: int) -> None:
 
 def beginning(trial: "Trial") -> str:
     """Say which trial begins, and with what settings."""
-    again = " goes on where it was interrupted" if trial.begun else ""
+    again = " resumes where it was interrupted" if trial.begun else ""
     return f"trial {trial.number}{again}: {_words(trial.params)}"
 
 
@@ -82,9 +82,9 @@ def report(sweep: "Sweep", metric: str, json: bool, quiet: bool) -> None:
     failed = len(finished) - len(scored)
     seed = f" with seed {sweep.seeds[0]}" if len(sweep.seeds) > 1 else ""
     show.line(
-        f"trials: {len(finished)}{f', {failed} failed' if failed else ''}; best: "
-        f"trial {scored[0].number}, {_score(scored[0], metric)}; again{seed}: "
-        f"nnx train --config {quote(str(best))}"
+        f"trials: {len(finished)}{f', {failed} failed' if failed else ''}; best: trial "
+        f"{scored[0].number}, {_score(scored[0], metric)}; to repeat it{seed}: nnx "
+        f"train --config {quote(str(best))}"
     )
 
 
@@ -174,7 +174,9 @@ def _draw(
         figure = mattered(shares, values, scores, metric, log)
         content = style.encoded(figure, "png")
     except Exception as error:  # what matplotlib raises has no root of its own
-        show.note(f"nnx: the sweep is done, but it could not be drawn: {error}")
+        show.note(
+            f"nnx: the sweep is done, but its picture could not be drawn: {error}"
+        )
         return
     path = sweep.folder / PICTURE_NAME
     files.write(path, content)

@@ -26,7 +26,7 @@ def train(
     data: Annotated[
         str | None,
         typer.Argument(
-            help="What to train on, as --dataset has it.",
+            help="Data set to train on, as for --dataset.",
             rich_help_panel="Arguments",
             metavar="DATASET",
             show_default=False,
@@ -35,9 +35,9 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Settings of a published result: two-layer, relu-10, relu-25-25, "
-            "tanh-1000, kaggle, quick, simard, dropout, elastic, ciresan or fashion. "
-            "A --config goes before them, and other options before both.",
+            help="Settings with a name, most of a published result: two-layer, relu-10, "
+            "relu-25-25, tanh-1000, kaggle, quick, simard, dropout, elastic, ciresan or "
+            "fashion. A --config overrides them, and other options override both.",
             metavar="NAME",
             rich_help_panel="Settings",
         ),
@@ -45,8 +45,8 @@ def train(
     config: Annotated[
         Path | None,
         path(
-            "A TOML file of settings, such as a run's config.toml, which does the "
-            "run again; names are those of the options, with _ for -.",
+            "TOML file of settings, such as a run's config.toml, which repeats the "
+            "run; names are those of the options, with _ for -.",
             "FILE",
             rich_help_panel="Settings",
         ),
@@ -56,11 +56,11 @@ def train(
     out: Annotated[
         Path | None,
         path(
-            "The run's folder, for model, settings and log (default runs/DATASET-TIME)."
+            "Folder for the run's model, settings and log (default runs/DATASET-TIME)."
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out.")
+        bool, typer.Option("--resume", help="Continue the run in --out.")
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the run in --out.")
@@ -72,26 +72,26 @@ def train(
     distributed: Annotated[
         str,
         typer.Option(
-            help="Train in all processes that were started together, as one network: "
-            "mpi, under mpiexec.",
+            help="Train one network in all processes started together: mpi, under "
+            "mpiexec.",
             metavar="NAME",
             show_default=False,
         ),
     ] = "",
     no_plots: Annotated[
         bool,
-        typer.Option("--no-plots", help="Leave out the run's pictures and report."),
+        typer.Option("--no-plots", help="Draw no pictures of the run, and no report."),
     ] = False,
     tensorboard: Annotated[
         bool,
         typer.Option(
-            "--tensorboard", help="Write the log for TensorBoard too, in --out."
+            "--tensorboard", help="Also write the log for TensorBoard, in --out."
         ),
     ] = False,
     json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print no progress.")] = False,
 ) -> None:
-    """Train a network, and keep it with its settings and log in a folder.
+    """Train a network, and save it with its settings and log in a folder.
 
     [bold]Examples[/bold]
 
@@ -107,7 +107,7 @@ def train(
 
     nnx train --config mine.toml --seed 1              settings from a file
 
-    nnx train --out runs/mine --resume                 go on where it stopped
+    nnx train --out runs/mine --resume                 continue where it stopped
 
     nnx train --from runs/mine --learning-rate 0.01    a new run, with its weights
     """
@@ -163,11 +163,9 @@ def _check_accuracy(required: float | None) -> None:
 def _check_folder(out: Path | None, resume: bool, overwrite: bool) -> None:
     """Refuse options that do not say what is to become of the folder."""
     if resume and overwrite:
-        raise InputError(
-            "--resume goes on with a run, --overwrite replaces it: not both"
-        )
+        raise InputError("--resume continues a run, --overwrite replaces it: not both")
     if resume and out is None:
-        raise InputError("--resume needs --out, the folder of the run to go on with")
+        raise InputError("--resume needs --out, the folder of the run to continue")
 
 
 def _values(
@@ -253,7 +251,7 @@ def _begun(
         data = load_data(settings)
     if classes and data.task == "regression":
         raise InputError(
-            f"--require-accuracy is of classes: the score of {data.name} is R²"
+            f"--require-accuracy is for classes: the score of {data.name} is R²"
         )
     folder = out or first_rank(communicator, lambda: default_folder(data.name))
     try:

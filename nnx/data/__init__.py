@@ -1,1 +1,1 @@
-"""Labelled images: from files, folders and names to arrays on the host."""
+"""Labeled images and tables: from files, folders and names to arrays on the host."""

@@ -1,4 +1,4 @@
-"""From arrays as a file gave them to a data set that every check has passed."""
+"""Making a checked data set from the arrays in a file."""
 
 from nnx.data.dataset import Dataset, RawSplit, Split, frame_of
 from nnx.data.labels import class_numbers, refuse_label, require_two
@@ -16,14 +16,14 @@ def assemble(
     classes: tuple[str, ...] | None = None,
     notes: tuple[str, ...] = (),
 ) -> Dataset:
-    """Return a checked data set; without a test part, a tenth is held out as one.
+    """Return a checked data set; without a test part, a tenth is held out for testing.
 
-    size: (height, width) of the images, or None to take a square number as a square
-    classes: the names of the classes, or None to count them in the training labels
+    size: (height, width) of the images; None: square if the number of features is
+    classes: the names of the classes; None: numbers up to the largest training label
 
     Raises:
-        InputError: no samples, counts that differ, unusable pixels or labels, one
-            class only
+        InputError: no samples, different numbers of samples and labels, invalid pixels
+            or labels, or only one class
     """
     parts = [train] if test is None else [train, test]
     _check_shapes(parts)

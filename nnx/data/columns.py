@@ -1,12 +1,12 @@
-"""The features that a network is given of a table's columns.
+"""The features of a table's columns.
 
-`fit` looks at a table's training rows and says how each column becomes features;
-`features` makes them, of that table and of any other with the same columns:
+`fit` decides from a table's training rows how each column becomes features; `features`
+applies that to this table, or to any other with the same columns:
 
     columns = fit(table, names, rows)       # tuple[Column, ...]
     x = features(columns, table)            # (n, sum of the columns' widths) float32
 
-Columns are told apart by name: their order is free, and others are ignored.
+Columns are found by name: they may be in any order, and other columns are ignored.
 """
 
 from collections.abc import Sequence
@@ -26,10 +26,11 @@ from nnx.data.tabular import (
 )
 from nnx.errors import InputError
 
-# A column is text where at least this share of it is no number, and a fault where less.
+# A column is text if at least this share of its fields are not numbers. If fewer are
+# not, these fields are errors.
 TEXT_SHARE = 0.05
 MAX_CATEGORIES = 1000
-# So many different texts in a small table are no reason to take it for names.
+# Up to this many different texts are categories, however small the table is.
 FEW = 20
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -43,19 +44,22 @@ def fit(
     standardize: bool = True,
     categorical: Sequence[str] = (),
 ) -> tuple[Column, ...]:
-    """Return how each of these columns becomes features, as the training rows have it.
+    """Return how each of these columns becomes features, from the training rows.
 
-    A column of numbers has its mean taken off and is divided by its standard deviation
-    (of the population; a constant one by 1). One of text, and any that is called
-    categorical, is a feature for each of its categories, in order.
+    A column of numbers is standardized: its mean is subtracted, and it is divided by
+    its population standard deviation (1 for a constant column). A column of text, or
+    one listed as categorical, becomes a feature for each of its categories, in sorted
+    order.
 
-    rows: (k,), which rows are trained on
-    fill: an empty field stands for the median, or the most frequent category; without
+    rows: (k,), the training rows
+    fill: replace empty fields by the median, or the most frequent category; without
         it, empty fields are refused
+    standardize: whether to standardize columns of numbers
+    categorical: names of columns to treat as text
 
     Raises:
-        InputError: a column of nothing, of more categories than can be learnt from, or
-            of numbers among which there is text; a missing column
+        InputError: a column is empty, has too many categories, is missing, or has a
+            few texts among numbers
     """
     made = []
     for name, i in zip(names, table.places(names), strict=True):
@@ -64,8 +68,9 @@ def fit(
             mixed = None if name in categorical else first_text(values)
             if mixed is not None:
                 raise InputError(
-                    f"{table.place(mixed, i)}: {not_number(values, mixed)}, as nearly "
-                    "all of the column are: mend it, or take the column as categorical"
+                    f"{table.place(mixed, i)}: {not_number(values, mixed)}, unlike "
+                    "nearly all of the column: correct it, or take the column as "
+                    "categorical"
                 )
             made.append(_categories(table, i, rows, fill))
         else:
@@ -74,22 +79,23 @@ def fit(
 
 
 def features(columns: Sequence[Column], table: Table, rows: Any = None) -> Array:
-    """Return a table's rows as the features that a network takes, float32.
+    """Return a table's rows as features of a network, float32.
 
-    columns: as `fit` returned them, or as a network has them
-    rows: (k,), which rows; all without it
+    columns: from `fit`, or from a network
+    rows: (k,), the rows to take; None: all
     returns: (k, sum of the columns' widths)
 
     Raises:
-        InputError: a missing column, text in one of numbers, an empty field where
-            none may be, a category that the training rows do not have; by its place
+        InputError: a column is missing; text in a column of numbers; an empty field
+            that cannot be filled; a category not in the training rows. Faults in a
+            field are reported with its place
     """
     which = np.arange(table.rows) if rows is None else np.asarray(rows)
     width = sum(column.width for column in columns)
     if len(which) * width * 4 > MAX_UNPACKED:
         raise InputError(
-            f"{table.source}: {len(which):,} rows of {width:,} features have no room "
-            f"in {MAX_UNPACKED >> 30} GiB: leave out columns of many categories"
+            f"{table.source}: {len(which):,} rows of {width:,} features do not fit in "
+            f"{MAX_UNPACKED >> 30} GiB: leave out columns with many categories"
         )
     out = np.zeros((len(which), width), np.float32)
     at = 0
@@ -103,7 +109,7 @@ def features(columns: Sequence[Column], table: Table, rows: Any = None) -> Array
             beyond = ~(np.abs(own) <= LARGEST)
             if beyond.any():
                 place = table.place(int(which[beyond.argmax()]), i)
-                raise InputError(f"{place}: far beyond what training rows have")
+                raise InputError(f"{place}: far outside the range of the training rows")
             out[:, at] = own
         at += column.width
     return out
@@ -112,7 +118,7 @@ def features(columns: Sequence[Column], table: Table, rows: Any = None) -> Array
 def _scaling(
     table: Table, i: int, rows: Array, fill: bool, standardize: bool
 ) -> Column:
-    """Return a column of numbers, scaled as its rows say."""
+    """Return how a column of numbers is scaled, from these rows."""
     name, values = table.names[i], numbers(table, i, rows)
     present = values[~np.isnan(values)]
     if not len(present):
@@ -128,16 +134,16 @@ def _scaling(
 
 
 def mean_and_scale(values: Array) -> tuple[float, float]:
-    """Return the mean and the standard deviation of numbers, (n,); 1 of a constant."""
+    """Return the mean and the standard deviation of values, (n,); 1 if constant."""
     if values.min() == values.max():
         return float(values[0]), 1.0
     mean, deviation = float(values.mean()), float(values.std())
-    # What rounding alone makes of a constant is no deviation.
+    # A deviation caused only by rounding counts as none.
     return mean, deviation if deviation > 1e-13 * abs(mean) else 1.0
 
 
 def _categories(table: Table, i: int, rows: Array, fill: bool) -> Column:
-    """Return a column of text, with the categories that its rows have."""
+    """Return a column of text with the categories in these rows."""
     name, (texts, codes) = table.names[i], as_text(table.values[i])
     own = codes[rows]
     counts = np.bincount(own[own >= 0], minlength=len(texts))
@@ -152,16 +158,16 @@ def _categories(table: Table, i: int, rows: Array, fill: bool) -> Column:
             f"{table.source}: column {name!r} has {len(present):,} different texts in "
             f"{len(rows):,} rows, too many to learn from: leave it out"
         )
-    # Of equally frequent ones the first in order, whatever the order of the rows.
+    # Among equally frequent categories take the first, for any order of the rows.
     usual = max(present, key=lambda pair: counts[pair[1]])[0] if fill else None
     return Column(name, fill=usual, categories=tuple(text for text, _ in present))
 
 
 def numbers(table: Table, i: int, rows: Array) -> Array:
-    """Return the rows' numbers in a column, (k,) float64, NaN where a field is empty.
+    """Return the rows' numbers in a column, (k,) float64; NaN for an empty field.
 
     Raises:
-        InputError: text, numbers beyond float32's range
+        InputError: a field is text, or a number outside float32's range
     """
     values = table.values[i]
     if isinstance(values, Text):
@@ -181,17 +187,17 @@ def numbers(table: Table, i: int, rows: Array) -> Array:
 
 
 def not_number(values: Text, row: int) -> str:
-    """Return what is said of a field that should be a number."""
+    """Return the message for a field that should be a number."""
     return f"{_said(values, row)} is not a number"
 
 
 def too_many(categories: int, rows: int) -> bool:
-    """Return whether these are names of the rows, or more than can be learnt from."""
+    """Return whether texts are too many for categories, as names of rows are."""
     return categories > min(MAX_CATEGORIES, max(FEW, rows // 2))
 
 
 def _filled(table: Table, i: int, column: Column, rows: Array) -> Array:
-    """Return the rows' numbers in a column, with what stands for empty fields."""
+    """Return the rows' numbers in a column, with empty fields filled."""
     own = numbers(table, i, rows)
     empty = np.isnan(own)
     if column.fill is None:
@@ -201,7 +207,7 @@ def _filled(table: Table, i: int, column: Column, rows: Array) -> Array:
 
 
 def _codes(table: Table, i: int, column: Column, rows: Array) -> Array:
-    """Return which of the column's categories each row has."""
+    """Return the number of each row's category, (k,) int64."""
     values = as_text(table.values[i])
     known = {text: n for n, text in enumerate(column.categories)}
     fill = -1 if column.fill is None else known[str(column.fill)]
@@ -213,8 +219,8 @@ def _codes(table: Table, i: int, column: Column, rows: Array) -> Array:
     if (which == unseen).any():
         row = int(rows[(which == unseen).argmax()])
         raise InputError(
-            f"{table.place(row, i)}: {_said(values, row)} is in no training row; there "
-            f"are {listed(column.categories)}"
+            f"{table.place(row, i)}: {_said(values, row)} is in no training row; they "
+            f"have {listed(column.categories)}"
         )
     return which
 
@@ -223,13 +229,13 @@ def _refuse_empty(table: Table, i: int, rows: Array, empty: Array) -> None:
     if empty.any():
         place = table.place(int(rows[empty.argmax()]), i)
         raise InputError(
-            f"{place}: empty field: mend it, leave the column out, or train with "
+            f"{place}: empty field: fill it in, leave the column out, or train with "
             "missing = fill"
         )
 
 
 def first_text(values: Text) -> int | None:
-    """Return the first row with text, where nearly all others have numbers."""
+    """Return the first row with text if nearly all others have numbers, or None."""
     is_text = np.array([number(text) is None for text in values.values] + [False])
     own = is_text[values.codes]
     share = own.sum() / max(1, (values.codes >= 0).sum())
@@ -237,12 +243,13 @@ def first_text(values: Text) -> int | None:
 
 
 def refuse_written_otherwise(table: Table, i: int, instead: str) -> None:
-    """Refuse a column of text of which nearly all would be numbers with a point alone.
+    """Refuse a column of text whose fields are nearly all numbers in another notation.
 
-    Two different texts, or what is a number but for less than a share, are let through:
-    the first are as good as two numbers, and the others a fault of some fields.
+    A column with at most two different texts is accepted: as categories they are as
+    good as numbers. So is one in which less than `TEXT_SHARE` is in another notation:
+    these fields are errors, which `fit` reports.
 
-    instead: what to do where each is a category, in words
+    instead: advice for the case that the fields are categories
     """
     values = table.values[i]
     if not isinstance(values, Text) or len(values.values) < 3:
@@ -258,11 +265,11 @@ def refuse_written_otherwise(table: Table, i: int, instead: str) -> None:
     row = int(otherwise[values.codes].argmax())
     raise InputError(
         f"{table.place(row, i)}: {_said(values, row)} is text, and nearly all of the "
-        "column are numbers written so: write them with a point and no other sign, as "
-        f"in 1234.5; or, if each is a category, {instead}"
+        "column are numbers in such a form: write them as in 1234.5, with a point and "
+        f"no other sign; or, if each is a category, {instead}"
     )
 
 
 def _said(values: Text, row: int) -> str:
-    """Return a field's text as an error's line shows it."""
+    """Return a field's text as shown in messages."""
     return repr(values.values[values.codes[row]][:40])

@@ -1,6 +1,6 @@
-"""A table of numbers, a CSV or a Parquet file, made an .npy file, which can be mapped.
+"""Converting a table of numbers in CSV or Parquet to an .npy file that can be mapped.
 
-The table is read twice, in blocks: for the type of each column, and to write it.
+The table is read twice, in blocks: to find the type of each column, and to write it.
 """
 
 from collections.abc import Collection, Iterator
@@ -17,30 +17,32 @@ from nnx.data.table import label_columns
 from nnx.data.tabular import Table
 from nnx.errors import InputError
 
-# A column has the first of these that holds its numbers exactly.
+# A column gets the first of these types that represents all its numbers exactly.
 TYPES = "u1", "<f4", "<f8"
 
 
 def convert(source: Path, out: Path, drop: Collection[str] = ()) -> tuple[int, int]:
     """Write a table as an .npy file with its columns' names; return rows and columns.
 
-    No number is rounded but whole ones beyond 2⁵³, to the nearest float64. Where a
-    column is called label, the others are taken for pixels, and have one type.
+    Only whole numbers beyond 2⁵³ are rounded, to the nearest float64. If a column is
+    called label, the others are pixels and share one type.
 
     drop: names of columns to leave out
 
     Raises:
-        InputError: no table, text, another name of the file to be written
+        InputError: source is not a table, a column has text, or out has another suffix
     """
     if source.suffix.lower() == ".npy":
-        raise InputError(f"{source}: is an .npy file already: give a CSV or Parquet")
+        raise InputError(
+            f"{source}: is already an .npy file: give a CSV or Parquet file"
+        )
     if out.suffix.lower() != ".npy":
-        raise InputError(f"{out}: give the file to make a name that ends in .npy")
+        raise InputError(f"{out}: the name of the file to write must end in .npy")
     names, kinds, rows = _survey(source, drop)
     descr = [(name, TYPES[kind]) for name, kind in zip(names, kinds, strict=True)]
     labels = label_columns(names)
     if labels and labels[0] != len(names) - 1:
-        # Pixels lie beside each other, so that they are pictures where they are.
+        # Adjacent pixels form pictures that can be used in place.
         descr.insert(0, descr.pop(labels[0]))
     header, dtype = _header(descr, rows), np.dtype(descr)
     with files.replaced(out, f"{rows:,} rows") as file:
@@ -54,7 +56,7 @@ def convert(source: Path, out: Path, drop: Collection[str] = ()) -> tuple[int, i
 
 
 def _survey(source: Path, drop: Collection[str]) -> tuple[list[str], list[int], int]:
-    """Return the names of the columns, the place of each one's type, and the rows."""
+    """Return the columns' names, their types' indices, and the number of rows."""
     rows, names, kinds = 0, list[str](), np.zeros(0, np.int64)
     for first, table, values in _blocks(source, drop):
         here = _kinds(values)
@@ -68,7 +70,7 @@ def _survey(source: Path, drop: Collection[str]) -> tuple[list[str], list[int], 
 
 
 def _kinds(values: Array) -> Array:
-    """Return the place in `TYPES` of each column's type, (columns,)."""
+    """Return the index in `TYPES` of each column's type, (columns,)."""
     with np.errstate(over="ignore"):
         short = (values == values.astype(np.float32)) | np.isnan(values)
     in_bytes = (values >= 0) & (values <= 255) & (values == np.rint(values))
@@ -76,9 +78,9 @@ def _kinds(values: Array) -> Array:
 
 
 def _blocks(source: Path, drop: Collection[str]) -> Iterator[tuple[int, Table, Array]]:
-    """Yield a table block by block, and its numbers, (rows, columns) float64.
+    """Yield for each block of a table the number of its first row, and its content.
 
-    With the first row's number.
+    The content is a `Table`, and its numbers, (rows, columns) float64.
     """
     first, left_out = 0, set(drop)
     for table, _ in read_blocks(source):
@@ -94,7 +96,7 @@ def _blocks(source: Path, drop: Collection[str]) -> Iterator[tuple[int, Table, A
 
 
 def _numbers(table: Table, i: int) -> Array:
-    """Return a column's numbers; refused, text."""
+    """Return a column's numbers; refuse text."""
     try:
         return numbers(table, i, np.arange(table.rows))
     except InputError as error:
@@ -102,11 +104,11 @@ def _numbers(table: Table, i: int) -> Array:
 
 
 def _header(descr: list[tuple[str, str]], rows: int) -> bytes:
-    """Return an .npy file's header, in ASCII, whatever names are in it."""
+    """Return an .npy file's header; names of columns are escaped to ASCII."""
     about = {"descr": descr, "fortran_order": False, "shape": (rows,)}
     text = ascii(about).encode()
     if len(text) > MAX_HEADER:
-        raise InputError(f"{len(descr):,} columns: their names have no room in an .npy")
+        raise InputError(f"{len(descr):,} columns: their names do not fit in an .npy")
     long = len(text) > 65_000
     begins = 12 if long else 10
     text += b" " * (-(begins + len(text) + 1) % 64) + b"\n"

@@ -1,8 +1,8 @@
-"""A CSV file as rows of fields, in blocks, and where a field stands.
+"""A CSV file as rows of fields, in blocks, and the place of a field in it.
 
 Accepted: commas, semicolons or tabs; quotes, also around line ends; a byte-order mark;
-any line ending. A line of nothing, or of spaces alone, is no row; but in a file of one
-column, spaces or "" under the first row are an empty field.
+any line ending. Lines that are empty or have only spaces are not rows; but in a file
+with one column, spaces or "" below the first row are an empty field.
 """
 
 import csv
@@ -20,7 +20,7 @@ from nnx.files import readable
 
 MAX_COLUMNS = 100_000
 LONGEST_LINE = 1 << 24  # bytes
-# Rows in a block, and fields; what the cache holds is read twice as fast.
+# Least rows, and fields, per block: reading is twice as fast if a block fits the cache.
 _FEWEST, _BLOCK = 128, 1 << 12
 _BLOCK_TEXT = 1 << 26  # bytes
 _CHUNK = 1 << 22  # bytes
@@ -28,11 +28,11 @@ ENCODING = "utf-8-sig"  # UTF-8, with or without a byte-order mark
 
 
 class Form(NamedTuple):
-    """What is known of a CSV file before its rows are read.
+    """The form of a CSV file, determined before its rows are read.
 
-    delimiter: what stands between fields
-    names: the first line's fields
-    longest: line, in bytes
+    delimiter: the character between fields
+    names: the fields of the first line
+    longest: length of the longest line, in bytes
     """
 
     delimiter: str
@@ -41,10 +41,11 @@ class Form(NamedTuple):
 
 
 def form_of(path: Path) -> Form:
-    """Return how a file's rows are to be read, once it is found to have any.
+    """Return the form of a file that has at least one row.
 
     Raises:
-        InputError: an empty file, NUL bytes, a line without an end
+        InputError: the file is empty, has NUL bytes, a line that is too long, or too
+            many columns
     """
     longest = longest_line(path)
     with open(path, encoding=ENCODING, newline="") as file:
@@ -63,17 +64,17 @@ def form_of(path: Path) -> Form:
 
 
 def longest_line(path: Path) -> int:
-    """Return how long the longest line is, in bytes.
+    """Return the length of the longest line, in bytes.
 
-    So that none has to be looked at by itself when rows are read.
+    Knowing it, rows are read without checking the length of each line.
 
     Raises:
-        InputError: NUL bytes, a line without an end
+        InputError: the file has NUL bytes, or a line longer than `LONGEST_LINE`
     """
     longest, since, lines = 0, 0, 1
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK):
-            # A line may end in a carriage return alone.
+            # Lines may end with a carriage return only.
             mark = b"\n" if b"\n" in chunk else b"\r"
             ends = np.flatnonzero(np.frombuffer(chunk, np.uint8) == mark[0])
             nul = chunk.find(b"\0")
@@ -94,17 +95,17 @@ def _reader(lines: Iterator[str], delimiter: str) -> Any:
 
 
 def _is_blank(row: list[str], width: int) -> bool:
-    """Return whether a line is no row; above the first row the width is taken as 2."""
+    """Return whether a line is not a row; width: 2 until the first row is found."""
     return not row or (len(row) == 1 and width > 1 and not row[0].strip())
 
 
 def blocks(
     path: Path, form: Form, named: bool = True, skipped: int = 0
 ) -> Iterator[list[list[str]]]:
-    """Yield the rows under the header, each of the header's width, in blocks.
+    """Yield the rows below the header, each as wide as the header, in blocks.
 
     named: whether there is a header
-    skipped: rows that are left out at first
+    skipped: number of rows to skip at the beginning
     """
     width = len(form.names)
     with open(path, encoding=ENCODING, newline="") as file:
@@ -130,12 +131,12 @@ def blocks(
 def number_blocks(
     path: Path, form: Form, named: bool = True, codes: Collection[int] = ()
 ) -> Iterator[Array]:
-    """Yield the rows' numbers, (n, width) float64, up to a block with anything else.
+    """Yield the rows' numbers, (n, width) float64, up to a block with other fields.
 
-    NumPy parses them, in less than half of the time.
+    NumPy parses them, in less than half the time that `blocks` takes.
 
     named: whether there is a header
-    codes: the places of columns in which a code is no number
+    codes: indices of the columns in which a code is not a number
     """
     width = len(form.names)
     reading: dict[Any, Any] = dict.fromkeys(codes, _no_code)
@@ -143,7 +144,7 @@ def number_blocks(
         blank = "\r\n" if width == 1 else " \r\n"
         lines = (line for line in file if line.strip(blank))
         if named and next(lines).count('"') % 2:
-            return  # the header goes on in another line
+            return  # the header continues on the next line
         while block := list(islice(lines, _most(form))):
             try:
                 values = np.loadtxt(
@@ -168,13 +169,13 @@ def _no_code(field: str) -> float:
 
 
 def _most(form: Form) -> int:
-    """Return how many rows are taken at once."""
+    """Return the number of rows per block."""
     most = max(_FEWEST, _BLOCK // len(form.names))
     return max(1, min(most, _BLOCK_TEXT // max(1, form.longest)))
 
 
 def _explain(path: Path, delimiter: str, width: int) -> None:
-    """Refuse the first row that is not as long as the header."""
+    """Refuse the first row that is not as wide as the header."""
     for at, row in _numbered(path, delimiter, width):
         if len(row) != width:
             raise InputError(
@@ -188,7 +189,7 @@ def _numbered(
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows that are not blank, with the numbers of their first lines.
 
-    width: of the rows under the first
+    width: of the rows below the first
     """
     with open(path, encoding=ENCODING, newline="") as file:
         rows = _reader(file, delimiter)
@@ -215,7 +216,7 @@ def place_of(
     row: int,
     column: int,
 ) -> str:
-    """Return where a field stands; row 0 is the first-th under the names."""
+    """Return the place of a field, where row 0 is row `first` below the header."""
     rows = _numbered(path, form.delimiter, len(form.names))
     with readable(path):
         line, _ = next(islice(rows, first + row + named, None))

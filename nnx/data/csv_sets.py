@@ -1,4 +1,4 @@
-"""Data sets of CSV files: one with a label column, or a folder of four."""
+"""Data sets in CSV files: one file with a label column, or a folder of four files."""
 
 from pathlib import Path
 
@@ -14,18 +14,18 @@ FOLDER = ("train_X.csv", "train_label.csv", "test_X.csv", "test_label.csv")
 
 
 def load_file(path: Path, name: str) -> Dataset:
-    """Return the samples of one CSV file, a tenth of them held out for testing.
+    """Return the samples of one CSV file, with a tenth held out for testing.
 
     Raises:
-        InputError: a header without a column called label, anything but numbers
+        InputError: there is no column called label, or a field is not a number
     """
     header, (values, source, place) = read(path)
     columns = label_columns(header)
     if not columns:
         where = "its header has" if header else "without a header line it has"
         raise NoPicturesError(
-            f"{path}: {where} no label column: usable for predict only; to train, "
-            "name the column of the classes label in the first line"
+            f"{path}: {where} no label column: usable for predict only; to train, name "
+            "the column of classes 'label' in the first line"
         )
     if len(columns) > 1:
         raise NoPicturesError(f"{path}: its header has more than one label column")
@@ -35,7 +35,7 @@ def load_file(path: Path, name: str) -> Dataset:
         source,
         lambda row, pixel: place(row, pixel + (pixel >= label)),
     )
-    # A copy, because a view would keep the whole table in memory.
+    # Copied, because a view would keep the whole table in memory.
     labels = RawArray(values[:, label].copy(), source, lambda row, _: place(row, label))
     return assemble(name, RawSplit(images, labels), None)
 
@@ -44,7 +44,8 @@ def load_folder(folder: Path, name: str) -> Dataset:
     """Return the samples of train_X, train_label, test_X and test_label in a folder.
 
     Raises:
-        InputError: a missing file, anything but numbers, counts that differ
+        InputError: a file is missing, a field is not a number, or the numbers of
+            samples and labels differ
     """
     missing = [file for file in FOLDER if not (folder / file).is_file()]
     if missing:

@@ -1,8 +1,8 @@
 """A CSV file as named columns of numbers or text.
 
 Accepted: commas, semicolons or tabs; quotes, also around line ends; a byte-order mark;
-any line ending. The first line names the columns. A 10⁶-line file takes seconds: what
-is a number is found out by trying, a block of lines at a time.
+any line ending. The first line names the columns. To read a 10⁶-line file within
+seconds, a whole block of fields is parsed as numbers, and as text if that fails.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -29,7 +29,7 @@ from nnx.data.tabular import (
 from nnx.errors import InputError
 from nnx.files import readable
 
-_MAX_TEXT = 1 << 28  # characters, of a column's different texts
+_MAX_TEXT = 1 << 28  # characters in a column's different texts
 
 
 def read(
@@ -40,13 +40,13 @@ def read(
     without: Collection[str] = (),
     codes: Collection[str] = (),
 ) -> Table:
-    """Return a CSV file's columns; those that hold nothing but numbers as such.
+    """Return a CSV file's columns, as numbers if all their fields are.
 
-    Arguments as for `nnx.data.read_table.read_table`
+    Arguments as for `nnx.data.read_table.read_table`.
 
     Raises:
-        InputError: no rows, rows of another length than the first line, names that
-            come twice, quotes that are not closed, what is no text in UTF-8
+        InputError: there are no rows; a row is not as wide as the first line; a name
+            occurs twice; a quote is not closed; the text is not UTF-8
     """
     with readable(path):
         try:
@@ -68,7 +68,7 @@ def _read(
     kinds = {i: header[i] in text for i in places}
     named = {i for i in places if header[i] in codes}
     readings = _parse(path, form, kinds, named)
-    # A number comes first, and text much later: only a second reading has all as text.
+    # If text follows after blocks of numbers, the column must be read again as text.
     late = {i: True for i, reading in readings.items() if reading.late}
     if late:
         readings |= _parse(path, form, late, named)
@@ -92,9 +92,9 @@ def read_blocks(
     needed: Collection[str] | None = None,
     copied: str = "",
 ) -> Iterator[tuple[Table, list[str]]]:
-    """Yield a CSV file's rows in tables of some thousand, and a column's own fields.
+    """Yield a CSV file's rows in tables of a few thousand, and a column's own fields.
 
-    Arguments as for `nnx.data.read_table.read_blocks`
+    Arguments as for `nnx.data.read_table.read_blocks`.
     """
     with readable(path):
         try:
@@ -143,7 +143,7 @@ def _length(values: Values) -> int:
 
 
 class _Reading:
-    """A column as it is read, block by block: of numbers, until one is text."""
+    """A column being read block by block: as numbers, until a field is text."""
 
     def __init__(self, is_text: bool, with_codes: bool = False) -> None:
         self.late = False
@@ -153,7 +153,7 @@ class _Reading:
         self._characters = 0
 
     def add(self, fields: tuple[str, ...]) -> int:
-        """Take a block's fields; return how many characters of text there are."""
+        """Add a block's fields; return the number of characters of text so far."""
         if not self._is_text:
             try:
                 self._parts.append(_numbers(fields, self._with_codes))
@@ -171,11 +171,11 @@ class _Reading:
         return self._characters
 
     def add_numbers(self, numbers: Array) -> None:
-        """Take a block's numbers, while there has been no text."""
+        """Add a block's numbers; valid until there is text."""
         self._parts.append(numbers)
 
     def values(self, keep_text: bool) -> Values:
-        """Return the column; as numbers if all of it is numbers, or empty."""
+        """Return the column, as numbers if all fields are numbers or empty."""
         whole = np.concatenate(self._parts) if self._parts else np.empty(0)
         if not self._is_text:
             return whole
@@ -188,7 +188,7 @@ class _Reading:
 
 
 def _numbers(fields: tuple[str, ...], with_codes: bool) -> Array:
-    """Return fields as numbers; ValueError where one is text, empty, or a code."""
+    """Return fields as numbers; raise ValueError if one is text, empty, or a code."""
     joined = "".join(fields)
     if "_" in joined or not joined.isascii():
         raise ValueError
@@ -200,9 +200,10 @@ def _numbers(fields: tuple[str, ...], with_codes: bool) -> Array:
 def _parse(
     path: Path, form: Form, kinds: dict[int, bool], codes: set[int]
 ) -> dict[int, _Reading]:
-    """Return the columns of these places; True is for one that is text.
+    """Read columns.
 
-    codes: the places of those that are text where a number is a code
+    kinds: indices of the columns; True: read as text
+    codes: indices of the columns that are text if a number in them is a code
     """
     readings = {i: _Reading(is_text, i in codes) for i, is_text in kinds.items()}
     done = 0
@@ -218,17 +219,17 @@ def _parse(
             if reading.add(fields[i]) > _MAX_TEXT:
                 raise InputError(
                     f"{path}, column {i + 1}: over {_MAX_TEXT >> 20} million "
-                    "characters of text, more than are read: leave it out"
+                    "characters of text, the most that is read: leave it out"
                 )
     return readings
 
 
 def _counted(path: Path, done: int, shape: tuple[int, int]) -> int:
-    """Return how many rows there are with these; refuse more than memory holds."""
+    """Return the number of rows including these; refuse more than `MAX_UNPACKED`."""
     done += shape[0]
     if 8 * done * shape[1] > MAX_UNPACKED:
         raise InputError(
-            f"{path}: over {MAX_UNPACKED >> 30} GiB as numbers, more than is read; "
+            f"{path}: over {MAX_UNPACKED >> 30} GiB as numbers, the most that is read; "
             f"{LARGER}"
         )
     return done

@@ -1,7 +1,4 @@
-"""A labelled set of images on the host, as a file gave it and as it is trained on.
-
-And the checks of one that is made by hand.
-"""
+"""Data sets on the host, before and after checking, and checks of handmade ones."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,23 +9,23 @@ import numpy as np
 from nnx.data.rows import Rows, extremes
 from nnx.errors import InputError, in_few_words
 
-# Static types for arrays differ per library; shapes live in the docstrings.
+# Each library has its own array type; docstrings give the shapes.
 Array: TypeAlias = Any
 
 
-# The source of a data set that no file holds.
+# The source of a data set that is not from a file.
 IN_MEMORY = "in memory"
-# One class of many, any of several labels, or numbers.
+# One class of many, any number of several labels, or numbers.
 TASKS = "classification", "multilabel", "regression"
 
 
 class Frame(NamedTuple):
-    """How a flat row of pixels is a picture.
+    """How a flat row of pixels forms a picture.
 
     height, width: in pixels
     maximum: the value of a fully lit pixel (255; 16 for `digits`; 1 for floats)
-    box: the side in pixels of the square that the digit itself is scaled into; 0
-        where a row is no picture
+    box: the side in pixels of the square that the digit itself is scaled into; 0 if a
+        row is not a picture
     """
 
     height: int
@@ -38,14 +35,14 @@ class Frame(NamedTuple):
 
 
 class Column(NamedTuple):
-    """How a table's column becomes features, as its training rows gave it.
+    """How a table's column becomes features, determined from the training rows.
 
-    A numeric one is one feature, (value - mean) / scale; one of text has a feature for
-    each of its categories, which is 1 where the row says so and 0 elsewhere.
+    A numeric column is one feature, (value - mean) / scale. A column of text has a
+    feature for each category, which is 1 in rows of that category and otherwise 0.
 
     name: in the table's header
-    mean, scale: of a numeric column; 0 and 1 leave it as it is
-    fill: what stands for an empty field: a number, or a category; None refuses it
+    mean, scale: of a numeric column; 0 and 1 leave it unchanged
+    fill: replaces an empty field: a number, or a category; None: refuse empty fields
     categories: of a column of text; empty for a numeric one
     """
 
@@ -57,12 +54,12 @@ class Column(NamedTuple):
 
     @property
     def width(self) -> int:
-        """How many features it is."""
+        """Number of features."""
         return len(self.categories) or 1
 
 
 class Target(NamedTuple):
-    """A number that a network predicts: it gives (value - mean) / scale."""
+    """A number to predict; the network's output is (value - mean) / scale."""
 
     name: str
     mean: float = 0.0
@@ -70,7 +67,7 @@ class Target(NamedTuple):
 
 
 def in_units(values: Array, targets: Sequence[Target]) -> Array:
-    """Return what a network gives, or learns, in the targets' own units.
+    """Return a network's outputs, or scaled targets, in the targets' units.
 
     values: (n, targets)
     returns: (n, targets), float64
@@ -83,12 +80,12 @@ def in_units(values: Array, targets: Sequence[Target]) -> Array:
 
 
 class Split(NamedTuple):
-    """Images, or a table's rows, and what they are.
+    """Images, or a table's rows, and their labels.
 
-    images: (n, features), uint8 in [0, frame.maximum], or float32 in [0, 1]; of a
-        table, floating; an array, or `Rows`
-    labels: (n,), int64 in [0, classes); multilabel (n, classes), uint8, 0 or 1;
-        regression (n, targets), floating, scaled as the data set's targets say
+    images: (n, features), uint8 in [0, frame.maximum], or float32 in [0, 1]; for a
+        table floating; an array, or `Rows`
+    labels: (n,), int64 in [0, classes); for multilabel (n, classes), uint8, 0 or 1; for
+        a regression (n, targets), floating, scaled by the data set's targets
     """
 
     images: Array
@@ -96,10 +93,10 @@ class Split(NamedTuple):
 
 
 class TableOptions(NamedTuple):
-    """How a table becomes a data set; each as the setting of its name.
+    """How a table becomes a data set; each field is the setting of the same name.
 
     target, drop, categorical: names of columns
-    test_data, validation_data: paths of other tables; "" is none
+    test_data, validation_data: paths of other tables; "": none
     """
 
     target: tuple[str, ...] = ()
@@ -113,18 +110,18 @@ class TableOptions(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """What a network is trained on, and what it is tested on.
+    """Samples for training and testing.
 
-    classes: the name of each class, or label, in the order of the labels; none of a
+    classes: the name of each class or label, in the order of their numbers; empty for a
         regression
-    frame: how a row of features is a picture
-    notes: remarks on what was decided while loading, a line each
-    source, data_dir: what `nnx.load` was given, with paths made absolute
+    frame: how a row of features forms a picture
+    notes: remarks on decisions made while loading, a line each
+    source, data_dir: the arguments of `nnx.load`, with absolute paths
     task: one of `TASKS`
-    columns: how a table's columns became the features; none, they are pixels
-    targets: of a regression, what it predicts
-    validation: what is chosen by, if it was given; else training images are held out
-    options: of a table, what `nnx.load` was told of it, with paths made absolute
+    columns: how a table's columns became features; empty if the features are pixels
+    targets: the targets of a regression
+    validation: a given validation set; None: training images may be held out instead
+    options: the options of `nnx.load` for a table, with absolute paths
     """
 
     name: str
@@ -143,21 +140,21 @@ class Dataset(NamedTuple):
 
     @property
     def parts(self) -> tuple[Split, ...]:
-        """All that there are: to train on, to test on, and to choose by."""
+        """The training, test and, if given, validation parts."""
         given = () if self.validation is None else (self.validation,)
         return (self.train, self.test, *given)
 
     @property
     def outputs(self) -> int:
-        """How many outputs a network of it has."""
+        """Number of outputs of a network for this data."""
         return len(self.targets or self.classes)
 
 
 class RawArray(NamedTuple):
-    """An array as a file gave it, and how to point at what is wrong in it.
+    """An array as read from a file, with the places of its values for messages.
 
-    source: where it came from, in words
-    place: says in which file, and where in it, the value at (row, column) stands
+    source: description of its origin
+    place: returns the file and the place in it of the value at (row, column)
     """
 
     values: Array
@@ -166,7 +163,7 @@ class RawArray(NamedTuple):
 
 
 class RawSplit(NamedTuple):
-    """Images and labels that belong together, before any check.
+    """Images and their labels, before any check.
 
     images: (n, features), any real numbers
     labels: (n,) or (n, 1) class numbers, or (n, classes) one-hot
@@ -177,9 +174,9 @@ class RawSplit(NamedTuple):
 
 
 def frame_of(features: int, size: tuple[int, int] | None, maximum: int) -> Frame:
-    """Return how a row of features is a picture.
+    """Return how a row of features forms a picture.
 
-    size: (height, width), or None to take a square number of features as a square
+    size: (height, width); None: a square if the number of features is one
     """
     side = math.isqrt(features)
     if size is None and side * side != features:
@@ -191,23 +188,23 @@ def frame_of(features: int, size: tuple[int, int] | None, maximum: int) -> Frame
 
 
 def as_array(given: Any, what: str = "images") -> Array:
-    """Return what was given as an array, refused where it cannot be one."""
+    """Return the argument as an array; raise InputError if that is impossible."""
     try:
         return given if isinstance(given, Rows) else np.asarray(given)
     except InputError:
         raise
     except (TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError(f"{what} cannot be made an array: {reason}") from None
+        raise InputError(f"{what} cannot be converted to an array: {reason}") from None
 
 
 def checked_frame(frame: Frame, features: int | None = None) -> Frame:
-    """Return a frame in Python's integers; refused: no picture of so many pixels.
+    """Return a frame with Python integers; refuse one that does not fit the features.
 
-    features: None is as many as the frame says
+    features: number of pixels; None: any
     """
     if not isinstance(frame, Frame):
-        raise InputError(f"expected a nnx.Frame, not a {type(frame).__name__}")
+        raise InputError(f"expected an nnx.Frame, not a {type(frame).__name__}")
     frame = Frame(*(int(n) if isinstance(n, np.integer) else n for n in frame))
     height, width, maximum, box = frame
     if (
@@ -226,7 +223,7 @@ def checked_frame(frame: Frame, features: int | None = None) -> Frame:
 
 
 def check_images(images: Array, features: int) -> None:
-    """Refuse images that are not one row or more of so many finite numbers."""
+    """Refuse images that are not one or more rows of `features` finite numbers."""
     if images.ndim != 2 or len(images) == 0 or images.shape[1] != features:
         raise InputError(
             f"expected images of shape (n, {features}), got {images.shape}"
@@ -237,32 +234,33 @@ def check_images(images: Array, features: int) -> None:
         raise InputError("images must be finite numbers")
 
 
-# How far from [0, 1] rounding may take a float.
+# How far outside [0, 1] a float may be because of rounding.
 _ROUNDING = 1e-3
 
 
 def check_range(images: Array, columns: Sequence[Column], source: str = "") -> None:
-    """Refuse floats that are neither in [0, 1] nor a table's: their scale is not known.
+    """Refuse floats outside [0, 1] that are not a table's: their scale is unknown.
 
-    images: that `check_images` lets through
-    columns: a table's, whose features may be any numbers
-    source: words to begin with
+    images: accepted by `check_images`
+    columns: of a table, whose features may be any numbers
+    source: beginning of the error's message
     """
     if columns or images.dtype.kind != "f":
         return
     low, high = extremes(images)
     if low < -_ROUNDING or high > 1.0 + _ROUNDING:
         raise InputError(
-            f"{source}floats are pixels in [0, 1], and these are from {low:g} to "
-            f"{high:g}: divide them by the brightest pixel's value, or say what they "
-            'are, as in nnx.dataset(x, y, scale=255) or scale="standard"'
+            f"{source}floats are pixels in [0, 1], but these are from {low:g} to "
+            f"{high:g}: divide them by the brightest pixel's value, or give their "
+            'scale, as in nnx.dataset(x, y, scale=255) or scale="standard"'
         )
 
 
 def check_labels(labels: Array, images: int, data: Dataset) -> None:
-    """Refuse labels that are not those of so many images of the data set's task.
+    """Refuse labels that do not fit the task or the number of images.
 
-    The last check before a device: there, one that is too high may read as another.
+    This is the last check before a device, where a class number that is too high may
+    be taken for another one.
     """
     if data.task == "classification":
         check_classes(labels, images, len(data.classes))
@@ -285,7 +283,7 @@ def check_labels(labels: Array, images: int, data: Dataset) -> None:
 
 
 def check_classes(labels: Array, images: int, classes: int) -> None:
-    """Refuse labels that are not one integer in [0, classes) for each image."""
+    """Refuse labels other than one integer in [0, classes) per image."""
     if labels.dtype.kind not in "iu" or labels.shape != (images,):
         raise InputError(
             f"expected an integer label for each of {images} images, got "

@@ -1,4 +1,4 @@
-"""Recognising a data set by its content."""
+"""A digest that identifies a data set by its content."""
 
 import hashlib
 import json
@@ -13,9 +13,9 @@ from nnx.data.rows import row_blocks
 def digest(dataset: Dataset) -> str:
     """Return the SHA-256 of the shapes, types and values of all parts, in hexadecimal.
 
-    Of a table, and of what is no class of many, also how it was made. It does not
-    depend on where the data came from, nor on a machine's byte order.
-    Images that are in a file are read in blocks.
+    For tables, and for tasks other than classification, it includes the task, classes,
+    columns and targets. It does not depend on the source of the data or on a machine's
+    byte order. Images in a file are read in blocks.
     """
     sha256 = hashlib.sha256()
     for values in chain(*dataset.parts):

@@ -1,4 +1,4 @@
-"""Fetching the published data sets, every byte checked with SHA-256."""
+"""Downloading the published data sets, and checking them with SHA-256."""
 
 import logging
 import sys
@@ -18,24 +18,25 @@ _PIECE = 1 << 16
 
 
 def cache_folder(name: str) -> Path:
-    """Return the folder of the platform's cache that a data set is kept in."""
+    """Return the folder for a data set in the platform's cache."""
     from platformdirs import user_cache_dir
 
     return Path(user_cache_dir("nnx")) / name
 
 
 def fetch(name: str) -> Path:
-    """Return the folder with the files of a published set, fetched where needed.
+    """Return the folder with the files of a published set, downloading missing ones.
 
-    A file that is there is kept if its checksum is right, and else fetched again.
+    An existing file is kept if its checksum is right; otherwise it is downloaded again.
 
     Raises:
-        InputError: a set that is not published, or that no mirror delivers whole
+        InputError: the set is not published, a file cannot be saved, or no mirror
+            delivers it intact
     """
     if name not in PUBLISHED:
         reason = f"not a data set to fetch; choose from {', '.join(PUBLISHED)}"
         if name in NAMES:
-            reason = "comes with nnx, there is nothing to fetch"
+            reason = "comes with nnx: there is nothing to fetch"
         raise InputError(f"{name}: {reason}")
     folder = cache_folder(name)
     for file in PUBLISHED[name].files:
@@ -54,11 +55,11 @@ def _from_mirrors(name: str, file: File, folder: Path) -> None:
             reason = type(error).__name__
             if error.response is not None:
                 reason = f"HTTP status {error.response.status_code}"
-        except ValueError:  # pooch's word for a wrong checksum
+        except ValueError:  # raised by pooch for a wrong checksum
             reason = "wrong checksum"
         except OSError as error:
             raise InputError(
-                f"{folder}: cannot keep {file.name}: {error.strerror or error}; "
+                f"{folder}: cannot save {file.name}: {error.strerror or error}; "
                 f"{_by_hand(name, 'another folder')}"
             ) from error
         reasons.append(f"{urlsplit(mirror).netloc}: {reason}")
@@ -71,20 +72,20 @@ def _from_mirrors(name: str, file: File, folder: Path) -> None:
 def _by_hand(name: str, folder: str) -> str:
     files = ", ".join(f"{f.name} (SHA-256 {f.sha256})" for f in PUBLISHED[name].files)
     return (
-        f"put by hand into {folder}, or into one that --data-dir or NNX_DATA_DIR "
+        f"put these by hand into {folder}, or into one that --data-dir or NNX_DATA_DIR "
         f"names: {files}"
     )
 
 
 def _retrieve(url: str, file: File, folder: Path) -> None:
-    """Fetch one file, unless it is there and right; a wrong one is replaced."""
+    """Download one file, unless it exists with the right checksum; else replace it."""
     import pooch
 
     pooch.get_logger().setLevel(logging.WARNING)
 
     def download(url: str, output: Any, _: Any) -> None:
         with progress(url, file.size) as bar:
-            # Some servers unpack .gz files on the way, unless told not to.
+            # Without this header, some servers unpack .gz files.
             pooch.HTTPDownloader(
                 progressbar=bar,
                 chunk_size=_PIECE,
@@ -97,7 +98,7 @@ def _retrieve(url: str, file: File, folder: Path) -> None:
 
 @contextmanager
 def progress(label: str, size: int) -> Iterator[Any]:
-    """Show a bar of so many bytes on a terminal, and one plain line elsewhere."""
+    """Show a progress bar for `size` bytes on a terminal, or else one plain line."""
     if not sys.stderr.isatty():
         print(f"downloading {label} ({size:,} bytes)", file=sys.stderr)
         yield False
@@ -107,8 +108,8 @@ def progress(label: str, size: int) -> Iterator[Any]:
 
     with Progress(console=Console(stderr=True), transient=True) as shown:
         task = shown.add_task(label, total=size)
-        # What pooch asks of a bar. It sets the total to what the server says, and the
-        # published size is better; the block closes the bar.
+        # The interface that pooch expects of a bar. pooch would set the total to the
+        # server's value; the bar shows the published size. The block closes the bar.
         yield SimpleNamespace(
             total=0,
             update=partial(shown.advance, task),

@@ -1,4 +1,4 @@
-"""Some bytes of a file: by the system's cache, or past it, into memory used again."""
+"""Reading bytes of a file into reused memory, with or without the system's cache."""
 
 import os
 import weakref
@@ -11,25 +11,25 @@ from nnx import memory
 from nnx.errors import InputError
 from nnx.files import readable
 
-_PAGE = 4096  # bytes; what O_DIRECT reads begins at one, in the file and in memory
-_CHUNK = 1 << 22  # bytes; that many at once a disk gives fastest
+_PAGE = 4096  # bytes; O_DIRECT needs this alignment in the file and in memory
+_CHUNK = 1 << 22  # bytes; disks are fastest with reads of this size
 
 
 class Buffers:
-    """Memory to read into: what nobody holds any more is given out again.
+    """A pool of memory to read into; memory without references is reused.
 
-    New memory costs more than reading into it does: the system clears each page.
+    New memory costs more than reading into it, because the system clears each page.
     """
 
     def __init__(self) -> None:
         self._free: list[np.ndarray] = []
 
     def take(self, size: int) -> np.ndarray:
-        """Return bytes from a page's first, (size,), until their last view is gone."""
+        """Return page-aligned memory, (size,); unreferenced, it returns to the pool."""
         whole = self._free.pop() if self._free else np.empty(0, np.uint8)
         if len(whole) < size + _PAGE:
             whole = np.empty(size + 2 * _PAGE, np.uint8)
-        # No view of an array: of a view of that, NumPy would hold the array alone.
+        # Not a view of an array: NumPy would let views of it refer to that array alone.
         begin = -whole.ctypes.data % _PAGE
         taken = np.frombuffer(whole.data, np.uint8, size, begin)
         weakref.finalize(taken, self._free.append, whole).atexit = False
@@ -37,20 +37,21 @@ class Buffers:
 
 
 def read(path: Path, first: int, size: int, buffers: Buffers | None) -> np.ndarray:
-    """Return bytes of a file, (size,), uint8; first: the place of the first one.
+    """Return bytes of a file, (size,), uint8.
 
-    buffers: what they are read into. Then they are not kept in the system's cache where
-        memory does not hold the file: it would have gone before it is read again, and
-        to copy from it and to clear it takes the processor as long as the disk.
+    first: the offset of the first byte
+    buffers: memory to read into. With it, a file larger than memory is read without the
+        system's cache: its pages would be evicted before they are read again, and
+        copying from and clearing them takes the processor as long as the disk
 
     Raises:
-        InputError: the file is shorter, or cannot be read
+        InputError: the file is too short, or cannot be read
     """
     with readable(path):
         past_cache = bool(buffers) and path.stat().st_size > memory.available()
         buffers = buffers or Buffers()
         if past_cache and hasattr(os, "O_DIRECT"):
-            with suppress(OSError):  # not every file system has it
+            with suppress(OSError):  # not every file system supports it
                 return _read(path, first, size, buffers, os.O_DIRECT)
         return _read(path, first, size, buffers)
 

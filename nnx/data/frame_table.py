@@ -22,18 +22,18 @@ from nnx.errors import InputError
 
 
 def is_frame(x: Any) -> bool:
-    """Return whether this is a data frame, of pandas, Polars or another library."""
+    """Return whether x is a data frame of pandas, Polars or another library."""
     return hasattr(x, "columns") and hasattr(x, "__getitem__")
 
 
 def table_of(frame: Any, source: str = "x", text: Collection[str] = ()) -> Table:
-    """Return a data frame as a table; its index is no column.
+    """Return a data frame as a table; its index is not a column.
 
-    text: names of columns that are text, even where all in them are numbers
+    text: names of columns to read as text, even if they have only numbers
 
     Raises:
-        InputError: no rows, names that come twice, columns of anything but numbers,
-            truths and text
+        InputError: there are no rows, a name occurs twice, or a column holds anything
+            but numbers, booleans and text
     """
     labels = list(frame.columns)
     names = [str(label) for label in labels]
@@ -52,10 +52,10 @@ def table_of_array(
     """Return an array's columns as a table.
 
     array: (n,) or (n, columns)
-    names: of the columns; x0, x1, … without them
+    names: of the columns; None: x0, x1, …
 
     Raises:
-        InputError: another shape, or no rows
+        InputError: the array has another shape, or no rows
     """
     whole = as_array(array, source)
     whole = whole[:, None] if whole.ndim == 1 else whole
@@ -71,17 +71,18 @@ def table_of_array(
 
 
 def joined(x: Table, y: Table) -> Table:
-    """Return a table with another's columns beside its own.
+    """Return a table with the columns of both tables.
 
     Raises:
-        InputError: other rows, or names that are in both
+        InputError: the numbers of rows differ, or a name is in both
     """
     if x.rows != y.rows:
         raise InputError(f"{x.source} has {x.rows} rows, and {y.source} {y.rows}")
     both = [name for name in y.names if name in x.names]
     if both:
         raise InputError(
-            f"{both[0]!r} is a column of {x.source}, and is {y.source} too"
+            f"{both[0]!r} is a column of both {x.source} and {y.source}: leave it out "
+            "of one"
         )
     own = len(x.names)
 
@@ -97,12 +98,12 @@ def table_of_pair(
     names: Sequence[str] | None = None,
     text: Collection[str] = (),
 ) -> tuple[Table, tuple[str, ...]]:
-    """Return x and y as one table, and the names of the columns that are y.
+    """Return x and y as one table, and the names of y's columns in it.
 
     x: a data frame, or an array of columns
-    y: an array, or a series, or a data frame, or names of columns of x
-    names: of y's columns; as they are called there without them
-    text: names of a frame's columns that are text, as for `table_of`
+    y: an array, a series, a data frame, or names of columns of x
+    names: of y's columns; None: their own
+    text: names of a frame's columns to read as text, as for `table_of`
     """
     (x, y), source = pair, sources[0]
     table = table_of(x, source, text) if is_frame(x) else table_of_array(x, source)
@@ -113,7 +114,7 @@ def table_of_pair(
 
 
 def _names_in(y: Any, table: Table) -> tuple[str, ...]:
-    """Return the names of a table's columns that y is, where it is such."""
+    """Return y as names of the table's columns, or () if it is something else."""
     if isinstance(y, str):
         require_columns(table.source, table.names, [y])
         return (y,)
@@ -122,10 +123,10 @@ def _names_in(y: Any, table: Table) -> tuple[str, ...]:
 
 
 def target_table(y: Any, source: str, names: Sequence[str] | None = None) -> Table:
-    """Return what is to be learnt as a table.
+    """Return the targets as a table.
 
     y: (n,) or (n, targets), or a data frame
-    names: of its columns; a series' or a frame's own, or target, without them
+    names: of its columns; None: those of the series or frame, or "target"
     """
     if is_frame(y):
         own = table_of(y, source)
@@ -142,17 +143,17 @@ def target_table(y: Any, source: str, names: Sequence[str] | None = None) -> Tab
 
 
 def column_of(column: Any, place: str, is_text: bool = False) -> Values:
-    """Return a column as a `Table` has it; truths are text.
+    """Return a column in the form of a `Table`; booleans become text.
 
-    column: (n,), numbers, truths, text, or objects that are these, or none
-    is_text: it is to be text, whatever it holds
+    column: (n,), numbers, booleans or text, or such objects and missing values
+    is_text: whether to return text in any case
 
     Raises:
-        InputError: of another kind
+        InputError: the column holds anything else
     """
     array = np.asarray(column)
     if is_text and getattr(column, "dtype", array.dtype) != array.dtype:
-        array = np.array(list(column), object)  # integers beside gaps are not rounded
+        array = np.array(list(column), object)  # keeps integers beside gaps exact
     if array.ndim == 1 and array.dtype.kind in "iuf":
         values = array if array.dtype.kind in "iu" else array.astype(np.float64)
         return as_text(values) if is_text else values
@@ -177,14 +178,14 @@ def column_of(column: Any, place: str, is_text: bool = False) -> Values:
 
 
 def _as_numbers(fields: list[Any]) -> Array:
-    """Return numbers, and None where there is none; whole ones as int64 if all are."""
+    """Return fields as int64 if all are integers, or else float64 with NaN for None."""
     if fields and all(isinstance(f, int) and abs(f) < 2**63 for f in fields):
         return np.array(fields, np.int64)
     return np.array([np.nan if f is None else f for f in fields], np.float64)
 
 
 def _field(item: Any, place: str) -> float | str | None:
-    """Return an object as a number or a text; None, where there is nothing."""
+    """Return an object as a number or text; None for a missing value."""
     if item is None or type(item).__name__ == "NAType" or item != item:
         return None
     if isinstance(item, str | bool | np.bool_):

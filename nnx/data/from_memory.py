@@ -1,4 +1,4 @@
-"""A data set of arrays or data frames in memory, whose scale is never guessed."""
+"""Data sets from arrays or data frames in memory, whose scale is never guessed."""
 
 from numbers import Real
 from typing import Any
@@ -43,24 +43,24 @@ def dataset(
     name: str = IN_MEMORY,
     **options: Any,
 ) -> Dataset:
-    """Return the data set of arrays, or of data frames, that are in memory.
+    """Return a data set made from arrays or data frames in memory.
 
-    x: (n, features), or pictures (n, height, width); or a data frame, each column of
-        which is numbers or text
-    y: (n,) classes, as numbers or text, or numbers to learn; or (n, targets), or (n,
-        classes) one-hot; of a data frame x also the name of its column, or a list of
-        names
-    x_test, y_test: others to test on; None holds a tenth out, always the same rows
-    validation: a pair of others to choose by
-    scale: what the numbers in x are: "auto" takes uint8 for pixels up to 255, and
-        floats from 0 to 1 as they are; a number is the brightest pixel's value;
-        "standard" gives each column mean 0 and deviation 1; "none" takes any as it is
-    options: task and standardize, and of data frames drop, categorical and missing:
-        as for `nnx.load`
+    x: (n, features), or pictures (n, height, width); or a data frame with columns of
+        numbers or text
+    y: (n,) classes, as numbers or text, or numbers to predict; or (n, targets), or (n,
+        classes) one-hot. If x is a data frame, y may also be the name of a column of x,
+        or a list of names
+    x_test, y_test: samples for testing; None: a fixed tenth of the rows is held out
+    validation: a validation set, as a pair (x, y)
+    scale: the scale of the numbers in x. "auto": uint8 are pixels up to 255, and floats
+        must be in [0, 1]; a number: the brightest pixel's value; "standard": scale each
+        column to mean 0 and standard deviation 1; "none": use any numbers unchanged
+    options: task and standardize, and for data frames drop, categorical and missing: as
+        for `nnx.load`
 
     Raises:
-        InputError: x whose scale is not known, shapes that do not fit, values that are
-            not finite, and what `nnx.load` refuses in a table
+        InputError: the scale of x is unknown, shapes do not fit, a value is not finite,
+            or `nnx.load` would refuse the table
     """
     if (x_test is None) != (y_test is None):
         raise InputError("x_test and y_test go together: give both, or neither")
@@ -94,16 +94,16 @@ def _check_scale(scale: Any, of_frame: bool) -> None:
             f"value, not {in_few_words(scale)}"
         )
     if of_frame:
-        raise InputError("a data frame's columns are no pixels: leave scale out")
+        raise InputError("a data frame's columns are not pixels: leave scale out")
 
 
 def split_like(data: Dataset, x: Any, y: Any) -> Split:
-    """Return other rows with what they are, in the form of a data set's own.
+    """Return more samples in the form of those in a data set.
 
-    x, y: as for `dataset`; of pixels uint8 or floats from 0 to 1
+    x, y: as for `dataset`; pixels must be uint8, or floats in [0, 1]
 
     Raises:
-        InputError: rows that do not fit the data set
+        InputError: the samples do not fit the data set
     """
     aim = aim_of(data, data.options.target or ("target",))
     y = _without_one_hot(y, data.task)
@@ -195,7 +195,7 @@ def _placed(source: str) -> Any:
 def _scaled(
     parts: list[RawArray], scale: Any
 ) -> tuple[list[Array], int, tuple[str, ...]]:
-    """Return images as a data set holds them, their brightest value, and notes."""
+    """Return images in the form of a data set, their brightest value, and notes."""
     first = parts[0]
     for part in parts[1:]:
         if part.values.shape[1:] != first.values.shape[1:]:
@@ -215,7 +215,7 @@ def _scaled(
 
 
 def _without_one_hot(y: Any, task: str) -> Any:
-    """Return y; one-hot rows as class numbers, where classes may be meant."""
+    """Return y, with one-hot rows as class numbers if y may be classes."""
     if is_frame(y) or isinstance(y, str) or task not in ("auto", "classification"):
         return y
     array = as_array(y, "y")

@@ -1,4 +1,4 @@
-"""What stands for a data set where one is given from Python."""
+"""Arguments from Python that stand for a data set."""
 
 import os
 from typing import Any, get_args, get_origin, get_type_hints
@@ -10,10 +10,10 @@ _MODULE = f"{Dataset.__module__}."
 
 
 def loaded(data: Any) -> Dataset:
-    """Return a data set as it is, or as `nnx.load` gives it of a name or path.
+    """Return a data set unchanged, or load it from its name or path.
 
     Raises:
-        InputError: what is neither, or cannot be loaded
+        InputError: data is neither, or cannot be loaded
     """
     if isinstance(data, str | os.PathLike):
         from nnx.data.load import load
@@ -33,9 +33,9 @@ def loaded(data: Any) -> Dataset:
 
 
 def dataset(data: Any, validation: Any = None) -> Dataset:
-    """Return a data set as `loaded` does, or of a pair (x, y).
+    """Return a data set as `loaded` does, or make it from a pair (x, y).
 
-    validation: None, such a pair, or a part of a data set, to choose by
+    validation: a validation set, as a pair (x, y) or a part of a data set, or None
 
     Raises:
         InputError: as for `loaded` and `nnx.dataset`
@@ -56,9 +56,9 @@ def dataset(data: Any, validation: Any = None) -> Dataset:
 
 
 def checked_pair(name: str, given: Any) -> tuple[Any, Any]:
-    """Return x and y; refused where these are not two."""
+    """Return x and y; raise InputError if the argument is not a pair."""
     if not isinstance(given, tuple) or len(given) != 2:
-        hint = "; a share of the data is validation_fraction"
+        hint = "; for a share of the data, set validation_fraction"
         raise InputError(
             f"{name} must be a pair (x, y), not {in_few_words(given, 40)}"
             f"{hint if name == 'validation' else ', or a data set'}"
@@ -67,7 +67,7 @@ def checked_pair(name: str, given: Any) -> tuple[Any, Any]:
 
 
 def _check_fields(data: Dataset) -> None:
-    """Refuse a data set whose fields are not of the types that it declares."""
+    """Refuse a data set whose fields do not have their declared types."""
     for name, kind in get_type_hints(Dataset).items():
         value = getattr(data, name)
         if get_origin(kind) is tuple:

@@ -1,7 +1,7 @@
-"""IDX, the format MNIST is published in: two zero bytes, a type code, sizes, bytes.
+"""IDX, the format of MNIST: two zero bytes, a type code, dimensions, sizes, values.
 
-Everything a header claims is compared with the bytes that are really there before
-any memory is taken. Format: http://yann.lecun.com/exdb/mnist/ (end of the page).
+What a header claims is compared with the bytes in the file before any memory is
+allocated. Format: http://yann.lecun.com/exdb/mnist/ (end of the page).
 """
 
 import gzip
@@ -28,12 +28,13 @@ _CHUNK = 1 << 20
 def read_images(path: Path) -> tuple[Array, tuple[int, int]]:
     """Return the images of an IDX file, and their height and width.
 
-    An uncompressed file is mapped, read-only, and not read.
+    An uncompressed file is mapped read-only instead of being read.
 
     returns: images (n, height * width) uint8, (height, width)
 
     Raises:
-        InputError: anything but n > 0 images of unsigned bytes and not a byte more
+        InputError: the file holds anything but n > 0 images of unsigned bytes, or more
+            bytes than these
     """
     images = _read(path, 3)
     count, height, width = images.shape
@@ -46,7 +47,8 @@ def read_labels(path: Path) -> Array:
     returns: (n,) uint8
 
     Raises:
-        InputError: anything but n > 0 labels of unsigned bytes and not a byte more
+        InputError: the file holds anything but n > 0 labels of unsigned bytes, or more
+            bytes than these
     """
     return _read(path, 1)
 
@@ -83,7 +85,7 @@ def _unpack(path: Path, file: BufferedIOBase, dimensions: int) -> Array:
         _check_expansion(path, size, os.fstat(file.fileno()).st_size)
         data = np.empty(size, np.uint8)
         got = 0
-        with suppress(EOFError):  # data that end early: as many as there are
+        with suppress(EOFError):  # data that end early are refused below
             while count := stream.readinto1(data.data[got : got + _CHUNK]):
                 got += count
         needs = header + size
@@ -98,7 +100,7 @@ def _unpack(path: Path, file: BufferedIOBase, dimensions: int) -> Array:
 
 
 def _shape(path: Path, stream: BufferedIOBase, dimensions: int) -> tuple[int, ...]:
-    """Read the header; return the sizes it gives."""
+    """Read the header; return the sizes in it."""
     length = 4 + 4 * dimensions
     magic = stream.read(4)
     if not magic:
@@ -142,7 +144,7 @@ def _kind(dimensions: int) -> str:
 def _check_gzip(path: Path, file: BufferedIOBase) -> None:
     start = file.read(4)
     file.seek(0)
-    if not start or start[:2] == b"\x1f\x8b":  # the header's reader refuses no bytes
+    if not start or start[:2] == b"\x1f\x8b":  # `_shape` refuses an empty file
         return
     if start.lstrip().startswith(b"<"):
         advice = "the mirror answered with a web page; fetch it again"

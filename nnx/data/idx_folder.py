@@ -1,4 +1,4 @@
-"""A folder that holds the four IDX files under their published names."""
+"""A folder with the four IDX files under their published names."""
 
 from pathlib import Path
 
@@ -18,13 +18,13 @@ EXPECTED = ", ".join(f"{stem}[.gz]" for stem in STEMS)
 
 
 def find(folder: Path) -> dict[str, Path]:
-    """Return which of the four files the folder holds, by published name.
+    """Return the paths of the four files, as far as they exist, by published name.
 
-    An unpacked file is preferred to a .gz: it is mapped, and not read.
+    An unpacked file is preferred to a .gz, because it is mapped instead of read.
     """
     files: dict[str, Path] = {}
     for stem in STEMS:
-        unpacked = stem, stem.replace("-idx", ".idx")  # as tools name what they unpack
+        unpacked = stem, stem.replace("-idx", ".idx")  # some unpackers use a dot
         for name in (*unpacked, *(f"{name}.gz" for name in unpacked)):
             if stem not in files and (folder / name).is_file():
                 files[stem] = folder / name
@@ -32,12 +32,12 @@ def find(folder: Path) -> dict[str, Path]:
 
 
 def load(folder: Path, name: str, classes: tuple[str, ...] | None = None) -> Dataset:
-    """Return the labelled images of the four IDX files in a folder.
+    """Return the labeled images of the four IDX files in a folder.
 
-    classes: the names of the classes; where None, as many as the labels need
+    classes: the names of the classes; None: numbers up to the largest training label
 
     Raises:
-        InputError: a missing file, files that are not IDX or do not fit each other
+        InputError: a file is missing or not IDX, or the files do not fit each other
     """
     files = find(folder)
     missing = [f"{stem}[.gz]" for stem in STEMS if stem not in files]

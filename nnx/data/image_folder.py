@@ -18,12 +18,12 @@ FRAME = Frame(28, 28, 255, 20)
 def load(folder: Path, name: str) -> Dataset:
     """Return the pictures of DIR/<class>, or of DIR/train/<class> and DIR/test/<class>.
 
-    The classes are the subfolders of the training part, sorted, as numbers where all
-    are. Every picture becomes one of 28 x 28 pixels, as for predicting.
+    The classes are the subfolders of the training part, sorted as numbers if all are
+    numbers. Every picture is prepared as for prediction, with 28 x 28 pixels.
 
     Raises:
-        InputError: a class without pictures, a test class that is not trained, bad
-            pictures
+        InputError: a class has no pictures, a test class is not in the training part,
+            or a picture cannot be read
     """
     with readable(folder):
         parted = all((folder / part).is_dir() for part in ("train", "test"))
@@ -35,7 +35,9 @@ def load(folder: Path, name: str) -> Dataset:
             unknown = sorted(set(_subfolders(folder / "test")) - set(classes))
             if unknown:
                 where = folder / "test" / unknown[0]
-                raise InputError(f"{where}: no class of this name is trained")
+                raise InputError(
+                    f"{where}: the training pictures have no class of this name"
+                )
             test, test_notes = _read(folder / "test", classes)
             notes += test_notes
     size = FRAME.height, FRAME.width
@@ -43,7 +45,7 @@ def load(folder: Path, name: str) -> Dataset:
 
 
 def holds_pictures(folder: Path) -> bool:
-    """Return whether there are pictures where this layout has them."""
+    """Return whether there are pictures in the places of this layout."""
     files = chain(folder.glob("*/*"), folder.glob("train/*/*"))
     return any(path.suffix.lower() in SUFFIXES for path in files)
 
@@ -60,22 +62,22 @@ def _classes(folder: Path) -> tuple[str, ...]:
     if not 2 <= len(classes) <= MAX_CLASSES:
         count = len(classes) if classes[1:] else f"only {', '.join(classes) or 'files'}"
         raise InputError(
-            f"{folder}: needs ≥2 classes, at most {MAX_CLASSES}, found {count}; "
-            "give a subfolder per class, or train and test with those in each"
+            f"{folder}: needs ≥2 classes, at most {MAX_CLASSES}, found {count}; give a "
+            "subfolder per class, or folders train and test that each have them"
         )
     return classes
 
 
 def _read(folder: Path, classes: tuple[str, ...]) -> tuple[RawSplit, tuple[str, ...]]:
-    """Return the pictures of every class, and a note where there are other files."""
-    # Here, because it brings Pillow, which no other source of data needs.
+    """Return the pictures of every class, and a note if there are other files."""
+    # Imported here because of Pillow, which no other source of data needs.
     from nnx.data import picture
 
     pictures: list[Path] = []
     labels: list[int] = []
     ignored = 0
     for label, name in enumerate(classes):
-        if not (folder / name).is_dir():  # a test part need not show every class
+        if not (folder / name).is_dir():  # a test part may lack classes
             continue
         files = sorted(path for path in (folder / name).iterdir() if path.is_file())
         of_class = [path for path in files if path.suffix.lower() in SUFFIXES]
@@ -87,7 +89,7 @@ def _read(folder: Path, classes: tuple[str, ...]) -> tuple[RawSplit, tuple[str, 
     pixels = np.empty((len(pictures), FRAME.height * FRAME.width), np.uint8)
     for row, path in enumerate(pictures):
         pixels[row] = picture.read(path, FRAME).pixels.reshape(-1)
-    note = f"{folder}: files ignored that are not pictures: {ignored}"
+    note = f"{folder}: files ignored, as they are not pictures: {ignored}"
 
     def place(row: int, _: int) -> str:
         return str(pictures[row])

@@ -1,4 +1,4 @@
-"""Labels as class numbers, checked before anything else sees them."""
+"""Converting labels to class numbers, and checking them."""
 
 import numpy as np
 
@@ -16,7 +16,8 @@ def class_numbers(raw: RawArray) -> Array:
     returns: (n,) int64, in [0, MAX_CLASSES)
 
     Raises:
-        InputError: labels that are not whole, negative or too high; rows not one-hot
+        InputError: a label is not a whole number, negative or too high, or a row is not
+            one-hot
     """
     values = raw.values
     if values.ndim == 2 and values.shape[1] > 1:
@@ -40,7 +41,12 @@ def require_two(labels: Array, source: str) -> None:
 
 
 def refuse_label(raw: RawArray, labels: Array, bad: Array, why: str) -> None:
-    """Refuse the first of the labels, (n,), that is bad, (n,) bool, by its place."""
+    """Refuse the first bad label, naming its place.
+
+    labels: (n,)
+    bad: (n,), bool
+    why: the end of the message
+    """
     if bad.any():
         row = int(bad.argmax())
         raise NoPicturesError(f"{raw.place(row, 0)}: label {labels[row]:g}{why}")

@@ -1,4 +1,4 @@
-"""Light and ink in a picture: which of its greys are which, and uneven light evened."""
+"""Telling ground from ink in a grey picture, and correcting uneven light."""
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -6,29 +6,30 @@ from PIL import Image, ImageFilter, ImageOps
 
 from nnx.data.dataset import Array
 
-# Light is looked at in a picture of at most this side, through a window of this share
-# of it: wider than any stroke, and narrower than a shadow.
+# Light is estimated in a picture reduced to this side, with a window of this share of
+# it, which is wider than any stroke and narrower than a shadow.
 SIDE = 96
 WINDOW = 1 / 4
-# Of 255 levels: light that differs by less along the border is even.
+# In levels of 255: light is even if it varies by less along the border.
 EVEN = 8
-# Of 255 levels: noise of more is blurred, over this share of the picture's longer side.
+# In levels of 255: stronger noise is blurred, with a radius of 1 / PEN of the picture's
+# longer side.
 NOISY, PEN = 24, 128
-ROWS = 256  # that are evened at once: of large pictures, floats would take much memory
+ROWS = 256  # corrected at once: floats of a large picture would need much memory
 
 
 def evened(image: Image.Image, steps: list[str]) -> Image.Image:
-    """Return a grey picture light on dark, with its ground at 0 where light is uneven.
+    """Return a grey picture light on dark; uneven light is corrected to a ground of 0.
 
-    What the ground is, is found by closing (of light strokes, opening): what is thinner
-    than a window is taken for ink, and all that is wider for light and shadow.
+    The ground is found by morphological closing (for light strokes, opening): anything
+    narrower than the window counts as ink, anything wider as light and shadow.
     """
-    # Light is never as even as a drawing's ground: most of its border is of one shade.
+    # In a drawing, unlike under real light, most of the border has a single shade.
     if not noise(image):
         return light_on_dark(image, steps)
     small = _small(image)
     closed, opened = (_without_thin(small, dark=dark) for dark in (True, False))
-    # Ink that reaches the border makes one of the two uneven; light makes both.
+    # Ink at the border makes one of the two uneven; uneven light makes both uneven.
     if min(np.ptp(border(ground)) for ground in (closed, opened)) < EVEN:
         return light_on_dark(image, steps)
     steps.append("uneven light evened")
@@ -40,7 +41,7 @@ def evened(image: Image.Image, steps: list[str]) -> Image.Image:
 
 
 def light_on_dark(image: Image.Image, steps: list[str]) -> Image.Image:
-    """Return the picture, inverted where most of its border is of the lighter kind."""
+    """Return the picture, inverted if most of its border is light."""
     if np.median(border(image)) <= otsu(image):
         return image
     steps.append("dark on light: inverted")
@@ -54,24 +55,24 @@ def border(image: Image.Image) -> Array:
 
 
 def otsu(image: Image.Image) -> float:
-    """Return the level that best parts the greys in two, by their variances.
+    """Return the level that separates the greys best, by the variance between classes.
 
-    N. Otsu, "A threshold selection method from gray-level histograms", 1979.
+    Source: N. Otsu, "A threshold selection method from gray-level histograms", 1979.
     """
     share = np.array(image.histogram()) / (image.width * image.height)
     below, mean = share.cumsum()[:-1], (share * np.arange(256)).cumsum()
     apart = below * (1 - below)
     between = (mean[-1] * below - mean[:-1]) ** 2
     between /= np.where(apart > 1e-12, apart, np.inf)
-    # Any level between two shades parts them as well: the middle one is the safest.
+    # All levels between two shades separate them equally: the middle one is safest.
     return float(np.flatnonzero(between >= between.max() * (1 - 1e-9)).mean())
 
 
 def levels(image: Image.Image) -> tuple[float, float]:
-    """Return the grey at which the ground ends, and the grey of the ink.
+    """Return the upper bound of the ground's greys, and the grey of the ink.
 
-    The ground ends above most of the border's noise: at its median, and three times
-    the median distance from that, which are two standard deviations of normal noise.
+    The bound lies above most of the border's noise: at the border's median plus
+    `noise`, which is two standard deviations of normal noise.
     """
     ground = np.median(border(image)) + noise(image)
     grey = np.asarray(image)
@@ -80,22 +81,22 @@ def levels(image: Image.Image) -> tuple[float, float]:
 
 
 def noise(image: Image.Image) -> float:
-    """Return three times the median of how far the border is from its own median.
+    """Return three times the median absolute deviation of the border from its median.
 
-    Of normal noise in even light, these are two standard deviations.
+    For normal noise in even light, this is two standard deviations.
     """
     greys = border(image).astype(np.float64)
     return float(3 * np.median(abs(greys - np.median(greys))))
 
 
 def roughness(image: Image.Image) -> float:
-    """Return the same in any light: by how far neighbours on the border differ."""
+    """Return the noise in any light, from differences of neighbors on the border."""
     steps = np.diff(border(image).astype(np.float64))
     return float(3 * np.median(abs(steps)) / np.sqrt(2))
 
 
 def smoothed(image: Image.Image, steps: list[str]) -> Image.Image:
-    """Return the picture with its noise, where there is much, blurred away."""
+    """Return the picture, blurred if it is noisy."""
     if roughness(image) < NOISY:
         return image
     steps.append("noise smoothed")
@@ -103,7 +104,7 @@ def smoothed(image: Image.Image, steps: list[str]) -> Image.Image:
 
 
 def _small(image: Image.Image) -> Image.Image:
-    """Return the picture made small, with less noise."""
+    """Return the picture reduced in size and noise."""
     scale = min(1, SIDE / max(image.size))
     width, height = (max(1, round(side * scale)) for side in image.size)
     small = image.resize((width, height), Image.Resampling.BOX)
@@ -111,11 +112,11 @@ def _small(image: Image.Image) -> Image.Image:
 
 
 def _without_thin(small: Image.Image, *, dark: bool) -> Image.Image:
-    """Return the ground of a small picture: without its dark, or light, strokes."""
+    """Return the ground of a small picture, without its dark (or light) strokes."""
     half = int(WINDOW * max(small.size)) // 2
     grey = np.asarray(small, np.int16)
     beyond = [(min(2 * half, side - 1),) * 2 for side in grey.shape]
-    # Beyond the border, light goes on as it comes there; reflected ink is no light.
+    # Extrapolate the light beyond the border, but do not take reflected ink for light.
     on = np.pad(grey, beyond, "reflect", reflect_type="odd")
     edge = np.pad(grey, beyond, "edge")
     grey = (np.minimum if dark else np.maximum)(on, edge).clip(0, 255)
@@ -128,7 +129,7 @@ def _without_thin(small: Image.Image, *, dark: bool) -> Image.Image:
 
 
 def _extreme(grey: Array, half: int, *, largest: bool) -> Array:
-    """Return the largest, or least, grey in a square window around each pixel."""
+    """Return the largest (or smallest) grey in a square window around each pixel."""
     for axis in (0, 1):
         around = [(half, half) if i == axis else (0, 0) for i in (0, 1)]
         windows = sliding_window_view(
@@ -139,7 +140,7 @@ def _extreme(grey: Array, half: int, *, largest: bool) -> Array:
 
 
 def _has_dark_strokes(small: Image.Image) -> bool:
-    """Return whether what stands out of the light, as a parabola fits it, is dark."""
+    """Return whether strokes are dark, compared with a quadratic fit of the light."""
     y, x = np.indices((small.height, small.width)).reshape(2, -1) / max(small.size)
     grey = np.asarray(small, np.float64).ravel()
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
@@ -148,9 +149,9 @@ def _has_dark_strokes(small: Image.Image) -> bool:
 
 
 def _off(image: Image.Image, ground: Image.Image, *, dark: bool) -> Image.Image:
-    """Return how far a picture is above its ground; dark ink, how much light it takes.
+    """Return a picture's difference from its ground; for dark ink, as a share of it.
 
-    Ink is so much darker than its paper as a share of the light that falls there.
+    Ink absorbs a fixed share of the light that falls on it.
     """
     grey, under = np.asarray(image), np.asarray(ground)
     result = np.empty_like(grey)

@@ -4,7 +4,7 @@
 # Factor". A header that claims more cannot be telling the truth.
 MAX_EXPANSION = 1032
 
-# Unpacked data have to fit in memory; MNIST is a hundredth of this.
+# Unpacked data must fit in memory; MNIST takes a hundredth of this.
 MAX_UNPACKED = 4 << 30
-# What is said of a table that is larger.
+# Advice for larger tables.
 LARGER = "nnx data convert makes an .npy of it, which need not fit in memory"

@@ -1,4 +1,4 @@
-"""Finding data by name or path."""
+"""Finding and loading data by name or path."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ PathLike: TypeAlias = str | os.PathLike[str]
 
 
 class MissingDataError(InputError):
-    """Data of a name or path that is not there."""
+    """There are no data of this name or path."""
 
 
 def load(
@@ -46,19 +46,18 @@ def load(
 ) -> Dataset:
     """Return the data set of a name or path.
 
-    target: the column of a table that is learnt, or several; a CSV file without one is
-        pictures and their `label`
-    options: of a table with a target, as the settings of their names: task, drop,
-        categorical, missing, standardize, test_data, validation_data; the last two are
-        tables of the same columns
+    target: the column of a table to predict, or several; without it, a table must be
+        pictures with a column called label
+    options: for a table with a target, the settings task, drop, categorical, missing,
+        standardize, test_data and validation_data; the last two are paths of tables
+        with the same columns
 
-    A published set is looked for in data_dir and nowhere else if that is given; or
-    else in the folder that NNX_DATA_DIR names, in the cache, and on its mirrors. Each
-    folder may hold the files itself, or in a subfolder called like the set.
+    A published set is searched only in data_dir if that is given; otherwise in the
+    folder named by NNX_DATA_DIR, in the cache, and on the set's mirrors. A folder may
+    hold the files directly, or in a subfolder with the name of the set.
 
     Raises:
-        InputError: a name or path that is not there, files that are not what they
-            should be
+        InputError: the name or path does not exist, or a file is invalid
     """
     files.given(source, "a data set, or its name")
     table = checked({"target": target, **options})
@@ -86,21 +85,20 @@ def load(
 def _refuse_data_dir(source: PathLike, data_dir: PathLike | None) -> None:
     if data_dir is not None:
         raise InputError(
-            f"a data_dir is for {', '.join(PUBLISHED)}, and not for {source}: leave "
-            "it out"
+            f"data_dir is for {', '.join(PUBLISHED)}, not for {source}: leave it out"
         )
 
 
 def _load_table(
     source: PathLike, data_dir: PathLike | None, options: TableOptions
 ) -> Dataset:
-    """Return the data set of a table, of which a column is learnt."""
+    """Return the data set of a table with a target."""
     path = _expanded(source)
     if not options.target:
         usual = TableOptions()._asdict().items()
         given = [name for name, value in usual if getattr(options, name) != value]
         raise InputError(
-            f"{given[0]} is for a table: give the column to learn as target"
+            f"{given[0]} is for a table: give the column to predict as target"
         )
     if source not in NAMES:
         _refuse_data_dir(source, data_dir)
@@ -127,19 +125,19 @@ def _load_file(path: Path) -> Dataset:
         return npz.load(path, path.stem)
     if "ubyte" in path.name:
         raise InputError(f"{path}: one of four IDX files: give the folder they are in")
-    raise InputError(f"{path}: not a kind of file that is read; give {_KINDS}")
+    raise InputError(f"{path}: not a kind of file that nnx reads; give {_KINDS}")
 
 
 def _load_pixels(path: Path) -> Dataset:
-    """Return a table's samples, which are pictures, as no target was given."""
+    """Return the samples of a table without a target, which must be pictures."""
     try:
         if path.suffix.lower() == ".parquet":
-            raise NoPicturesError(f"{path}: a table of no pictures")
+            raise NoPicturesError(f"{path}: a table, not pictures")
         if path.suffix.lower() == ".npy":
             return npy.load_file(path, path.stem)
         return csv_sets.load_file(path, path.stem)
     except NoPicturesError as error:
-        hint = "to learn a column of a table, name it as target"
+        hint = "to predict a column of a table, name it as target"
         raise InputError(f"{error}; {hint}") from None
 
 
@@ -154,18 +152,17 @@ def _load_folder(path: Path) -> Dataset:
     if image_folder.holds_pictures(path):
         return image_folder.load(path, name)
     raise InputError(
-        f"{path}: nothing to read in this folder; looked for {idx_folder.EXPECTED}, "
+        f"{path}: no data in this folder; looked for {idx_folder.EXPECTED}, "
         f"{', '.join(csv_sets.FOLDER)}, {', '.join(npy.FOLDER)}, and subfolders of "
-        "pictures; "
-        "to download a set: nnx data fetch mnist"
+        "pictures; to download a set: nnx data fetch mnist"
     )
 
 
 def _missing(source: PathLike, path: Path) -> str:
     if source == IN_MEMORY:
         return (
-            "this run's data were made in memory: go on from Python, with nnx.train("
-            "…, resume=True), or give --dataset"
+            "this run's data were made in memory: continue from Python, with "
+            "nnx.train(…, resume=True), or give --dataset"
         )
     is_name = isinstance(source, str) and path.name == source and not path.suffix
     there = [*NAMES, *_beside(path)] if is_name else _beside(path)
@@ -179,14 +176,14 @@ def _missing(source: PathLike, path: Path) -> str:
 
 
 def _beside(path: Path) -> list[str]:
-    """Return the names in a path's folder, some thousand at most."""
+    """Return the names in a path's folder, at most `_MOST_BESIDE`."""
     with suppress(OSError):
         return [each.name for each in islice(path.parent.iterdir(), _MOST_BESIDE)]
     return []
 
 
 def _folder(name: str, data_dir: PathLike | None) -> Path:
-    """Return the folder that holds a published set, fetching the set if need be."""
+    """Return the folder of a published set, downloading the set if necessary."""
     if data_dir is not None:
         given = _expanded(data_dir)
         for folder in _holding(name, given):
@@ -200,7 +197,7 @@ def _folder(name: str, data_dir: PathLike | None) -> Path:
 
 
 def in_variable(name: str) -> Path | None:
-    """Return where in the folder that NNX_DATA_DIR names a whole published set is."""
+    """Return where NNX_DATA_DIR has all files of a published set, or None."""
     if named := os.environ.get(VARIABLE):
         for folder in _holding(name, _expanded(named)):
             if len(idx_folder.find(folder)) == len(idx_folder.STEMS):
@@ -209,7 +206,7 @@ def in_variable(name: str) -> Path | None:
 
 
 def _holding(name: str, data_dir: Path) -> Iterator[Path]:
-    """Yield the folders with any of the four files, unless they are another set's."""
+    """Yield the folders with any of the set's files; skip those of another set."""
     with readable(data_dir):
         for folder in (data_dir / name, data_dir):
             if idx_folder.find(folder) and owner(folder) in (None, name):
@@ -217,5 +214,5 @@ def _holding(name: str, data_dir: Path) -> Iterator[Path]:
 
 
 def _expanded(path: PathLike) -> Path:
-    # Path.expanduser raises for a user who is not there; this leaves the path as it is.
+    # Path.expanduser raises for an unknown user; this leaves the path unchanged.
     return Path(os.path.expanduser(files.given(path, "a folder of data")))

@@ -1,4 +1,4 @@
-"""The data sets known by name: their classes, files, checksums and mirrors."""
+"""The data sets with names: their classes, files, checksums and mirrors."""
 
 import hashlib
 from pathlib import Path
@@ -20,7 +20,7 @@ class File(NamedTuple):
 
 
 class NamedSet(NamedTuple):
-    """A published data set; each mirror is a URL to which a file's name is added."""
+    """A published data set; each mirror is a URL to which file names are appended."""
 
     classes: tuple[str, ...]
     mirrors: tuple[str, ...]
@@ -81,16 +81,16 @@ NAMES = ("digits", *PUBLISHED)
 
 
 def owner(folder: Path) -> str | None:
-    """Return which published set the compressed training labels in a folder are of.
+    """Return the published set that a folder's compressed training labels belong to.
 
-    The sets share their files' names, and only the bytes tell them apart.
+    The files of all sets have the same names and differ only in content.
     """
     labels = idx_folder.find(folder).get("train-labels-idx1-ubyte")
     if labels is None:
         return None
     for name, known in PUBLISHED.items():
         published = known.files[1]
-        if labels.stat().st_size != published.size:  # spares reading a large file
+        if labels.stat().st_size != published.size:  # avoids reading a large file
             continue
         if hashlib.sha256(labels.read_bytes()).hexdigest() == published.sha256:
             return name
@@ -100,7 +100,7 @@ def owner(folder: Path) -> str | None:
 def digits() -> Dataset:
     """Return the 1,797 digits of 8 x 8 pixels that come with nnx; see digits.txt.
 
-    A fifth of them, always the same ones, is held out for testing.
+    A fifth of them, always the same images, is held out for testing.
     """
     with np.load(Path(__file__).with_name("digits.npz")) as file:
         whole = Split(file["images"], file["labels"].astype(np.int64))

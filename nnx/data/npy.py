@@ -1,7 +1,7 @@
-"""Arrays of .npy files, mapped and not read: a folder of four, or a table of one.
+"""Mapped arrays in .npy files: a folder of four, or a single table.
 
-A table is an array with named columns, a row in one piece. What a header claims is
-compared with the bytes that are there, and nothing that could run code is accepted.
+A table is an array with named columns, stored row by row. What a header claims is
+compared with the bytes in the file, and nothing that could run code is accepted.
 """
 
 import math
@@ -20,17 +20,17 @@ from nnx.errors import InputError
 from nnx.files import readable
 
 FOLDER = tuple(f"{key}.npy" for key in npz.KEYS)
-# Bytes; NumPy's own bound, 10,000, has no room for the names of a picture's pixels.
+# Bytes; NumPy's limit, 10,000, is too small for the names of a picture's pixels.
 MAX_HEADER = 1 << 20
-_BLOCK = 1 << 18  # fields that are read at once
+_BLOCK = 1 << 18  # fields read at once
 
 
 def mapped(path: Path) -> Array:
-    """Return the array of an .npy file, mapped, read-only, and not read.
+    """Return the array in an .npy file, mapped read-only instead of being read.
 
     Raises:
-        InputError: pickled objects, anything but numbers, Fortran's order, another size
-            than the header says
+        InputError: the file holds pickled objects or anything but numbers, is in
+            Fortran order, or does not have the size that its header claims
     """
     with readable(path):
         shape, dtype, begins = _header(path)
@@ -45,7 +45,7 @@ def mapped(path: Path) -> Array:
 
 
 def _header(path: Path) -> tuple[tuple[int, ...], np.dtype, int]:
-    """Return what a header says, refused: the shape, the type, and where data begin."""
+    """Return the checked header: the shape, the dtype, and the offset of the data."""
     with open(path, "rb") as file:
         try:
             version = np.lib.format.read_magic(file)
@@ -55,7 +55,7 @@ def _header(path: Path) -> tuple[tuple[int, ...], np.dtype, int]:
             shape, fortran, dtype = read(file, max_header_size=MAX_HEADER)
         except OSError:
             raise
-        except Exception as error:  # what a forged header can raise is not documented
+        except Exception as error:  # exceptions for forged headers are not documented
             why = next(iter(str(error).splitlines()), type(error).__name__)
             raise InputError(f"{path}: not a whole .npy array ({why})") from None
         begins = file.tell()
@@ -92,7 +92,8 @@ def load_folder(folder: Path, name: str) -> Dataset:
     Shapes are as for an .npz archive.
 
     Raises:
-        InputError: a missing file, what `mapped` refuses, counts that differ
+        InputError: a file is missing, `mapped` refuses one, or the numbers of samples
+            and labels differ
     """
     missing = [file for file in FOLDER if not (folder / file).is_file()]
     if missing:
@@ -105,10 +106,11 @@ def load_folder(folder: Path, name: str) -> Dataset:
 
 
 def load_file(path: Path, name: str) -> Dataset:
-    """Return the pictures of a table with a label column, a tenth held out for testing.
+    """Return the pictures of a table with a label column; a tenth is held out to test.
 
     Raises:
-        InputError: what `mapped` refuses, no label column, pixels of several types
+        InputError: `mapped` refuses the file, there is not one label column, or the
+            pixels are not adjacent columns of one type
     """
     table = _table(path)
     names, kinds = table.dtype.names, table.dtype
@@ -124,9 +126,9 @@ def load_file(path: Path, name: str) -> Dataset:
         at = kinds.fields[names[i]][1]
         if kinds[i] != kind or at != begins + beside * kind.itemsize:
             raise NoPicturesError(
-                f"{path}: column {names[i][:40]!r} is no pixel like the first: "
-                "pictures are pixels of one type beside each other, and a label before "
-                "or behind them, as nnx data convert writes them"
+                f"{path}: column {names[i][:40]!r} is not a pixel like the first: a "
+                "picture is adjacent columns of one type, with a label before or "
+                "after them, as nnx data convert writes it"
             )
 
     def place(row: int, column: int) -> str:
@@ -158,9 +160,9 @@ def read(
     only: Collection[str] | None = None,
     without: Collection[str] = (),
 ) -> Table:
-    """Return a table's columns, mapped.
+    """Return the mapped columns of a table.
 
-    Arguments as for `nnx.data.read_table.read_table`
+    Arguments as for `nnx.data.read_table.read_table`.
     """
     table = _table(path)
     names = table.dtype.names
@@ -175,9 +177,9 @@ def read_blocks(
     needed: Collection[str] | None = None,
     copied: str = "",
 ) -> Iterator[tuple[Table, list[str]]]:
-    """Yield a table's rows in tables of some thousand, and a column's fields.
+    """Yield a table's rows in tables of a few thousand, and a column's fields.
 
-    Arguments as for `nnx.data.read_table.read_blocks`
+    Arguments as for `nnx.data.read_table.read_blocks`.
     """
     table = _table(path)
     names = table.dtype.names
@@ -195,8 +197,8 @@ def _table(path: Path) -> Array:
     table = mapped(path)
     if not table.dtype.names or table.ndim != 1:
         raise InputError(
-            f"{path}: no table, but {table.dtype} of shape {table.shape}: columns need "
-            f"names; or give a folder of {', '.join(FOLDER)}"
+            f"{path}: not a table, but {table.dtype} of shape {table.shape}: columns "
+            f"need names; or give a folder of {', '.join(FOLDER)}"
         )
     return table
 
@@ -204,7 +206,7 @@ def _table(path: Path) -> Array:
 def _columns(
     path: Path, table: Array, names: Sequence[str], text: Collection[str], first: int
 ) -> Table:
-    """Return columns of rows of which the first is the first-th of the file."""
+    """Return columns of some rows; first: the number of the first row in the file."""
 
     def place(row: int, column: int) -> str:
         return f"{path}, row {first + row + 1}, column {names[column][:40]!r}"

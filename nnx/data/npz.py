@@ -1,6 +1,6 @@
 """An .npz archive with x_train, y_train, x_test and y_test.
 
-NumPy reads the arrays; before that, what each header claims is compared with what the
+NumPy reads the arrays. Before that, what each header claims is compared with what the
 archive can hold, and nothing that could run code is accepted.
 """
 
@@ -29,8 +29,8 @@ def load(path: Path, name: str) -> Dataset:
     The images may be (n, height, width), (n, height, width, 1) or (n, features).
 
     Raises:
-        InputError: a missing array, pickled objects, headers that claim more than is
-            there
+        InputError: an array is missing, holds pickled objects, or is smaller than its
+            header claims
     """
     with _opened(path) as archive:
         _check_names(path, archive)
@@ -39,9 +39,9 @@ def load(path: Path, name: str) -> Dataset:
 
 
 def assembled(path: Path, name: str, arrays: Mapping[str, Array]) -> Dataset:
-    """Return the samples of arrays that are called by `KEYS`.
+    """Return the data set made from arrays with the names in `KEYS`.
 
-    path: of the archive, or the folder, that they are in
+    path: of the archive or folder with the arrays
     """
     train, test = (
         RawSplit(_images(path, x, arrays[x]), _labels(path, y, arrays[y]))
@@ -58,7 +58,7 @@ def read_images(path: Path) -> RawArray:
     """Return the images of an archive without labels: x_test, x, or its only array.
 
     Raises:
-        InputError: as for `load`; several arrays that are called otherwise
+        InputError: as for `load`, or several arrays have other names
     """
     with _opened(path) as archive:
         names = [name[:-4] for name in archive.namelist() if name.endswith(".npy")]
@@ -75,7 +75,7 @@ def read_images(path: Path) -> RawArray:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open an archive; what is wrong with it is refused in a line."""
+    """Open an archive; its faults raise errors with a one-line message."""
     try:
         with readable(path), zipfile.ZipFile(path) as archive:
             yield archive
@@ -102,7 +102,7 @@ def _read(path: Path, archive: zipfile.ZipFile, key: str) -> Array:
     with archive.open(member) as stream:
         _check_header(where, stream, member.file_size)
     with archive.open(member) as stream:
-        # Whatever the checks let through, NumPy refuses pickles here once more.
+        # If the checks missed a pickle, NumPy refuses it here.
         return np.lib.format.read_array(stream, allow_pickle=False)
 
 
@@ -110,7 +110,8 @@ def _check_member(where: str, member: zipfile.ZipInfo, size: int) -> None:
     expansion = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: MAX_EXPANSION}
     if member.compress_type not in expansion or member.flag_bits & 1:
         raise InputError(
-            f"{where}: encrypted or oddly compressed; write it with np.savez"
+            f"{where}: encrypted, or compressed in an unknown way; write it with "
+            "np.savez"
         )
     packed = min(member.compress_size, size)
     if member.file_size > packed * expansion[member.compress_type]:
@@ -128,10 +129,10 @@ def _check_member(where: str, member: zipfile.ZipInfo, size: int) -> None:
 def _check_header(where: str, stream: IO[bytes], has: int) -> None:
     try:
         version = np.lib.format.read_magic(stream)
-        if version != (1, 0):  # a header of its own length, and of up to 4 GiB
+        if version != (1, 0):  # later versions allow headers of up to 4 GiB
             raise ValueError(f"format {version}, expected (1, 0)")
         shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    except Exception as error:  # what a forged header can raise is not documented
+    except Exception as error:  # exceptions for forged headers are not documented
         raise InputError(f"{where}: not a plain array ({_line(error)})") from None
     if dtype.hasobject:
         raise InputError(

@@ -1,4 +1,4 @@
-"""A Parquet file as named columns of numbers or text, by pyarrow."""
+"""A Parquet file as named columns of numbers or text, read with pyarrow."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from nnx.data.tabular import (
 from nnx.errors import InputError
 from nnx.files import readable
 
-# Fields that are read at once.
+# Fields read at once.
 BLOCK = 1 << 18
 
 
@@ -30,13 +30,13 @@ def read(
     only: Collection[str] | None = None,
     without: Collection[str] = (),
 ) -> Table:
-    """Return a Parquet file's columns; nulls are empty fields, truths are text.
+    """Return a Parquet file's columns; nulls are empty fields, booleans are text.
 
-    Arguments as for `nnx.data.read_table.read_table`
+    Arguments as for `nnx.data.read_table.read_table`.
 
     Raises:
-        InputError: no pyarrow, not a Parquet file, no rows, columns of anything but
-            numbers, truths and text
+        InputError: pyarrow is missing, the file is not a Parquet file or has no rows,
+            or a column holds anything but numbers, booleans and text
     """
     with _opened(path) as file:
         _check_room(path, sum(_group_sizes(file.metadata)))
@@ -52,9 +52,9 @@ def read_blocks(
     needed: Collection[str] | None = None,
     copied: str = "",
 ) -> Iterator[tuple[Table, list[str]]]:
-    """Yield a Parquet file's rows in tables of some thousand, and a column's fields.
+    """Yield a Parquet file's rows in tables of a few thousand, and a column's fields.
 
-    Arguments as for `nnx.data.read_table.read_blocks`
+    Arguments as for `nnx.data.read_table.read_blocks`.
     """
     import_pyarrow(path)
     import pyarrow as pa
@@ -77,7 +77,7 @@ def read_blocks(
 
 
 def import_pyarrow(path: Path) -> None:
-    """Refuse a file that pyarrow would read, where it is not installed."""
+    """Raise InputError for a Parquet file if pyarrow is not installed."""
     try:
         import pyarrow  # noqa: F401
     except ImportError:
@@ -88,7 +88,7 @@ def import_pyarrow(path: Path) -> None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """Open a Parquet file; what pyarrow finds wrong in it is refused in a line."""
+    """Open a Parquet file; faults found by pyarrow raise one-line errors."""
     import_pyarrow(path)
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -99,7 +99,7 @@ def _opened(path: Path) -> Iterator[Any]:
                 schema, about = file.schema_arrow, file.metadata
             _check_room(path, max(_group_sizes(about), default=0))
             texts = [field.name for field in schema if _is_text(field.type)]
-            # A text is kept once: a small file may say a long one in each row.
+            # Read each text only once: a small file may repeat a long one in every row.
             with pq.ParquetFile(path, metadata=about, read_dictionary=texts) as file:
                 yield file
         except (InputError, MemoryError):
@@ -112,22 +112,22 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _group_sizes(about: Any) -> list[int]:
-    """Return how many bytes each group of rows says that it unpacks to."""
+    """Return the unpacked size of each row group in bytes, as the file claims it."""
     groups = range(about.num_row_groups)
     return [about.row_group(i).total_byte_size for i in groups]
 
 
 def _check_room(path: Path, size: int) -> None:
-    """Refuse a file that unpacks to more than is read."""
+    """Refuse a size of more than `MAX_UNPACKED` bytes."""
     if size > MAX_UNPACKED:
         raise InputError(
-            f"{path}: over {MAX_UNPACKED >> 30} GiB unpacked, more than is read; "
+            f"{path}: over {MAX_UNPACKED >> 30} GiB unpacked, the most that is read; "
             f"{LARGER}"
         )
 
 
 def _checked(table: Any) -> Any:
-    """Return what was read; refused, text that is no UTF-8 or is not there at all."""
+    """Return a table that was read; refuse text that is not UTF-8, or is missing."""
     table.validate(full=True)
     return table
 
@@ -135,7 +135,7 @@ def _checked(table: Any) -> Any:
 def _table(
     path: Path, read: Any, names: list[str], text: Collection[str], first: int
 ) -> Table:
-    """Return what pyarrow has read; its first row is the first-th of the file."""
+    """Return pyarrow's table as a `Table`; first: its first row's number."""
 
     def place(row: int, column: int) -> str:
         return f"{path}, row {first + row + 1}, column {names[column][:40]!r}"
@@ -150,7 +150,7 @@ def _table(
 def _names(
     path: Path, file: Any, only: Collection[str] | None, without: Collection[str]
 ) -> list[str]:
-    """Return the columns to read, refused if they have no room."""
+    """Return the names of the columns to read; refuse more than `MAX_UNPACKED`."""
     every = file.schema_arrow.names
     names = [every[i] for i in wanted(str(path), every, only, without)]
     rows = file.metadata.num_rows
@@ -158,14 +158,14 @@ def _names(
         raise InputError(f"{path}: no rows")
     if 8 * rows * len(names) > MAX_UNPACKED:
         raise InputError(
-            f"{path}: over {MAX_UNPACKED >> 30} GiB as numbers, more than is read; "
+            f"{path}: over {MAX_UNPACKED >> 30} GiB as numbers, the most that is read; "
             f"{LARGER}"
         )
     return names
 
 
 def _values(column: Any, place: str, is_text: bool) -> Values:
-    """Return a column of pyarrow's as it is in a `Table`, or as text."""
+    """Return a pyarrow column in the form of a `Table`, or as text."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

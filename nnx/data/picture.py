@@ -1,9 +1,9 @@
-"""A picture from a file, made like the pictures that a network was trained on.
+"""Preparing a picture from a file like the pictures that a network was trained on.
 
 The rule is MNIST's (LeCun, Cortes and Burges, "The MNIST database of handwritten
 digits"): the digit is scaled with anti-aliasing into a box of 20x20, keeping its aspect
-ratio, and placed in 28x28 by its centre of mass. EMNIST (Cohen et al., arXiv
-1702.05373) describes the way there from a scanned form.
+ratio, and centered by mass in 28x28. EMNIST (Cohen et al., arXiv:1702.05373) describes
+the steps from a scanned form.
 """
 
 import warnings
@@ -30,35 +30,35 @@ from nnx.errors import InputError, OutOfMemoryError
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM")
 MAX_PIXELS, MAX_SIDE = 50_000_000, 65_535
 MAX_BYTES = 1 << 28  # of a file
-# Pixels of a side: of more, squares are made one before all else, as a file of some
-# hundred bytes may have fifty million pixels. Not all modes can be averaged.
+# Larger pictures (longer side in pixels) are first reduced by averaging squares: a file
+# of a few hundred bytes may have fifty million pixels. Some modes must be converted.
 LARGEST = 2048
 AVERAGED = {"1": "L", "P": "RGBA", "I;16": "I"}
 ACCEPTED = (
     "give a PNG, JPEG, BMP, GIF or PNM picture of "
     f"at most {MAX_PIXELS // 1_000_000} million pixels, {MAX_SIDE:,} a side"
 )
-# Of 255 levels: less between paper and ink is no digit, but noise or shade.
+# In levels of 255: a smaller contrast of paper and ink is noise or shade, not a digit.
 MIN_CONTRAST = 16
-# Of 255 levels: what has no digit and a ground rougher than this is noise, not blank.
+# In levels of 255: without a digit, a rougher ground than this is noise, not blank.
 NOISE = 64
-# Of 255 levels: seen colours closer than this are the strokes of one pen.
+# In levels of 255: visible pixels within this range are strokes of one pen.
 ONE_SHADE = 64
-# The digit's box holds what has a fifth of the full contrast, but for this share on
-# each side: on enlarged MNIST digits on grey paper, twelve specks of dust leave a
-# quarter of the accuracy without that, and all of it with it.
+# The digit's box holds the pixels above BOX_LEVEL, without BOX_TRIM of them on each
+# side. For enlarged MNIST digits on grey paper with twelve specks of dust, a quarter of
+# the accuracy remains without trimming, and all of it with trimming.
 BOX_LEVEL = 255 / 5
 BOX_TRIM = 0.002
 
 
 class Picture(NamedTuple):
-    """A picture as a network wants it: a light digit on a dark ground.
+    """A picture prepared for a network: a light digit on a dark ground.
 
-    pixels: (height, width), uint8 in [0, frame.maximum]; where that is 1, or above 255,
-        float32 in [0, 1], as the data that have such a frame
-    steps: what was done to the picture in the file, in words and in order
+    pixels: (height, width), uint8 in [0, frame.maximum]; if frame.maximum is 1 or above
+        255, float32 in [0, 1], like the data with such a frame
+    steps: descriptions of the steps that prepared the picture, in order
     doubt: what it may be instead of one digit: "blank", "noise" or "two shapes"; None
-        without doubt. `nnx.doubt` has a network's own too
+        without doubt. `nnx.doubt` adds a network's reasons
     """
 
     pixels: Array
@@ -67,25 +67,26 @@ class Picture(NamedTuple):
 
     @property
     def blank(self) -> bool:
-        """Whether no digit was found, and every pixel is 0."""
+        """Whether no digit was found, so that every pixel is 0."""
         return not self.pixels.any()
 
 
 def read(path: Path, frame: Frame) -> Picture:
-    """Return the picture in a file, made a picture of the frame.
+    """Return the picture in a file, prepared to fit the frame.
 
-    A picture of exactly the frame's size is only made grey, and light on dark.
+    A picture of exactly the frame's size is only made grey and light on dark.
 
     Raises:
-        InputError: files that are no picture of the accepted formats, damaged or too
-            large; a frame without a box
+        InputError: the file is not a picture in an accepted format, is damaged or too
+            large, or the frame has no box
+        OutOfMemoryError: there is no memory for the picture
     """
     path = files.given(path, "a picture")
     frame = checked_frame(frame)
     if not frame.box:
         raise InputError(
-            "a frame with a box of 0 is no picture: give the side in pixels that a "
-            "digit is scaled to, as in nnx.Frame(28, 28, 255, 20)"
+            "a frame with a box of 0 is not for pictures: give the side in pixels "
+            "that a digit is scaled to, as in nnx.Frame(28, 28, 255, 20)"
         )
     steps: list[str] = []
     grey = _grey(_decoded(path, steps), steps)
@@ -100,7 +101,7 @@ def read(path: Path, frame: Frame) -> Picture:
         found = "noise" if max(roughness(grey), noise(image)) > NOISE else "blank"
         return Picture(empty, (*steps, f"{found}: no digit found"), found)
     if is_its_size:
-        steps.append(f"already {image.width}x{image.height}: taken as it is")
+        steps.append(f"already {image.width}x{image.height}: used as it is")
         digit, small = image, np.asarray(image) / 255
     else:
         digit = _cropped(_stretched(image, ground, ink, steps))
@@ -110,7 +111,7 @@ def read(path: Path, frame: Frame) -> Picture:
 
 
 def _of_frame(light: Array, frame: Frame) -> Array:
-    """Return pixels in [0, 1] in the steps of a byte, as `Picture` has them."""
+    """Return pixels in [0, 1], rounded to the steps of a byte, in `Picture`'s form."""
     brightest = brightest_byte(frame.maximum)
     pixels = np.rint(light * brightest).astype(np.uint8)
     if brightest == frame.maximum:
@@ -125,7 +126,7 @@ def _decoded(path: Path, steps: list[str]) -> Image.Image:
             raise InputError(f"{path}: not a file, but {there}; {ACCEPTED}")
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: over {MAX_BYTES >> 20} MiB; {ACCEPTED}")
-        # Pillow warns of bombs, which are refused here, and of odd metadata.
+        # Pillow warns about bombs, which are refused below, and about odd metadata.
         with (
             warnings.catch_warnings(action="ignore"),
             Image.open(path, formats=FORMATS) as image,
@@ -146,16 +147,16 @@ def _decoded(path: Path, steps: list[str]) -> Image.Image:
         raise InputError(f"{path}: not a known kind of picture; {ACCEPTED}") from error
     except Image.DecompressionBombError as error:
         raise InputError(f"{path}: too large; {ACCEPTED}") from error
-    # Decoders of broken files raise OSError, SyntaxError, ValueError, EOFError,
-    # struct.error and more; Pillow gives them no common root.
+    # For broken files, decoders raise OSError, SyntaxError, ValueError, EOFError,
+    # struct.error and others; Pillow has no common base class for them.
     except Exception as error:
-        if reason := getattr(error, "strerror", None):  # of the system, and no decoder
+        if reason := getattr(error, "strerror", None):  # of the system, not a decoder
             raise InputError(f"{path}: {reason}") from error
         raise InputError(f"{path}: damaged or cut short; {ACCEPTED}") from error
 
 
 def _smaller(image: Image.Image, steps: list[str]) -> Image.Image:
-    """Return the picture with no side of more than `LARGEST` pixels."""
+    """Return the picture, reduced if a side has more than `LARGEST` pixels."""
     square = -(-max(image.size) // LARGEST)
     if square == 1:
         return image
@@ -166,7 +167,7 @@ def _smaller(image: Image.Image, steps: list[str]) -> Image.Image:
 
 
 def _grey(image: Image.Image, steps: list[str]) -> Image.Image:
-    """Return the picture in 256 levels of grey, nothing of it transparent."""
+    """Return the picture in 256 levels of grey, without transparency."""
     if image.mode[0] in "IF":
         steps.append("more than 8 bits scaled to 8 by the range in use")
         levels = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
@@ -178,21 +179,22 @@ def _grey(image: Image.Image, steps: list[str]) -> Image.Image:
         image = image.convert("RGB")
         red, green, blue = image.split()
         if not red == green == blue:
-            steps.append("colour made grey")
+            steps.append("color made gray")
     return image.convert("L")
 
 
 def _opaque(image: Image.Image, steps: list[str]) -> Image.Image:
-    """Return an RGBA picture laid on a ground that its drawing is seen on.
+    """Return an RGBA picture on a ground against which its drawing is visible.
 
-    Strokes of one shade are themselves the drawing, and want the opposite ground;
-    where both ink and paper are seen, what is transparent is more of the paper.
+    If all visible pixels have similar shades, they are the strokes, and get the
+    opposite ground. Otherwise both ink and paper are visible, and transparent pixels
+    become paper.
     """
     alpha = image.getchannel("A")
     if alpha.getextrema() == (255, 255):
         return image.convert("RGB")
     opacity = np.asarray(alpha)
-    # At least, so that a picture of which nothing is seen has pixels to look at.
+    # ">=", so that a fully transparent picture also has pixels to examine.
     seen = np.asarray(image.convert("L"))[opacity >= opacity.max() / 2]
     low, shade, high = np.percentile(seen, (1, 50, 99))
     ground = int(shade)
@@ -216,7 +218,7 @@ def _stretched(
 
 
 def _cropped(image: Image.Image) -> Image.Image:
-    """Return the box that holds the ink, but for a few specks."""
+    """Return the part of the picture with the ink, ignoring a few specks."""
     lit = np.asarray(image) > BOX_LEVEL
     left, right = _span(lit.sum(axis=0))
     top, bottom = _span(lit.sum(axis=1))
@@ -226,14 +228,14 @@ def _cropped(image: Image.Image) -> Image.Image:
 def _fitted(
     digit: Image.Image, of: tuple[int, int], frame: Frame, steps: list[str]
 ) -> Array:
-    """Return the digit scaled into the frame's box and centred by mass.
+    """Return the digit scaled into the frame's box and centered by mass.
 
-    of: the size of the picture that it is cropped from
+    of: the size of the picture that it was cropped from
     returns: (frame.height, frame.width), floats in [0, 1]
     """
     scale = frame.box / max(digit.size)
     width, height = (max(1, round(side * scale)) for side in digit.size)
-    # As floats, or a hairline in a large picture would be rounded away.
+    # Scaled as floats: otherwise a hairline in a large picture is rounded away.
     small = np.asarray(
         digit.convert("F").resize((width, height), Image.Resampling.BICUBIC)
     )
@@ -251,19 +253,19 @@ def _fitted(
 
 
 def _span(counts: Array) -> tuple[int, int]:
-    """Return where the ink, but for a few specks, begins and ends in these lines.
+    """Return the first line with ink and the line after the last, ignoring specks.
 
-    counts: the inked pixels of each line
+    counts: the number of inked pixels in each line
     """
     share = counts.cumsum() / counts.sum()
     return int(np.argmax(share > BOX_TRIM)), int(np.argmax(share >= 1 - BOX_TRIM)) + 1
 
 
 def _start(mass: Array, room: int, box: int) -> int:
-    """Return where lines of these masses begin, for their centre to be the frame's.
+    """Return the index of the first line that puts the center of mass in the middle.
 
-    In every picture of MNIST that is index 14 of 28, rounded half up. Where the box
-    leaves no margin, as in the 8x8 digits of UCI, it is the middle, 3.5 of 8.
+    In every picture of MNIST the center of mass is at index 14 of 28, rounded half up.
+    If the box leaves no margin, as in UCI's 8x8 digits, it is in the middle, 3.5 of 8.
     """
     middle = room / 2 if box < room else (room - 1) / 2
     centre = mass @ np.arange(mass.size) / mass.sum()

@@ -1,4 +1,4 @@
-"""One rule for the range of pixels, so that none are ever scaled twice."""
+"""One rule for the range of pixels, so that no pixels are scaled twice."""
 
 from typing import Any
 
@@ -9,20 +9,20 @@ from nnx.data.rows import extremes, in_file, made, row_blocks
 from nnx.data.tabular import NoPicturesError
 from nnx.errors import InputError
 
-# How far from a multiple of 1/255 a number with four decimals can be.
+# Tolerance for multiples of 1/255 written with four decimals.
 _ROUNDING = 1e-4
 
 
 def as_pixels(parts: list[RawArray]) -> tuple[list[Array], int, tuple[str, ...]]:
-    """Return images in the form a data set holds, their brightest value, and notes.
+    """Return images in the form of a data set, their brightest value, and notes.
 
-    The parts are judged together, so that one rule holds for training and testing.
+    All parts are examined together, so the same rule applies to training and testing.
 
     parts: each (n, features), real numbers in [0, 255]
     returns: images (n, features) uint8 or float32, maximum 255 or 1, notes
 
     Raises:
-        InputError: NaN, infinity, a value outside [0, 255]
+        InputError: a value is NaN, infinite, or outside [0, 255]
     """
     surveys = [_survey(part) for part in parts]
     values = [part.values for part in parts]
@@ -43,12 +43,12 @@ def as_pixels(parts: list[RawArray]) -> tuple[list[Array], int, tuple[str, ...]]
 
 
 def brightest_byte(maximum: int) -> int:
-    """Return the byte that a fully lit pixel of a picture is.
+    """Return the value of a fully lit pixel when a picture is made in bytes.
 
-    It is 255 where a network was trained on floats, or on numbers that no byte holds:
-    there a picture's pixels are its bytes / 255.
+    It is 255 if the network was trained on floats or on numbers too large for a byte:
+    a picture's pixels are then its bytes / 255.
 
-    maximum: the value of a fully lit pixel, where the network was trained
+    maximum: the value of a fully lit pixel in the training data
     """
     return maximum if 1 < maximum <= 255 else 255
 
@@ -64,12 +64,12 @@ def _divided(values: Array) -> Array:
 
 
 def require_known(part: RawArray, brightest: int = 255) -> None:
-    """Refuse images whose type and range do not say what they are.
+    """Refuse images whose dtype and range do not determine their scale.
 
-    Bytes up to the brightest are pixels, and floats from 0 to 1 are as they are.
+    Accepted are booleans, bytes up to `brightest`, and floats in [0, 1].
 
     Raises:
-        InputError: others, and what is not finite
+        InputError: the images are of another kind, or a value is not finite
     """
     values = part.values
     low, high = float(values.min()), float(values.max())
@@ -79,17 +79,17 @@ def require_known(part: RawArray, brightest: int = 255) -> None:
         most = -1
     if low < 0 or high > most:
         raise InputError(
-            f"{part.source} is {values.dtype} from {low:g} to {high:g}, which may be "
-            "anything: say the brightest pixel's value, as in scale=255; or "
-            'scale="standard" of columns, or scale="none" to take it as it is'
+            f"{part.source} is {values.dtype} from {low:g} to {high:g}, of unknown "
+            "scale: give the brightest pixel's value, as in scale=255; or "
+            'scale="standard" for columns, or scale="none" to take it as it is'
         )
 
 
 def divided(part: RawArray, brightest: int) -> Array:
-    """Return images of a known scale as a data set holds them.
+    """Return images of a known scale in the form of a data set.
 
     Raises:
-        InputError: values outside [0, brightest]
+        InputError: a value is outside [0, brightest]
     """
     values = part.values
     _refuse(part, ~((values >= 0) & (values <= brightest)), f"is outside 0-{brightest}")
@@ -101,7 +101,7 @@ def divided(part: RawArray, brightest: int) -> Array:
 
 
 def _refuse(part: RawArray, bad: Array, why: str) -> None:
-    """Refuse the first value that is bad, (n, features) bool, by its place."""
+    """Refuse the first bad value, naming its place; bad: (n, features), bool."""
     if bad.any():
         row, column = map(int, np.unravel_index(bad.argmax(), bad.shape))
         value = part.values[row, column]
@@ -111,11 +111,11 @@ def _refuse(part: RawArray, bad: Array, why: str) -> None:
 def on_scale(data: Dataset, maximum: int) -> Dataset:
     """Return a file's pictures on the scale that a network was trained on.
 
-    A file says no brightest pixel, and is taken as `as_trained` takes its rows: where
-    none is above the network's, that is the brightest; bytes are floats for a network
-    of floats, and floats for any.
+    A file does not state its brightest pixel, so the rules are those of `as_trained`:
+    if no pixel is above the network's maximum, that is the scale. Bytes become floats
+    for a network trained on floats, and floats stay floats for any network.
 
-    maximum: the value of a fully lit pixel, where the network was trained
+    maximum: the value of a fully lit pixel in the training data
     """
     own = data.frame.maximum
     if data.columns or own == maximum or own not in (1, 255):
@@ -128,9 +128,10 @@ def on_scale(data: Dataset, maximum: int) -> Dataset:
 
 
 def _as_floats(data: Dataset, own: int) -> Dataset:
-    """Return data of bytes up to 255, of 0 and 1, or of floats, as floats from 0 to 1.
+    """Return data as floats in [0, 1].
 
-    own: the value of its fully lit pixel
+    data: bytes up to 255, zeros and ones, or floats
+    own: the value of a fully lit pixel in the data
     """
 
     def float_(rows: Array) -> Array:
@@ -144,23 +145,24 @@ def _as_floats(data: Dataset, own: int) -> Dataset:
 
 
 def as_trained(part: RawArray, maximum: int, divisor: int) -> tuple[Array, int]:
-    """Return more images as a network takes them, and what their pixels are divided by.
+    """Return a part of a set of images for a network, and the divisor of its pixels.
 
-    Part after part of the same images: what one has shown is true of the next.
+    The parts of a set are passed one by one; the divisor found in one part applies to
+    the following parts.
 
     part: (n, features), real numbers
-    maximum: the value of a fully lit pixel, where the network was trained
-    divisor: of the parts before; 0, they were all dark
+    maximum: the value of a fully lit pixel in the training data
+    divisor: of the earlier parts; 0: all their pixels were 0
     returns: images (n, features) uint8 in [0, maximum], or float32 in [0, 1]; divisor
 
     Raises:
-        InputError: NaN, infinity, values beyond what is lit, or of another range than
-            those of the parts before
+        InputError: a value is NaN, infinite, outside the range of pixels, or above 1
+            after parts in [0, 1]
     """
     top = 255 if maximum == 1 else maximum
     high, whole = _survey(part, top)
     if divisor == 1:
-        _refuse(part, part.values > 1, "is above 1, as none is in the rows before")
+        _refuse(part, part.values > 1, "is above 1, unlike all in the rows before")
     if high > 0:
         divisor = divisor or (top if high > 1 else 1)
     if whole and divisor in (0, maximum) and maximum <= 255:
@@ -169,9 +171,9 @@ def as_trained(part: RawArray, maximum: int, divisor: int) -> tuple[Array, int]:
 
 
 def _survey(part: RawArray, most: int = 255) -> tuple[float, bool]:
-    """Return the brightest value, and whether all are whole; refuse the others.
+    """Return the brightest value, and whether all values are whole numbers.
 
-    most: that a pixel may be
+    Values outside [0, most] are refused.
     """
     values = part.values
     if (

@@ -1,4 +1,4 @@
-"""A table's file as named columns, whatever its kind."""
+"""Reading a table from a file of any supported kind, as named columns."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -20,17 +20,17 @@ def read_table(
     without: Collection[str] = (),
     codes: Collection[str] = (),
 ) -> Table:
-    """Return a table's columns; those that hold nothing but numbers as such.
+    """Return a table's columns, as numbers if all their fields are.
 
-    text: names of columns that are text, even where all of their fields are numbers:
-        those that were text in training
-    only: names of the columns that are wanted; None is all that have a name
+    text: names of columns to read as text, even if all their fields are numbers, such
+        as those that were text in training
+    only: names of the columns to read; None: all that have a name
     without: names of columns to leave out
-    codes: names of columns that are text too where a number in them is another text
-        as a float, such as 007; of a CSV file alone, as others have numbers or text
+    codes: names of columns that are also text if a number in them would change as a
+        float, such as 007; only for CSV, as the other formats tell text from numbers
 
     Raises:
-        InputError: a file of another kind, or one that is no table
+        InputError: the file is of another kind, or is not a table
     """
     module = _module(path)
     more = {"codes": codes} if module is csv_table else {}
@@ -45,18 +45,18 @@ def read_blocks(
     needed: Collection[str] | None = None,
     copied: str = "",
 ) -> Iterator[tuple[Table, list[str]]]:
-    """Yield a table's rows in tables of some thousand, and a column's own fields.
+    """Yield a table's rows in tables of a few thousand, and a column's own fields.
 
-    Where no column is asked for, a CSV file's first line is a row if it has numbers in
-    it, and the columns are called 1, 2, …
+    If no columns are named, the first line of a CSV file may be a row: then it has
+    numbers, and the columns are called 1, 2, …
 
     text: as for `read_table`
-    needed: names of the columns that are read, and must be there; None: all but the
+    needed: names of the columns to read, all of which must exist; None: all but the
         copied one
-    copied: the name of a column whose fields come beside each table, as they stand
+    copied: the name of a column whose fields are yielded unchanged with each table
 
     Raises:
-        InputError: as for `read_table`, when the block with the fault is asked for
+        InputError: as for `read_table`, when the block with the fault is read
     """
     read = _module(path).read_blocks
     yield from read(path, text=text, needed=needed, copied=copied)

@@ -1,7 +1,7 @@
-"""Images that memory need not hold: read, or made, where they are asked for.
+"""Images that need not fit in memory, because they are read or computed on access.
 
-Such are the arrays that are mapped from a file, and `Rows` of them. What looks at all
-images takes them in blocks.
+These are arrays mapped from a file, and `Rows`. Code that needs all images takes them
+in blocks.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,10 +19,10 @@ Array: TypeAlias = Any
 
 
 class Rows:
-    """Some rows of a file, (n, width), as an array of them would be indexed.
+    """Some rows of a file, (n, width), indexed like an array.
 
-    numbers: (n,), integers; which rows of the file, ascending
-    read: gives the rows of some of these numbers, (k, width)
+    numbers: (n,), integers, ascending: the numbers of the rows in the file
+    read: called with some of these numbers, returns their rows, (k, width)
     """
 
     ndim = 2
@@ -30,21 +30,21 @@ class Rows:
     def __init__(
         self, numbers: Array, read: Callable[[Array], Array], width: int, dtype: Any
     ) -> None:
-        """width, dtype: of what is read."""
+        """width, dtype: of the rows that `read` returns."""
         self.numbers, self.read = numbers, read
         self.shape, self.dtype = (len(numbers), width), np.dtype(dtype)
 
     @property
     def nbytes(self) -> int:
-        """How many bytes they would take in memory."""
+        """Number of bytes that the rows would take in memory."""
         return int(self.shape[0] * self.shape[1] * self.dtype.itemsize)
 
     def __len__(self) -> int:
-        """Return how many rows there are."""
+        """Return the number of rows."""
         return self.shape[0]
 
     def __getitem__(self, which: Any) -> Array:
-        """Return some of the rows in memory; which: a slice, or places, (k,)."""
+        """Return some of the rows in memory; which: a slice, or indices, (k,)."""
         return self.read(self.numbers[which])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
@@ -58,16 +58,15 @@ def in_file(images: Array) -> bool:
 
 
 def loaded(images: Array, which: slice, buffers: Buffers | None = None) -> Array:
-    """Return images in a row in memory.
+    """Return consecutive images in memory.
 
-    Of a mapped file they are read from it: to have its pages mapped one after another
-    costs the kernel more, and its end, where another program has cut it off, would be
-    the end of this process.
+    The images of a mapped file are read from the file. Faulting in its pages one by one
+    is slower, and would kill this process if another program had truncated the file.
 
     buffers: as for `file_bytes.read`
 
     Raises:
-        InputError: the file is shorter now, or cannot be read any more
+        InputError: the file has become shorter, or can no longer be read
     """
     part = images[which]
     if not in_file(images):
@@ -84,15 +83,15 @@ def loaded(images: Array, which: slice, buffers: Buffers | None = None) -> Array
 
 
 def _is_as_in_its_file(images: Array) -> bool:
-    """Return whether images are mapped, as they lie in a file that has a name."""
+    """Return whether images are mapped from a named file and contiguous in it."""
     mapped = isinstance(images, np.memmap) and images.mode == "r"
     return bool(mapped and images.filename and images.flags.c_contiguous)
 
 
 def chosen(images: Array, numbers: Array) -> Array:
-    """Return the images of these ascending numbers, in a file still if they are in one.
+    """Return the images with these numbers; images in a file are not read.
 
-    numbers: (k,), integers
+    numbers: (k,), integers, ascending
     """
     if isinstance(images, Rows):
         return Rows(images.numbers[numbers], images.read, *_form(images))
@@ -102,9 +101,9 @@ def chosen(images: Array, numbers: Array) -> Array:
 
 
 def made(images: Array, make: Callable[[Array], Array], dtype: Any) -> Array:
-    """Return what a function makes of images, of those in a file where they are read.
+    """Apply a function to images; to those in a file when they are read.
 
-    make: (k, width) in, as many out, in this dtype
+    make: takes (k, width) images, returns as many, in this dtype
     """
     if not in_file(images):
         return make(images)
@@ -117,7 +116,7 @@ def _form(images: Array) -> tuple[int, Any]:
 
 
 def row_blocks(values: Array) -> Iterator[tuple[int, Array]]:
-    """Yield rows with the number of the first, in blocks that need little memory.
+    """Yield rows in blocks that need little memory, each with its first row's number.
 
     values: (n, ...)
     """
@@ -127,7 +126,7 @@ def row_blocks(values: Array) -> Iterator[tuple[int, Array]]:
 
 
 def extremes(values: Array) -> tuple[float, float]:
-    """Return the least and the largest of (n, features); NaN where there is one."""
+    """Return the smallest and largest of values, (n, features); NaN if one is NaN."""
     of_blocks = [(block.min(), block.max()) for _, block in row_blocks(values)]
     low, high = np.array(of_blocks, np.float64).T
     return float(low.min()), float(high.max())

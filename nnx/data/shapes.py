@@ -1,18 +1,18 @@
-"""How many shapes a picture has, and whether these are one digit."""
+"""Counting the connected shapes in a picture, to tell whether they are one digit."""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-# Shapes are counted in a picture of this side, where pixels have half the full ink.
+# Shapes are counted in a picture of this side, among pixels with half the full ink.
 SIDE = 48
-# A shape of half the largest one's side is another digit, and no dot or loose stroke.
+# A shape with half the largest one's side is another digit, not a dot or loose stroke.
 AS_LARGE = 0.5
-# So many shapes, of which none has half the ink, are noise.
+# This many shapes, none of which has half the ink, are noise.
 MANY = 8
 
 
 def doubt(digit: Image.Image) -> str | None:
-    """Return "noise" or "two shapes" where a picture is not one shape; else None.
+    """Return "noise" or "two shapes" if a picture is not one digit, or None.
 
     digit: grey, light on dark, cropped to its ink
     """
@@ -27,13 +27,13 @@ def doubt(digit: Image.Image) -> str | None:
 
 
 def _shapes(digit: Image.Image) -> list[tuple[int, int]]:
-    """Return the pixels of each connected shape, and its longer side."""
+    """Return the number of pixels and the longer side of each connected shape."""
     scale = SIDE / max(digit.size)
     width, height = (max(1, round(side * scale)) for side in digit.size)
     small = digit.resize((width, height), Image.Resampling.BOX)
     half = max(1, np.asarray(small).max() / 2)
     left = small.point([255 * (level >= half) for level in range(256)])
-    # Strokes that nearly touch are taken for joined, as where a pen has skipped.
+    # Strokes that nearly touch count as connected, as a pen may have skipped.
     left = left.filter(ImageFilter.MaxFilter(3))
     shapes = []
     while left.getbbox():

@@ -1,4 +1,4 @@
-"""Holding samples out where a source has no part to test on."""
+"""Holding out samples if a source has no part for testing."""
 
 import numpy as np
 
@@ -7,9 +7,9 @@ from nnx.data.rows import chosen
 
 
 def hold_out(split: Split, part: int) -> tuple[list[Split], str]:
-    """Return a training and a test part, always the same ones, and a note on it.
+    """Return a training and a test part, always the same ones, and a note.
 
-    part: one sample in this many, and at least one, becomes the test part
+    part: one in this many samples, but at least one, is held out for testing
     """
     total = len(split.labels)
     count = max(1, total // part)
@@ -20,15 +20,15 @@ def hold_out(split: Split, part: int) -> tuple[list[Split], str]:
 
 
 def train_test_split(split: Split, count: int) -> tuple[Split, Split]:
-    """Return a part to train on, and one of so many samples, always the same ones."""
+    """Return a training part, and a test part of `count` samples, always the same."""
     rows = held_out_rows(len(split.labels), count)
     train, test = (Split(chosen(split.images, r), split.labels[r]) for r in rows)
     return train, test
 
 
 def held_out_rows(total: int, count: int) -> tuple[Array, Array]:
-    """Return which of so many rows to train on, and which are held out, in order."""
-    # Independent of a run's seed, and drawn from RandomState because NumPy promises
-    # never to change its stream (NEP 19).
+    """Return the ascending numbers of the rows to train on, and of those held out."""
+    # Independent of a run's seed. NumPy promises never to change RandomState's stream
+    # (NEP 19).
     order = np.random.RandomState(0).permutation(total)
     return np.sort(order[count:]), np.sort(order[:count])

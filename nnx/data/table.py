@@ -1,4 +1,4 @@
-"""A CSV file as numbers: NumPy parses it, this module finds the line of a fault.
+"""A CSV file as numbers: NumPy parses it, and this module finds the place of a fault.
 
 Accepted: commas, semicolons or tabs; quotes; a byte-order mark; any line ending; with
 or without a header line.
@@ -21,14 +21,14 @@ from nnx.files import readable
 
 
 def read(path: Path) -> tuple[list[str], RawArray]:
-    """Return the names in a CSV file's header line, none without one, and its numbers.
+    """Return the names in a CSV file's header line, if there is one, and its numbers.
 
-    returns: names (columns,), numbers (rows, columns) float32; NaN and infinities are
-        still in them, and their place is a file, line and column, as an editor counts
+    returns: names (columns,), numbers (rows, columns) float32, which may be NaN or
+        infinite; places are given as file, line and column, counted from 1
 
     Raises:
-        InputError: no lines of numbers, lines of unequal length, fields that are no
-            numbers
+        InputError: there are no lines of numbers, lines have different lengths, or a
+            field is not a number
     """
     with readable(path):
         try:
@@ -52,7 +52,7 @@ def _read(path: Path) -> tuple[list[str], RawArray]:
         values = _numbers(path, first, delimiter)
     except InputError:
         raise
-    except ValueError as error:  # text that is not UTF-8 fails there once more
+    except ValueError as error:  # text that is not UTF-8 fails again in `_explain`
         _explain(path, first, delimiter, len(fields))
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: not a table of numbers: {reason}") from None
@@ -71,7 +71,7 @@ def _place(path: Path, first: int, row: int, column: int) -> str:
 
 def _numbers(path: Path, first: int, delimiter: str) -> Array:
     with open(path, encoding=ENCODING) as file, warnings.catch_warnings():
-        # Both are refused later with their place: no rows, and numbers too large.
+        # No rows and too large numbers cause warnings here, and errors later.
         warnings.simplefilter("ignore")
         return np.loadtxt(
             file,
@@ -85,7 +85,7 @@ def _numbers(path: Path, first: int, delimiter: str) -> Array:
 
 
 def _numbered(path: Path, first: int) -> Iterator[tuple[int, str]]:
-    """Yield the lines that are not empty, with their numbers, from the first on."""
+    """Yield the lines that are not empty, with their numbers, from line `first` on."""
     with open(path, encoding=ENCODING) as file:
         lines = iter(lambda: file.readline(LONGEST_LINE), "")
         for number, line in enumerate(lines, 1):
@@ -103,8 +103,8 @@ def _fields(line: str, delimiter: str) -> list[str]:
 def is_header(fields: list[str]) -> bool:
     """Return whether a first line names columns.
 
-    It does where it says "label" or holds no number; and where it counts 0, 1, 2, ...,
-    which is what pandas writes above columns that have no names.
+    It does if one field is "label" or none is a number; or if the fields are 0, 1, 2,
+    …, which pandas writes above columns without names.
     """
     named = any(fields) and not any(map(_is_number, fields))
     counted = len(fields) > 2 and fields == [str(i) for i in range(len(fields))]
@@ -112,7 +112,7 @@ def is_header(fields: list[str]) -> bool:
 
 
 def label_columns(names: list[str]) -> list[int]:
-    """Return which of the columns are called "label"."""
+    """Return the indices of the columns called "label", in any case."""
     return [i for i, name in enumerate(names) if name.lower() == "label"]
 
 
@@ -121,7 +121,7 @@ def _is_number(field: str) -> bool:
 
 
 def _explain(path: Path, first: int, delimiter: str, columns: int) -> None:
-    """Refuse the first line that is not as many numbers as the file's first line."""
+    """Refuse the first line that does not have one number per column."""
     for number, line in _numbered(path, first):
         fields = _fields(line, delimiter)
         place = f"{path}, line {number}"

@@ -1,4 +1,4 @@
-"""How a table becomes a data set, as it is told: options that are checked."""
+"""Checking the options that determine how a table becomes a data set."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -15,10 +15,10 @@ MAY_BE = {
 
 
 def checked(options: Mapping[str, Any]) -> TableOptions:
-    """Return options as they are worked with: one name is a tuple of one.
+    """Return checked options; single names become tuples.
 
     Raises:
-        InputError: options that there are not, or that may not be this
+        InputError: an option does not exist, or has an invalid value
     """
     made = dict(options)
     for name, value in options.items():
@@ -41,7 +41,7 @@ def checked(options: Mapping[str, Any]) -> TableOptions:
 
 
 def _names(name: str, value: Any) -> tuple[str, ...]:
-    """Return the names of columns in a list, or one of them alone; "" is none."""
+    """Return the names of columns; value: a collection of names, one name, or ""."""
     each = [value] if isinstance(value, str) and value else value
     each = each.tolist() if hasattr(each, "tolist") else each  # an array, or an index
     if not isinstance(each, Collection) or not all(isinstance(e, str) for e in each):
@@ -50,19 +50,20 @@ def _names(name: str, value: Any) -> tuple[str, ...]:
 
 
 def refuse_contradictions(options: TableOptions) -> None:
-    """Refuse options of which one says the opposite of another.
+    """Refuse options that contradict each other.
 
     Raises:
-        InputError: a target that is left out or comes twice, or categories left out
+        InputError: a target is dropped or occurs twice, or a categorical column is
+            dropped
     """
     target, drop = options.target, options.drop
     for name in target:
         if name in drop:
-            raise InputError(f"{name!r} is the target, and in drop too: take one away")
+            raise InputError(f"{name!r} is the target, and also in drop: remove one")
         if target.count(name) > 1:
             raise InputError(f"target names {name!r} twice: name each column once")
     for name in options.categorical:
         if name in drop:
             raise InputError(
-                f"{name!r} is in categorical, and in drop too: take one away"
+                f"{name!r} is in categorical, and also in drop: remove one"
             )

@@ -1,4 +1,4 @@
-"""A data set of a table: what is learnt, from which columns, and by which rows."""
+"""Making a data set from a table: its targets, features, and training and test rows."""
 
 from collections.abc import Collection, Sequence
 from functools import partial
@@ -34,13 +34,13 @@ TEST_PART = 10
 
 
 def load_table(path: Path, name: str, options: TableOptions) -> Dataset:
-    """Return the data set of a table's file, and of those with other rows.
+    """Return the data set of a table's file, and of its test and validation files.
 
-    Without a table to test on, a tenth of the rows is held out, always the same ones;
-    a category or class that would then be in no training row stays in them.
+    Without a table for testing, a tenth of the rows is held out, always the same ones.
+    Rows with a category or class that would be missing in training are not held out.
 
     Raises:
-        InputError: files, columns and options that do not fit
+        InputError: files, columns and options do not fit each other
     """
     refuse_contradictions(options)
     text, codes = options.categorical, options.target[:1]
@@ -62,7 +62,7 @@ def load_table(path: Path, name: str, options: TableOptions) -> Dataset:
 
 
 def _with_numbers(table: Table, codes: Sequence[str]) -> Table:
-    """Return a table whose codes are numbers where they are too many for classes."""
+    """Return a table whose codes become numbers if there are too many for classes."""
     values = list(table.values)
     for i in table.places([name for name in codes if name in table.names]):
         column = values[i]
@@ -82,17 +82,19 @@ def table_set(
     test: Table | None = None,
     validation: Table | None = None,
 ) -> Dataset:
-    """Return the data set of a table, and of those with rows to test and choose by.
+    """Return the data set of a table, and of tables for testing and validation.
 
     Raises:
-        InputError: columns and options that do not fit
+        InputError: columns and options do not fit each other
     """
     refuse_contradictions(options)
     require_columns(table.source, table.names, (*options.target, *options.categorical))
     left_out = {*options.target, *options.drop}
     names = [name for name in table.names if name not in left_out]
     if not names:
-        raise InputError(f"{table.source}: no columns but the target: nothing to learn")
+        raise InputError(
+            f"{table.source}: no columns but the target: nothing to learn from"
+        )
     _refuse_written_otherwise(table, names, options.categorical)
     task, decided = decide(table, options.target, options.task)
     of_text = options.categorical
@@ -133,7 +135,7 @@ def _refuse_written_otherwise(
 def split_of(
     table: Table, columns: Sequence[Column], aim: Aim, rows: Array | None = None
 ) -> Split:
-    """Return a table's rows, or some of them, with what they are."""
+    """Return features and labels of a table's rows, or of some of them."""
     which = np.arange(table.rows) if rows is None else rows
     images: Any
     if any(map(in_file, table.values)):
@@ -145,9 +147,9 @@ def split_of(
 
 
 def aim_of(like: Any, target: Sequence[str] = ()) -> Aim:
-    """Return what a network or a data set of a table is trained for.
+    """Return the aim of a network or of a data set.
 
-    target: the name of the column of classes, which neither knows
+    target: the name of the column of classes, which neither of them stores
     """
     names = target
     if like.targets:
@@ -158,21 +160,23 @@ def aim_of(like: Any, target: Sequence[str] = ()) -> Aim:
 
 
 def load_like(path: Path, like: Any, target: Sequence[str] = ()) -> Dataset:
-    """Return a table's rows, to test a network of another table on, all of them.
+    """Return all rows of a table, to test a network that was trained on another table.
 
     like: the network, or a data set
-    target: the name of the column of classes, which neither knows
+    target: the name of the column of classes, which neither of them stores
 
     Raises:
-        InputError: another target than theirs, missing columns, and rows that the
-            network cannot be asked about
+        InputError: the target is not theirs, a column is missing, or the network cannot
+            take a row
     """
     aim = aim_of(like, target)
     if not aim.names:
-        raise InputError(f"{path}: which column has the classes? give target")
+        raise InputError(
+            f"{path}: the column of classes is not known: give it as target"
+        )
     if target and {*target} != {*aim.names}:
         own, given = (", ".join(names) for names in (aim.names, target))
-        raise InputError(f"{path}: the network has learnt {own}, and not {given}")
+        raise InputError(f"{path}: the network predicts {own}, not {given}")
     text = [column.name for column in like.columns if column.categories]
     if like.task == "classification" and not all(map(_is_plain, like.classes)):
         text += aim.names
@@ -194,7 +198,7 @@ def load_like(path: Path, like: Any, target: Sequence[str] = ()) -> Dataset:
 
 
 def _is_plain(name: str) -> bool:
-    """Return whether a class's name is what a number in its place is written as."""
+    """Return whether a class's name is a number in its usual notation."""
     value = number(name)
     return value is not None and as_field(value) == name
 
@@ -202,13 +206,12 @@ def _is_plain(name: str) -> bool:
 def held_out(
     table: Table, names: Collection[str], of_text: Collection[str], has_test: bool
 ) -> tuple[Array, Array, tuple[str, ...]]:
-    """Return which rows are trained on, which are tested on, and a note on it.
+    """Return the numbers of the training rows and of the test rows, and a note.
 
-    A row to test on goes back where it has a category or a class that no training row
-    has.
+    A row with a category or class that no training row has is not held out.
 
-    names: of the columns that are looked at
-    of_text: of those that are taken as text too, though they may be numbers
+    names: of the columns to examine
+    of_text: names of columns to treat as text, even if they hold numbers
     """
     total = table.rows
     if has_test:
@@ -223,7 +226,7 @@ def held_out(
         if name in of_text or isinstance(values, Text):
             column = as_text(values)
             if too_many(len(column.values), total):
-                continue  # `fit` refuses it by its name
+                continue  # `fit` refuses the column
             known = np.zeros(len(column.values) + 1, bool)
             known[column.codes[train]] = True
             known[-1] = True  # an empty field
@@ -249,7 +252,7 @@ def _described(columns: Sequence[Column]) -> str:
 
 
 def _filled(table: Table, names: Sequence[str]) -> tuple[str, ...]:
-    """Return a note on how many empty fields there are, which are filled then."""
+    """Return a note on the number of empty fields, which are filled, or nothing."""
     empty = 0
     for i in table.places(names):
         values = table.values[i]

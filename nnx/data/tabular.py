@@ -1,4 +1,4 @@
-"""A table that was read into named columns, wherever it came from."""
+"""A table with named columns, read from any source."""
 
 import json
 import re
@@ -11,10 +11,10 @@ import numpy as np
 from nnx.data.dataset import Array
 from nnx.errors import InputError
 
-# Fields, in small letters, that say that there is nothing.
+# Fields that mean a missing value, in lower case.
 MISSING = "", "na", "n/a", "nan", "null"
 _CODE = re.compile(r"[+-]?(0[0-9]+|[0-9]{16,})")
-# Signs of money and percent; thousands with something between them; a decimal comma.
+# Numbers with a currency or percent sign, separated thousands, or a decimal comma.
 _OTHERWISE = re.compile(
     r"[+-]?\s?([$€£¥]\s?)?[+-]?"
     r"([0-9]{1,3}([,.'\u2019\s])[0-9]{3}(\3[0-9]{3})*|[0-9]+)"
@@ -23,32 +23,32 @@ _OTHERWISE = re.compile(
 
 
 class NoPicturesError(InputError):
-    """What is no pictures with their labels, but may be a table of anything else."""
+    """The data are not labeled pictures, but may be another kind of table."""
 
 
 class Text(NamedTuple):
-    """A column of text: what is said in it, and which of it each row says.
+    """A column of text.
 
     values: the different texts, in any order
-    codes: (n,), integers; the place in values, or -1 where the field is empty
+    codes: (n,), integers; each row's index in values, or -1 for an empty field
     """
 
     values: tuple[str, ...]
     codes: Array
 
 
-# (n,) integers, or floats with NaN where the field is empty; or text.
+# A column: (n,) integers, or floats with NaN for an empty field; or `Text`.
 Values: TypeAlias = Any
 
 
 class Table(NamedTuple):
-    """A table that was read: named columns of numbers or of text.
+    """A table with named columns of numbers or text.
 
-    source: where it came from, in words
-    names: of its columns, each once
-    values: of each column: (n,) integers, floats with NaN for an empty field, or `Text`
-    place: says where a field stands, by row and column, counted from 0
-    notes: remarks on what was decided while reading, a line each
+    source: description of its origin
+    names: of the columns, all different
+    values: per column (n,) integers, floats with NaN for an empty field, or `Text`
+    place: returns the place of a field, by row and column, counted from 0
+    notes: remarks on decisions made while reading, a line each
     """
 
     source: str
@@ -59,23 +59,23 @@ class Table(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """Number of rows."""
         first = self.values[0]
         return len(first.codes if isinstance(first, Text) else first)
 
     def column(self, name: str) -> int:
-        """Return which column is called so.
+        """Return the index of the column with this name.
 
         Raises:
-            InputError: none is
+            InputError: there is none
         """
         return self.places([name])[0]
 
     def places(self, names: Sequence[str]) -> list[int]:
-        """Return which columns are called so.
+        """Return the indices of the columns with these names.
 
         Raises:
-            InputError: none is
+            InputError: there is no column of one of the names
         """
         require_columns(self.source, self.names, names)
         known = {name: i for i, name in enumerate(self.names)}
@@ -83,7 +83,7 @@ class Table(NamedTuple):
 
 
 def require_columns(source: str, names: Sequence[str], asked: Collection[str]) -> None:
-    """Refuse a table of these columns that lacks one of those asked for."""
+    """Refuse a table that lacks one of the columns asked for; names: its columns."""
     there = set(names)
     for name in asked:
         if name not in there:
@@ -95,14 +95,14 @@ def require_columns(source: str, names: Sequence[str], asked: Collection[str]) -
 
 
 def _of_pieces(name: str, names: Sequence[str], asked: Collection[str]) -> str:
-    """Return what to do where a name is a piece of a column's that has a comma."""
+    """Return advice if a name is a piece of a column's name with commas, or ""."""
     for whole in names:
         pieces = [piece.strip() for piece in whole.split(",")]
         if len(pieces) > 1 and name in pieces and {*pieces} <= {*asked}:
             quoted = json.dumps(whole[:40], ensure_ascii=False)
             return (
-                f"; a comma stands between names: give {whole[:40]!r} in a list, as a "
-                f"file for --config has it, [{quoted}]"
+                f"; commas separate names: give {whole[:40]!r} in a list, as in a file "
+                f"for --config, [{quoted}]"
             )
     return ""
 
@@ -113,13 +113,13 @@ def wanted(
     only: Collection[str] | None,
     without: Collection[str],
 ) -> list[int]:
-    """Return the places of the columns to read; one without a name is not.
+    """Return the indices of the columns to read; columns without a name are left out.
 
-    only: names of those wanted; None is all
-    without: names of those to leave out
+    only: names of the columns to read; None: all
+    without: names of columns to leave out
 
     Raises:
-        InputError: names that come twice, or of columns to leave out that are not there
+        InputError: a name occurs twice, or a column to leave out does not exist
     """
     require_columns(source, names, without)
     counts, left_out = Counter(names), {"", *without}
@@ -130,47 +130,48 @@ def wanted(
     for i in places:
         if counts[names[i]] > 1:
             raise InputError(
-                f"{source}, column {i + 1}: another is called {names[i][:40]!r} too"
+                f"{source}, column {i + 1}: another one is also called "
+                f"{names[i][:40]!r}"
             )
     return places
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return the first names as an error's line shows them."""
+    """Return the first names, as shown in messages."""
     shown = ", ".join(repr(name[:40]) for name in names[:10])
     return shown + (", …" if len(names) > 10 else "")
 
 
 def number(text: str) -> float | None:
-    """Return a field as a number, NaN where it is empty; None, it is text."""
+    """Return a field as a number, NaN if it is empty, or None if it is text."""
     return np.nan if text.lower() in MISSING else written_number(text)
 
 
 def written_number(text: str) -> float | None:
-    """Return the number that is written in a field, as NumPy reads it, or None."""
+    """Return the number in a field, read as by NumPy, or None."""
     try:
-        # int and float take 1_000 and ١٢, which no other program would.
+        # float accepts 1_000 and ١٢, which other programs do not take for numbers.
         return float(text) if text.isascii() and "_" not in text else None
     except ValueError:
         return None
 
 
 def written_otherwise(text: str) -> bool:
-    """Return whether text would be a number with a point alone: 3,4, $1,234.50, 5%."""
+    """Return whether text is a number in another notation: 3,4, $1,234.50, 5%."""
     return number(text) is None and bool(_OTHERWISE.fullmatch(text))
 
 
 def is_code(field: str) -> bool:
-    """Return whether a whole number is another text as a float: 007, 2⁵³ + 1."""
+    """Return whether a whole number's text would change as a float: 007, 2⁵³ + 1."""
     whole = field.strip()
     return bool(_CODE.fullmatch(whole)) and as_field(float(whole)) != whole
 
 
 def text_column(fields: Sequence[str], codes: Array) -> Text:
-    """Return a column of text; fields that differ in spaces alone are one.
+    """Return a column of text; surrounding spaces in fields are ignored.
 
-    fields: what may be said in it, also what stands for nothing
-    codes: (n,), the place in fields, or -1
+    fields: the different fields, including those that mean a missing value
+    codes: (n,), each row's index in fields, or -1
     """
     said = [field.strip() for field in fields]
     texts = [text for text in dict.fromkeys(said) if text.lower() not in MISSING]
@@ -180,7 +181,7 @@ def text_column(fields: Sequence[str], codes: Array) -> Text:
 
 
 def as_text(values: Values) -> Text:
-    """Return a column as one of text; whole numbers are written without a point."""
+    """Return a column as text; whole numbers are written without a point."""
     if isinstance(values, Text):
         return values
     different, codes = np.unique(values, return_inverse=True)
@@ -188,7 +189,7 @@ def as_text(values: Values) -> Text:
 
 
 def as_field(value: float) -> str:
-    """Return a number as the shortest text that is read as it."""
+    """Return the shortest text that is read as this number."""
     if isinstance(value, int):
         return str(value)
     whole = np.isfinite(value) and value == np.rint(value)

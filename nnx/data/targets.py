@@ -1,4 +1,4 @@
-"""What is learnt from a table: one class of several, labels, or numbers."""
+"""The targets of a table: one class of several, labels, or numbers."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,17 +17,17 @@ from nnx.data.labels import MAX_CLASSES
 from nnx.data.tabular import Table, Text, Values, as_text, listed, number
 from nnx.errors import InputError
 
-# Whole numbers are classes where no more than this many are different, and no more
-# than one in so many rows.
+# Whole numbers are classes if there are at most MOST_CLASSES different ones, and at
+# least ROWS_A_CLASS rows for each.
 MOST_CLASSES, ROWS_A_CLASS = 20, 5
 
 
 class Aim(NamedTuple):
-    """What is learnt: columns of a table, and what they are taken as.
+    """The target columns of a table, and how they are interpreted.
 
     names: of the columns
     task: one of `TASKS`
-    classes, targets: as a `Dataset` has them
+    classes, targets: as in a `Dataset`
     """
 
     names: tuple[str, ...]
@@ -37,14 +37,14 @@ class Aim(NamedTuple):
 
 
 def decide(table: Table, names: Sequence[str], task: str) -> tuple[str, str]:
-    """Return the task of these columns, and a note on it.
+    """Return the task of these columns, and a note.
 
-    task: one of `TASKS`, or "auto": text, and whole numbers of which few are
-        different, are classes; several columns of 0 and 1 are labels; anything else is
-        numbers
+    task: one of `TASKS`, or "auto": text, and whole numbers with few different values,
+        are classes; several columns of 0 and 1 are labels; anything else is numbers
 
     Raises:
-        InputError: missing columns, empty fields, and a number that is none
+        InputError: a column is missing, a field is empty, or a few texts are among
+            numbers
     """
     for name in names:
         _refuse_empty(table, table.column(name))
@@ -52,8 +52,8 @@ def decide(table: Table, names: Sequence[str], task: str) -> tuple[str, str]:
     said = ", ".join(map(repr, names[:3])) + (", …" if len(names) > 3 else "")
     if decided == "classification" and len(names) > 1:
         raise InputError(
-            f"{table.source}: {len(names)} targets are no classes: give one, or task "
-            "multilabel or regression"
+            f"{table.source}: {len(names)} targets cannot be classes: give one, or "
+            "task multilabel or regression"
         )
     return decided, f"target {said}: {decided}{why}"
 
@@ -61,13 +61,14 @@ def decide(table: Table, names: Sequence[str], task: str) -> tuple[str, str]:
 def fit_aim(
     table: Table, names: Sequence[str], task: str, rows: Array, standardize: bool
 ) -> Aim:
-    """Return what is learnt of these columns, as the training rows have them.
+    """Return the aim of these target columns, from the training rows.
 
     task: one of `TASKS`
-    rows: (k,), which rows are trained on
+    rows: (k,), the training rows
+    standardize: whether to scale the targets of a regression
 
     Raises:
-        InputError: columns that cannot be learnt so
+        InputError: the columns do not fit the task
     """
     if task == "multilabel":
         return Aim(tuple(names), task, classes=tuple(names))
@@ -82,11 +83,11 @@ def fit_aim(
 
 
 def labels(aim: Aim, table: Table) -> Array:
-    """Return what the table's rows are, as a `Split` has it.
+    """Return the labels of the table's rows, in the form of a `Split`.
 
     Raises:
-        InputError: missing columns, empty fields, and what no training row has, or
-            is of another kind; by its place
+        InputError: a column is missing, a field is empty or of another kind, or a class
+            is in no training row; the message names the place
     """
     rows = np.arange(table.rows)
     places = [table.column(name) for name in aim.names]
@@ -124,7 +125,7 @@ def _decided(table: Table, names: Sequence[str]) -> tuple[str, str]:
 
 
 def are_few(different: int, rows: int) -> bool:
-    """Return whether so many different whole numbers are classes."""
+    """Return whether this many different whole numbers are classes."""
     return different <= max(2, min(MOST_CLASSES, rows // ROWS_A_CLASS))
 
 
@@ -135,7 +136,7 @@ def _are_zeros_and_ones(values: Values) -> bool:
 
 
 def _classes(table: Table, name: str, rows: Array) -> tuple[str, ...]:
-    """Return the names of the classes, which are text or whole numbers."""
+    """Return the names of the classes, sorted; refuse numbers that are not whole."""
     i = table.column(name)
     values = table.values[i]
     if not isinstance(values, Text):
@@ -143,15 +144,15 @@ def _classes(table: Table, name: str, rows: Array) -> tuple[str, ...]:
         if len(part):
             row = int(rows[part[0]])
             raise InputError(
-                f"{table.place(row, i)}: {values[row]:g} is no class: classes are text "
-                "or whole numbers; task regression learns numbers"
+                f"{table.place(row, i)}: {values[row]:g} is not a class: classes are "
+                "text or whole numbers; task regression predicts numbers"
             )
     column = as_text(values)
     found = [column.values[code] for code in np.unique(column.codes[rows])]
     if len(found) > MAX_CLASSES:
         raise InputError(
             f"{table.source}: column {name!r} has {len(found):,} classes; at most "
-            f"{MAX_CLASSES} are learnt"
+            f"{MAX_CLASSES} are possible"
         )
     if len(found) < 2:
         raise InputError(
@@ -172,8 +173,8 @@ def _class_numbers(aim: Aim, table: Table, i: int) -> Array:
         row = int((own < 0).argmax())
         text = column.values[column.codes[row]]
         raise InputError(
-            f"{table.place(row, i)}: class {text[:40]!r} is in no training row; there "
-            f"are {listed(aim.classes)}"
+            f"{table.place(row, i)}: class {text[:40]!r} is in no training row; they "
+            f"have {listed(aim.classes)}"
         )
     return own.astype(np.int64)
 
@@ -189,7 +190,7 @@ def _zeros_and_ones(table: Table, i: int) -> Array:
         bad, own = ~np.isin(values, (0, 1)), values == 1
     if bad.any():
         place = table.place(int(bad.argmax()), i)
-        raise InputError(f"{place}: a label is 0 or 1")
+        raise InputError(f"{place}: a label must be 0 or 1")
     return own.astype(np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Rows without labels, to be predicted: read in blocks, made what a network takes."""
+"""Reading rows to predict, in blocks, in the form that a network takes."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,15 +16,15 @@ from nnx.data.tabular import Table, Text
 from nnx.errors import InputError
 
 KINDS = (*TABLES, ".npz")
-_BLOCK = 1 << 18  # pixels of an archive
+_BLOCK = 1 << 18  # pixels per block of an archive
 
 
 class Block(NamedTuple):
     """Some of a file's rows.
 
-    images: (n, features), as a network takes them
-    ids: of each row, the field of the column that was asked for; empty without one
-    notes: remarks on what was decided while reading, a line each
+    images: (n, features), in the form that a network takes
+    ids: each row's field of the copied column; empty if there is none
+    notes: remarks on decisions made while reading, a line each
     """
 
     images: Array
@@ -35,12 +35,12 @@ class Block(NamedTuple):
 def of_columns(
     path: Path, columns: Sequence[Column], copied: str = ""
 ) -> Iterator[Block]:
-    """Yield a table's rows for a network of these columns, told apart by name.
+    """Yield a table's rows for a network with these columns, which are found by name.
 
-    copied: the name of a column whose fields are given as they stand
+    copied: the name of a column whose fields are yielded unchanged, or ""
 
     Raises:
-        InputError: files that are no table, and what `columns.features` refuses
+        InputError: the file is not a table, or as for `columns.features`
     """
     text = [column.name for column in columns if column.categories]
     needed = [column.name for column in columns]
@@ -51,21 +51,21 @@ def of_columns(
 def of_pixels(
     path: Path, width: int, maximum: int, copied: str = ""
 ) -> Iterator[Block]:
-    """Yield a file's rows for a network of so many pixels, in their order.
+    """Yield a file's rows for a network that takes `width` pixels, in the file's order.
 
     A column called label is left out.
 
-    maximum: the value of a fully lit pixel, where the network was trained
+    maximum: the value of a fully lit pixel in the training data
     copied: as for `of_columns`
 
     Raises:
-        InputError: rows of another width, values that are no pixels
+        InputError: the rows have another width, or a value is not a pixel
     """
     divisor = 0
     parts = _archived(path) if path.suffix.lower() == ".npz" else _rows(path, copied)
     for part, ids, notes in parts:
         if part.values.shape[1] != width:
-            more = " (--id names a column that is none)" if not copied else ""
+            more = " (--id names a column that is not a pixel)" if not copied else ""
             raise InputError(
                 f"{path}: {part.values.shape[1]:,} columns of pixels; the network "
                 f"takes {width:,}{more}"
@@ -73,7 +73,7 @@ def of_pixels(
         before = divisor
         images, divisor = as_trained(part, maximum, divisor)
         if divisor != before:
-            notes = (*notes, f"pixels are taken to be from 0 to {divisor}")
+            notes = (*notes, f"pixels are assumed to be from 0 to {divisor}")
         yield Block(images, ids, notes)
 
 

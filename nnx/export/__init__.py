@@ -23,32 +23,32 @@ from nnx.training.log import METRIC_NAMES
 def onnx(network: Network, path: str | PathLike[str]) -> None:
     """Write a network as ONNX, which needs the package `onnx` (the extra [onnx]).
 
-    The graph has one input, "pixels" or, of a table, "features" (n, features), n being
-    free. Pixels are in the units of the data, uint8 where those are bytes and float32
-    elsewhere; scaling is part of the graph. A table's numbers are float64, as they
-    stand in the table, with a 0 or 1 for each category of a column of text. Outputs are
-    "probabilities" (n, classes) and "label", int64 (n,), which is the class's number,
-    or 0 or 1 for each of several labels (n, labels); of a regression "values" (n,
-    targets), float64, in the targets' units. Names of classes, features and targets are
-    in the file's metadata, as JSON.
+    The graph has one input (n, features) for any n: "pixels", or "features" for a
+    table. Pixels have the units of the data: uint8 if the data are bytes, otherwise
+    float32. A table's numbers are float64, unscaled, with a 0 or 1 for each category
+    of a column of text. Scaling is part of the graph. The outputs are "probabilities"
+    (n, classes) and "label", int64: (n,) class numbers, or (n, labels) 0 or 1 for
+    several labels. A regression has the output "values" (n, targets), float64, in the
+    targets' units. The file's metadata hold the names of classes, features and targets
+    as JSON.
 
     Raises:
-        InputError: a file that cannot be written; a network of more than 2 GB
-        MissingLibraryError: there is no package `onnx`
+        InputError: the file cannot be written, or the network is larger than 2 GB
+        MissingLibraryError: the package `onnx` is not installed
     """
     file = files.given(path, "a file to write")
     files.write(file, onnx_graph.content(checked(network)))
 
 
 def pytorch(network: Network, path: str | PathLike[str]) -> str:
-    """Write a network's weights as PyTorch's; return the lines that load them there.
+    """Write a network's weights for PyTorch; return the PyTorch code that loads them.
 
     The file is safetensors with the `state_dict` of a Sequential(Linear, ReLU, …):
-    "0.weight" (out, in), "0.bias" (out,), "2.weight", … PyTorch is not needed for it.
-    `nnx.from_pytorch` reads it back, to the same network.
+    "0.weight" (out, in), "0.bias" (out,), "2.weight", … PyTorch is not needed to write
+    it. `nnx.from_pytorch` reads it back as the same network.
 
     Raises:
-        InputError: a file that cannot be written, or is a model of nnx
+        InputError: the file cannot be written, or is a model of nnx
     """
     file = files.given(path, "a file to write")
     state_dict.check_replaceable(file)
@@ -63,17 +63,18 @@ def c(
     int8: bool = False,
     data: Dataset | None = None,
 ) -> str:
-    """Write a network as a header of C99; return what it says of 8 bits, or nothing.
+    """Write a network as a C99 header; return its remark on 8 bits, or "".
 
-    It has one function, `nnx_predict(pixels, probabilities)`, or `nnx_predict(features,
-    values)`; what it takes and gives is as for `onnx`, for one row. It allocates
-    nothing. Numbers read back as the same bits.
+    The header has one function, `nnx_predict(pixels, probabilities)` or
+    `nnx_predict(features, values)`, whose arguments are as for `onnx`, for one row. It
+    allocates no memory. All numbers are read back with the same bits.
 
-    int8: weights of 8 bits, each unit's over its largest, and sums of integers
-    data: what to measure it on, which int8 needs: the header states the accuracy, or R²
+    int8: use weights of 8 bits, scaled by each unit's largest, and integer sums
+    data: a data set, required by int8, whose test images give the accuracy, or R², that
+        the header states
 
     Raises:
-        InputError: int8 without data, data that do not fit the network, a file that
+        InputError: int8 without data, data that do not fit the network, or a file that
             cannot be written
     """
     file = files.given(path, "a file to write")
@@ -85,7 +86,7 @@ def c(
 def c_content(
     network: Network, *, int8: bool, data: Dataset | None
 ) -> tuple[bytes, str]:
-    """Return the header, and what it says of 8 bits; as for `c`."""
+    """Return the header, and its remark on 8 bits or ""; arguments as for `c`."""
     if not isinstance(int8, bool):
         raise InputError(f"int8 must be True or False, not {in_few_words(int8)}")
     if not int8:
@@ -108,15 +109,15 @@ def card(
     data: Dataset,
     settings: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a model card: how good a network is on its test rows, and all about it.
+    """Write a model card: a network's description and its results on the test rows.
 
-    It is Markdown with metadata in YAML, as model hubs read a README.md.
+    It is Markdown with metadata in YAML, as model hubs read from a README.md.
 
-    settings: of its training, complete, if they are known
+    settings: of the training, complete, if known
 
     Raises:
-        InputError: data that do not fit the network; a file that cannot be written, or
-            that is there and is no model card of nnx
+        InputError: the data do not fit the network; the file cannot be written, or
+            exists and is not a model card of nnx
     """
     file = files.given(path, "a file to write")
     model_card.check_replaceable(file)

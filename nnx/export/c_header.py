@@ -1,4 +1,4 @@
-"""A network as a header of C99, which needs nothing but the mathematics library."""
+"""A network as a C99 header, which needs only the mathematics library."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -21,10 +21,10 @@ COLUMNS = 80
 
 
 def content(network: Network, *, int8: bool = False, said: str = "") -> bytes:
-    """Return the header of a network.
+    """Return the header for a network.
 
-    int8: whether its weights have 8 bits and are summed as integers
-    said: how good it is, in a line
+    int8: whether weights have 8 bits and products are summed as integers
+    said: a line on the network's score
     """
     real = "float32" if int8 else network.layers[0].weight.dtype.name
     arrays = _arrays(network, int8)
@@ -46,7 +46,7 @@ def content(network: Network, *, int8: bool = False, said: str = "") -> bytes:
 
 
 def _arrays(network: Network, int8: bool) -> dict[str, Array]:
-    """Return all numbers that the header holds, by their names in it."""
+    """Return all arrays in the header, by their names in it."""
     found, door = dict[str, Array](), entrance(network)
     if door.mean is not None and door.scale is not None:
         found |= {"nnx_mean": door.mean, "nnx_scale": door.scale}
@@ -78,7 +78,7 @@ def _comment(network: Network, int8: bool, said: str, arrays: dict[str, Array]) 
 
 
 def _plain(text: str) -> str:
-    """Return a text for a comment: ASCII, with nothing that goes on a line further."""
+    """Return text for a comment: ASCII, without characters that continue a line."""
     return re.sub(r"[^ -~]|[?\\]", "_", text)
 
 
@@ -95,7 +95,7 @@ def _names(name: str, values: Iterable[str]) -> str:
 
 
 def _text(value: str) -> str:
-    """Return a string of C: UTF-8, with escapes for what is not plain ASCII."""
+    """Return a C string literal: UTF-8, with escapes for all but plain ASCII."""
     letters = (
         chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}"
         for byte in value.encode("utf-8", "replace")
@@ -104,7 +104,7 @@ def _text(value: str) -> str:
 
 
 def _array(name: str, array: Array) -> str:
-    """Return the declaration of an array, numbers such that they read back exactly."""
+    """Return the declaration of an array, with numbers that are read back exactly."""
     flat = array.ravel().tolist()
     if array.dtype == np.int8:
         texts = list(map(str, flat))
@@ -120,7 +120,7 @@ def _number(text: str) -> str:
 
 
 def _lines(texts: list[str]) -> str:
-    """Return texts with commas between, in lines of some 80 characters."""
+    """Return texts separated by commas, in lines of about 80 characters."""
     lines, line, length = list[str](), list[str](), 0
     for text in texts:
         if line and length + len(text) + 2 > COLUMNS:
@@ -132,7 +132,7 @@ def _lines(texts: list[str]) -> str:
 
 
 def _functions(network: Network, int8: bool) -> str:
-    """Return the functions, with REAL, SUM and @ still to be put in."""
+    """Return the functions, in which REAL, SUM and @ are yet to be replaced."""
     used = dict.fromkeys(network.activation[:-1])
     logistic = network.task == "multilabel" or used.keys() & {"sigmoid", "silu"}
     parts = [c_source.LOGISTIC] if logistic else []
@@ -179,7 +179,7 @@ def _predict(network: Network, int8: bool) -> str:
 
 
 def _first(network: Network, int8: bool) -> list[str]:
-    """Return the lines that make the first layer's input of what is given."""
+    """Return the lines that compute the first layer's input from the arguments."""
     door = entrance(network)
     if int8 and door.dtype == "uint8":
         return [
@@ -197,7 +197,7 @@ def _first(network: Network, int8: bool) -> list[str]:
 
 
 def _factor(network: Network, int8: bool) -> str:
-    """Return what pixels are multiplied by, in C."""
+    """Return the factor for pixels, in C."""
     factor = entrance(network).factor
     if int8 or network.layers[0].weight.dtype == np.float32:
         return _number(f"{np.float32(factor):.9g}") + "f"
@@ -205,7 +205,7 @@ def _factor(network: Network, int8: bool) -> str:
 
 
 def _layer(network: Network, i: int, int8: bool, now: str, then: str) -> list[str]:
-    """Return the lines that make layer i's sums `then` of its input `now`."""
+    """Return the lines that compute layer i's sums `then` from its input `now`."""
     width, out = network.layers[i].weight.shape
     if not int8:
         arrays = f"nnx_weight_{i}, nnx_bias_{i}"
@@ -221,7 +221,7 @@ def _layer(network: Network, i: int, int8: bool, now: str, then: str) -> list[st
 
 
 def _filled(source: str, real: str, sums_fit: bool) -> str:
-    """Return C for numbers of a type: REAL, and @, the end of its functions' names."""
+    """Return C for a type of numbers, with REAL, SUM and @ (the suffix) replaced."""
     for name, value in ("GELU_SCALE", GELU_SCALE), ("GELU_CUBIC", GELU_CUBIC):
         source = source.replace(name, f"{value:.17g}")
     source = source.replace("SUM", "int32_t" if sums_fit else "int64_t")

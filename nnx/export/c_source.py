@@ -1,4 +1,4 @@
-"""The pieces of C that a header is made of. REAL, SUM and @ are put in."""
+"""Templates of C for a header, in which REAL, SUM and @ are replaced."""
 
 ACTIVATIONS = {
     "identity": "return z;",

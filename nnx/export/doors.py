@@ -1,4 +1,4 @@
-"""What a network takes and gives outside nnx, the same in every format."""
+"""The inputs and outputs of an exported network, the same in every format."""
 
 import json
 from typing import Any, NamedTuple
@@ -10,13 +10,13 @@ from nnx.network import Network
 
 
 class Door(NamedTuple):
-    """What a network takes, and what is done to it before the first layer.
+    """The input of a network, and its scaling before the first layer.
 
     name: "pixels" or "features"
-    dtype: "uint8" of pixels that are bytes, "float32" of others, "float64" of a table
-    factor: what pixels are multiplied by
+    dtype: "uint8" for pixels that are bytes, "float32" for others, "float64" for tables
+    factor: the factor for pixels
     mean, scale: (features,), float64; a table's feature becomes (value - mean) / scale;
-        None where that changes nothing
+        None if that changes nothing
     """
 
     name: str
@@ -27,13 +27,13 @@ class Door(NamedTuple):
 
 
 def entrance(network: Network) -> Door:
-    """Return what the network takes.
+    """Return the network's input.
 
-    Pixels are in the units of the data it was trained on. A table's numbers are as they
-    stand there, and of each column of text there is a 0 or 1 for each category.
+    Pixels have the units of the training data. A table's numbers are unscaled, with a 0
+    or 1 for each category of a column of text.
     """
     if not network.columns:
-        # Of floats the brightest is 1, and bytes would be of no use.
+        # A maximum of 1 means floats, for which bytes would be useless.
         dtype = "uint8" if 1 < network.frame.maximum <= 255 else "float32"
         return Door("pixels", dtype, network.pixel_scale(np.uint8))
     mean, scale = [], []
@@ -47,7 +47,7 @@ def entrance(network: Network) -> Door:
 
 
 def feature_names(network: Network) -> list[str]:
-    """Return what each feature of a table is, "column" or "column=category"."""
+    """Return the name of each feature of a table, "column" or "column=category"."""
     return [
         f"{column.name}={category}" if column.categories else column.name
         for column in network.columns
@@ -56,23 +56,23 @@ def feature_names(network: Network) -> list[str]:
 
 
 def exit_name(network: Network) -> str:
-    """Return what the network's outputs are called."""
+    """Return the name of the network's outputs."""
     return "values" if network.task == "regression" else "probabilities"
 
 
 def units(network: Network) -> tuple[Array, Array]:
-    """Return each target's mean and scale, (targets,) float64, of a regression."""
+    """Return the mean and scale of a regression's targets, both (targets,) float64."""
     targets = network.targets
     return np.array([t.mean for t in targets]), np.array([t.scale for t in targets])
 
 
 def described(network: Network) -> str:
-    """Return in a line what the network is."""
+    """Return a one-line description of the network."""
     hidden = dict.fromkeys(network.activation[:-1])
     used = f", {' and '.join(hidden)}" if hidden else ""
     return f"{network}{used}: {network.task}, {network.parameters:,} parameters"
 
 
 def as_json(value: Any) -> str:
-    """Return JSON, the same text each time."""
+    """Return JSON with sorted keys, so that the text is always the same."""
     return json.dumps(value, sort_keys=True)

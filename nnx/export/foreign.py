@@ -1,4 +1,4 @@
-"""A network made of layers that another library has trained."""
+"""Making a network from layers that another library has trained."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,9 +21,9 @@ def made(
     pixels: str,
     normalize: tuple[float, float] | None = None,
 ) -> Network:
-    """Return the network of layers, and of what the file does not say.
+    """Return a network with these layers, and with what their file does not state.
 
-    layers: whose sizes fit one another
+    layers: their sizes fit each other
     activation, data, pixels, normalize: as for `nnx.from_pytorch`
     """
     if activation is None and len(layers) > 1:
@@ -58,7 +58,7 @@ def made(
 def _normalized(
     layer: Layer, normalize: tuple[float, float], pixels: str, data: Dataset | None
 ) -> Layer:
-    """Return a first layer that takes pixels as they were before normalization."""
+    """Return a first layer that takes pixels before normalization."""
     try:
         numbers = np.asarray(normalize, np.float64)
     except (OverflowError, TypeError, ValueError):

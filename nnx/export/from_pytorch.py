@@ -1,4 +1,4 @@
-"""PyTorch's weights as a network."""
+"""Making a network from PyTorch's weights."""
 
 import json
 import os
@@ -24,12 +24,12 @@ from nnx.network import Network
 from nnx.tensors import check_tensor, read
 
 IN_MEMORY = Path("state_dict")
-# What programs call the weights among other things that they save.
+# Usual names of the weights in files that also hold other things.
 INSIDE = "state_dict", "model_state_dict", "model"
-# What a layer of BatchNorm has beside its weight and bias.
+# The tensors of a BatchNorm layer, besides weight and bias.
 OF_BATCH_NORM = "running_mean", "running_var", "num_batches_tracked"
-# What says which tensors there are: its bytes, and the characters of a name in it.
-# PyTorch takes the square of these to say that it knows no such name.
+# Limits on the pickle that lists the tensors: its bytes, and the characters of a name.
+# To refuse an unknown name, PyTorch needs time quadratic in its length.
 MOST_SAID, LONGEST_NAME = 1 << 20, 2000
 
 
@@ -42,24 +42,20 @@ def from_pytorch(
     normalize: tuple[float, float] | None = None,
     layers: Sequence[str] = (),
 ) -> Network:
-    """Return the network of PyTorch's weights.
+    """Return a network with PyTorch's weights.
 
-    weights: a file of safetensors; one of `torch.save` (.pt, .pth), which needs
-        PyTorch and is read without running code from it; a module, or its
-        `state_dict`: of each linear layer "NAME.weight" (out, in) and, if it has one,
-        "NAME.bias" (out,)
-    activation: of the hidden layers, or one for each of them, as for `nnx.Network`; a
-        file that nnx has written says it itself, and the rest too
-    data: a data set that the network is for, whose classes, pictures and columns it
-        takes; without one it has classes "0", "1", …, and pixels up to 255
-    pixels: what it was trained on: "unit", in [0, 1], or "raw", as in the data
-    normalize: the mean and deviation with which pixels in [0, 1] were normalized; they
-        become part of the first layer
-    layers: the layers' names in their order, where no numbers in them tell it
+    weights: a safetensors file; a file of `torch.save`, which needs PyTorch and is read
+        without running code; a module; or a `state_dict` with "NAME.weight" (out, in)
+        and optionally "NAME.bias" (out,) for each linear layer
+    activation: as for `nnx.Network`; a file written by nnx states it, and all the rest
+    data: sets classes, pictures and columns; None: classes "0", "1", …, pixels to 255
+    pixels: the pixels in training: "unit", in [0, 1], or "raw", as in the data
+    normalize: mean and deviation that normalized pixels in [0, 1]; kept in layer 1
+    layers: the layers' names in order, if the numbers in them do not give the order
 
     Raises:
-        InputError: files that are damaged or of another kind, tensors that are no
-            linear layers, layers that do not fit one another or the data
+        InputError: the file is damaged or of another kind, a tensor is not a linear
+            layer's, or layers do not fit each other or the data
     """
     is_list = isinstance(layers, list | tuple)
     if not is_list or not all(isinstance(name, str) for name in layers):
@@ -75,10 +71,14 @@ def from_pytorch(
         said, tensors = _read(source)
     else:
         kind = type(weights).__name__
-        raise InputError(f"weights are a file, a module or a state_dict, not {kind}")
+        raise InputError(
+            f"weights must be a file, a module or a state_dict, not {kind}"
+        )
     if said is not None:
         if activation is not None or data is not None or layers:
-            raise InputError(f"{source}: says itself what it is: give it alone")
+            raise InputError(
+                f"{source}: describes itself: give no activation, data or layers"
+            )
         return _own(source, said, tensors)
     names = _order(source, tensors, layers)
     found = _layers(source, tensors, names)
@@ -86,7 +86,7 @@ def from_pytorch(
 
 
 def _own(source: Path, said: str, tensors: dict[str, Array]) -> Network:
-    """Return the network of a file that nnx has written."""
+    """Return the network in a file written by nnx."""
     try:
         about = json.loads(said)
         if about.pop("crc32") != model_file.crc32(about, tensors):
@@ -104,20 +104,20 @@ def _own(source: Path, said: str, tensors: dict[str, Array]) -> Network:
 
 
 def _order(source: Path, tensors: dict[str, Array], layers: Sequence[str]) -> list[str]:
-    """Return the layers' names in the order in which they are applied."""
+    """Return the layers' names in the order of application."""
     names = set[str]()
     for key in tensors:
         name, dot, what = key.rpartition(".")
         if what in OF_BATCH_NORM:
             raise InputError(
-                f"{source}: {name[:80]} is a BatchNorm, and no linear layer: fold it "
-                "into the linear layer before it (torch.nn.utils.fusion."
-                "fuse_linear_bn_eval), and save that"
+                f"{source}: {name[:80]} is a BatchNorm, not a linear layer: fold it "
+                "into the linear layer before it "
+                "(torch.nn.utils.fusion.fuse_linear_bn_eval), and save that"
             )
         if not dot or what not in ("weight", "bias"):
             raise InputError(
-                f"{source}: {key[:80]} is no weight or bias of a linear layer; nnx "
-                "takes stacks of linear layers alone"
+                f"{source}: {key[:80]} is not a weight or bias of a linear layer; nnx "
+                "takes only stacks of linear layers"
             )
         names.add(name)
     if not names:
@@ -137,7 +137,7 @@ def _order(source: Path, tensors: dict[str, Array], layers: Sequence[str]) -> li
 
 
 def _numbers(name: str) -> list[tuple[int, str]]:
-    """Return a key that sorts names by the numbers in them, of any length."""
+    """Return a key that sorts names by the numbers in them, which may be long."""
     digits = [number.lstrip("0") for number in re.findall(r"\d+", name)]
     return [(len(number), number) for number in digits]
 
@@ -183,56 +183,57 @@ def _not_half(array: Array) -> Array:
 
 
 def _read(path: Path) -> tuple[str | None, dict[str, Array]]:
-    """Return what a file says of itself, if nnx has written it, and its tensors."""
+    """Return nnx's description in a file, or None, and the file's tensors."""
     kind = path.suffix.lower()
-    if os.path.isdir(path):  # or not, of a name too long to be one
+    if os.path.isdir(path):  # False for names that are too long
         raise InputError(f"{path}: is a folder; give the file of weights that is in it")
     if kind in (".pkl", ".pickle", ".joblib", ".skops"):
         raise InputError(
             f"{path}: is not loaded, as such files may run code; load it in Python, "
-            "with skops.io.load for one, and give the estimator to nnx.from_sklearn"
+            "with skops.io.load for example, and give the estimator to "
+            "nnx.from_sklearn"
         )
     if kind == ".onnx":
-        raise InputError(f"{path}: ONNX is written by nnx, and not read")
+        raise InputError(f"{path}: nnx writes ONNX, but does not read it")
     if kind in (".pt", ".pth"):
         return None, _arrays(path, _loaded_by_torch(path))
     metadata, tensors = read(path)
     if model_file.KEY in metadata:
-        raise InputError(f"{path}: is a model of nnx already")
+        raise InputError(f"{path}: is already a model of nnx")
     return metadata.get(state_dict.KEY), tensors
 
 
 def _loaded_by_torch(path: Path) -> Mapping[str, Any]:
-    """Return the state dict of a file of `torch.save`, which runs no code."""
+    """Return the state dict in a file of `torch.save`, without running its code."""
     try:
         import torch
     except ImportError:
         raise InputError(
-            f"{path}: needs PyTorch to be read, which is not here; save the weights as "
-            "safetensors instead (safetensors.torch.save_file)"
+            f"{path}: can only be read with PyTorch, which is not installed; save the "
+            "weights as safetensors instead (safetensors.torch.save_file)"
         ) from None
     with files.readable(path):
         size = path.stat().st_size
         _check_archive(path, size)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle's, torch's, the archive's: whatever it holds
+    except Exception as error:  # of pickle, torch or the archive, depending on the file
         said = str(error).rpartition("WeightsUnpickler error:")[2]
         first = " ".join(said.split())[:120]
-        raise InputError(f"{path}: holds no weights alone: {first}") from None
+        raise InputError(f"{path}: holds more than weights: {first}") from None
     for name in INSIDE:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
             loaded = loaded[name]
     if not isinstance(loaded, Mapping):
-        raise InputError(f"{path}: holds no state_dict, but {type(loaded).__name__}")
-    # A tensor may be a view that repeats what is stored, to any size.
+        raise InputError(f"{path}: holds {type(loaded).__name__}, not a state_dict")
+    # A tensor may be a view of any size that repeats the stored data.
     if sum(getattr(tensor, "nbytes", 0) for tensor in loaded.values()) > size:
         raise InputError(f"{path}: damaged: its tensors are larger than what it holds")
     return loaded
 
 
 def _check_archive(path: Path, size: int) -> None:
-    """Refuse what is no archive of `torch.save`, or would be more than its size."""
+    """Refuse a file that is not an archive of `torch.save`, or would expand."""
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > size:
@@ -247,14 +248,14 @@ def _check_archive(path: Path, size: int) -> None:
         raise
     except (BadZipFile, EOFError, RuntimeError, ValueError, zlib.error) as error:
         raise InputError(
-            f"{path}: no file of torch.save since PyTorch 1.6: {error}"
+            f"{path}: not a file of torch.save since PyTorch 1.6: {error}"
         ) from None
     if wrong is not None:
-        raise InputError(f"{path}: damaged: {wrong[:80]} is not what it was")
+        raise InputError(f"{path}: damaged: the checksum of {wrong[:80]} is wrong")
 
 
 def _check_said(path: Path, said: bytes) -> None:
-    """Refuse a description that PyTorch would take long to read, or to refuse."""
+    """Refuse a pickle that PyTorch would take long to read, or to refuse."""
     if len(said) > MOST_SAID:
         raise InputError(f"{path}: holds more than weights: save the state_dict alone")
     for _, argument, _ in pickletools.genops(said):
@@ -269,7 +270,7 @@ def _arrays(source: Path, tensors: Mapping[str, Any]) -> dict[str, Array]:
     found = dict[str, Array]()
     for name, tensor in tensors.items():
         if not isinstance(name, str) or not hasattr(tensor, "shape"):
-            raise InputError(f"{source}: {in_few_words(name, 80)} is no tensor")
+            raise InputError(f"{source}: {in_few_words(name, 80)} is not a tensor")
         array = tensor
         if hasattr(tensor, "detach"):
             tensor = tensor.detach().cpu()

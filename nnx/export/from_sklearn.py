@@ -1,4 +1,4 @@
-"""scikit-learn's perceptrons as a network."""
+"""Making a network from scikit-learn's multi-layer perceptrons."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from nnx.maths import activations as maths
 from nnx.maths.state import Layer, Layers
 from nnx.network import Network
 
-# By scikit-learn's names, and those that nnx.sklearn's estimators have beside them.
+# By scikit-learn's names, and the additional ones of nnx.sklearn's estimators.
 ACTIVATIONS = {name: name for name in maths.ACTIVATIONS} | {"logistic": "sigmoid"}
 
 FITTED = "activation", "coefs_", "intercepts_", "n_outputs_", "out_activation_"
@@ -25,20 +25,20 @@ def from_sklearn(
 ) -> Network:
     """Return the network of scikit-learn's fitted MLPClassifier or MLPRegressor.
 
-    It predicts what the estimator does: of two classes, whose one output becomes two,
-    and of several labels too. Without `data` it takes what the estimator, or the
-    Pipeline, does: a StandardScaler before it becomes part of the first layer.
+    It predicts the same as the estimator, also for several labels; the single output
+    for two classes becomes two outputs. Without `data` it takes the same inputs as the
+    estimator or the Pipeline, whose StandardScaler becomes part of the first layer.
 
     estimator: fitted, alone or at the end of a Pipeline with a StandardScaler
-    data: a data set of pictures that the network is for; its classes must be the
-        estimator's, in the same order, and its targets the numbers that the estimator
-        was fitted to, in their own units
-    pixels: what the estimator was fitted to: "unit", pixels in [0, 1], or "raw", as in
-        the data
+    data: a data set of pictures for the network; its classes must be the estimator's,
+        in the same order, or its targets the numbers that the estimator was fitted to,
+        in their own units
+    pixels: the pixels that the estimator was fitted to: "unit", in [0, 1], or "raw", as
+        in the data
 
     Raises:
-        InputError: another estimator, one that is not fitted, other steps before it, or
-            data that do not fit
+        InputError: the estimator is of another kind or not fitted, has other steps
+            before it, or does not fit the data
     """
     mlp, before = _parts(estimator)
     data = None if data is None else given.loaded(data)
@@ -65,7 +65,7 @@ def from_sklearn(
 
 
 def _parts(estimator: Any) -> tuple[Any, list[Any]]:
-    """Return the perceptron, and what is before it: nothing, or a StandardScaler."""
+    """Return the perceptron, and the steps before it: none, or a StandardScaler."""
     steps = [step for _, step in getattr(estimator, "steps", [("", estimator)])]
     used = [
         step
@@ -78,7 +78,7 @@ def _parts(estimator: Any) -> tuple[Any, list[Any]]:
         mlp.activation not in ACTIVATIONS
     ):
         raise InputError(
-            f"{name} is no fitted MLPClassifier or MLPRegressor of scikit-learn"
+            f"{name} is not a fitted MLPClassifier or MLPRegressor of scikit-learn"
         )
     if mlp.out_activation_ == "exp":
         raise InputError(
@@ -87,7 +87,7 @@ def _parts(estimator: Any) -> tuple[Any, list[Any]]:
         )
     if [type(step).__name__ for step in before] not in ([], ["StandardScaler"]):
         known = " and ".join(type(step).__name__ for step in before)
-        raise InputError(f"before an MLP nnx takes a StandardScaler alone, not {known}")
+        raise InputError(f"before an MLP, nnx takes only a StandardScaler, not {known}")
     return mlp, before
 
 
@@ -103,14 +103,14 @@ def _classes(mlp: Any) -> tuple[str, ...]:
 
 
 def _layers(mlp: Any, scaler: Any = None) -> Layers:
-    # Of unscaled features float32 would round away what the scaler takes off first.
+    # float64, as float32 could round away the differences from the scaler's mean.
     kind = None if scaler is None else np.float64
     layers = [
         Layer(np.array(weight, kind), np.array(bias, kind))
         for weight, bias in zip(mlp.coefs_, mlp.intercepts_, strict=True)
     ]
     if _task(mlp) == TASKS[0] and mlp.n_outputs_ == 1:
-        # softmax(0, z) is what the logistic function makes of z.
+        # The second output of softmax(0, z) is the logistic function of z.
         layers[-1] = Layer(*(_after_zeros(part) for part in layers[-1]))
     if scaler is not None:
         layers[0] = _of_unscaled(layers[0], scaler)
@@ -124,7 +124,7 @@ def _after_zeros(part: Array) -> Array:
 
 
 def _standardized(layer: Layer, targets: Sequence[Target]) -> Layer:
-    """Return a last layer whose values are standardized as the targets say, if any."""
+    """Return a last layer whose outputs are standardized as the targets, if any."""
     if not targets:
         return layer
     mean, scale = np.array([(each.mean, each.scale) for each in targets]).T
@@ -133,7 +133,7 @@ def _standardized(layer: Layer, targets: Sequence[Target]) -> Layer:
 
 
 def _of_unscaled(layer: Layer, scaler: Any) -> Layer:
-    """Return a first layer, in float64, that takes what a StandardScaler is given."""
+    """Return a first layer, in float64, that takes a StandardScaler's inputs."""
     weight, bias = layer
     if scaler.with_std:
         weight = weight / np.asarray(scaler.scale_, np.float64)[:, None]

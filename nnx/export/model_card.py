@@ -1,4 +1,4 @@
-"""A model card: what a network is and how good, as model hubs read a README.md."""
+"""A model card: a network's description and results, in the form of model hubs."""
 
 import json
 import math
@@ -26,9 +26,9 @@ PATHS = "dataset", "test_data", "validation_data"
 def content(
     network: Network, data: Dataset, settings: Mapping[str, Any] | None = None
 ) -> bytes:
-    """Return the card of a network, which is tested on data.
+    """Return the card of a network, after testing it on data.
 
-    settings: of its training, complete; None where they are not known
+    settings: of the training, complete; None if unknown
     """
     found = evaluate(network, data)
     name = f"{data.name} {network}"
@@ -47,13 +47,13 @@ def content(
 
 
 def check_replaceable(path: Path) -> None:
-    """Refuse a README.md that is there and is no card, as it may be a project's own."""
+    """Refuse to replace a file that is not a card: it may be a project's README.md."""
     if not os.path.isfile(path):
         return
     with files.readable(path), open(path, "rb") as file:
         head = file.read(200)
     if not head.startswith(b"---\n" + LIBRARY.encode()):
-        raise InputError(f"{path}: is no model card of nnx; choose another name")
+        raise InputError(f"{path}: is not a model card of nnx; choose another name")
 
 
 def _front(network: Network, data: Dataset, found: Evaluation, name: str) -> str:
@@ -61,7 +61,7 @@ def _front(network: Network, data: Dataset, found: Evaluation, name: str) -> str
     is_image = network.frame.box and not network.columns
     task = "tabular-classification"
     if network.task == "regression":
-        task = "tabular-regression"  # hubs have no word for that of pictures
+        task = "tabular-regression"  # hubs have no tag for regression on pictures
     elif is_image:
         task = "image-classification"
     return "\n".join(
@@ -91,12 +91,12 @@ def _front(network: Network, data: Dataset, found: Evaluation, name: str) -> str
 
 
 def _quoted(text: str) -> str:
-    """Return a text for YAML, of which JSON's strings are a part."""
+    """Return a text for YAML, in which JSON's strings are valid."""
     return json.dumps(text)
 
 
 def _cell(text: str) -> str:
-    """Return a text for a table of Markdown, without what would mean more there."""
+    """Return a text for a Markdown table, with special characters escaped."""
     plain = "".join(c if c.isprintable() else "�" for c in text)
     for letter in "\\|<`*_[":
         plain = plain.replace(letter, "\\" + letter)
@@ -176,7 +176,7 @@ def _data(network: Network, data: Dataset, settings: Mapping[str, Any] | None) -
 
 
 def _training(settings: Mapping[str, Any]) -> str:
-    """Return the settings, without the paths of a machine."""
+    """Return the settings as TOML, with file names instead of paths."""
     import tomli_w
 
     texts = as_text(settings)

@@ -1,4 +1,4 @@
-"""A network as ONNX: a graph that takes raw pixels, or a table's numbers."""
+"""A network as an ONNX graph that takes raw pixels, or a table's numbers."""
 
 from typing import Any, NamedTuple
 
@@ -19,10 +19,10 @@ from nnx.export.doors import (
 from nnx.maths.activations import GELU_CUBIC, GELU_SCALE, LEAKY_SLOPE
 from nnx.network import Network
 
-# Old enough for every runtime in use; Gelu, an operator since 20, is made of others.
+# Old enough for every runtime in use. Gelu, an operator since opset 20, is composed.
 OPSET, IR_VERSION = 13, 7
-MOST_BYTES = 2**31 - 2**20  # protobuf's bound, less what is not weights
-# Operators that runtimes have in float32 and, but for three, in float64.
+MOST_BYTES = 2**31 - 2**20  # protobuf's limit, less room for all but the weights
+# Operators that runtimes have in float32 and, except for three, in float64.
 OPERATORS: dict[str, tuple[str, dict[str, Any]]] = {
     "relu": ("Relu", {}),
     "leaky_relu": ("LeakyRelu", {"alpha": LEAKY_SLOPE}),
@@ -35,7 +35,7 @@ FLOAT32_ALONE = "leaky_relu", "elu", "softplus"
 
 
 class Graph(NamedTuple):
-    """A graph that grows: its nodes and its constants.
+    """A graph under construction: its nodes and its constants.
 
     helper: the module `onnx.helper`
     dtype: of numbers between input and output
@@ -47,32 +47,32 @@ class Graph(NamedTuple):
     constants: dict[str, Array]
 
     def add(self, operator: str, *inputs: str, name: str = "", **options: Any) -> str:
-        """Return the name of what an operator makes of inputs."""
+        """Add an operator; return the name of its output."""
         name = name or f"{operator.lower()}_{len(self.nodes)}"
         self.nodes.append(self.helper.make_node(operator, inputs, [name], **options))
         return name
 
     def constant(self, name: str, value: Any, dtype: str = "") -> str:
-        """Return the name of a constant, in the graph's dtype or its own."""
+        """Add a constant, by default in the graph's dtype; return its name."""
         self.constants[name] = np.asarray(value, dtype or self.dtype)
         return name
 
     def number(self, value: float) -> str:
-        """Return the name of a number."""
+        """Add a number as a constant; return its name."""
         return self.constant(f"{value:g}", value)
 
     def cast(self, x: str, dtype: str, name: str = "") -> str:
-        """Return the name of x in another dtype."""
+        """Add a conversion of x to another dtype; return its output's name."""
         kind = self.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         return self.add("Cast", x, name=name, to=kind)
 
 
 def content(network: Network) -> bytes:
-    """Return the file of a network.
+    """Return the content of an ONNX file for a network.
 
     Raises:
-        InputError: a network of more than 2 GB, which ONNX's files cannot hold
-        MissingLibraryError: there is no package `onnx`
+        InputError: the network is larger than 2 GB, the limit of an ONNX file
+        MissingLibraryError: the package `onnx` is not installed
     """
     try:
         import onnx
@@ -83,7 +83,7 @@ def content(network: Network) -> bytes:
 
     size = sum(array.nbytes for layer in network.layers for array in layer)
     if size > MOST_BYTES:
-        raise InputError(f"weights of {size:,} bytes: a file of ONNX holds 2 GB")
+        raise InputError(f"weights of {size:,} bytes: an ONNX file holds at most 2 GB")
     door, dtype = entrance(network), network.layers[0].weight.dtype.name
     graph = Graph(onnx.helper, dtype, [], {})
     x = _scaled(graph, door)
@@ -98,7 +98,7 @@ def content(network: Network) -> bytes:
 
 
 def _scaled(graph: Graph, door: Door) -> str:
-    """Return the name of what the first layer is given."""
+    """Add the scaling of the input; return the name of the first layer's input."""
     x = door.name
     if door.mean is not None:
         mean = graph.constant("mean", door.mean, door.dtype)
@@ -112,7 +112,7 @@ def _scaled(graph: Graph, door: Door) -> str:
 
 
 def _activated(graph: Graph, z: str, name: str) -> str:
-    """Return the name of an activation of z; formulas are those of the maths."""
+    """Add an activation of z, with the formulas of the maths; return its name."""
     add, number = graph.add, graph.number
     if name == "identity":
         return z
@@ -137,7 +137,7 @@ def _activated(graph: Graph, z: str, name: str) -> str:
 
 
 def _outputs(graph: Graph, network: Network, logits: str) -> dict[str, tuple[str, Any]]:
-    """Return each output's dtype and shape; the batch is "n"."""
+    """Add the outputs; return each one's dtype and shape, with "n" for the batch."""
     add, name, width = graph.add, exit_name(network), network.sizes[-1]
     if network.task == "regression":
         mean, scale = units(network)

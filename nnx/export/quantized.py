@@ -1,4 +1,4 @@
-"""A network in 8 bits: its weights, and what integer sums make of images."""
+"""A network with weights of 8 bits, and its outputs computed with integer sums."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ WEIGHT_LEVELS, PIXEL_LEVELS, LEVELS, LARGEST = 127, 255, 2**15 - 1, 2**31 - 1
 
 
 class Quantized(NamedTuple):
-    """A layer whose weight is close to weight · step.
+    """A layer whose exact weight is approximately weight · step.
 
     weight: (in, out), int8 from -127 to 127
     step: (out,), float32
@@ -29,7 +29,7 @@ class Quantized(NamedTuple):
 
 
 def quantized(network: Network) -> list[Quantized]:
-    """Return the layers with each unit's weights over the largest of them."""
+    """Return the layers with weights in steps of each unit's largest weight / 127."""
     layers = []
     for weight, bias in network.layers:
         step = (np.abs(weight).max(axis=0) / WEIGHT_LEVELS).astype(np.float32)
@@ -40,10 +40,10 @@ def quantized(network: Network) -> list[Quantized]:
 
 
 def levels(network: Network, layer: int) -> int:
-    """Return the largest integer, either way, that a layer's input may be.
+    """Return the largest magnitude of the integers in a layer's input.
 
-    Pixels that are bytes are themselves. Others have 16 bits, or as many as leave room
-    for the layer's sums in 32, since one may be far larger than the rest.
+    Pixels that are bytes stay as they are. Other inputs get 16 bits, because one may be
+    far larger than the rest, or fewer if the layer's sums would not fit in 32 bits.
     """
     if layer == 0 and entrance(network).dtype == "uint8":
         return PIXEL_LEVELS
@@ -52,7 +52,7 @@ def levels(network: Network, layer: int) -> int:
 
 
 def sums_fit(network: Network) -> bool:
-    """Return whether 32 bits hold every layer's sums."""
+    """Return whether the sums of every layer fit in 32 bits."""
     return all(
         len(layer.weight) * WEIGHT_LEVELS * levels(network, i) <= LARGEST
         for i, layer in enumerate(network.layers)
@@ -62,7 +62,7 @@ def sums_fit(network: Network) -> bool:
 def score(network: Network, data: Dataset) -> float:
     """Return the accuracy, or R², of the network in 8 bits on the test images.
 
-    The sums are those of the C header, which is compared with this in the tests.
+    The sums are the same as in the C header; tests compare the two.
     """
     layers, total = quantized(network), np.float64(0)
     images, labels = data.test
@@ -83,7 +83,7 @@ def logits(network: Network, layers: list[Quantized], images: Array) -> Array:
             whole, step = _first(network, x)
         else:
             whole, step = _whole(x, levels(network, i))
-        # float64 holds these sums of integers, and BLAS makes them.
+        # float64 represents these integer sums exactly, and BLAS computes them.
         sums = whole.astype(np.float64) @ layer.weight.astype(np.float64)
         z = sums.astype(np.float32) * (layer.step * step) + layer.bias
         x = ACTIVATIONS[activation].forward(z, xp=np)
@@ -103,7 +103,7 @@ def _first(network: Network, images: Array) -> tuple[Array, Array]:
 
 
 def _whole(x: Array, most: int) -> tuple[Array, Array]:
-    """Return each row over its largest number, as integers, and what one of them is.
+    """Return each row as integers, scaled by its largest number, and their unit.
 
     returns: (n, features), from -most to most; (n, 1) float32
     """

@@ -1,4 +1,4 @@
-"""A network as PyTorch's weights: a `state_dict` of a Sequential, in safetensors."""
+"""A network as PyTorch's weights: the `state_dict` of a Sequential, in safetensors."""
 
 import os
 from contextlib import suppress
@@ -37,7 +37,7 @@ of = {{
 
 
 def content(network: Network) -> bytes:
-    """Return the file of a network, as `nnx.from_pytorch` reads it too."""
+    """Return the content of a network's file, which `nnx.from_pytorch` can read."""
     from safetensors.numpy import save as serialize
 
     tensors = {
@@ -47,22 +47,22 @@ def content(network: Network) -> bytes:
     }
     about = model_file.describe(vars(network)) | _scaling(network)
     about["crc32"] = model_file.crc32(about, tensors)
-    # One key, as safetensors orders several of them at random.
+    # A single key, because safetensors writes several keys in random order.
     return bytes(serialize(tensors, {KEY: as_json(about)}))
 
 
 def check_replaceable(path: Path) -> None:
-    """Refuse to write over a model of nnx, whose name ends alike."""
+    """Refuse to overwrite a model of nnx, which has the same suffix."""
     metadata: dict[str, str] = {}
     if os.path.isfile(path):
-        with suppress(InputError):  # what is no safetensors may be replaced
+        with suppress(InputError):  # a file that is not safetensors may be replaced
             metadata, _ = read(path)
     if model_file.KEY in metadata:
         raise InputError(f"{path}: is a model of nnx; choose another name")
 
 
 def _scaling(network: Network) -> dict[str, list[float] | float]:
-    """Return what stands between the data's units and the Sequential's."""
+    """Return the scaling between the units of the data and of the Sequential."""
     door, found = entrance(network), dict[str, list[float] | float]()
     if door.mean is not None and door.scale is not None:
         found |= {"mean": door.mean.tolist(), "scale": door.scale.tolist()}
@@ -73,7 +73,7 @@ def _scaling(network: Network) -> dict[str, list[float] | float]:
 
 
 def recipe(network: Network, path: Path) -> str:
-    """Return the lines of PyTorch that build the network and load the file."""
+    """Return PyTorch code that builds the network and loads the file."""
     door, scaling = entrance(network), _scaling(network)
     file, is_double = as_json(str(path)), network.layers[0].weight.dtype == np.float64
     lines = ["import torch", "from safetensors.torch import load_file", ""]
@@ -107,7 +107,7 @@ def _modules(network: Network) -> list[str]:
 
 
 def _units(network: Network) -> str:
-    """Return what a line says of the input; names in it cannot end the line."""
+    """Return a remark on the input for a comment; escaped names cannot end its line."""
     if not network.columns:
         return f", from 0 to {network.frame.maximum}"
     names = [as_json(name)[1:-1] for name in feature_names(network)]
@@ -123,7 +123,7 @@ def _outputs(network: Network, logits: str) -> str:
 
 
 def arrays_of(tensors: dict[str, Array]) -> dict[str, Array]:
-    """Return tensors as `content` names them under the names of a model file."""
+    """Return the tensors of `content` by their names in a model file."""
     found = dict[str, Array]()
     for key, array in tensors.items():
         place, _, name = key.rpartition(".")

@@ -1,7 +1,7 @@
-"""Activations and their gradients, most of which need only the output `y`.
+"""Activations and their gradients; most gradients need only the output `y`.
 
-Each pair is y = f(z) and dz = dy · f'(z). All three arrays have one shape, any.
-They choose by multiplying with 0 and 1, as NumPy's `where` is ten times slower.
+Each pair is y = f(z) and dz = dy · f'(z). The arrays may have any shape, the same for
+all. Branches are products with 0 and 1, because NumPy's `where` is ten times slower.
 """
 
 import math
@@ -17,7 +17,8 @@ GELU_SCALE, GELU_CUBIC = math.sqrt(2.0 / math.pi), 0.044715
 class Activation(NamedTuple):
     """A function y = f(z, xp=xp) and its gradient dz = g(dy, y, xp=xp).
 
-    from_z: whether the gradient is g(dy, z, xp=xp), as f' does not follow from y
+    from_z: whether the gradient is g(dy, z, xp=xp) instead, because f' cannot be
+        computed from y
     """
 
     forward: Callable[..., Array]
@@ -46,7 +47,7 @@ def relu_backward(dy: Array, y: Array, *, xp: Namespace) -> Array:
 
 
 def leaky_relu(z: Array, *, xp: Namespace) -> Array:
-    """Return z where it is positive, and 0.01 z elsewhere."""
+    """Return z where z is positive, and 0.01 z elsewhere."""
     return xp.maximum(z, LEAKY_SLOPE * z)
 
 
@@ -56,7 +57,7 @@ def leaky_relu_backward(dy: Array, y: Array, *, xp: Namespace) -> Array:
 
 
 def elu(z: Array, *, xp: Namespace) -> Array:
-    """Return z where it is positive, and exp(z) - 1 elsewhere.
+    """Return z where z is positive, and exp(z) - 1 elsewhere.
 
     Source: Clevert, Unterthiner and Hochreiter, arXiv:1511.07289, with α = 1.
     """
@@ -79,7 +80,7 @@ def tanh_backward(dy: Array, y: Array, *, xp: Namespace) -> Array:
 
 
 def sigmoid(z: Array, *, xp: Namespace) -> Array:
-    """Return 1 / (1 + exp(-z)), with no overflow for z of any size."""
+    """Return 1 / (1 + exp(-z)); no z overflows."""
     return xp.exp(xp.minimum(z, 0.0)) / (1.0 + xp.exp(-xp.abs(z)))
 
 
@@ -89,7 +90,7 @@ def sigmoid_backward(dy: Array, y: Array, *, xp: Namespace) -> Array:
 
 
 def softplus(z: Array, *, xp: Namespace) -> Array:
-    """Return log(1 + exp(z)), with no overflow for z of any size."""
+    """Return log(1 + exp(z)); no z overflows."""
     return xp.maximum(z, 0.0) + xp.log1p(xp.exp(-xp.abs(z)))
 
 
@@ -113,7 +114,7 @@ def silu_backward(dy: Array, z: Array, *, xp: Namespace) -> Array:
 
 
 def gelu(z: Array, *, xp: Namespace) -> Array:
-    """Return z · Φ(z) with Φ the normal distribution, in its form with tanh.
+    """Return the tanh approximation of z · Φ(z), Φ being the normal distribution.
 
     Source: Hendrycks and Gimpel, arXiv:1606.08415.
     """
@@ -121,7 +122,7 @@ def gelu(z: Array, *, xp: Namespace) -> Array:
 
 
 def gelu_backward(dy: Array, z: Array, *, xp: Namespace) -> Array:
-    """Return dz; with t the tanh, f' = (1 + t)/2 + z/2 · (1 - t²) · its argument's."""
+    """Return dz; with t = tanh(u(z)), f' = (1 + t)/2 + z/2 · (1 - t²) · u'(z)."""
     t = _gelu_tanh(z, xp=xp)
     inner = GELU_SCALE * (1.0 + 3.0 * GELU_CUBIC * z * z)
     return dy * (0.5 * (1.0 + t) + 0.5 * z * (1.0 - t * t) * inner)

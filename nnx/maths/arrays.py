@@ -1,19 +1,19 @@
-"""Arrays, and trees of them: named tuples, tuples and lists, any of them nested."""
+"""Arrays, and trees of arrays: nested named tuples, tuples and lists."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-# Static types for arrays differ per library; shapes live in the docstrings.
+# Each library has its own array type; docstrings give the shapes.
 Array: TypeAlias = Any
 Namespace: TypeAlias = Any
 
 
 def map_arrays(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
-    """Return the tree with function(array, *those of the others) for each array.
+    """Return the tree with each array replaced by function(array, *others' arrays).
 
-    None stays None, where a tree has no array in a place.
+    A None in the place of an array stays None.
 
-    others: trees of the same form
+    others: trees of the same form, whose arrays in the same place are passed along
     """
     if tree is None:
         return None
@@ -24,7 +24,7 @@ def map_arrays(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
 
 
 def named_arrays(tree: Any, name: str) -> Iterator[tuple[str, Array]]:
-    """Yield every array of a tree with its place as its name: layers.0.weight."""
+    """Yield every array of a tree with its path as its name, as layers.0.weight."""
     if isinstance(tree, tuple | list):
         names = getattr(tree, "_fields", range(len(tree)))
         for part, value in zip(names, tree, strict=True):
@@ -34,8 +34,8 @@ def named_arrays(tree: Any, name: str) -> Iterator[tuple[str, Array]]:
 
 
 def device_of(array: Array) -> object:
-    """Return where an array is, as creation functions of its namespace take it.
+    """Return an array's device, as the `device` of its namespace's creation functions.
 
-    None for one that is only being traced, to be compiled: it is on no device yet.
+    An array that is being traced for compilation is on no device yet: None.
     """
     return getattr(array, "device", None)

@@ -1,6 +1,6 @@
-"""Batch normalization of a layer's products, before its activation.
+"""Batch normalization of a layer's products, before the activation.
 
-Ioffe and Szegedy, arXiv:1502.03167. A layer's bias is what they call beta.
+Source: Ioffe and Szegedy, arXiv:1502.03167, whose beta is the layer's bias.
 """
 
 from typing import NamedTuple
@@ -10,14 +10,15 @@ from nnx.maths.shards import Sharded
 from nnx.maths.state import Layer, NormalizedLayer, RunningStats
 
 EPSILON = 1e-5  # added to variances
-MOMENTUM = 0.1  # share of the running statistics that a batch replaces
+MOMENTUM = 0.1  # weight of a batch in the running statistics
 
 
 class Normalized(NamedTuple):
-    """What backward needs: (z - mean) · scale, where scale is 1 / √(variance + ε).
+    """What `backward` needs of `forward`.
 
-    values: (shard, out_features); scale: (out_features,)
-    n: images in all shards; of one alone, mean and variance were the running ones
+    values: (z - mean) · scale, (shard, out_features)
+    scale: 1 / √(variance + ε), (out_features,)
+    n: images in all shards; if 1, mean and variance were the running ones
     """
 
     values: Array
@@ -30,8 +31,8 @@ def forward(
 ) -> Sharded[tuple[Array, Normalized, RunningStats]]:
     """Return gamma · normalized z + bias, what backward needs, and the new statistics.
 
-    Mean and variance are of all shards of the batch. One image alone has no variance:
-    it is normalized by the running statistics, and does not change them.
+    Mean and variance are taken over all shards of the batch. A batch of one image has
+    no variance: the running statistics normalize it, and it does not change them.
 
     z: (shard, out_features), the layer's products without bias
     """
@@ -58,7 +59,7 @@ def backward(
 ) -> Sharded[tuple[Array, Array, Array]]:
     """Return dz, and the shard's parts of dgamma and dbias.
 
-    dy: (shard, out_features), the loss's gradient with respect to forward's result
+    dy: (shard, out_features), the gradient of the loss with respect to forward's result
     """
     dbias = xp.sum(dy, axis=0)
     dgamma = xp.sum(dy * normalized.values, axis=0)
@@ -71,6 +72,6 @@ def backward(
 
 
 def fold(layer: NormalizedLayer, stats: RunningStats, *, xp: Namespace) -> Layer:
-    """Return the plain layer that does what this one does outside training."""
+    """Return the plain layer that computes what this one does at inference."""
     scale = layer.gamma / xp.sqrt(stats.variance + EPSILON)
     return Layer(layer.weight * scale, layer.bias - stats.mean * scale)

@@ -30,11 +30,12 @@ def backward(
 ) -> tuple[Array | None, Array, Array]:
     """Return the gradients of the loss with respect to x, weight and bias.
 
-    dy, y: (batch, out_features), with y as `forward` returned it
+    dy, y: (batch, out_features); y as `forward` returned it
     x: (batch, in_features)
     weight: (in_features, out_features)
-    input_gradient: whether dx is wanted; the first layer's never is
-    returns: dx, dweight, dbias, shaped like x, weight and bias; dx may be None
+    input_gradient: whether to compute dx, which the first layer never needs
+    returns: dx, dweight, dbias, shaped like x, weight and bias; dx is None if not
+        computed
     """
     dz = ACTIVATIONS[activation].backward(dy, y, xp=xp)
     dx, dweight = product_backward(dz, x, weight, input_gradient=input_gradient)

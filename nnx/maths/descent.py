@@ -1,4 +1,4 @@
-"""A step down a batch's gradients: clipping, the optimizer, decay and averages."""
+"""The update after a batch: gradient clipping, optimizer, weight decay, averages."""
 
 from typing import NamedTuple
 
@@ -11,9 +11,9 @@ from nnx.maths.state import Parameters, RunningStats, State
 
 
 class BatchResult(NamedTuple):
-    """What a batch gives.
+    """What is computed from a batch.
 
-    gradients: of the batch's mean loss, in the layers' form
+    gradients: of the batch's mean loss, in the form of the layers
     loss_sum: ()
     score_sum: as in `State`
     running_stats: of each layer, after the batch
@@ -28,7 +28,7 @@ class BatchResult(NamedTuple):
 def descend(
     state: State, result: BatchResult, hyper: Hyperparameters, ops: Ops
 ) -> State:
-    """Return the state after a batch that has given this result.
+    """Return the state after the step for a batch with this result.
 
     hyper: of this step, see `schedules.at_steps`
     """
@@ -39,7 +39,7 @@ def descend(
     ema = state.ema
     if ema:
         # Polyak and Juditsky, "Acceleration of stochastic approximation by averaging",
-        # 1992, with weights that fall exponentially.
+        # 1992, with exponentially decaying weights.
         keep = hyper.ema_decay
         ema = map_arrays(lambda a, b: keep * a + (1.0 - keep) * b, ema, layers)
     return State(
@@ -58,8 +58,8 @@ def _moved(
 ) -> tuple[Parameters, tuple[Parameters, ...]]:
     """Return the layers and the optimizer's state after a step.
 
-    Weights, and no biases, decay before it (Loshchilov and Hutter, arXiv:1711.05101)
-    and are bounded after it.
+    Weights decay before the optimizer's update (Loshchilov and Hutter,
+    arXiv:1711.05101) and are bounded after it; biases are neither.
     """
     direction, xp = OPTIMIZERS[hyper.optimizer].direction, ops.xp
     layers, states = [], []

@@ -1,8 +1,8 @@
-"""Training images drawn anew: shifted, turned, scaled, sheared and bent.
+"""Random distortion of training images: shift, rotation, scale, shear and bending.
 
-Elastic distortion moves each pixel by a random field that was smoothed by a Gaussian:
-Simard, Steinkraus and Platt, "Best practices for convolutional neural networks applied
-to visual document analysis", ICDAR 2003.
+Elastic distortion moves each pixel by a random field smoothed with a Gaussian: Simard,
+Steinkraus and Platt, "Best practices for convolutional neural networks applied to
+visual document analysis", ICDAR 2003.
 """
 
 import math
@@ -11,9 +11,10 @@ from nnx.maths import random
 from nnx.maths.arrays import Array, Namespace, device_of
 from nnx.maths.hyperparameters import Distortion, Stream
 
-# Words of an image's own draws, whole blocks of four; its field's bytes come after.
+# Random words per image for its affine map, whole blocks of four. The words of its
+# elastic field follow.
 OWN = 8
-BYTES = 4  # in a word
+BYTES = 4  # per word
 
 
 def distort(
@@ -27,12 +28,12 @@ def distort(
     like: Array,
     xp: Namespace,
 ) -> Array:
-    """Return images distorted anew, (n, height * width), in `like`'s dtype.
+    """Return distorted images, (n, height * width), in `like`'s dtype.
 
-    What comes in from outside is 0. The draws depend on the seed, the epoch and the
-    image's number alone, and are the same bits on every backend.
+    Pixels beyond the edge count as 0. The draws depend only on the seed, the epoch and
+    the image's number, and are the same bits on every backend.
 
-    pixels: (n, height * width), of any number type
+    pixels: (n, height * width), of any numeric dtype
     index: (n,), int64 in [0, 2³²), the images' numbers
     size: height, width
     """
@@ -56,10 +57,10 @@ def matrices(
     epoch: int,
     xp: Namespace,
 ) -> Array:
-    """Return where each image's pixels come from before it is bent, (n, 6) float64.
+    """Return each image's affine map, without elastic distortion, (n, 6) float64.
 
-    Row and column, from the middle, are multiplied by numbers 0 and 1, and number 2 is
-    added, for the source's row; by 3, 4 and 5 for its column. Arguments as `distort`'s.
+    The map takes a pixel's row r and column c, measured from the middle, to its source:
+    row m0 · r + m1 · c + m2, column m3 · r + m4 · c + m5. Arguments as for `distort`.
     """
     bits = xp.reshape(_words(index, OWN, 0, seed, epoch, xp=xp), (-1,))
     drawn = xp.reshape(2.0 * random.uniform(bits, xp=xp) - 1.0, (index.shape[0], OWN))
@@ -75,14 +76,17 @@ def matrices(
 
 
 def _field_words(size: tuple[int, int]) -> int:
-    """Return how many words two fields of this size take, a byte a pixel."""
+    """Return how many words two fields of this size take, at one byte per pixel."""
     return -(-2 * math.prod(size) // BYTES)
 
 
 def _words(
     index: Array, count: int, first: int, seed: int, epoch: int, *, xp: Namespace
 ) -> Array:
-    """Return random words for each image, (n, count); first: block of four."""
+    """Return random words for each image, (n, count).
+
+    first: the generator's block of four words to begin with
+    """
     stream = Stream.DISTORTION
     return random.words_each(
         index, count, first=first, seed=seed, stream=stream, epoch=epoch, xp=xp
@@ -92,7 +96,7 @@ def _words(
 def _affine(
     places: Array, size: tuple[int, int], like: Array, *, xp: Namespace
 ) -> tuple[Array, Array]:
-    """Return the rows and the columns that pixels come from, (n, height, width)."""
+    """Return the source row and column of each pixel, both (n, height, width)."""
     y, x = (
         xp.arange(n, dtype=like.dtype, device=device_of(like)) - (n - 1) / 2
         for n in size
@@ -112,9 +116,9 @@ def _field(
     *,
     xp: Namespace,
 ) -> tuple[Array, Array]:
-    """Return how far each pixel moves down and right, two of (n, height, width).
+    """Return how far each pixel moves down and right, both (n, height, width).
 
-    bits: (n, words); one byte a number is enough, as smoothing adds up some hundred
+    bits: (n, words); a byte per number is enough, as smoothing sums hundreds of them
     """
     height, width = size
     parts = [(bits >> shift) & 0xFF for shift in (0, 8, 16, 24)]
@@ -122,7 +126,7 @@ def _field(
         xp.stack(parts, axis=2), (bits.shape[0], BYTES * bits.shape[1])
     )
     field = (xp.astype(numbers[:, : 2 * height * width], like.dtype) - 127.5) / 128.0
-    # Each direction is one product of all rows with a band of Gaussian weights.
+    # Smoothing in each direction is one product of all rows with a band matrix.
     across = xp.matmul(
         xp.reshape(field, (-1, width)), gaussian(width, amounts, like, xp=xp)
     )
@@ -136,9 +140,9 @@ def _field(
 
 
 def gaussian(n: int, amounts: Distortion, like: Array, *, xp: Namespace) -> Array:
-    """Return the weights of a Gaussian filter, (n, n); beyond the edge all is 0.
+    """Return the matrix of a Gaussian filter, (n, n); beyond the edge, values are 0.
 
-    They add up to 1 over all whole distances up to 4 sigma, as scipy.ndimage's do.
+    The weights of all integer distances up to 4 sigma add up to 1, as in scipy.ndimage.
     """
     reach = int(4.0 * amounts.sigma + 0.5)
     total = sum(
@@ -153,7 +157,7 @@ def gaussian(n: int, amounts: Distortion, like: Array, *, xp: Namespace) -> Arra
 def _bilinear(
     pixels: Array, sources: tuple[Array, Array], size: tuple[int, int], *, xp: Namespace
 ) -> Array:
-    """Return the images at other places, each from the four pixels around.
+    """Return the images interpolated at the sources, each from four pixels around it.
 
     pixels, sources: (n, height * width)
     """
@@ -177,7 +181,7 @@ def _bilinear(
 
 
 def _cell(place: Array, n: int, *, xp: Namespace) -> tuple[Array, Array]:
-    """Return the framed pixel before each place, and how far beyond it the place is.
+    """Return the framed pixel before each place, and the distance from it to the place.
 
     returns: int64 in [0, n], and numbers in [0, 1]
     """
@@ -187,7 +191,7 @@ def _cell(place: Array, n: int, *, xp: Namespace) -> tuple[Array, Array]:
 
 
 def _framed(images: Array, *, xp: Namespace) -> Array:
-    """Return (n, height, width) images in a frame of zeros, one pixel wide."""
+    """Return (n, height, width) images with a border of zeros, one pixel wide."""
     n, height, width = images.shape
     column = xp.zeros((n, height, 1), dtype=images.dtype, device=device_of(images))
     row = xp.zeros((n, 1, width + 2), dtype=images.dtype, device=device_of(images))

@@ -1,23 +1,23 @@
-"""Dropout: units left out at random in training, and the others made larger.
+"""Dropout: training leaves out random units and scales up the others.
 
-Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout", JMLR 15, 2014.
-Which units is a function of the seed, the step, the layer, the image's place in its
-batch and the unit, the same on every backend.
+Source: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout", JMLR 15,
+2014. The seed, the step, the layer, the image's place in its batch and the unit decide
+which units are left out, the same on every backend.
 """
 
 from nnx.maths import random
 from nnx.maths.arrays import Array, Namespace, device_of
 from nnx.maths.hyperparameters import Stream
 
-# A unit has half of a random word, so that a rate is a whole number of these parts.
+# Each unit draws half a random word, so rates are multiples of 1 / PARTS.
 PARTS = 1 << 16
-# Units a block: what so many neighbouring counters give, eight halves of words each.
-# The first halves of their first words are the first units, as vector code wants it.
+# A block of units takes COUNTERS consecutive counters of HALVES half-words each. The
+# lower halves of the counters' first words belong to the first units, for vector code.
 COUNTERS, HALVES = 16, 8
 
 
 def threshold(rate: float) -> int:
-    """Return below which a unit's half of a word leaves it out."""
+    """Return the number below which a unit's half-word leaves the unit out."""
     return round(rate * PARTS)
 
 
@@ -32,11 +32,12 @@ def mask(
     like: Array,
     xp: Namespace,
 ) -> Array:
-    """Return what a layer's inputs are multiplied by, 0 or 1 / (1 - rate).
+    """Return the factors of a layer's inputs, 0 or 1 / (1 - rate).
 
     shape: (images, in_features), of the result
-    rate: the share of units that is left out, in [0, 1)
-    step: since the run began; layer: its number, from 0
+    rate: the share of units left out, in [0, 1)
+    step: counted from the start of the run
+    layer: its number, from 0
     first: the first image's place in its batch
     returns: in `like`'s dtype
     """

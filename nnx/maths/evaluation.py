@@ -1,4 +1,4 @@
-"""How well a network does on images it is not trained on."""
+"""A network outside training: its logits, its outputs, and the sums of its scores."""
 
 from collections.abc import Iterator, Sequence
 from functools import reduce
@@ -22,7 +22,7 @@ def logits(
     """Return the logits of a block of images, (n, classes).
 
     pixels: (n, in_features), uint8 or floating
-    pixel_scale: what pixels are multiplied by
+    pixel_scale: the factor for pixels
     """
     if ops.logits is not None:
         return ops.logits(layers, pixels, activations, pixel_scale)
@@ -33,10 +33,10 @@ def logits(
 def evaluate(
     layers: Layers, images: Images, hyper: Hyperparameters, ops: Ops
 ) -> tuple[Array, Array]:
-    """Return the sums of all images' losses and of their scores, as in `State`.
+    """Return the sums of all images' losses and scores, as in `State`.
 
-    hyper: how pixels are scaled, the activations and the loss; smoothed labels and
-        weights are for training
+    hyper: gives the pixels' scale, the activations and the loss; label smoothing and
+        class weights are ignored
     """
     rank, size, total, *_ = ops.communicator
     own = slice(rank, None, size)
@@ -56,9 +56,9 @@ def each_block(
     ops: Ops,
     which: slice = slice(None),
 ) -> Iterator[tuple[Array, Array, Array]]:
-    """Yield the logits of images, block by block, and the sums that `evaluate` adds.
+    """Yield each block's logits, and the sums of its losses and scores.
 
-    which: of the blocks; other arguments as for `evaluate`
+    which: the blocks to take; other arguments as for `evaluate`
     """
     hyper = hyper._replace(label_smoothing=0.0, class_weights=())
     n, score = images.labels.shape[0], losses.LOSSES[hyper.loss].score
@@ -70,7 +70,7 @@ def each_block(
 
 
 def outputs(layers: Layers, pixels: Array, hyper: Hyperparameters, ops: Ops) -> Array:
-    """Return each image's probabilities, or values, (n, outputs).
+    """Return each image's probabilities, or a regression's values, (n, outputs).
 
     pixels: (n, in_features), uint8 or floating
     hyper: as for `evaluate`
@@ -86,9 +86,9 @@ def all_logits(
     pixel_scale: float,
     ops: Ops,
 ) -> Array:
-    """Return the logits of any number of images, block by block, (n, outputs).
+    """Return the logits of any number of images, (n, outputs), computed block by block.
 
-    Arguments as for `logits`
+    Arguments as for `logits`.
     """
     n = pixels.shape[0]
     parts = [

@@ -1,22 +1,22 @@
-"""The numbers that say how a network is trained."""
+"""Hyperparameters: the numbers that determine how a network is trained."""
 
 from enum import IntEnum
 from typing import NamedTuple
 
 
 class Schedule(NamedTuple):
-    """How a number changes in a run; which of these count depends on the name.
+    """How a value changes during a run; the name decides which fields are used.
 
-    name: in `schedules.SHAPES`; "plateau" is a function of the log, see
-        `schedules.plateaus`
-    warmup: epochs in which it rises from nothing, straight
-    every: epochs from step to step
-    factor: what it is multiplied by at each step, in each epoch, or on a plateau
-    rate: what an epoch adds to the divisor of "inverse"
-    to: where it ends
-    over: epochs until it is there; 0 is all there are
-    patience: epochs without anything better that are a plateau
-    rise, start: the part of a one-cycle run in which it rises, and from what share
+    name: in `schedules.SHAPES`; "plateau" depends on the log, see `schedules.plateaus`
+    warmup: epochs of linear increase from 0
+    every: epochs between steps
+    factor: the factor applied at each step, per epoch, or at each plateau
+    rate: increase of the divisor of "inverse" per epoch
+    to: the final value
+    over: epochs until the final value is reached; 0: all epochs
+    patience: epochs without improvement that make a plateau
+    rise: the fraction of a one-cycle run in which the value rises
+    start: the fraction of the base value that a one-cycle run starts from
     """
 
     name: str = "constant"
@@ -32,19 +32,20 @@ class Schedule(NamedTuple):
 
 
 CONSTANT = Schedule()
-# What factors of float32 products are rounded to, where a backend and a machine can.
+# Formats to which a backend may round the factors of float32 products, where the
+# hardware supports them.
 PRECISIONS = "full", "tf32", "bf16"
 
 
 class Distortion(NamedTuple):
-    """How far images are distorted at most; what is 0 leaves them as they are.
+    """Upper bounds of random distortion; an amount of 0 disables its distortion.
 
-    shift: pixels, up or down and left or right
-    rotation: degrees, either way
-    scale: of height and of width, each drawn from 1 - scale to 1 + scale
-    shear: pixels to the side for each pixel up, either way
-    elastic: what the smoothed field, of numbers in (-1, 1), is multiplied by, pixels
-    sigma: of the Gaussian that smooths it, pixels
+    shift: pixels, vertically and horizontally, in either direction
+    rotation: degrees, in either direction
+    scale: height and width are each scaled by a factor in [1 - scale, 1 + scale]
+    shear: pixels sideways per pixel of height, in either direction
+    elastic: factor of the smoothed field of numbers in (-1, 1), in pixels
+    sigma: standard deviation of the Gaussian that smooths the field, in pixels
     """
 
     shift: float = 0.0
@@ -56,7 +57,7 @@ class Distortion(NamedTuple):
 
 
 class Stream(IntEnum):
-    """What a draw is for; draws for different ends never share a counter."""
+    """The purpose of a draw; draws for different purposes never share a counter."""
 
     WEIGHTS = 0
     SHUFFLE = 1
@@ -67,42 +68,42 @@ class Stream(IntEnum):
 
 
 class Hyperparameters(NamedTuple):
-    """How a network is trained; what is 0, False, None or empty changes nothing.
+    """How a network is trained; 0, False, None or an empty value disables an option.
 
     activations: a name in `activations.ACTIVATIONS` for each layer
-    pixel_scale: what pixels are multiplied by
+    pixel_scale: the factor for pixels
     loss: a name in `losses.LOSSES`
-    huber_delta: the residual from which "huber" is straight
-    pixel_range: what the brightest pixel is then
+    huber_delta: the residual beyond which "huber" is linear
+    pixel_range: the value of the brightest pixel after scaling
     image_shape: height and width, for distortion
-    batch_size: images in a step; the last batch of an epoch may be short
+    batch_size: images per step; the last batch of an epoch may be short
     shards: equal parts of a batch, whose gradients are added along a binary tree
     epochs: of the whole run, for schedules
     optimizer: a name in `optimizers.OPTIMIZERS`
-    learning_rate: what the optimizer's direction is multiplied by
-    momentum: share of its velocity that a step keeps; Adam's β₁
-    beta2: share of their mean square that Adam and RMSprop keep
-    epsilon: what they add to its root
-    early_epsilon: whether Adam adds it before the mean square is corrected, in the form
-        that Kingma and Ba give at the end of their second section
-    schedule, momentum_schedule: how the two change from step to step
+    learning_rate: the factor of the optimizer's direction
+    momentum: share of the velocity that a step keeps; Adam's β₁
+    beta2: share of the mean square that a step of Adam or RMSprop keeps
+    epsilon: added to the root of that mean square
+    early_epsilon: whether Adam adds epsilon before the mean square is corrected, the
+        form that Kingma and Ba give at the end of their second section
+    schedule, momentum_schedule: how learning rate and momentum change over the steps
     l1, l2: strengths of the penalties l1 · Σ |weight| and l2/2 · Σ weight²
-    weight_decay: share of the weights, times the learning rate, that a step takes off
-    clip_norm: upper bound on the norm of the gradient, all parameters as one
+    weight_decay: share of the weights, times the learning rate, that a step subtracts
+    clip_norm: upper bound on the norm of the gradient of all parameters together
     max_norm: upper bound on the norm of each unit's weights
     input_noise: standard deviation of Gaussian noise on pixels, in units of pixel_range
     input_dropout, dropout: probability that a pixel, or a hidden unit, is left out
     batch_norm: whether hidden layers are normalized over the batch
-    label_smoothing, class_weights: of `losses.cross_entropy`
+    label_smoothing, class_weights: arguments of `losses.cross_entropy`
     ema_decay: share of the weights' moving average that a step keeps
-    augment: how far images are distorted, anew in every epoch
+    augment: bounds of random distortion, which is drawn afresh in every epoch
     seed: of shuffles, dropout, noise and distortion
-    mean_correction, square_correction: what Adam's two averages are multiplied by, as
-        they begin at 0: 1 / (1 - β₁ᵗ) and 1 / (1 - β₂ᵗ) in step t = 1, 2, …, where β₁ᵗ
-        is the product of all β₁ so far if they differ
+    mean_correction, square_correction: factors that correct Adam's two averages for
+        their start at 0: 1 / (1 - β₁ᵗ) and 1 / (1 - β₂ᵗ) in step t = 1, 2, …; if β₁
+        changes, β₁ᵗ is the product of all β₁ so far
 
-    `schedules.at_steps` gives those of a step: its learning rate, momentum, ema_decay,
-    corrections, and epsilon where it is added early.
+    `schedules.at_steps` fills in the values of a step: its learning rate, momentum,
+    ema_decay, corrections, and epsilon if it is added early.
     """
 
     activations: tuple[str, ...]

@@ -8,7 +8,7 @@ from nnx.maths.arrays import Array, Namespace
 from nnx.maths.hyperparameters import Stream
 from nnx.maths.random import normal, uniform, words
 
-Draw: TypeAlias = Callable[[int], Array]  # so many random words
+Draw: TypeAlias = Callable[[int], Array]  # takes the number of random words to draw
 
 
 def gaussian(sigma: float, shape: tuple[int, int], draw: Draw, xp: Namespace) -> Array:
@@ -58,7 +58,7 @@ def weight(
 
     name: a name in `INITIALIZERS`, or `normal:σ` for N(0, σ²)
     shape: (in_features, out_features)
-    layer: its place in the network; each layer has draws of its own
+    layer: the layer's number, from 0; each layer has draws of its own
     """
 
     def draw(count: int) -> Array:

@@ -1,6 +1,6 @@
-"""What training minimizes: each loss with its gradient, and what it makes of outputs.
+"""Losses and their gradients, with the outputs and the score that belong to each.
 
-A loss is given logits: what the last layer, which has no activation, gives.
+A loss takes logits: the outputs of the last layer, which has no activation.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,14 +20,14 @@ def cross_entropy(
 ) -> tuple[Array, Array]:
     """Return each sample's loss in nats, and its gradient with respect to logits.
 
-    The largest logit of each row is taken off first, so that no finite logit
-    overflows. The gradient is softmax(logits) minus the targets.
+    Each row's largest logit is subtracted first, so that no finite logit overflows.
+    The gradient is softmax(logits) minus the targets.
 
     logits: (batch, classes)
     labels: (batch,), integers in [0, classes)
-    label_smoothing: the share of a target that is spread over all classes alike
+    label_smoothing: the share of a target that is spread evenly over all classes
         (Szegedy et al., arXiv:1512.00567)
-    class_weights: what each class's part of the loss counts; empty: 1
+    class_weights: the weight of each class's part of the loss; empty: 1 each
     returns: losses (batch,), dlogits (batch, classes)
     """
     shifted = logits - xp.max(logits, axis=1, keepdims=True)
@@ -52,10 +52,10 @@ def binary_cross_entropy(
 ) -> tuple[Array, Array]:
     """Return each sample's loss in nats, summed over its labels, and its gradient.
 
-    log(1 + exp(z)) - t z, written so that no finite logit overflows. The gradient is
-    sigmoid(logits) minus the targets.
+    The loss of a label is log(1 + exp(z)) - t z, written so that no finite logit
+    overflows. The gradient is sigmoid(logits) minus the targets.
 
-    logits, targets: (batch, labels); targets 0 or 1, or between
+    logits, targets: (batch, labels); targets in [0, 1]
     returns: losses (batch,), dlogits (batch, labels)
     """
     small = xp.exp(-xp.abs(logits))  # in (0, 1]
@@ -81,12 +81,12 @@ def huber(
 ) -> tuple[Array, Array]:
     """Return each sample's Huber loss, summed over outputs, and its gradient.
 
-    Half of the squared residual up to delta, and straight on beyond it, so that
-    outliers pull no harder (Huber, "Robust estimation of a location parameter",
-    Annals of Mathematical Statistics 35, 1964).
+    The loss is half the squared residual up to delta and linear beyond it, so the
+    gradient of an outlier is bounded (Huber, "Robust estimation of a location
+    parameter", Annals of Mathematical Statistics 35, 1964).
 
     outputs, targets: (batch, outputs)
-    huber_delta: the residual from which it is straight, in the targets' unit
+    huber_delta: the residual beyond which the loss is linear, in the targets' unit
     returns: losses (batch,), doutputs (batch, outputs)
     """
     residuals, delta = outputs - targets, huber_delta
@@ -100,10 +100,11 @@ def huber(
 
 
 def poisson(logits: Array, targets: Array, *, xp: Namespace) -> tuple[Array, Array]:
-    """Return half of each sample's Poisson deviance, and its gradient.
+    """Return half of each sample's Poisson deviance over all outputs, and its gradient.
 
-    Over all outputs; a logit is the logarithm of a rate, exp(z) - t z and what of the
-    target alone makes it 0 where they are alike. The gradient is rates minus targets.
+    A logit z is the logarithm of a rate. The loss of an output is exp(z) - t z, plus a
+    term of the target alone that makes it 0 where exp(z) = t. The gradient is rates
+    minus targets.
 
     logits, targets: (batch, outputs); targets 0 or more
     returns: losses (batch,), dlogits (batch, outputs)
@@ -125,7 +126,7 @@ def softmax(logits: Array, *, xp: Namespace) -> Array:
 
 
 def rates(logits: Array, *, xp: Namespace) -> Array:
-    """Return exp(z) of each logit, both (batch, outputs)."""
+    """Return exp(z) for each logit z; both (batch, outputs)."""
     return xp.exp(logits)
 
 
@@ -134,7 +135,7 @@ def _identity(outputs: Array, *, xp: Namespace) -> Array:
 
 
 def correct(logits: Array, labels: Array, *, xp: Namespace) -> Array:
-    """Return how many rows have their largest logit at the label.
+    """Return in how many rows the largest logit is the label's.
 
     logits: (batch, classes)
     labels: (batch,), integers in [0, classes)
@@ -144,7 +145,7 @@ def correct(logits: Array, labels: Array, *, xp: Namespace) -> Array:
 
 
 def all_correct(logits: Array, targets: Array, *, xp: Namespace) -> Array:
-    """Return how many rows have all their labels on the right side of 0.5.
+    """Return in how many rows all labels are predicted on the right side of 0.5.
 
     logits, targets: (batch, labels)
     returns: (), an integer
@@ -163,7 +164,7 @@ def squared_errors(outputs: Array, targets: Array, *, xp: Namespace) -> Array:
 
 
 def rate_errors(logits: Array, targets: Array, *, xp: Namespace) -> Array:
-    """Return each output's sum of squared residuals of its rates, (outputs,).
+    """Return each output's sum of squared residuals of the rates, (outputs,).
 
     logits, targets: (batch, outputs)
     """
@@ -171,14 +172,14 @@ def rate_errors(logits: Array, targets: Array, *, xp: Namespace) -> Array:
 
 
 class Loss(NamedTuple):
-    """A loss, and what belongs to it.
+    """A loss with its outputs and its score.
 
-    per_sample: logits and targets to each sample's loss (batch,) and dlogits
-    outputs: logits to what a user is told: probabilities, or values
-    score: logits and targets to a sum that a batch adds to the epoch's: how many are
-        right, or squared errors of each output
+    per_sample: from logits and targets, each sample's loss (batch,) and dlogits
+    outputs: from logits, what a user sees: probabilities, or values
+    score: from logits and targets, what a batch adds to the epoch's score: the number
+        of correct rows, or each output's sum of squared errors
     options: the hyperparameters that `per_sample` takes
-    counts: whether the score is a count, and not errors
+    counts: whether the score is a count; otherwise it is a sum of squared errors
     """
 
     per_sample: Callable[..., tuple[Array, Array]]
@@ -215,10 +216,10 @@ def per_sample(
 def total_weight(
     targets: Array, weights: Array | None, hyper: Any, *, like: Array, xp: Namespace
 ) -> Array | float:
-    """Return what a batch's samples count together, what its mean loss is over.
+    """Return the total weight of a batch's samples, the divisor of its mean loss.
 
-    A sample counts its weight, times that of its class; where all of a batch count
-    nothing, so does its loss, and this is 1.
+    The weight of a sample is multiplied by that of its class. If the total is 0, so is
+    the batch's loss, and the divisor is 1.
 
     targets: (batch,) class numbers, or (batch, outputs)
     weights: (batch,), of samples; None: 1 each
@@ -243,9 +244,9 @@ def mean_loss(
     *,
     xp: Namespace,
 ) -> Array:
-    """Return a batch's mean loss, (), over what its samples count.
+    """Return a batch's weighted mean loss, ().
 
-    Arguments as for `per_sample` and `total_weight`
+    Arguments as for `per_sample` and `total_weight`.
     """
     each, _ = per_sample(logits, targets, hyper, xp=xp)
     total = total_weight(targets, weights, hyper, like=logits, xp=xp)

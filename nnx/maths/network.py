@@ -1,4 +1,4 @@
-"""A stack of dense layers: forward caches what backward needs."""
+"""A stack of dense layers; `forward` caches what `backward` needs."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,10 +20,10 @@ from nnx.maths.state import (
 
 
 class Cache(NamedTuple):
-    """What backward needs of a layer.
+    """What `backward` needs of a layer.
 
     x: (batch, in_features), after dropout
-    output: (batch, out_features), y, or z where the activation's gradient needs that
+    output: y, or z if the activation's gradient needs z; (batch, out_features)
     """
 
     x: Array
@@ -32,7 +32,7 @@ class Cache(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """What a network makes of a batch.
+    """The result of a forward pass.
 
     logits: (batch, classes)
     caches: of each layer
@@ -55,8 +55,8 @@ def forward(
     """Return the logits of a batch, and what backward needs.
 
     x: (batch, in_features)
-    running_stats: of each layer, or empty where none has batch normalization
-    masks: what dropout multiplies each layer's input by, shaped like it, or None
+    running_stats: of each layer, or empty if none has batch normalization
+    masks: dropout's factors for each layer's input, shaped like it, or None
     """
     return alone(forward_shard(layers, x, activations, ops, running_stats, masks))
 
@@ -69,9 +69,9 @@ def forward_shard(
     running_stats: Sequence[RunningStats | None] = (),
     masks: Sequence[Array | None] = (),
 ) -> Sharded[Forward]:
-    """Return the same of a shard; batch normalization is over all shards.
+    """Return the forward pass of a shard; batch normalization is over all shards.
 
-    Arguments as for `forward`
+    Arguments as for `forward`.
     """
     nothing = [None] * len(layers)
     caches, renewed = [], list[RunningStats | None]()
@@ -100,7 +100,7 @@ def forward_shard(
 
 
 def logits(layers: Layers, x: Array, activations: Sequence[str], ops: Ops) -> Array:
-    """Return the logits of a network outside training, (batch, classes).
+    """Return the logits of a network at inference, (batch, classes).
 
     layers: without batch normalization; see `inference_layers`
     x: (batch, in_features)
@@ -117,7 +117,7 @@ def backward(
     ops: Ops,
     masks: Sequence[Array | None] = (),
 ) -> Parameters:
-    """Return the gradient of every layer, in the layers' own form.
+    """Return the gradient of every layer, in the form of the layers.
 
     caches: as `forward` returned them, with the same masks
     dlogits: (batch, classes)
@@ -155,7 +155,7 @@ def _layer_backward(
     input_gradient: bool,
     ops: Ops,
 ) -> Sharded[tuple[Array | None, Layer | NormalizedLayer]]:
-    """Return the gradient with respect to the layer's input, and its parameters'."""
+    """Return the gradients with respect to the layer's input and its parameters."""
     xp, f = ops.xp, ACTIVATIONS[activation]
     if f.from_z or cache.normalized is not None:
         dy = f.backward(dy, cache.output, xp=xp)
@@ -186,9 +186,9 @@ def fold_batch_norm(
     *,
     xp: Namespace,
 ) -> list[Layer]:
-    """Return plain layers that do what these do outside training.
+    """Return plain layers that compute what these do at inference.
 
-    running_stats: of each layer, or empty where none has batch normalization
+    running_stats: of each layer, or empty if none has batch normalization
     """
     return [
         batch_norm.fold(layer, stats, xp=xp)
@@ -201,5 +201,5 @@ def fold_batch_norm(
 
 
 def inference_layers(state: State, *, xp: Namespace) -> list[Layer]:
-    """Return the plain layers that a state's network is used with."""
+    """Return a state's plain layers for inference, averaged if it has an `ema`."""
     return fold_batch_norm(state.ema or state.layers, state.running_stats, xp=xp)

@@ -1,4 +1,4 @@
-"""What the maths asks of a backend."""
+"""What the maths needs from a backend."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,13 +9,13 @@ from nnx.maths.shards import ALONE, Communicator
 
 
 class Ops(NamedTuple):
-    """An array API namespace, and the functions that a backend may do better.
+    """An array API namespace, and functions that a backend may replace by faster ones.
 
-    Each is called like the plain form that it defaults to; `dense_forward` never with
-    an activation whose gradient is from z, which is a function of its own.
+    A replacement takes the arguments of the default. `dense_forward` is never called
+    with an activation whose gradient needs z; that activation is applied separately.
 
-    logits: like `evaluation.logits`, but for ops; None: layer by layer
-    communicator: the processes that each batch is shared out to
+    logits: like `evaluation.logits` without its `ops`; None: layer by layer
+    communicator: the processes that share each batch
     """
 
     xp: Namespace

@@ -1,6 +1,6 @@
 """How gradients change parameters: SGD with momentum, Nesterov's, Adam, RMSprop.
 
-An optimizer's state is arrays shaped like the parameter, all zero at first.
+An optimizer's state is a tuple of arrays shaped like the parameter, initially zero.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,11 +13,13 @@ Arrays: TypeAlias = tuple[Array, ...]
 
 
 class Optimizer(NamedTuple):
-    """How many arrays its state has, and how a gradient gives a direction.
+    """An update rule.
 
-    direction(gradient, state, hyper, xp) returns the direction, which the learning rate
-    is multiplied by and which is taken off the parameter, and the state then. hyper:
-    of this step. The direction is no array of the state: `update` may write over it
+    arrays: number of arrays in the state of one parameter
+    direction: called as direction(gradient, state, hyper, xp) with the hyperparameters
+        of this step; returns the direction and the new state. `update` subtracts the
+        learning rate times the direction, and may overwrite the direction, so it must
+        not be an array of the state
     """
 
     arrays: int
@@ -27,9 +29,9 @@ class Optimizer(NamedTuple):
 
 
 def update(parameter: Array, direction: Array, learning_rate: float) -> Array:
-    """Return the parameter one step downhill; all arrays have one shape.
+    """Return the parameter after a step; both arrays have the same shape.
 
-    What a backend has in its place may use the direction's memory for that.
+    A backend's replacement may store the result in the direction's memory.
     """
     return parameter - learning_rate * direction
 
@@ -44,10 +46,10 @@ def sgd(
 def momentum(
     gradient: Array, state: Sequence[Array], hyper: Hyperparameters, xp: Namespace
 ) -> tuple[Array, Arrays]:
-    """Return the velocity, which is the state.
+    """Return the velocity, which is also the state.
 
     Source: Polyak, "Some methods of speeding up the convergence of iteration methods",
-    1964. The velocity is not yet multiplied by the learning rate.
+    1964; here the velocity does not include the learning rate.
     """
     velocity = hyper.momentum * state[0] + gradient
     return 1.0 * velocity, (velocity,)
@@ -56,10 +58,10 @@ def momentum(
 def nesterov(
     gradient: Array, state: Sequence[Array], hyper: Hyperparameters, xp: Namespace
 ) -> tuple[Array, Arrays]:
-    """Return the gradient with the velocity that it leads to, which is the state.
+    """Return the gradient plus momentum times the new velocity, which is the state.
 
     Source: Sutskever, Martens, Dahl and Hinton, "On the importance of initialization
-    and momentum in deep learning", ICML 2013, with the velocity as above.
+    and momentum in deep learning", ICML 2013; the velocity is that of `momentum`.
     """
     velocity = hyper.momentum * state[0] + gradient
     return gradient + hyper.momentum * velocity, (velocity,)
@@ -68,7 +70,7 @@ def nesterov(
 def adam(
     gradient: Array, state: Sequence[Array], hyper: Hyperparameters, xp: Namespace
 ) -> tuple[Array, Arrays]:
-    """Return the mean gradient over its root mean square; both means are the state.
+    """Return the mean gradient over its root mean square; both averages are the state.
 
     Source: Kingma and Ba, arXiv:1412.6980.
     """
@@ -81,10 +83,10 @@ def adam(
 def rmsprop(
     gradient: Array, state: Sequence[Array], hyper: Hyperparameters, xp: Namespace
 ) -> tuple[Array, Arrays]:
-    """Return the velocity of the gradient over its root mean square.
+    """Return the velocity of the gradient divided by its root mean square.
 
     Source: Tieleman and Hinton, "Neural networks for machine learning", lecture 6.5,
-    2012, with momentum; the state is the mean square and the velocity.
+    2012, with momentum. The state is the mean square and the velocity.
     """
     square = hyper.beta2 * state[0] + (1.0 - hyper.beta2) * (gradient * gradient)
     root = xp.sqrt(square) + hyper.epsilon

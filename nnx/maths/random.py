@@ -2,9 +2,9 @@
 
 Philox-4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw,
 "Parallel random numbers: as easy as 1, 2, 3", SC 2011. A draw is a function of
-its counter, so nothing is remembered between draws and any of them can be made
-again. Each 32-bit word is held in an int64, as the standard promises that type
-and every library wraps its products alike.
+its counter: there is no state between draws, and every draw can be repeated.
+Each 32-bit word is held in an int64, because the standard guarantees that type
+and all libraries wrap its products in the same way.
 """
 
 import math
@@ -26,7 +26,7 @@ def philox(
 
     counter: four arrays (n,), int64 in [0, 2³²)
     key: two integers in [0, 2³²)
-    xp: a backend's may have a function `philox` of its own, called so without xp
+    xp: the namespace; if it has its own `philox`, that is called, without xp
     returns: four arrays (n,), int64 in [0, 2³²)
     """
     if own := getattr(xp, "philox", None):
@@ -35,8 +35,8 @@ def philox(
     a, b, c, d = counter
     k0, k1 = key
     for _ in range(ROUNDS):
-        # The product of two words fills 64 bits: its halves are right even
-        # where int64 shows it as a negative number.
+        # The product of two words fills 64 bits: both halves are right even
+        # where int64 reads it as a negative number.
         left, right = a * MULTIPLIERS[0], c * MULTIPLIERS[1]
         a = _high(right, xp=xp) ^ b ^ k0
         c = _high(left, xp=xp) ^ d ^ k1
@@ -46,12 +46,12 @@ def philox(
 
 
 def _high(product: Array, *, xp: Namespace) -> Array:
-    """Return the upper word; the mask takes off what the shift drew from the sign."""
+    """Return the upper word; the mask clears the sign bits that the shift copied in."""
     return (product >> 32) & WORD
 
 
 def key(seed: int) -> tuple[int, int]:
-    """Return a seed, an integer in [0, 2⁶⁴), as the generator's key."""
+    """Return the generator's key of a seed, an integer in [0, 2⁶⁴)."""
     return seed & WORD, seed >> 32
 
 
@@ -65,7 +65,9 @@ def words(
     xp: Namespace,
     device: object = None,
 ) -> Array:
-    """Return n random words, int64 in [0, 2³²); one counter gives one result.
+    """Return n random words, (n,) int64 in [0, 2³²).
+
+    The same arguments always give the same words.
 
     seed: an integer in [0, 2⁶⁴)
     epoch, step: integers in [0, 2³²)
@@ -88,11 +90,11 @@ def words_each(
     step: int = 0,
     xp: Namespace,
 ) -> Array:
-    """Return random words of each item's own, (n, count), int64 in [0, 2³²).
+    """Return separate random words for each item, (n, count), int64 in [0, 2³²).
 
-    items: (n,), int64 in [0, 2³²); an image's number, or its place in a batch
-    first: the first of the generator's blocks, of four words each
-    epoch, step: integers in [0, 2³²), one of which is 0
+    items: (n,), int64 in [0, 2³²); images' numbers, or their places in a batch
+    first: the generator's block of four words to begin with
+    epoch, step: integers in [0, 2³²); one of them must be 0
     """
     each = -(-count // 4)
     lane = first + xp.arange(each, dtype=xp.int64, device=device_of(items))
@@ -106,7 +108,7 @@ def words_each(
 
 
 def uniform(bits: Array, *, xp: Namespace) -> Array:
-    """Return numbers in (0, 1), float64, exact for each of the 2³² words."""
+    """Return a number in (0, 1) for each word, float64, without rounding."""
     return (xp.astype(bits, xp.float64) + 0.5) * 2.0**-32
 
 
@@ -136,10 +138,10 @@ def permutation(
 ) -> Array:
     """Return 0 … n-1 in the random order of this epoch, (n,) int64.
 
-    Each index is sorted by a random word. The index fills the lower bits of
-    its own key, so that no two keys are equal and any sort gives one order.
+    Each index is sorted by a random word. The lower bits of a sort key are the
+    index itself: no two keys are equal, so every sort gives the same order.
 
-    part: of the epoch, where it has several orders; in [0, 2³²)
+    part: the number of this order, if the epoch has several; in [0, 2³²)
     """
     bits = words(
         n, seed=seed, stream=stream, epoch=epoch, step=part, xp=xp, device=device

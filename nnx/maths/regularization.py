@@ -1,7 +1,7 @@
-"""What limits weights and gradients: L1 and L2 penalties, and bounds on norms.
+"""L1 and L2 penalties, and bounds on the norms of weights and gradients.
 
-Penalties are over weights and not over biases. They are part of what is minimized, and
-no part of the loss that is reported.
+Penalties apply to weights, not to biases. They are minimized together with the loss,
+but the reported loss does not include them.
 """
 
 from nnx.maths.arrays import Array, Namespace, map_arrays, named_arrays
@@ -28,19 +28,19 @@ def penalty_backward(
 
 
 def max_norm(weight: Array, bound: float, *, xp: Namespace) -> Array:
-    """Return the weight, each unit's made shorter where their norm is above the bound.
+    """Return the weight; units whose norm is above the bound are scaled down to it.
 
     Source: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout", JMLR
     15, 2014.
 
-    weight: (in_features, out_features), a column for each unit
+    weight: (in_features, out_features), one column per unit
     """
     norm = xp.sqrt(xp.sum(weight * weight, axis=0))
     return weight * (bound / xp.maximum(norm, bound))
 
 
 def clip_norm(gradients: Parameters, bound: float, *, xp: Namespace) -> Parameters:
-    """Return the gradients, scaled down where their norm, all as one, is above bound.
+    """Return the gradients, scaled down if their joint norm is above the bound.
 
     Source: Pascanu, Mikolov and Bengio, arXiv:1211.5063.
     """

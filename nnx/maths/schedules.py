@@ -1,7 +1,7 @@
 """How the learning rate and the momentum change from step to step.
 
-Each is a function of the epochs done so far, with the part of the one that is running,
-so that it does not matter how a run is cut. `at_steps` gives the numbers of each step.
+Each is a function of the epochs done so far, including the fraction of the current
+one, so it does not matter how a run is split. `at_steps` gives the values of each step.
 """
 
 import math
@@ -11,24 +11,24 @@ from typing import Any
 
 from nnx.maths.hyperparameters import Hyperparameters, Schedule
 
-NEGLIGIBLE = 1e-20  # beside 1, in float64
+NEGLIGIBLE = 1e-20  # compared with 1, in float64
 
 
 def constant(base: float, time: float, s: Schedule, epochs: float) -> float:
-    """Return the same at all times."""
+    """Return base at all times."""
     return base
 
 
 def step(base: float, time: float, s: Schedule, epochs: float) -> float:
-    """Return base, multiplied by the factor every so many epochs.
+    """Return base, multiplied by the factor once every `s.every` epochs.
 
-    A time that is rounded to just below a step has reached it.
+    A time just below a step, because of rounding, counts as having reached it.
     """
     return base * math.pow(s.factor, math.floor(time / s.every + 1e-9))
 
 
 def exponential(base: float, time: float, s: Schedule, epochs: float) -> float:
-    """Return base, multiplied by the factor in each epoch, little by little."""
+    """Return base · factor^time: a continuous decay by the factor per epoch."""
     return base * math.pow(s.factor, time)
 
 
@@ -38,12 +38,12 @@ def inverse(base: float, time: float, s: Schedule, epochs: float) -> float:
 
 
 def linear(base: float, time: float, s: Schedule, epochs: float) -> float:
-    """Return what lies on the straight line from base to the end."""
+    """Return the value on the straight line from base to `s.to`."""
     return base + (s.to - base) * _done(time, s, epochs)
 
 
 def cosine(base: float, time: float, s: Schedule, epochs: float) -> float:
-    """Return half a cosine from base to the end.
+    """Return the value on half a cosine from base to `s.to`.
 
     Source: Loshchilov and Hutter, arXiv:1608.03983, without restarts.
     """
@@ -51,9 +51,9 @@ def cosine(base: float, time: float, s: Schedule, epochs: float) -> float:
 
 
 def one_cycle(base: float, time: float, s: Schedule, epochs: float) -> float:
-    """Return half a cosine up to base, and one down to the end.
+    """Return the value on half a cosine up to base, then half a cosine down to `s.to`.
 
-    Source: Smith and Topin, arXiv:1708.07120, as fastai has it.
+    Source: Smith and Topin, arXiv:1708.07120, in the form used by fastai.
     """
     done = _done(time, s, epochs)
     if done < s.rise:
@@ -62,7 +62,10 @@ def one_cycle(base: float, time: float, s: Schedule, epochs: float) -> float:
 
 
 def dip(base: float, time: float, s: Schedule, epochs: float) -> float:
-    """Return half a cosine down to `to`, and one back: a one-cycle run's momentum."""
+    """Return the value on half a cosine down to `s.to`, then half a cosine back.
+
+    This is the momentum of a one-cycle run.
+    """
     done = _done(time, s, epochs)
     if done < s.rise:
         return _eased(base, s.to, done / s.rise)
@@ -83,9 +86,10 @@ SHAPES: dict[str, Callable[[float, float, Schedule, float], float]] = {
 
 
 def value(base: float, time: float, schedule: Schedule, epochs: float) -> float:
-    """Return the setting at a time.
+    """Return the scheduled value at a time.
 
-    base: as it was set; time: epochs done since the run began
+    base: the value before scheduling
+    time: epochs done since the start of the run
     epochs: of the whole run
     """
     if time < schedule.warmup:
@@ -99,8 +103,8 @@ def at_steps(
 ) -> Iterator[Hyperparameters]:
     """Yield the hyperparameters of the steps first … first + count - 1 of a run.
 
-    They differ in the learning rate, the momentum, the ema_decay and Adam's numbers;
-    where nothing varies it is the same record each time.
+    They differ in the learning rate, the momentum, the ema_decay and Adam's corrections
+    and epsilon. If nothing varies, the same record is yielded each time.
     """
     if not _vary(hyper):
         yield from repeat(hyper, count)
@@ -122,9 +126,10 @@ def at_steps(
 
 
 def _product(hyper: Hyperparameters, steps: int, steps_per_epoch: int) -> float:
-    """Return the product of so many steps' β₁, or next to nothing.
+    """Return the product of the first `steps` steps' β₁: β₁ᵗ if it is constant.
 
-    It is what is left of the beginning of Adam's mean: β₁ᵗ where they are the same.
+    It is the weight that remains of the initial value of Adam's mean. Once negligible,
+    it is not computed further.
     """
     left = 1.0
     for number in range(steps):
@@ -135,12 +140,12 @@ def _product(hyper: Hyperparameters, steps: int, steps_per_epoch: int) -> float:
 
 
 def _changes(schedule: Schedule) -> bool:
-    """Return whether a number depends on the step."""
+    """Return whether a scheduled value depends on the step."""
     return schedule.name not in ("constant", "plateau") or schedule.warmup > 0.0
 
 
 def _vary(hyper: Hyperparameters) -> bool:
-    """Return whether any number depends on the step."""
+    """Return whether any hyperparameter depends on the step."""
     return (
         _changes(hyper.schedule)
         or _changes(hyper.momentum_schedule)
@@ -152,15 +157,15 @@ def _vary(hyper: Hyperparameters) -> bool:
 def _at_step(
     hyper: Hyperparameters, number: int, steps_per_epoch: int
 ) -> dict[str, Any]:
-    """Return what is a step's own, of which the run took `number` before."""
-    # A step of the warm-up is counted when it is done, as the first would be nothing.
+    """Return the values that belong to step `number` of a run, counted from 0."""
+    # Warm-up counts the step itself as done; otherwise the first rate would be 0.
     warmup = hyper.schedule.warmup * steps_per_epoch
     time = (number + (number < warmup)) / steps_per_epoch
     rate = value(hyper.learning_rate, time, hyper.schedule, hyper.epochs)
     return {
         "learning_rate": rate,
         "momentum": _momentum(hyper, number, steps_per_epoch),
-        # As in TensorFlow's ExponentialMovingAverage, so that it forgets how it began.
+        # As in TensorFlow's ExponentialMovingAverage: early averages forget the start.
         "ema_decay": min(hyper.ema_decay, (1 + number) / (10 + number)),
     }
 
@@ -171,9 +176,9 @@ def _momentum(hyper: Hyperparameters, number: int, steps_per_epoch: int) -> floa
 
 
 def plateaus(scores: Sequence[float], patience: int) -> int:
-    """Return how often so many epochs in a row brought nothing better.
+    """Return how many plateaus there were: `patience` epochs without improvement.
 
-    scores: an epoch's, higher is better; after a plateau it is counted from there
+    scores: one per epoch, higher is better; counting starts anew after a plateau
     """
     count, best, waited = 0, -math.inf, 0
     for score in scores:
@@ -185,7 +190,7 @@ def plateaus(scores: Sequence[float], patience: int) -> int:
 
 
 def _done(time: float, s: Schedule, epochs: float) -> float:
-    """Return what part of the course is over, in [0, 1]."""
+    """Return the fraction of the schedule that is done, in [0, 1]."""
     whole = s.over or epochs
     return min(time / whole, 1.0) if whole > 0.0 else 1.0
 

@@ -1,8 +1,8 @@
-"""A batch in shards, whose sums are added along one binary tree.
+"""A batch in shards, whose results are summed along one binary tree.
 
-Neighbours are added in pairs, level by level, and an odd last one goes up as it is: so
-a sum is the same to the bit whichever process computed a shard, and however many
-processes there are.
+Neighbors are added in pairs, level by level; an odd last one moves up unchanged. A sum
+is therefore the same to the bit for any number of processes, and does not depend on
+which of them computes a shard.
 """
 
 import os
@@ -14,13 +14,13 @@ from nnx.maths.arrays import map_arrays
 from nnx.maths.blocks import BLOCK, block_count
 
 T = TypeVar("T")
-# What a shard's part of a batch computes: it yields each tree of arrays that is to be
-# summed over all shards, and is sent the sum.
+# The computation of one shard: it yields each tree of arrays that must be summed over
+# all shards, and is sent the sum.
 Sharded: TypeAlias = Generator[Any, Any, T]
 
 
 def tree_sum(parts: Sequence[Any]) -> Any:
-    """Return the sum of trees of arrays of one form, along the binary tree."""
+    """Return the sum of trees of arrays of one form, added along the binary tree."""
     parts = list(parts)
     while len(parts) > 1:
         parts = _neighbours(parts)
@@ -28,7 +28,7 @@ def tree_sum(parts: Sequence[Any]) -> Any:
 
 
 def _neighbours(parts: list[Any]) -> list[Any]:
-    """Return the sums of neighbours: the next level of the tree."""
+    """Return the sums of neighbors: the next level of the tree."""
     pairs = zip(parts[::2], parts[1::2], strict=False)
     odd = parts[-1:] if len(parts) % 2 else []
     return [map_arrays(lambda a, b: a + b, *pair) for pair in pairs] + odd
@@ -37,12 +37,13 @@ def _neighbours(parts: list[Any]) -> list[Any]:
 class Communicator(NamedTuple):
     """The processes that train one network together.
 
-    rank: of this one, in [0, size)
-    size: how many there are
-    total: called by each process with as many trees of arrays as by any other; returns
-        the tree sum of all, in the order of ranks
-    broadcast: returns, in every process, what that of rank 0 has called it with
-    are_ending: called by a process that ends by an error: whether all others do, too
+    rank: of this process, in [0, size)
+    size: the number of processes
+    total: called by every process with the same number of trees of arrays; returns the
+        tree sum of all of them, in the order of ranks
+    broadcast: returns, in every process, the argument that rank 0 passed
+    are_ending: called by a process that ends with an error; returns whether all others
+        are ending too
     abort: ends all processes at once, with an exit status
     """
 
@@ -58,9 +59,9 @@ ALONE = Communicator()
 
 
 def lockstep(shards: Sequence[Sharded[T]], communicator: Communicator) -> list[T]:
-    """Return what a process's shards of a batch compute, side by side.
+    """Return the results of a process's shards of a batch, computed in lockstep.
 
-    They are its share of all shards, in order.
+    shards: the process's share of all shards, in order
     """
     results, sent = list[T](), None
     while True:
@@ -76,23 +77,23 @@ def lockstep(shards: Sequence[Sharded[T]], communicator: Communicator) -> list[T
 
 
 def summed(parts: Sequence[Any], communicator: Communicator) -> Any:
-    """Return the sum over all shards, of which these are the process's own."""
+    """Return the sum over all shards; parts: those of this process."""
     parts = list(parts)
-    # Levels of the tree on which no pair is of two processes.
+    # Add the levels of the tree on which no pair spans two processes.
     while len(parts) > 1 and len(parts) % 2 == 0:
         parts = _neighbours(parts)
     return communicator.total(parts)
 
 
 def alone(shard: Sharded[T]) -> T:
-    """Return what a batch that is a single shard computes."""
+    """Return the result of a batch that is a single shard."""
     return lockstep([shard], ALONE)[0]
 
 
 def blocks_of_shard(shard: int, shards: int, n: int) -> list[slice]:
     """Return a shard's rows of a batch of n images, in blocks.
 
-    All shards have equally many blocks; the last may be empty in some.
+    All shards have the same number of blocks; in some the last may be empty.
     """
     start, end = shard * n // shards, (shard + 1) * n // shards
     edges = [
@@ -103,6 +104,6 @@ def blocks_of_shard(shard: int, shards: int, n: int) -> list[slice]:
 
 
 def own_shards(shards: int, communicator: Communicator) -> range:
-    """Return which of a batch's shards are this process's, neighbours all."""
+    """Return the numbers of this process's shards, which are consecutive."""
     each = shards // communicator.size
     return range(communicator.rank * each, (communicator.rank + 1) * each)

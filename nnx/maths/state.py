@@ -1,4 +1,4 @@
-"""What training changes: the parameters, and all that a step keeps for the next."""
+"""The state of training: the parameters, and all that a step passes to the next."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
@@ -11,7 +11,7 @@ from nnx.maths.optimizers import OPTIMIZERS
 
 
 class Layer(NamedTuple):
-    """Parameters of one dense layer; its gradients have the same form.
+    """Parameters of a dense layer, or their gradients.
 
     weight: (in_features, out_features)
     bias: (out_features,)
@@ -22,9 +22,10 @@ class Layer(NamedTuple):
 
 
 class NormalizedLayer(NamedTuple):
-    """Parameters of a layer with batch normalization; shapes as in `Layer`.
+    """Parameters of a layer with batch normalization, or their gradients.
 
-    bias, gamma: (out_features,); the bias is what the paper calls beta
+    weight: (in_features, out_features)
+    bias, gamma: (out_features,); the paper calls the bias beta
     """
 
     weight: Array
@@ -44,14 +45,14 @@ class RunningStats(NamedTuple):
 
 
 class Images(NamedTuple):
-    """A set of labelled images, or other samples, on the device.
+    """A set of labeled images, or other samples, on the device.
 
     pixels: (n, in_features), uint8 or floating
-    labels: (n,), int64 in [0, classes); where the loss is not cross-entropy (n,
+    labels: (n,), int64 in [0, classes); for losses other than cross-entropy (n,
         outputs), in the parameters' dtype
-    weights: (n,), what each counts in the loss, in the parameters' dtype; None: 1
-    first: the number of the image that pixels begin with, where they are a window, some
-        of the set's in a row, and steps ask for no others; None: they are all
+    weights: (n,), each sample's weight in the loss, in the parameters' dtype; None: 1
+    first: if pixels hold only a window of consecutive images, the number of the first
+        one; steps may then ask for images of the window only. None: pixels hold all
     """
 
     pixels: Array
@@ -61,15 +62,15 @@ class Images(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a step changes.
+    """Everything that a step changes.
 
-    step: how many steps the run has taken
-    loss_sum: (), the sum over the epoch's images so far of their loss
-    score_sum: how many of them were right, (), an integer; of a regression the sum of
-        squared errors, (outputs,)
-    optimizer_state: the optimizer's arrays, each in the layers' form
-    running_stats: of each layer, None for one without batch normalization
-    ema: the exponential moving average of the layers; empty without one
+    step: the number of steps taken so far
+    loss_sum: (), the sum of the losses of the epoch's images so far
+    score_sum: how many of those images were right, (), an integer; for a regression,
+        the sum of squared errors, (outputs,)
+    optimizer_state: the optimizer's arrays, each in the form of the layers
+    running_stats: of each layer; None for a layer without batch normalization
+    ema: the exponential moving average of the layers, or empty
     """
 
     step: int
@@ -82,7 +83,7 @@ class State(NamedTuple):
 
 
 def initial_state(layers: Layers, hyper: Hyperparameters, ops: Ops) -> State:
-    """Return the state in which a run begins; layers are on the device."""
+    """Return the state at the start of a run; layers: on the device."""
     xp, hidden = ops.xp, len(layers) - 1 if hyper.batch_norm else 0
     parameters: list[Layer | NormalizedLayer] = [
         NormalizedLayer(*layer, xp.ones_like(layer.bias)) if i < hidden else layer
@@ -110,7 +111,7 @@ def initial_state(layers: Layers, hyper: Hyperparameters, ops: Ops) -> State:
 def no_sums(
     layers: Parameters, hyper: Hyperparameters, ops: Ops
 ) -> tuple[Array, Array]:
-    """Return loss_sum and score_sum at an epoch's start."""
+    """Return loss_sum and score_sum at the start of an epoch: zeros."""
     like, xp = layers[0].bias, ops.xp
     if LOSSES[hyper.loss].counts:
         score_sum = xp.zeros((), dtype=xp.int64, device=like.device)

@@ -19,10 +19,10 @@ def run_steps(
     hyper: Hyperparameters,
     ops: Ops,
 ) -> State:
-    """Return the state after so many more steps, all of one epoch.
+    """Return the state after `count` more steps, all in one epoch.
 
-    order: (n,), the epoch's images in turn, integers in [0, n); batch i of the epoch,
-        i = state.step mod ⌈n / batch_size⌉, is its i-th part; the last may be short
+    order: (n,), the order of the epoch's images, integers in [0, n); its i-th part is
+        batch i = state.step mod ⌈n / batch_size⌉ of the epoch; the last may be short
     hyper: of the run
     """
     n, size = order.shape[0], hyper.batch_size
@@ -51,9 +51,10 @@ def batch_gradients(
 ) -> BatchResult:
     """Return the gradients of the penalized mean loss, and the batch's sums.
 
-    They are summed over the batch's shards, of which this process computes its own.
-    Shards of more than `blocks.BLOCK` images are summed up block by block, and blocks
-    are normalized one by one (Hoffer, Hubara and Soudry, arXiv:1705.08741).
+    Both are sums over the batch's shards, of which this process computes its own. A
+    shard of more than `blocks.BLOCK` images is computed in blocks. Batch normalization
+    then treats the i-th blocks of all shards as a batch of their own (Hoffer, Hubara
+    and Soudry, arXiv:1705.08741).
 
     index: (batch,), integers in [0, n)
     """
@@ -86,7 +87,7 @@ def batch_gradients(
 
 
 def _added(a: BatchResult, b: BatchResult) -> BatchResult:
-    """Return the sums of two blocks, with the later one's running statistics."""
+    """Return the sums of two blocks, with the running statistics of the later one."""
     gradients, loss_sum, score_sum = map_arrays(lambda x, y: x + y, a[:3], b[:3])
     return BatchResult(gradients, loss_sum, score_sum, b.running_stats)
 
@@ -99,9 +100,10 @@ def _block_gradients(
     hyper: Hyperparameters,
     ops: Ops,
 ) -> Sharded[BatchResult]:
-    """Return what one block adds to its shard's gradients, loss and count.
+    """Return one block's contribution to its shard's gradients, loss and score.
 
-    index: (batch,), integers in [0, n); rows: those of the block
+    index: (batch,), integers in [0, n)
+    rows: the block's rows of index
     """
     layers, xp = state.layers, ops.xp
     x, labels = inputs(state, images, index[rows], hyper, ops, rows.start)
@@ -130,11 +132,11 @@ def batch_loss(
     hyper: Hyperparameters,
     xp: Namespace,
 ) -> tuple[Array, Array]:
-    """Return a block's part of its batch's mean loss, times the batch's images.
+    """Return a block's part of the batch's mean loss, and its gradient for the logits.
 
-    And the gradient of its part of the mean with respect to logits.
+    The loss, but not the gradient, is multiplied by the number of images in the batch.
 
-    logits, labels: of the block, as `rows` of index
+    logits, labels: of the block, which is `rows` of index
     """
     each, dlogits = losses.per_sample(logits, labels, hyper, xp=xp)
     weights = images.weights
@@ -155,11 +157,12 @@ def inputs(
     ops: Ops,
     first: int = 0,
 ) -> tuple[Array, Array]:
-    """Return the pixels of a batch, distorted, scaled and noisy, and its labels.
+    """Return the pixels of a batch after distortion, scaling and noise, and its labels.
 
     index: (batch,), integers in [0, n)
-    first: the place of the first of these in its batch
-    returns: x (batch, in_features) in the parameters' dtype, labels (batch,)
+    first: the place of the first of these images in its batch
+    returns: x (batch, in_features) in the parameters' dtype, labels (batch,) or
+        (batch, outputs)
     """
     xp, like = ops.xp, state.layers[0].weight
     rows = index if images.first is None else index - images.first
@@ -188,8 +191,8 @@ def input_noise(
 ) -> Array:
     """Return the Gaussian noise that is added to a batch's pixels, shaped like x.
 
-    A function of the seed, the step, the image's place in its batch and the pixel: four
-    words of the generator are four pixels' noise (Bishop, "Training with noise is
+    It depends on the seed, the step, the image's place in its batch and the pixel: the
+    generator's four words give four pixels' noise (Bishop, "Training with noise is
     equivalent to Tikhonov regularization", Neural Computation 7, 1995).
 
     first: the place of x's first image in its batch
@@ -205,7 +208,7 @@ def input_noise(
         step=state.step,
         xp=xp,
     )
-    # Box and Muller's cosines and sines, of one pair of words next to each other.
+    # Put the cosine and the sine that come from one pair of words side by side.
     pairs = xp.reshape(random.normal(xp.reshape(bits, (-1,)), xp=xp), (2, -1))
     normal = xp.reshape(xp.permute_dims(pairs, (1, 0)), (n, numbers))[:, :width]
     return xp.astype(normal, x.dtype) * (hyper.input_noise * hyper.pixel_range)
@@ -214,7 +217,7 @@ def input_noise(
 def dropout_masks(
     state: State, x: Array, first: int, hyper: Hyperparameters, ops: Ops
 ) -> list[Array | None]:
-    """Return what dropout multiplies each layer's input by; None, and empty, is by 1.
+    """Return dropout's factors for each layer's input; None, or an empty list, means 1.
 
     first: the place of x's first image in its batch
     """

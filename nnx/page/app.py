@@ -1,4 +1,4 @@
-"""The server behind the page: one picture in, the network's answer out."""
+"""The server of the page: it takes a picture and returns the network's answer."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ from nnx.maths.ops import Ops
 from nnx.network import Network
 from nnx.page.render import brightest, byte_scale, page
 
-# What a browser on this machine calls it. A page of another name that was made to lead
-# here (DNS rebinding) still sends its own.
+# Host names that browsers on this machine use. A page of another name that resolves to
+# this machine (DNS rebinding) sends its own name, and is refused.
 LOCAL = ["127.0.0.1", "localhost"]
 KIND = "application/octet-stream"
 HEADERS = {
@@ -30,10 +30,10 @@ HEADERS = {
 
 
 def app(network: Network, *, hosts: list[str]) -> Starlette:
-    """Return the application: the page at /, and its answers at /answer.
+    """Return the application: the page at /, and the network's answers at /answer.
 
-    network: one that takes pictures
-    hosts: the names in a Host header that are answered; "*" is any
+    network: takes pictures
+    hosts: the accepted names in the Host header; "*": any
     """
     shown = page(network, alone=False)
     policy = f"{shown.policy}; frame-ancestors 'none'"
@@ -78,13 +78,13 @@ def answer(network: Network, pixels: Array) -> dict[str, Any]:
 
 
 def _numbers(values: Array) -> list[float]:
-    """Return values as JSON has them, which knows neither infinity nor NaN."""
+    """Return values for JSON, with infinity and NaN replaced, rounded to 6 decimals."""
     rounded = np.nan_to_num(np.asarray(values, np.float64)).round(6)
     return [float(value) for value in rounded]
 
 
 async def _body(request: Request, most: int) -> bytes | None:
-    """Return what a request sends; None as soon as it is more than that."""
+    """Return the body of a request; None as soon as it exceeds `most` bytes."""
     content = b""
     async for part in request.stream():
         content += part

@@ -1,4 +1,4 @@
-"""A socket to be called at, and the server on it."""
+"""A listening socket, and the server that uses it."""
 
 import socket
 from typing import Any
@@ -7,10 +7,11 @@ from nnx.errors import InputError
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """Return a socket that accepts connections; port 0 is any that is free.
+    """Return a socket that accepts connections; port 0: any free port.
 
     Raises:
-        InputError: a name that is no host here, a port in use or not allowed
+        InputError: the host is not an address of this machine, or the port is in use or
+            not allowed
     """
     try:
         [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
@@ -27,20 +28,20 @@ def listening(host: str, port: int) -> socket.socket:
     except OSError as error:
         opened.close()
         raise InputError(
-            f"port {port} of {host} cannot be had: {error.strerror}; give another "
+            f"cannot listen on port {port} of {host}: {error.strerror}; give another "
             "--port (0 is any that is free)"
         ) from None
     return opened
 
 
 def address(opened: socket.socket) -> str:
-    """Return the address that a browser is given."""
+    """Return the URL for a browser."""
     host, port = opened.getsockname()[:2]
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def config(app: Any) -> Any:
-    """Return how the application is served: quietly, and HTTP alone."""
+    """Return the server's configuration: no log, and only HTTP."""
     from uvicorn import Config
 
     return Config(
@@ -50,7 +51,7 @@ def config(app: Any) -> Any:
 
 
 def run(app: Any, opened: socket.socket) -> None:
-    """Serve until a signal comes, which is then raised again."""
+    """Serve until a signal arrives, which is then raised again."""
     from uvicorn import Server
 
     Server(config(app)).run(sockets=[opened])

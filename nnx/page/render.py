@@ -1,4 +1,4 @@
-"""The page for a network, whole in one string: markup, style, script and data."""
+"""The page for a network as a single document with markup, style, script and data."""
 
 import base64
 import hashlib
@@ -18,16 +18,17 @@ SCRIPTS = "prepare.js", "network.js", "board.js", "page.js"
 
 
 class Page(NamedTuple):
-    """A page, and what it may do as a Content-Security-Policy."""
+    """A page, and its permissions as a Content-Security-Policy."""
 
     html: str
     policy: str
 
 
 def page(network: Network, *, alone: bool) -> Page:
-    """Return the page of a network that takes pictures.
+    """Return the page for a network that takes pictures.
 
-    alone: whether it holds the weights and computes by itself, or asks a server
+    alone: whether the page contains the weights and computes answers itself; otherwise
+        it asks a server
     """
     script = '"use strict";\n' + "\n".join(map(_asset, SCRIPTS))
     style = _asset("page.css")
@@ -41,7 +42,7 @@ def page(network: Network, *, alone: bool) -> Page:
         "form-action": "'none'",
     }
     policy = "; ".join(f"{name} {allowed}" for name, allowed in rules.items())
-    # Nothing that a class is called may end the element that holds the data.
+    # Escaped, so that no name of a class can end the element with the data.
     data = json.dumps(described(network, alone=alone)).replace("<", "\\u003c")
     parts = {"policy": policy, "style": style, "script": script, "data": data}
     html = re.sub(r"{{(\w+)}}", lambda m: parts[m[1]], _asset("page.html"))
@@ -49,7 +50,7 @@ def page(network: Network, *, alone: bool) -> Page:
 
 
 def described(network: Network, *, alone: bool) -> dict[str, Any]:
-    """Return what the page's script is told of a network, as JSON's values."""
+    """Return the data on a network for the page's scripts, as JSON values."""
     known: dict[str, Any] = {
         "network": str(network),
         "classes": network.classes,
@@ -68,18 +69,18 @@ def described(network: Network, *, alone: bool) -> dict[str, Any]:
 
 
 def brightest(network: Network) -> int:
-    """Return the byte that a fully lit pixel of a drawing is."""
+    """Return the value of a fully lit pixel of a drawing, in bytes."""
     return brightest_byte(network.frame.maximum)
 
 
 def byte_scale(network: Network) -> float:
-    """Return what the bytes of a drawing are multiplied by."""
+    """Return the factor for the bytes of a drawing."""
     return network.pixel_range / brightest(network)
 
 
 def _packed(layer: Layer, activation: str) -> dict[str, Any]:
-    """Return a layer with its weight as base64 of float16, over its largest entry."""
-    # float16 ends at 65,504; divided, weights of any size fit.
+    """Return a layer; its weight is scaled by the largest entry, as base64 float16."""
+    # float16 ends at 65,504; scaled, weights of any size fit.
     scale = float(np.abs(layer.weight).max()) or 1.0
     halves = (np.asarray(layer.weight, np.float64) / scale).astype("<f2")
     return {
@@ -95,6 +96,6 @@ def _asset(name: str) -> str:
 
 
 def _digest(content: str) -> str:
-    """Return what a policy calls an inline element of this content."""
+    """Return the source expression of a policy that allows this inline content."""
     sha256 = hashlib.sha256(content.encode()).digest()
     return f"'sha256-{base64.b64encode(sha256).decode()}'"

@@ -1,1 +1,1 @@
-"""Pictures of a run: how it went, what the network learned, and what it gets wrong."""
+"""Pictures of a run: its course, what the network has learned, and its mistakes."""

@@ -1,4 +1,4 @@
-"""How a run went: loss, accuracy and learning rate, epoch by epoch."""
+"""The course of a run: loss, accuracy and learning rate, epoch by epoch."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,10 +21,10 @@ def curves(
 ) -> style.Picture:
     """Return a figure of one run.
 
-    rates: the learning rate at some moments, each (epochs done, rate)
+    rates: learning rates during the run, as pairs (epochs done, rate)
 
     Raises:
-        InputError: a log without an epoch
+        InputError: the log has no epoch, or rates are not pairs of numbers
     """
     _check(log)
     rates = _checked_rates(rates)
@@ -51,10 +51,12 @@ def curves(
 
 
 def compared(logs: Mapping[str, Sequence[Row]]) -> style.Picture:
-    """Return a figure of several runs, each log by the run's name.
+    """Return a figure that compares several runs.
+
+    logs: each run's log, by the run's name
 
     Raises:
-        InputError: no run, or one without an epoch
+        InputError: there is no run, one has no epoch, or their metrics differ
     """
     if not isinstance(logs, Mapping) or not logs:
         raise InputError("no run to compare: give each run's log by its name")
@@ -105,7 +107,7 @@ def _check(log: Sequence[Row], name: str = "") -> None:
 
 
 def _checked_rates(rates: Any) -> list[tuple[float, float]]:
-    """Return pairs of numbers; refused where they are none."""
+    """Return rates as pairs of numbers; raise InputError if they are not."""
     with suppress(TypeError, ValueError, OverflowError):
         return [(float(epochs), float(rate)) for epochs, rate in rates]
     raise InputError(
@@ -114,7 +116,7 @@ def _checked_rates(rates: Any) -> list[tuple[float, float]]:
 
 
 def _scale(panel: Any) -> None:
-    """Show losses by their logarithm, where they fall to a tenth or less."""
+    """Use a logarithmic scale for losses that fall to a tenth or less."""
     values = [y for line in panel.get_lines() for y in line.get_ydata()]
     if 0 < 10 * min(values) <= max(values):
         panel.set_yscale("log")
@@ -125,7 +127,7 @@ def _scale(panel: Any) -> None:
 def _line(
     panel: Any, x: Sequence[float], y: Sequence[Any], number: int, label: str
 ) -> None:
-    """Draw a value for each epoch; a single one as a point, which a line cannot be."""
+    """Draw a value for each epoch as a line; with fewer than three, mark the points."""
     colour, dash = style.line(number)
     marker = "o" if len(x) < 3 else ""
     how: Any = {"color": colour, "linestyle": dash, "marker": marker, "linewidth": 1.5}

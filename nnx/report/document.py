@@ -17,7 +17,7 @@ from nnx.training.folder import REPORT_NAME
 from nnx.training.log import METRIC_NAMES, METRICS, Row, best
 
 TYPES = {"png": "image/png", "svg": "image/svg+xml"}
-# What is said of each picture: its heading, and how it is read.
+# Each picture's heading, and how to read it.
 WORDS = {
     "curves": ("Epoch by epoch", "The loss is what training makes small. Where "
         "it goes on falling for the training images and no longer for the others, the "
@@ -45,9 +45,9 @@ WORDS = {
 
 
 class Scores(NamedTuple):
-    """How the network does on the test images: mean loss, and accuracy or R².
+    """The network's mean loss on the test images, and its accuracy or R².
 
-    rmse: of each target of a regression, in its own unit
+    rmse: of each target of a regression, in the target's unit
     """
 
     loss: float
@@ -64,9 +64,9 @@ def document(
     test: Scores,
     pictures: Iterable[tuple[str, str, bytes]],
 ) -> bytes:
-    """Return the file's content.
+    """Return the content of the report.
 
-    pictures: of each its name, its kind (png or svg) and its bytes
+    pictures: of each the name, the kind (png or svg) and the bytes
     """
     results = _results(network, log, test)
     sections = [_section("Results", _pairs(results))]
@@ -122,7 +122,7 @@ def _results(network: Network, log: Sequence[Row], test: Scores) -> dict[str, st
 
 
 def _errors(network: Network, test: Scores) -> dict[str, str]:
-    """Return each target's error, in its own unit."""
+    """Return each target's error, in the target's unit."""
     if test.rmse is None:
         return {}
     named = zip(network.targets, test.rmse, strict=True)
@@ -135,7 +135,7 @@ def _score(score: float, metric: str, loss: float | None = None) -> str:
 
 
 def _epochs(log: Sequence[Row]) -> str:
-    """Return the log as a table, without what no epoch has."""
+    """Return the log as a table, without columns that are empty."""
     names = [name for name, value in log[-1].named.items() if value is not None]
     head = "".join(f'<th scope="col">{n.replace("_", " ")}</th>' for n in names)
     lines = (
@@ -151,7 +151,7 @@ def _number(value: float) -> str:
 
 
 def _settings(settings: Settings) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the settings that differ from a run's without any, and the others."""
+    """Return the settings that differ from their defaults, and the others."""
     texts, plain = as_text(settings), as_text(complete({}))
     own, others = dict[str, str](), dict[str, str]()
     for name in ROWS:
@@ -168,7 +168,7 @@ def _text(value: Any) -> str:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """Return where this file is made, which after training is where that was."""
+    """Return the environment of this process, usually the one that trained."""
     known = {name: number for name, number in versions(PACKAGES).items() if number}
     return {
         "nnx": __version__,

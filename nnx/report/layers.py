@@ -1,4 +1,4 @@
-"""What a network learned: its first layer's weights, and what its units do."""
+"""What a network has learned: the first layer's weights, and the units' outputs."""
 
 import math
 from typing import Any
@@ -12,31 +12,32 @@ from nnx.network import Network
 from nnx.report import style
 
 UNITS, ACROSS, SAMPLES = 100, 20, 8
-MANY = 8  # layers, from which on a panel has room for few words
-# A unit is dead that gives less for every image; of fewer images it cannot be told.
+MANY = 8  # layers; with more, a panel's title is only a number
+# A unit is dead if its outputs for all images are smaller than DEAD. With fewer than
+# ENOUGH images this is not reported.
 DEAD, ENOUGH = 1e-6, 50
 
 
 def weights(network: Network) -> style.Picture:
-    """Return a figure of the first layer's weights, a picture for each unit.
+    """Return a figure of the first layer's weights, with a picture for each unit.
 
     Raises:
-        InputError: a network that takes no pictures
+        InputError: the network does not take pictures
     """
     style.check_pictures(network)
     frame, weight = network.frame, np.asarray(network.layers[0].weight)
     shown = min(weight.shape[1], UNITS)
-    # The strongest units: what weighs little is noise.
+    # Show the units with the largest weights: small weights are noise.
     norms = np.linalg.norm(weight, axis=0)
     units = np.sort(np.argsort(-norms, kind="stable")[:shown])
     pictures = weight[:, units].T.reshape(shown, frame.height, frame.width)
-    # A few weights are far larger than all others, which would not be seen beside them.
+    # A few weights are far larger than the others, and would make them invisible.
     bound = float(np.quantile(np.abs(pictures), 0.995)) or 1.0
     which = "" if shown == weight.shape[1] else f": the {shown} strongest units"
     title = f"Weights of the first layer{which}; orange above zero, violet below"
     how: dict[str, Any] = {"cmap": style.SIGNED, "vmin": -bound, "vmax": bound}
     across = ACROSS if shown > 2 * ACROSS else ACROSS // 2
-    # So that a unit is as large, whatever its picture's shape.
+    # Units have the same area for any shape of picture.
     columns = max(1, round(across * math.sqrt(frame.height / frame.width)))
     figure, image = style.mosaic(pictures, columns, title, right=0.75, **how)
     style.scale(image, extend="both")
@@ -44,14 +45,14 @@ def weights(network: Network) -> style.Picture:
 
 
 def activations(network: Network, images: Array) -> style.Picture:
-    """Return a figure of what hidden units give for some images.
+    """Return a figure of the outputs of hidden units for some images.
 
-    And of how many units are dead: whatever the image, they give 0.
+    It also states the share of dead units, whose outputs are 0 for every image.
 
-    images: (n, features), of which the first are shown
+    images: (n, features); the first ones are shown
 
     Raises:
-        InputError: a network without hidden layers, or that takes no pictures
+        InputError: the network has no hidden layers, or does not take pictures
     """
     style.check_pictures(network)
     frame, hidden = network.frame, network.activations(images)
@@ -83,7 +84,7 @@ def activations(network: Network, images: Array) -> style.Picture:
 
 
 def _stack(panel: Any, pictures: Array) -> None:
-    """Draw pictures one under another, each as large as its place and shape allow."""
+    """Draw pictures one below another, as large as the room allows."""
     place, (width, height) = panel.get_position(), panel.figure.get_size_inches()
     room, line = place.width * width, place.height * height / len(pictures)
     inch = min(room / pictures.shape[2], 0.94 * line / pictures.shape[1])
@@ -98,20 +99,20 @@ def _stack(panel: Any, pictures: Array) -> None:
 
 
 def _scale(image: Any, ticks: list[float]) -> None:
-    """Add the scale of a panel's colours, under it."""
+    """Add the color scale of a panel below it."""
     place, figure = image.axes.get_position(), image.axes.figure
     height = figure.get_figheight()
     under = figure.add_axes((place.x0, 0.27 / height, place.width, 0.08 / height))
     how: Any = {"orientation": "horizontal", "ticks": ticks, "format": "%.2g"}
     bar = figure.colorbar(image, cax=under, **how)
     bar.ax.tick_params(labelsize=7, colors=style.QUIET, length=2)
-    # Within the panel's width, as another one's begin beside it.
+    # Keep labels within the panel's width, next to those of another panel.
     for label, tick in zip(bar.ax.get_xticklabels(), ticks, strict=True):
         label.set_ha("left" if tick < 0 else "right" if tick > 0 else "center")
 
 
 def _words(layer: int, layers: int, units: Array) -> str:
-    """Say what a panel shows; short, where many are side by side."""
+    """Return a panel's title, shorter if there are many panels."""
     dead = float(np.mean(np.max(np.abs(units), axis=0) < DEAD))
     if layers > MANY:
         return str(layer)

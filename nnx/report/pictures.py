@@ -1,4 +1,4 @@
-"""All pictures of a run, by their names."""
+"""All pictures of a run, by name."""
 
 from collections.abc import Iterator
 
@@ -14,9 +14,9 @@ from nnx.training.log import Row
 from nnx.training.plan import epoch_hyper
 from nnx.training.prepare import hyperparameters, split_validation, steps_per_epoch
 
-# Moments of a run at which the learning rate is looked at.
+# Number of points in the plot of the learning rate.
 MOMENTS = 200
-# Images whose hidden units are looked at: enough to tell which units are dead.
+# Images for the outputs of hidden units: enough to tell which units are dead.
 LOOKED_AT = 1000
 
 
@@ -26,10 +26,10 @@ def pictures(
     settings: Settings,
     log: tuple[Row, ...],
 ) -> Iterator[tuple[str, style.Picture]]:
-    """Yield each picture's name and figure; those that a run has not are left out.
+    """Yield the name and figure of each picture that applies to a run.
 
-    Of a run without an epoch there are no curves; where rows of features are no
-    pictures, there are none of them; without hidden layers, none of their units.
+    Curves need an epoch; pictures of weights, units and images need data that are
+    pictures; those of units need hidden layers.
     """
     test = data.test
     if log:
@@ -54,7 +54,7 @@ def pictures(
 
 
 def _of_values(network: Network, data: Dataset) -> Iterator[tuple[str, style.Picture]]:
-    """Yield the pictures of what a regression predicts of the test images."""
+    """Yield the pictures of a regression's predictions for the test images."""
     true = in_units(data.test.labels, data.targets)
     predicted = np.reshape(network.predict(data.test.images), true.shape)
     names = [target.name for target in data.targets]
@@ -65,7 +65,7 @@ def _of_values(network: Network, data: Dataset) -> Iterator[tuple[str, style.Pic
 def rates(
     network: Network, data: Dataset, settings: Settings, log: tuple[Row, ...]
 ) -> list[tuple[float, float]]:
-    """Return the learning rate at some moments, each (epochs done, rate)."""
+    """Return learning rates during the run, as pairs (epochs done, rate)."""
     train, _ = split_validation(data, settings)
     hyper = hyperparameters(network, train, settings)
     per_epoch = steps_per_epoch(train, settings)

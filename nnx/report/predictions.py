@@ -1,4 +1,4 @@
-"""What a network makes of classes and labels: right and wrong, and how sure it is."""
+"""A network's predictions of classes and labels: right, wrong, and how certain."""
 
 import math
 from collections.abc import Sequence
@@ -15,18 +15,18 @@ from nnx.training import evaluate
 
 ACROSS, LINES = 8, 4
 MOST_LABELS = 30
-NUMBERED = 40  # classes: of more, a confusion matrix has no room for numbers
+NUMBERED = 40  # classes; with more, a confusion matrix has no room for numbers
 
 
 def confusion(labels: Array, predicted: Array, classes: Sequence[str]) -> style.Picture:
-    """Return a figure of how many images of each class were taken for which.
+    """Return a figure of how many images of each class are predicted as which class.
 
-    What is right is left out of the colours: one mistake in a thousand would not show.
+    Only mistakes are colored: otherwise one mistake in a thousand would not be visible.
 
     labels, predicted: (n,), integers in [0, classes)
 
     Raises:
-        InputError: others
+        InputError: an argument has another form
     """
     classes = style.checked_names(classes, "classes")
     labels, predicted = as_array(labels, "labels"), as_array(predicted, "predicted")
@@ -61,7 +61,7 @@ def confusion(labels: Array, predicted: Array, classes: Sequence[str]) -> style.
 
 
 def _draw(panel: Any, counts: Array, wrong: Array) -> None:
-    """Draw a confusion matrix as numbers, on a ground that is darker for mistakes."""
+    """Draw a confusion matrix as numbers, with a darker background for mistakes."""
     panel.imshow(wrong, cmap="Oranges", vmin=0, vmax=max(1, 1.4 * wrong.max()))
     size = min(7.0, 360 / len(counts))
     for i, j in np.argwhere(counts):
@@ -71,7 +71,7 @@ def _draw(panel: Any, counts: Array, wrong: Array) -> None:
 
 
 def _draw_many(panel: Any, counts: Array, wrong: Array) -> None:
-    """Draw a confusion matrix whose numbers have no room, with a scale."""
+    """Draw a confusion matrix without numbers, but with a color scale."""
     image = panel.imshow(wrong, cmap="Oranges", vmin=0, vmax=max(1, wrong.max()))
     right = np.diag(np.diag(counts) / np.maximum(1, counts.sum(axis=1)))
     own = np.ma.masked_where(~np.eye(len(counts), dtype=bool), right)
@@ -83,13 +83,13 @@ def _draw_many(panel: Any, counts: Array, wrong: Array) -> None:
 def labels(counts: Array, names: Sequence[str]) -> style.Picture:
     """Return a figure of each label's precision and recall, as bars.
 
-    Of many labels, those that most rows have.
+    If there are many labels, the most frequent ones are shown.
 
     counts: (3, labels), as in `training.evaluate.Evaluation`
     names: of the labels
 
     Raises:
-        InputError: counts of other shapes
+        InputError: counts have another shape, or names are not strings
     """
     names, counts = style.checked_names(names, "names"), as_array(counts, "counts")
     if counts.shape != (3, len(names)) or counts.dtype.kind not in "fiu":
@@ -126,7 +126,7 @@ def labels(counts: Array, names: Sequence[str]) -> style.Picture:
 def mistakes(network: Network, split: Split, probabilities: Array) -> style.Picture:
     """Return a figure of the most confident mistakes, with their probabilities.
 
-    probabilities: (n, classes), the network's of the split's images
+    probabilities: (n, classes), the network's for the split's images
     """
     probabilities = _checked(network, split, probabilities)
     predicted, labels = np.argmax(probabilities, axis=1), np.asarray(split.labels)
@@ -138,9 +138,9 @@ def mistakes(network: Network, split: Split, probabilities: Array) -> style.Pict
 
 
 def samples(network: Network, split: Split, probabilities: Array) -> style.Picture:
-    """Return a figure of the first images and what they are taken for.
+    """Return a figure of the first images and their predictions.
 
-    probabilities: (n, classes), the network's of the split's images
+    probabilities: (n, classes), the network's for the split's images
     """
     probabilities = _checked(network, split, probabilities)
     first = np.arange(min(_room(network), len(split.labels)))
@@ -149,13 +149,13 @@ def samples(network: Network, split: Split, probabilities: Array) -> style.Pictu
 
 
 def _room(network: Network) -> int:
-    """Return how many images are shown: fewer lines of tall ones."""
+    """Return the number of images shown, in fewer lines if they are tall."""
     shape = network.frame.width / network.frame.height
     return ACROSS * max(1, min(LINES, round(2 * LINES * shape)))
 
 
 def _checked(network: Network, split: Split, probabilities: Array) -> Array:
-    """Return the probabilities, refused where these three do not belong together."""
+    """Return the probabilities; raise InputError if the arguments do not fit."""
     style.check_pictures(network)
     if not isinstance(split, Split):
         raise InputError(f"expected a nnx.Split, not a {type(split).__name__}")
@@ -174,7 +174,7 @@ def _checked(network: Network, split: Split, probabilities: Array) -> Array:
 def _grid(
     network: Network, split: Split, probabilities: Array, chosen: Array, title: str
 ) -> style.Picture:
-    """Return a figure of some images, and of what they are and are taken for."""
+    """Return a figure of some images with predictions and, for mistakes, the truth."""
     classes, frame, captions, wrong = network.classes, network.frame, [], []
     apart = "\n" if max(map(len, classes)) > 3 else ", "
     taken, truth = style.shortened(classes, 11), style.shortened(classes, 13)
@@ -190,7 +190,7 @@ def _grid(
     pictures = np.reshape(
         as_array(split.images)[chosen], (-1, frame.height, frame.width)
     )
-    # Scaled by the frame, so that a dim picture is not shown as a bright one.
+    # Use the frame's scale, so that a dim picture does not look bright.
     top = 1.0 if pictures.dtype.kind == "f" else frame.maximum
     how: Any = {"vmin": 0, "vmax": top}
     figure, _ = style.mosaic(pictures, ACROSS, title, captions, wrong, **how)
@@ -198,5 +198,5 @@ def _grid(
 
 
 def _percent(share: float) -> str:
-    """Return a probability in whole percent, which is 100 for none that is less."""
+    """Return a probability in whole percent; one rounded up to 100 % is ">99%"."""
     return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"

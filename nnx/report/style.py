@@ -1,7 +1,7 @@
-"""What all pictures have in common: colours, sizes, and how they become bytes.
+"""The common style of all pictures: colors, sizes, and conversion to bytes.
 
-The colours are told apart by the colour-blind, and in grey by how bright they are
-(Okabe and Ito, "Color universal design", 2008).
+The color-blind can distinguish the colors, which also differ in brightness (Okabe and
+Ito, "Color universal design", 2008).
 """
 
 import io
@@ -23,35 +23,35 @@ from nnx.errors import InputError, in_few_words
 from nnx.network import Network, checked
 
 INK, QUIET, BLUE, ORANGE = "#0f172a", "#64748b", "#0072b2", "#d55e00"
-# Lines are told apart by colour and by dashes.
+# Lines differ in color and in dashes.
 COLOURS = BLUE, ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00", INK
 DASHES = "-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1))
 CANVASES = {"png": FigureCanvasAgg, "svg": FigureCanvasSVG}
 DPI = 110
 WIDTH = 9.5  # inches
-# Between pictures, and for a line of words, in pictures' widths.
+# Gap between pictures, and height of a line of text, in widths of a picture.
 GAP, LINE = 0.08, 0.16
 PLAIN = {"cmap": "gray_r", "interpolation": "nearest"}
 FRAME = "#cbd5e1"
-# Below and above zero; white is zero.
+# Colors of values below and above zero; zero is white.
 SIGNED = colormaps["PuOr_r"]
 
 
 def line(number: int) -> tuple[str, Any]:
-    """Return the colour and the dashes of a line; the first 49 are all different."""
+    """Return the color and the dashes of a line; the first 49 are all different."""
     turn, place = divmod(number, len(COLOURS))
     return COLOURS[place], DASHES[(place + turn) % len(DASHES)]
 
 
 def literal(text: str) -> str:
-    """Return a text of which matplotlib makes no formula."""
+    """Return a text escaped so that matplotlib does not read it as a formula."""
     return text.replace("$", r"\$")
 
 
 def shortened(names: Sequence[str], most: int) -> list[str]:
-    """Return names in so many characters, of which matplotlib makes no formula.
+    """Return names of at most `most` characters, escaped as by `literal`.
 
-    They are cut in the middle, and numbered where two of them would look alike.
+    Longer names are cut in the middle, and numbered if two of them would look alike.
     """
     short = [_cut(name, most) for name in names]
     often = Counter(short)
@@ -63,28 +63,28 @@ def shortened(names: Sequence[str], most: int) -> list[str]:
 
 
 def _cut(name: str, most: int) -> str:
-    """Return a name's beginning and end, if it is longer than that."""
+    """Return a name, reduced to its beginning and end if it is longer than `most`."""
     head = most // 2
     return name if len(name) <= most else f"{name[:head]}…{name[head + 1 - most :]}"
 
 
 @contextmanager
 def own_settings() -> Iterator[None]:
-    """Draw by matplotlib's own settings, whatever a user's matplotlibrc says."""
+    """Draw with matplotlib's default settings, ignoring the user's matplotlibrc."""
     with rc_context():
         rcdefaults()
         yield
 
 
 class Picture(Figure):
-    """A figure that a notebook shows by itself, with or without pyplot."""
+    """A figure that a notebook displays, with or without pyplot."""
 
     def _repr_png_(self) -> bytes:
         return encoded(self, "png")
 
 
 def check_pictures(network: Network) -> None:
-    """Refuse what is no network, and one whose rows of features are no pictures."""
+    """Refuse anything but a network whose features are pictures."""
     if checked(network).frame.box == 0:
         raise InputError(
             f"a network {network} takes {network.sizes[0]} features that are no picture"
@@ -92,7 +92,7 @@ def check_pictures(network: Network) -> None:
 
 
 def checked_names(names: Any, what: str) -> tuple[str, ...]:
-    """Return names in a list; refused where they are none, or no texts."""
+    """Return names as a tuple; raise InputError if empty or not strings in a list."""
     names = names.tolist() if isinstance(names, np.ndarray) else names
     each = names if isinstance(names, list | tuple) else []
     if not each or not all(isinstance(name, str) for name in each):
@@ -103,7 +103,7 @@ def checked_names(names: Any, what: str) -> tuple[str, ...]:
 
 
 def new(height: float, title: str, width: float = WIDTH) -> Picture:
-    """Return an empty figure of so many inches, with its title at the left."""
+    """Return an empty figure, sized in inches, with its title at the left."""
     figure = Picture((width, height), dpi=DPI)
     top = 1 - 0.08 / height
     figure.suptitle(title, x=0.1 / width, y=top, ha="left", fontsize=11, color=INK)
@@ -115,12 +115,13 @@ def panels(
     right: float = 0.1, bottom: float = 0.1, top: float = 0.4, apart: float = 0.0,
     lines: int = 1,
 ) -> list[Any]:  # fmt: skip
-    """Return panels side by side, in so many lines of them.
+    """Return panels side by side, in one or more lines.
 
-    Their places are given, as a layout that looks for room draws everything twice.
+    Margins are explicit, because matplotlib's automatic layouts draw everything twice.
 
-    widths: of each, relative to the others
-    left, right, bottom, top: inches around all of them; apart: between two, either way
+    widths: relative widths of the panels
+    left, right, bottom, top: margins around all panels, in inches
+    apart: space between panels, horizontally and vertically, in inches
     """
     width, height = figure.get_size_inches()
     mean = (width - left - right - apart * (len(widths) - 1)) / len(widths)
@@ -136,7 +137,7 @@ def panels(
 
 
 def plain(panel: Any, title: str = "", x: str = "", y: str = "") -> None:
-    """Give a panel of lines its words, and take away what says nothing."""
+    """Set a panel's title and labels, and remove superfluous lines."""
     panel.set_title(title, loc="left", fontsize=9, color=INK)
     panel.set_xlabel(x, fontsize=9, color=QUIET)
     panel.set_ylabel(y, fontsize=9, color=QUIET)
@@ -146,7 +147,7 @@ def plain(panel: Any, title: str = "", x: str = "", y: str = "") -> None:
 
 
 def scale(image: Any, **how: Any) -> Any:
-    """Return the scale of an image's colours, added at the right of its panel."""
+    """Add the color scale of an image to the right of its panel, and return it."""
     panel, figure = image.axes, image.axes.figure
     place, width = panel.get_position(), figure.get_figwidth()
     beside = place.x1 + 0.15 / width, place.y0, 0.12 / width, place.height
@@ -159,13 +160,14 @@ def mosaic(
     pictures: Any, columns: int, title: str, captions: Sequence[str] = (),
     marked: Sequence[bool] = (), *, right: float = 0.1, **how: Any,
 ) -> tuple[Picture, Any]:  # fmt: skip
-    """Return a figure of pictures in lines of so many, and what is drawn on it.
+    """Return a figure of pictures in lines of `columns`, and the image drawn in it.
 
-    They are one image: a hundred would take a second to draw.
+    All pictures are drawn as one image: a hundred images would take a second.
 
     pictures: (n, height, width)
-    captions: words under each, in one line or two; marked: whose frame stands out
-    right: inches left free there
+    captions: text below each picture, of one or two lines
+    marked: which pictures have a conspicuous frame
+    right: margin at the right, in inches
     """
     count, height, width = pictures.shape
     gap = max(1, round(GAP * width))
@@ -200,13 +202,13 @@ def mosaic(
 
 
 def encoded(figure: Figure, kind: str) -> bytes:
-    """Return a figure as a file's content; kind: png or svg."""
+    """Return the content of a figure's file; kind: png or svg."""
     content = io.BytesIO()
     CANVASES[kind](figure)
-    # Without the time of day and random names: the same run gives the same bytes.
+    # Without date and random names, the same run always gives the same bytes.
     metadata: Any = {"Date": None} if kind == "svg" else {}
     with rc_context({"svg.hashsalt": "nnx"}), catch_warnings():
-        # A name in a script that the font lacks is shown as boxes.
+        # Characters that the font lacks are shown as boxes, without a warning.
         filterwarnings("ignore", r"Glyph .* missing from")
         figure.savefig(content, format=kind, metadata=metadata, dpi=DPI)
     return content.getvalue()

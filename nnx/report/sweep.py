@@ -1,4 +1,4 @@
-"""What mattered in a sweep: each setting's share, and scores against the foremost."""
+"""What mattered in a sweep: each setting's share, and scores against the main ones."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -14,10 +14,10 @@ from matplotlib.ticker import (
 from nnx.report import style
 from nnx.training.log import METRIC_NAMES
 
-# Settings in the bars, those that have a panel of their own, and letters of a choice.
+# Most settings with a bar, most settings with a panel, and most characters of a choice.
 BARS, PANELS, LETTERS = 12, 2, 14
-LINE = 24  # letters under a panel, beside one another
-DECADES = 100  # an axis of logarithms from which on it has powers of ten alone
+LINE = 24  # characters of choices that fit side by side below a panel
+DECADES = 100  # a logarithmic axis with at least this range has only powers of ten
 
 
 def mattered(
@@ -29,10 +29,11 @@ def mattered(
 ) -> style.Picture:
     """Return a figure of a sweep's trials.
 
-    shares: each setting's, in how the score varies, the most first
-    values: of each setting, in each trial: numbers, or choices as they are written
-    scores: of each trial, on the validation set; metric: what they are
-    log: the settings whose logarithms were drawn evenly
+    shares: each setting's share in the variation of the score, the largest first
+    values: of each setting in each trial: numbers, or choices as text
+    scores: of each trial, on the validation set
+    metric: what the scores are, of `log.METRICS`
+    log: the settings whose logarithms were drawn uniformly
     """
     foremost = list(shares)[:PANELS]
     names = list(shares)[:BARS]
@@ -58,7 +59,7 @@ def mattered(
 def _panel(
     panel: Any, name: str, values: Sequence[Any], scores: Sequence[float], log: bool
 ) -> Any:
-    """Draw each trial's score against one setting; return the best one's point."""
+    """Draw each trial's score against one setting; return the best trial's point."""
     numbers = all(type(value) in (int, float) for value in values)
     choices = sorted(set(map(str, values)))
     x = list(values) if numbers else [choices.index(str(value)) for value in values]

@@ -1,4 +1,4 @@
-"""What a regression predicts: against what is true, and how far it is off."""
+"""Predictions of a regression: against the true values, and their residuals."""
 
 import math
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from nnx.errors import InputError
 from nnx.report import style
 from nnx.training import scores
 
-# Panels side by side, panels at all, and points in a panel: more are a blot.
+# Most panels side by side, most panels, and most points in a panel: more are a blot.
 ACROSS, TARGETS, POINTS = 3, 9, 2000
-# Letters of a name, and of a title where three panels are side by side.
+# Most characters of a name, and of a title if three panels are side by side.
 NAME, TITLE = 20, 30
 
 
@@ -23,13 +23,13 @@ def predictions(
 ) -> style.Picture:
     """Return a figure of predicted against true values, a panel for each target.
 
-    A row that is predicted without an error lies on the diagonal.
+    A row that is predicted exactly lies on the diagonal.
 
-    true, predicted: (n,) or (n, targets), in the targets' own units
+    true, predicted: (n,) or (n, targets), in the targets' units
     names: of the targets
 
     Raises:
-        InputError: arrays of other shapes, or not finite
+        InputError: an array has another shape, or is not finite
     """
     names = style.checked_names(names, "names")
     true, predicted = _checked(true, predicted, names)
@@ -51,15 +51,15 @@ def predictions(
 def residuals(
     true: Array, predicted: Array, names: Sequence[str] = ("value",)
 ) -> style.Picture:
-    """Return a figure of predicted less true values, a panel for each target.
+    """Return a figure of predicted minus true values, a panel for each target.
 
-    Where the network has learnt all that there is to learn, they scatter about zero
-    alike for small and for large predictions.
+    If the network has learned all that can be learned, the residuals scatter about zero
+    in the same way for small and for large predictions.
 
     true, predicted, names: as for `predictions`
 
     Raises:
-        InputError: arrays of other shapes, or not finite
+        InputError: an array has another shape, or is not finite
     """
     names = style.checked_names(names, "names")
     true, predicted = _checked(true, predicted, names)
@@ -80,7 +80,7 @@ def residuals(
 def _checked(
     true: Array, predicted: Array, names: Sequence[str]
 ) -> tuple[Array, Array]:
-    """Return both as (n, targets), refused where they do not belong together."""
+    """Return both as (n, targets); raise InputError if they do not fit each other."""
     both = as_array(true, "true"), as_array(predicted, "predicted")
     shapes = [values.shape for values in both]
     n = len(both[0]) if shapes[0] else 0
@@ -100,7 +100,7 @@ def _checked(
 def _panels(
     title: str, rows: int, names: Sequence[str]
 ) -> tuple[style.Picture, list[Any]]:
-    """Return a figure with a panel for each target that has room."""
+    """Return a figure with a panel for each target, at most `TARGETS`."""
     shown = min(len(names), TARGETS)
     across = min(shown, ACROSS)
     lines = math.ceil(shown / across)
@@ -119,19 +119,19 @@ def _panels(
 
 
 def _titles(names: Sequence[str], scores: Sequence[str]) -> list[str]:
-    """Return a title for each target: its name, in as much as has room, and a score."""
+    """Return a title for each target: its name, shortened to fit, and a score."""
     room = NAME if len(names) < ACROSS else TITLE - 2 - max(map(len, scores))
     short = style.shortened(names, min(NAME, room))
     return [f"{name}: {score}" for name, score in zip(short, scores, strict=True)]
 
 
 def _spread(rows: int) -> Array:
-    """Return which rows are drawn: all, or some that are spread over them."""
+    """Return the rows to draw: all, or at most `POINTS` evenly spread ones."""
     return np.unique(np.linspace(0, rows - 1, min(rows, POINTS)).astype(int))
 
 
 def _ends(values: Array) -> tuple[float, float]:
-    """Return bounds with a margin about all values."""
+    """Return the range of all values with a margin."""
     low, high = float(values.min()), float(values.max())
     margin = 0.04 * (high - low) or max(1e-3 * abs(low), 1e-3)
     return low - margin, high + margin

@@ -1,4 +1,4 @@
-"""A run's pictures and its report, as files."""
+"""Writing a run's pictures and its report to files."""
 
 from pathlib import Path
 
@@ -22,14 +22,14 @@ def write(
     log: tuple[Row, ...],
     test: Scores,
 ) -> list[Path]:
-    """Write the pictures, and the report with all of them; return the files.
+    """Write the pictures, and the report that contains them; return the files.
 
     kind: png or svg
-    data: such as the network was trained on
-    test: the network's scores of the test images
+    data: the data set that the network was trained on, or one like it
+    test: the network's scores on the test images
 
     Raises:
-        InputError: a file that cannot be written
+        InputError: a file cannot be written
     """
     drawn, written = [], []
     with style.own_settings():

@@ -215,7 +215,7 @@ def schedule(*without: str) -> Kind:
         if name not in without
     ]
     return record(
-        ", ".join(words) + ", any with warmup too, as in cosine:warmup=2,to=0.001",
+        ", ".join(words) + ", each also with warmup, as in cosine:warmup=2,to=0.001",
         "COURSE",
         Schedule,
         notation.schedule,
@@ -250,7 +250,7 @@ def data_type(names: Iterable[str]) -> Kind:
     return kind._replace(read=read)
 
 
-FRACTION = number("a number from 0 and below 1", lambda x: 0 <= x < 1)
+FRACTION = number("a number at least 0 and below 1", lambda x: 0 <= x < 1)
 FRACTION_OR_AUTO = either(FRACTION, "auto")
 RATE = either(
     number("a number above 0 and up to 1000", lambda x: 0 < x <= 1000), "auto"
@@ -261,7 +261,7 @@ BOUND = number(
 )
 SECONDS = number("seconds from 0.1 to 1000000", lambda x: 0.1 <= x <= 1e6)
 COLUMNS = Kind(
-    "names of a table's columns, with commas between, or a list",
+    "names of a table's columns, separated by commas, or a list",
     _columns,
     "COLUMNS",
     write=list,
@@ -275,15 +275,14 @@ WIDTHS = several(
     "WIDTHS",
 )
 ACTIVATION = names(
-    f"one of {', '.join(ACTIVATIONS)}, or one for each hidden layer with commas "
-    "between",
+    f"one of {', '.join(ACTIVATIONS)}, or one per hidden layer, separated by commas",
     ACTIVATIONS.__contains__,
     ACTIVATIONS,
     other_names.ACTIVATIONS,
 )
 INITIALIZER = names(
-    f"one of auto, {', '.join(INITIALIZERS)} or normal:σ with σ > 0, or one for each "
-    "layer with commas between",
+    f"one of auto, {', '.join(INITIALIZERS)} or normal:σ with σ > 0, or one per layer, "
+    "separated by commas",
     _is_initializer,
     ("auto", *INITIALIZERS, "normal:σ"),
     other_names.INITIALIZERS,

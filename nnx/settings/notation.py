@@ -88,7 +88,7 @@ def check_schedule(course: Schedule) -> None:
     for key in ("warmup", *SCHEDULES[course.name]):
         _check_range(key, getattr(course, key), *BOUNDS[key])
     if course.patience != int(course.patience):
-        raise ValueError("patience is a whole number of epochs")
+        raise ValueError("patience must be a whole number of epochs")
 
 
 def schedule_text(course: Schedule) -> str:
@@ -119,17 +119,19 @@ def _numbers(text: str, names: tuple[str, ...]) -> dict[str, float]:
     for part in text.split(","):
         name, _, number = (piece.strip() for piece in part.partition("="))
         if name not in names:
-            raise ValueError(f"{in_few_words(name, 40)} is none of {', '.join(names)}")
+            raise ValueError(
+                f"{in_few_words(name, 40)} is not one of {', '.join(names)}"
+            )
         if name in numbers:
-            raise ValueError(f"{name} comes twice")
+            raise ValueError(f"{name} is given twice")
         try:
             numbers[name] = float(number)
         except ValueError:
-            raise ValueError(f"{name}={number} is no number") from None
+            raise ValueError(f"{name}={number} is not a number") from None
     return numbers
 
 
 def _check_range(name: str, number: Any, low: float, high: float) -> None:
     is_number = isinstance(number, Real)
     if not is_number or not low <= number <= high:
-        raise ValueError(f"{name} may be {low:g} to {high:g}")
+        raise ValueError(f"{name} must be from {low:g} to {high:g}")

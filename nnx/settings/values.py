@@ -121,9 +121,9 @@ def read_value(name: str, value: Any) -> Any:
 def _unknown(name: str) -> str:
     if name in OPTIONS:
         option = "--" + name.replace("_", "-")
-        return f"{in_few_words(name)} is no setting: give {option} to the command"
+        return f"{in_few_words(name)} is not a setting: give the command {option}"
     if name in RENAMED:
-        return f"{name} is called {RENAMED[name]} now"
+        return f"{name} is now called {RENAMED[name]}"
     near = suggestion(name) if isinstance(name, str) else None
     hint = f"did you mean {near}?" if near else f"there are {', '.join(ROWS)}"
     return f"no setting is called {in_few_words(name)}; {hint}"
@@ -151,15 +151,16 @@ def _check_together(settings: Any) -> None:
     held_out = settings["validation_fraction"] > 0.0
     if settings["validation_data"] and held_out:
         raise InputError(
-            "validation_data and validation_fraction are two ways to choose: set one"
+            "validation_data and validation_fraction both set what to validate on: "
+            "set one"
         )
     if (settings["patience"] or plateau) and not (
         held_out or settings["validation_data"]
     ):
         name = "patience" if settings["patience"] else "schedule plateau"
         raise InputError(
-            f"{name} needs images to choose by: set validation_fraction, such as 0.1, "
-            "or validation_data"
+            f"{name} needs a validation set: set validation_fraction, such as 0.1, or "
+            "validation_data"
         )
     course, optimizer = settings["momentum_schedule"], settings["optimizer"]
     if course.name == "plateau":
@@ -168,7 +169,7 @@ def _check_together(settings: Any) -> None:
         raise InputError(f"momentum_schedule must end below 1, not at to={course.to:g}")
     if settings["beta2"] and not AUTOMATIC[optimizer]["beta2"]:
         raise InputError(
-            f"beta2 is for adam and rmsprop; {optimizer} has none, not "
+            f"beta2 is for adam and rmsprop; {optimizer} has none: leave out "
             f"{settings['beta2']}"
         )
     if settings["batch_norm"] and settings["batch_size"] == 1:

@@ -19,7 +19,7 @@ def _read(value: Any) -> Any:
         if type(key) not in (str, int) or key == "":
             raise ValueError
         if str(key) in named:
-            raise ValueError(f"class {key} comes twice")
+            raise ValueError(f"class {key} is given twice")
         named[str(key)] = WEIGHT.read(weight)
     return named or ()
 

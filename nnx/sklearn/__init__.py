@@ -1,8 +1,7 @@
-"""scikit-learn's multi-layer perceptrons, with its parameters and meanings, and more.
+"""Multi-layer perceptrons with scikit-learn's parameters, and additional ones.
 
-`MLPClassifier` and `MLPRegressor` stand where scikit-learn's do: only the import
-changes. They are imported when they are first asked for, and need scikit-learn, which
-is an extra of this package.
+`MLPClassifier` and `MLPRegressor` replace scikit-learn's: only the import changes. They
+are imported on first use and need scikit-learn, which is an extra of this package.
 """
 
 from typing import TYPE_CHECKING, Any

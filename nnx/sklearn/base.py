@@ -1,4 +1,4 @@
-"""What both estimators have in common: parameters, fitting, and where it stands."""
+"""The base class of both estimators: checks, fitting, and the network's outputs."""
 
 from itertools import pairwise
 from typing import Any, Self
@@ -40,40 +40,40 @@ from nnx.sklearn.stochastic import samples_of
 
 
 class Perceptron(BaseEstimator):
-    """Fits and applies a network; the targets are a subclass's business.
+    """Fits and applies a network; subclasses handle the targets.
 
-    A subclass has `_encode(y, first, continued)`, which returns the targets as the loss
-    takes them, on the host, and what each sample's class counts, or None; and `_task`,
-    which returns the loss's name and that of the outputs' activation.
+    A subclass has `_encode(y, first, continued)`, which returns the targets for the
+    loss, on the host, and the class weight of each sample, or None. Its `_task` returns
+    the names of the loss and of the activation of the outputs.
     """
 
     _y_numeric = _y_sparse = False
-    label_smoothing, huber_delta = 0.0, 1.0  # where a subclass has no such parameter
+    label_smoothing, huber_delta = 0.0, 1.0  # for subclasses without these parameters
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
-        """Fit the network; with `warm_start`, go on from where the last fit ended.
+        """Fit the network; with `warm_start`, start from the weights of the last fit.
 
-        X: (n, n_features), arrays, frames, or sparse, which is made dense
+        X: (n, n_features), an array, a data frame, or sparse, which is made dense
         y: (n,) or (n, n_outputs)
-        sample_weight: (n,), what each counts in the loss and in scores, 0 or more;
-            None: 1
+        sample_weight: (n,), each sample's weight in the loss and in scores, 0 or more;
+            None: 1 each
 
         Raises:
-            ValueError: parameters or data that cannot be used; weights that are no
+            ValueError: parameters or data are invalid; the network's weights are no
                 longer finite
         """
         return self._fit(X, y, sample_weight, continued=False)
 
     @available_if(is_stochastic)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
-        """Go on for one epoch over this data, with what the optimizer remembers.
+        """Train for one epoch on this data, keeping the optimizer's state.
 
-        Arguments and errors as for `fit`
+        Arguments and errors as for `fit`.
         """
         return self._fit(X, y, sample_weight, continued=True)
 
     def _fit(self, x: Any, y: Any, sample_weight: Any, *, continued: bool) -> Self:
-        """Fit anew, or go on: continued, from the last state, for one epoch."""
+        """Fit the network; if continued, train one epoch from the last state."""
         self._validate_params()
         sizes = self._hidden_sizes()
         self._check_solver(continued)
@@ -129,7 +129,7 @@ class Perceptron(BaseEstimator):
     def _checked(
         self, x: Any, y: Any, sample_weight: Any, first: bool
     ) -> tuple[Any, Array, Array | None]:
-        """Return features where they are, targets and weights on the host."""
+        """Return checked features on their device, targets and weights on the host."""
         xp, _, device = get_namespace_and_device(x)
         x, y = validate_data(
             self,
@@ -151,7 +151,7 @@ class Perceptron(BaseEstimator):
         return dense(x), y.toarray() if self._y_sparse else y, sample_weight
 
     def _begin(self, sizes: list[int], dtype: str, random: Any) -> None:
-        """Draw the weights, uniformly as Glorot and Bengio (2010) and scikit-learn."""
+        """Draw uniform weights, as in Glorot and Bengio (2010) and scikit-learn."""
         self.n_layers_, self.n_iter_, self.t_ = len(sizes), 0, 0
         factor = 2.0 if self.activation in ("logistic", "sigmoid") else 6.0
         self.coefs_: list[Any] = []
@@ -174,7 +174,7 @@ class Perceptron(BaseEstimator):
             self.best_validation_score_ = -np.inf if early else None
 
     def _place(self, x: Any, sizes: list[int], epochs: int) -> Place:
-        """Return where the features are, and the backend for so much work."""
+        """Return the place of the features, with a backend suited to the work."""
         n = x.shape[0]
         parameters = sum((a + 1) * b for a, b in pairwise(sizes))
         steps = -(-n // self._batch_size(n))
@@ -185,7 +185,7 @@ class Perceptron(BaseEstimator):
         return min(200 if self.batch_size == "auto" else self.batch_size, n)
 
     def _hyper(self, n: int) -> Hyperparameters:
-        """Return how n samples are trained on; all features are as they should be."""
+        """Return the hyperparameters for n samples, whose features are not scaled."""
         adam = self.solver == "adam"
         optimizer = "adam"
         if not adam:
@@ -221,14 +221,14 @@ class Perceptron(BaseEstimator):
         ]
 
     def _keep(self, layers: Layers, place: Place, dtype: str) -> None:
-        """Set what the user sees of the layers."""
+        """Set the public attributes `coefs_` and `intercepts_`."""
         self.coefs_ = [place.outward(layer.weight, dtype) for layer in layers]
         self.intercepts_ = [place.outward(layer.bias, dtype) for layer in layers]
 
     def _fit_lbfgs(
         self, place: Place, x: Any, targets: Array, weights: Array | None
     ) -> None:
-        """Minimize in the highest precision there is, and keep the features'."""
+        """Minimize in the highest precision available; keep the features' dtype."""
         dtype = best_dtype(x)
         samples = samples_of(place, x, targets, weights, dtype)
         layers, found = lbfgs.minimized(
@@ -248,7 +248,7 @@ class Perceptron(BaseEstimator):
         self._keep(layers, place, dtype_name(x))
 
     def _logits(self, x: Any, method: str) -> tuple[Array, Place]:
-        """Return the last layer's outputs for features, and where they are."""
+        """Return the last layer's outputs for features, and their place."""
         check_is_fitted(self)
         check_same_namespace(x, self, attribute="_first_weight", method=method)
         x = validate_data(

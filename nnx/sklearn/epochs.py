@@ -1,4 +1,4 @@
-"""Fitting epoch by epoch until nothing gets better, as scikit-learn does it."""
+"""Fitting epoch by epoch until there is no improvement, as scikit-learn does."""
 
 import math
 import warnings
@@ -17,7 +17,7 @@ from nnx.sklearn import stochastic
 from nnx.sklearn.places import Place, dtype_name
 from nnx.sklearn.stochastic import Optimizer, Samples, samples_of
 
-# The rate from which "adaptive" falls no further.
+# "adaptive" does not lower rates from this one on.
 LEAST_RATE = 1e-6
 NOT_CONVERGED = (
     "Stochastic Optimizer: Maximum iterations ({}) reached and the optimization hasn't "
@@ -35,7 +35,7 @@ def fit(
 ) -> None:
     """Train a model and set its attributes.
 
-    data: features, targets and weights, of which a part may be set aside
+    data: features, targets and weights, including any validation set
     continued: whether this is one epoch of `partial_fit`
     """
     train, validation = _parts(model, place, data, random)
@@ -74,12 +74,12 @@ def fit(
 def _parts(
     model: Any, place: Place, data: tuple[Any, Array, Array | None], random: Any
 ) -> tuple[Samples, Samples | None]:
-    """Return the samples to train on, and those that were set aside."""
+    """Return the samples to train on, and the validation set or None."""
     x, targets, weights = data
     dtype, n = dtype_name(x), x.shape[0]
     if not model.early_stopping:
         return samples_of(place, x, targets, weights, dtype), None
-    # As in scikit-learn, two classes keep their shares, and more need not.
+    # As in scikit-learn, the split is stratified for two classes only.
     binary = targets.ndim == 2 and targets.shape[1] == 1 and is_classifier(model)
     kept, aside = train_test_split(
         np.arange(n),
@@ -106,7 +106,7 @@ def _parts(
 
 
 def _rows(place: Place, x: Any, rows: Array) -> Any:
-    """Return these rows of a user's features, where they are."""
+    """Return these rows of a user's features, on the same device."""
     if place.xp is np:
         return x[rows]
     return place.xp.take(x, place.inward(rows), axis=0)
@@ -115,11 +115,11 @@ def _rows(place: Place, x: Any, rows: Array) -> Any:
 def _started(
     model: Any, place: Place, hyper: Hyperparameters, dtype: str, continued: bool
 ) -> Optimizer:
-    """Return where training begins, or goes on from.
+    """Return the optimizer from which training starts or continues.
 
-    What the user sees of the layers is what is gone on from; only batch normalization
-    and a moving average have more to them. What the optimizer remembers is for
-    `partial_fit`.
+    Training continues from the model's public attributes. Batch normalization and a
+    moving average have further state, which is kept. Only `partial_fit` keeps the
+    optimizer's own state.
     """
     begun = stochastic.begun(model._layers(place, dtype), hyper, place.backend)
     known: Optimizer | None = vars(model).get("_optimizer")
@@ -136,7 +136,7 @@ def _started(
     if not continued or not alike or len(memory) != len(new.optimizer_state):
         return begun._replace(state=new)
     new = new._replace(step=state.step, optimizer_state=memory)
-    if model.solver == "adam":  # its moments hold no rate
+    if model.solver == "adam":  # its moments do not depend on the rate
         return begun._replace(state=new)
     follows = model.learning_rate != "constant"
     rate = known.learning_rate if follows else begun.learning_rate
@@ -144,7 +144,7 @@ def _started(
 
 
 def _record(model: Any, loss: float, samples: int) -> None:
-    """Set what an epoch has led to, without a validation set's part."""
+    """Record an epoch's loss in the model's attributes, without validation."""
     model.n_iter_ += 1
     model.loss_ = loss
     model.t_ += samples
@@ -160,7 +160,7 @@ def _record(model: Any, loss: float, samples: int) -> None:
 def _is_best(
     model: Any, state: State, validation: Samples, hyper: Hyperparameters, place: Place
 ) -> bool:
-    """Record what a validation set says; return whether no epoch did better."""
+    """Record the validation loss and score; return whether this epoch is the best."""
     layers = inference_layers(state, xp=place.backend.xp)
     loss, score = stochastic.validated(layers, validation, hyper, place.backend)
     model.validation_loss_curve_.append(loss * _share(model))
@@ -176,7 +176,7 @@ def _is_best(
 
 
 def _share(model: Any) -> float:
-    """Return what a loss is multiplied by: errors are told as of one output."""
+    """Return the factor of reported losses: errors are per output, not summed."""
     loss = model._task()[0]
     return 1.0 / model.n_outputs_ if loss in ("squared_error", "huber") else 1.0
 
@@ -209,7 +209,7 @@ def _after(model: Any, optimizer: Optimizer) -> tuple[Optimizer, bool]:
 def _finish(
     model: Any, place: Place, optimizer: Optimizer, best: State | None, dtype: str
 ) -> None:
-    """Set the layers that the user sees: the best, where they were validated."""
+    """Set the public layers: with validation, those of the best epoch."""
     state = optimizer.state
     if best is not None:
         state = state._replace(

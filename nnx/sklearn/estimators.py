@@ -26,22 +26,22 @@ from nnx.sklearn.places import Place, to_host
 
 
 class MLPClassifier(ClassifierMixin, Perceptron):
-    """A multi-layer perceptron that tells classes, or which of several labels apply.
+    """A multi-layer perceptron for classes, or for several labels per sample.
 
-    What scikit-learn's has, by its names: see its documentation for
-    `hidden_layer_sizes` to `max_fun`. `activation` is also "leaky_relu", "elu",
-    "softplus", "silu" or "gelu". Beside them:
+    The parameters from `hidden_layer_sizes` to `max_fun` are scikit-learn's: see its
+    documentation. `activation` may also be "leaky_relu", "elu", "softplus", "silu" or
+    "gelu". Additional parameters:
 
     dropout, input_dropout: share of hidden units, and of features, left out at random
     batch_norm: whether hidden layers are normalized over the batch
     label_smoothing: share of a target that is spread over all classes
     class_weight: a dictionary, "balanced" or None, as in scikit-learn's classifiers
-    weight_decay: share of the weights, times the learning rate, that a step takes off
-    clip_norm, max_norm: bounds on the norm of the gradient, and of a unit's weights; 0
-        is none
-    ema_decay: of the weights' moving average, which then predicts; 0 is none
-    backend, device: what computes, as for `nnx.train`; arrays of another library are
-        computed on where they are, with scikit-learn's array API dispatch
+    weight_decay: share of the weights, times the learning rate, that a step subtracts
+    clip_norm, max_norm: bounds on the norms of the gradient and of each unit's weights;
+        0: no bound
+    ema_decay: of the moving average of the weights, used to predict; 0: no average
+    backend, device: as for `nnx.train`; with scikit-learn's array API dispatch, arrays
+        of another library stay on their device
 
     Attributes are scikit-learn's, and `validation_loss_curve_` with early stopping.
     """
@@ -99,11 +99,11 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         sample_weight: Any = None,
         classes: Any = None,
     ) -> Self:
-        """Go on for one epoch over this data, with what the optimizer remembers.
+        """Train for one epoch on this data, keeping the optimizer's state.
 
-        classes: all that there will be, in the first call
+        classes: all classes that will ever occur; needed in the first call
 
-        Other arguments and errors as for `fit`
+        Other arguments and errors as for `fit`.
         """
         if self.class_weight == "balanced":
             raise ValueError(
@@ -116,8 +116,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     def predict(self, X: Any) -> Array:  # noqa: N803
         """Return the most probable class of each row, (n,).
 
-        Of several labels whether each is more probable than not, (n, labels); sparse
-        where those learnt from were.
+        With several labels, return 1 for each with a probability above 0.5 and 0 for
+        the others, (n, labels); sparse if the training labels were.
 
         X: (n, n_features)
         """
@@ -128,7 +128,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         elif self.n_outputs_ > 1:
             labels = place.outward(xp.astype(logits > 0.0, xp.int64))
             return csr_matrix(to_host(labels)) if self._y_sparse else labels
-        else:  # and of one class always that
+        else:  # with a single class always that one
             index = xp.astype(logits[:, 0] > 0.0, xp.int64) * (len(self.classes_) - 1)
         if self.classes_.dtype.kind in "biuf":
             return place.outward(xp.take(place.inward(self.classes_), index))
@@ -148,7 +148,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         X: (n, n_features)
         """
         probabilities, place = self._probabilities(X, "predict_log_proba")
-        with np.errstate(divide="ignore"):  # what is rounded to 0 is -inf here
+        with np.errstate(divide="ignore"):  # probabilities rounded to 0 give -inf
             return place.outward(place.backend.xp.log(probabilities))
 
     def _probabilities(self, x: Any, method: str) -> tuple[Array, Place]:
@@ -156,7 +156,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         xp = place.backend.xp
         if self.out_activation_ == "softmax":
             return softmax(logits, xp=xp), place
-        if self.n_outputs_ == 1:  # of two classes, each has its own
+        if self.n_outputs_ == 1:  # two classes: a probability for each
             logits = xp.concat([-logits, logits], axis=1)
         return sigmoid(logits, xp=xp)[
             :, : max(self.n_outputs_, len(self.classes_))
@@ -170,7 +170,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     def _encode(
         self, y: Array, first: bool, continued: bool
     ) -> tuple[Array, Array | None]:
-        """Return class numbers, or 0 and 1 for each output, and what classes count."""
+        """Return class numbers, or 0 and 1 per output; and each sample's weight."""
         check_classification_targets(y)
         kind = type_of_target(y)
         if kind == "multiclass-multioutput":
@@ -198,7 +198,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return (1.0 - share) * targets + share / 2 if share else targets
 
     def _know_classes(self, y: Array, several: bool, continued: bool) -> None:
-        """Set the classes, or refuse others than those that are known."""
+        """Set the classes, or refuse classes other than the known ones."""
         classes = np.arange(y.shape[1]) if several else unique_labels(y)
         if not hasattr(self, "classes_") or not (self.warm_start or continued):
             self.classes_ = classes
@@ -221,11 +221,11 @@ class MLPClassifier(ClassifierMixin, Perceptron):
 
 
 class MLPRegressor(RegressorMixin, Perceptron):
-    """A multi-layer perceptron for one or several numbers.
+    """A multi-layer perceptron that predicts one or several numbers.
 
-    Parameters are scikit-learn's and those of `MLPClassifier`, but for the classes'.
-    `loss` is "squared_error", "poisson" or "huber", which is straight from a residual
-    of `huber_delta` on, in the target's units.
+    Parameters are scikit-learn's, and those of `MLPClassifier` that are not about
+    classes. `loss` is "squared_error", "poisson" or "huber", which is linear beyond a
+    residual of `huber_delta`, in the target's unit.
     """
 
     _y_numeric = True
@@ -275,7 +275,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         store(self, locals())
 
     def predict(self, X: Any) -> Array:  # noqa: N803
-        """Return the values of each row, (n,), or (n, n_outputs) of several.
+        """Return the values of each row, (n,), or (n, n_outputs) if there are several.
 
         X: (n, n_features)
         """

@@ -1,4 +1,4 @@
-"""Training on all samples at once by L-BFGS, SciPy's, with the maths' gradient."""
+"""Training on all samples at once, by SciPy's L-BFGS with the gradient of the maths."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,10 +15,10 @@ from nnx.sklearn.stochastic import Samples, squares
 
 
 class Packing(NamedTuple):
-    """Layers as one vector on the host, weight and bias of each in turn.
+    """Packs layers into one vector on the host, each layer's weight before its bias.
 
     shapes: of the weights
-    dtype: of the layers; the vector is float64, as SciPy has it
+    dtype: of the layers; the vector is float64, as SciPy requires
     """
 
     shapes: list[tuple[int, int]]
@@ -53,9 +53,9 @@ def minimized(
     backend: Backend,
     **options: Any,
 ) -> tuple[Layers, OptimizeResult]:
-    """Return the layers of least penalized loss, and what SciPy says of the search.
+    """Return the layers that minimize the penalized loss, and SciPy's result.
 
-    layers: on the device, as the result's
+    layers: on the device, like those of the result
     options: of SciPy's method: maxiter, maxfun, gtol
     """
     shapes = [layer.weight.shape for layer in layers]
@@ -77,7 +77,7 @@ def _objective(
     alpha: float,
     packing: Packing,
 ) -> Callable[[Array], tuple[float, Array]]:
-    """Return a function of a vector: penalized mean loss there, and its gradient."""
+    """Return a function from a vector to the penalized mean loss and its gradient."""
     backend, n = packing.backend, samples.size
     whole = float(n) if samples.weights is None else float(np.sum(samples.weights))
     hyper = hyper._replace(batch_size=n, l2=alpha / whole if whole > 0.0 else 0.0)

@@ -1,4 +1,4 @@
-"""What the estimators' parameters may be, in scikit-learn's form."""
+"""The constraints on the estimators' parameters, in scikit-learn's form."""
 
 from numbers import Integral, Real
 from typing import Any
@@ -8,19 +8,19 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from nnx.maths.activations import ACTIVATIONS
 
-# What scikit-learn calls an activation, and the maths otherwise.
+# From scikit-learn's names of activations to those of the maths, where they differ.
 ACTIVATION_NAMES = {"logistic": "sigmoid"}
-# What L-BFGS has no use for: it minimizes one function, of all samples.
+# Parameters that L-BFGS cannot use: it minimizes a single function of all samples.
 STOCHASTIC_ONLY = (
     "dropout", "input_dropout", "batch_norm", "weight_decay", "clip_norm", "max_norm",
     "ema_decay",
 )  # fmt: skip
-# As the settings have it: nearer to 1, the maths would round a rate up to 1.
+# The same bound as for the settings: the maths would round a rate closer to 1 up to 1.
 MOST_DROPOUT = 0.99
 
 
 def number(low: float, high: float | None = None, closed: str = "left") -> Interval:
-    """Return the constraint of a parameter that is a number."""
+    """Return the constraint on a numeric parameter."""
     return Interval(Real, low, high, closed=closed)
 
 
@@ -65,13 +65,13 @@ CONSTRAINTS: dict[str, list[Any]] = {
 
 
 def store(estimator: Any, parameters: dict[str, Any]) -> None:
-    """Keep the arguments of an `__init__`, its `locals()`, as they are."""
+    """Store the arguments of an `__init__`, given as its `locals()`, as attributes."""
     own = ("self", "__class__")
     vars(estimator).update({k: v for k, v in parameters.items() if k not in own})
 
 
 def is_stochastic(estimator: Any) -> bool:
-    """Return whether `partial_fit` can go on; AttributeError where it cannot."""
+    """Return True if there is a `partial_fit`; raise AttributeError for "lbfgs"."""
     if estimator.solver == "lbfgs":
         raise AttributeError(
             "partial_fit is for the solvers sgd and adam: lbfgs takes no single steps"

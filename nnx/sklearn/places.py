@@ -1,8 +1,8 @@
 """Where an estimator's arrays are, and the backend that computes there.
 
-NumPy arrays go to the backend that is asked for, and what comes of them is NumPy's.
-With scikit-learn's array API dispatch, arrays of another library stay in its namespace
-and on their device.
+NumPy arrays go to the backend that the user chooses, and results are NumPy arrays. With
+scikit-learn's array API dispatch, arrays of another library stay in its namespace and
+on their device.
 """
 
 from typing import Any, NamedTuple
@@ -20,15 +20,16 @@ from nnx.backend import Backend, choose, find, names
 from nnx.maths.arrays import Array, Namespace
 from nnx.maths.ops import Ops
 
-# The share of the machine's memory that a sparse table may take when it is dense.
+# The share of the machine's memory that sparse features may take once they are dense.
 DENSE_SHARE = 0.5
 
 
 class Place(NamedTuple):
     """Where arrays are.
 
-    backend: what computes on them
-    xp, device: of the arrays that a user gives and gets; NumPy's are on no device
+    backend: the backend that computes with them
+    xp, device: of the user's arrays, both arguments and results; device is None for
+        NumPy
     """
 
     backend: Backend
@@ -36,7 +37,7 @@ class Place(NamedTuple):
     device: Any = None
 
     def inward(self, array: Any, dtype: str = "") -> Array:
-        """Return an array, of any library, for the backend; dtype: its own if empty."""
+        """Return an array of any library for the backend; dtype "": unchanged."""
         if self.xp is np:
             array = self.backend.from_numpy(to_host(array))
         else:
@@ -45,7 +46,7 @@ class Place(NamedTuple):
         return xp.astype(array, getattr(xp, dtype), copy=False) if dtype else array
 
     def outward(self, array: Array, dtype: str = "") -> Array:
-        """Return an array of the backend for the user, who may write to it."""
+        """Return a copy of the backend's array for the user, who may write to it."""
         if self.xp is np:
             return np.array(self.backend.to_numpy(array), dtype or None)
         kind = getattr(self.xp, dtype) if dtype else None
@@ -55,15 +56,15 @@ class Place(NamedTuple):
 def place_of(
     x: Any, name: str, device: Any = None, seconds: float = float("inf")
 ) -> Place:
-    """Return where a user's features are, and a backend for them.
+    """Return the place of a user's features, with a backend for them.
 
     name: of a backend, or "auto"
-    device: for a backend of this name that takes one; None: its own choice
-    seconds: of work by the default backend, which "auto" weighs
+    device: for a backend that takes one; None: the backend's choice
+    seconds: rough time of the work with the default backend, by which "auto" decides
 
     Raises:
-        ValueError: a backend of another library than the features'
-        NnxError: a backend that cannot be used
+        ValueError: the backend cannot compute on arrays of the features' library
+        NnxError: the backend cannot be used
     """
     xp, dispatched, where = get_namespace_and_device(x)
     if not dispatched or _is_numpy_namespace(xp):
@@ -76,7 +77,7 @@ def place_of(
             "arrays, or leave backend='auto'"
         )
     if library in names():
-        # A device's own number, where it has one: CuPy's words for it are no name.
+        # The device's number, if it has one: CuPy's str of a device is not a name.
         backend = find(library, device=str(getattr(where, "id", where)))
     else:
         backend = _plain(xp, where, library)
@@ -84,7 +85,7 @@ def place_of(
 
 
 def _plain(xp: Namespace, device: Any, library: str) -> Backend:
-    """Return a backend of the plain maths for a library that has none of its own."""
+    """Return a backend with the plain maths for a library without a backend."""
     return Backend(
         name=library,
         device=str(device),
@@ -95,21 +96,21 @@ def _plain(xp: Namespace, device: Any, library: str) -> Backend:
 
 
 def to_host(array: Any) -> Any:
-    """Return an array of any library as NumPy's; a sparse one as it is."""
+    """Return an array of any library as a NumPy array; sparse ones stay unchanged."""
     if isinstance(array, np.ndarray) or hasattr(array, "tocsr"):
         return array
     return move_to(array, xp=np, device="cpu")
 
 
 def float_dtypes(x: Any) -> tuple[Any, ...]:
-    """Return the dtypes that features may have, the first for all that have another."""
+    """Return the dtypes allowed for features; others are converted to the first."""
     xp, _, device = get_namespace_and_device(x)
     half = getattr(xp, "float16", None)
     return tuple(kind for kind in supported_float_dtypes(xp, device) if kind != half)
 
 
 def best_dtype(x: Any) -> str:
-    """Return the name of the dtype of highest precision where features are."""
+    """Return the name of the most precise dtype on the features' device."""
     return str(float_dtypes(x)[0]).rpartition(".")[2].strip("'>")
 
 
@@ -119,10 +120,10 @@ def dtype_name(x: Any) -> str:
 
 
 def dense(x: Any) -> Any:
-    """Return sparse features as a table, and others as they are.
+    """Return sparse features as a dense array, and others unchanged.
 
     Raises:
-        ValueError: a table that memory has no room for
+        ValueError: the dense array would need too much memory
     """
     if not hasattr(x, "tocsr"):
         return x

@@ -1,4 +1,4 @@
-"""Training epoch by epoch, by SGD or Adam, as scikit-learn's perceptrons do it."""
+"""Training by epochs of SGD or Adam, as scikit-learn's perceptrons do."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -17,10 +17,10 @@ from nnx.sklearn.places import Place
 
 
 class Samples(NamedTuple):
-    """What is learnt from, or validated on.
+    """Samples for training or validation.
 
     images: on the device
-    weights: those of the images, (n,), on the host; None: 1 each
+    weights: of the images, (n,), on the host; None: 1 each
     """
 
     images: Images
@@ -28,16 +28,16 @@ class Samples(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """Number of samples."""
         return int(self.images.pixels.shape[0])
 
 
 def samples_of(
     place: Place, x: Any, targets: Array, weights: Array | None, dtype: str
 ) -> Samples:
-    """Return features, and targets and weights of the host, on the backend's device.
+    """Move features, targets and weights to the backend's device.
 
-    targets: (n,) class numbers, or (n, outputs), which are to be in this dtype
+    targets: (n,) class numbers, or (n, outputs), which are converted to dtype
     """
     kind = dtype if targets.ndim == 2 else ""
     own = None if weights is None else place.inward(weights, dtype)
@@ -47,11 +47,11 @@ def samples_of(
 
 
 class Optimizer(NamedTuple):
-    """Where training stands; what `partial_fit` goes on from.
+    """The state of training, from which `partial_fit` continues.
 
     learning_rate: of the next epoch
-    state: layers, what the optimizer remembers of them, and how many steps it took
-    squares: the sum of all weights' squares, where it is known
+    state: the layers, the optimizer's state and the number of steps
+    squares: the sum of the squares of all weights, if known
     """
 
     learning_rate: float
@@ -59,10 +59,10 @@ class Optimizer(NamedTuple):
     squares: float | None = None
 
     def with_rate(self, rate: float) -> "Optimizer":
-        """Return it with another rate; velocities keep the length of their steps.
+        """Return the optimizer with another rate and rescaled velocities.
 
-        Those of the maths are not multiplied by the learning rate yet; scikit-learn's
-        are, by that of their time.
+        scikit-learn's velocities include the rate at the time; those of the maths do
+        not, and are rescaled so that the steps keep their length.
         """
         if rate == self.learning_rate:
             return self
@@ -73,7 +73,7 @@ class Optimizer(NamedTuple):
 
 
 def begun(layers: Layers, hyper: Hyperparameters, backend: Backend) -> Optimizer:
-    """Return where training begins."""
+    """Return the optimizer at the start of training."""
     return Optimizer(hyper.learning_rate, initial_state(layers, hyper, backend.ops))
 
 
@@ -85,10 +85,10 @@ def epoch(
     alpha: float,
     backend: Backend,
 ) -> tuple[Optimizer, float, float]:
-    """Return where training stands after an epoch, and its mean loss and penalty.
+    """Return the optimizer after an epoch, and the epoch's mean loss and penalty.
 
-    The loss is each batch's before its step, over the epoch; the penalty is alpha/2
-    times the weights' squares over what a batch counts, as scikit-learn has it.
+    The loss of each batch is taken before its step. The penalty is alpha/2 times the
+    sum of squared weights, divided by the batch's total weight, as in scikit-learn.
 
     order: (n,), on the host
     """
@@ -98,7 +98,8 @@ def epoch(
     hyper = hyper._replace(learning_rate=optimizer.learning_rate)
     batches = block_count(len(order), size)
     penalized = alpha > 0.0
-    # Squares of weights before the first step and after the last, and a straight line.
+    # Squared weights are summed before the first step and after the last one, and
+    # interpolated linearly in between.
     first = optimizer.squares or 0.0
     if penalized and optimizer.squares is None:
         first = squares(state.layers, backend)
@@ -119,14 +120,14 @@ def epoch(
 
 
 def squares(layers: Parameters, backend: Backend) -> float:
-    """Return the sum of all weights' squares."""
+    """Return the sum of the squares of all weights."""
     xp = backend.xp
     sums = [xp.sum(layer.weight * layer.weight) for layer in layers]
     return float(backend.to_numpy(sum(sums[1:], sums[0])))
 
 
 def _counts(order: Array, weights: Array | None, size: int, alpha: float) -> Array:
-    """Return what each batch counts, (batches,); all alike where none is penalized."""
+    """Return the total weight of each batch, (batches,); all 1 without a penalty."""
     n = len(order)
     if alpha == 0.0:
         return np.ones(block_count(n, size))
@@ -141,10 +142,11 @@ def _counts(order: Array, weights: Array | None, size: int, alpha: float) -> Arr
 def _parts(
     counts: Array, order: Array, size: int, step: int
 ) -> Iterator[tuple[Array, int, float]]:
-    """Yield the epoch in calls of `run_steps`: an order, steps, what a batch counts.
+    """Yield the calls of `run_steps` for an epoch: order, steps, weight of a batch.
 
-    Batches that count alike are one call. A batch's place in the order follows from the
-    number of steps; where it does not, after an epoch of other data, each is an order.
+    Consecutive batches of the same weight share a call. `run_steps` finds a batch in
+    the order by the number of steps taken. If the last epoch had other data, that
+    number does not fit, and each batch is passed as an order of its own.
     """
     if step % len(counts):
         for i, weight in enumerate(counts):
@@ -161,9 +163,9 @@ def _parts(
 def validated(
     layers: Layers, samples: Samples, hyper: Hyperparameters, backend: Backend
 ) -> tuple[float, float]:
-    """Return the mean loss of samples and their score: accuracy, or R².
+    """Return the mean loss of samples and their score, accuracy or R².
 
-    Not a number where outputs are not finite.
+    The score is NaN if an output is not finite.
     """
     images, xp = samples.images, backend.xp
     plain = hyper._replace(label_smoothing=0.0)
@@ -179,7 +181,7 @@ def validated(
 
 
 def _score(outputs: Array, labels: Array, weights: Any, loss: str) -> float:
-    """Return the share of rows that are right, or R²."""
+    """Return the weighted accuracy, or R²."""
     if loss == "cross_entropy":
         return float(np.average(np.argmax(outputs, axis=1) == labels, weights=weights))
     if loss == "binary_cross_entropy":

@@ -1,1 +1,1 @@
-"""Sweeps: one study of settings, worked through by any number of processes."""
+"""Sweeps: a search of settings that any number of processes work on."""

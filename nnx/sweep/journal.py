@@ -1,7 +1,8 @@
-"""A sweep's journal: a study of Optuna's in a file that many processes share.
+"""A sweep's journal: an Optuna study in a file that many processes share.
 
-Whoever has the folder's lock reads and writes it, for a moment. The lock ends with its
-process, so that none that is killed is waited for, and Optuna's own lock is left out.
+A process reads and writes the journal only while it has the folder's lock, which it
+takes for a moment. The lock ends with its process, so nobody waits for a killed one;
+Optuna's own lock is not used.
 """
 
 import json
@@ -19,19 +20,19 @@ from nnx.training import lock
 
 NAME, LOCK_NAME = "journal.log", ".sweep.lock"
 STUDY, SCORES = "nnx sweep", "scores"
-PAUSE, PATIENCE = 0.02, 120.0  # seconds between two tries for the lock, and of all
+PAUSE, PATIENCE = 0.02, 120.0  # seconds between attempts to lock, and in total
 
 
 def library() -> Any:
-    """Return Optuna, which says nothing below a warning.
+    """Return the module optuna, set to log only warnings and errors.
 
     Raises:
-        MissingLibraryError: it is not installed
+        MissingLibraryError: Optuna or scikit-learn is not installed
     """
     try:
         import optuna
 
-        if find_spec("sklearn") is None:  # of which what mattered is asked in the end
+        if find_spec("sklearn") is None:  # needed at the end for the importances
             raise ImportError(name="scikit-learn")
     except ImportError as error:
         raise MissingLibraryError(
@@ -43,12 +44,12 @@ def library() -> Any:
 
 @contextmanager
 def turn(folder: Path) -> Iterator[None]:
-    """Be the one process that reads and writes a sweep's folder.
+    """Hold the lock on a sweep's folder, to read and write its journal.
 
     Raises:
-        InputError: the journal is damaged, the folder cannot be written to, or one
-            process has it for minutes
-        WriteError: the disk does not take what is written
+        InputError: the journal is damaged, the folder cannot be written to, or another
+            process holds the lock for `PATIENCE` seconds
+        WriteError: the journal cannot be written to the disk
     """
     release = _taken(folder)
     path = folder / NAME
@@ -62,7 +63,7 @@ def turn(folder: Path) -> Iterator[None]:
 
 
 class Journal(NamedTuple):
-    """A study of Optuna's, and the storage that it is in."""
+    """An Optuna study, and its storage."""
 
     path: Path
     storage: Any
@@ -70,10 +71,12 @@ class Journal(NamedTuple):
 
 
 def opened(folder: Path) -> Journal:
-    """Return the journal in a folder, made if there is none; in a `turn`, as all below.
+    """Return the journal in a folder, or create it.
+
+    This function, and those below that take a journal, must be called in a `turn`.
 
     Raises:
-        InputError: it is damaged
+        InputError: the journal is damaged
     """
     optuna = library()
     path = folder / NAME
@@ -90,7 +93,7 @@ def opened(folder: Path) -> Journal:
 
 
 def trials(journal: Journal) -> list[Any]:
-    """Return all trials by number, as Optuna has them.
+    """Return all trials, as Optuna's records, by number.
 
     Raises:
         InputError: the journal is damaged
@@ -100,9 +103,9 @@ def trials(journal: Journal) -> list[Any]:
 
 
 def add(journal: Journal, params: dict[str, Any], kinds: dict[str, Any]) -> Any:
-    """Return a new trial, which is running from now on.
+    """Add a new trial, in the state "running", and return it.
 
-    It is one line of the journal, so that none is ever there without its settings.
+    It is a single line of the journal, so a trial is never without its settings.
 
     kinds: Optuna's distributions of these settings
     """
@@ -115,9 +118,9 @@ def add(journal: Journal, params: dict[str, Any], kinds: dict[str, Any]) -> Any:
 
 
 def finish(journal: Journal, number: int, scores: Sequence[float]) -> None:
-    """Write down a running trial's scores; without any, it has failed.
+    """Record the scores of a running trial; without scores, the trial has failed.
 
-    Of a trial that failed, Optuna takes it that no settings do worse.
+    Optuna ranks the settings of a failed trial below all others.
     """
     storage, study = journal.storage, journal.study
     trial_id = storage.get_trial_id_from_study_id_trial_number(
@@ -131,7 +134,7 @@ def finish(journal: Journal, number: int, scores: Sequence[float]) -> None:
 
 
 def _taken(folder: Path) -> Callable[[], None]:
-    """Take the folder's lock, once whoever has it gives it free."""
+    """Take the folder's lock, after waiting for it to be released."""
     began = time.monotonic()
     while True:
         try:
@@ -140,16 +143,16 @@ def _taken(folder: Path) -> Callable[[], None]:
             if time.monotonic() - began > PATIENCE:
                 path = folder / LOCK_NAME
                 raise InputError(
-                    f"{path}: another process has the sweep since {PATIENCE:g} s; if "
-                    "there is none, remove this file"
+                    f"{path}: another process has locked the sweep for {PATIENCE:g} s; "
+                    "if there is none, remove this file"
                 ) from None
         time.sleep(PAUSE)
 
 
 def _check_end(path: Path) -> None:
-    """Remove a last line that a full disk has cut short; refuse another damage there.
+    """Remove a last line truncated by a full disk; refuse other damage at the end.
 
-    Optuna would append to either, and could read nothing after it.
+    Otherwise Optuna would append to it, and could read nothing after it.
     """
     if not path.exists():
         return
@@ -165,13 +168,13 @@ def _check_end(path: Path) -> None:
 
 @contextmanager
 def _undamaged(path: Path) -> Iterator[None]:
-    """Refuse the journal where reading it inside fails."""
+    """Turn failures to read the journal inside into an InputError."""
     try:
         yield
     except OSError:
         raise
-    except Exception as error:  # what Optuna raises has no root of its own
+    except Exception as error:  # Optuna's exceptions have no common base class
         raise InputError(
-            f"{path}: damaged, and no journal of a sweep ({type(error).__name__}); "
+            f"{path}: damaged, or not a journal of a sweep ({type(error).__name__}); "
             "choose another --storage"
         ) from error

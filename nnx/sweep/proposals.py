@@ -1,4 +1,4 @@
-"""What a sweep tries next, and what mattered in what it tried, by Optuna."""
+"""The settings that a sweep tries next, and their importances, by Optuna."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from nnx.sweep import journal
 from nnx.sweep.space import Range, Space
 
-LEAST = 10  # trials that say what mattered
+LEAST = 10  # trials needed for importances
 
 
 def kinds(space: Space) -> dict[str, Any]:
@@ -24,11 +24,11 @@ def kinds(space: Space) -> dict[str, Any]:
 
 
 def proposed(space: Space, trials: Sequence[Any], seed: int) -> dict[str, Any]:
-    """Return settings that none of the trials has, as Optuna has them.
+    """Return settings that no trial has had, in Optuna's form.
 
-    They are what the tree-structured Parzen estimator draws, of which the first ten are
-    random; where that comes upon settings again, random ones. They follow from the
-    trials and the seed alone, in whatever process.
+    They are drawn by the tree-structured Parzen estimator, whose first ten draws are
+    random; if it repeats settings, random ones are drawn instead. The result depends
+    only on the trials and the seed, not on the process.
 
     trials: of the study so far; fewer than the space has combinations
     """
@@ -44,9 +44,10 @@ def proposed(space: Space, trials: Sequence[Any], seed: int) -> dict[str, Any]:
 
 
 def importances(study: Any) -> dict[str, float]:
-    """Return each setting's share in how the score varies, the most first.
+    """Return each setting's share in the variation of the score, the largest first.
 
-    By fANOVA, of the trials with a score; of fewer than ten, or of equal ones, nothing.
+    It is computed by fANOVA from the trials with a score; empty for fewer than ten
+    trials, or if all scores are equal.
     """
     optuna = journal.library()
     complete = optuna.trial.TrialState.COMPLETE

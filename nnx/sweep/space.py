@@ -1,6 +1,6 @@
-"""A sweep's space: the settings that trials differ in, and what each may be.
+"""A sweep's space: the settings in which trials differ, and their possible values.
 
-In TOML, a list is choices, and a table is a range of numbers:
+In TOML, a list gives choices, and a table gives a range of numbers:
 
     hidden = ["128", "256,128"]
     learning_rate = { low = 1e-4, high = 1e-1, log = true }
@@ -23,17 +23,17 @@ from nnx.settings.other_names import OPTIONS
 from nnx.settings.values import read_value
 
 HOW = "a list of choices, or { low = …, high = … }"
-# Data, what computes, the seed and when a run is saved are the same in all trials, but
-# for these two.
+# Settings in the panels SAME (data, backend, seed, checkpoints) are the same in all
+# trials, except for those in SEARCHED.
 SAME, SEARCHED = ("Data", "Run"), ("augment", "pixels")
 OF_ORIGIN = "hidden", "activation", "init", "dtype", "pixels"
 
 
 class Range(NamedTuple):
-    """Numbers from low to high, both included; whole ones where both are.
+    """Numbers from low to high, both included; integers if both are integers.
 
-    log: whether their logarithms are drawn evenly
-    step: between two; None where any number may be
+    log: whether the logarithms are drawn uniformly
+    step: distance between the numbers; None: any number
     """
 
     low: float
@@ -43,18 +43,18 @@ class Range(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Whether the setting's numbers are integers."""
+        """Whether the numbers are integers."""
         return isinstance(self.low, int)
 
     @property
     def size(self) -> float:
-        """How many numbers there are; infinity of those without a step."""
+        """Number of possible values; infinity for floats without a step."""
         if self.whole or self.step is not None:
             return round((self.high - self.low) / (self.step or 1)) + 1
         return math.inf
 
 
-# The settings' values, each by what a table and a study's file have for it.
+# A setting's values, by their representation in TOML and in the study's file.
 Choices = dict[Any, Any]
 Space = dict[str, Range | Choices]
 
@@ -62,11 +62,11 @@ Space = dict[str, Range | Choices]
 def load(path: Path, base: Mapping[str, Any]) -> Space:
     """Return the space in a TOML file.
 
-    base: settings of all trials, as they are written
+    base: settings of all trials, as given
 
     Raises:
-        InputError: a name or a value that no setting has, that is the same in all
-            trials, or that makes no sense beside another or the base's
+        InputError: a name or a value is invalid, a setting must be the same in all
+            trials, or values contradict each other or the base
     """
     given = files.read_toml(path)
     if not given:
@@ -80,7 +80,7 @@ def load(path: Path, base: Mapping[str, Any]) -> Space:
 
 
 def settings_of(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a trial's settings, of what a study has for them."""
+    """Return a trial's settings from its parameters in the study."""
     return {
         name: each[params[name]] if isinstance(each, dict) else params[name]
         for name, each in space.items()
@@ -88,7 +88,7 @@ def settings_of(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_table(space: Space) -> dict[str, Any]:
-    """Return a space as a TOML file has it."""
+    """Return a space in the form of a TOML file."""
     return {
         name: [*each]
         if isinstance(each, dict)
@@ -98,45 +98,45 @@ def as_table(space: Space) -> dict[str, Any]:
 
 
 def size(space: Space) -> float:
-    """Return how many combinations there are."""
+    """Return the number of combinations."""
     counts = [len(s) if isinstance(s, dict) else s.size for s in space.values()]
     return math.prod(counts)
 
 
 def ends(space: Space) -> list[dict[str, Any]]:
-    """Return the settings with each one's first value, and with each one's last."""
+    """Return two combinations: all first values, and all last values."""
     values = {name: _corners(each) for name, each in space.items()}
     return [{name: each[i] for name, each in values.items()} for i in (0, -1)]
 
 
 def _searched(name: str, value: Any, base: Mapping[str, Any]) -> Range | Choices:
-    """Return what one setting may be."""
+    """Return the range or the choices of one setting."""
     _check_name(name, base)
     if isinstance(value, list):
         return _choices(name, value)
     if isinstance(value, dict):
         return _range(name, value)
     raise InputError(
-        f"{name} = {in_few_words(value)} is nothing to search: give {HOW}; what is "
-        "the same in all trials belongs in the run's settings"
+        f"{name} = {in_few_words(value)} cannot be searched: give {HOW}; what is the "
+        "same in all trials belongs in the run's settings"
     )
 
 
 def _check_name(name: str, base: Mapping[str, Any]) -> None:
-    """Refuse what is no setting, and what cannot differ between trials."""
+    """Refuse a name that is not a setting, or must be the same in all trials."""
     row = ROWS.get(name)
     if row is None and name not in OPTIONS:
-        layered({}, {name: None})  # which says what may be meant
+        layered({}, {name: None})  # raises an error that suggests similar names
     differs = row is not None and (row.panel not in SAME or name in SEARCHED)
     if not differs or name == "from":
         seeds = ": --seeds trains with several" if name == "seed" else ""
         raise InputError(f"{name} is the same in all trials{seeds}; leave it out")
     if base.get("from") and name in OF_ORIGIN:
-        raise InputError(f"{name} comes with the network to begin with; leave it out")
+        raise InputError(f"{name} comes with the network given by from; leave it out")
 
 
 def _choices(name: str, listed: list[Any]) -> Choices:
-    """Return values by what they are written as, each as a file or an option has it."""
+    """Return values by label; listed: each in the form of a file or of an option."""
     if not listed:
         raise InputError(f"{name} has no choices: give {HOW}")
     choices: Choices = {}
@@ -150,7 +150,7 @@ def _choices(name: str, listed: list[Any]) -> Choices:
 
 
 def _label(name: str, value: Any) -> Any:
-    """Return a value as the command's option has it, or as the number it is."""
+    """Return a value in the form of the command's option; a number stays a number."""
     written = as_text({name: value})[name]
     if isinstance(written, dict):
         return ",".join(f"{key}={each}" for key, each in written.items())
@@ -167,7 +167,7 @@ def _range(name: str, table: dict[str, Any]) -> Range:
         raise InputError(f"{name} needs both low and high")
     low, high = (read_value(name, table[end]) for end in ("low", "high"))
     if not all(type(end) in (int, float) for end in (low, high)):
-        raise InputError(f"{name} has no numbers between: give a list of choices")
+        raise InputError(f"{name} has no range of numbers: give a list of choices")
     if low >= high:
         raise InputError(f"{name}: low must be below high, not {low} and {high}")
     spread = Range(low, high, table.get("log", False), table.get("step"))
@@ -188,12 +188,12 @@ def _check_log(name: str, spread: Range) -> None:
 
 
 def _check_step(name: str, spread: Range) -> None:
-    """Refuse a step that does not lead from low to high."""
+    """Refuse a step that does not divide high - low."""
     step = spread.step
     if step is None:
         return
     kinds = (int,) if spread.whole else (int, float)
-    with suppress(ArithmeticError):  # as 0 and NaN are
+    with suppress(ArithmeticError):  # caused by 0 and NaN
         width = Decimal(str(spread.high)) - Decimal(str(spread.low))
         if type(step) in kinds and step > 0 and width % Decimal(str(step)) == 0:
             return
@@ -208,14 +208,14 @@ def _corners(each: Range | Choices) -> list[Any]:
 
 
 def _check_together(space: Space, base: Mapping[str, Any]) -> None:
-    """Refuse two settings that make no sense beside each other in some trial."""
+    """Refuse settings whose values contradict each other in some trial."""
     [first, _] = ends(space)
     for pair in _pairs(space):
         complete(layered(base, first | pair))
 
 
 def _pairs(space: Space) -> Iterator[dict[str, Any]]:
-    """Yield all values of every two settings; of a range, its ends."""
+    """Yield all combinations of values of every two settings; a range has its ends."""
     for one, other in combinations_with_replacement(space, 2):
         for x, y in product(_corners(space[one]), _corners(space[other])):
             yield {one: x, other: y}

@@ -1,11 +1,11 @@
-"""A sweep's trials: which there are, and which process trains which.
+"""A sweep's trials, and their distribution among processes.
 
-    sweep.toml      what the sweep is: settings, space and seeds
-    journal.log     its trials, and their scores
-    trial-0000/     a trial's run; of several seeds, a run in a folder for each
+    sweep.toml      the definition of the sweep: settings, space and seeds
+    journal.log     the trials, and their scores
+    trial-0000/     a trial's run; with several seeds, a folder with a run for each
 
-A trial is trained by whoever has its folder's lock. One that is running by the journal,
-and whose folder nobody has, was interrupted: the next process goes on with it.
+The process with the lock on a trial's folder trains it. If the journal lists a trial as
+running but nobody has its lock, it was interrupted, and the next process continues it.
 """
 
 import time
@@ -25,13 +25,13 @@ from nnx.sweep.space import Space, as_table, settings_of
 from nnx.training import lock
 
 SWEEP_NAME = "sweep.toml"
-WAIT = 0.5  # seconds between two looks at what other processes do
+WAIT = 0.5  # seconds between checks of the other processes' progress
 
 
 class Sweep(NamedTuple):
-    """What all processes work through.
+    """A sweep that all its processes work on.
 
-    seeds: that each trial is trained with
+    seeds: each trial is trained with all of them
     """
 
     folder: Path
@@ -41,12 +41,13 @@ class Sweep(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """A trial that is this process's to train.
+    """A trial that this process is to train.
 
-    params: its settings as the journal has them; settings: as a run takes them
+    params: its settings in the form of the journal
+    settings: its settings in the form of a run
     runs: the folder of each seed's run
-    begun: whether it was interrupted, and is now gone on with
-    release: gives it free for others
+    begun: whether it was interrupted, and is to be continued
+    release: releases it for other processes
     """
 
     number: int
@@ -58,9 +59,9 @@ class Trial(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a finished trial came to.
+    """The result of a finished trial.
 
-    scores: on the validation set, of each seed; none where training failed
+    scores: of each seed, on the validation set; empty if training failed
     """
 
     number: int
@@ -69,24 +70,24 @@ class Outcome(NamedTuple):
 
     @property
     def mean(self) -> float:
-        """Of the scores; less than any where there is none."""
+        """Mean of the scores; minus infinity if there are none."""
         return fmean(self.scores) if self.scores else float("-inf")
 
     @property
     def deviation(self) -> float | None:
-        """Of the scores about their mean; None of fewer than two."""
+        """Standard deviation of the scores; None for fewer than two."""
         return stdev(self.scores) if len(self.scores) > 1 else None
 
 
 def opened(
     folder: Path, settings: Settings, space: Space, seeds: Sequence[int]
 ) -> Sweep:
-    """Return the sweep in a folder, made if there is none.
+    """Return the sweep in a folder, or create it.
 
     settings: of all trials, complete
 
     Raises:
-        InputError: the folder is another sweep's, cannot be written to, or its journal
+        InputError: the folder holds another sweep, cannot be written to, or its journal
             is damaged
         MissingLibraryError: Optuna is not installed
     """
@@ -103,10 +104,11 @@ def opened(
 def to_train(
     sweep: Sweep, most: int, on_wait: Callable[[int], None] = lambda running: None
 ) -> Generator[Trial]:
-    """Yield trials to train, one after another, until so many are finished by anyone.
+    """Yield trials to train until all processes together have finished `most`.
 
-    most: no more than the space has combinations
-    on_wait: called with how many others train, once nothing else is left to do
+    most: at most the number of combinations in the space
+    on_wait: called when this process must wait, with the number of trials that others
+        are training
 
     Raises:
         InputError, WriteError: as for `journal.turn`
@@ -134,9 +136,9 @@ def to_train(
 
 
 def finish(sweep: Sweep, trial: Trial, scores: Sequence[float]) -> None:
-    """Write down what a trial came to.
+    """Record the result of a trial.
 
-    scores: of each seed; none of a trial that failed, which is not tried again
+    scores: of each seed; empty if the trial failed, which is not tried again
 
     Raises:
         InputError, WriteError: as for `journal.turn`
@@ -146,7 +148,7 @@ def finish(sweep: Sweep, trial: Trial, scores: Sequence[float]) -> None:
 
 
 def outcomes(sweep: Sweep) -> list[Outcome]:
-    """Return what the finished trials came to, the best first.
+    """Return the results of the finished trials, the best first.
 
     Raises:
         InputError: as for `journal.turn`
@@ -167,14 +169,14 @@ def folder_of(sweep: Sweep, number: int) -> Path:
 
 
 def runs_of(sweep: Sweep, number: int) -> dict[int, Path]:
-    """Return the folder of each seed's run: of one seed, the trial's own."""
+    """Return the folder of each seed's run: with one seed, the trial's folder."""
     folder = folder_of(sweep, number)
     one = len(sweep.seeds) == 1
     return {seed: folder if one else folder / f"seed-{seed}" for seed in sweep.seeds}
 
 
 def _check_same(folder: Path, settings: Settings, space: Space, seeds: int) -> None:
-    """Refuse a folder of another sweep; write down what this one is in a new one."""
+    """Refuse the folder of another sweep; write this one's definition to a new one."""
     import tomli_w
 
     path = folder / SWEEP_NAME
@@ -188,7 +190,7 @@ def _check_same(folder: Path, settings: Settings, space: Space, seeds: int) -> N
             )
     elif (folder / journal.NAME).exists():
         raise InputError(
-            f"{folder}: holds a {journal.NAME}, and no {SWEEP_NAME} that says of what; "
+            f"{folder}: holds a {journal.NAME}, but no {SWEEP_NAME} that describes it; "
             "choose another --storage"
         )
     else:
@@ -196,7 +198,7 @@ def _check_same(folder: Path, settings: Settings, space: Space, seeds: int) -> N
 
 
 def _interrupted(sweep: Sweep, every: Sequence[Any]) -> Trial | None:
-    """Return a trial that no process has any more, and take it; None without one."""
+    """Take a trial whose process has ended, and return it; None if there is none."""
     running = (each for each in every if not each.state.is_finished())
     taken = (_taken(sweep, each, begun=True) for each in running)
     return next((trial for trial in taken if trial is not None), None)
@@ -209,7 +211,7 @@ def _new(sweep: Sweep, every: Sequence[Any]) -> Trial | None:
 
 
 def _taken(sweep: Sweep, frozen: Any, *, begun: bool) -> Trial | None:
-    """Take a trial's folder; return None where another process has it."""
+    """Take a trial by locking its folder; return None if another process has it."""
     number, runs = frozen.number, runs_of(sweep, frozen.number)
     folder = folder_of(sweep, number)
     folder.mkdir(exist_ok=True)

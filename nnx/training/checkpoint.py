@@ -1,4 +1,4 @@
-"""A run's checkpoint: its position, and what tells the run from another."""
+"""A run's checkpoint: its position, and what identifies the run."""
 
 import json
 from collections.abc import Iterator
@@ -27,25 +27,26 @@ from nnx.training.plan import Position
 if TYPE_CHECKING:
     from nnx.training.run import Run
 
-DIGITS = 16  # hexadecimal, of the data's digest
-# A run may be resumed for longer, elsewhere, and with data that were moved, which are
-# compared by their content; anything else would make it another run.
+DIGITS = 16  # hexadecimal digits of the data's digest
+# These may change on resuming: a run may go on for more epochs, on another machine, and
+# with data that were moved, which are compared by content. Any other change would make
+# it a different run.
 MAY_CHANGE = {
     "epochs", "dataset", "data_dir", "test_data", "validation_data", "backend",
     "precision", "dtype", "checkpoint_seconds", "checkpoint_steps", "keep_checkpoints",
     "debug_nan",
 }  # fmt: skip
-# What of these rounds otherwise.
+# Changes to these change the rounding.
 ROUNDS = "backend", "precision", "dtype"
 
 
 def save(path: Path, run: "Run") -> None:
-    """Write a run's checkpoint: a model file that holds its position too.
+    """Write a run's checkpoint: a model file that also holds the run's position.
 
-    The network in it is what the run would come to if it ended here.
+    Its network is the one that the run would return if it ended here.
 
     Raises:
-        DivergedError: a position that is not finite; what is at the path is left
+        DivergedError: the position is not finite; an existing file is left unchanged
     """
     backend, position = run.backend, run.position
     check_arrays(run.plan, position)
@@ -63,19 +64,20 @@ def save(path: Path, run: "Run") -> None:
 
 
 def load(path: Path, run: "Run") -> tuple[Position, tuple[str, ...]]:
-    """Return the position for a run that has just begun to go on from, on the device.
+    """Return the position in a checkpoint, on the device, for a run to continue from.
 
-    returns: with it, in words, what now rounds otherwise than before
+    run: newly begun
+    returns: the position, and descriptions of the changes that affect rounding
 
     Raises:
-        InputError: a checkpoint of another network, of other settings or other
+        InputError: the checkpoint is of another network, other settings or other
             data, or beyond the last epoch
     """
     stored = first_rank(run.communicator, partial(model_file.load, path))
     if "training" in stored.extra and "settings" not in stored.extra:
         raise InputError(
-            f"{path}: of a run of an earlier nnx, which cannot be gone on "
-            "with; the network in it can be used, and --overwrite begins anew"
+            f"{path}: of a run of an earlier nnx, which cannot be resumed; the network "
+            "in it can be used, and --overwrite starts anew"
         )
     try:
         rounds = _check_same(path, stored, run)
@@ -87,18 +89,18 @@ def load(path: Path, run: "Run") -> tuple[Position, tuple[str, ...]]:
     epochs = run.settings["epochs"]
     if position.state.step > epochs * run.plan.steps_per_epoch:
         raise InputError(
-            f"{path}: is beyond epoch {len(position.log)} already; epochs "
-            f"cannot be {epochs}"
+            f"{path}: is already beyond epoch {len(position.log)}; epochs cannot be "
+            f"{epochs}"
         )
     return position, rounds
 
 
-# Arrays that an earlier nnx called otherwise.
+# Names of arrays in files of earlier versions of nnx.
 RENAMED = {"state.score_sum": "state.correct"}
 
 
 def is_of(folder: Path, data: Dataset) -> bool:
-    """Return whether a run's checkpoint is of this data; True without a checkpoint."""
+    """Return whether a run's checkpoint belongs to this data; True if there is none."""
     path = folder / CHECKPOINT_NAME
     if not path.is_file():
         return True
@@ -106,11 +108,11 @@ def is_of(folder: Path, data: Dataset) -> bool:
 
 
 def _check_same(path: Path, stored: Stored, run: "Run") -> tuple[str, ...]:
-    """Refuse the checkpoint of another run; return what rounds otherwise in this."""
+    """Refuse the checkpoint of another run; return the changes that affect rounding."""
     network = Network.of(**stored.network)
     then = _described(network, stored.extra["settings"], stored.extra["data"])
     now = _described(run.network, as_text(run.settings), run.digest)
-    usual = as_text(complete({}))  # of a setting that an earlier nnx did not have
+    usual = as_text(complete({}))  # for settings that earlier versions did not have
     different = {
         name: f"{name} (was {then.get(name)}, now {value})"
         for name, value in now.items()
@@ -126,7 +128,7 @@ def _check_same(path: Path, stored: Stored, run: "Run") -> tuple[str, ...]:
 
 
 def _position(stored: Stored, begun: Position, backend: Backend) -> Position:
-    """Return the position in a file, which has the form of the one that it began at."""
+    """Return the position in a file, whose arrays have the form of those in `begun`."""
     extra, plain = stored.extra, inference_layers(begun.state, xp=backend.xp)
     has_best = any(name.startswith("best.") for name in stored.arrays)
     form = begun._replace(best=plain if has_best else None)
@@ -157,13 +159,13 @@ def _arrays_of(position: Position) -> Any:
 
 
 def _named(position: Position) -> Iterator[tuple[str, Array]]:
-    """Yield the position's arrays with their names, in the order of its form."""
+    """Yield the position's arrays with their names, in the order of the tree."""
     yield from named_arrays(_arrays_of(position), "state")
     yield from named_arrays(position.best, "best")
 
 
 def _described(network: Network, settings: dict[str, Any], data: str) -> dict[str, Any]:
-    """Return what tells a run from another, as JSON has it, which knows no tuples."""
+    """Return what identifies a run, with lists for tuples, as in JSON."""
     described: dict[str, Any] = json.loads(json.dumps(settings))
     return described | {
         "network": str(network),

@@ -1,4 +1,4 @@
-"""What each class counts: the setting `class_weights`, for the classes there are."""
+"""The weight of each class, from the setting `class_weights` and the data."""
 
 from collections.abc import Mapping
 
@@ -10,13 +10,15 @@ from nnx.settings import Settings
 
 
 def class_weights(data: Dataset, settings: Settings) -> tuple[float, ...]:
-    """Return what each class counts; nothing where all count the same.
+    """Return the weight of each class; empty if none are set.
 
-    Balanced, a rare one counts as much as any. A class without any image counts
-    nothing: by its share of smoothed labels it would count more than what is there.
+    Balanced weights make all classes count alike, rare ones too. A class without
+    training images gets 0: otherwise its share of smoothed labels would outweigh the
+    classes that are present.
 
     Raises:
-        InputError: another count of numbers than of classes, names of no class
+        InputError: the number of weights is not the number of classes, or a name is not
+            that of a class
     """
     weights, classes = settings["class_weights"], len(data.classes)
     if isinstance(weights, str):
@@ -34,9 +36,9 @@ def class_weights(data: Dataset, settings: Settings) -> tuple[float, ...]:
 
 
 def _of_all(named: Mapping[str, float], data: Dataset) -> tuple[float, ...]:
-    """Return the weight of each class; 1 of those that are not named.
+    """Return the weight of each class; 1 for classes that are not named.
 
-    named: by a class's name or else by its number, counted from 0
+    named: weights by class name, or by class number, counted from 0
     """
     weights = dict[int, float]()
     for key, weight in named.items():

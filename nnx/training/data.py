@@ -13,7 +13,7 @@ from nnx.data.table_set import load_like
 from nnx.errors import InputError
 from nnx.network import Network
 
-# The settings that `described` gives.
+# The settings that `described` returns.
 NAMES = "dataset", "data_dir", *TableOptions._fields
 
 
@@ -24,10 +24,11 @@ def load_data(
     *,
     network: Network | None = None,
 ) -> Dataset:
-    """Return the data set that settings name, or another in its place.
+    """Return the data set that the settings name, or `dataset` instead.
 
-    dataset, data_dir: as for `nnx.load`; None is as in the settings
-    network: if another is a table, what takes its rows, all of them
+    dataset, data_dir: as for `nnx.load`; None: as in the settings
+    network: the network that will take the data of `dataset`; a network of a table
+        takes all rows of the table there
 
     Raises:
         InputError: as for `nnx.load`
@@ -44,7 +45,7 @@ def load_data(
 def _load_named(
     settings: Mapping[str, Any], data_dir: str | PathLike[str] | None
 ) -> Dataset:
-    """Return the data set that settings name; refused in words of the command."""
+    """Return the data set that the settings name; errors name the command's option."""
     options = {name: settings[name] for name in TableOptions._fields}
     source = settings["dataset"]
     try:
@@ -52,7 +53,7 @@ def _load_named(
     except MissingDataError as error:
         if "did you mean" in str(error) or source in (IN_MEMORY, ""):
             raise
-        # A run's settings have whole paths.
+        # Paths in a run's settings are absolute.
         hint = "--dataset names another"
         if os.path.isabs(source):
             hint = "if the data have moved, --dataset gives their place"

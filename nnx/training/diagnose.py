@@ -1,8 +1,8 @@
-"""Where a run diverged: the layer and the operation that first gave no finite number.
+"""Where a run diverged: the first layer and operation with a result that is not finite.
 
-Every step follows from the state before it, so that what led to a loss that is not
-finite is done again: one step after another from the last position that was good, and
-of the step that spoils the state each operation of the plain maths.
+Each step is determined by the state before it, so the steps since the last finite
+position are repeated one at a time. The step that spoils the state is then repeated
+operation by operation, with the plain maths.
 """
 
 from collections.abc import Iterator
@@ -24,10 +24,10 @@ from nnx.training.plan import Plan, Position, Progress, epoch_hyper
 
 
 def fit(plan: Plan, position: Position) -> Iterator[Progress]:
-    """Yield what `loop.fit` does; where training diverges, say which operation did it.
+    """Train as `loop.fit` does; if training diverges, name the operation responsible.
 
     Raises:
-        DivergedError: as `loop.fit` does; every position before it is finite
+        DivergedError: as for `loop.fit`; all positions yielded before are finite
     """
     try:
         for progress in loop.fit(plan, position):
@@ -40,9 +40,9 @@ def fit(plan: Plan, position: Position) -> Iterator[Progress]:
 
 @np.errstate(all="ignore")
 def fault(plan: Plan, position: Position) -> str:
-    """Return in words what first gave no finite number in the epoch after a position.
+    """Describe the first result that is not finite in the epoch after a position.
 
-    position: all finite
+    position: has only finite numbers
     """
     if plan.is_done(position):
         return "every step was finite"
@@ -61,13 +61,13 @@ def fault(plan: Plan, position: Position) -> str:
             what = _operation(plan, images, state, order, hyper) or name
             return f"first in epoch {epoch + 1}, step {step + 1}: {what}"
         state = after
-    return "every step was finite: it is the loss of the images that are not trained on"
+    return "every step was finite, but not the loss of the images not trained on"
 
 
 def _operation(
     plan: Plan, images: Images, state: State, order: Array, hyper: Hyperparameters
 ) -> str:
-    """Return the step's first operation whose result is not finite; "" is none."""
+    """Return the step's first operation whose result is not finite; "" if all are."""
     size, per_epoch = plan.hyper.batch_size, plan.steps_per_epoch
     index = order[block(state.step % per_epoch, plan.images, size)]
     [now] = at_steps(hyper, state.step, 1, per_epoch)
@@ -80,7 +80,7 @@ def _operation(
 def _operations(
     plan: Plan, state: State, index: Array, hyper: Hyperparameters
 ) -> Iterator[tuple[str, Any]]:
-    """Yield a step's operations in their order: in words, and what each gives.
+    """Yield a step's operations in order, each as its description and its result.
 
     index: (batch,), integers in [0, n)
     hyper: of this step
@@ -94,7 +94,7 @@ def _operations(
     after = steps.step(state, images, index, hyper, ops)
     for i in range(count):
         memory = [arrays[i] for arrays in after.optimizer_state]
-        yield f"what {hyper.optimizer} remembers of layer {i + 1}", memory
+        yield f"the state of {hyper.optimizer} for layer {i + 1}", memory
         yield f"the update of layer {i + 1} by {hyper.optimizer}", after.layers[i]
     yield "the moving average of the weights", after.ema
     yield "the sum of the epoch's losses", after.loss_sum
@@ -106,7 +106,8 @@ def _of_block(
 ) -> Iterator[tuple[str, Any]]:
     """Yield a block's operations, from its images to its gradients.
 
-    index: (batch,), integers in [0, n); rows: those of the block
+    index: (batch,), integers in [0, n)
+    rows: the block's rows of index
     """
     images, ops, layers = plan.train, plan.backend.ops, state.layers
     x, labels = steps.inputs(state, images, index[rows], hyper, ops, rows.start)

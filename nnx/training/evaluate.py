@@ -1,4 +1,4 @@
-"""How well a trained network does on a data set."""
+"""Evaluation of a trained network on a data set."""
 
 import math
 from collections.abc import Sequence
@@ -26,17 +26,17 @@ from nnx.training.prepare import check_huber_delta, loss_of, on_device
 
 
 class Evaluation(NamedTuple):
-    """What a network makes of a set's test images.
+    """A network's results on the test images of a data set.
 
-    loss: the mean; of classes in nats
-    score: the accuracy in [0, 1], or R², as `metric` says
-    images: how many there were
-    confusion: (classes, classes), int64; how many images of the row's class were taken
-        for the column's; None where an image may have several labels, or none
-    counts: (3, classes), int64; of each class or label how many were taken for it
-        rightly, how many were taken for it, and how many are it; None of a regression
-    r2, rmse: (targets,), of a regression: the coefficient of determination of each
-        target, and the root of its mean squared error, in its own unit; None of classes
+    loss: mean loss; for classes and labels in nats
+    score: accuracy in [0, 1], or R², as `metric` says
+    images: number of test images
+    confusion: (classes, classes), int64; how many images of the row's class were
+        predicted as the column's; None for multi-label data and regressions
+    counts: (3, classes), int64; per class or label the true positives, all predicted
+        positives, and all actual positives; None for a regression
+    r2, rmse: (targets,); each target's coefficient of determination and root mean
+        squared error, in the target's unit; None unless a regression
     """
 
     loss: float
@@ -50,24 +50,24 @@ class Evaluation(NamedTuple):
 
     @property
     def accuracy(self) -> float:
-        """The score, where it is an accuracy; AttributeError of a regression."""
+        """The accuracy; a regression has none and raises AttributeError."""
         if self.metric != "accuracy":
             raise AttributeError("a regression has no accuracy; its score is R²")
         return self.score
 
     @property
     def precision(self) -> Array:
-        """Of the images taken for a class, the share that is right, (classes,).
+        """Share of correct images among those predicted as each class, (classes,).
 
-        NaN for a class that none was taken for.
+        NaN for a class that is never predicted.
         """
         return _share(self.counts, 1)
 
     @property
     def recall(self) -> Array:
-        """Of a class's images, the share that is right, (classes,).
+        """Share of correctly predicted images among those of each class, (classes,).
 
-        NaN for a class without any.
+        NaN for a class without images.
         """
         return _share(self.counts, 2)
 
@@ -87,18 +87,19 @@ def evaluate(
     backend: str | Backend = DEFAULT,
     huber_delta: float = 0.0,
 ) -> Evaluation:
-    """Return the loss, the score and what was mistaken, on the data's test images.
+    """Return the network's loss, score and errors on the data's test images.
 
-    data: a data set, or its name or path as for `nnx.load`; of a network of a table the
-        path of any other with its columns, of which all rows are tested on
-    target: of a table given by its path, the column of the classes
-    huber_delta: of a regression that was trained with it, for the same loss
+    data: a data set, or its name or path as for `nnx.load`. A network trained on a
+        table also takes the path of another table with the same columns, and is tested
+        on all of its rows
+    target: the target column or columns of a table given by its path
+    huber_delta: the delta that a regression was trained with, to get the same loss
 
     Raises:
-        InputError: data whose features, classes or pixel range are not the network's,
-            and labels that are not among the classes; a network whose weights, or loss
-            on these, are not finite; a delta that is none, or is of no regression; a
-            target of what is no table's path
+        InputError: the features, classes or pixel range of the data are not the
+            network's; labels are not among the classes; the network's weights, or its
+            loss on the data, are not finite; huber_delta is invalid, or the data are
+            not a regression; target is given without the path of a table
     """
     data = _loaded(checked(network), data, target)
     check_fits(network, data)
@@ -129,7 +130,7 @@ def evaluate(
 
 
 def _loaded(network: Network, data: Any, target: Any) -> Dataset:
-    """Return a data set as it is, or as the command loads what a network is tested on.
+    """Return a given data set unchanged; load a path as `nnx evaluate` does.
 
     Raises:
         InputError: as for `evaluate`
@@ -137,7 +138,7 @@ def _loaded(network: Network, data: Any, target: Any) -> Dataset:
     named = {"target": table_options.checked({"target": target}).target}
     is_path = isinstance(data, str | PathLike)
     if named["target"] and not (is_path and network.columns):
-        raise InputError("target is of a table that is given by its path: leave it out")
+        raise InputError("target is for a table given by its path: leave it out")
     if not is_path:
         return given.loaded(data)
     path = files.given(data, "a data set, or its name")
@@ -147,9 +148,9 @@ def _loaded(network: Network, data: Any, target: Any) -> Dataset:
 def _sums(
     network: Network, data: Dataset, chosen: Backend, loss: str, huber_delta: float
 ) -> tuple[Array, Array, Array]:
-    """Return the sums of losses and of scores, and what each test image gives.
+    """Return the sums of losses and of scores, and the outputs for each test image.
 
-    Of one class of many that is the one it is taken for.
+    In single-label classification the output is the number of the predicted class.
     """
     scale = network.pixel_scale(data.test.images.dtype)
     hyper = Hyperparameters(
@@ -173,16 +174,17 @@ def _sums(
 
 
 def counts(taken: Array, true: Array) -> Array:
-    """Return how often each label is given rightly, given, and there.
+    """Return each label's true positives, predicted positives and actual positives.
 
-    taken, true: (n, labels), bool
+    taken: the predictions, (n, labels), bool
+    true: the labels, (n, labels), bool
     returns: (3, labels), int64
     """
     return np.array([part.sum(axis=0) for part in (taken & true, taken, true)])
 
 
 def confusion(labels: Array, predicted: Array, classes: int) -> Array:
-    """Return how many images of each row's class were taken for the column's.
+    """Return how many images of each row's class were predicted as each column's.
 
     labels, predicted: (n,), integers in [0, classes)
     returns: (classes, classes), int64
@@ -193,7 +195,7 @@ def confusion(labels: Array, predicted: Array, classes: int) -> Array:
 
 
 def check_fits(network: Network, data: Dataset) -> None:
-    """Refuse data whose test images the network cannot be asked about.
+    """Refuse data whose test images the network cannot take.
 
     Raises:
         InputError: as for `evaluate`
@@ -218,7 +220,7 @@ def check_fits(network: Network, data: Dataset) -> None:
 
 
 def _refuse_other_scales(network: Network, data: Dataset) -> None:
-    """Refuse a table of the network's columns that are not made as the network's."""
+    """Refuse a table with the network's columns that is not scaled as the network's."""
     own, theirs = ([c.name for c in of.columns] for of in (network, data))
     if own and {*own} == {*theirs} and network.columns != data.columns:
         raise InputError(

@@ -1,7 +1,7 @@
-"""A run's log for TensorBoard: a file of events, in tensorboardX's form.
+"""A run's log for TensorBoard: a file of events, written with tensorboardX.
 
-They are written here and now, and not by tensorboardX's own thread: on a full disk that
-would end, and the run wait for ever for it to take the next event.
+Events are written synchronously and not by tensorboardX's own thread. On a full disk
+that thread would end, and the run would wait forever for it to take the next event.
 """
 
 import time
@@ -19,7 +19,7 @@ FLUSH_SECONDS = 5
 
 
 def require(folder: Path | None) -> None:
-    """Refuse to write events where that cannot be done.
+    """Refuse to write events if that is impossible.
 
     Raises:
         InputError: there is no folder to write to, or tensorboardX is not installed
@@ -34,12 +34,12 @@ def require(folder: Path | None) -> None:
 
 @contextmanager
 def written(folder: Path, position: Position) -> Iterator[Callable[[Row], None]]:
-    """Give a function that writes an epoch's row as a step of that number.
+    """Provide a function that writes an epoch's row, with the epoch as its step.
 
-    The rows so far are written anew, so that a resumed run has each of them once.
+    Earlier rows are written again to a new file, so a resumed run has each row once.
 
     Raises:
-        WriteError: the disk does not take them
+        WriteError: the events cannot be written to the disk
     """
     from tensorboardX.event_file_writer import EventsWriter
     from tensorboardX.proto.event_pb2 import Event
@@ -70,7 +70,7 @@ def written(folder: Path, position: Position) -> Iterator[Callable[[Row], None]]
             write(row)
         yield write
     except BaseException:
-        with suppress(OSError):  # what ends the run is told, and not what follows
+        with suppress(OSError):  # report what ended the run, not what follows from it
             writer.close()
         raise
     with _on_disk(path):

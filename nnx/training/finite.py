@@ -1,4 +1,4 @@
-"""Whether what training computes is finite, and what is said where it is not."""
+"""Checks that training stays finite, and the error when it does not."""
 
 import math
 from typing import Any
@@ -13,7 +13,7 @@ from nnx.training.plan import Plan, Position, epoch_hyper
 def first_not_finite(tree: Any, backend: Backend) -> str:
     """Return the name of a tree's first array that is not finite; "" if all are.
 
-    tree: of arrays on the device; an array alone is called "it"
+    tree: of arrays on the device; the name of a single array is "it"
     """
     xp = backend.xp
     flags = [(name, xp.all(xp.isfinite(a))) for name, a in named_arrays(tree, "")]
@@ -22,22 +22,22 @@ def first_not_finite(tree: Any, backend: Backend) -> str:
 
 
 def check_loss(plan: Plan, position: Position, loss: float, when: str = "") -> None:
-    """Refuse a loss that is no number, or infinite.
+    """Refuse a loss that is NaN or infinite.
 
-    when: in words; "" is by the position's last step
+    when: for the error's message; "": by the position's last step
 
     Raises:
-        DivergedError: it is not finite
+        DivergedError: the loss is not finite
     """
     if not math.isfinite(loss):
         _refuse(plan, position, f"the loss is {loss}", when)
 
 
 def check_arrays(plan: Plan, position: Position) -> None:
-    """Refuse a position with numbers that are not finite, which no loss need show.
+    """Refuse a position with numbers that are not finite, even if the loss is.
 
     Raises:
-        DivergedError: there are
+        DivergedError: an array of the position is not finite
     """
     state: Any = position.state
     for tree in state._replace(step=None), position.best:

@@ -1,4 +1,4 @@
-"""A run's folder, and the settings in it: `FILES` says what there is."""
+"""A run's folder, whose files `FILES` describes, and the settings in it."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -18,43 +18,43 @@ from nnx.training import lock
 CONFIG_NAME = "config.toml"
 LOG_NAME, LOG_JSON_NAME = "log.csv", "log.jsonl"
 RESULTS = LOG_NAME, LOG_JSON_NAME, CHECKPOINT_NAME, MODEL_NAME
-KEPT_NAMES = "checkpoint-*.safetensors"  # earlier checkpoints, by their steps
+KEPT_NAMES = "checkpoint-*.safetensors"  # earlier checkpoints, named by step
 EVENTS_NAME = "tensorboard"
 REPORT_NAME = "report.html"
 OF_CLASSES = "curves", "confusion", "weights", "activations", "mistakes", "samples"
 PICTURES = (*OF_CLASSES, "labels", "predictions", "residuals")
-# What is drawn of a run when it is done.
+# Pictures of a finished run, and its report.
 DRAWN = (
     REPORT_NAME,
     *(f"{name}.{kind}" for name in PICTURES for kind in ("png", "svg")),
 )
-# What lies in a run's folder, as the command tells it.
+# The files in a run's folder, as the command describes them.
 FILES = {
     MODEL_NAME: "the network",
-    CONFIG_NAME: "the settings, to do the run again",
-    LOG_NAME: "a row for each epoch",
+    CONFIG_NAME: "the settings, to repeat the run",
+    LOG_NAME: "one row per epoch",
     LOG_JSON_NAME: "the same as JSON",
-    CHECKPOINT_NAME: "from which --resume goes on",
+    CHECKPOINT_NAME: "what --resume continues from",
     KEPT_NAMES: "the same of earlier steps",
     EVENTS_NAME: "the log for TensorBoard",
 }
 
 
 def can_resume(folder: Path) -> bool:
-    """Return whether a folder holds what a run can be gone on with."""
+    """Return whether a folder holds a checkpoint to resume from."""
     return os.path.exists(folder / CHECKPOINT_NAME)
 
 
 def is_begun(folder: Path) -> bool:
-    """Return whether a folder holds the settings of a run, or a checkpoint of one."""
+    """Return whether a folder holds the settings or the checkpoint of a run."""
     return any(os.path.exists(folder / n) for n in (CONFIG_NAME, CHECKPOINT_NAME))
 
 
 def claim(folder: Path) -> Callable[[], None]:
-    """Make a folder, and return what gives it free again; see `lock.take`.
+    """Create and lock a folder; return the function that unlocks it, see `lock.take`.
 
     Raises:
-        InputError: it cannot be made or written to, or another run has it
+        InputError: it cannot be created or written to, or another run has locked it
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,24 +64,24 @@ def claim(folder: Path) -> Callable[[], None]:
 
 
 def kept(folder: Path) -> list[Path]:
-    """Return the checkpoints in a folder before the latest, the oldest first."""
+    """Return a folder's earlier checkpoints, without the latest, the oldest first."""
     paths = [path for path in folder.glob(KEPT_NAMES) if path.stem[11:].isdigit()]
     return sorted(paths, key=lambda path: path.stat().st_mtime_ns)
 
 
 def prepare(folder: Path, *, resume: bool, overwrite: bool) -> None:
-    """Make a claimed folder ready for a run.
+    """Prepare a claimed folder for a run.
 
     Raises:
-        InputError: it holds a run, and nothing says what is to become of it; there is
-            no run to resume; it cannot be written to
+        InputError: it holds a run, and neither resume nor overwrite is set; there is no
+            checkpoint to resume from; it cannot be written to
     """
     results = [name for name in RESULTS if os.path.exists(folder / name)]
     results += [path.name for path in kept(folder)]
     if resume and CHECKPOINT_NAME not in results:
         raise InputError(f"{folder}: no {CHECKPOINT_NAME} here to resume from")
     if results and not resume and not overwrite:
-        go_on = "--resume to go on with it or " * (CHECKPOINT_NAME in results)
+        go_on = "--resume to continue it or " * (CHECKPOINT_NAME in results)
         raise InputError(
             f"{folder}: already holds a run ({', '.join(results)}); choose another "
             f"--out, or add {go_on}--overwrite to replace it"
@@ -103,7 +103,10 @@ def prepare(folder: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def _check_files(folder: Path) -> None:
-    """Refuse to replace a run of which a part cannot be removed, before any is."""
+    """Refuse to replace a run if one of its files cannot be removed.
+
+    The check comes before any file is removed.
+    """
     for name in (*RESULTS, CONFIG_NAME, *DRAWN):
         if there := files.other(folder / name):
             raise InputError(
@@ -113,10 +116,10 @@ def _check_files(folder: Path) -> None:
 
 
 def remove(folder: Path, *names: str) -> None:
-    """Remove files that tell of an earlier state of a run that now goes on.
+    """Remove files that show an earlier state of a run that is being continued.
 
     Raises:
-        WriteError: one that cannot be removed
+        WriteError: a file cannot be removed
     """
     for name in names:
         if files.other(folder / name):
@@ -130,13 +133,16 @@ def remove(folder: Path, *names: str) -> None:
 
 
 def remove_events(folder: Path) -> None:
-    """Remove what TensorBoard would show of the run in a folder."""
+    """Remove the TensorBoard events of the run in a folder."""
     for path in (folder / EVENTS_NAME).glob("events.out.tfevents.*"):
         path.unlink(missing_ok=True)
 
 
 def _may_be_replaced(path: Path) -> bool:
-    """Return whether a file is not there, or is all that a run that died has left."""
+    """Return whether a settings file is missing, or exactly as a run writes it.
+
+    Such a file is what is left of a run that died before its first checkpoint.
+    """
     if not os.path.exists(path):
         return True
     try:
@@ -160,10 +166,10 @@ def _as_toml(settings: Mapping[str, Any]) -> bytes:
 def load_settings(folder: Path) -> Settings:
     """Return the settings of the run in a folder.
 
-    What an earlier nnx called otherwise is taken for what it is called now.
+    Settings that were renamed since an earlier version get their present names.
 
     Raises:
-        InputError: there is no run, or its settings are not those of this nnx
+        InputError: there is no run, or this version does not accept its settings
     """
     path = folder / CONFIG_NAME
     if not os.path.exists(path):
@@ -174,21 +180,21 @@ def load_settings(folder: Path) -> Settings:
 
 
 def default_folder(name: str) -> Path:
-    """Return runs/<name>-<time>, made just now, which thus no other run takes."""
+    """Create and return a folder runs/<name>-<time> that did not exist before."""
     stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     ends = chain([""], (f"-{i}" for i in count(2)))
     return next(path for end in ends if _is_new(path := Path("runs", stem + end)))
 
 
 def discard(folder: Path) -> None:
-    """Remove a default folder that nothing came to be in."""
+    """Remove a default folder that stayed empty."""
     for each in folder, folder.parent:
         with suppress(OSError):
             each.rmdir()
 
 
 def _is_new(folder: Path) -> bool:
-    """Make a folder, if there is none yet."""
+    """Create a folder; return False if it exists already."""
     try:
         folder.mkdir(parents=True)
     except FileExistsError:

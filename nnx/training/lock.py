@@ -1,4 +1,4 @@
-"""The lock on a run's folder: one process trains in it, and no second one."""
+"""The lock on a run's folder: only one process at a time may train in it."""
 
 import os
 import platform
@@ -11,27 +11,28 @@ from nnx.errors import InputError
 
 try:
     import fcntl
-except ImportError:  # Windows: what is written in the file has to do
+except ImportError:  # Windows: only the text in the file tells who has the lock
     fcntl = None  # type: ignore[assignment]
 
 NAME = ".nnx.lock"
 
 
 class HeldError(InputError):
-    """Another process has the folder."""
+    """Another process has locked the folder."""
 
 
 def take(folder: Path, name: str = NAME) -> Callable[[], None]:
-    """Return what gives a folder free again, which is this run's until then.
+    """Lock a folder for this run, and return the function that unlocks it.
 
-    The lock is the system's, on a file in the folder, and ends with the process however
-    that ends: a file that was left is no lock. Who has it is written in the file.
+    The operating system holds the lock on a file in the folder and drops it when the
+    process ends in any way, so a leftover file locks nothing. The file names the
+    process that has the lock.
 
     name: of that file
 
     Raises:
-        HeldError: another run has the folder
-        InputError: nothing can be written there
+        HeldError: another run has locked the folder
+        InputError: the file cannot be written
     """
     path = folder / name
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
@@ -40,7 +41,7 @@ def take(folder: Path, name: str = NAME) -> Callable[[], None]:
             file = os.open(path, flags, 0o644)
             try:
                 _lock(file, path)
-                if _is_at(file, path):  # and was not removed by who had it before
+                if _is_at(file, path):  # the previous owner did not remove it
                     os.ftruncate(file, 0)
                     os.write(file, f"{os.getpid()} {platform.node()}".encode())
                     return partial(_release, file, path, os.getpid())
@@ -54,7 +55,7 @@ def take(folder: Path, name: str = NAME) -> Callable[[], None]:
 
 def _lock(file: int, path: Path) -> None:
     """Lock an open file, or refuse."""
-    advice = "wait for its end, or choose another --out"
+    advice = "wait for it to end, or choose another --out"
     try:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,26 +63,26 @@ def _lock(file: int, path: Path) -> None:
     except BlockingIOError:
         raise _refusal(file, path.parent, advice) from None
     except OSError:
-        pass  # a file system without locks, as some of networks are
+        pass  # a file system without locks, as some network file systems
     if _is_running(os.pread(file, 1000, 0).decode(errors="replace")):
-        advice += f"; if there is no such process any more, remove {path}"
+        advice += f"; if that process no longer exists, remove {path}"
         raise _refusal(file, path.parent, advice)
 
 
 def _refusal(file: int, folder: Path, advice: str) -> HeldError:
     words = ""
-    for _ in range(20):  # who has just taken it is about to write
+    for _ in range(20):  # a new owner writes its name just after locking
         words = os.pread(file, 1000, 0).decode(errors="replace")
         if words:
             break
         time.sleep(0.01)
     pid, _, host = words.partition(" ")
     who = f"process {pid} on {host}" if host else "another process"
-    return HeldError(f"{folder}: {who} trains here; {advice}")
+    return HeldError(f"{folder}: {who} is training here; {advice}")
 
 
 def _is_running(words: str) -> bool:
-    """Return whether the process that wrote this may be there still."""
+    """Return whether the process that wrote this may still be running."""
     pid, _, host = words.partition(" ")
     if fcntl is None or host != platform.node() or not pid.isdigit():
         return bool(words)
@@ -102,12 +103,12 @@ def _is_at(file: int, path: Path) -> bool:
 
 
 def _release(file: int, path: Path, owner: int) -> None:
-    """Remove and close the file, which unlocks it; in a copy of the process, close."""
+    """Remove and close the file, which unlocks it; a forked process only closes it."""
     try:
         if os.getpid() == owner and _is_at(file, path):
             os.ftruncate(file, 0)
             os.unlink(path)
     except OSError:
-        pass  # the folder is gone, or cannot be written any more
+        pass  # the folder is gone, or no longer writable
     finally:
         os.close(file)

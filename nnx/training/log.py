@@ -1,4 +1,4 @@
-"""A run's log: a row for each epoch, and what follows from the rows."""
+"""A run's log: a row for each epoch, the best of them, and files of the rows."""
 
 import csv
 import io
@@ -12,24 +12,22 @@ import numpy as np
 from nnx.data.dataset import Array
 from nnx.errors import InputError
 
-# What the better of two networks has more of: the share that is right; of a regression,
-# the coefficient of determination, 1 - Σ(value - prediction)² / Σ(value - mean)², the
-# mean of all targets'.
+# Scores, of which higher is better: accuracy, or for a regression the coefficient of
+# determination, 1 - Σ(value - prediction)² / Σ(value - mean)², averaged over targets.
 METRICS = "accuracy", "r2"
 METRIC_NAMES = {"accuracy": "accuracy", "r2": "R²"}
-MAX_BYTES = 1 << 27  # of the file; a million epochs have as many
+MAX_BYTES = 1 << 27  # of the file: about a million epochs
 
 
 class Row(NamedTuple):
     """An epoch's line in the log.
 
-    train_loss, train_score: the mean over the epoch's batches as they came, with
-        dropout, smoothed labels and class weights where there are any
-    validation_loss, validation_score: of the network at the epoch's end, on the
-        validation set; None where there is none
-    test_loss, test_score: the same on the test images, which are left alone where
-        there is a validation set
-    seconds: of training since the run began, without testing and loading
+    train_loss, train_score: means over the epoch's batches as they were trained on,
+        with any dropout, label smoothing and class weights
+    validation_loss, validation_score: of the network at the end of the epoch, on the
+        validation set; None without one
+    test_loss, test_score: the same on the test images; None with a validation set
+    seconds: of training since the start of the run, without testing and loading
     metric: what the scores are, of `METRICS`; files have its name in place of "score"
     """
 
@@ -45,7 +43,7 @@ class Row(NamedTuple):
 
     @property
     def monitored(self) -> tuple[float, float]:
-        """Loss and score on the validation set, or else on the test images."""
+        """Loss and score on the validation set, or without one on the test images."""
         if self.validation_loss is not None and self.validation_score is not None:
             return self.validation_loss, self.validation_score
         assert self.test_loss is not None
@@ -54,31 +52,31 @@ class Row(NamedTuple):
 
     @property
     def named(self) -> dict[str, Any]:
-        """The numbers by the names that files have for them."""
+        """The numbers by their names in files."""
         return dict(zip(names(self.metric), self, strict=False))
 
 
 def names(metric: str) -> list[str]:
-    """Return the names that files have for a row's numbers."""
+    """Return the names of a row's numbers in files."""
     *fields, _ = Row._fields
     return [field.replace("score", metric) for field in fields]
 
 
 def merit(row: Row) -> tuple[float, float]:
-    """Return what is greatest in the best epoch."""
+    """Return a key that is greatest for the best epoch: the score, then the loss."""
     loss, score = row.monitored
     return score, -loss
 
 
 def best(log: Sequence[Row]) -> Row:
-    """Return the best epoch's row; of equals, the first."""
+    """Return the row of the best epoch, the first one if several are equal."""
     return max(log, key=merit)
 
 
 def ended_early(log: Sequence[Row], patience: int) -> bool:
-    """Return whether so many epochs since the best brought nothing better.
+    """Return whether the best epoch is `patience` or more epochs ago.
 
-    patience: 0 is without end
+    patience: 0: never end early
     """
     return bool(patience and log) and log[-1].epoch - best(log).epoch >= patience
 
@@ -86,7 +84,7 @@ def ended_early(log: Sequence[Row], patience: int) -> bool:
 def columns(log: Sequence[Row]) -> dict[str, Array]:
     """Return the log by column.
 
-    returns: (epochs,) each, float64, and int64 the epoch; NaN where nothing was
+    returns: arrays (epochs,), float64 but int64 for the epoch; NaN where nothing was
         measured
     """
     metric = log[0].metric if log else METRICS[0]
@@ -107,18 +105,18 @@ def as_csv(log: Sequence[Row]) -> bytes:
 
 
 def as_jsonl(log: Sequence[Row]) -> bytes:
-    """Return the log as JSON, an object a line; null for what was not measured."""
+    """Return the log as JSON, one object per line; null where nothing was measured."""
     rows = [{**row.named, "seconds": round(row.seconds, 3)} for row in log]
-    # At once, as a long run writes it after every epoch.
+    # One call for all rows is fast: a run writes the whole log after every epoch.
     lines = json.dumps(rows)[1:-1].replace("}, {", "}\n{")
     return (lines + "\n").encode() if rows else b""
 
 
 def from_csv(content: bytes, source: str) -> tuple[Row, ...]:
-    """Return the rows of a log as `as_csv` wrote it.
+    """Return the rows of a log that `as_csv` wrote.
 
     Raises:
-        InputError: it is no such file
+        InputError: the content is not such a log
     """
     try:
         lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
@@ -137,7 +135,7 @@ def from_csv(content: bytes, source: str) -> tuple[Row, ...]:
 
 
 def _row(fields: list[str], metric: str) -> Row:
-    """Return a line's row; the network was tested on one set and not on the other."""
+    """Return a line's row; it must have the numbers of the validation or test set."""
     values: dict[str, float | None] = {
         name: float(text) if text else None
         for name, text in zip(Row._fields[:-1], fields, strict=True)
@@ -160,7 +158,7 @@ def _row(fields: list[str], metric: str) -> Row:
 
 
 def _range(name: str, metric: str) -> tuple[float, float]:
-    """Return between what bounds a number of a row can be."""
+    """Return the bounds of a number of a row."""
     if not name.endswith("score"):
         return 0.0, math.inf
     return (0.0 if metric == "accuracy" else -math.inf), 1.0

@@ -1,7 +1,7 @@
 """The training loop: from a position in a run to the next one.
 
-Nothing here knows files, signals or screens: `fit` yields where it is, and whoever
-asks for the next position decides what to do with this one.
+Nothing here knows files, signals or screens: `fit` yields each position, and the caller
+decides what to do with it before asking for the next.
 """
 
 import time
@@ -18,16 +18,16 @@ from nnx.training.finite import check_arrays, check_loss
 from nnx.training.log import Row, best
 from nnx.training.plan import Plan, Position, Progress, epoch_hyper
 
-# A progress update, with its one read-back, about so often.
+# Rough time between progress updates, each of which reads back from the device once.
 UPDATE_SECONDS = 0.1
-# After the state's arrays are checked, so many times as long they are not.
+# The pause between two checks of the state's arrays, in multiples of a check's time.
 CHECK_PAUSE = 100
 
 
 class Scored(NamedTuple):
-    """How a network does: the mean loss, and the accuracy or R².
+    """A network's mean loss, and its accuracy or R².
 
-    score_sum: what the score is made of, as in `maths.state.State`
+    score_sum: the sum that the score is computed from, as in `maths.state.State`
     """
 
     loss: float
@@ -36,12 +36,12 @@ class Scored(NamedTuple):
 
 
 def fit(plan: Plan, position: Position) -> Iterator[Progress]:
-    """Yield the run's progress from a position to the last epoch's end.
+    """Train from a position to the end of the last epoch, and yield the progress.
 
-    About every tenth of a second, and at each epoch's end.
+    Progress is yielded about every tenth of a second, and at the end of each epoch.
 
     Raises:
-        DivergedError: a loss, or an array of the state, that is no longer finite
+        DivergedError: the loss, or an array of the state, is no longer finite
     """
     if plan.is_done(position):
         return
@@ -49,7 +49,7 @@ def fit(plan: Plan, position: Position) -> Iterator[Progress]:
     hyper = epoch_hyper(plan.hyper, position.log)
     coming = windows.trained(plan, position)
     images: Images | None = next(coming)
-    # No step: the backend compiles or loads what it needs before training is timed.
+    # Zero steps: the backend compiles or loads what it needs before training is timed.
     plan.backend.run_steps(position.state, images, order, 0, hyper)
     while not plan.is_done(position):
         if order is None:
@@ -84,7 +84,7 @@ def fit(plan: Plan, position: Position) -> Iterator[Progress]:
 
 
 def epoch_order(plan: Plan, position: Position) -> Array:
-    """Return the order of an epoch's images; a full batch has no use for a shuffle."""
+    """Return the order of an epoch's images; a full batch is not shuffled."""
     n, xp, device = plan.images, plan.backend.xp, plan.train.labels.device
     if plan.hyper.batch_size >= n:
         return xp.arange(n, dtype=xp.int64, device=device)
@@ -92,17 +92,17 @@ def epoch_order(plan: Plan, position: Position) -> Array:
 
 
 def _now(plan: Plan) -> float:
-    """Return the time in seconds, by the clock of the first of all processes."""
+    """Return the time in seconds, by the clock of the first process."""
     return float(plan.backend.ops.communicator.broadcast(time.perf_counter()))
 
 
 def _read(plan: Plan, array: Array) -> Array:
-    """Return an array of the device's, which waits for the device."""
+    """Copy an array from the device to the host, which waits for the device."""
     return plan.backend.to_numpy(array)
 
 
 def _progress(plan: Plan, position: Position) -> Progress:
-    """Return the progress at a position in the running epoch, or at its last step."""
+    """Return the progress at a position in the current epoch, or at its last step."""
     state, n = position.state, plan.images_done(position)
     began = position.log[-1].seconds if position.log else 0.0
     whole = plan.variations[0]
@@ -121,7 +121,7 @@ def _progress(plan: Plan, position: Position) -> Progress:
 
 
 def _end_epoch(plan: Plan, progress: Progress) -> Progress:
-    """Return the progress at the next epoch's start, this epoch's row in the log."""
+    """Return the progress at the start of the next epoch, with this one in the log."""
     position, state = progress.position, progress.position.state
     layers = inference_layers(state, xp=plan.backend.xp)
     monitored = score(
@@ -159,9 +159,9 @@ def score(
     pixel_scale: float,
     variation: Array | None = None,
 ) -> Scored:
-    """Return how layers do on these images.
+    """Return the loss and score of layers on images.
 
-    images: as many as one likes, from `prepare.on_device`
+    images: any number of them, from `prepare.on_device`
     variation: `scores.variation` of their targets
     """
     hyper, ops = plan.hyper._replace(pixel_scale=pixel_scale), plan.backend.ops

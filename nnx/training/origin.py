@@ -1,4 +1,4 @@
-"""A trained network as the beginning of a new run: the settings that come with it."""
+"""A trained network as the start of a new run: the settings that it determines."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from nnx.settings import as_text
 
 
 def described(network: Network) -> dict[str, Any]:
-    """Return the settings that a network has in itself, as `complete` returns them."""
+    """Return the settings that a network determines, as `complete` returns them."""
     *hidden, _ = network.activation
     settings: dict[str, Any] = {
         "hidden": network.sizes[1:-1],
@@ -27,13 +27,13 @@ def described(network: Network) -> dict[str, Any]:
 def with_network(
     settings: Mapping[str, Any], network: Network, source: str
 ) -> dict[str, Any]:
-    """Return settings with those that a trained network has in itself.
+    """Return settings together with those that a trained network determines.
 
     settings: those given, as `layered` returns them
-    source: where the network is from, for the error's words
+    source: where the network comes from, for the error's message
 
     Raises:
-        InputError: one of those given says otherwise
+        InputError: a given setting contradicts the network
     """
     own = described(network)
     for name, value in own.items():

@@ -1,4 +1,4 @@
-"""A run's records: what stays the same in it, what changes, and what it tells."""
+"""A run's records: its constant plan, its changing position, and its progress."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,12 +14,12 @@ from nnx.training.log import Row, ended_early
 
 
 class Position(NamedTuple):
-    """Everything that changes in a run; training goes on from it exactly.
+    """Everything that changes in a run; training can resume from it exactly.
 
     seconds: of training so far
-    log: a row for each epoch that is complete
-    best: the layers, for inference, of the epoch that did best on the validation set;
-        None without early stopping
+    log: a row for each complete epoch
+    best: the inference layers of the best epoch so far, by the monitored images; None
+        without early stopping
     """
 
     state: State
@@ -31,15 +31,15 @@ class Position(NamedTuple):
 class Plan(NamedTuple):
     """Everything that stays the same in a run; arrays are on the device.
 
-    monitored: the images that an epoch is measured by
-    monitored_scale: what their pixels are multiplied by
-    variations: of the targets of a regression, training and monitored ones, see
-        `scores.variation`; None of others
-    has_validation: whether these are a validation set, and not the test images
-    patience: epochs without a better one after which the run ends; 0 is never
-    window: how many images are on the device at once, of more than these; the pixels of
-        all are on the host, or in a file. 0: all are on the device
-    samples: what they are called: "images", or "rows" of a table
+    monitored: the images that each epoch is scored on
+    monitored_scale: the factor for their pixels
+    variations: `scores.variation` of the training and the monitored images; each None
+        unless the task is a regression
+    has_validation: whether monitored is a validation set, and not the test images
+    patience: epochs without improvement after which the run ends; 0: never
+    window: images per window; the pixels of larger sets stay on the host, or in a file,
+        and come to the device window by window. 0: all are on the device
+    samples: "images", or "rows" for a table
     """
 
     backend: Backend
@@ -55,39 +55,39 @@ class Plan(NamedTuple):
 
     @property
     def images(self) -> int:
-        """How many training images there are."""
+        """Number of training images."""
         return int(self.train.labels.shape[0])
 
     @property
     def steps_per_epoch(self) -> int:
-        """How many batches hold all training images; the last may be short."""
+        """Number of batches in an epoch; the last may be short."""
         return block_count(self.images, self.hyper.batch_size)
 
     @property
     def steps_per_window(self) -> int:
-        """How many steps the images of a window take; an epoch's last may be short."""
+        """Number of steps per window; the last window of an epoch may have fewer."""
         return block_count(self.window or self.images, self.hyper.batch_size)
 
     @property
     def metric(self) -> str:
-        """What scores are, of `log.METRICS`."""
+        """The metric of the scores, of `log.METRICS`."""
         return scores.metric(self.hyper.loss)
 
     def steps_done(self, position: Position) -> int:
-        """Return how many steps of the running epoch are done."""
+        """Return how many steps of the current epoch are done."""
         return position.state.step - len(position.log) * self.steps_per_epoch
 
     def steps_left(self, position: Position) -> int:
-        """Return how many steps of the running epoch's window are left."""
+        """Return how many steps of the current window are left."""
         done, each = self.steps_done(position), self.steps_per_window
         return min(each - done % each, self.steps_per_epoch - done)
 
     def images_done(self, position: Position) -> int:
-        """Return how many images of the running epoch these steps took."""
+        """Return how many images of the current epoch are done."""
         return min(self.steps_done(position) * self.hyper.batch_size, self.images)
 
     def is_done(self, position: Position) -> bool:
-        """Return whether all epochs are over, or it has ended early."""
+        """Return whether all epochs are done, or the run has ended early."""
         early = ended_early(position.log, self.patience)
         return early or len(position.log) >= self.hyper.epochs
 
@@ -95,14 +95,14 @@ class Plan(NamedTuple):
 class Progress(NamedTuple):
     """A moment in a run.
 
-    epochs: completed so far, with the part of the one that is running
+    epochs: done so far, including the fraction of the current one
     total_epochs: of the whole run, unless it ends early
-    loss, score: of the epoch so far, or of the whole epoch at its end
-    images_per_second: of the running epoch, or of the whole one at its end
-    epoch_ended: whether the position is at an epoch's end
+    loss, score: of the current epoch so far, or of the whole epoch at its end
+    images_per_second: of the current epoch so far, or of the whole epoch at its end
+    epoch_ended: whether the position is at the end of an epoch
     metric: what scores are, of `log.METRICS`
-    part: what an epoch is measured by: "validation", or "test" images
-    samples: what images are called, as in the plan
+    part: the images that epochs are scored on: "validation" or "test"
+    samples: "images" or "rows", as in the plan
     """
 
     position: Position
@@ -118,7 +118,7 @@ class Progress(NamedTuple):
 
 
 def epoch_hyper(hyper: Hyperparameters, log: Sequence[Row]) -> Hyperparameters:
-    """Return the hyperparameters of the next epoch: a plateau lowers the rate."""
+    """Return the next epoch's hyperparameters; plateaus lower the learning rate."""
     schedule = hyper.schedule
     if schedule.name != "plateau":
         return hyper

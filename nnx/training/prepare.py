@@ -1,4 +1,4 @@
-"""A run's plan, made of settings, a network and data that are refused if unfit."""
+"""A run's plan, made from settings, a network and data after checking that they fit."""
 
 from typing import Any
 
@@ -34,9 +34,9 @@ from nnx.training.plan import Plan, Position
 
 
 def fitted(network: Network, data: Dataset, settings: Settings) -> Network:
-    """Return the network as it is for this data.
+    """Return the network with the classes, task, columns and targets of the data.
 
-    Images and labels are looked at before any are moved or left for the end.
+    All images and labels are checked here, before any are moved to the device.
 
     Raises:
         InputError: the network, the data or the settings do not fit each other
@@ -74,7 +74,7 @@ def fitted(network: Network, data: Dataset, settings: Settings) -> Network:
 
 
 def _check_task(data: Dataset, settings: Settings) -> None:
-    """Refuse settings that mean nothing for what is learnt from the data."""
+    """Refuse settings that have no meaning for the task of the data."""
     if data.task != "classification":
         for name in "class_weights", "label_smoothing":
             if settings[name]:
@@ -87,10 +87,10 @@ def _check_task(data: Dataset, settings: Settings) -> None:
 
 
 def check_huber_delta(value: Any, data: Dataset) -> float:
-    """Return a delta that was given, or 0; refused where nothing has a use for it.
+    """Return the value as a valid delta; 0 means none.
 
     Raises:
-        InputError: no such number, or data of another task than a regression
+        InputError: an invalid value, or a delta for data that are not a regression
     """
     delta = float(read_value("huber_delta", value))
     if delta and data.task != "regression":
@@ -101,19 +101,19 @@ def check_huber_delta(value: Any, data: Dataset) -> float:
 
 
 def without_effect(network: Network, data: Dataset, settings: Settings) -> list[str]:
-    """Return, a line each, which settings change nothing of a run, though set.
+    """Return a line for each setting that is set but has no effect on the run.
 
     network: fitted to the data
     """
     found, epochs = [], settings["epochs"]
     if data.columns and settings["pixels"] == "raw":
-        found.append(f"no effect of pixels = raw: {data.name} is a table")
+        found.append(f"pixels = raw has no effect: {data.name} is a table")
     names = [name for name in ("batch_norm", "dropout") if settings[name]]
     if names and len(network.layers) == 1:
-        found.append(f"no effect of {' and '.join(names)}: there is no hidden layer")
+        found.append(f"no effect from {' and '.join(names)}: there is no hidden layer")
     augment = settings["augment"]
     if isinstance(augment, Distortion) and not any(augment[:-1]):
-        found.append("augment distorts nothing: sigma alone is of elastic, which is 0")
+        found.append("augment has no effect: sigma is only for elastic, which is 0")
     for name in "schedule", "momentum_schedule":
         course = settings[name]
         if isinstance(course, Schedule) and course.warmup >= epochs:
@@ -125,10 +125,10 @@ def without_effect(network: Network, data: Dataset, settings: Settings) -> list[
 
 
 def split_validation(data: Dataset, settings: Settings) -> tuple[Dataset, Split | None]:
-    """Return the data to train on, and the validation set, if there is to be one.
+    """Return the data to train on, and the validation set or None.
 
     Raises:
-        InputError: settings that ask for another than was given
+        InputError: the data have a validation set, and the settings ask for another
     """
     fraction, n = settings["validation_fraction"], len(data.train.labels)
     if data.validation is not None:
@@ -151,9 +151,10 @@ def plan_of(
     settings: Settings,
     backend: Backend,
 ) -> Plan:
-    """Return the plan of a run, its images on the backend's device if that has room.
+    """Return the plan of a run; its images are on the device, unless read in windows.
 
-    network: fitted; data, validation: from `split_validation`
+    network: from `fitted`
+    data, validation: from `split_validation`
     """
     monitored = data.test if validation is None else validation
     n, batch = len(data.train.labels), batch_size(data, settings)
@@ -177,7 +178,7 @@ def plan_of(
 
 
 def first_position(network: Network, plan: Plan) -> Position:
-    """Return where a run begins, its layers on the device."""
+    """Return the position at the start of a run, with its layers on the device."""
     layers = map_arrays(plan.backend.from_numpy, network.layers)
     return Position(initial_state(layers, plan.hyper, plan.backend.ops))
 
@@ -185,10 +186,10 @@ def first_position(network: Network, plan: Plan) -> Position:
 def on_device(
     split: Split, network: Network, backend: Backend, window: int = 0
 ) -> Images:
-    """Return checked images and labels on the backend's device, as they are.
+    """Return checked images and labels on the backend's device, with unscaled pixels.
 
-    What is not a class is in the parameters' dtype. Pixels of more images than a window
-    has are left where they are.
+    Labels that are not classes get the parameters' dtype. The pixels of more images
+    than fit in a window stay where they are.
     """
     labels = split.labels
     if network.task != "classification":
@@ -200,20 +201,20 @@ def on_device(
 
 
 def batch_size(data: Dataset, settings: Settings) -> int:
-    """Return how many images a step takes; no more than there are."""
+    """Return the number of images per step, at most all training images."""
     n, size = len(data.train.labels), settings["batch_size"]
     return min(size, n) if isinstance(size, int) else n
 
 
 def steps_per_epoch(data: Dataset, settings: Settings) -> int:
-    """Return how many batches hold all training images; the last may be short."""
+    """Return the number of batches in an epoch; the last may be short."""
     return block_count(len(data.train.labels), batch_size(data, settings))
 
 
 def hyperparameters(
     network: Network, data: Dataset, settings: Settings
 ) -> Hyperparameters:
-    """Return the settings that the maths knows, with what the data make of them.
+    """Return the hyperparameters, from the settings and what depends on the data.
 
     network: fitted to the data
     """
@@ -240,5 +241,5 @@ def hyperparameters(
 
 
 def loss_of(network: Network, huber_delta: float) -> str:
-    """Return the loss of a network's task, or Huber's where a delta is given."""
+    """Return the loss of a network's task, or "huber" if a delta is given."""
     return "huber" if huber_delta else network.loss

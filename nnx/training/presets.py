@@ -1,4 +1,4 @@
-"""Settings of published results, each a commented TOML file beside this one."""
+"""Settings of published results, each a commented TOML file in the folder `presets`."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,11 @@ def names() -> list[str]:
 
 
 def load(name: str) -> dict[str, Any]:
-    """Return a preset's settings; refused where there is none of this name."""
+    """Return the settings of a preset.
+
+    Raises:
+        InputError: there is no preset of this name
+    """
     if name not in names():
         raise InputError(
             f"no preset is called {name!r}; there are {', '.join(names())}"

@@ -1,4 +1,4 @@
-"""A run that several processes share."""
+"""What the processes that share a run agree on: backend, shards and data."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ from nnx.training import checkpoint
 def choose_alike(
     backend: str | Backend, communicator: Communicator, **options: Any
 ) -> Backend:
-    """Return the backend that the first process chooses, in each.
+    """Return, in every process, the backend that the first process chooses.
 
-    What "auto" takes depends on what is compiled already, and others may just be at it.
-    Of a machine's cards, CuPy takes another in each.
+    The choice of "auto" depends on what is compiled already, and another process may be
+    compiling just now. With CuPy, each process of a machine takes a different GPU.
 
     options: as for `nnx.backend.choose`
     """
@@ -35,12 +35,12 @@ def choose_alike(
 def share(
     backend: Backend, settings: Settings, communicator: Communicator
 ) -> tuple[Backend, int]:
-    """Return the backend for a process of a run, and how many shards a batch has.
+    """Return a process's backend for a run, and the number of shards of a batch.
 
-    backend: may be in shards already, which `Backend.in_shards` makes it
+    backend: may already compute in shards, see `Backend.in_shards`
 
     Raises:
-        InputError: shards that so many processes cannot share
+        InputError: the shards cannot be shared equally among the processes
     """
     if communicator is ALONE:
         communicator = backend.ops.communicator
@@ -50,7 +50,7 @@ def share(
         divisors = ", ".join(str(n) for n in range(1, shards + 1) if shards % n == 0)
         raise InputError(
             f"{count} processes cannot share {shards} shards: start {divisors}, or "
-            "begin a run with others (--shards)"
+            "begin a run with another number of --shards"
         )
     if shards > 1 and backend.ops.communicator is ALONE:
         backend = backend.in_shards(communicator)
@@ -58,10 +58,10 @@ def share(
 
 
 def digest_of(data: Dataset, communicator: Communicator, *, needed: bool) -> str:
-    """Return the data's digest, as checkpoints have it; "" where nobody needs it.
+    """Return the data's digest, as in checkpoints; "" if nothing needs it.
 
     Raises:
-        InputError: data that are not the same in all processes
+        InputError: the processes do not have the same data
     """
     if not needed and communicator.size == 1:
         return ""

@@ -1,4 +1,4 @@
-"""How training is going, on stderr: lines, or a bar where it can be drawn."""
+"""Progress of training on stderr: a bar where one can be drawn, or else lines."""
 
 import math
 import os
@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from nnx.training.log import METRIC_NAMES, best
 from nnx.training.plan import Progress
 
-# What stands before and after the bar; the first that leaves it room is taken.
+# Texts before and after the bar; the first pair that leaves the bar room is used.
 FORMS = (
     ("epoch {epoch}", "loss {loss} · {part} {metric} {score} · {speed} {samples}/s"),
     ("epoch {epoch}", "loss {loss} · {short} {score} · {speed} {samples}/s"),
@@ -19,9 +19,9 @@ FORMS = (
     ("{epoch}", ""),
 )
 SHORT = {"validation": "val.", "test": "test"}
-# Columns: the least of the bar, and what is left for the time and spaces.
+# Minimum width of the bar, and room for the time and spaces, in columns.
 BAR, TIME = 10, 10
-# An epoch may be shorter than a terminal takes for its line.
+# Drawing is limited because an epoch may take less time than a terminal needs to draw.
 DRAW_SECONDS = 0.2
 
 
@@ -29,9 +29,9 @@ DRAW_SECONDS = 0.2
 def shown(
     quiet: bool, then: Callable[[Progress], None] = lambda progress: None
 ) -> Iterator[Callable[[Progress], None]]:
-    """Give a function that shows each progress update on stderr.
+    """Provide a function that shows each progress update on stderr.
 
-    then: called with it too
+    then: also called with each update
     """
     if quiet:
         yield then
@@ -46,7 +46,7 @@ def shown(
 
 
 def draws() -> bool:
-    """Return whether stderr is a terminal, or a notebook, that can redraw a bar."""
+    """Return whether stderr is a terminal or a notebook that can redraw a bar."""
     if sys.stderr.isatty():
         return os.environ.get("TERM") not in ("dumb", "unknown")
     return "ipykernel" in sys.modules and find_spec("ipywidgets") is not None
@@ -66,7 +66,7 @@ def _line(progress: Progress) -> None:
 
 
 def _monitored(progress: Progress) -> str:
-    """Say how the last epoch did on what it is measured by, and which was the best."""
+    """Describe the last epoch's monitored loss and score, and name the best epoch."""
     position, row = progress.position, progress.position.log[-1]
     loss, score = row.monitored
     chosen = f"  best epoch {best(position.log).epoch}" if position.best else ""
@@ -76,7 +76,7 @@ def _monitored(progress: Progress) -> str:
 
 @contextmanager
 def _bar() -> Iterator[Callable[[Progress], None]]:
-    """Give a function that moves a bar, with the epochs' lines in columns above it."""
+    """Provide a function that moves a bar and prints the epochs' rows above it."""
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
@@ -128,7 +128,7 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
 
 
 def words(progress: Progress, width: int) -> tuple[str, str]:
-    """Return what stands before the bar and after it on a terminal of this width."""
+    """Return the texts before and after the bar on a terminal of this width."""
     log, total = progress.position.log, progress.total_epochs
     epoch = f"{math.ceil(progress.epochs):>{len(str(total))}}/{total}"
     values = {
@@ -149,7 +149,7 @@ def words(progress: Progress, width: int) -> tuple[str, str]:
 
 
 def _first(progress: Progress) -> list[str]:
-    """Return the first line, under a heading."""
+    """Return the heading and the first row."""
     loss, metric = f"{SHORT[progress.part]} loss", METRIC_NAMES[progress.metric]
     return [
         f"{'epoch':>{_epoch_width(progress)}}  train loss  {metric:>8}  "
@@ -159,7 +159,7 @@ def _first(progress: Progress) -> list[str]:
 
 
 def _row(progress: Progress) -> str:
-    """Return the line of the epoch that has ended; a star is at the best so far."""
+    """Return the row of the epoch that has ended; a star marks the best so far."""
     position, row = progress.position, progress.position.log[-1]
     loss, score = row.monitored
     star = "*" if position.best and best(position.log) is row else " "

@@ -1,4 +1,4 @@
-"""What a run comes to."""
+"""The result of a run."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 
 class Result(NamedTuple):
-    """A run's outcome.
+    """The result of a run.
 
-    network: as it is after the last step, or after the best epoch
-    train_loss, test_loss: mean, of that network; of classes in nats
-    train_score, test_score: of that network, the accuracy, in [0, 1], or R²
-    validation_loss, validation_score: the same on the validation set, None without
-    metric: what the scores are: "accuracy", or "r2" of a regression
+    network: as after the last step, or with early stopping after the best epoch
+    train_loss, test_loss: mean losses of that network; for classes and labels in nats
+    train_score, test_score: accuracy, in [0, 1], or R² of that network
+    validation_loss, validation_score: the same on the validation set, or None
+    metric: what the scores are: "accuracy", or "r2" for a regression
     seconds: of training, without loading and testing
-    images_per_second: in training
+    images_per_second: throughput of training
     log: a row for each epoch
-    stopped: whether training was stopped before its last epoch's end
-    ended_early: whether it ended before that as nothing better came
-    best_epoch: whose weights these are where early stopping chose them
-    trained: whether there was anything left to do
-    test_rmse: (targets,), of a regression: the root of each target's mean squared error
-        on the test images, in its own unit; None of classes
+    stopped: whether the run was stopped before the end of its last epoch
+    ended_early: whether the run ended before its last epoch for lack of improvement
+    best_epoch: the epoch that the weights are from, if early stopping chose them
+    trained: whether any training was left to do
+    test_rmse: (targets,); each target's root mean squared error on the test images, in
+        the target's unit; None unless a regression
     """
 
     network: Network
@@ -58,7 +58,7 @@ class Result(NamedTuple):
 
     @property
     def train_accuracy(self) -> float:
-        """On the training images; AttributeError of a regression, as the next two."""
+        """On the training images; AttributeError for a regression, as the next two."""
         self._check_accuracy()
         return self.train_score
 
@@ -84,7 +84,7 @@ class Result(NamedTuple):
         return columns(self.log)
 
     def __repr__(self) -> str:
-        """Say the outcome in five lines, none of more than 100 characters."""
+        """Summarize the result in five lines of at most 100 characters."""
         end = ", stopped" if self.stopped else ", early" if self.ended_early else ""
         chosen = f", weights of epoch {self.best_epoch}" if self.best_epoch else ""
         samples = "rows" if self.network.columns else "images"
@@ -109,7 +109,7 @@ class Result(NamedTuple):
 
 
 def result_of(run: "Run", *, trained: bool) -> Result:
-    """Return the outcome of a run where it is now."""
+    """Return the result of a run at its present position."""
     plan, position, backend = run.plan, run.position, run.backend
     layers = position.best or inference_layers(position.state, xp=backend.xp)
     own, others = plan.variations
@@ -122,7 +122,7 @@ def result_of(run: "Run", *, trained: bool) -> Result:
     images = len(position.log) * plan.images + plan.images_done(position)
     validation = monitored if plan.has_validation else (None, None)
     done = plan.is_done(position)
-    # Copies: a backend keeps memory for a state as long as its arrays are there.
+    # Copy the layers: a backend holds a state's memory as long as its arrays exist.
     copied = map_arrays(lambda array: np.array(backend.to_numpy(array)), layers)
     network = run.network.replace(layers=copied)
     return Result(
@@ -146,7 +146,7 @@ def result_of(run: "Run", *, trained: bool) -> Result:
 
 
 def _tested(run: "Run", layers: Layers) -> loop.Scored:
-    """Return how layers do on the test images, which were left alone until now."""
+    """Return the scores of layers on the test images, which were not used until now."""
     test, network = run.data.test, run.network
     return loop.score(
         run.plan,
@@ -158,13 +158,14 @@ def _tested(run: "Run", layers: Layers) -> loop.Scored:
 
 
 def _likeness(run: "Run", network: Network) -> Likeness | None:
-    """Return what tells the training pictures from others; None where none are any."""
+    """Return the likeness of the training pictures; None if there are no pictures."""
     data = run.data
     if data.task != "classification" or data.columns or not data.frame.box:
         return None
     train, test = few(data.train), few(data.test)
     probabilities = network.predict_proba(test.images, backend=run.backend)
-    # The same bytes with any number of threads, as the weights are with Numba.
+    # One thread: these bytes must not depend on the number of threads, as the weights
+    # do not with Numba.
     with blas.threads_for(0):
         return learnt(train, test, probabilities, data.frame)
 

@@ -1,4 +1,4 @@
-"""The owner of a run: it opens the folder, trains, tells progress, writes results."""
+"""The run itself: it opens the folder, trains, reports progress and writes results."""
 
 import time
 import weakref
@@ -33,18 +33,18 @@ from nnx.training.prepare import (
 from nnx.training.result import Result, result_of
 from nnx.training.saving import Saved, is_due, is_saved, keep
 
-DISTORTION_SECONDS = 1e-4  # what an image's takes on the CPU, roughly
+DISTORTION_SECONDS = 1e-4  # per image on the CPU, roughly
 
 
 class Run:
-    """A training run, with or without a folder; iterate over it, or `follow` it.
+    """A training run, with or without a folder; iterate over it, or call `follow`.
 
-    network: as it was first, fitted to the data
-    data: without what is in the validation set
-    digest: of all the data; empty without a folder
-    position: where the run is
-    resumed: whether it goes on from a checkpoint
-    rounds: in words, what of a resumed run rounds otherwise than before
+    network: the initial network, fitted to the data
+    data: without the validation set
+    digest: of all the data; empty if there is no folder and only one process
+    position: the current position of the run
+    resumed: whether the run continues from a checkpoint
+    rounds: descriptions of changes to a resumed run that affect rounding
     """
 
     def __init__(
@@ -61,15 +61,15 @@ class Run:
         communicator: Communicator = ALONE,
         **options: Any,
     ) -> None:
-        """Check that all fit, make the folder ready, and move the data to the device.
+        """Check that everything fits, prepare the folder, and move data to the device.
 
-        settings: complete ones, see `nnx.settings.complete`; others as for `nnx.train`
-        options: as for `nnx.backend.choose`
+        settings: complete, see `nnx.settings.complete`
+        options: as for `nnx.backend.choose`; other arguments as for `nnx.train`
 
         Raises:
-            InputError: settings, network, data and folder that do not fit
-            BackendError: a backend that cannot be used
-            OutOfMemoryError: a device without room
+            InputError: settings, network, data and folder do not fit each other
+            BackendError: the backend cannot be used
+            OutOfMemoryError: the device has too little memory
         """
         self.network = fitted(network, data, settings)
         options["seconds"] = _seconds(network, data, settings)
@@ -99,11 +99,11 @@ class Run:
 
     @property
     def communicator(self) -> Communicator:
-        """The processes that train together; that of rank 0 has the folder."""
+        """The processes that train together; rank 0 has the folder."""
         return self.backend.ops.communicator
 
     def _open(self, folder: Path, *, overwrite: bool) -> None:
-        """Make the folder the run's own, and go on from what is in it if resumed."""
+        """Claim the folder, and if resumed load the position from its checkpoint."""
         try:
             first_rank(self.communicator, partial(self._claim, overwrite=overwrite))
             if self.resumed:
@@ -120,24 +120,25 @@ class Run:
             run_folder.prepare(self.folder, resume=self.resumed, overwrite=overwrite)
 
     def _describe(self) -> None:
-        """Write the settings, and remove pictures of what is about to be another."""
+        """Write the settings, and remove pictures that training will make outdated."""
         if self.folder is not None:
             if not self.plan.is_done(self.position):
                 run_folder.remove(self.folder, *run_folder.DRAWN)
             run_folder.save_settings(self.folder, self.settings)
 
     def close(self) -> None:
-        """Give the folder free for other runs, as the run's or the process's end do."""
+        """Release the folder for other runs, as the end of the run or process does."""
         if self._release is not None:
             self._release()
 
     @contextmanager
     def scope(self) -> Iterator[None]:
-        """Compute on the backend's device; say what would take less memory."""
-        # Of a larger batch, so many images are on their way at once.
+        """Compute on the backend's device; if out of memory, suggest smaller sizes."""
+        # Larger batches are computed in blocks.
         images = min(self._batch_size, BLOCK)
         largest = max(layer.weight.size for layer in self.network.layers)
-        # In shards, BLAS has one thread a process: on its number depend its last bits.
+        # In shards, BLAS has one thread per process: the last bits of its results
+        # depend on the number of threads.
         products = images * largest if self.settings["shards"] == 1 else 0
         try:
             with blas.threads_for(products), self.backend.scope():
@@ -154,7 +155,7 @@ class Run:
         return self.backend.first_run.steps(state, hyper, self.communicator)
 
     def compile(self) -> Iterator[float]:
-        """Yield the share done of what the backend compiles before the first step."""
+        """Compile what the backend needs for the first step; yield the share done."""
         if not self.plan.is_done(self.position):
             state, plan = self.position.state, self.plan
             with self.scope():
@@ -162,7 +163,7 @@ class Run:
                 yield from compile_parts(state, windows.sample(plan), plan.hyper)
 
     def __iter__(self) -> Iterator[Progress]:
-        """Train, and yield where the run is about ten times a second; see `scope`."""
+        """Train, and yield the progress about ten times a second; see `scope`."""
         fit = diagnose.fit if self.settings["debug_nan"] else loop.fit
         for progress in fit(self.plan, self.position):
             self.position = progress.position
@@ -173,13 +174,13 @@ class Run:
         on_progress: Callable[[Progress], None] = lambda progress: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Result:
-        """Return the outcome of the run, trained to its end or until it should stop.
+        """Train to the end, or until `should_stop` returns true; return the result.
 
         on_progress, should_stop: as for `nnx.train`
 
         Raises:
-            DivergedError: a loss that is no longer finite
-            OutOfMemoryError: a device without room
+            DivergedError: the loss is no longer finite
+            OutOfMemoryError: the device has too little memory
         """
         began = self.position
         with self.scope(), self._events() as write_row:
@@ -201,13 +202,13 @@ class Run:
         return result
 
     def save(self) -> None:
-        """Write the checkpoint and the log's files; nothing without a folder."""
+        """Write the checkpoint and the log; do nothing without a folder."""
         if self.folder is None or is_saved(self._saved, self.position):
             return
         began = time.monotonic()
         keep(self.folder, self._saved.step, self.settings["keep_checkpoints"])
         checkpoint.save(self.folder / CHECKPOINT_NAME, self)
-        # Of a run that is killed, the checkpoint's network is the latest.
+        # If the run is killed now, the checkpoint has the latest network.
         run_folder.remove(self.folder, MODEL_NAME)
         self._write_logs()
         ended = time.monotonic()
@@ -221,9 +222,10 @@ class Run:
 
     @contextmanager
     def _saved_at_the_end(self) -> Iterator[None]:
-        """Save the run where training inside ends, unless no file can be written.
+        """Save the run when training inside ends, unless writing a file failed.
 
-        What diverged is only logged: the checkpoint is better than what came to be.
+        If training diverged, only the log is written: the last checkpoint is better
+        than the diverged state.
         """
         try:
             yield
@@ -239,7 +241,7 @@ class Run:
 
     @contextmanager
     def _events(self) -> Iterator[Callable[[log.Row], None]]:
-        """Give a function that writes an epoch's row for TensorBoard, if asked for."""
+        """Provide a function that writes an epoch's row for TensorBoard, if enabled."""
         if self.folder is None or not self.tensorboard:
             yield lambda row: None
             return
@@ -248,7 +250,7 @@ class Run:
 
 
 def _seconds(network: Network, data: Dataset, settings: Settings) -> float:
-    """Return what a run takes by the plain maths on the CPU, roughly."""
+    """Estimate the seconds that a run takes with the plain maths on the CPU."""
     n = len(data.train.labels)
     steps = -(-n // batch_size(data, settings))
     seconds = seconds_of(steps, n, network.parameters)

@@ -9,17 +9,17 @@ from nnx.settings import Settings
 from nnx.training.folder import kept
 from nnx.training.plan import Position
 
-# An epoch's end is saved once so many times has passed what saving took the last time:
-# short epochs lose a twentieth of their time to it, and not most.
+# The end of an epoch is saved only if at least so many times the duration of the last
+# save has passed. Short epochs then spend a twentieth of their time on it, not most.
 PAUSE = 20
 
 
 class Saved(NamedTuple):
-    """How far a run is saved.
+    """The last save of a run.
 
-    step, epochs: done in what was saved, or where the run began
-    at: when that was, in seconds
-    took: seconds
+    step, epochs: done at the last save, or at the start of the run
+    at: time of the save, in seconds
+    took: duration of the save, in seconds
     """
 
     step: int
@@ -29,19 +29,19 @@ class Saved(NamedTuple):
 
     @classmethod
     def now(cls, position: Position, at: float, took: float = 0.0) -> "Saved":
-        """Return the record of a position that is saved."""
+        """Return the record of a position just saved."""
         return cls(position.state.step, len(position.log), at, took)
 
 
 def is_saved(saved: Saved, position: Position) -> bool:
-    """Return whether there is nothing new at a position."""
+    """Return whether a position is the last one saved."""
     return saved[:2] == (position.state.step, len(position.log))
 
 
 def is_due(saved: Saved, position: Position, settings: Settings, now: float) -> bool:
-    """Return whether a run should be saved where it is.
+    """Return whether a run should be saved at its present position.
 
-    now: in seconds, of the clock of `saved.at`
+    now: in seconds, by the clock of `saved.at`
     """
     pause, every = now - saved.at, settings["checkpoint_steps"]
     return (
@@ -52,10 +52,10 @@ def is_due(saved: Saved, position: Position, settings: Settings, now: float) -> 
 
 
 def keep(folder: Path, step: int, count: int) -> None:
-    """Keep the checkpoint in a folder beside the one that is about to replace it.
+    """Copy a folder's checkpoint, which is about to be replaced; remove old copies.
 
-    step: what the checkpoint is called by
-    count: of checkpoints that are to be there then, with the new one
+    step: names the copy
+    count: of checkpoints to keep, including the new one
     """
     latest = folder / CHECKPOINT_NAME
     if count > 1 and latest.exists():

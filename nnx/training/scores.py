@@ -1,4 +1,4 @@
-"""How good outputs are: the share that is right, or R² of a regression."""
+"""Scores of outputs: accuracy, or R² for a regression."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,16 @@ from nnx.training.log import METRICS
 
 
 def metric(loss: str) -> str:
-    """Return what the score of a loss is, of `log.METRICS`."""
+    """Return the metric of a loss's score, of `log.METRICS`."""
     return METRICS[0] if LOSSES[loss].counts else METRICS[1]
 
 
 def variation(split: Split, task: str) -> Array | None:
-    """Return each target's sum of squares about its mean, (targets,); None of classes.
+    """Return each target's sum of squares about its mean, (targets,).
 
-    Above 0, or NaN: where a target is the same in all rows, R² has no meaning, and is
-    0, or 1 if the network predicts it, as in scikit-learn.
+    It is above 0, or NaN for a target that is the same in all rows. The R² of such a
+    target is undefined: it is set to 1 if the network predicts it exactly, otherwise to
+    0, as in scikit-learn. None if the task is not a regression.
     """
     if task != "regression":
         return None
@@ -26,20 +27,20 @@ def variation(split: Split, task: str) -> Array | None:
 
 
 def about_mean(values: Array) -> Array:
-    """Return each column's sum of squares about its mean; NaN where all are the same.
+    """Return each column's sum of squares about its mean; NaN for a constant column.
 
     values: (n, targets)
     """
     squares = np.sum((values - values.mean(axis=0)) ** 2, axis=0)
-    # A mean is rounded: that of the same number three times may be another number.
+    # Means are rounded: the mean of three equal numbers may differ from them.
     return np.where(values.min(axis=0) < values.max(axis=0), squares, np.nan)
 
 
 def score(score_sum: Array, images: int, whole: Array | None, of: int) -> float:
-    """Return the accuracy in [0, 1], or R², which is 1 at best, the targets' mean.
+    """Return the accuracy in [0, 1], or the mean R² of the targets, which is at most 1.
 
-    score_sum: of so many images, as in `maths.state.State`
-    whole: `variation` of all of them, of which there are `of`
+    score_sum: the sum over `images` images, as in `maths.state.State`
+    whole: `variation` of all `of` images of the set; None for accuracy
     """
     if whole is None:
         return float(score_sum) / images
@@ -50,16 +51,17 @@ def score(score_sum: Array, images: int, whole: Array | None, of: int) -> float:
 def r2(errors: Array, whole: Array) -> Array:
     """Return each target's R², (targets,), which is 1 at best.
 
-    errors: (targets,), sums of squared errors; whole: as from `variation`
+    errors: (targets,), sums of squared errors
+    whole: from `variation`
     """
     constant = np.where(errors > 0.0, 0.0, 1.0)
     return np.where(np.isnan(whole), constant, 1.0 - errors / whole)
 
 
 def rmse(errors: Array, images: int, targets: Sequence[Target]) -> Array:
-    """Return the root of each target's mean squared error, in its own unit.
+    """Return each target's root mean squared error, (targets,), in the target's unit.
 
-    errors: (targets,), sums of squared errors, of so many images
+    errors: (targets,), sums of squared errors over `images` images
     """
     scales = np.array([target.scale for target in targets])
     return np.sqrt(np.asarray(errors, np.float64) / images) * scales

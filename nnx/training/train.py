@@ -1,4 +1,4 @@
-"""Training a network on a data set from Python."""
+"""The function `nnx.train`, which trains a network on a data set."""
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -41,30 +41,30 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     **settings: Unpack[TrainingSettings],
 ) -> Result:
-    """Return the outcome of training a copy of the network; it is left as it was.
+    """Train a copy of the network and return the result; the network stays unchanged.
 
-    network: a new one, or a trained one, whose weights are then gone on from
+    network: a new or a trained network; training starts from its weights
     data: a data set, its name or path, or a pair (x, y) as `nnx.dataset` takes it
-    validation: such a pair, or a part of a data set, to choose by
+    validation: a validation set, as a pair (x, y) or a part of a data set
     backend: a name in nnx.backends(), a Backend, or "auto": the resumed run's, or the
         fastest on the CPU; nnx.find(name).in_shards(nnx.processes("mpi")) for all
-        processes that mpiexec has started, of which the first one has the folder
-    out: a folder for settings, log, checkpoint and model, as the command has it
-    resume: go on from the folder's checkpoint, to the same bits as one long run, with
-        its settings where none are given; where there is no checkpoint yet, begin
+        processes started by mpiexec, the first of which has the folder
+    out: a folder for settings, log, checkpoint and model, as `nnx train` writes them
+    resume: continue from the folder's checkpoint, with the same bits as one long run
+        and its settings unless others are given; without a checkpoint, begin a new run
     overwrite: replace a run that is in the folder
-    tensorboard: write the log for TensorBoard too, in the folder's `tensorboard`
-    progress: show a bar on the terminal or in the notebook, and elsewhere an epoch's
-        line on stderr
-    on_progress: called about ten times a second, and at each epoch's end
-    should_stop: asked as often; once it says so, the run is saved and ends
+    tensorboard: also write the log for TensorBoard, to `tensorboard` in the folder
+    progress: show a bar on the terminal or in the notebook, elsewhere a line per epoch
+        on stderr
+    on_progress: called about ten times a second, and at the end of each epoch
+    should_stop: called as often; once it returns true, the run is saved and ends
     settings: epochs, batch_size, learning_rate, …: see nnx.TrainingSettings
 
     Raises:
-        InputError: settings and data that do not fit
-        BackendError: a backend that cannot be used
-        DivergedError: a loss that is no longer finite
-        OutOfMemoryError: a device without room
+        InputError: settings and data do not fit
+        BackendError: the backend cannot be used
+        DivergedError: the loss is no longer finite
+        OutOfMemoryError: the device has too little memory
     """
     flags = {"resume": resume, "overwrite": overwrite, "tensorboard": tensorboard}
     _check_told(flags | {"progress": progress}, on_progress, should_stop)
@@ -85,7 +85,7 @@ def _settings(
     settings: Mapping[str, Any],
     resumed: Path | None,
 ) -> tuple[Settings, bool]:
-    """Return all settings, and whether a run goes on, as the first process finds it."""
+    """Return all settings, and whether to resume, as decided by the first process."""
 
     def look() -> tuple[Settings, bool]:
         whole = _complete(network, data, settings, resumed)
@@ -96,7 +96,7 @@ def _settings(
 
 
 def _check_told(flags: Mapping[str, Any], *functions: Any) -> None:
-    """Refuse what is no truth, and what cannot be called, before anything is done."""
+    """Refuse flags that are not bool and functions that cannot be called."""
     for name, flag in flags.items():
         if not isinstance(flag, bool):
             raise InputError(f"{name} must be True or False, not {in_few_words(flag)}")
@@ -114,9 +114,10 @@ def _folder(out: Any, resume: bool) -> Path | None:
 
 
 def _backend(backend: str | Backend, settings: Settings) -> dict[str, Any]:
-    """Return the backend; for "auto" the settings', which may be the resumed run's.
+    """Return the options that choose the backend.
 
-    With it, what it is told of precision: nothing where that is the usual one.
+    For "auto" that is the settings' backend, which may be the resumed run's, and their
+    precision unless it is "full".
     """
     if not (isinstance(backend, str) and backend == "auto"):
         return {"backend": backend}
@@ -131,7 +132,10 @@ def _complete(
     settings: Mapping[str, Any],
     resumed: Path | None,
 ) -> Settings:
-    """Return those settings, over the resumed run's or what describes a new one."""
+    """Return complete settings: those given, over those of the resumed run.
+
+    For a new run they are laid over those that describe its network and data.
+    """
     for name in settings:
         if name in ROWS and name not in TRAINING:
             raise InputError(
@@ -149,14 +153,14 @@ def _complete(
 
 
 def _described(network: Network, data: Dataset) -> dict[str, Any]:
-    """Return the settings that the command would make this network and data of."""
+    """Return the settings with which the command makes this network and data."""
     return described_data(data) | origin.described(network)
 
 
 def _of_network(network: Network, folder: Path) -> dict[str, Any]:
-    """Return the settings of a network that a folder's run may have otherwise.
+    """Return the network's settings that may replace those of a resumed run.
 
-    Where there is a checkpoint, that is the dtype.
+    If the folder has a checkpoint, that is only the dtype.
     """
     names = ("dtype",) if can_resume(folder) else ("dtype", "hidden", "activation")
     own = origin.described(network)

@@ -1,8 +1,8 @@
-"""Data larger than memory: windows of it, on the device one after another.
+"""Data larger than memory: windows of images, on the device one after another.
 
-A window is some images in a row, in whole batches, so that a file is read in a row. An
-epoch visits the windows in random order, and the images of each in another. While one
-is trained on, a thread brings the next.
+A window is a number of consecutive images, in whole batches, so files are read
+sequentially. An epoch visits the windows in random order, and the images of each window
+in random order. While one window is trained on, a thread reads the next.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,15 +24,15 @@ from nnx.maths.state import Images
 from nnx.settings import Settings
 from nnx.training.plan import Plan, Position
 
-# The share of memory that a whole set may take, and a window: the one that is trained
-# on, the one that is read, and two of an evaluation may be there at once.
+# The shares of memory that a whole set, and one window, may take. Four windows may be
+# in memory at once: one being trained on, one being read, and two of an evaluation.
 WHOLE, ONE = 1 / 2, 1 / 16
 
 
 def automatic(parts: Iterable[Split], backend: Backend) -> int:
-    """Return how many images a window has; 0, memory holds all of these parts at once.
+    """Return the images per window, or 0 if memory has room for all parts at once.
 
-    What is in the host's memory already has room there.
+    Arrays that are already in the host's memory need no more room there.
     """
     parts = list(parts)
     sizes = [part.images.nbytes for part in parts]
@@ -47,16 +47,17 @@ def automatic(parts: Iterable[Split], backend: Backend) -> int:
 def kept(
     settings: Settings, data: Dataset, backend: Backend, resumed: bool
 ) -> int | str:
-    """Return the window of a run, which keeps it; "auto" where that is all."""
+    """Return the window to store in a run's settings; "auto" if memory holds all."""
     if resumed or settings["window"] != "auto":
         return settings["window"]
     return automatic(data.parts, backend) or "auto"
 
 
 def whole_batches(window: int, n: int, batch_size: int) -> int:
-    """Return how many images each window of n has, the last one less; 0, n are one.
+    """Return the images per window of n images, in whole batches; 0: no windows.
 
-    As many windows as hold so many images each, all of about the same size.
+    There are as many windows as windows of the given size would be, all of about the
+    same size; the last may be smaller.
 
     window: images, or 0
     """
@@ -68,15 +69,15 @@ def whole_batches(window: int, n: int, batch_size: int) -> int:
 def read(images: Images, rows: slice, backend: Backend, buffers: Buffers) -> Images:
     """Return a window with its pixels on the device."""
     with backend.scope():
-        # Of a file too: it is read now, and by the thread that is here.
+        # This also reads the rows of a mapped file, in this thread.
         pixels = loaded(images.pixels, rows, buffers)
         return images._replace(pixels=backend.from_numpy(pixels), first=rows.start)
 
 
 def visited(plan: Plan, epoch: int) -> list[tuple[int, slice]]:
-    """Return an epoch's windows in their order, each with its number in the file.
+    """Return an epoch's windows in the order of visits, each with its number.
 
-    The last one of the file, which may be short, is last, so that batches are whole.
+    The last window of the set, which may be short, stays last, so batches are whole.
     """
     windows = blocks(plan.images, plan.window or plan.images)
     last = len(windows) - 1
@@ -88,7 +89,7 @@ def visited(plan: Plan, epoch: int) -> list[tuple[int, slice]]:
 
 
 def order(plan: Plan, epoch: int) -> Array:
-    """Return the order of an epoch's images, (n,), window after window."""
+    """Return the order of an epoch's images, (n,), window by window."""
     xp, device = plan.backend.xp, plan.train.labels.device
     how = {"seed": plan.hyper.seed, "epoch": epoch, "xp": xp, "device": device}
     parts = [
@@ -99,7 +100,7 @@ def order(plan: Plan, epoch: int) -> Array:
 
 
 def trained(plan: Plan, position: Position) -> Iterator[Images]:
-    """Yield the window of the next step, and then each one that the run comes to."""
+    """Yield the window of the next step, then all later windows of the run."""
     if not plan.window:
         return repeat(plan.train)
     epochs = range(len(position.log), plan.hyper.epochs)
@@ -110,9 +111,10 @@ def trained(plan: Plan, position: Position) -> Iterator[Images]:
 
 
 def all_of(images: Images, window: int, backend: Backend) -> Iterator[Images]:
-    """Yield images window by window, each with its own labels, as sets of their own.
+    """Yield images window by window, each a set of its own with its labels.
 
-    images: from `prepare.on_device`; window: of the same number
+    images: from `prepare.on_device`
+    window: as there
     """
     n = images.labels.shape[0]
     if not 0 < window < n:
@@ -124,7 +126,7 @@ def all_of(images: Images, window: int, backend: Backend) -> Iterator[Images]:
 
 
 def sample(plan: Plan) -> Images:
-    """Return images on the device that are like all those that steps are taken with."""
+    """Return images on the device of the same kind as those that steps take."""
     if not plan.window:
         return plan.train
     rows = slice(0, plan.hyper.batch_size)
@@ -134,7 +136,7 @@ def sample(plan: Plan) -> Images:
 def _ahead(
     images: Images, windows: Iterable[slice], backend: Backend
 ) -> Iterator[Images]:
-    """Yield windows on the device; the next one is brought meanwhile."""
+    """Yield windows on the device, while a thread reads the next one."""
     buffers = Buffers()
     with ThreadPoolExecutor(1, "nnx-window") as reader:
         brought = (
@@ -143,4 +145,4 @@ def _ahead(
         coming = next(brought, None)
         while coming:
             now, coming = [coming.result()], next(brought, None)
-            yield now.pop()  # whoever asked for it decides how long it is there
+            yield now.pop()  # keep no reference: the caller decides how long it lives

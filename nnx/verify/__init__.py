@@ -1,1 +1,1 @@
-"""Whether the gradients are right, and whether every backend computes the same."""
+"""Checks that the gradients are right, and that all backends compute the same."""

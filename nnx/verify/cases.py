@@ -1,6 +1,6 @@
-"""The networks and options that gradients and backends are checked with.
+"""The networks and options with which gradients and backends are checked.
 
-An option that the gradient depends on is a line in `ADDED`, and any other in `STEPS`.
+A new option gets a line in `ADDED` if the gradient depends on it, otherwise in `STEPS`.
 """
 
 from itertools import cycle, product
@@ -19,8 +19,9 @@ class Case(NamedTuple):
 
     sizes: as for `Network`
     activation: of the hidden layers
+    batch: images in the batch
     options: of `Hyperparameters`, as pairs
-    weighted: whether its images count differently
+    weighted: whether images have different weights
     """
 
     sizes: tuple[int, ...]
@@ -31,7 +32,7 @@ class Case(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Such as 784-10-10 relu, or 64-48-32-10 tanh momentum."""
+        """The case's name, such as 784-10-10 relu, or 64-48-32-10 tanh momentum."""
         words = ["-".join(map(str, self.sizes)), self.activation]
         named = "optimizer", "loss"
         words += [str(v) if k in named else k for k, v in self.options if v]
@@ -39,9 +40,9 @@ class Case(NamedTuple):
         return " ".join(words)
 
     def labels(self, n: int, rng: np.random.Generator) -> tuple[Array, Array | None]:
-        """Return random labels or targets that the loss is of, and weights or None.
+        """Return random labels or targets for the loss, and weights or None.
 
-        A few targets are far out, where the Huber loss is straight.
+        A few targets are outliers, for which the Huber loss is linear.
         """
         outputs, loss = self.sizes[-1], self.hyper.loss
         labels: Array
@@ -57,7 +58,7 @@ class Case(NamedTuple):
 
     @property
     def hyper(self) -> Hyperparameters:
-        """How it is trained, by rates that no two steps have alike."""
+        """The hyperparameters, with rates that differ in every step."""
         features = self.sizes[0]
         height = max(d for d in range(1, isqrt(features) + 1) if features % d == 0)
         plain = Hyperparameters(
@@ -75,8 +76,9 @@ class Case(NamedTuple):
         return plain._replace(**dict(self.options))
 
 
-# What the gradient depends on. The gradient check takes these in every combination,
-# and the added ones alone and with all of these; parity takes each alone, and all.
+# Options that the gradient depends on. The gradient check takes COMBINED in every
+# combination, and each of ADDED alone and with all of COMBINED. Parity takes each
+# option alone, and all together.
 COMBINED: tuple[dict[str, Any], ...] = (
     {"label_smoothing": 0.1},
     {"class_weights": (0.5, 1.0, 2.0)},
@@ -96,7 +98,7 @@ ADDED: tuple[dict[str, Any], ...] = (
     {"input_noise": 0.1},
     {"augment": Distortion(shift=0.7, rotation=20, scale=0.2, shear=0.2, elastic=2)},
 )
-# What a step does with a gradient.
+# Options that change only the step made from a gradient.
 STEPS: tuple[dict[str, Any], ...] = (
     {"optimizer": "momentum"},
     {"optimizer": "nesterov"},
@@ -107,8 +109,8 @@ STEPS: tuple[dict[str, Any], ...] = (
     {"clip_norm": 0.1},
 )
 
-# It changes no gradient: sums are over a batch's shards. Four of a batch of six are of
-# one image and two, and four of one of 1500 of a part of a block.
+# Shards change no gradient, as sums are over all shards of a batch. A batch of 6 gives
+# four shards of one or two images; one of 1500, four that are each part of a block.
 SHARDED: tuple[dict[str, Any], ...] = (
     {"shards": 4},
     {**COMBINED[2], **COMBINED[4], "batch_norm": True, "shards": 4},
@@ -116,7 +118,7 @@ SHARDED: tuple[dict[str, Any], ...] = (
 
 
 def union(*options: dict[str, Any]) -> dict[str, Any]:
-    """Return all of these options as one."""
+    """Return all of these options in one dictionary."""
     return {name: value for each in options for name, value in each.items()}
 
 
@@ -155,15 +157,15 @@ def _other_losses() -> list[Case]:
 
 
 def _with(activation: str, **options: Any) -> Case:
-    """Return a case of some options, with two hidden layers, wide and narrow."""
+    """Return a case with some options and two hidden layers, one wide, one narrow."""
     return Case((45, 70, 12, 3), activation, 23, tuple(options.items()))
 
 
 L2 = (("l2", 0.01),)
 EVERYTHING = union(*COMBINED, *ADDED, *STEPS, {"optimizer": "momentum"})
-# Adam and RMSprop divide a gradient by its own size. Where it is a sum that all but
-# cancels, what is left of it is rounding, and so is the step: no two orders of a sum
-# agree there. So their networks are small and no gradient of theirs all but cancels.
+# Adam and RMSprop divide a gradient by its own size. If the terms of a gradient nearly
+# cancel, the rest is rounding error, and so is the step: results then depend on the
+# order of summation. Their networks are small, so that no gradient nearly cancels.
 PARITY_CASES = (
     Case((784, 10), "identity", 128),
     Case((784, 10, 10), "relu", 128),

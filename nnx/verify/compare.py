@@ -1,4 +1,4 @@
-"""How far arrays, and trees of them, are from those of the plain maths in float64."""
+"""Errors of arrays, and trees of them, against the plain maths in float64."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,20 +10,20 @@ from nnx.maths.ops import Ops
 from nnx.maths.state import Parameters
 
 PLAIN = Ops(np)
-# How large a relative error may be, by the dtype that is computed in.
+# Bounds on relative errors, by the dtype of the computation.
 BOUNDS = {"float64": 1e-12, "float32": 1e-5}
-# What a step may round off the largest parameter: a backend may take a gradient off
-# part by part, and round with each.
+# Rounding allowed per step, in last digits of the largest parameter: a backend may
+# subtract a gradient in several parts, and round after each.
 LAST_DIGITS = 4
 
 
 class Agreement(NamedTuple):
-    """How far a backend's results are from those that they are compared with.
+    """The error of a backend's results in one case.
 
     network: the case, such as 784-128-10 tanh l2
-    max_relative_error: of all arrays, each over its largest entry; infinite where a
-        dtype or a shape is wrong, or a number is not finite
-    bound: how large it may be
+    max_relative_error: over all arrays, each relative to its largest entry; infinite if
+        a dtype or a shape is wrong, or a number is not finite
+    bound: the largest error allowed
     """
 
     backend: str
@@ -34,19 +34,19 @@ class Agreement(NamedTuple):
 
     @property
     def within_bound(self) -> bool:
-        """Whether the backend agrees."""
+        """Whether the error is within the bound."""
         return self.max_relative_error <= self.bound
 
 
 def moved(tree: Any, move: Callable[[Array], Array]) -> Any:
-    """Return a tree, its arrays moved to a device or off it; a number is no array."""
+    """Return a tree with its arrays moved by a function; integers stay unchanged."""
     return map_arrays(lambda x: x if isinstance(x, int) else move(x), tree)
 
 
 def errors(got: Any, expected: Any, dtype: str) -> dict[str, float]:
-    """Return the relative error of every array of a tree, by the array's place.
+    """Return the relative error of every array of a tree, by its path.
 
-    got: of this dtype, and of integers where the expected are
+    got: must have this dtype, or integers where the expected arrays do
     """
     pairs = _paired(got, expected)
     return {name: relative_error(*pair, dtype) for name, pair in pairs.items()}
@@ -55,9 +55,10 @@ def errors(got: Any, expected: Any, dtype: str) -> dict[str, float]:
 def change_errors(
     before: Parameters, got: Parameters, expected: Parameters, count: int
 ) -> dict[str, float]:
-    """Return the relative error of every parameter's change in so many steps.
+    """Return the relative error of every parameter's change in `count` steps.
 
-    What rounding the parameters takes is no error of the change, and is taken off.
+    The rounding of the parameters themselves is not an error of the change, and is
+    subtracted.
     """
     changes = _paired(before, expected)
     return {
@@ -81,10 +82,10 @@ def _change_error(before: Array, got: Array, expected: Array, count: int) -> flo
 
 
 def relative_error(got: Array, expected: Array, dtype: str) -> float:
-    """Return max |got - expected| over the largest entry of expected.
+    """Return max |got - expected| divided by the largest entry of expected.
 
-    It is infinite where got is not finite, or is not of this dtype, integers where
-    expected are, or of another shape.
+    It is infinite if got is not finite, has another shape, or does not have this dtype,
+    or integers where expected does.
     """
     got, expected = np.asarray(got), np.asarray(expected)
     whole = np.issubdtype(expected.dtype, np.integer)
@@ -96,6 +97,6 @@ def relative_error(got: Array, expected: Array, dtype: str) -> float:
 
 
 def _ratio(difference: float, largest: float) -> float:
-    """Return the error; that from 0 has no scale, and is taken as it is."""
+    """Return the relative error, or the absolute one if all expected entries are 0."""
     error = float(difference / largest) if largest else float(difference)
     return error if np.isfinite(error) else np.inf

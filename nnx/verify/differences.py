@@ -1,8 +1,7 @@
-"""Central differences of a network's loss, of entries that are drawn.
+"""Central differences of a network's loss along sampled entries of its parameters.
 
-A step along one entry of a layer's weight or bias changes the outputs of one unit, and
-what is above. So the unit is computed anew, and then the layers above, for many steps
-at once.
+A step along one entry of a layer's weight or bias changes the output of one unit, and
+the layers above. Only these are recomputed, for many steps at once.
 """
 
 from typing import NamedTuple
@@ -18,12 +17,12 @@ from nnx.verify.compare import PLAIN
 from nnx.verify.kinks import is_bent
 
 Place = tuple[int, ...]
-# Entries whose steps are taken at once.
+# Number of entries processed at once.
 TOGETHER = 32
 
 
 class Problem(NamedTuple):
-    """A network in float64, its batch, and how it is trained; all on the host.
+    """A network in float64, its batch and its hyperparameters, all on the host.
 
     inputs: of each layer, (batch, in_features)
     """
@@ -39,11 +38,12 @@ def slopes(
 ) -> Array:
     """Return the central difference along each of these entries, (places,).
 
-    It is NaN where there is a kink between the two losses: a unit, of any image, on
-    other sides of 0, or a weight, under L1.
+    It is NaN if there is a kink between the two losses: a unit has different signs for
+    an image, or a weight does under L1.
 
-    i, name: of which layer the weight or the bias
-    step: either way; relative to entries beyond 1
+    i: the number of the layer
+    name: "weight" or "bias"
+    step: in either direction; relative for entries larger than 1
     """
     parts = [
         _together(posed, i, name, places[first : first + TOGETHER], step)
@@ -81,7 +81,7 @@ def _together(
 def _outputs(
     posed: Problem, i: int, name: str, places: list[Place], values: Array
 ) -> Array:
-    """Return a layer's outputs with each value in its place.
+    """Return a layer's outputs with one entry set to each value.
 
     values: (places, 2)
     returns: (places, 2, batch, out_features)
@@ -101,8 +101,9 @@ def _outputs(
 
 
 def _losses(posed: Problem, logits: Array) -> Array:
-    """Return the batch's mean loss for each step; logits: (places, 2, batch, classes).
+    """Return the batch's mean loss for each step.
 
+    logits: (places, 2, batch, classes)
     returns: (places, 2)
     """
     hyper, loss = posed.hyper, np.empty(logits.shape[:2])

@@ -1,4 +1,4 @@
-"""The gradient check: of the built-in cases, or of a network of one's own."""
+"""The gradient check, for the built-in cases or for a given network."""
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -47,18 +47,18 @@ def gradcheck(
 ) -> Any:
     """Compare backpropagation with central differences of the loss, in float64.
 
-    Of a network and data: the largest relative error of each layer's weight and bias,
-    by training images that the network does badly on. Of a backend alone, as in
-    `gradcheck("numba")`: that of every built-in case.
+    With a network and data, return the largest relative error of each layer's weight
+    and bias, computed from training images with a large loss. With a backend alone, as
+    in `gradcheck("numba")`, return that of every built-in case.
 
-    network, data: as for `nnx.train`; the network is left as it was
-    backend: whose gradients, by its name or as `nnx.find` gave it
+    network, data: as for `nnx.train`; the network stays unchanged
+    backend: the backend to check, by name or from `nnx.find`
     minimized: l1, l2, label_smoothing, class_weights and huber_delta, as for
         `nnx.train`
 
     Raises:
-        InputError: a network, data or settings that do not fit each other
-        BackendError: a backend that cannot be used
+        InputError: network, data and settings do not fit each other
+        BackendError: the backend cannot be used
     """
     unknown = minimized.keys() - set(own_network.MINIMIZED)
     if unknown:

@@ -1,9 +1,8 @@
-"""Backpropagation against central differences of what is minimized, in float64.
+"""Backpropagation compared with central differences of the minimized loss, in float64.
 
-Every activation with every option that the gradient depends on, and at depths 1 to 4,
-on small random networks. The whole gradient is compared, no entry left out, and every
-case is taken on every backend: the differences are taken once, of the plain maths'
-loss, which every backend must give too.
+Small random networks cover every activation with every option that the gradient depends
+on, and depths 1 to 4. All entries of the gradient are compared. The differences are
+computed once, from the loss of the plain maths, which every backend must match too.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,24 +31,24 @@ from nnx.verify.compare import PLAIN, Agreement, moved, relative_error
 from nnx.verify.kinks import forward_batch, is_smooth
 
 BOUND = 1e-6
-# Any step will do, and a mask is a function of it.
+# The number of the step: arbitrary, but dropout masks depend on it.
 STEP = 7
 # The error of a central difference is of order ε² from the third derivative, and
 # of order 1e-16/ε from rounding; their sum is smallest near ε = 1e-5.
 EPSILON = 1e-5
-# A network whose hidden units and weights stay this far from 0 has no kink within ε.
-# Normalized units are moved further by a step of a weight than others.
+# If hidden units and weights are at least this far from 0, there is no kink within ε.
+# A step of a weight moves normalized units further than others.
 CLEARANCE = 1e-3
-# Of a unit before it is normalized: over less, the third derivative would be large.
+# Of units before normalization: with a smaller one, the third derivative is large.
 LEAST_DEVIATION = 0.1
-# How near a backend's loss must be to the reference's, relative to it.
+# Relative tolerance for a backend's loss.
 SAME_LOSS = 1e-12
 
 
 class Problem(NamedTuple):
-    """A case's state and images, its penalized loss and the slopes of that.
+    """A case's state and images, its penalized loss and the slopes of the loss.
 
-    slopes: (n,), d loss / d parameter for all n parameters, one after another
+    slopes: (n,), d loss / d parameter for all n parameters in turn
     """
 
     state: State
@@ -60,12 +59,12 @@ class Problem(NamedTuple):
 
 
 def gradcheck(backend: str | Backend = DEFAULT) -> list[Agreement]:
-    """Return the largest relative error of the gradient for every case."""
+    """Return the largest relative error of the gradient for each case."""
     return list(each_case(choose(backend)))
 
 
 def each_case(backend: Backend) -> Iterator[Agreement]:
-    """Yield the largest relative error of the gradient for one case after another."""
+    """Yield the largest relative error of the gradient, case by case."""
     for case in gradient_cases():
         with backend.scope():
             error = worst_error(case, backend)
@@ -73,9 +72,9 @@ def each_case(backend: Backend) -> Iterator[Agreement]:
 
 
 def worst_error(case: Case, backend: Backend) -> float:
-    """Return one case's largest error, relative to the gradient's largest entry.
+    """Return the largest error of one case, relative to the gradient's largest entry.
 
-    It is infinite where the loss is not the reference's, or the gradient not finite.
+    It is infinite if the loss is not the reference's, or the gradient is not finite.
     """
     posed = problem(case)
     state, images, index = moved(
@@ -94,10 +93,10 @@ def worst_error(case: Case, backend: Backend) -> float:
 def backpropagated(
     state: State, images: Images, index: Array, hyper: Hyperparameters, backend: Backend
 ) -> BatchResult:
-    """Return a batch's gradients, by what the backend trains with.
+    """Return a batch's gradients, computed as the backend does in training.
 
-    Steps of its own on NumPy's arrays are not made of the maths' operations: there the
-    gradients are what a step of plain SGD takes off.
+    A backend with its own steps on NumPy arrays does not use the operations of the
+    maths. Its gradients are what a step of plain SGD subtracts.
     """
     if backend.own_steps is None or backend.xp is not np:
         return steps.batch_gradients(state, images, index, hyper, backend.ops)
@@ -123,9 +122,9 @@ def problem(case: Case) -> Problem:
 
 
 def _loss(state: State, images: Images, hyper: Hyperparameters) -> Callable[[], float]:
-    """Return what training minimizes, by the plain maths without any gradient.
+    """Return a function that computes the minimized loss, by the plain maths.
 
-    It is a function of what the arrays of the state's layers hold when it is called.
+    It uses the contents of the state's layers at the time of the call.
     """
     x, labels = steps.inputs(state, images, np.arange(hyper.batch_size), hyper, PLAIN)
     masks = steps.dropout_masks(state, x, 0, hyper, PLAIN)
@@ -142,7 +141,7 @@ def _loss(state: State, images: Images, hyper: Hyperparameters) -> Callable[[], 
 def _penalized(
     mean: Array, layers: Parameters, hyper: Hyperparameters, xp: Namespace
 ) -> Array:
-    """Return the mean loss with the penalties."""
+    """Return the mean loss plus the penalties."""
     for layer in layers if hyper.l1 or hyper.l2 else []:
         penalty = regularization.penalty(layer.weight, hyper.l1, hyper.l2, xp=xp)
         mean = mean + penalty
@@ -150,7 +149,7 @@ def _penalized(
 
 
 def _central_differences(loss: Callable[[], float], state: State) -> Array:
-    """Return d loss / d parameter for every parameter, one after another, (n,)."""
+    """Return d loss / d parameter for each parameter in turn, (n,)."""
     slopes = []
     for _, array in named_arrays(state.layers, ""):
         for i in np.ndindex(array.shape):
@@ -165,7 +164,7 @@ def _central_differences(loss: Callable[[], float], state: State) -> Array:
 
 
 def _drawn(case: Case, hyper: Hyperparameters) -> tuple[State, Images]:
-    """Return the first random network and batch that come near no kink."""
+    """Return the first random network and batch without a kink nearby."""
     for seed in range(1000):
         rng = np.random.default_rng(seed)
         layers = [
@@ -184,10 +183,10 @@ def _drawn(case: Case, hyper: Hyperparameters) -> tuple[State, Images]:
 
 
 def _is_clear(state: State, images: Images, hyper: Hyperparameters) -> bool:
-    """Return whether no kink of the loss is near, and no variance is tiny.
+    """Return whether the loss has no kink nearby, and no variance is tiny.
 
-    A weight at 0 is a kink of the L1 penalty. Dropout may leave a layer's inputs the
-    same in all images, and nothing to divide by.
+    A weight at 0 is a kink of the L1 penalty. A variance is 0 if dropout makes a
+    layer's inputs the same for all images.
     """
     index = np.arange(hyper.batch_size)
     caches = forward_batch(state, images, index, hyper).caches

@@ -1,8 +1,8 @@
-"""Staying clear of kinks, where rounding or a small step changes a result at once.
+"""Avoiding kinks, where rounding or a small step changes a result abruptly.
 
-A kink is a hidden unit near 0, where relu bends, a tie of the two largest logits, a
-label's logit near 0, or a residual where the Huber loss turns straight. Nothing is
-compared there.
+A kink is a hidden unit near 0, where relu bends; a tie of the two largest logits; a
+label's logit near 0; or a residual at which the Huber loss becomes linear. Results are
+not compared near kinks.
 """
 
 import numpy as np
@@ -16,11 +16,11 @@ from nnx.maths.schedules import at_steps
 from nnx.maths.state import Images, Layer, NormalizedLayer, State
 from nnx.verify.compare import PLAIN
 
-# Relative to a layer's largest unit; rounding in float32 reaches a tenth of it.
+# Relative to a layer's largest unit; float32's rounding reaches a tenth of this.
 CLEARANCE = 1e-5
-# Activations whose slope, or the slope of that, jumps at 0.
+# Activations whose first or second derivative jumps at 0.
 KINKED = "relu", "leaky_relu", "elu"
-# How often a batch is looked at, images at a kink replaced each time.
+# How often images at kinks are replaced in a batch.
 ATTEMPTS = 30
 
 
@@ -31,11 +31,11 @@ def is_smooth(
     hyper: Hyperparameters,
     clearance: float = CLEARANCE,
 ) -> Array:
-    """Return for which images of a batch there is no kink nearby, (batch,) bool.
+    """Return which images of a batch have no kink nearby, (batch,) bool.
 
     state: float64, on the host
     index: (batch,), the batch's images
-    clearance: how near is near, over the largest of the layer's units
+    clearance: least distance from a kink, relative to the layer's largest unit
     """
     seen = forward_batch(state, images, index, hyper)
     smooth = np.ones(len(index), bool)
@@ -47,7 +47,7 @@ def is_smooth(
 
 
 def _from_turning(logits: Array, targets: Array, hyper: Hyperparameters) -> Array:
-    """Return how far each image's logits are from where its loss or score turns, (n,).
+    """Return the distance of each image's logits from a kink of loss or score, (n,).
 
     logits: (n, outputs)
     """
@@ -65,7 +65,7 @@ def _from_turning(logits: Array, targets: Array, hyper: Hyperparameters) -> Arra
 def forward_batch(
     state: State, images: Images, index: Array, hyper: Hyperparameters
 ) -> Forward:
-    """Return what a step's network makes of its batch, by the plain maths."""
+    """Return the forward pass of a step's batch, by the plain maths."""
     x, _ = steps.inputs(state, images, index, hyper, PLAIN)
     masks = steps.dropout_masks(state, x, 0, hyper, PLAIN)
     return network.forward(
@@ -74,7 +74,7 @@ def forward_batch(
 
 
 def is_bent(activation: str, outputs: Array) -> Array:
-    """Return whether a unit is on other sides of its kink in two outputs, (n,) bool.
+    """Return for each pair of outputs whether any unit crosses its kink, (n,) bool.
 
     activation: of the layer
     outputs: (n, 2, batch, out_features)
@@ -86,7 +86,7 @@ def is_bent(activation: str, outputs: Array) -> Array:
 
 
 def _before_activation(layer: Layer | NormalizedLayer, cache: Cache) -> Array:
-    """Return what a layer's activation was given, (batch, out_features)."""
+    """Return the inputs of a layer's activation, (batch, out_features)."""
     if isinstance(layer, NormalizedLayer) and cache.normalized is not None:
         return layer.gamma * cache.normalized.values + layer.bias
     return cache.x @ layer.weight + layer.bias
@@ -97,14 +97,15 @@ def steps_without_kinks(
 ) -> tuple[Array, State]:
     """Return an order whose batches are without kinks, and the state after the steps.
 
-    Another image of the batch takes the place of each that is at a kink. Dropout leaves
-    out other units of an image in another place, and a normalized batch changes with
-    each of its images: so what is put in place is looked at again.
+    Each image at a kink is replaced by another image of the batch. The new batch is
+    checked again: dropout leaves out other units at another place, and normalization
+    depends on all images of the batch.
 
-    state: float64, on the host; order and count: as for `steps.run_steps`
+    state: float64, on the host
+    order, count: as for `steps.run_steps`
 
     Raises:
-        ValueError: a batch in which no image is clear of kinks
+        ValueError: no image of a batch is clear of kinks
     """
     order, n, size = order.copy(), len(order), hyper.batch_size
     per_epoch = block_count(n, size)

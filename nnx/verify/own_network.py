@@ -1,6 +1,6 @@
-"""A network's own gradient against central differences of its loss, in float64.
+"""A given network's gradient compared with central differences, in float64.
 
-Of a large layer, a sample of the entries is compared.
+For large layers, a sample of the entries is compared.
 """
 
 from typing import NamedTuple
@@ -23,29 +23,30 @@ from nnx.verify.differences import Place, Problem
 from nnx.verify.gradients import BOUND, EPSILON, backpropagated
 from nnx.verify.kinks import forward_batch
 
-# The settings that what is minimized depends on, whatever is drawn at random.
+# The settings that the minimized loss depends on, except for random ones.
 MINIMIZED = "l1", "l2", "label_smoothing", "class_weights", "huber_delta"
-# Images of the batch: those of the largest loss, of so many spread over the set. An
-# image that a network has learnt to perfection has next to no gradient.
+# The batch has the IMAGES with the largest loss among LOOKED_AT spread over the set: an
+# image that a network has learned perfectly has next to no gradient.
 IMAGES, LOOKED_AT = 16, 1000
-# Entries of an array that are compared, at most; a smaller one is compared whole.
+# Most entries of an array to compare; a smaller array is compared completely.
 ENTRIES = 200
 SEED = 0
 
 
 class ParameterCheck(NamedTuple):
-    """How far the gradient of one layer's weight or bias is from central differences.
+    """The error of the gradient of one layer's weight or bias.
 
-    layer: 1 is the first
+    layer: number of the layer, from 1
+    parameter: "weight" or "bias"
     shape: of the parameter
-    entries: how many were compared
-    at_kinks: how many more were drawn, and left out, as a unit's relu bends, or L1
-        does, within the step
-    largest: the largest slope by differences, of those compared
-    max_relative_error: the largest error over that slope; infinite where the gradient
-        is not finite
-    bound: what the error must be below; above 1e-6 where slopes are so small that
-        rounding the loss hides their last digits
+    entries: number of entries compared
+    at_kinks: number of sampled entries left out, because a unit or the L1 penalty has a
+        kink within the step
+    largest: the largest slope by central differences, among the entries compared
+    max_relative_error: the largest error relative to that slope; infinite if the
+        gradient is not finite
+    bound: the error must be below it; above 1e-6 if the slopes are so small that
+        rounding of the loss hides their last digits
     """
 
     backend: str
@@ -60,7 +61,7 @@ class ParameterCheck(NamedTuple):
 
     @property
     def within_bound(self) -> bool:
-        """Whether the gradient agrees."""
+        """Whether the error is below the bound."""
         return self.max_relative_error < self.bound
 
 
@@ -70,14 +71,15 @@ def check(
     settings: Settings,
     backend: str | Backend = DEFAULT,
 ) -> list[ParameterCheck]:
-    """Return how far each layer's weight and bias are from central differences.
+    """Compare the gradients of each layer's weight and bias with central differences.
 
-    The gradient is the one that the backend trains with, of `IMAGES` training images
-    and the settings in `MINIMIZED`; nothing is dropped out, distorted or normalized.
+    The gradient is computed as the backend does in training, from `IMAGES` training
+    images with the settings in `MINIMIZED`; without dropout, distortion and
+    normalization.
 
     Raises:
-        InputError: data or settings that do not fit, or a loss that is not finite
-        BackendError: a backend that cannot be used
+        InputError: data or settings do not fit, or the loss is not finite
+        BackendError: the backend cannot be used
     """
     posed = _posed(checked, data, settings)
     chosen = choose(backend)
@@ -98,7 +100,7 @@ def check(
 
 
 def _posed(checked: Network, data: Dataset, settings: Settings) -> Problem:
-    """Return the network and the images that it does worst on."""
+    """Return the network with the images of the largest loss."""
     kept = {name: settings[name] for name in MINIMIZED}  # type: ignore[literal-required]
     settings = complete(kept | {"pixels": checked.pixels, "batch_size": "full"})
     fit = fitted(checked, data, settings)
@@ -135,9 +137,9 @@ def _compared(
     backend: str,
     rng: np.random.Generator,
 ) -> ParameterCheck:
-    """Return how far one parameter's gradient is from central differences."""
+    """Compare one parameter's gradient with central differences."""
     array = getattr(posed.state.layers[i], name)
-    # A unit feels a step of its weight times the weight's input.
+    # A step of a weight changes the unit by the step times the weight's input.
     felt = np.max(np.abs(posed.inputs[i])) if name == "weight" else 1.0
     step = EPSILON / max(1.0, float(felt))
     drawn = _drawn(gradient, rng)
@@ -167,7 +169,8 @@ def _compared(
 def _drawn(gradient: Array, rng: np.random.Generator) -> list[Place]:
     """Return the places of the entries to compare: all, or a sample.
 
-    That has the largest entry, as many as half of it that are not 0, and others.
+    The sample contains the largest entry. Up to half of it is drawn from entries that
+    are not 0, and the rest from all entries.
     """
     if gradient.size <= ENTRIES:
         return list(np.ndindex(gradient.shape))

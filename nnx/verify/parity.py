@@ -1,11 +1,11 @@
-"""Every backend against the plain maths in float64 on NumPy, the reference.
+"""Every backend compared with the reference: the plain maths in float64 on NumPy.
 
-A backend may replace kernels, or whole training steps; both are compared: the
-gradients that its kernels give, one step, and three steps of which the last is short,
-with every option that a backend's own steps may have a way of their own with. One that
-replaces the steps and no kernel trains by its steps alone, and they are what is
-compared: a library that compiles each operation for each shape would take as long
-again for gradients that no run takes. The gradient check has those.
+A backend may replace kernels, or whole training steps. Both are compared: the gradients
+from its kernels, one step, and three steps of which the last is short, with every
+option that a backend's own steps may implement. For a backend that replaces the steps
+and no kernel, only the steps are compared: no run uses the gradients outside a step,
+and a library that compiles each operation for each shape would need as much time again
+for them. The gradient check covers those.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,14 +28,14 @@ from nnx.verify.kinks import steps_without_kinks
 
 REFERENCE = "numpy float64"
 EPOCH = 3  # steps
-BEGIN = 2 * EPOCH  # steps the run has taken before
+BEGIN = 2 * EPOCH  # steps taken before
 
 
 class Problem(NamedTuple):
-    """What a backend computes, on the host, and the reference's results.
+    """A problem for a backend, on the host, and the reference's results.
 
     gradients: of the first batch
-    after: so many steps, the state
+    after: the state by the number of steps taken
     """
 
     layers: Layers
@@ -47,12 +47,12 @@ class Problem(NamedTuple):
 
 
 def parity(*backends: str | Backend) -> list[Agreement]:
-    """Return how far these backends are from the reference; none: all usable ones."""
+    """Return the errors of these backends, by default of all usable ones."""
     return list(each_case([choose(each) for each in backends] or usable()[0]))
 
 
 def each_case(backends: Sequence[Backend]) -> Iterator[Agreement]:
-    """Yield how far these backends are from the reference, case by case."""
+    """Yield the errors of these backends, case by case."""
     for case, (dtype, bound) in product(PARITY_CASES, BOUNDS.items()):
         posed = problem(case, dtype)
         for backend in backends:
@@ -62,10 +62,10 @@ def each_case(backends: Sequence[Backend]) -> Iterator[Agreement]:
 
 
 def problem(case: Case, dtype: str) -> Problem:
-    """Return a case's network, images and results.
+    """Return a case's network, images and reference results.
 
-    The reference computes in float64 from parameters that are rounded to dtype, so
-    that nothing but the computation differs.
+    The reference computes in float64 from parameters that are rounded to dtype, so only
+    the computation differs.
     """
     rng = np.random.default_rng(case.sizes)
     layers = [
@@ -93,12 +93,12 @@ def _begun(layers: Layers, hyper: Hyperparameters, ops: Ops) -> State:
 
 
 def has_kernels(backend: Backend) -> bool:
-    """Return whether a backend replaces any of the functions that steps are made of."""
+    """Return whether a backend replaces any function in `Ops`."""
     return backend.ops != Ops(backend.xp)
 
 
 def worst_error(posed: Problem, backend: Backend) -> float:
-    """Return the largest error of its kernels' gradients, one step and three."""
+    """Return the largest error of a backend's gradients, one step and three steps."""
     hyper, dtype = posed.hyper, str(posed.layers[0].weight.dtype)
     images, order = moved((posed.images, posed.order), backend.from_numpy)
 

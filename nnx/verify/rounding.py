@@ -1,7 +1,7 @@
 """The plain maths with the factors of its products rounded to bfloat16.
 
-What a backend that multiplies in bfloat16 is compared with: sums, and all that is no
-product, are NumPy's.
+It is the reference for backends that multiply in bfloat16. Sums, and all operations
+other than products, are NumPy's.
 """
 
 from typing import Any
@@ -14,9 +14,9 @@ from nnx.maths.ops import Ops
 
 
 def rounded(numbers: Array) -> Array:
-    """Return numbers, as float32, rounded to the nearest bfloat16, of two to the even.
+    """Return numbers as float32, rounded to the nearest bfloat16, ties to even.
 
-    One has float32's 8 bits of exponent and 7 of fraction: its upper half.
+    A bfloat16 is the upper half of a float32: 8 bits of exponent and 7 of fraction.
     """
     bits = np.ascontiguousarray(numbers, np.float32).view(np.uint32)
     nearest = bits + (np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1)))
@@ -25,7 +25,7 @@ def rounded(numbers: Array) -> Array:
 
 
 class RoundedFactors(np.ndarray[Any, Any]):
-    """An array that rounds both factors of a product; so do arrays computed from it."""
+    """An array whose products round both factors; so do arrays computed from it."""
 
     def __matmul__(self, other: Any) -> Any:
         return _product(self, other)
@@ -41,7 +41,7 @@ def _product(a: Array, b: Array) -> Any:
 
 
 def reference() -> Backend:
-    """Return a backend of the plain maths whose products are of rounded factors."""
+    """Return a backend with the plain maths and products of rounded factors."""
     return Backend(
         name="rounded factors",
         device="cpu",

@@ -55,7 +55,7 @@ def rounding_reference() -> Backend:
 @pytest.fixture(scope="module")
 def bf16() -> Backend:
     if not vectors.HAS_BFLOAT16:
-        pytest.skip("this processor multiplies no bfloat16 numbers (AVX512-BF16)")
+        pytest.skip("this processor cannot multiply bfloat16 numbers (AVX512-BF16)")
     return nnx.find("numba", precision="bf16")
 
 

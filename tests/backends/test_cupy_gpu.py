@@ -1,7 +1,8 @@
 """The CuPy backend on a stand-in for CuPy: which device, which products, what is freed.
 
-What fails, and what a user is told then, is in `tests/cli/test_faults_gpu.py`; what a
-card computes, in every test of the `backend` fixture, and in `tests/cli/test_card.py`.
+Failures, and what a user is told of them, are tested in `tests/cli/test_faults_gpu.py`;
+what a card computes, in every test with the `backend` fixture and in
+`tests/cli/test_card.py`.
 """
 
 import os

@@ -1,6 +1,6 @@
 """CuPy's fused steps: many in one launch. On a card, or emulated (`tests/cuda_on_cpu`).
 
-Here none may be plain, whatever the backend would choose.
+Here no step may be plain, whatever the backend would choose.
 """
 
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""JAX's devices, how seldom it compiles, and that states outlive steps."""
+"""JAX's devices, how rarely it compiles, and that states stay valid after steps."""
 
 from typing import Any
 

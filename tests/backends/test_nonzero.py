@@ -1,4 +1,4 @@
-"""Inputs that are 0 are passed over by the compiled steps, and nothing else is."""
+"""The compiled steps skip inputs that are 0, and nothing else."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Images as the compiled steps are given them: distorted, noisy, of any type."""
+"""Images as the compiled steps receive them: distorted, noisy, of any type."""
 
 from typing import Any
 

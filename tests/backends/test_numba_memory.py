@@ -1,4 +1,4 @@
-"""The memory that compiled steps go on with is no one's but theirs."""
+"""The memory that compiled steps keep for the next call is theirs alone."""
 
 import weakref
 from typing import Any

@@ -1,4 +1,4 @@
-"""A team is as large as it has cores to itself, and its size changes no bits."""
+"""A team has as many threads as it has cores to itself; its size changes no bits."""
 
 import os
 import time

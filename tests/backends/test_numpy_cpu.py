@@ -1,4 +1,4 @@
-"""What the NumPy backend does better than the plain maths, and that it is the same."""
+"""What the NumPy backend does better than the plain maths, with the same results."""
 
 import platform
 import subprocess

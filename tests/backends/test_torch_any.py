@@ -1,4 +1,4 @@
-"""PyTorch's devices, and what of NumPy's arrays PyTorch does not take as it is."""
+"""PyTorch's devices, and NumPy's arrays that PyTorch does not take as they are."""
 
 from dataclasses import replace
 

@@ -139,7 +139,10 @@ def test_a_card_that_is_not_there(bench: Run) -> None:
         (["--options", "--workload", "wide"], "--options is now 'nnx bench options'"),
         (["--time-to", "0.98"], "--time-to is now 'nnx bench time-to 0.98'"),
         (["--workload", "tiny", "options"], "--workload goes after options"),
-        (["options", "--workload", "gelu"], "are measured on plain SGD, not on gelu"),
+        (
+            ["options", "--workload", "gelu"],
+            "are measured on plain SGD, not on the recipe gelu",
+        ),
         (["options", "--workload", "huge"], "no workload is called 'huge'"),
         (["options", "--rivals"], "No such option: --rivals"),
         (["time-to"], "Missing argument 'ACCURACY'"),

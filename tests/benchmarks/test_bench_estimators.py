@@ -1,4 +1,4 @@
-"""What `nnx bench estimators` measures, and that it gives no speed to another loss."""
+"""What `nnx bench estimators` measures, and that a fit of another loss has no speed."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Speeds, the floor, and what is made of them."""
+"""Speeds, the floor, and the figures that are derived from them."""
 
 import io
 import json

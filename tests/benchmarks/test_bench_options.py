@@ -1,4 +1,4 @@
-"""What `nnx bench options` measures, and that it measures nothing that is wrong."""
+"""What `nnx bench options` measures, and that it gives no speed to wrong results."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""What `nnx bench` shows has room: tables on a terminal, the note of its picture."""
+"""What `nnx bench` shows fits: its tables a terminal, and its note the picture."""
 
 import json
 import re
@@ -51,7 +51,7 @@ def test_no_name_is_folded_in_a_narrow_terminal(
         assert len(line.rstrip()) <= columns
     assert heading.split()[:2] == ["implementation", "ms/epoch"]
     assert "images/s" in heading
-    [said] = [line for line in lines if line.startswith("left out")]
+    [said] = [line for line in lines if line.startswith("not shown")]
     assert "100 steps" in said
 
 
@@ -62,7 +62,7 @@ def test_elsewhere_nothing_is_left_out(
     _, heading, *lines = capsys.readouterr().out.splitlines()
     assert heading.endswith("accuracy")
     assert "100 steps" in heading
-    assert not [line for line in lines if line.startswith("left out")]
+    assert not [line for line in lines if line.startswith("not shown")]
 
 
 @pytest.mark.parametrize("keys", [["deep"], ["deep", "wide"]])

@@ -1,4 +1,4 @@
-"""Running the real command in a process of its own, and a watch on what it leaves."""
+"""Running the real command in a process of its own, and checks of what it leaves."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Sixty pictures drawn by code: digits in bad light, and what is no digit."""
+"""Sixty pictures drawn by code: digits in bad light, and things that are no digits."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

@@ -1,10 +1,11 @@
 """`nnx` in a copy of a process that has imported it already.
 
-A process of its own for a command is two thirds imports. As a program, this module is
-that process: for each request, a line of JSON on stdin, it forks, and the child becomes
-`nnx` with the request's arguments, folder, variables and outputs. The answer, a line,
-is the exit status. What a command does as it starts, and with its descriptors, is not
-seen so; `test_programs.py` runs every command both ways.
+A command in a process of its own spends two thirds of its time on imports. Run as a
+program, this module is the process that is copied: for each request, a line of JSON on
+stdin, it forks, and the child becomes `nnx` with the request's arguments, folder,
+variables and outputs. The answer is a line with the exit status. This does not show
+what a command does at start-up and with its descriptors; `test_programs.py` runs every
+command both ways.
 """
 
 import json

@@ -2,9 +2,9 @@
 
     python tests/cli/kill.py --count 300 --backend numba
 
-Each kill is a SIGKILL at a moment drawn anew, while it starts, trains or saves. After
-it, the checkpoint must load, if there is one yet. A run that was cut so must end with
-the model, the log and the checkpoint's arrays of one that was never stopped.
+Each kill is a SIGKILL at a random moment while the run starts, trains or saves. After
+it, the checkpoint must load, if there is one yet. In the end, the run must have the
+model, the log and the checkpoint's arrays of one that was never stopped.
 """
 
 import argparse

@@ -2,10 +2,10 @@
 
     python tests/cli/kill_ranks.py --count 50 --backend numba
 
-Each time, one, two or four processes go on with the run, and a SIGKILL ends one of
-them, drawn anew, at a moment drawn anew; mpiexec then ends the others. The checkpoint
-must load, if there is one yet. In the end model, log and the checkpoint's arrays are
-those of a run by one process that was never stopped.
+Each time, one, two or four processes resume the run, and a SIGKILL ends a random one of
+them at a random moment; mpiexec then ends the others. The checkpoint must load, if
+there is one yet. In the end, the run must have the model, the log and the checkpoint's
+arrays of a run by one process that was never stopped.
 """
 
 import argparse

@@ -47,8 +47,8 @@ def pair(folder: Path, words: tuple[list[str], list[str]], pause: float) -> None
     (second,) = ended
     (first,) = (process for process in both if process is not second)
     said = second.communicate()[1]
-    line = f"nnx: {folder}: process {first.pid} on .* trains here; wait for its end.*\n"
-    assert re.fullmatch(line, said), said
+    held = f"process {first.pid} on .* is training here; wait for it to end.*"
+    assert re.fullmatch(f"nnx: {folder}: {held}\n", said), said
     assert second.returncode == 2
     while not (folder / "checkpoint.safetensors").exists():
         time.sleep(0.01)

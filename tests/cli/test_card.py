@@ -1,6 +1,6 @@
 """On a real card, by `pytest -m gpu`: what neither a stand-in nor one test can show.
 
-The `backend` fixture takes every other test of the maths and of training there too.
+With the `backend` fixture, all other tests of the maths and of training run there too.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Settings from files and presets: which goes before which, and what is refused."""
+"""Settings from files and presets: which takes precedence, and what is refused."""
 
 import inspect
 import tomllib
@@ -137,9 +137,9 @@ def test_another_optimizer_comes_with_its_own_rates(
     [
         ("drop_out = 0.1", "no setting is called 'drop_out'; did you mean dropout?"),
         ("lr = 0.1", "no setting is called 'lr'; did you mean learning_rate?"),
-        ("averaging = 0.9", "averaging is called ema_decay now"),
-        ("validation = 0.1", "validation is called validation_fraction now"),
-        ("early_stopping = 2", "early_stopping is called patience now"),
+        ("averaging = 0.9", "averaging is now called ema_decay"),
+        ("validation = 0.1", "validation is now called validation_fraction"),
+        ("early_stopping = 2", "early_stopping is now called patience"),
         ("batch-size = 2", "no setting is called 'batch-size'; did you mean batch_si"),
         ("qwertz = 2", "no setting is called 'qwertz'; there are dataset, data_dir,"),
         ("[training]\nl2 = 0.1", "no setting is called 'training'; there are dataset"),
@@ -156,14 +156,14 @@ def test_another_optimizer_comes_with_its_own_rates(
         ("hidden = ['9']", "each from 1 to 100000, as in 128,64, not ['9']"),
         ("batch_norm = 1", "batch_norm must be true or false, not 1"),
         ("schedule = 3", "as in cosine:warmup=2,to=0.001, not 3"),
-        ("threads = 2", "'threads' is no setting: give --threads to the command"),
+        ("threads = 2", "'threads' is not a setting: give the command --threads"),
         ("l2 = " + "1" * 5000, "not TOML: "),
         ("class_weights = 'x'", "cat=2,dog=0.5, or balanced, not 'x'"),
         ("dataset = ''", "dataset must be the name of a dataset or a path, not ''"),
         ("l2 = 0.1\nl2 = 0.2", "not TOML: Cannot overwrite a value (at "),
         ("dropout 0.1", "not TOML: Expected '=' after a key in a key/value pair"),
         ("l2 = 0.1\ndropout =", "not TOML: Invalid value (at "),
-        (b"\xff\xfe", "not TOML: it is no text in UTF-8"),
+        (b"\xff\xfe", "not TOML: it is not UTF-8 text"),
         (b"PK\x03\x04\x00", "not TOML: "),
     ],
     ids=lambda value: str(value)[:14],
@@ -187,7 +187,7 @@ def test_a_mark_of_the_byte_order_and_a_home_that_is_not_there(
 ) -> None:
     content = b'\xef\xbb\xbfdata_dir = "~nobody-here/x"\n'
     (cwd / "my.toml").write_bytes(content)
-    says = ("a data_dir is for mnist, fashion-mnist, kmnist, and not for digits",)
+    says = ("data_dir is for mnist, fashion-mnist, kmnist, not for digits",)
     refused("train", "--config", "my.toml", says=says)
 
 

@@ -320,7 +320,7 @@ def test_a_busy_machine_is_told_of(
     run = training.run.Run(nnx.Network([25, 3]), data, complete({}), backend="numpy")
     results.introduce(run, busy)
     said = capsys.readouterr().err
-    assert ("busy: other programs keep 1.0 of" in said) == (busy == 1.0)
+    assert ("busy: other programs use 1.0 of" in said) == (busy == 1.0)
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ def test_a_busy_machine_is_told_of(
 def test_bench_looks_at_the_machine_once_its_options_are_good(
     words: str, cwd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would say first that other programs keep the cores, and then refuse."""
+    """It would say first that other programs use the cores, and then refuse."""
     said: list[str] = []
     monkeypatch.setattr(bench_report, "_say_if_busy", lambda: said.append("busy"))
     monkeypatch.setattr(show, "note", said.append)

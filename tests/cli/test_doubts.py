@@ -1,4 +1,4 @@
-"""Sixty drawn pictures, and what `nnx predict` says of each."""
+"""Sixty drawn pictures, and what `nnx predict` says about each."""
 
 import json
 from collections.abc import Callable

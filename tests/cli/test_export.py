@@ -57,7 +57,7 @@ def test_without_the_package_onnx(
 def test_names_are_checked_before_anything_is_written(
     refused: Refused, old_run: Path, cwd: Path
 ) -> None:
-    refused("export", old_run, says=("what is to be written? give --html FILE, --onn",))
+    refused("export", old_run, says=("nothing to write: give --html FILE or --on",))
     refused("export", old_run, "--int8", "--html", "a.html", says=("give --c FILE",))
     good = "--html", "a.html"
     for option, name, ending in (
@@ -66,10 +66,10 @@ def test_names_are_checked_before_anything_is_written(
         ("--c", "a.c", ".h"),
         ("--card", "README", ".md"),
     ):
-        says = (f"{name}: ", f"ends in {ending}")
+        says = (f"{name}: ", f"must end in {ending}")
         refused("export", old_run, *good, option, name, says=says)
     (cwd / "README.md").write_text("# Mine\n")
-    says = ("README.md: is no model card of nnx",)
+    says = ("README.md: is not a model card of nnx",)
     refused("export", old_run, *good, "--card", "README.md", says=says)
     model = old_run / "model.safetensors"
     says = ("model.safetensors: is a model of nnx; choose another name",)
@@ -78,7 +78,7 @@ def test_names_are_checked_before_anything_is_written(
 
 def test_data_that_are_needed(refused: Refused, old_run: Path, cwd: Path) -> None:
     (old_run / "config.toml").unlink()
-    says = ("no config.toml names the data; give --dataset",)
+    says = ("no config.toml to name the data; give --dataset",)
     refused("export", old_run, "--card", "a.md", says=says)
     says, int8 = ("digits does not fit the network",), ("--c", "a.h", "--int8")
     refused("export", old_run, *int8, "--dataset", "digits", says=says)
@@ -104,8 +104,8 @@ def test_imports_that_are_refused(refused: Refused, old_run: Path, cwd: Path) ->
     for words, says in (
         (["w.safetensors", *new], "does not say which activation"),
         (["w.safetensors", *new, "--normalize", "1"], "--normalize takes a mean"),
-        (["w.safetensors", *new, "--data-dir", "."], "--data-dir is for --dataset"),
-        (["w.safetensors", "--out", "w.safetensors"], "is there already"),
+        (["w.safetensors", *new, "--data-dir", "."], "--data-dir needs --dataset"),
+        (["w.safetensors", "--out", "w.safetensors"], "already exists"),
         (["nothing.pt", *new], "nothing.pt: "),
         (["w.safetensors"], "--out"),
     ):

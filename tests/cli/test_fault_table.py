@@ -1,4 +1,4 @@
-"""The cases of docs/faults.md that no other file of tests has, and the page itself."""
+"""The cases of docs/faults.md that no other test module has, and the page itself."""
 
 import ast
 import csv

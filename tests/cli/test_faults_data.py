@@ -44,17 +44,17 @@ def bad_data(refused: Callable[..., str], old_run: Path) -> Callable[..., None]:
         (
             ".",
             (
-                "nothing to read in this folder",
+                "no data in this folder",
                 "looked for train-images-idx3-ubyte[.gz]",
                 "nnx data fetch mnist",
             ),
         ),
         ("old run/log.csv/x.csv", ("x.csv: no such file or folder",)),
-        ("old run/config.toml", ("not a kind of file that is read; give a folder",)),
+        ("old run/config.toml", ("not a kind of file that nnx reads; give a folder",)),
         ("squares/t10k-labels-idx1-ubyte", ("give the folder they are in",)),
         (
             "/dev/null",
-            ("/dev/null: cannot be read: it is a device, and no regular file",),
+            ("/dev/null: cannot be read: it is a device, not a regular file",),
         ),
         ("n" * 300, ("File name too long",)),
         ("~nobody-of-this-name/x.csv", ("no such file or folder",)),
@@ -78,7 +78,7 @@ def test_1_a_folder_that_may_not_be_read(
 def test_1_a_data_dir_without_the_files(refused: Callable[..., str], cwd: Path) -> None:
     says = ("mnist", "looked for train-images-idx3-ubyte[.gz]", "nnx data fetch mnist")
     refused("train", "--dataset", "mnist", "--data-dir", cwd, says=says)
-    says = ("a data_dir is for mnist, fashion-mnist, kmnist, and not for digits",)
+    says = ("data_dir is for mnist, fashion-mnist, kmnist, not for digits",)
     refused("train", "--data-dir", cwd, says=says)
 
 
@@ -309,6 +309,6 @@ def test_22_without_a_network(run: Run, cwd: Path) -> None:
     assert line.startswith("nnx: mnist: no mirror delivered train-images-idx3-ubyte.gz")
     for file in PUBLISHED["mnist"].files:
         assert f"{file.name} (SHA-256 {file.sha256})" in line
-    assert "put by hand into" in line
+    assert "put these by hand into" in line
     assert "--data-dir or NNX_DATA_DIR" in line
     assert list(cwd.iterdir()) == []

@@ -1,4 +1,4 @@
-"""`nnx train` of what diverges, and `--debug-nan`."""
+"""`nnx train` when training diverges, and `--debug-nan`."""
 
 import re
 from collections.abc import Callable

@@ -1,6 +1,6 @@
-"""A GPU that is not there, has no room or fails: a line, and nothing is lost.
+"""A GPU that is missing, out of memory or failing: one line, and nothing is lost.
 
-In the place of CuPy stands `tests/fake_cuda`, which fails as it is told.
+`tests/fake_cuda` stands in for CuPy, and fails as it is told.
 """
 
 import json
@@ -28,9 +28,9 @@ AT_FIRST = {
     "no-driver": ("finds no NVIDIA driver", "nvidia-smi", "another --backend"),
     "old-driver": ("driver for CUDA 11.8", "CuPy's CUDA 12.9", "update the driver"),
     "no-device": ("no CUDA-capable device", "nvidia-smi lists", "CUDA_VISIBLE_DEVICES"),
-    "library": ("misses a part of CUDA", "libnvrtc.so.12", "pip install"),
-    "late-library": ("misses a part of CUDA", "libcublas.so.12", "pip install"),
-    "headers": ("misses a part of CUDA", "CUDA headers", "nnx-mlp[cuda12]"),
+    "library": ("lacks a part of CUDA", "libnvrtc.so.12", "pip install"),
+    "late-library": ("lacks a part of CUDA", "libcublas.so.12", "pip install"),
+    "headers": ("lacks a part of CUDA", "CUDA headers", "nnx-mlp[cuda12]"),
     "reduction": ("cannot compile a kernel (Runtime compilation", "pip install"),
     "sort": ("no kernel image", "no kernels for so old or new a card", "pip install"),
     "compile": (
@@ -38,7 +38,11 @@ AT_FIRST = {
         'identifier "half" is undefined',
         "pip install",
     ),
-    "no-cache": ("cannot make its kernels' folder", ".cupy", "set CUPY_CACHE_DIR"),
+    "no-cache": (
+        "cannot create the folder for its kernels",
+        ".cupy",
+        "set CUPY_CACHE_DIR",
+    ),
     "cache": ("cannot keep its kernels", "kernel_cache", "CUPY_CACHE_IN_MEMORY=1"),
     "full-cache": ("No space left on device", "CUPY_CACHE_DIR"),
 }

@@ -114,7 +114,7 @@ def test_data_of_another_kind(refused: Refused, old_run: Path, cwd: Path) -> Non
     (cwd / "table.csv").write_text(CSV)
     refused("evaluate", old_run, "--dataset", "table.csv", says=says)
     (old_run / "config.toml").unlink()
-    refused("evaluate", old_run, says=("no config.toml names the data; give --data",))
+    refused("evaluate", old_run, says=("no config.toml to name the data; give --da",))
 
 
 def test_a_checkpoint_that_is_damaged_is_not_resumed(
@@ -156,7 +156,7 @@ def test_no_name_in_a_file_reaches_the_terminal_as_it_is(
     names = serialize({"\x1b[31mred": np.zeros(2)})
     (cwd / "x.safetensors").write_bytes(names)
     line = refused("import", "x.safetensors", "--out", "y.safetensors")
-    assert "\\x1b[31mred is no weight" in line
+    assert "\\x1b[31mred is not a weight" in line
 
 
 def test_a_file_written_again_is_no_forgery(run: Run, model: Path) -> None:

@@ -1,4 +1,4 @@
-"""Paths that lead to no file, files without an end, disks without room."""
+"""Paths that lead to no file, files without an end, and full disks."""
 
 import os
 import re
@@ -67,7 +67,7 @@ def test_a_pipe_is_not_waited_for(
     refused: Refused, old_run: Path, table: Path, cwd: Path, reader: str
 ) -> None:
     file = pipe(cwd / f"pipe{ENDINGS.get(reader, '.safetensors')}")
-    says = (f"{file.name}: cannot be read: it is a pipe, and no regular file",)
+    says = (f"{file.name}: cannot be read: it is a pipe, not a regular file",)
     refused(*words(reader, file.name), says=says, timeout=20)
 
 
@@ -75,7 +75,7 @@ def test_a_pipe_is_not_waited_for(
 def test_a_device_is_not_read(
     refused: Refused, old_run: Path, cwd: Path, reader: str
 ) -> None:
-    says = ("/dev/zero: cannot be read: it is a device, and no regular file",)
+    says = ("/dev/zero: cannot be read: it is a device, not a regular file",)
     refused(*words(reader, "/dev/zero"), says=says, timeout=20)
 
 

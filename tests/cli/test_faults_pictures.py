@@ -86,7 +86,7 @@ def test_25_what_was_done_to_a_picture_is_printed(
     png(cwd / "turned.png", stroke(), exif=turned)
     Image.fromarray(stroke().astype(np.uint8)).convert("P").save(cwd / "palette.png")
     says = {
-        "blue.png": "colour made grey; dark on light: inverted",
+        "blue.png": "color made gray; dark on light: inverted",
         "clear.png": "transparency laid on",
         "deep.png": "more than 8 bits scaled to 8",
         "turned.png": "turned upright by its EXIF tag",
@@ -138,5 +138,5 @@ def test_a_table_takes_no_pictures(
     refused: Callable[..., str], old_table: Path, cwd: Path
 ) -> None:
     png(cwd / "a.png", stroke())
-    says = ("old table: takes 3 features that are no picture",)
+    says = ("old table: takes 3 features that are not a picture",)
     refused("predict", old_table, "a.png", says=says)

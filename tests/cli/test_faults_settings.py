@@ -29,8 +29,8 @@ Refused = Callable[..., str]
         ("--learning-rate", "0", "a number above 0 and up to 1000, or auto, not 0"),
         ("--learning-rate", "1e9", "1000, or auto, not 1000000000"),
         ("--learning-rate", "fast", "up to 1000, or auto, not 'fast'"),
-        ("--l2", "1", "l2 must be a number from 0 and below 1, not 1"),
-        ("--l2", "-1e-9", "l2 must be a number from 0 and below 1, not -1e-09"),
+        ("--l2", "1", "l2 must be a number at least 0 and below 1, not 1"),
+        ("--l2", "-1e-9", "l2 must be a number at least 0 and below 1, not -1e-09"),
         ("--epochs", "-1", "epochs must be an integer from 1 to 1000000, not -1"),
         ("--epochs", "0", "epochs must be an integer from 1 to 1000000, not 0"),
         ("--epochs", "1e3", "epochs must be an integer from 1 to 1000000, not 1000.0"),
@@ -48,18 +48,26 @@ Refused = Callable[..., str]
         ),
         ("--hidden", "9;8", "each from 1 to 100000, as in 128,64, not '9;8'"),
         ("--optimizer", "adamm", "one of sgd, nesterov, adam, rmsprop, adamw, not 'a"),
-        ("--momentum", "1", "momentum must be a number from 0 and below 1, or auto, "),
+        (
+            "--momentum",
+            "1",
+            "momentum must be a number at least 0 and below 1, or auto, ",
+        ),
         ("--momentum", "", "below 1, or auto, not ''"),
-        ("--beta2", "-0.1", "beta2 must be a number from 0 and below 1, or auto"),
-        ("--beta2", "0.9", "beta2 is for adam and rmsprop; sgd has none, not 0.9"),
+        ("--beta2", "-0.1", "beta2 must be a number at least 0 and below 1, or auto"),
+        (
+            "--beta2",
+            "0.9",
+            "beta2 is for adam and rmsprop; sgd has none: leave out 0.9",
+        ),
         ("--schedule", "cosin", "not 'cosin': no schedule is called 'cosin'"),
-        ("--schedule", "step:to=1", "'to' is none of warmup, every, factor"),
-        ("--schedule", "step:every", "every= is no number"),
-        ("--schedule", "step:every=0", "every may be 0.01 to 1e+06"),
-        ("--schedule", "step:factor=1,factor=1", "factor comes twice"),
-        ("--schedule", "cosine:", "'' is none of warmup, to, over"),
-        ("--schedule", "plateau", "schedule plateau needs images to choose by"),
-        ("--schedule", "plateau:patience=1.5", "patience is a whole number"),
+        ("--schedule", "step:to=1", "'to' is not one of warmup, every, factor"),
+        ("--schedule", "step:every", "every= is not a number"),
+        ("--schedule", "step:every=0", "every must be from 0.01 to 1e+06"),
+        ("--schedule", "step:factor=1,factor=1", "factor is given twice"),
+        ("--schedule", "cosine:", "'' is not one of warmup, to, over"),
+        ("--schedule", "plateau", "schedule plateau needs a validation set"),
+        ("--schedule", "plateau:patience=1.5", "patience must be a whole number"),
         ("--momentum-schedule", "plateau", "momentum_schedule cannot be plateau"),
         ("--momentum-schedule", "linear:to=1", "must end below 1, not at to=1"),
         ("--dropout", "1", "dropout must be a number from 0 to 0.99, not 1"),
@@ -80,19 +88,23 @@ Refused = Callable[..., str]
         (
             "--validation-fraction",
             "1",
-            "validation_fraction must be a number from 0 and below 1, not 1",
+            "validation_fraction must be a number at least 0 and below 1, not 1",
         ),
         (
             "--patience",
             "3",
-            "patience needs images to choose by: set validation_fraction",
+            "patience needs a validation set: set validation_fraction",
         ),
-        ("--ema-decay", "1", "ema_decay must be a number from 0 and below 1, not 1"),
+        (
+            "--ema-decay",
+            "1",
+            "ema_decay must be a number at least 0 and below 1, not 1",
+        ),
         ("--validation", "0.1", "No such option: --validation (Possible options: --va"),
         ("--early-stopping", "3", "--early-stopping (Possible options: --patience)"),
         ("--averaging", "0.9", "--averaging (Possible options: --ema-decay) (see nnx "),
-        ("--label-smoothing", "x", "from 0 and below 1, not 'x'"),
-        ("--augment", "spin=2", "'spin' is none of shift, rotation, scale, shear"),
+        ("--label-smoothing", "x", "at least 0 and below 1, not 'x'"),
+        ("--augment", "spin=2", "'spin' is not one of shift, rotation, scale, shear"),
         ("--seed", "-1", "seed must be an integer from 0 to 9223372036854775807"),
         ("--seed", str(2**63), "not 9223372036854775808"),
         ("--threads", "0", "--threads takes an integer from 1 to 1024, not 0"),
@@ -126,13 +138,13 @@ def test_27_options(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ("--pixels raw --target y", "no effect of pixels = raw: t is a table"),
+        ("--pixels raw --target y", "pixels = raw has no effect: t is a table"),
         (
             "--batch-norm --dropout 0.5 --hidden=",
-            "no effect of batch_norm and dropout: there is no hidden layer",
+            "no effect from batch_norm and dropout: there is no hidden layer",
         ),
         ("--hidden= --input-dropout 0.5", ""),
-        ("--augment sigma=3", "augment distorts nothing: sigma alone is of elastic, "),
+        ("--augment sigma=3", "augment has no effect: sigma is only for elastic, "),
         ("--augment elastic=3", ""),
         ("--schedule cosine:warmup=2", "schedule warms up to the run's end: warmup is"),
         ("--schedule cosine:warmup=2 --epochs 3", ""),
@@ -301,7 +313,7 @@ def test_resuming_where_there_is_nothing_yet_begins(
     ):
         ran = run("train", "--resume", "--out", *words)
         assert ran.returncode == 0, ran.stderr
-        says = f"nnx: nothing to resume in {words[0]} yet: the run begins"
+        says = f"nnx: nothing to resume in {words[0]} yet: starting a new run"
         assert ran.stderr.splitlines()[0] == says
         model = (cwd / words[0] / "model.safetensors").read_bytes()
         assert model == (old_run / "model.safetensors").read_bytes()
@@ -320,7 +332,7 @@ def test_40_resumed_on_another_backend_or_in_another_dtype(
     ran = run(*resume, 2, "--backend", "numpy", "--dtype", "float64")
     assert ran.returncode == 0, ran.stderr
     says = "dtype (was float32, now float64): the bits may differ from those of a run"
-    assert f"{says} without a change\n" in ran.stderr
+    assert f"{says} without this change\n" in ran.stderr
     assert 'dtype = "float64"' in (old_run / "config.toml").read_text()
     ran = run(*resume, 3)
     assert ran.returncode == 0, ran.stderr

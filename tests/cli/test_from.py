@@ -111,9 +111,9 @@ UNFIT = [
     ("--pixels unit", "is raw, and not unit: leave pixels out, or begin without"),
     ("--preset quick", "hidden of the network in {tanh} is 6,5, and not 128: lea"),
     ("--init he", "--init draws new weights, --from has its own: not both"),
-    ("--resume --out tanh", "--from begins a new run, --resume goes on with one"),
-    ("--out tanh", "tanh: the run to begin with; choose another --out"),
-    ("--out ./tanh --overwrite", "the run to begin with; choose another --out"),
+    ("--resume --out tanh", "--from starts a new run, --resume continues one"),
+    ("--out tanh", "tanh: is the run given by --from; choose another --out"),
+    ("--out ./tanh --overwrite", "is the run given by --from; choose another --out"),
     ("digits", "digits does not fit the network: features, classes, brightest"),
     ("--dataset four", "four does not fit the network: features, classes, bright"),
     ("--dataset nowhere", "nowhere: neither a data set nor a path"),
@@ -132,7 +132,9 @@ def test_networks_that_are_not_there(refused: Refused, run: Run, tanh: Path) -> 
     refused("train", "--from", "nowhere", says=("nowhere: no such file; give a run's",))
     refused("train", "--from", "squares", says=("holds no model.safetensors and no c",))
     (tanh / "config.toml").unlink()
-    refused("train", "--from", tanh, says=("no config.toml names the data; give --da",))
+    refused(
+        "train", "--from", tanh, says=("no config.toml to name the data; give --d",)
+    )
     ran = run("train", "squares", "--from", tanh, *STILL, "--out", "b")
     assert ran.returncode == 0, ran.stderr
 

@@ -1,4 +1,4 @@
-"""What hands do by habit: a name without its option, other programs' names."""
+"""What users type by habit: a name without its option, other programs' names."""
 
 import tomllib
 from collections.abc import Callable
@@ -42,13 +42,17 @@ def test_a_data_set_goes_before_a_file_s(run: Run, cwd: Path) -> None:
 
 
 def test_data_sets_that_are_refused(refused: Refused, run: Run, cwd: Path) -> None:
-    both = "the data set is digits, and --dataset mnist: which?"
+    both = "two data sets are given, digits and --dataset mnist: give one"
     refused("train", "digits", "--dataset", "mnist", says=(both,))
-    refused("train", "quick", says=("quick is a preset: nnx train --preset quick",))
+    refused(
+        "train",
+        "quick",
+        says=("quick is a preset, not a data set: nnx train --preset quick",),
+    )
     refused("train", "nope", says=("nope: neither a data set nor a path; the data",))
     refused("train", "", says=("dataset must be the name of a dataset or a path",))
     (cwd / "quick").mkdir()
-    refused("train", "quick", says=("quick: nothing to read in this folder",))
+    refused("train", "quick", says=("quick: no data in this folder",))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +97,7 @@ def test_data_are_listed_where_train_finds_them(run: Run, cwd: Path) -> None:
 
     fetched, said = listed()
     assert fetched["digits"].startswith("comes with nnx")
-    assert fetched["mnist"].startswith("not here; nnx data fetch mnist")
+    assert fetched["mnist"].startswith("not here: nnx data fetch mnist")
     assert said.startswith("looked in ")
     assert "NNX_DATA_DIR" not in said
     named, said = listed(**here)

@@ -1,4 +1,4 @@
-"""A run that is killed at random moments ends as one that never was."""
+"""A run that is killed at random moments ends like one that was never killed."""
 
 import os
 import subprocess

@@ -101,7 +101,7 @@ def test_ctrl_c_stops_all_and_one_process_goes_on(start: Start, cwd: Path) -> No
     os.killpg(stopped.pid, signal.SIGINT)
     _, err = stopped.communicate(timeout=30)
     assert stopped.returncode == 130
-    assert err.count("nnx: stopped and saved; go on: ") == 1
+    assert err.count("nnx: stopped and saved; to continue: ") == 1
     epochs = len((cwd / "stopped/log.csv").read_text().splitlines())
     assert epochs > 2
     for out, how in ("stopped", ["--resume"]), ("once", []):

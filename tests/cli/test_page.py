@@ -41,7 +41,7 @@ def test_models_that_have_no_page(
     refused: Callable[..., str], old_run: Path, old_table: Path, command: tuple[str]
 ) -> None:
     name, *options = command
-    refused(name, old_table, *options, says=("old table", "features", "no picture"))
+    refused(name, old_table, *options, says=("old table", "features", "not a picture"))
     refused(name, old_run.parent, *options, says=("holds no model.safetensors",))
     model = old_run / "model.safetensors"
     content = bytearray(model.read_bytes())

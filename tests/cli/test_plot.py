@@ -88,7 +88,7 @@ def test_training_draws(run: Run, old_run: Path, cwd: Path) -> None:
     ran = run("train", *TINY, plots=True)
     assert ran.returncode == 0
     assert ran.stderr.splitlines()[-1] == (
-        f"6 pictures, and all in one page: new/{REPORT_NAME}"
+        f"6 pictures; all on one page: new/{REPORT_NAME}"
     )
     assert _drawn(cwd / "new") == set(OF_A_RUN)
     again = run("train", *TINY, "--overwrite", "--no-plots", "--quiet", plots=True)

@@ -182,7 +182,7 @@ def test_pictures_as_rows_and_as_an_archive(run: Run, cwd: Path, old_run: Path) 
     for file, more in ("more.npz", ()), ("bare.csv", ()), ("id.csv", ("--id", "id")):
         ran = run("predict", old_run, file, *more)
         assert [line[1:] for line in _lines(ran.stdout)] == [e[1:] for e in expected]
-        assert f"{file}: pixels are taken to be from 0 to 255" in ran.stderr
+        assert f"{file}: pixels are assumed to be from 0 to 255" in ran.stderr
     assert "the column label is left out" in ran.stderr
 
 
@@ -200,7 +200,7 @@ def test_pictures_as_rows_and_as_an_archive(run: Run, cwd: Path, old_run: Path) 
         ("age,city\n30,Oslo\n30\n", "line 3: 1 columns, but the first line has 2"),
         ("age,town\n30,Oslo\n", "no column is called 'city'; there are 'age', 'town'"),
         ("30,Oslo\n31,Bern\n", "no column is called 'age'; there are '30', 'Oslo'"),
-        ("age,city,age\n30,Oslo,3\n", "column 1: another is called 'age' too"),
+        ("age,city,age\n30,Oslo,3\n", "column 1: another one is also called 'age'"),
         ("age,city\n", "no rows: only a header line"),
         ("", "no rows: the file is empty"),
         ('age,city\n30,"Oslo\n', "line 2: a quote in this row is not closed"),
@@ -219,7 +219,7 @@ def test_tables_that_are_refused(
 def test_the_model_comes_first(
     refused: Callable[..., str], networks: Path, old_run: Path, file: str
 ) -> None:
-    says = f"{file}: no model, which comes first: nnx predict old run {file}"
+    says = f"{file}: is not a model, which comes first: nnx predict old run {file}"
     refused("predict", file, "old run", says=(says,))
     refused("predict", file, "a.png", says=(f"first: nnx predict RUN {file}",))
 
@@ -267,10 +267,10 @@ def test_a_million_columns(
         (
             "rents",
             ("a.png",),
-            "takes 2 columns of a table, and no picture: give a table",
+            "takes 2 columns of a table, not pictures: give a table",
         ),
-        ("rents", ("test.csv", "a.png"), "give one table, and nothing beside it"),
-        ("rents", ("test.csv", "--json"), "with --json, give --out"),
+        ("rents", ("test.csv", "a.png"), "give one table, and no other file"),
+        ("rents", ("test.csv", "--json"), "give --out with --json"),
         (
             "rents",
             ("test.csv", "--id", "x"),
@@ -282,10 +282,14 @@ def test_a_million_columns(
             ("test.csv", "--out", "no/a.csv"),
             "cannot write predictions: there is no such folder",
         ),
-        ("rents", ("test.csv", "--probabilities"), "--probabilities is of classes"),
+        ("rents", ("test.csv", "--probabilities"), "--probabilities is for classes"),
         ("rents", ("test.csv", "--format", "xml"), "--format is one of csv, kaggle"),
-        ("rents", ("test.csv", "--format", "kaggle"), "is ImageId,Label and no more"),
-        ("kinds", ("a.png", "--id", "x"), "--format are for a table: one of .csv"),
+        (
+            "rents",
+            ("test.csv", "--format", "kaggle"),
+            "writes ImageId,Label for one class",
+        ),
+        ("kinds", ("a.png", "--id", "x"), "--format are for a table: give one of .csv"),
         ("kinds", ("gone.csv",), "gone.csv: cannot be read: No such file"),
         ("kinds", ("test.npz",), "test.npz: not a table: give one of .csv"),
     ],
@@ -333,7 +337,7 @@ def test_the_page_is_for_classes_of_pictures(
     refused: Callable[..., str], networks: Path, command: str
 ) -> None:
     more = ("--html", "a.html") if command == "export" else ()
-    says = ("takes 2 columns of a table, and no picture",)
+    says = ("takes 2 columns of a table, not pictures",)
     refused(command, networks / "rents", *more, says=says)
 
 
@@ -343,7 +347,7 @@ def test_an_accuracy_is_not_asked_of_values(
     table = "--dataset", networks / "train.csv", "--target", "rent"
     words = "train", *table, "--require-accuracy", "0.5", "--out", "a"
     refused(
-        *words, says=("--require-accuracy is of classes: the score of train is R²",)
+        *words, says=("--require-accuracy is for classes: the score of train is R²",)
     )
 
 

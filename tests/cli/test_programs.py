@@ -1,4 +1,4 @@
-"""Commands as programs of their own: what they say is what their copies say.
+"""Commands in processes of their own: they print the same as their forked copies.
 
 The other tests run most commands in a copy of a process that has imported nnx; see
 `forked`.

@@ -1,4 +1,4 @@
-"""A run is one run, whether Python or the command goes on with it."""
+"""A run is the same run, whether Python or the command resumes it."""
 
 import shutil
 import signal
@@ -158,7 +158,7 @@ def test_what_is_given_in_python_goes_before_the_folder_s(
     for given, words in (
         ({"seed": 6}, "differs in seed (was 5, now 6)"),
         ({"dropout": 0.3, "l2": 0.0}, "differs in l2 (was 0.001, now 0.0), dropout ("),
-        ({"epochs": 3}, "is beyond epoch 4 already; epochs cannot be 3"),
+        ({"epochs": 3}, "is already beyond epoch 4; epochs cannot be 3"),
         ({"lr": 1}, "no setting is called 'lr'; did you mean learning_rate?"),
     ):
         with pytest.raises(nnx.NnxError) as refused:
@@ -179,7 +179,7 @@ def test_data_that_were_made_in_memory(
     net, data = nnx.Network([25, 7, 3], seed=2), data._replace(classes=tuple("012"))
     nnx.train(net, data, out=cwd / "run", epochs=1)
     says = (
-        "nnx: this run's data were made in memory: go on from Python, with nnx.train(",
+        "nnx: this run's data were made in memory: continue from Python, with nnx.",
         "resume=True), or give --dataset",
     )
     refused("train", "--out", "run", "--resume", says=says)
@@ -209,13 +209,13 @@ def test_a_run_of_the_former_nnx(refused: Refused, run: Run, cwd: Path) -> None:
     assert first == "table: test accuracy 100.00 % (loss 0.4789) on 2 images"
     says = (
         "nnx: run/checkpoint.safetensors: of a run of an earlier nnx, which cannot be",
-        "the network in it can be used, and --overwrite begins anew",
+        "the network in it can be used, and --overwrite starts anew",
     )
     for more in [], ["--epochs", 9], ["--dataset", "table.csv"], ["--patience", 1]:
         refused("train", "--out", "run", "--resume", *more, says=says)
     says = ("nnx: run: already holds a run (log.csv, checkpoint.safetensors, model",)
     refused("train", "--dataset", "table.csv", "--out", "run", says=says)
-    says = ("nnx: run/config.toml: averaging is called ema_decay now",)
+    says = ("nnx: run/config.toml: averaging is now called ema_decay",)
     refused("train", "--config", "run/config.toml", "--out", "new", says=says)
     ran = run("train", "--dataset", "table.csv", "--out", "run", "--overwrite")
     assert ran.returncode == 0, ran.stderr

@@ -1,4 +1,4 @@
-"""What answers a signal in each part of the program."""
+"""How each part of the program responds to a signal."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""Signals: a run that was stopped goes on to the bits of one that never was."""
+"""Signals: a stopped run that is resumed ends with the bits of an unstopped one."""
 
 import csv
 import json
@@ -89,7 +89,9 @@ def test_stopped_thrice_and_killed_is_never_stopped(
             assert process.returncode == -number
         else:
             assert process.returncode == STATUS[number], said
-            advice = "nnx: stopped and saved; go on: nnx train --out parts --resume"
+            advice = (
+                "nnx: stopped and saved; to continue: nnx train --out parts --resume"
+            )
             assert said.splitlines()[-1] == advice
         assert run("evaluate", "parts").returncode == 0
     assert 1 + 4 <= len(losses(cwd / "parts")) < 1 + EPOCHS

@@ -1,4 +1,4 @@
-"""Outputs that break: what nobody reads is lost, and nothing else with it."""
+"""Outputs that break: what nobody reads is lost, and nothing else is."""
 
 import os
 import signal

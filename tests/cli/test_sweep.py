@@ -1,4 +1,4 @@
-"""`nnx sweep`: one study by one process and by several, of which one is killed."""
+"""`nnx sweep`: one study by one process, and by several, one of which is killed."""
 
 import json
 import os
@@ -33,7 +33,7 @@ hidden = ["8", "16,8"]
 dropout = { low = 0.0, high = 0.4, step = 0.1 }
 """
 SWEEP = "sweep", "run.toml", "--space", "space.toml", "--storage", "swept"
-DAMAGED = "journal.log: damaged, and no journal of a sweep"
+DAMAGED = "journal.log: damaged, or not a journal of a sweep"
 AGAIN = "train", "--config", "swept/best.toml", "--out", "again", "--json"
 
 
@@ -107,7 +107,7 @@ def test_several_seeds_and_a_space_of_few_combinations(run: Run, files: Path) ->
     (files / "space.toml").write_text("hidden = [[4], [8]]\n")
     ran = run(*SWEEP, "--seeds", 2, "--json")
     assert ran.returncode == 0, ran.stderr
-    assert "sets no validation_fraction: trials are compared by 0.1 of" in ran.stderr
+    assert "sets no validation_fraction: trials are compared on 0.1 of" in ran.stderr
     swept = json.loads(ran.stdout)
     assert {row["settings"]["hidden"] for row in swept["rows"]} == {"4", "8"}
     for row in swept["rows"]:
@@ -124,7 +124,7 @@ def test_what_ctrl_c_stopped_is_gone_on_with(
 ) -> None:
     (files / "run.toml").write_text(RUN.replace("epochs = 2", "epochs = 1000000"))
     log, epochs = files / "swept/trial-0000/log.csv", 0
-    for words in "trial 0: ", "trial 0 goes on where it was interrupted: ":
+    for words in "trial 0: ", "trial 0 resumes where it was interrupted: ":
         process = start(*SWEEP, "--trials", 1)
         while not log.exists() or log.read_text().count("\n") <= epochs:
             assert process.poll() is None
@@ -133,7 +133,7 @@ def test_what_ctrl_c_stopped_is_gone_on_with(
         _, said = process.communicate(timeout=30)
         assert process.returncode == 130, said
         assert words in said
-        assert "nnx: stopped and saved; the same command goes on\n" in said
+        assert "nnx: stopped and saved; the same command continues\n" in said
         epochs = log.read_text().count("\n")
     assert [trial.state.name for trial in studied(files / "swept")] == ["RUNNING"]
 
@@ -187,10 +187,10 @@ BAD_SPACES = {
     "seed": ("seed = [0, 1]", "--seeds trains with several"),
     "none": ("hidden = []", "hidden has no choices"),
     "twice": ("hidden = ['8', [8]]", "hidden has the choice [8] twice"),
-    "value": ("l2 = 0.1", "l2 = 0.1 is nothing to search: give a list of choices"),
+    "value": ("l2 = 0.1", "l2 = 0.1 cannot be searched: give a list of choices"),
     "key": ("l2 = { lo = 0, high = 0.1 }", "l2 has no 'lo'; did you mean low?"),
     "end": ("l2 = { high = 0.1 }", "l2 needs both low and high"),
-    "words": ("init = { low = 'he', high = 'lecun' }", "init has no numbers between"),
+    "words": ("init = { low = 'he', high = 'lecun' }", "init has no range of numbers"),
     "log": ("l2 = { low = 0, high = 0.1, log = true }", "low must be above 0"),
     "step": ("epochs = { low = 1, high = 9, step = 3 }", "does not lead from 1 to 9"),
     "pair": (
@@ -258,7 +258,7 @@ def test_a_damaged_journal(tmp_path: Path) -> None:
     assert [each.scores for each in trials.outcomes(opened(tmp_path))] == [[0.5]]
     assert journal.read_bytes() == whole
     (tmp_path / "sweep.toml").unlink()
-    with pytest.raises(InputError, match=r"holds a journal\.log, and no sweep\.toml"):
+    with pytest.raises(InputError, match=r"holds a journal\.log, but no sweep\.toml"):
         opened(tmp_path)
 
 
@@ -302,7 +302,7 @@ def test_forty_trials_by_three_processes_one_of_them_killed(
         process.communicate(timeout=120) for process in others
     )
     assert [process.returncode for process in others] == [0, 0], said + other_said
-    assert "goes on where it was interrupted" in said + other_said
+    assert "resumes where it was interrupted" in said + other_said
     check_finished(files / "swept", 40)
     swept = json.loads(out)
     assert swept == json.loads(other_out)

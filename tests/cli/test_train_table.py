@@ -77,7 +77,7 @@ def test_a_table_with_its_columns_in_another_order(
     assert ours["images"] == 80
     ran = run("evaluate", "run", "--dataset", "houses.csv", "--target", "size")
     assert (ran.returncode, ran.stdout) == (2, "")
-    says = "nnx: houses.csv: the network has learnt price, and not size\n"
+    says = "nnx: houses.csv: the network predicts price, not size\n"
     assert ran.stderr == says
 
 
@@ -95,7 +95,7 @@ def test_the_run_s_own_table_is_tested_on_by_its_test_rows(
         ran = run("evaluate", "run", "--dataset", name, "--json")
         stem = Path(name).stem
         assert answer(ran) == expected | {"dataset": stem}
-        says = "what the run was trained on; tested on its 8 test rows alone"
+        says = "the run was trained on this table; tested on its 8 test rows alone"
         assert ran.stderr == f"{stem}: {says}\n"
 
     for name in "houses.csv", "copy.csv", "link.csv":
@@ -185,7 +185,7 @@ def test_a_column_with_a_comma_in_its_name(run: Run, houses: Path) -> None:
     houses.write_text(text, encoding="utf-8")
     ran = run(*PRICE, "--drop", "size (m²), about")
     assert ran.returncode == 2
-    says = 'in a list, as a file for --config has it, ["size (m²), about"]'
+    says = 'in a list, as in a file for --config, ["size (m²), about"]'
     assert "no column is called 'size (m²)'" in ran.stderr
     assert says in ran.stderr
     whole = 'drop = ["size (m²), about"]\n'
@@ -220,4 +220,4 @@ def test_classes_are_predicted_as_they_are_written(run: Run, cwd: Path) -> None:
 def test_a_table_of_no_pictures_is_told_of_the_target(run: Run, houses: Path) -> None:
     ran = run("train", "--dataset", "houses.csv")
     assert ran.returncode == 2
-    assert "to learn a column of a table, name it as target" in ran.stderr
+    assert "to predict a column of a table, name it as target" in ran.stderr

@@ -34,12 +34,14 @@ def held(start: Callable[..., Any], old_run: Path, cwd: Path) -> Any:
 def test_36_a_second_process_is_refused(
     held: Any, refused: Callable[..., str], run: Run, cwd: Path
 ) -> None:
-    says = (f"nnx: new: process {held.pid} on ", "trains here; wait for its end")
+    says = (f"nnx: new: process {held.pid} on ", "is training here; wait for it to end")
     for words in [], ["--overwrite"], ["--resume"]:
         refused("train", "--dataset", "squares", "--out", "new", *words, says=says)
     before, data = tree(cwd), nnx.load(cwd / "squares")
     for how in {}, {"overwrite": True}, {"resume": True}:
-        with pytest.raises(InputError, match=f"process {held.pid} on .* trains here"):
+        with pytest.raises(
+            InputError, match=f"process {held.pid} on .* is training here"
+        ):
             nnx.train(nnx.Network([16, 5, 3]), data, out=cwd / "new", **how)
     assert tree(cwd) == before
     # Others may read it.

@@ -1,4 +1,4 @@
-"""What is said and kept of a run that holds images out, and of one that ends early."""
+"""What runs print and keep if they hold images out, and if they end early."""
 
 import csv
 import json

@@ -1,6 +1,6 @@
-"""Train in the processes of mpiexec by CuPy, with MPI in NCCL's place.
+"""Train with CuPy in the processes of mpiexec, with MPI in NCCL's place.
 
-python nccl_by_mpi.py FOLDER: leaves the model, and prints how often NCCL was called.
+python nccl_by_mpi.py FOLDER: saves the model, and prints how often NCCL was called.
 The emulated device's memory is the host's, which is why MPI can read and write there.
 """
 

@@ -1,7 +1,8 @@
 """Proof that a kernel's barriers are all there, and all needed.
 
-A kernel with enough barriers gives the same bits in whatever order its threads run; one
-that lacks a barrier does not in some order, or reads memory that nobody has written.
+A kernel with enough barriers gives the same bits in whatever order its threads run. One
+that lacks a barrier gives other bits in some order, or reads memory that was never
+written.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The kernel of many steps: right, the same in any order, its barriers needed."""
+"""The kernel of many steps: right, the same in any order, and no barrier needless."""
 
 import os
 import subprocess

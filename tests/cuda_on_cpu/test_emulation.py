@@ -1,4 +1,4 @@
-"""That the emulated device does what a device does, and shows what a device hides."""
+"""The emulated device does what a device does, and shows what a device hides."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Processes of a card each: what they exchange from card to card."""
+"""Processes with a card each: what they exchange from card to card."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The example's proof, which is the pattern of that of every kernel of nnx's own."""
+"""The proof of the example, which is a model for the proofs of nnx's own kernels."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A table made an .npy file: the same numbers, the same data set, in little memory."""
+"""A table converted to .npy: the same numbers and data set, with little memory."""
 
 import tracemalloc
 
@@ -101,7 +101,7 @@ def test_parquet_and_empty_fields(tmp_path):
             "line 3, column 'b': 'x' is not a number; --drop leaves a column out",
         ),
         ("a,b\n1,2\n3\n", "line 3: 1 columns, but the first line has 2"),
-        ("a,a\n1,2\n", "another is called 'a' too"),
+        ("a,a\n1,2\n", "another one is also called 'a'"),
         ("a,b\n", "no rows"),
         ("", "no rows"),
     ],
@@ -135,9 +135,11 @@ def test_whole_numbers_beyond_2_to_the_53_are_rounded_to_the_nearest(tmp_path):
 def test_names_of_files(tmp_path):
     source = as_csv(tmp_path / "m.csv", ["a", "b"], [[1, 2], [3, 4]])
     for second in "m.csv", "x.idx":
-        with pytest.raises(InputError, match=rf"{second}: give the .* ends in \.npy"):
+        with pytest.raises(
+            InputError, match=rf"{second}: the name .* must end in \.npy"
+        ):
             convert(source, tmp_path / second)
-    with pytest.raises(InputError, match=r"/o\.npy: is an \.npy file already"):
+    with pytest.raises(InputError, match=r"/o\.npy: is already an \.npy file"):
         convert(tmp_path / "o.npy", tmp_path / "other.npy")
     with pytest.raises((InputError, WriteError), match="no such folder"):
         convert(source, tmp_path / "none" / "m.npy")

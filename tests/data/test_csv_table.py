@@ -1,4 +1,4 @@
-"""CSV files as named columns: what is read, and what is refused, by its place."""
+"""CSV files as named columns: what is read, and what is refused, with its place."""
 
 import numpy as np
 import pytest
@@ -138,7 +138,7 @@ def test_a_column_without_a_name_is_left_out_and_said(table):
         ("a,b\n", ": no rows: only a header line"),
         ("a,b\n1,2\n\n3\n", ", line 4: 1 columns, but the first line has 2"),
         ("a,b\n1,2\n3,4,5\n", ", line 3: 3 columns, but the first line has 2"),
-        ("a,b,a\n1,2,3\n", ", column 1: another is called 'a' too"),
+        ("a,b,a\n1,2,3\n", ", column 1: another one is also called 'a'"),
         ('a,b\n1,2\n3,"4\n5,6\n', ", line 3: a quote in this row is not closed"),
         ('a,b\n1,"2"3\n', ", line 2: a quote in this row is not closed, or not doub"),
         (b"a,b\n1,\xff\n", ": not UTF-8 text"),
@@ -174,7 +174,7 @@ def test_a_file_of_nothing_is_refused_at_once(tmp_path):
 
 def test_more_numbers_than_memory_holds(table, monkeypatch):
     monkeypatch.setattr(csv_table, "MAX_UNPACKED", 100)
-    assert "as numbers, more than is read" in refused(table, "a,b\n" + "1,2\n" * 9)
+    assert "as numbers, the most that is read" in refused(table, "a,b\n" + "1,2\n" * 9)
     assert MAX_UNPACKED == 4 << 30
 
 

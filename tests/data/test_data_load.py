@@ -136,13 +136,13 @@ def test_a_missing_path_is_short_and_tells_of_a_near_name(tmp_path, options):
 def test_a_data_dir_beside_a_path_is_what_is_wrong(tmp_path):
     (tmp_path / "t.csv").write_text("a,y\n1,2\n")
     for options in {}, {"target": "y"}:
-        with pytest.raises(InputError, match="a data_dir is for mnist, .*leave it out"):
+        with pytest.raises(InputError, match="data_dir is for mnist, .*leave it out"):
             load(tmp_path / "t.csv", tmp_path, **options)
 
 
 def test_wrong_kinds_of_path(tmp_path):
     empty = refusal(tmp_path)
-    assert "nothing to read" in empty
+    assert "no data" in empty
     assert IDX_NAMES[0] in empty
     assert "nnx data fetch mnist" in empty
     (tmp_path / "notes.pdf").touch()
@@ -173,7 +173,7 @@ def test_a_hint_is_of_what_is_wrong_and_not_of_the_path(
     path.write_text(text)
     message = refusal(path)
     assert message.startswith(f"{path}{said}")
-    assert message.endswith("; to learn a column of a table, name it as target") == (
+    assert message.endswith("; to predict a column of a table, name it as target") == (
         may_be_a_table
     )
 

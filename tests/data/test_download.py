@@ -141,7 +141,7 @@ def test_cache_that_cannot_be_written(server, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pooch.retrieve", full)
-    with pytest.raises(InputError, match=r"cannot keep .*No space left on device"):
+    with pytest.raises(InputError, match=r"cannot save .*No space left on device"):
         fetch("mnist")
 
 

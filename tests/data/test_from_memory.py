@@ -64,7 +64,7 @@ def test_a_scale_is_never_guessed(x, range_):
     message = refused(x, CLASSES)
     assert message.startswith(range_) or range_ in message
     assert (
-        "say the brightest pixel's value, as in scale=255; or scale=\"stand" in message
+        "give the brightest pixel's value, as in scale=255; or scale=\"stand" in message
     )
 
 
@@ -168,7 +168,7 @@ def test_a_frame_is_as_its_file(tmp_path):
         ((PICTURES * np.nan, CLASSES), "x[0, 0]: pixel value nan is not a finite"),
         ((PICTURES, np.array([1j] * 60)), "y, column 0: is complex128, neither"),
         ((FRAME, "rent"), "x: no column is called 'rent'; there are 'age', 'city'"),
-        ((FRAME, FRAME.age), "'age' is a column of x, and is y too"),
+        ((FRAME, FRAME.age), "'age' is a column of both x and y"),
         ((FRAME, "old"), "(from 0), column 'city': empty field"),
         ((FRAME.assign(d=pandas.Timestamp(0)), "old"), "x, column 'd': is datetime64"),
         ((FRAME.assign(d=[[]] * 60), "old"), "x, column 'd': holds list, neither"),
@@ -187,7 +187,7 @@ def test_rows_to_choose_by_that_are_not_as_many_as_their_classes():
 
 def test_options_of_frames_are_refused_beside_pixels():
     assert "are for data frames" in refused(PICTURES, CLASSES, drop="a")
-    assert "a data frame's columns are no pixels" in refused(FRAME, "old", scale=255)
+    assert "a data frame's columns are not pixels" in refused(FRAME, "old", scale=255)
 
 
 def test_more_rows_are_made_as_the_data_set_was():

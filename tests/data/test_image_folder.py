@@ -70,7 +70,10 @@ def test_refuses_folders(tmp_path):
 def test_refuses_a_test_class_that_is_not_trained(tmp_path):
     write(tmp_path / "train", ["0", "1"])
     write(tmp_path / "test", ["0", "2"])
-    with pytest.raises(InputError, match="2: no class of this name is trained"):
+    with pytest.raises(
+        InputError,
+        match="2: the training pictures have no class of this name",
+    ):
         load(tmp_path, "mine")
 
 

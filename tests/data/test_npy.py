@@ -144,7 +144,7 @@ def test_a_table_without_a_label_asks_for_a_target(tmp_path):
 def test_pixels_of_several_types_are_no_picture(tmp_path):
     kinds = [("label", "u1"), ("a", "u1"), ("b", "f4")]
     np.save(tmp_path / "x.npy", np.zeros(3, kinds))
-    with pytest.raises(InputError, match="column 'b' is no pixel like the first"):
+    with pytest.raises(InputError, match="column 'b' is not a pixel like the first"):
         load(tmp_path / "x.npy")
 
 

@@ -1,4 +1,4 @@
-"""Faults 23 to 26 of pictures, and what becomes of good ones."""
+"""Faults 23 to 26, of pictures, and how good pictures are read."""
 
 import os
 import struct
@@ -82,7 +82,7 @@ def test_a_digit_is_light_on_dark_in_its_box_and_centred_by_mass(
 def test_the_frame_s_own_size_is_taken_as_it_is(reread: Callable[..., Picture]) -> None:
     pixels = np.zeros((28, 28), np.uint8)
     pixels[2:9, 20:25] = np.arange(200, 235).reshape(7, 5)
-    as_it_is = "already 28x28: taken as it is"
+    as_it_is = "already 28x28: used as it is"
     for image, steps in (
         (pixels, (as_it_is,)),
         (255 - pixels, ("dark on light: inverted", as_it_is)),
@@ -130,7 +130,9 @@ def test_a_blank_picture_is_of_the_frame_s_kind(reread: Callable[..., Picture]) 
 
 
 def test_a_frame_of_no_picture_is_refused(reread: Callable[..., Picture]) -> None:
-    with pytest.raises(InputError, match="a box of 0 is no picture: give the side"):
+    with pytest.raises(
+        InputError, match="a box of 0 is not for pictures: give the side"
+    ):
         reread(seven(), frame=MNIST._replace(box=0))
 
 
@@ -296,7 +298,7 @@ def on_a_card(paper: int, ink: int) -> Image.Image:
         (on_a_card(paper=200, ink=10), "transparency laid on the shade of its paper"),
         (seven().point(lambda v: v or 20).convert("RGB"), "dark on light: inverted"),
         (Image.merge("RGB", [seven()] * 2 + [Image.new("L", (120, 160), 255)]),
-         "colour made grey"),
+         "color made gray"),
         (seven().convert("P"), "dark on light: inverted"),
         (seven().convert("1"), "dark on light: inverted"),
         (Image.fromarray(np.uint16(np.asarray(seven())) * 257),

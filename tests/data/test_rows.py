@@ -1,4 +1,4 @@
-"""Rows that memory need not hold, where they are read."""
+"""Rows of arrays that need not fit into memory, where they are read."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Data sets of tables: what is learnt, by which rows, and what is refused."""
+"""Data sets of tables: what is learned, from which rows, and what is refused."""
 
 import csv
 
@@ -136,7 +136,7 @@ def test_empty_fields(write):
         ({}, {"drop": "z"}, "no column is called 'z'"),
         ({}, {"categorical": "z"}, "no column is called 'z'"),
         ({}, {"drop": ["a", "city"]}, "no columns but the target"),
-        ({}, {"target": ["y", "a"], "task": "classification"}, "2 targets are no clas"),
+        ({}, {"target": ["y", "a"], "task": "classification"}, "2 targets cannot be"),
         ({}, {"task": "sorting"}, "task must be one of auto, classification"),
         ({}, {"missing": "drop"}, "missing must be one of refuse, fill"),
         ({}, {"verbose": 1}, "no option of a table is called 'verbose'"),
@@ -159,7 +159,9 @@ def test_a_target_needs_a_table(write):
         nnx.load("digits", target="y")
     with pytest.raises(InputError, match="drop is for a table: give the column"):
         nnx.load(write(), drop="a")
-    with pytest.raises(InputError, match="to learn a column of a table, name it as t"):
+    with pytest.raises(
+        InputError, match="to predict a column of a table, name it as t"
+    ):
         nnx.load(write())
 
 
@@ -188,7 +190,7 @@ def test_another_table_for_the_network_of_one(write):
     other = load_like(write("other.csv", 9), data, ["y"])
     np.testing.assert_array_equal(other.test.labels, [1, 0, 0] * 3)
     assert other.columns == data.columns
-    with pytest.raises(InputError, match="which column has the classes"):
+    with pytest.raises(InputError, match="the column of classes is not known"):
         load_like(write("other.csv", 9), data)
 
 
@@ -288,7 +290,7 @@ def test_numbers_that_are_written_otherwise_are_no_categories(write, field):
     path = write(a=field)
     message = refused(path)
     assert f"t.csv, line 2, column 'a': {field(0)!r} is text" in message
-    assert "write them with a point" in message
+    assert "write them as in 1234.5" in message
     assert "or, if each is a category, give 'a' as categorical" in message
     nnx.load(write(a=lambda i: field(i % 9)), target="y", categorical="a")
     named = refused(write(y=field, a=lambda i: i))
@@ -318,9 +320,9 @@ def test_what_is_no_number_is_a_category(write, field):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"drop": "y"}, "'y' is the target, and in drop too"),
+        ({"drop": "y"}, "'y' is the target, and also in drop"),
         ({"target": ["y", "y"]}, "target names 'y' twice"),
-        ({"drop": "a", "categorical": "a"}, "'a' is in categorical, and in drop too"),
+        ({"drop": "a", "categorical": "a"}, "'a' is in categorical, and also in drop"),
     ],
 )
 def test_options_that_say_the_opposite_of_one_another(write, options, words):

@@ -1,4 +1,4 @@
-"""Pixels and columns of rows to be predicted, taken as in training."""
+"""Pixels and columns of rows to be predicted are read as in training."""
 
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ def test_dark_rows_leave_it_open_what_the_others_are() -> None:
             [[0, 1], [2, 0]],
             255,
             1,
-            "row 1, column 0: pixel value 2 is above 1, as none",
+            "row 1, column 0: pixel value 2 is above 1, unlike",
         ),
     ],
 )
@@ -202,7 +202,7 @@ def test_a_data_frame_is_taken_by_the_names_of_its_columns() -> None:
     np.testing.assert_array_equal(network.features(frame), expected)
     for ask in network.predict, network.predict_proba:
         np.testing.assert_array_equal(ask(frame), ask(expected))
-    with pytest.raises(InputError, match="'Rome' is in no training row; there are"):
+    with pytest.raises(InputError, match="'Rome' is in no training row; they have"):
         network.predict(_Frame(frame | {"city": ["Oslo", "Rome"]}))
     with pytest.raises(InputError, match="no column is called 'age'"):
         network.predict(_Frame({"city": ["Oslo"], "x": [1]}))
@@ -225,5 +225,5 @@ def test_numbers_that_were_names_of_categories_are_so_again() -> None:
 
 
 def test_pixels_have_no_names() -> None:
-    with pytest.raises(InputError, match="takes 4 pixels, and no named columns"):
+    with pytest.raises(InputError, match="takes 4 pixels, not named columns"):
         Network((4, 2)).features(np.ones((1, 4)))

@@ -1,4 +1,4 @@
-"""Processes that train together, each a thread here: what they compute is the same."""
+"""Processes that train together, here threads: all of them compute the same."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor

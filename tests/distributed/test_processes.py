@@ -101,4 +101,4 @@ def test_a_backend_without_shards_of_its_own_tells_so(data: Dataset) -> None:
     plain = find("numpy")
     own = replace(plain, own_steps=plain.run_steps)
     assert way(plain) == ""
-    assert way(own) == "with batches in shards, steps are taken one by one"
+    assert way(own) == "steps are taken one by one, as batches have shards"

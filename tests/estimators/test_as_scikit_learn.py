@@ -1,4 +1,4 @@
-"""The same numbers as scikit-learn's perceptrons, by the same parameters."""
+"""The same numbers as scikit-learn's perceptrons, from the same parameters."""
 
 import re
 import subprocess

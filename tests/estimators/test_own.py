@@ -1,4 +1,4 @@
-"""What the estimators have that scikit-learn's have not."""
+"""What the estimators have beyond scikit-learn's."""
 
 import gc
 import pickle

@@ -1,4 +1,4 @@
-"""A header compiled as strictly as a compiler can be asked to, and called."""
+"""A header, compiled with a compiler's strictest checks, and called."""
 
 import ctypes
 import shutil

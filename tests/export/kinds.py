@@ -1,4 +1,4 @@
-"""Networks of every kind, and what each takes and gives, for every format to meet."""
+"""Networks of every kind, with inputs and outputs that every format must reproduce."""
 
 from typing import NamedTuple
 

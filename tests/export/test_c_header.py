@@ -1,4 +1,4 @@
-"""C: what a compiler makes of the header gives what the network does."""
+"""C: the compiled header gives the same results as the network."""
 
 import re
 from pathlib import Path

@@ -85,6 +85,8 @@ def test_another_readme_is_left_alone(data: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     path.write_text("# My project\n")
     network = Network([25, 3]).replace(classes=data.classes, frame=data.frame)
-    with pytest.raises(InputError, match=r"README.md: is no model card of nnx; choose"):
+    with pytest.raises(
+        InputError, match=r"README.md: is not a model card of nnx; choose"
+    ):
         nnx.export.card(network, path, data)
     assert path.read_text() == "# My project\n"

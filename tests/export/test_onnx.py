@@ -1,4 +1,4 @@
-"""ONNX: onnxruntime gives what the network does, from what a user has."""
+"""ONNX: onnxruntime gives the network's results, from a user's own inputs."""
 
 import json
 from pathlib import Path
@@ -81,5 +81,5 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_more_than_a_file_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_graph, "MOST_BYTES", 39)
-    with pytest.raises(nnx.NnxError, match="weights of 40 bytes: a file of ONNX"):
+    with pytest.raises(nnx.NnxError, match="weights of 40 bytes: an ONNX file"):
         onnx_graph.content(Network([4, 2]))

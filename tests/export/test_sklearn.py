@@ -145,10 +145,10 @@ def test_what_is_not_taken(data: nnx.Dataset, rng: np.random.Generator) -> None:
 
     x, y = rng.normal(0, 1, (60, 25)), np.arange(60) % 3
     for estimator, words in (
-        (LogisticRegression(), "LogisticRegression is no fitted MLPClassifier"),
-        (MLPClassifier(), "MLPClassifier is no fitted"),
-        (3, "int is no fitted"),
-        (_fitted("MLPClassifier", x, y, MinMaxScaler()), "a StandardScaler alone"),
+        (LogisticRegression(), "LogisticRegression is not a fitted MLPClassifier"),
+        (MLPClassifier(), "MLPClassifier is not a fitted"),
+        (3, "int is not a fitted"),
+        (_fitted("MLPClassifier", x, y, MinMaxScaler()), "only a StandardScaler"),
         (_fitted("MLPRegressor", x, y, loss="poisson"), "fitted with loss='poisson'"),
     ):
         with pytest.raises(InputError, match=words):

@@ -1,4 +1,4 @@
-"""Files damaged on the inside, with checksums and sizes around it that are right."""
+"""Files that are damaged inside, but whose checksums and sizes are right."""
 
 import gzip
 import io

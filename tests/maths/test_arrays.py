@@ -1,4 +1,4 @@
-"""Trees of arrays: what is mapped, what stays, and how places are called."""
+"""Trees of arrays: what is mapped, what stays, and how places are named."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""The first 50 steps of every optimizer against PyTorch's, which nobody here wrote."""
+"""The first 50 steps of every optimizer against PyTorch's independent ones."""
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""A hand that draws on the page, and an eye on what the page says."""
+"""Drawing on the page with the mouse, and reading what the page says."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""The server behind the page, asked in every wrong way, and by many at once."""
+"""The server behind the page: every kind of wrong request, and many at once."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""The one-file report says what the run came to, and needs nothing beside itself."""
+"""The one-file report tells the run's results, and needs no other file."""
 
 from html.parser import HTMLParser
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a run's pictures show is what the run has."""
+"""A run's pictures show what the run has."""
 
 from itertools import pairwise
 

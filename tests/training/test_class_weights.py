@@ -68,7 +68,7 @@ def test_a_class_s_name_goes_before_its_number(data: Dataset) -> None:
         ({-1: 2}, "blobs has no class '-1'; it has"),
         ({"²": 2}, "blobs has no class '²'; it has"),
         ({"a": 1, 0: 2}, "class_weights has two numbers for class 'a'"),
-        ({"0": 1, 0: 2}, "class_weights must be .*: class 0 comes twice"),
+        ({"0": 1, 0: 2}, "class_weights must be .*: class 0 is given twice"),
         ({"a": 0}, "class_weights must be a number from 0.000001 to .*not {'a': 0}"),
         ({"a": "2"}, "class_weights must be .*cat=2,dog=0.5, or balanced, not {'a'"),
         ({0.5: 2}, "class_weights must be "),

@@ -124,7 +124,7 @@ CASES: dict[str, tuple[Any, ...]] = {
     "the loss, squared_error": ([[[1e25]]], [[1.0]], [[0.0]], {}),
     "the loss, poisson": ([[[100.0]]], [[1.0]], [[0.0]], {"loss": "poisson"}),
     "the gradient of layer 1": ([[[1e-8]], [[1e26]]], [[1.0]], [[0.0]], {}),
-    "what adam remembers of layer 1": (
+    "the state of adam for layer 1": (
         [[[1e9]]], [[1e6]], [[0.0]], {"optimizer": "adam", "beta2": 0.9}
     ),
     "the update of layer 1 by sgd": (

@@ -1,6 +1,6 @@
-"""What Python is given in place of networks, data and paths: taken, or told in a line.
+"""Objects in place of networks, data and paths: accepted, or refused in one line.
 
-Each was an error of Python's or NumPy's own, or was taken for something else.
+Each used to raise an error of Python's or NumPy's own, or was taken for something else.
 """
 
 from collections.abc import Callable
@@ -77,7 +77,7 @@ def test_a_name_in_place_of_a_data_set(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("other", [None, 3, "runs/a", [64, 10], nnx])
 def test_what_is_no_network(other: Any, data: Dataset) -> None:
-    says = rf"^expected a nnx.Network, not a {type(other).__name__}; nnx.Net"
+    says = rf"^expected an nnx.Network, not a {type(other).__name__}; nnx.Net"
     with pytest.raises(InputError, match=says):
         nnx.train(other, data)
 
@@ -103,8 +103,14 @@ def test_data_made_by_hand_of_lists(network: Network, data: Dataset) -> None:
 @pytest.mark.parametrize(
     ("images", "says"),
     [
-        ([[1.0, 2.0], [3.0]], "^images cannot be made an array: .*inhomogeneous"),
-        ([[1] * 25, [1] * 24], "^images cannot be made an array: .*inhomogeneous"),
+        (
+            [[1.0, 2.0], [3.0]],
+            "^images cannot be converted to an array: .*inhomogeneous",
+        ),
+        (
+            [[1] * 25, [1] * 24],
+            "^images cannot be converted to an array: .*inhomogeneous",
+        ),
         ([["a"] * 25], "images must be finite numbers"),
         ([[None] * 25], "images must be finite numbers"),
         ("digits", r"expected images of shape \(n, 25\), got \(\)"),

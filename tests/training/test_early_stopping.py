@@ -1,4 +1,4 @@
-"""When a run ends early, and which of its epochs it gives."""
+"""When a run ends early, and which epoch's model it then has."""
 
 from typing import Any
 

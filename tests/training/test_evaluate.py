@@ -71,13 +71,15 @@ def test_another_table_by_its_path(tmp_path: Path) -> None:
     assert (found.images, found.accuracy > 0.9) == (100, True)
     right = np.array(network.classes)[network.predict(network.features(x[200:, ::-1]))]
     assert found.accuracy == np.mean(right == names[200:])
-    with pytest.raises(InputError, match="which column has the classes. give target"):
+    with pytest.raises(
+        InputError, match="the column of classes is not known: give it as target"
+    ):
         evaluate(network, other)
     with pytest.raises(InputError, match="scaled by its own rows, .*evaluate its path"):
         evaluate(network, load(other, **how))
     for given in data, "digits":
         alone = Network([64, 10]) if given == "digits" else network
-        with pytest.raises(InputError, match="target is of a table that is given by"):
+        with pytest.raises(InputError, match="target is for a table given by"):
             evaluate(alone, given, target="kind")  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""A run's folder: what may go on in it, and what may not take its place."""
+"""A run's folder: which runs may resume in it, and which may not replace it."""
 
 import time
 from itertools import count
@@ -116,14 +116,14 @@ def test_resumed_for_fewer_epochs_than_are_done(
     monkeypatch.setattr(loop, "UPDATE_SECONDS", 0.0)  # so that it is asked each step
     whole = SETTINGS | {"epochs": 3}
     train(network, data, out=tmp_path, **whole)
-    with pytest.raises(InputError, match="beyond epoch 3 already; epochs cannot be 2"):
+    with pytest.raises(InputError, match="already beyond epoch 3; epochs cannot be 2"):
         train(network, data, out=tmp_path, resume=True, **whole | {"epochs": 2})
     steps = count(1)
     train(
         network, data, out=tmp_path, overwrite=True,
         should_stop=lambda: next(steps) == 11, **whole,
     )  # fmt: skip
-    with pytest.raises(InputError, match="beyond epoch 1 already; epochs cannot be 1"):
+    with pytest.raises(InputError, match="already beyond epoch 1; epochs cannot be 1"):
         train(network, data, out=tmp_path, resume=True, **whole | {"epochs": 1})
 
 

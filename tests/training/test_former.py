@@ -1,7 +1,7 @@
 """A run of the former nnx, in `former/run`, which 0.1.0 wrote before its redesign.
 
-Of a network 4-3-3 with batch normalization, a moving average and early stopping, on
-`former/table.csv`.
+Its network is 4-3-3, with batch normalization, a moving average and early stopping,
+trained on `former/table.csv`.
 """
 
 import shutil
@@ -59,7 +59,7 @@ def test_the_run_is_not_gone_on_with(settings: dict, tmp_path: Path) -> None:
         nnx.train(network, data, out=folder, resume=True, **settings)
     assert str(refused.value) == (
         f"{folder / 'checkpoint.safetensors'}: of a run of an earlier nnx, which "
-        "cannot be gone on with; the network in it can be used, and --overwrite begins "
+        "cannot be resumed; the network in it can be used, and --overwrite starts "
         "anew"
     )
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

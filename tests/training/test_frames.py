@@ -1,4 +1,4 @@
-"""How deep the maths lies under the training loop: who reads it should get there."""
+"""How deep the maths is below the training loop: a reader should get there."""
 
 import sys
 from types import FrameType

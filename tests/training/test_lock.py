@@ -1,4 +1,4 @@
-"""One run has a folder: who is second, who gives it free, and where locks are none."""
+"""One run has a folder: the second is refused; what frees it; systems without locks."""
 
 import errno
 import gc
@@ -99,8 +99,8 @@ def test_a_file_system_without_locks(
     with pytest.raises(InputError) as refused:
         lock.take(tmp_path)
     assert str(refused.value) == (
-        f"{tmp_path}: process 12 on elsewhere trains here; wait for its end, or choose "
-        f"another --out; if there is no such process any more, remove {path}"
+        f"{tmp_path}: process 12 on elsewhere is training here; wait for it to end, or "
+        f"choose another --out; if that process no longer exists, remove {path}"
     )
     monkeypatch.setattr(lock, "fcntl", None)  # as on Windows
     with pytest.raises(InputError, match="process 12 on elsewhere"):

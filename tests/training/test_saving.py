@@ -1,4 +1,4 @@
-"""When a run is saved, what is kept, and what may be another when it is resumed."""
+"""When a run is saved, what is kept, and what may change when it is resumed."""
 
 import time
 from itertools import count

@@ -1,4 +1,4 @@
-"""What a regression's scores say, against scikit-learn and by hand."""
+"""A regression's scores, against scikit-learn's and worked by hand."""
 
 import numpy as np
 import pytest

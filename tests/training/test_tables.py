@@ -128,7 +128,7 @@ def test_a_pair_and_another_to_choose_by(houses):
     part = nnx.Split(x[:30], y[:30])
     again = nnx.train(network, (x, y), validation=part, epochs=30, patience=2)
     assert again.log[-1][:5] == result.log[-1][:5]
-    with pytest.raises(InputError, match="two ways to choose: set one"):
+    with pytest.raises(InputError, match="both set what to validate on: set one"):
         nnx.train(network, (x, y), validation=part, epochs=1, validation_fraction=0.1)
     for wrong in 0.1, [x, y], (x,):
         with pytest.raises(InputError, match="validation must be a pair"):
@@ -145,7 +145,7 @@ def test_floats_beyond_1_are_refused_of_pixels_and_taken_of_columns():
     part = nnx.Split(x.astype(np.float32), y)
     by_hand = nnx.Dataset("mine", part, part, ("a", "b"), nnx.Frame(2, 2, 255, 2))
     network = nnx.Network([4, 3, 2])
-    with pytest.raises(InputError, match="mine: floats are pixels in .0, 1., and thes"):
+    with pytest.raises(InputError, match="mine: floats are pixels in .0, 1., but thes"):
         nnx.train(network, by_hand)
     with pytest.raises(InputError, match="x is float64 from"):
         nnx.train(network, (x, y))

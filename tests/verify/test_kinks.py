@@ -1,4 +1,4 @@
-"""What is near a kink is seen, and an order without it is found."""
+"""Images near a kink are detected, and an order without them is found."""
 
 import numpy as np
 import pytest

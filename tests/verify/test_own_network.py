@@ -1,4 +1,4 @@
-"""The gradient check of a network of one's own: what it finds, and what it leaves."""
+"""The gradient check of a user's own network: what it finds, and what it leaves."""
 
 from dataclasses import replace
 from itertools import pairwise

@@ -1,8 +1,8 @@
 """A stand-in for CuPy: NumPy underneath, two devices, and failures on demand.
 
 The variable FAKE_CUDA names what fails, one of `FAULTS` or of those below; messages
-and classes are CuPy 14's. What fails in training does so at the ninth batch, before
-which two pairs of steps were taken to compile what they need.
+and classes are those of CuPy 14. Failures in training come at the ninth batch, after
+two pairs of steps that compile kernels.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Prepares the real CuPy for a machine without a card, and gives way to it."""
+"""Prepare the real CuPy for a machine without a card, and make way for it."""
 
 import sys
 from pathlib import Path
