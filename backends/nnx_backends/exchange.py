@@ -1,7 +1,7 @@
-"""Tree sums of what processes compute, by any library that exchanges arrays.
+"""Tree sums of arrays across processes, over any library that can exchange arrays.
 
-No library promises an order for its own sums, so only the parts are exchanged by it,
-and each element is summed along the tree by the process whose turn it is.
+No such library promises an order for its own sums. It therefore only moves the parts:
+each process sums its share of the elements, in the fixed order of the tree.
 """
 
 import math
@@ -11,18 +11,19 @@ from typing import Any, NamedTuple
 from nnx.maths.arrays import Array, map_arrays
 from nnx.maths.shards import tree_sum
 
-# Elements under which all parts are sent to all, in one message: it saves the second.
+# Up to so many elements, one message sends all parts to all and saves the second one.
 FEW = 4096
 
 
 class Exchange(NamedTuple):
     """How a process exchanges arrays with the others that it was started with.
 
-    np: the library that they are of, by NumPy's names
-    size: how many processes there are
-    all_gather: each one's array, (size, …), of one array of a form that all have
-    all_to_all: of an array, (size, …), whose first axis says who is sent what, the same
-        whose first axis says who has sent what
+    np: the arrays' library, with NumPy's names
+    size: the number of processes
+    all_gather: takes an array, of the same shape and dtype in all processes; returns
+        every process's array, (size, …)
+    all_to_all: takes an array, (size, …), whose entry i goes to process i; returns an
+        array of the same shape, whose entry i came from process i
     """
 
     np: Any
@@ -63,17 +64,17 @@ def _leaves(tree: Any, np: Any) -> list[Array]:
 
 
 def _padded(n: int, size: int) -> int:
-    """Return so many, or a few more that make equal pieces."""
+    """Return n rounded up to a multiple of size, for equal pieces."""
     return -(-n // size) * size
 
 
 def _flat_sum(exchange: Exchange, parts: Array) -> Array:
     """Return the tree sum of all processes' parts, (n,).
 
-    Each process is sent a piece of all parts, sums it, and sends the sum to all, as in
-    Rabenseifner, "Optimization of collective reduction operations", 2004.
+    Each process receives one piece of every part, sums it and sends the sum to all, as
+    in Rabenseifner, "Optimization of collective reduction operations", 2004.
 
-    parts: (count, n), this process's; n is a multiple of the processes
+    parts: (count, n), this process's; n is a multiple of the number of processes
     """
     (count, n), size = parts.shape, exchange.size
     if n * count * size <= FEW:

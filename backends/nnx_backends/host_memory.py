@@ -1,4 +1,4 @@
-"""The C library's memory, for backends whose arrays are the host's."""
+"""Memory allocation by the C library, for backends with arrays in host memory."""
 
 from contextlib import suppress
 
@@ -6,12 +6,12 @@ import numpy as np
 
 
 def keep_freed() -> None:
-    """Let the C library keep what a step frees, for the next step to use.
+    """Have the C library keep the memory that a step frees, for the next step.
 
-    Otherwise glibc may give it back to the system and take it anew, zeroed page by
-    page, several times a step. It raises its limits for that to the largest mapped
-    block that was ever freed (mallopt(3), M_MMAP_THRESHOLD), and 32 MiB at most.
-    This block is never touched, and so takes no memory.
+    Otherwise glibc may return it to the system and map it again, zeroed page by page,
+    several times per step. Its threshold for doing so rises to the size of the largest
+    mapped block that was ever freed (mallopt(3), M_MMAP_THRESHOLD), up to 32 MiB. The
+    block allocated and freed here is never touched, and so takes no memory.
     """
     with suppress(MemoryError):
         np.empty(31 * 2**20, np.uint8)

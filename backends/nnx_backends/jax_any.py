@@ -1,4 +1,4 @@
-"""JAX on the CPU or an accelerator: whole training steps compiled."""
+"""JAX on the CPU or an accelerator, with whole training steps compiled."""
 
 from functools import cache, partial
 
@@ -12,13 +12,14 @@ from nnx.maths.ops import Ops
 def load(device: str | None = None) -> Backend:
     """Return the backend on one of JAX's devices.
 
-    It turns on JAX's 64-bit types and its exact matrix products, for the whole process.
+    This turns on 64-bit types and full-precision matrix products in JAX, for the whole
+    process.
 
-    device: such as cpu, cuda, cuda:1, tpu; by default the one that JAX prefers
+    device: for example cpu, cuda, cuda:1 or tpu; by default, the one that JAX prefers
 
     Raises:
         MissingLibraryError: JAX is not installed
-        UnusableBackendError: a device that it does not know or cannot use
+        UnusableBackendError: JAX does not know the device, or cannot use it
     """
     try:
         import jax
@@ -35,7 +36,7 @@ def load(device: str | None = None) -> Backend:
 
 @cache
 def _backend(device: str | None) -> Backend:
-    """Return the one record of a device: what is compiled is kept for a record."""
+    """Return a device's backend, always the same: what it compiled is kept with it."""
     import jax
     from jax import numpy as jnp
 

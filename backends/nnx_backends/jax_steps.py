@@ -16,8 +16,8 @@ from nnx.maths.ops import Ops
 from nnx.maths.state import Images, State
 from nnx.maths.steps import step
 
-# What a step's schedules give. It is traced, so that other numbers need nothing to be
-# compiled anew; the rest of the hyperparameters is compiled in.
+# The numbers that schedules set for a step. They are traced, so that new values need no
+# recompilation; all other hyperparameters are compiled in.
 TRACED = (
     "learning_rate", "momentum", "ema_decay", "mean_correction", "square_correction",
     "epsilon",
@@ -32,10 +32,10 @@ def run_steps(
     hyper: Hyperparameters,
     ops: Ops,
 ) -> State:
-    """Return the state after so many steps; like `nnx.maths.steps.run_steps`.
+    """Return the state after `count` steps; like `nnx.maths.steps.run_steps`.
 
-    Whole batches are one call, and a short last one another. Asked for no steps, it
-    compiles both and changes nothing.
+    One call takes the steps with whole batches, another one the step with a short last
+    batch. For a count of 0, both are compiled and nothing changes.
     """
     n, size = order.shape[0], hyper.batch_size
     per_epoch, (whole, short) = block_count(n, size), divmod(n, size)
@@ -44,7 +44,7 @@ def run_steps(
     zeros: dict[str, Any] = dict.fromkeys(TRACED, 0.0)
     fixed = hyper._replace(**zeros)
     last, reached = first + count, state.step + count
-    # On the device, as a loop's results are: another place is compiled for anew.
+    # On the device, like a loop's results: for another place, JAX would compile again.
     whole_numbers = partial(jnp.asarray, dtype=jnp.int64, device=order.device)
     state = state._replace(
         step=whole_numbers(state.step),
@@ -60,10 +60,10 @@ def run_steps(
 
 
 def _numbers(state: State, count: int, hyper: Hyperparameters, per_epoch: int) -> Array:
-    """Return what the schedules give, (steps of an epoch, numbers).
+    """Return the schedules' numbers, (steps per epoch, numbers).
 
-    Of the steps asked for alone; its shape is an epoch's, so that nothing has to be
-    compiled for another count.
+    Only the rows of the steps asked for are set. The shape is always an epoch's, so
+    that another count needs no recompilation.
     """
     first = state.step % per_epoch
     numbers = np.zeros((per_epoch, len(TRACED)))
@@ -86,8 +86,8 @@ def _loop(
 ) -> State:
     """Return the state after the epoch's batches begin … end - 1, `width` images each.
 
-    begin and end are traced: so it is a loop, as a scan has its length compiled in. The
-    state is not donated: whoever called may go on from it again.
+    begin and end are traced, and so this is a loop: a scan's length would be compiled
+    in. The state is not donated, because the caller may start from it again.
     """
 
     def body(i: Any, state: State) -> State:

@@ -1,4 +1,4 @@
-"""Memory that goes from one call of a backend's own steps to the next."""
+"""Working memory that a backend's own steps keep from one call to the next."""
 
 import weakref
 from typing import Any, Generic, TypeVar
@@ -10,17 +10,18 @@ Memory = TypeVar("Memory")
 
 
 class Memories(Generic[Memory]):
-    """The memory of each state that a backend's steps led to, as long as it is there.
+    """The memory of each state that a backend's steps returned, while the state exists.
 
-    The steps that go on from it, as the loop's do ten times a second, need not pack
-    what was only just unpacked: of a network that no cache holds, a fifth of the time.
+    Steps that continue from such a state, as the training loop's do ten times a second,
+    need not pack what was unpacked just before. For a network larger than the caches,
+    packing took a fifth of the time.
     """
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Any, list[weakref.ref[Array]], Memory]] = {}
 
     def keep(self, state: State, use: Any, memory: Memory) -> None:
-        """Remember the memory of a state; use: all else that it is for."""
+        """Keep the memory of a state; use: all else that the memory depends on."""
         arrays = _arrays(state)
         token = id(arrays[0])
         now = state.step, use
@@ -28,7 +29,7 @@ class Memories(Generic[Memory]):
         weakref.finalize(arrays[0], self._known.pop, token, None).atexit = False
 
     def take(self, state: State, use: Any) -> Memory | None:
-        """Return the memory of a state, which is then another state's; None without."""
+        """Return a state's memory, or None; it is the caller's to overwrite."""
         own = _arrays(state)
         now, arrays, memory = self._known.pop(id(own[0]), (None, [], None))
         same = len(own) == len(arrays) and all(
@@ -38,6 +39,6 @@ class Memories(Generic[Memory]):
 
 
 def _arrays(state: State) -> list[Array]:
-    """Return the arrays of a state that are packed."""
+    """Return the arrays of a state that its memory holds in packed form."""
     packed = state.layers, state.optimizer_state, state.running_stats, state.ema
     return [array for _, array in named_arrays(packed, "")]

@@ -14,7 +14,7 @@ from nnx.maths.arrays import Array
 from nnx.maths.shards import Communicator
 from nnx_backends.exchange import Exchange, total
 
-ENDING_SECONDS = 1.0  # within which all processes end that end by the same error
+ENDING_SECONDS = 1.0  # all processes that end by the same error arrive within this time
 
 
 def load() -> Communicator:
@@ -57,7 +57,7 @@ def _all_to_all(world: Any, pieces: Array) -> Array:
 
 
 def _are_ending(ending: Any) -> bool:
-    """Return whether all processes come here within a second."""
+    """Return whether all processes make this call within a second."""
     waiting, until = ending.Ibarrier(), time.monotonic() + ENDING_SECONDS
     while not waiting.Test():
         if time.monotonic() > until:

@@ -19,12 +19,12 @@ def load() -> Backend:
         ops=Ops(np, update=_update),
         from_numpy=np.asarray,
         to_numpy=np.asarray,
-        # A loss that is no longer finite is told by the training loop.
+        # The training loop reports a loss that is no longer finite.
         scope=partial(np.errstate, over="ignore", invalid="ignore"),
     )
 
 
 def _update(parameter: Array, direction: Array, learning_rate: float) -> Array:
-    """Return `optimizers.update`'s bits in the direction's memory."""
+    """Return the same bits as `optimizers.update`, in the direction's memory."""
     np.multiply(direction, learning_rate, out=direction)
     return np.subtract(parameter, direction, out=direction)

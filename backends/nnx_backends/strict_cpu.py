@@ -1,7 +1,7 @@
-"""array-api-strict, which refuses whatever the standard does not promise.
+"""array-api-strict, which refuses whatever the array API standard does not promise.
 
-For tests: it is slow, and it pretends to have several devices, so that an array
-that crosses from one to another by accident is an error.
+It is for tests: it is slow, and it pretends to have several devices, so that an array
+that moves from one to another by accident raises an error.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ DEVICES = "CPU_DEVICE", "device1", "device2", "no_float64"
 def load(device: str = "CPU_DEVICE") -> Backend:
     """Return the backend on one of array-api-strict's pretended devices.
 
-    The flags it sets, the strictest there are, hold for the whole process.
+    This sets array-api-strict's strictest flags, for the whole process.
     """
     try:
         import array_api_strict as xp

@@ -1,4 +1,4 @@
-"""PyTorch on the CPU, a CUDA device or Apple's GPU, without its autograd."""
+"""PyTorch on the CPU, a CUDA device or Apple's GPU, without autograd."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,17 +17,17 @@ from nnx.maths.arrays import Array, Namespace
 from nnx.maths.ops import Ops
 from nnx_backends.host_memory import keep_freed
 
-GRAIN = 32768  # numbers that PyTorch gives each of its threads at least
+GRAIN = 32768  # the fewest numbers that PyTorch gives to a thread
 
 
 def load(device: str = "cpu") -> Backend:
     """Return the backend on one of PyTorch's devices.
 
-    device: such as cpu, cuda, cuda:1, mps
+    device: for example cpu, cuda, cuda:1 or mps
 
     Raises:
         MissingLibraryError: PyTorch is not installed
-        UnusableBackendError: a device that it does not know or cannot use
+        UnusableBackendError: PyTorch does not know the device, or cannot use it
     """
     try:
         import torch
@@ -39,12 +39,12 @@ def load(device: str = "cpu") -> Backend:
         ) from None
     place, xp = _place(torch, device), _namespace(torch, xp)
     keep_freed()
-    with flushed():  # PyTorch's threads, which begin here, stay so
+    with flushed():  # PyTorch's threads start here, and keep this setting
         torch.zeros(torch.get_num_threads() * GRAIN)
 
     def from_numpy(array: Any) -> Array:
-        # A copy in PyTorch's own memory: how an array is aligned decides its sums'
-        # last bits.
+        # A copy in PyTorch's own memory, as the last bits of an array's sums depend on
+        # its alignment.
         kind = np.asarray(array).dtype.newbyteorder("=")
         native = np.array(array, kind, order="C")
         return torch.tensor(native, device=place)
@@ -63,9 +63,9 @@ def load(device: str = "cpu") -> Backend:
 
 
 def _namespace(torch: Any, xp: Any) -> Namespace:
-    """Return the namespace, with an exp that is 0 where it would be denormal.
+    """Return the namespace, with an exp that returns 0 instead of a denormal number.
 
-    PyTorch's takes thirty times as long where its result is denormal or 0.
+    PyTorch's exp takes thirty times as long where its result is denormal or 0.
     """
 
     def exp(x: Array) -> Array:
@@ -77,12 +77,12 @@ def _namespace(torch: Any, xp: Any) -> Namespace:
 
 
 def _place(torch: Any, device: str) -> Any:
-    """Return the device, on which one number was put and read back."""
+    """Return the device, after writing a number to it and reading it back."""
     try:
         place = torch.device(device)
         torch.zeros((), device=place).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        # What follows the first sentence may be PyTorch's whole table of operations.
+        # After the first sentence, PyTorch may list its whole table of operations.
         why = str(error).strip().partition("\n")[0].partition(". ")[0][:200]
         raise UnusableBackendError(
             f"backend 'torch' cannot use device {device!r} ({why}): "
@@ -106,7 +106,7 @@ def _synchronize(torch: Any, place: Any) -> None:
 
 @contextmanager
 def _scope(torch: Any, place: Any) -> Iterator[None]:
-    """Make an OutOfMemoryError of PyTorch's; arrays say themselves where they are."""
+    """Translate PyTorch's out-of-memory error; arrays know their own device."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -117,10 +117,10 @@ def _scope(torch: Any, place: Any) -> Iterator[None]:
 def _forward(
     x: Array, weight: Array, bias: Array, *, activation: str, xp: Namespace
 ) -> Array:
-    """Return `dense.forward`'s output, the bias added by the matrix product."""
+    """Return `dense.forward`'s output; the matrix product also adds the bias."""
     return ACTIVATIONS[activation].forward(xp.addmm(bias, x, weight), xp=xp)
 
 
 def _update(torch: Any, parameter: Array, direction: Array, rate: float) -> Array:
-    """Return what `optimizers.update` does, in one operation."""
+    """Return the same as `optimizers.update`, in one operation."""
     return torch.sub(parameter, direction, alpha=rate)

@@ -1,1 +1,1 @@
-"""How fast nnx is, beside whom, and that the results agree."""
+"""How fast nnx and other libraries train, after checking that their results agree."""

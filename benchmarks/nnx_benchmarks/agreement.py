@@ -1,10 +1,11 @@
 """How far an implementation is from the same steps in float64 with NumPy.
 
-Measured on the trainer that is then timed; where units are dropped, which none draws
-like another, on one that drops none. The loss is the one it reports for a first batch.
-Plain SGD's gradients are read off the step it makes: with a learning rate of 2²⁰ the
-new weights are the gradients, to the last place but one, times -2²⁰. Of a recipe, the
-weights after a few steps on that batch are compared.
+It is measured on the trainer that is then timed. As implementations draw dropout
+differently, a workload with dropout is compared on a trainer without it. The loss is
+the one that the trainer reports for a first batch. For plain SGD, gradients are read
+off a step: with a learning rate of 2²⁰, the new weights are the gradients times -2²⁰,
+to the last place but one. For a recipe, the weights after a few steps on that batch are
+compared.
 """
 
 from typing import NamedTuple
@@ -27,25 +28,25 @@ from nnx_benchmarks.trainer import Implementation, Trainer
 from nnx_benchmarks.workloads import Problem, Workload, initial_layers
 
 STEPS, FEW = 100, 3
-BATCHES, ORDERS = 4, 3  # first ones that are looked at, and orders of each one's images
+BATCHES, ORDERS = 4, 3  # candidates for the first batch, and orders of their images
 READING_RATE = 2.0**20
-# How often NumPy's own error in float32 another's may be, and what is allowed to all
-# after 100 steps: training amplifies rounding, by how much depends on the network.
+# The multiple of NumPy's own error in float32 that others may reach, and the error that
+# all may have after 100 steps: training amplifies rounding, more or less by network.
 LEEWAY, FREE = 10, 1e-4
-CLIPPED = 1e-6  # PyTorch adds it to the norm of the gradients that it divides by
+CLIPPED = 1e-6  # PyTorch adds this to the norm by which it divides the gradients
 FINER = float(np.finfo(np.float64).eps / np.finfo(np.float32).eps)
 
 
 class Reference(NamedTuple):
-    """What the steps give in float64.
+    """The results of the steps in float64.
 
-    index: of the images in the first batch, which come near no kink
+    index: of the images in the first batch, none of which is near a kink
     loss: of that batch, at the initial weights
     first: the layers after the first step, or a recipe's first few
     trained: the layers after 100 steps
-    rounding: how far NumPy in float32 is from the first, in the worst of some orders of
-        the images, and from the trained
-    bfloat16: the same where the factors of its products are rounded to bfloat16
+    rounding: the errors of NumPy in float32, of `first` in the worst of some orders of
+        the images, and of `trained`
+    bfloat16: the same if the factors of its products are rounded to bfloat16
     """
 
     index: Array
@@ -61,7 +62,7 @@ class Agreement(NamedTuple):
 
     first: of the loss and every gradient of one batch, or of its loss and a recipe's
         weights after a few steps on it, float32
-    float64: the same in float64; None where an implementation has none
+    float64: the same in float64; None if the implementation has no float64
     after_100: of the weights after 100 steps, float32
     """
 
@@ -71,7 +72,7 @@ class Agreement(NamedTuple):
     wrong: str = ""
 
     def as_row(self) -> Row:
-        """Return the same as a report has it."""
+        """Return the same as a row of a report."""
         return {
             "max_relative_error": self.first,
             "max_relative_error_float64": self.float64,
@@ -81,12 +82,12 @@ class Agreement(NamedTuple):
 
 
 def reference(problem: Problem, *, bfloat16: bool = False) -> Reference:
-    """Return what a workload's steps give in float64, from the same float32 weights.
+    """Return a workload's results in float64, from the same float32 weights.
 
-    A hidden unit may come to relu's kink after a step, where the last digit decides: of
-    some batches that one is taken on which NumPy in float32 is nearest to float64.
+    After a step, a hidden unit may be at relu's kink, where the last digit decides. Of
+    several batches, the one is taken on which NumPy in float32 is closest to float64.
 
-    bfloat16: whether there are implementations that round factors so
+    bfloat16: whether any implementation rounds factors to bfloat16
     """
     problem = problem._replace(workload=problem.workload.without_draws)
     layers = initial_layers(problem.workload)
@@ -108,7 +109,7 @@ def reference(problem: Problem, *, bfloat16: bool = False) -> Reference:
 def _begun(
     trainer: NnxTrainer, workload: Workload, layers: Layers, number: int
 ) -> Reference:
-    """Return what the first steps give on a batch without images at a kink."""
+    """Return the results of the first steps on a batch without images near a kink."""
     size, n = trainer.hyper.batch_size, len(trainer.images.labels)
     order = random.permutation(n, seed=0, epoch=number, xp=np)[: 2 * size]
     trainer.load(layers)
@@ -120,9 +121,9 @@ def _begun(
 def _largest_first_error(
     trainer: Trainer, workload: Workload, layers: Layers, expected: Reference
 ) -> float:
-    """Return the largest error of the first steps, of some orders of a batch's images.
+    """Return the largest error of the first steps over some orders of a batch's images.
 
-    In each other last digits are rounded.
+    Each order rounds other last digits.
     """
     size = len(expected.index)
     orders = (random.permutation(size, seed=0, epoch=i, xp=np) for i in range(ORDERS))
@@ -137,7 +138,7 @@ def _largest_first_error(
 def check(
     implementation: Implementation, problem: Problem, expected: Reference
 ) -> tuple[Agreement, Trainer | None]:
-    """Return how well an implementation agrees, and a trainer to time where it does."""
+    """Return how well an implementation agrees, and a trainer to time if it does."""
     compared = problem._replace(workload=problem.workload.without_draws)
     layers = initial_layers(compared.workload)
     try:
@@ -185,9 +186,9 @@ def first_error(
 def float64_error(
     implementation: Implementation, problem: Problem, expected: Reference
 ) -> float | None:
-    """Return the same in float64, on a trainer with no more images than these.
+    """Return the same in float64, on a trainer with only the first batch's images.
 
-    problem: without draws
+    problem: without random draws
     """
     if "float64" not in implementation.dtypes:
         return None
@@ -205,7 +206,7 @@ def largest_error(layers: Layers, expected: Layers) -> float:
 
 
 def _beyond(what: str, error: float | None, bound: float) -> str:
-    """Return what is wrong with an error, or nothing."""
+    """Return the complaint about an error beyond its bound, or ""."""
     # Written so that NaN is wrong too.
     if error is None or error <= bound:
         return ""
@@ -223,7 +224,7 @@ def _first(
 
 
 def _after_steps(trainer: Trainer, problem: Problem, layers: Layers) -> Layers:
-    """Return the layers after 100 steps, or whole epochs of so many and more."""
+    """Return the layers after 100 steps, or after whole epochs of at least so many."""
     workload, n = problem.workload, len(problem.labels)
     trainer.load(layers)
     for epoch in range(block_count(STEPS, block_count(n, workload.batch_size))):

@@ -1,7 +1,7 @@
-"""What an NVIDIA card can do at most, and what it takes to have it do anything.
+"""The peak rates of an NVIDIA card, and the costs of launches and barriers.
 
-Its floor, an epoch's matrix products, is measured by PyTorch, as CuPy puts none into a
-CUDA graph: launched one by one, the host would be what is measured.
+The floor, an epoch's matrix products, is measured with PyTorch, as CuPy puts no product
+into a CUDA graph. If products were launched one by one, the host would be measured.
 """
 
 import time
@@ -74,9 +74,9 @@ LEGEND = (
 def measure(
     backend: Backend, images: object, rounds: int, note: Note
 ) -> Iterator[Report]:
-    """Yield what a card can do.
+    """Yield a report of a card's rates and costs.
 
-    backend: CuPy's, on the card; images: have no part in it
+    backend: CuPy's, on the card; images: not used
     """
     with backend.scope():
         work = {"rates": rates(note), "costs": costs()}
@@ -92,9 +92,9 @@ def measure(
 
 
 def rates(note: Note) -> Callable[[], Rates]:
-    """Return what measures 1e9 bytes and operations a second, as `peak.processor` does.
+    """Return a function that measures GB/s and GFLOP/s, like `peak.processor`'s.
 
-    On the current device.
+    It measures the current device.
 
     Raises:
         ImportError, NnxError: CuPy cannot be used
@@ -126,9 +126,9 @@ def rates(note: Note) -> Callable[[], Rates]:
 
 
 def costs() -> Callable[[], Rates]:
-    """Return what measures the microseconds of launches and of a grid's barriers.
+    """Return a function that measures the microseconds of launches and grid barriers.
 
-    On the current device.
+    It measures the current device.
 
     Raises:
         ImportError, NnxError: CuPy cannot be used
@@ -165,7 +165,7 @@ def costs() -> Callable[[], Rates]:
 
 
 def _graph(cupy: Any, kernel: Any, count: int) -> Callable[[], None]:
-    """Return what launches a graph of so many calls of a kernel, one after another."""
+    """Return a function that launches a graph of `count` successive kernel calls."""
     kernel((1,), (1,), ())
     stream = cupy.cuda.Stream(non_blocking=True)
     with stream:
@@ -193,7 +193,7 @@ def _seconds(cupy: Any, work: Callable[[], Any]) -> float:
 
 
 def has_floor(note: Note) -> bool:
-    """Return whether the floor can be measured, and say why not."""
+    """Return whether the floor can be measured; if not, note why."""
     try:
         with floor(Workload((2, 2), "relu", 1)) as products:
             products(1)
@@ -206,7 +206,7 @@ def has_floor(note: Note) -> bool:
 
 @contextmanager
 def floor(workload: Workload) -> Iterator[Callable[[int], dict[str, float]]]:
-    """Give what returns the seconds of an epoch's products, as `floor.floor` does.
+    """Give a function for the seconds of an epoch's products, as `floor.floor` does.
 
     Raises:
         ImportError: there is no PyTorch

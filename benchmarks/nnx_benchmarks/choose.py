@@ -26,13 +26,13 @@ INSTALL = "pip install 'nnx-mlp[rivals]'"
 
 
 def backends(name: str, note: Note, **options: str) -> list[Backend]:
-    """Return the backend of this name, or all that are usable, and say who is not.
+    """Return the backend of this name, or all usable ones; note those that are not.
 
     options: of one backend, as for `nnx.find`
 
     Raises:
-        BackendError: one backend that is not usable
-        InputError: options with all
+        BackendError: the named backend is not usable
+        InputError: options are given for all backends
     """
     if name != "all":
         return [find(name, **options)]
@@ -54,10 +54,10 @@ def implementations(
 ) -> list[Implementation]:
     """Return the backends, as above, and the rivals of these modules.
 
-    bf16: besides, those that can multiply factors rounded to bfloat16 as they do so
+    bf16: whether to add, with rounding, those that can round factors to bfloat16
 
-    Beside a backend on a card stand only those that compute there too; beside CuPy's
-    fused steps its plain ones.
+    A backend on a card is compared only with implementations that compute there too,
+    and CuPy's fused steps also with its plain ones.
     """
     own = backends(backend, note, **options)
     chosen = [nnx_run.implementation(each) for each in own]
@@ -90,13 +90,13 @@ def workloads(
     batch_size: int | None = None,
     default: dict[str, Workload] = STANDARD,
 ) -> dict[str, Workload]:
-    """Return the workloads of these keys, or groups' keys.
+    """Return the workloads of these keys, which may also name groups.
 
-    batch_size: instead of their own, which their keys then say
-    default: those of no key
+    batch_size: replaces their own, and is then part of their keys
+    default: the workloads if there are no keys
 
     Raises:
-        InputError: a key that there is not
+        InputError: an unknown key
     """
     groups = {"all": PLAIN, "recipes": RECIPES, "drawn": DRAWN}
     chosen: dict[str, Workload] = {}

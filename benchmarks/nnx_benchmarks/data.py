@@ -1,4 +1,4 @@
-"""MNIST where it is at hand, and random bytes of the same shape where it is not."""
+"""MNIST if it is on this machine, and random bytes of the same shape if not."""
 
 import os
 from pathlib import Path
@@ -31,7 +31,7 @@ def images(data_dir: str | os.PathLike[str] | None = None) -> Dataset:
         try:
             return nnx.load("mnist", named)
         except InputError:
-            pass  # another set's folder
+            pass  # the folder of another data set
     files = PUBLISHED["mnist"].files
     if all((Path(cache_folder("mnist")) / file.name).is_file() for file in files):
         return nnx.load("mnist")
@@ -54,7 +54,7 @@ def problem(workload: Workload, split: Split, dtype: str = "float32") -> Problem
 
 
 def accuracy(layers: Layers, workload: Workload, data: Dataset) -> float | None:
-    """Return the share of test images classified rightly; None for random bytes."""
+    """Return the share of test images classified correctly; None for random bytes."""
     if data.name == RANDOM:
         return None
     network = nnx.Network(workload.sizes, workload.activation).replace(layers=layers)

@@ -1,4 +1,4 @@
-"""How long scikit-learn's estimators take to fit, its own and those of this package."""
+"""How long estimators take to fit: scikit-learn's own, and those of this package."""
 
 import time
 import warnings
@@ -31,8 +31,8 @@ TABLES = {
     "diabetes": "MLPRegressor",
 }
 AUTO = find("auto").name
-EPOCHS = 10  # of MNIST's images; of a table as many as the defaults say
-# Losses differ by less where all is the same: float32's sums come in other orders.
+EPOCHS = 10  # on MNIST's images; on a table, as many as the defaults say
+# Losses of equal trainings differ by less; float32 sums are added in other orders.
 NEAR = {"float64": 1e-4, "float32": 1e-2}
 COLUMNS = [
     ("estimator", "implementation", "{}"),
@@ -87,11 +87,11 @@ def _rows(
     rounds: int,
     note: Note,
 ) -> list[dict[str, Any]]:
-    """Return a row of each implementation; those whose loss differs have no speed."""
+    """Return a row for each implementation; those whose loss differs have no speed."""
     fitted: dict[str, Any] = {}
 
     def job(name: str) -> Iterator[float]:
-        if name == "nnx":  # what "auto" may take then, compiled
+        if name == "nnx":  # compile the backend that "auto" may take then
             _fit(name, kind, x, y, {**options, "max_iter": 1, "backend": AUTO})
         while True:
             time.sleep(REST)

@@ -1,19 +1,20 @@
 """The floor: an epoch's matrix products and nothing else, in NumPy.
 
-Forward, weight gradient, and input gradient of every layer but the first, whose input
-gradient nobody uses; on arrays made before, with results written into others made
-before. No images are gathered, nothing is added, no activation is computed.
+The products are those of the forward pass, of the weight gradients, and of the input
+gradient of every layer but the first, where nothing uses it. They read arrays made
+before, and write their results into others made before. No images are gathered, nothing
+is added, and no activation is computed.
 
-A fused kernel may go under it where the products are narrow: BLAS is poor at ten
-columns.
+A fused kernel may be faster than the floor if the products are narrow: BLAS is slow for
+ten columns.
 
 OpenBLAS chooses its kernels when it is loaded, and does not always choose the fastest:
-0.3.31 takes those for Haswell on AMD processors that have AVX-512. So the floor is
-measured in processes of its own, with the kernels that this process has and with those
-for AVX-512, with one thread and with all, and the fastest of them is the floor.
+0.3.31 takes those for Haswell on AMD processors that have AVX-512. The floor is
+therefore measured in processes of its own, with the kernels of this process and with
+those for AVX-512, with one thread and with all; the fastest of them is the floor.
 
-As a program: a workload as JSON on the first line, then a number of images on each; to
-each an answer of seconds, one for each number of threads.
+As a program, it reads a workload as JSON from the first line, then a number of images
+from each line. It answers each number with the seconds for each number of threads.
 """
 
 import json
@@ -40,7 +41,7 @@ from nnx_benchmarks.workloads import Workload
 class Products:
     """The products of a workload's steps.
 
-    move: gives an array of another library's, whose matmul is called as NumPy's is
+    move: converts an array to another library's, whose matmul is called like NumPy's
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Products:
             return time.perf_counter() - began
 
     def step(self, batch: int) -> None:
-        """Make the products of a step with so many images."""
+        """Compute the products of a step with so many images."""
         outputs = [output[:batch] for output in self.outputs]
         results = [result[:batch] for result in self.results]
         for i, weight in enumerate(self.weights):
@@ -82,9 +83,9 @@ class Products:
 
 @contextmanager
 def floor(workload: Workload) -> Iterator[Callable[[int], dict[str, float]]]:
-    """Give what returns the seconds of an epoch's products, by kernels and threads.
+    """Give a function for the seconds of an epoch's products, by kernels and threads.
 
-    There is a process for each kind of kernels; they sleep until they are asked.
+    Each kind of kernels has a process, which sleeps until it is asked.
     """
     better = advised()
     kinds = [""] if better in (None, os.environ.get(VARIABLE)) else ["", str(better)]
@@ -103,14 +104,14 @@ def floor(workload: Workload) -> Iterator[Callable[[int], dict[str, float]]]:
 
 @contextmanager
 def _process(kernels: str, workload: Workload) -> Iterator[Any]:
-    """Give a process with BLAS kernels of this name, or those that this one has."""
+    """Give a process with BLAS kernels of this name, or with this process's if ""."""
     process = subprocess.Popen(
         [sys.executable, "-m", "nnx_benchmarks.floor"],
         env=os.environ | ({VARIABLE: kernels} if kernels else {}),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # a Ctrl-C is for its parent, which ends it
+        start_new_session=True,  # Ctrl-C reaches its parent alone, which ends it
     )
     try:
         _ask(process, json.dumps(workload))

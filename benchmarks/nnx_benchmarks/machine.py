@@ -1,4 +1,4 @@
-"""What was measured on: processor, libraries, BLAS kernels and threads."""
+"""The machine that was measured: processor, libraries, BLAS kernels and threads."""
 
 import platform
 import subprocess
@@ -16,7 +16,7 @@ PACKAGES = (
 
 
 def machine() -> dict[str, Any]:
-    """Return what JSON says of the machine; ask when all libraries are loaded."""
+    """Return the machine's facts for JSON; call this when all libraries are loaded."""
     name = blas.processor().get("model name")
     threads = pools("blas", "openmp")
     if torch := sys.modules.get("torch"):

@@ -13,8 +13,8 @@ from nnx_benchmarks.agreement import Agreement
 from nnx_benchmarks.trainer import Implementation, Trainer
 from nnx_benchmarks.workloads import Problem
 
-# Seconds before each timing, until the last one's threads have gone to sleep:
-# OpenBLAS's look for more work, and keep a core, for 2²⁸ ticks, 0.13 s at 2 GHz.
+# Seconds before each timing, until the threads of the one before are asleep: OpenBLAS's
+# look for more work, and keep a core busy, for 2²⁸ ticks, 0.13 s at 2 GHz.
 REST = 0.2
 SLOW = 10.0  # seconds of compiling and comparing that are worth a line
 Note: TypeAlias = Callable[[str], None]
@@ -24,7 +24,7 @@ Key = TypeVar("Key", bound=Hashable)
 def check_all(
     problem: Problem, implementations: Sequence[Implementation], note: Note
 ) -> dict[str, tuple[Agreement, Trainer | None]]:
-    """Return how well each that trains so agrees, and its trainer where it does."""
+    """Return how well each able implementation agrees, and its trainer if it does."""
     options = problem.workload.options
     able = [each for each in implementations if not (each.plain and options)]
     rounds = any(each.bfloat16 for each in able)
@@ -40,16 +40,16 @@ def check_all(
 
 
 def about(what: str, note: Note) -> Note:
-    """Return what notes the same with what it is about before it."""
+    """Return a `note` that puts what a text is about before it."""
     return lambda text: note(f"{what}: {text}")
 
 
 def in_turn(
     jobs: Mapping[Key, Iterator[Any]], rounds: int, note: Note
 ) -> dict[Key, list[Any]]:
-    """Return what each job gave in each round; all do one before any does the next.
+    """Return each job's result in each round; all do a round before any does the next.
 
-    jobs: do a round's work for each `next`; the first, which warms up, is not counted
+    jobs: each `next` does a round's work; the first round warms up and is not counted
     """
     results: dict[Key, list[Any]] = {key: [] for key in jobs}
     for i in range(rounds + 1):

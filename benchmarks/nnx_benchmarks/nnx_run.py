@@ -13,7 +13,7 @@ from nnx_benchmarks.workloads import Problem
 
 
 def implementation(backend: Backend) -> Implementation:
-    """Return how a backend of nnx trains."""
+    """Return a backend of nnx as an implementation."""
     return Implementation(
         f"nnx {backend.name}",
         lambda problem: NnxTrainer(problem, backend),
@@ -23,7 +23,7 @@ def implementation(backend: Backend) -> Implementation:
 
 
 def rounded(backend: Backend) -> Implementation:
-    """Return how one trains that rounds the factors of its products to bfloat16."""
+    """Return the same for one that rounds the factors of its products to bfloat16."""
     own = implementation(backend)
     return own._replace(name=f"{own.name} bf16", dtypes=("float32",), bfloat16=True)
 
@@ -57,7 +57,7 @@ class NnxTrainer:
         return loss / n
 
     def layers(self) -> Layers:
-        """Return the layers as they are used now."""
+        """Return the layers in the form for use outside training."""
         with self.backend.scope():
             own = inference_layers(self.state, xp=self.backend.xp)
             layers: Layers = map_arrays(self.backend.to_numpy, own)

@@ -103,7 +103,7 @@ def _spent(
     for option, backend in product(OPTIONS, backends):
         key = option, backend.name
         error = first_step_error(workload, images, option, backend)
-        # An option's cost is relative to the plain run's, and no righter than that.
+        # An option's cost is relative to the plain run's, which must be right too.
         errors[key] = max(error, errors.get(("plain", backend.name), 0.0))
         if errors[key] <= BOUNDS["float64"]:
             jobs[key] = epochs(workload, images, option, backend, rounds + 1)
@@ -128,8 +128,8 @@ def first_step_error(
 ) -> float:
     """Return how far the weights after one step in float64 are from NumPy's.
 
-    The optimizer's arrays are not empty: from there, Adam's step goes as far to either
-    side of a gradient of 0, and the sign of one that is next to nothing is rounding.
+    The optimizer's arrays are ones, not zeros. From zeros, Adam's step would be as long
+    for a tiny gradient as for any other, and the sign of a tiny gradient is rounding.
     """
     few = Split(*(part[:FIRST_IMAGES] for part in images.train))
     small = images._replace(train=few, test=few)

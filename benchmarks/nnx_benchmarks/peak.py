@@ -1,9 +1,9 @@
-"""What the processor can do at most: multiply-adds a second, and bytes of memory.
+"""The processor's peak: multiply-adds per second, and bytes of memory per second.
 
-Multiply-adds are counted in a loop that has nothing but them, on vectors that never
-leave their registers; it is made with LLVM, as neither Python nor BLAS can be told to.
-Memory is counted in copies of arrays that no cache holds, each byte once as it is read
-and once as it is written. All cores work at once, and the best of a few trials counts.
+Multiply-adds are counted in a loop of nothing else, on vectors that never leave their
+registers. The loop is generated with LLVM, as neither Python nor BLAS can run one.
+Memory is measured by copying arrays that no cache holds; each byte counts once as it is
+read and once as it is written. All cores work at once; the best of a few trials counts.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ import numpy as np
 from nnx.cores import available
 
 TRIALS, TURNS, COPIED = 5, 4_000_000, 2**25
-# Numbers in a register, and sums that are added up side by side: a multiply-add takes
+# Numbers per register, and sums that are computed side by side: a multiply-add takes
 # four cycles, in which two to four others may begin. The factor needs a register too.
 WIDTHS = {"avx512f": (16, 24), "avx2": (8, 12), "neon": (4, 24), "": (4, 12)}
 
@@ -26,9 +26,9 @@ Rates: TypeAlias = dict[str, float]
 
 
 def processor(note: Callable[[str], None]) -> Callable[[], Rates]:
-    """Return what measures 1e9 operations and bytes a second, of all cores together.
+    """Return a function that measures the GFLOP/s and GB/s of all cores together.
 
-    A multiply-add is two operations. They are left out where there is no llvmlite.
+    A multiply-add is two operations. Without llvmlite, operations are left out.
     """
     threads = available()
     arrays = [np.ones((2, COPIED // 4), np.float32) for _ in range(threads)]
@@ -68,9 +68,9 @@ def _copy(array: Any) -> None:
 
 
 def _compiled() -> tuple[Callable[[int, int], None], int, int]:
-    """Return the loop (data's address, turns), and how many sums of how many numbers.
+    """Return the loop, called with (data's address, turns), its lanes and its sums.
 
-    ctypes lets go of Python's lock while it runs.
+    ctypes releases Python's GIL while it runs.
 
     Raises:
         ImportError: there is no llvmlite
@@ -89,12 +89,12 @@ def _compiled() -> tuple[Callable[[int, int], None], int, int]:
     engine.finalize_object()
     kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
     function: Any = kind(engine.get_function_address("multiply_add"))
-    function.engine = engine  # whose memory the code is in
+    function.engine = engine  # which owns the code's memory
     return function, lanes, sums
 
 
 def _module(ir: Any, lanes: int, sums: int) -> Any:
-    """Return the loop as LLVM has it: sum = factor · factor + sum, for each sum."""
+    """Return the loop as an LLVM module: sum = factor · factor + sum, for each sum."""
     kind, i64 = ir.VectorType(ir.FloatType(), lanes), ir.IntType(64)
     module = ir.Module()
     signature = ir.FunctionType(ir.VoidType(), [kind.as_pointer(), i64])

@@ -1,4 +1,4 @@
-"""The picture: throughput by implementation, the matrix products among them."""
+"""The picture of throughput by implementation, with the matrix products among them."""
 
 import io
 import textwrap
@@ -17,7 +17,7 @@ NOTE = (
     "largest relative error of loss and gradients (of a recipe, weights) to float64."
 )
 WIDTH, ROW, HEAD, LINE = 7.2, 0.32, 1.25, 0.14  # inches
-LETTERS = 16  # of the note, in an inch
+LETTERS = 16  # of the note, per inch
 
 
 def png(tables: list[Table], machine: str) -> bytes:

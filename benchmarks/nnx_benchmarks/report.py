@@ -1,21 +1,21 @@
-"""The one form of report: rows as JSON has them, and columns to show them in."""
+"""The common form of reports: rows, as in JSON, and columns to show them in."""
 
 import math
 from collections.abc import Sequence
 from statistics import median
 from typing import Any, NamedTuple, TypeAlias
 
-# An object for JSON; None is what was not measured. Where "no_speed_because" says
-# anything, the row has no speed.
+# An object for JSON; None stands for what was not measured. If "no_speed_because" has
+# text, the row has no speed.
 Row: TypeAlias = dict[str, Any]
 # A heading, its value's name in a row, and its format.
 Columns: TypeAlias = Sequence[tuple[str, str, str]]
-# Headings of what is left out first, and next, where a terminal is narrow.
+# Headings of the columns that a narrow terminal leaves out, the first one first.
 LESSER = "100 steps", "float64", "range", "of peak", "accuracy"
 
 
 class Table(NamedTuple):
-    """What was measured in turn; its first columns say what a row is of."""
+    """Results that were measured in turn; the first columns say what a row is about."""
 
     title: str
     columns: Columns
@@ -33,7 +33,7 @@ class Table(NamedTuple):
         ]
 
     def narrowed(self, room: int) -> "Table":
-        """Return the table without lesser columns, of so many letters if it can be."""
+        """Return the table without lesser columns, to fit into `room` if possible."""
         table = self
         for heading in LESSER:
             if table.width() <= room:
@@ -49,7 +49,7 @@ class Table(NamedTuple):
         return sum(widest) + len(self.columns) - 1
 
     def without_speed(self) -> list[str]:
-        """Return a line for each of the others."""
+        """Return a line for each row without a speed."""
         names = [name for _, name, form in self.columns if form == "{}"]
         return [
             f"{', '.join(row[n] for n in names)}: no speed, {row['no_speed_because']}"
@@ -61,7 +61,7 @@ class Table(NamedTuple):
 class Report(NamedTuple):
     """What a command measured.
 
-    facts: what JSON says beside the rows
+    facts: what JSON has besides the rows
     legend: what the columns mean
     drawn: whether there is a picture of it
     """
@@ -72,7 +72,7 @@ class Report(NamedTuple):
     drawn: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """Return one object; a number for which JSON has no word is null."""
+        """Return one object; numbers that JSON lacks, NaN and infinities, are null."""
         rows = [
             {name: _finite(value) for name, value in row.items()}
             for table in self.tables
@@ -86,7 +86,7 @@ def _finite(value: Any) -> Any:
 
 
 def times(seconds: Sequence[float], middle: str, ends: str, scale: float = 1.0) -> Row:
-    """Return the median of these, and the shortest and longest, under these names."""
+    """Return the median under one name, the shortest and the longest under another."""
     if not seconds:
         return {middle: None, ends: None}
     return {
@@ -96,5 +96,5 @@ def times(seconds: Sequence[float], middle: str, ends: str, scale: float = 1.0) 
 
 
 def fastest_first(rows: list[Row], name: str) -> list[Row]:
-    """Return the rows by a time of this name; those without one come last."""
+    """Return the rows sorted by the time of this name; those without it come last."""
     return sorted(rows, key=lambda row: math.inf if row[name] is None else row[name])

@@ -1,4 +1,4 @@
-"""Workloads: how fast each implementation trains, beside what the processor can do."""
+"""How fast each implementation trains workloads, beside what the processor can do."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,15 +38,16 @@ LEGEND = (
     "after as many; all against NumPy in float64; of a recipe, not the gradients but "
     "the weights after three steps, and with dropout's rate at 0"
 )
-# These stand among the implementations while they run.
+# The names of these measurements among those of implementations.
 FLOOR, PEAK = "matrix products", "peak"
 
 
 class Bounds(NamedTuple):
-    """What is measured beside the implementations, where they compute.
+    """Bounds that are measured beside the implementations, where they compute.
 
-    rates: measures what can be done at most in a second
-    floor: gives what measures a workload's matrix products, see `floor.floor`
+    rates: measures the peak rates
+    floor: gives a function that measures a workload's matrix products; see
+        `floor.floor`
     """
 
     rates: Callable[[], Rates]
@@ -75,7 +76,7 @@ def measure(
         facts["products"][key], spent[FLOOR] = _fastest(spent[FLOOR])
         timed = {name: _timed(spent.get(name, ())) for name in [*checked, FLOOR]}
         facts["floor"][key] = timed[FLOOR]["ms_per_epoch"]
-        # The highest, as what else the processor does is no bound on what it can do.
+        # The highest, as other work only keeps the processor from reaching its peak.
         rates = facts["peak"][key] = {
             name: max(measured[name] for measured in spent[PEAK])
             for name in spent[PEAK][0]
@@ -94,7 +95,7 @@ def measure(
 
 
 def _bounds(implementations: Sequence[Implementation], note: Note) -> Bounds:
-    """Return the processor's, or the card's where all compute on one."""
+    """Return the bounds of the processor, or of the card if all compute on one."""
     if not all(one.card for one in implementations):
         return Bounds(peak.processor(note), floor.floor)
     try:
@@ -108,9 +109,9 @@ def _bounds(implementations: Sequence[Implementation], note: Note) -> Bounds:
 
 
 def _fastest(spent: Sequence[Rates]) -> tuple[Rates, list[float]]:
-    """Return the milliseconds of each way to make the products, and the best's seconds.
+    """Return the milliseconds of each way to multiply, and the seconds of the best one.
 
-    Both are empty where none was measured.
+    Both are empty if none was measured.
     """
     products = {
         how: 1e3 * median(seconds[how] for seconds in spent) for how in spent[0]
@@ -137,7 +138,7 @@ def _table(key: str, workload: Workload, rows: list[Row], rates: Rates) -> Table
 
 
 def _speed(ms: float | None, problem: Problem, gflops: float | None) -> Row:
-    """Return what an epoch's time is in images, and as a share of the peak."""
+    """Return an epoch's time as images per second, and as a share of the peak."""
     n, flops = len(problem.labels), problem.workload.flops
     return {
         "images_per_second": ms and 1e3 * n / ms,
@@ -152,9 +153,9 @@ def _spent(
     rounds: int,
     note: Note,
 ) -> dict[str, list[Any]]:
-    """Return each one's seconds of the same epochs, the floor's by kernels, and rates.
+    """Return the seconds of each trainer's epochs, the floor's by kernels, and rates.
 
-    All train from the same weights, one epoch of each in turn.
+    All train from the same weights, with the same epochs, one epoch of each in turn.
     """
     jobs: dict[str, Iterator[Any]] = {}
     for name, trainer in trainers.items():
@@ -167,7 +168,7 @@ def _spent(
 
 
 def _rested(measure: Callable[[], Rates]) -> Iterator[Rates]:
-    """Yield what is measured each time after a rest."""
+    """Yield one measurement after another, each after a rest."""
     while True:
         time.sleep(REST)
         yield measure()

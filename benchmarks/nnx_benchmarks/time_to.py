@@ -1,4 +1,4 @@
-"""The shortest time to a test accuracy, each with the same recipe, in turn."""
+"""The time to a test accuracy, of all implementations in turn, with the same recipe."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -23,7 +23,7 @@ LEGEND = f"–: not reached in {MOST_EPOCHS} epochs"
 
 
 class Training(NamedTuple):
-    """One from the initial weights; seconds of training, not of testing."""
+    """One training from the initial weights; seconds: without those of testing."""
 
     seconds: float
     epochs: int
@@ -41,7 +41,7 @@ def measure(
 ) -> Iterator[Report]:
     """Yield a report of how long each takes until its test accuracy is the target.
 
-    Compilation is over before the clock runs: an epoch goes before that is not counted.
+    Compilation is not timed: it happens in a first epoch, which is not counted.
     """
     problem = data.problem(workload, images.train)
     checked = check_all(problem, implementations, note)

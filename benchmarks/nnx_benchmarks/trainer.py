@@ -1,4 +1,4 @@
-"""What an implementation gives, so that all are trained and asked in one way."""
+"""The interface of implementations, by which all are trained and queried alike."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -9,7 +9,7 @@ from nnx_benchmarks.workloads import Problem
 
 
 class Trainer(Protocol):
-    """A network with its training images, where its library wants them."""
+    """A network with its training images, in memory of its library's choice."""
 
     def load(self, layers: Layers) -> None:
         """Begin anew with a copy of these weights, NumPy arrays."""
@@ -17,23 +17,23 @@ class Trainer(Protocol):
     def epoch(self, order: Array, learning_rate: float) -> float:
         """Train on these images, batch by batch, and wait until it is done.
 
-        order: (m,), int64 in [0, n), of one length since `load`; the last batch may
-            be short
-        returns: the mean over the images of their loss in nats, as it was when
-            their batch came
+        order: (m,), int64 in [0, n), of the same length since `load`; the last batch
+            may be short
+        returns: the mean over the images of their loss in nats, each before the step
+            with its batch
         """
 
     def layers(self) -> Layers:
-        """Return NumPy's layers that do what the network does now outside training."""
+        """Return layers in NumPy that do what the network does now outside training."""
 
 
 class Implementation(NamedTuple):
     """A way of training, by name.
 
-    dtypes: those it can train in; speed is measured in float32 alone
-    plain: whether it trains with plain SGD alone
+    dtypes: those it can train in; speed is measured only in float32
+    plain: whether it trains only with plain SGD
     card: whether it computes on an NVIDIA card
-    bfloat16: whether it rounds the factors of its products so, in float32 training
+    bfloat16: whether it rounds the factors of float32 products to bfloat16
     """
 
     name: str

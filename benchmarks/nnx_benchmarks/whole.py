@@ -1,6 +1,6 @@
-"""Whole commands, from shell to prompt: `nnx train --preset quick` beside scripts.
+"""Whole commands, from start to end: `nnx train --preset quick` beside scripts.
 
-What a user waits for is imports, data, compiling and testing too.
+A user also waits for imports, data, compiling and testing.
 """
 
 import json
@@ -36,13 +36,13 @@ LEGEND = (
     "seconds: from the start of the process to its end; beside: programs that keep a "
     "core each; first use: kernels are compiled"
 )
-# What a script needs, by the script's name.
+# The module that each script needs, by the script's name.
 SCRIPTS = {"pytorch": "torch", "scikit_learn": "sklearn"}
 FIRST_USE = "nnx numba, first use"
 
 
 class Ended(NamedTuple):
-    """A process that has ended well."""
+    """The result of a process that succeeded."""
 
     seconds: float
     accuracy: float
@@ -51,7 +51,7 @@ class Ended(NamedTuple):
 def measure(
     most_beside: int, images: Dataset, rounds: int, note: Note
 ) -> Iterator[Report]:
-    """Yield a report of each program's seconds, beside 0 to so many busy ones."""
+    """Yield a report of each program's seconds, beside 0 to `most_beside` busy ones."""
     with TemporaryDirectory() as folder:
         data = Path(folder, "mnist.npz")
         (x, y), (test_x, test_y) = images.train, images.test
@@ -80,7 +80,7 @@ def measure(
 
 
 def _programs(data: Path) -> dict[str, list[str]]:
-    """Return each program's words."""
+    """Return each program's command line."""
     train = [sys.executable, "-m", "nnx", "train", "--preset", "quick", "--quiet"]
     # No other program draws pictures of what it trained.
     train.append("--no-plots")
@@ -101,7 +101,7 @@ def _measured(
     rounds: int,
     note: Note,
 ) -> dict[str, list[Ended]]:
-    """Return what each program came to in each round, beside so many busy ones."""
+    """Return each program's result in each round, beside so many busy ones."""
     jobs = {
         name: starmap(
             _run, repeat((words, name == FIRST_USE, beside, folder, about(name, note)))
@@ -114,7 +114,7 @@ def _measured(
 def _run(
     words: Sequence[str], compiles: bool, beside: int, folder: Path, note: Note
 ) -> Ended:
-    """Return how a program ended that was run in a folder of its own."""
+    """Run a program in a folder of its own; return its result."""
     with TemporaryDirectory(dir=folder) as own, _busy(beside):
         kernels = {"NUMBA_CACHE_DIR": own} if compiles else {}
         began = time.perf_counter()
@@ -124,7 +124,7 @@ def _run(
             env=os.environ | kernels,
             check=True,
             capture_output=True,
-            start_new_session=True,  # a Ctrl-C is for this process, which ends it
+            start_new_session=True,  # Ctrl-C reaches this process alone, which ends it
         )
         seconds = time.perf_counter() - began
     accuracy = json.loads(ran.stdout.splitlines()[-1])["test_accuracy"]
@@ -134,7 +134,7 @@ def _run(
 
 @contextmanager
 def _busy(programs: int) -> Iterator[None]:
-    """Have so many other programs keep a core each."""
+    """Keep so many cores busy, each with another program."""
     with ExitStack() as stack:
         for _ in range(programs):
             loop = [sys.executable, "-c", "while True: pass"]

@@ -1,4 +1,4 @@
-"""The networks that speed is measured on; an epoch is 60,000 MNIST images."""
+"""The networks on which speed is measured; an epoch is 60,000 MNIST images."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -12,7 +12,7 @@ from nnx.maths.state import Layers
 
 
 class Workload(NamedTuple):
-    """A network and its training, float32, shuffled anew each epoch.
+    """A network and its training in float32, with images shuffled in each epoch.
 
     options: other hyperparameters by name; plain SGD has none
     """
@@ -32,7 +32,7 @@ class Workload(NamedTuple):
 
     @property
     def hyper(self) -> Hyperparameters:
-        """The same as the maths has it."""
+        """The workload's hyperparameters, in the form of the maths."""
         return Hyperparameters(
             activations=(self.activation,) * (len(self.sizes) - 2) + ("identity",),
             pixel_scale=1 / 255,
@@ -78,7 +78,7 @@ STANDARD = {
     "wide": Workload((784, 1000, 10), "tanh", 128),
     "deep": Workload((784, 800, 800, 10), "relu", 128),
 }
-# Shapes that nobody tunes for: what is fast on the five alone is fast by accident.
+# Shapes that nobody tunes for: code that is fast only on the five is so by accident.
 OTHER = {
     "other-linear": Workload((784, 10), "relu", 256),
     "other-batch-16": Workload((784, 48, 10), "tanh", 16),
@@ -89,7 +89,7 @@ OTHER = {
 ADAM = {"optimizer": "adam", "momentum": 0.9, "beta2": 0.999}
 MOMENTUM = {"optimizer": "momentum", "momentum": 0.9}
 BATCH_NORM = {"batch_norm": True}
-# What people train with. Weight decay with Adam, apart from the gradient, is AdamW.
+# Recipes that people use. Adam with weight decay apart from the gradient is AdamW.
 RECIPES = {
     "bn-adam": Workload((784, 512, 512, 10), "relu", 128, 0.001, ADAM | BATCH_NORM),
     "dropout-adam": Workload(
@@ -125,7 +125,7 @@ def _drawn(seed: int) -> Workload:
 
 DRAWN = {f"drawn-{i}": _drawn(100 * SEED + i) for i in range(1, COUNT + 1)}
 WORKLOADS = PLAIN | RECIPES | DRAWN
-# What `nnx bench time-to` trains unless told otherwise: the preset `quick`.
+# What `nnx bench time-to` trains by default: the preset `quick`.
 QUICK = Workload((784, 128, 10), "relu", 32, 0.3)
 
 

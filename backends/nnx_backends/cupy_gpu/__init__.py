@@ -1,7 +1,7 @@
 """CuPy on a CUDA device.
 
-What makes an array makes it on the current device, which `scope` sets: array-api-compat
-takes a device= and forgets it.
+New arrays are made on the current device, which `scope` sets: array-api-compat accepts
+device= but ignores it.
 """
 
 import os
@@ -36,16 +36,16 @@ def load(
 ) -> Backend:
     """Return the backend on one CUDA device, which becomes the current one.
 
-    device: its number, as in "1" or "cuda:1"; None: by the place
+    device: its number, as in "1" or "cuda:1"; None: chosen by the place
     precision: of float32 products' factors; "bf16" where one launch takes many steps
     fused: whether one launch takes many steps, where it can; else each operation is one
-    place: of this process among a machine's, which take its cards in turn
+    place: this process's index among those of the machine, which take its cards in turn
 
     Raises:
         MissingLibraryError: CuPy is not installed
-        UnusableBackendError: no driver, or an older one than the runtime; no such
-            device; a compiler, cache or library that does not work; no such precision
-        InputError: a device or a precision of no known form; TF32 that is forbidden
+        UnusableBackendError: no driver, or one older than the runtime; no such device
+            or precision; a compiler, cache or library that does not work
+        InputError: an unknown form of device, or precision; TF32 that is forbidden
     """
     given = None if device is None else _number(device)
     cupy = _cupy()
@@ -82,7 +82,7 @@ def load(
 def _steps(
     cupy: Any, number: int, ops: Ops, fused: bool, precision: str
 ) -> tuple[Callable[..., State], FirstRun]:
-    """Return what takes steps, and what comes before the first."""
+    """Return the function that takes steps, and the work before the first one."""
     run_steps: Callable[..., State] = partial(first_run.run_steps, ops=ops, cupy=cupy)
     card, self_test = None, SelfTest(cupy, precision)
     if fused:
@@ -123,7 +123,7 @@ def _number(device: str | int) -> int:
 
 
 def _cupy() -> Any:
-    """Return the library, refused where it is missing or broken."""
+    """Return the library; refuse one that is missing or broken."""
     try:
         import cupy
     except ModuleNotFoundError:
@@ -137,7 +137,7 @@ def _cupy() -> Any:
             f"backend 'cupy' cannot import CuPy ({cause}): {errors.INSTALL}"
         ) from None
     except OSError as error:
-        # CuPy makes its folder then, even where it is to keep kernels in memory.
+        # CuPy makes its folder on import, even if it is to keep kernels in memory.
         raise UnusableBackendError(
             f"backend 'cupy' cannot create the folder for its kernels ({error}): "
             + errors.CACHE_DIR
@@ -146,10 +146,10 @@ def _cupy() -> Any:
 
 
 def _chosen(cupy: Any, given: int | None, place: int) -> int:
-    """Return a device's number: the given one, or else by the place.
+    """Return a device's number: the given one, or one chosen by the place.
 
     Raises:
-        UnusableBackendError: it is not there; a machine without a usable device
+        UnusableBackendError: no such device; a machine without a usable device
     """
     runtime = cupy.cuda.runtime
     try:
@@ -168,7 +168,7 @@ def _chosen(cupy: Any, given: int | None, place: int) -> int:
 
 
 def _without_driver(runtime: Any) -> NnxError:
-    """Return what to do where there is no driver, or one that is too old."""
+    """Return the error for a driver that is missing, or too old."""
     driver, own = runtime.driverGetVersion(), runtime.runtimeGetVersion()
     if driver == 0:
         return UnusableBackendError(
@@ -188,7 +188,7 @@ def _version(number: int) -> str:
 
 
 def _check_precision(cupy: Any, number: int, precision: str) -> None:
-    """Refuse a precision that the card has not, or the environment forbids."""
+    """Refuse a precision that the card lacks, or that the environment forbids."""
     if precision not in PRECISIONS:
         known = ", ".join(PRECISIONS)
         raise InputError(f"precision must be one of {known}, not {precision!r}")
@@ -205,10 +205,10 @@ def _check_precision(cupy: Any, number: int, precision: str) -> None:
 
 
 def _set_precision(cupy: Any, precision: str) -> None:
-    """Have float32 products made in float32, or in TF32 where that was asked for.
+    """Have CuPy compute float32 products in float32, or in TF32 if asked for.
 
-    The variable CUPY_TF32, which may be set for another program, decides nothing:
-    CuPy reads it once, and a process may hold a backend of each precision.
+    This overrides the variable CUPY_TF32, which may be set for another program: CuPy
+    reads it once, but a process may hold a backend of each precision.
     """
     linalg = cupy._core._routines_linalg
     name = "TF32" if precision == "tf32" else "DEFAULT"
@@ -216,10 +216,10 @@ def _set_precision(cupy: Any, precision: str) -> None:
 
 
 def _check_it_works(cupy: Any) -> None:
-    """Use each of its parts once, so that what fails fails early.
+    """Use each part of CuPy once, so that it fails early if at all.
 
-    They are the compiler and its cache, cuBLAS, reductions, whose kernels come from CUB
-    and need more of CUDA's headers, and sorting, which was compiled with CuPy.
+    The parts are the compiler and its cache; cuBLAS; reductions, whose kernels come
+    from CUB and need more of CUDA's headers; and sorting, which is compiled into CuPy.
     """
     square = cupy.ones((2, 2), cupy.float32)
     rows = cupy.sum(square @ square + square, axis=1)

@@ -1,10 +1,10 @@
-// What is done with eight columns of a batch: sums over its images, batch normalization,
-// and what belongs to units.
+// Work on eight columns at a time: sums over a batch's images, batch normalization, the
+// parameters that units have, and bounds on the norms of their weights.
 
-// Columns: eight of them, of which a thread has every STRIDE-th row.
+// A thread has one of the eight columns, and every STRIDE-th row of it.
 constexpr int STRIDE = THREADS / EIGHT;
 
-// The sum of a number of each thread, over those of its column.
+// The sum of x over the threads of the same column.
 __device__ inline float sum_of_column(float x) {
   __syncthreads();
   scratch()[threadIdx.x] = x;
@@ -14,8 +14,8 @@ __device__ inline float sum_of_column(float x) {
   return sum;
 }
 
-// Update eight units' biases (or gammas) by their gradients, which each thread has for
-// its column.
+// Update the biases (or gammas) of eight units. Each thread passes the gradient of its
+// column.
 __device__ inline float update_units(const Step& s, int at, float gradient) {
   __syncthreads();
   scratch()[threadIdx.x] = gradient;
@@ -34,7 +34,8 @@ __device__ constexpr bool normalized(int layer) { return NORMALIZED && layer < L
 constexpr int ROWS_EACH = (BATCH_ROWS + STRIDE - 1) / STRIDE;
 constexpr float EPSILON = 1e-5f, MOMENTUM_SHARE = 0.1f;  // of batch normalization
 
-// Batch normalization of eight units, arXiv:1502.03167; see `nnx.maths.batch_norm`.
+// Batch normalization of eight units, arXiv:1502.03167; see `nnx.maths.batch_norm`. Their
+// activation and dropout follow.
 template <int L>
 __device__ void normalize(const Step& s, int item) {
   const int thread = anew(threadIdx.x);
@@ -84,8 +85,8 @@ __device__ void normalize(const Step& s, int item) {
   }
 }
 
-// The slopes with respect to the products of eight units, and the step with their biases
-// and gammas.
+// Set the slopes with respect to the products of eight units, and take the step with their
+// biases and gammas.
 template <int L>
 __device__ void normalize_backward(const Step& s, int item) {
   const int thread = anew(threadIdx.x);

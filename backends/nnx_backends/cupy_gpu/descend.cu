@@ -1,32 +1,33 @@
-// A step of the optimizer with four neighbouring parameters, as `nnx.maths.steps` and
-// `nnx.maths.optimizers` have it.
+// A step of the optimizer with four neighboring parameters, as in `nnx.maths.steps` and
+// `nnx.maths.optimizers`.
 
-// What lies in flat arrays like the parameters; see `memory.py` for the rest.
+// A launch's arrays and numbers. `memory.py` allocates the arrays; those of the parameters,
+// the optimizer, the average and the gradients are flat and have the same layout.
 struct Run {
   const void* pixels;          // (n, inputs) bytes or floats
   const void* labels;          // (n,) int64, or (n, outputs) floats
   const float* weights;        // (n,), of images
   const float* class_weights;  // (outputs,)
-  const long long* order;      // images of the epoch in turn
+  const long long* order;      // the epoch's images in turn
   float *parameters, *first, *second, *ema, *gradients;
-  float* images;               // (2, BATCH_ROWS, ROWS[0]), a batch's and the next one's
-  float *inputs, *outputs;     // what layers take, and y (or z), at AT[layer]
-  float *slopes, *normalized;  // of the loss with respect to z, and batch normalization
-  float *scales, *means, *variances;  // a number for each unit, at UNIT_AT[layer]
-  float* squares;                     // of gradients, each item's sum
-  float *losses, *scores;             // a batch's rows, and (rows, 32) numbers
+  float* images;               // (2, BATCH_ROWS, ROWS[0]), of this batch and the next one
+  float *inputs, *outputs;     // the next layer's inputs, and y (or z), at AT[layer]
+  float *slopes, *normalized;  // of the loss with respect to z; see columns.cu
+  float *scales, *means, *variances;  // one number per unit, at UNIT_AT[layer]
+  float* squares;                     // sums of squared gradients, one per work item
+  float *losses, *scores;             // of a batch: (rows,), and (rows, 32)
   float* loss_sum;
   void* score_sum;
   unsigned* counter;
-  long long begin, count;  // steps taken before, of the run, and to take
-  long long epoch;         // that they are of
-  long long at, n;         // the first image's place in the order, and all of them
+  long long begin, count;  // steps that the run took before, and steps to take now
+  long long epoch;         // of these steps
+  long long at, n;         // place of the first image in the order; the order's length
   long long key0, key1;
 };
 
 struct Gradient {
   Four slope;
-  bool is_weight;  // which decay, and are penalized
+  bool is_weight;  // only weights decay and are penalized
 };
 
 __device__ inline void penalize(Four& slope, const Four& weight, const Hyper& hyper) {
@@ -49,7 +50,7 @@ __device__ inline float direction(float slope, float& first, float& second,
     const float root = sqrtf(hyper.square_correction * second) + hyper.epsilon;
     return hyper.mean_correction * first / root;
   }
-  if constexpr (OPTIMIZER == RMSPROP) {  // the mean square comes first
+  if constexpr (OPTIMIZER == RMSPROP) {  // first: mean square; second: velocity
     first = hyper.beta2 * first + (1.f - hyper.beta2) * (slope * slope);
     second = hyper.momentum * second + slope / (sqrtf(first) + hyper.epsilon);
     return second;
@@ -69,7 +70,7 @@ __device__ inline void average(const Run& run, const Hyper& hyper, int at,
 constexpr bool HAS_FIRST = OPTIMIZER != SGD;
 constexpr bool HAS_SECOND = OPTIMIZER == ADAM || OPTIMIZER == RMSPROP;
 
-// What a step reads of four parameters; read ahead of the gradient.
+// Four parameters and their state, which are read before their gradient is known.
 struct Parameters {
   int at;
   Four now, first, second;
@@ -82,7 +83,7 @@ __device__ inline Parameters parameters_at(const Run& run, int at) {
   return own;
 }
 
-// Take the step with a gradient that has its penalties.
+// Take the step with a gradient that includes the penalties'.
 __device__ inline void descend(const Run& run, const Hyper& hyper, Parameters& own,
                                const Gradient& gradient) {
   for (int i = 0; i < 4; i++) {
@@ -100,8 +101,8 @@ __device__ inline void descend(const Run& run, const Hyper& hyper, Parameters& o
   if (AVERAGED && !BOUNDED) average(run, hyper, own.at, own.now);
 }
 
-// Take the step, or keep the gradient where its norm is to be known first. Returns the
-// sum of the four squares then.
+// Take the step. With clipping, the norm of the gradient must be known first: store the
+// gradient instead, and return the sum of its four squares.
 __device__ inline float use_gradient(const Run& run, const Hyper& hyper, Parameters& own,
                                      Gradient gradient) {
   if (gradient.is_weight) penalize(gradient.slope, own.now, hyper);

@@ -1,7 +1,9 @@
-// What the other files share: places of threads, memory, the barrier, sums.
+// Shared by the other files: thread indices, memory access, barriers, and sums over
+// threads.
 //
-// Between two grid barriers no block writes what another reads. What any block has
-// written in this launch is read by __ldcg, past the first cache, which is not coherent.
+// Between two grid barriers, no block writes what another one reads. Memory that any
+// block has written in this launch is read with __ldcg, which bypasses the L1 cache: L1
+// caches are not coherent.
 
 constexpr int WARP = 32, THREADS = WARP * WARPS;
 
@@ -15,8 +17,9 @@ extern __shared__ float4 shared_memory[];
 #define SPIN()
 #endif
 
-// What a block has of it: room for products, the last layer's weights, a number for each
-// thread and two rows for each warp, and the numbers of a step's images and the next one's.
+// A block's shared memory, in order: the ring, for products; the last layer's weights;
+// scratch, of a number for each thread and two rows of WARP numbers for each warp; and the
+// numbers of the images of this step and of the next one.
 __device__ inline float* ring() { return SHARED_MEMORY; }
 __device__ inline float* last_weights() { return ring() + RING; }
 __device__ inline float* scratch() { return last_weights() + HEAD; }
@@ -28,14 +31,14 @@ __device__ inline long long* images(int step) {
 __device__ inline int lane() { return threadIdx.x % WARP; }
 __device__ inline int warp() { return threadIdx.x / WARP; }
 
-// The same number, of which the compiler does not know that every step has it: what
-// follows from it is computed again, instead of being kept in local memory.
+// The same number, but one that the compiler cannot trace. It then recomputes what depends
+// on it in each step, instead of computing it once and keeping it in local memory.
 __device__ inline int anew(int x) {
   asm volatile("" : "+r"(x));
   return x;
 }
 
-// Four neighbouring numbers, one access of memory.
+// Four neighboring numbers, for one access to memory.
 struct Four {
   float v[4];
 };
@@ -49,7 +52,7 @@ __device__ inline void store(float* at, const Four& f) {
   *reinterpret_cast<float4*>(at) = make_float4(f.v[0], f.v[1], f.v[2], f.v[3]);
 }
 
-// A barrier of so many warps of a block, whose number is that of none beside them.
+// A barrier for TEAM_WARPS warps of a block; number: unique among the block's teams.
 template <int TEAM_WARPS>
 __device__ inline void sync_team(int number) {
   if constexpr (TEAM_WARPS == 1) {
@@ -65,9 +68,9 @@ __device__ inline void sync_team(int number) {
   }
 }
 
-// Copy SIZE bytes to where shared() says, or 0 where there are none, while the thread goes on.
-// close_copies() ends a group of copies; wait_copies<N>() waits for all of this thread's
-// groups but the last N.
+// Copy SIZE bytes to a place in shared memory, see shared(), while the thread goes on; if
+// !there, zeros are written. close_copies() ends a group of copies; wait_copies<N>() waits
+// for all of this thread's groups but the last N.
 #ifdef EMU
 using Shared = char*;
 __device__ inline Shared shared(void* at) { return static_cast<char*>(at); }
@@ -82,14 +85,14 @@ __device__ inline void wait_copies() {
 }
 __device__ inline void fetch(const void*) {}
 #else
-using Shared = unsigned;  // an address there, in bytes
+using Shared = unsigned;  // an address in shared memory, in bytes
 __device__ inline Shared shared(void* at) {
   return static_cast<unsigned>(__cvta_generic_to_shared(at));
 }
 template <int SIZE>
 __device__ inline void copy_async(Shared at, const void* from, bool there = true) {
   const int size = there ? SIZE : 0;
-  if constexpr (SIZE == 16) {  // past the first cache
+  if constexpr (SIZE == 16) {  // bypasses the L1 cache
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
                  :
                  : "r"(at), "l"(from), "r"(size)
@@ -106,13 +109,13 @@ template <int N>
 __device__ inline void wait_copies() {
   asm volatile("cp.async.wait_group %0;" : : "n"(N) : "memory");
 }
-// Have a line of memory come into the second cache.
+// Prefetch a line of memory into the L2 cache.
 __device__ inline void fetch(const void* at) {
   asm volatile("prefetch.global.L2 [%0];" : : "l"(at));
 }
 #endif
 
-#ifdef PROFILE  // when the first block came to each barrier and when it went on, in cycles
+#ifdef PROFILE  // the cycles at which block 0 arrived at each barrier, and left it
 __device__ long long profile[2 * 4096];
 #endif
 
@@ -135,8 +138,8 @@ __device__ inline unsigned arrived(const unsigned* counter) {
 }
 #endif
 
-// Wait until every block is here, and see what all have written. The counter only
-// rises; `reached` is where it will be then, the same in every block.
+// Wait for all blocks; what they have written is visible afterwards. The counter only
+// rises; `reached` is its value once all blocks have arrived, the same in every block.
 __device__ inline void grid_barrier(unsigned* counter, unsigned& reached) {
   reached += BLOCKS;
   __syncthreads();
@@ -155,7 +158,7 @@ __device__ inline void grid_barrier(unsigned* counter, unsigned& reached) {
 #endif
 }
 
-// The sum of a number of each lane, in every lane.
+// The sum of x over the lanes of a warp, in every lane.
 __device__ inline float sum_of_warp(float x) {
   for (int apart = WARP / 2; apart > 0; apart /= 2) {
     x += __shfl_xor_sync(0xffffffffu, x, apart);
@@ -170,8 +173,10 @@ __device__ inline float max_of_warp(float x) {
   return x;
 }
 
-// The sums of N numbers of each lane: lane i gets that of number i · N / 32. By recursion,
-// as an array of registers wants indices that the compiler knows.
+// The sums of N numbers over the lanes of a warp: lane i gets the sum of x[i · N / 32]. At
+// each level, a lane gives half of its numbers to the lane APART away, and adds the other
+// half to what it receives. Recursive, because only an array whose indices are known at
+// compile time stays in registers.
 template <int N, int APART = WARP / 2>
 __device__ inline float sums_of_warp(const float (&x)[N]) {
   if constexpr (APART == 0) {
@@ -191,7 +196,7 @@ __device__ inline float sums_of_warp(const float (&x)[N]) {
   }
 }
 
-// The sum of a number of each thread, in every thread.
+// The sum of x over the threads of a block, in every thread.
 __device__ inline float sum_of_block(float x) {
   x = sum_of_warp(x);
   __syncthreads();  // the last sum has been read

@@ -1,4 +1,4 @@
-"""What CuPy and CUDA raise, as errors of nnx: one line, with a remedy."""
+"""Errors of CuPy and CUDA, translated into errors of nnx: one line, with a remedy."""
 
 import re
 import traceback
@@ -10,7 +10,7 @@ from nnx.errors import NnxError, OutOfMemoryError, UnusableBackendError
 
 INSTALL = "pip install 'nnx-mlp[cuda12]' (or [cuda13])"
 CACHE_DIR = "set CUPY_CACHE_DIR to a folder that can be written to"
-# By the name with which a message of CUDA's, or of its libraries', begins.
+# Keys are the names with which messages of CUDA, or of its libraries, begin.
 OUT_OF_MEMORY = {
     "cudaErrorMemoryAllocation",
     "CUDA_ERROR_OUT_OF_MEMORY",
@@ -36,11 +36,11 @@ START_AGAIN = (
 
 @contextmanager
 def translated(cupy: Any, device: int) -> Iterator[None]:
-    """Make an NnxError of what CuPy raises.
+    """Translate what CuPy raises into an NnxError.
 
     Raises:
-        OutOfMemoryError: with the pool's unused memory given back
-        UnusableBackendError: for whatever else CuPy and CUDA raise
+        OutOfMemoryError: after the pool's unused memory was freed
+        UnusableBackendError: for all other errors of CuPy and CUDA
     """
     try:
         yield
@@ -48,7 +48,7 @@ def translated(cupy: Any, device: int) -> Iterator[None]:
         nnx_error = explained(error, cupy, device)
         if nnx_error is None:
             raise
-        # The frames' arrays first, as the pool gives back only what nobody holds.
+        # The frames' arrays first, as the pool frees only memory that nothing holds.
         traceback.clear_frames(error.__traceback__)
         with suppress(Exception):
             cupy.get_default_memory_pool().free_all_blocks()
@@ -65,7 +65,7 @@ def explained(error: Exception, cupy: Any, device: int) -> NnxError | None:
         )
     if _is_of_a_library(error, says):
         return UnusableBackendError(
-            f"backend 'cupy' misses a part of CUDA ({says}): {INSTALL}"
+            f"backend 'cupy' lacks a part of CUDA ({says}): {INSTALL}"
         )
     if _is_of_the_compiler(error, says):
         return UnusableBackendError(
@@ -86,9 +86,9 @@ def explained(error: Exception, cupy: Any, device: int) -> NnxError | None:
 
 
 def _is_of_the_cache(error: Exception) -> bool:
-    """Return whether CuPy could not read or write a file, which its kernels' alone are.
+    """Return whether CuPy could not read or write a file; all its files are kernels.
 
-    A disk may be full for others too, and what they raise comes through as it is.
+    Other code may raise errors for a full disk too, and these stay as they are.
     """
     frames = traceback.walk_tb(error.__traceback__)
     modules = [str(frame.f_globals.get("__name__")) for frame, _ in frames]
@@ -96,7 +96,7 @@ def _is_of_the_cache(error: Exception) -> bool:
 
 
 def _is_of_a_library(error: Exception, says: str) -> bool:
-    """Return whether one of CUDA's libraries, or its headers, is not there."""
+    """Return whether one of CUDA's libraries, or its headers, is missing."""
     if isinstance(error, ImportError) and re.search(r"\.so|\.dll", says):
         return True
     by_name = type(error).__name__ == "DynamicLibNotFoundError"
@@ -105,7 +105,7 @@ def _is_of_a_library(error: Exception, says: str) -> bool:
 
 
 def _is_of_the_compiler(error: Exception, says: str) -> bool:
-    """Return whether a kernel did not compile; of reductions that is a RuntimeError."""
+    """Return whether a kernel did not compile; reductions raise a RuntimeError then."""
     by_name = type(error).__name__ in ("CompileException", "NVRTCError")
     return by_name or says.startswith("Runtime compilation failed")
 
@@ -116,7 +116,7 @@ def _needed(says: str) -> str:
 
 
 def _free(cupy: Any) -> str:
-    """Return what could still be had: of the card, and under the pool's limit."""
+    """Describe the memory that is free, on the card and under the pool's limit."""
     try:
         pool = cupy.get_default_memory_pool()
         free = cupy.cuda.runtime.memGetInfo()[0] + pool.free_bytes()

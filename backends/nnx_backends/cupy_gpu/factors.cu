@@ -1,18 +1,20 @@
-// The factors of a product: where they lie, copied into shared memory, taken from there.
+// The factors of a product: their places in memory, how they are copied into shared memory,
+// and how lanes take them from there.
 //
-// A unit is 16 terms of one tile's rows (of a left factor) or columns (of a right one), so
-// many numbers of four bytes, copied in pieces of 16 bytes. A tile has 8 R rows, or columns:
-// of them a lane's part is R, R group + i, and of the terms four, 4 member + k. R is 4, and
-// less where tiles are few. Of rows as of columns neighbours belong to one group, so that an
-// access is of 4 R bytes. Pieces lie in a unit where the lanes that are served at once meet
-// all banks.
+// A unit is 16 terms of a tile's rows (in a left factor) or columns (in a right one).
+// `unit` is its size in numbers of four bytes, and it is copied in pieces of 16 bytes. A
+// tile has 8 R rows, or columns; R is 4, or less if there are few tiles. A lane takes R
+// of these, R group + i, and four of the terms, 4 member + k. Neighboring rows, or
+// columns, belong to one group, so that one access has 4 R bytes. Pieces are placed in a
+// unit so that the lanes that are served at once access all banks.
 
-constexpr int PIECES = TILE * DEEP / 4;  // of a unit of four
+constexpr int PIECES = TILE * DEEP / 4;  // of a unit where R is 4
 
 __device__ inline int group() { return lane() / 4; }
 __device__ inline int member() { return lane() % 4; }
 
-// Take N numbers of shared memory, of which the first lies at a multiple of N.
+// Take N numbers from shared memory in one access; the first one's place is a multiple of
+// N.
 template <int N>
 __device__ inline void take_shared(float (&to)[N], const float* at) {
   if constexpr (N == 4) {
@@ -32,11 +34,11 @@ __device__ inline Four shared_four(const float* at) {
   return four;
 }
 
-// A thread copies one piece of each of a tile's units, or several, STEP pieces apart; it
-// knows where the first term's lie, and a place in a unit.
+// A thread copies one piece of each of a tile's units, or EACH pieces that are STEP pieces
+// apart. Its `Pieces` say where they are for the first term, and their place in a unit.
 
-// Terms lie next to each other: rows of a left factor, columns of a transposed right one.
-// first: of the patch's first tile; tiles: that are there
+// A factor whose terms are contiguous: rows of a left factor, or columns of a transposed
+// right one. first: the start of the patch's first tile; tiles: those within the grid
 template <int R>
 struct TermsTogether {
   static constexpr bool exact = false;
@@ -83,7 +85,7 @@ struct TermsTogether {
   }
 };
 
-// Terms lie a row apart: a transposed left factor, or a right one.
+// A factor whose terms are a row apart: a transposed left factor, or a right one.
 template <int R>
 struct TermsApart {
   static constexpr bool exact = false;
@@ -99,12 +101,12 @@ struct TermsApart {
   const float* first;
   int stride, tiles;
 
-  // Terms of which each is the same of its lane's four lie together.
+  // Terms with the same index among their lane's four are stored next to each other.
   __device__ static int place(int term, int chunk) {
     const int swapped = chunk ^ term / 4 * R / 4 * 2;
     return (term % 4 * 4 + term / 4) * 8 * R + swapped * 4;
   }
-  // A thread's pieces are of terms beside each other, at most four.
+  // A thread's pieces belong to neighboring terms, at most four.
   template <int STEP>
   static constexpr int terms = STEP < 2 * R * DEEP ? 2 * R * DEEP / STEP : 1;
   template <int STEP, int EACH>
@@ -139,8 +141,8 @@ __device__ inline float byte_of(unsigned word, int i) {
   return static_cast<float>(word >> (8 * i) & 255u);
 }
 
-// A batch's images, as they lie in the set: bytes, of which `images` says whose. Pieces
-// are of four, 0 where there are none.
+// A batch's images, where they are in the data set, as bytes; `images` has their numbers.
+// They are copied in pieces of four bytes, or of zeros where there is no image or pixel.
 struct Bytes {
   const unsigned char* pixels;
   const long long* images;  // shared
@@ -151,7 +153,8 @@ struct Bytes {
   }
 };
 
-// first: of the images, of the patch's first tile
+// Pixels as a left factor, a row for each image. first: the first image of the patch's
+// first tile
 template <int R>
 struct Pixels {
   static constexpr bool exact = true;
@@ -199,7 +202,8 @@ struct Pixels {
   }
 };
 
-// first: of the columns, of the patch's first tile
+// Pixels as a transposed left factor, whose terms are images. first: the first pixel of the
+// patch's first tile
 struct PixelsApart {
   static constexpr bool exact = true;
   static constexpr int rows = 4;
@@ -208,7 +212,7 @@ struct PixelsApart {
     unsigned term[4];
   };
   struct Pieces {
-    int number, column;  // -1: there is no such tile
+    int number, column;  // column -1: there is no such tile
   };
   Bytes bytes;
   int first, tiles;

@@ -1,4 +1,4 @@
-"""Compiling what a run uses, before it, as CuPy compiles a kernel at its first use."""
+"""Compiling a run's kernels before the run; CuPy compiles a kernel at its first use."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -18,9 +18,9 @@ from nnx_backends.cupy_gpu import nccl
 def before_training(
     state: State, images: Images, hyper: Hyperparameters, **how: Any
 ) -> Iterable[float]:
-    """Return `compile_kernels`; nothing for batches in shards.
+    """Return `compile_kernels`, or nothing for batches in shards.
 
-    All processes take steps in shards together, in `run_steps`.
+    All processes must take steps in shards together, and so `run_steps` compiles them.
     """
     return compile_kernels(state, images, hyper, **how) if hyper.shards == 1 else ()
 
@@ -33,10 +33,10 @@ def compile_kernels(
     ops: Ops,
     run_steps: Callable[..., State],
 ) -> Iterator[float]:
-    """Yield the share done before each step that is taken to compile its kernels.
+    """Take two steps, to compile their kernels; yield the share done before each.
 
-    An epoch's first step and its last one, whose batch may be short; what they give is
-    forgotten.
+    They are an epoch's first step and its last one, whose batch may be short. Their
+    results are discarded.
     """
     n, xp = images.labels.shape[0], ops.xp
     device, first = images.labels.device, images.first or 0
@@ -57,9 +57,9 @@ def run_steps(
     cupy: Any,
     communicator: Communicator = ALONE,
 ) -> State:
-    """Return the state after so many steps; asked for none, compile what they need.
+    """Return the state after `count` steps; for 0, compile what steps need.
 
-    communicator: of the processes that share out a batch in shards, by way of the hosts
+    communicator: of the processes that divide a batch's shards, through the hosts
     """
     if communicator.size > 1:
         ops = ops._replace(communicator=nccl.joined(communicator, cupy))

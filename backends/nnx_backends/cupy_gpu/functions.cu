@@ -23,7 +23,7 @@ __device__ inline float activate(float z) {
   return z;
 }
 
-// Whether the slope is one of z, and not of y.
+// Whether the slope is computed from z, and not from y.
 __device__ constexpr bool from_z(int kind) { return kind == SILU || kind == GELU; }
 
 // The slope dy/dz, from y or z.
@@ -47,13 +47,13 @@ __device__ inline float slope(float seen) {
   return 1.f;
 }
 
-// A row's loss, its slope with respect to this lane's logit, and its score: whether it
-// is right, or this lane's squared error.
+// A row's loss, the loss's slope with respect to this lane's logit, and the score: whether
+// the row is right, or this lane's squared error.
 struct Loss {
   float loss, slope, score;
 };
 
-// Cross-entropy; a lane has one class's logit.
+// Cross-entropy; each lane has the logit of one class.
 __device__ inline Loss cross_entropy(float logit, int label, float class_weight,
                                      float smoothing) {
   const bool is_class = lane() < OUTPUTS[LAYERS - 1];
@@ -69,13 +69,13 @@ __device__ inline Loss cross_entropy(float logit, int label, float class_weight,
     whole = sum_of_warp(target);
   }
   const float fit = sum_of_warp(is_class ? target * (logit - top) : 0.f);
-  // The first of the largest.
+  // The prediction: the first class with the largest logit.
   const float first = max_of_warp(is_class && logit == top ? -lane() : -WARP);
   return {whole * logf(norm) - fit, whole * (power / norm) - target,
           -first == label ? 1.f : 0.f};
 }
 
-// The other losses; a lane has one output's logit and target.
+// The other losses; each lane has the logit and the target of one output.
 template <int KIND>
 __device__ inline Loss of_outputs(float logit, float target, float delta) {
   float loss = 0.f, down = 0.f, score = 0.f;

@@ -1,9 +1,10 @@
-// The last layer, row by row: its outputs, the loss, and the slope before it.
+// The last layer, row by row: its outputs, the loss, and the slope of the layer before
+// it. A row belongs to an image, and a team of TEAM warps computes it.
 
-constexpr int TEAMS = WARPS / TEAM;  // rows at a time in a block; TEAM warps have one
+constexpr int TEAMS = WARPS / TEAM;  // of a block, and so its rows at a time
 constexpr int OUTS = OUTPUTS[LAST];
 
-// What the whole batch counts.
+// The total weight of the batch.
 __device__ inline float total_weight(const Step& s) {
   if constexpr (!WEIGHTED && !CLASS_WEIGHTED) return s.batch;
   float sum = 0.f;
@@ -28,7 +29,7 @@ __device__ inline void copy_head(const Step& s) {
   close_copies();
 }
 
-// A lane's units of the layer before the last, every (WARP · TEAM)-th, in a row.
+// The units of the layer before the last that a lane has in a row: every (WARP · TEAM)-th.
 constexpr int UNITS = (WIDTH[LAST - 1] + WARP * TEAM - 1) / (WARP * TEAM);
 constexpr int SUMS = OUTS <= 16 ? 16 : 32;
 
@@ -37,7 +38,8 @@ __device__ inline int own_unit(int i) {
   return (i * TEAM + thread / WARP % TEAM) * WARP + thread % WARP;
 }
 
-// Read a row of units ahead: what the last layer takes, and what slopes are of.
+// A lane's units of a row, which are read ahead. next: the last layer's inputs; seen: what
+// the slopes are computed from, y or z.
 struct Units {
   float next[UNITS], seen[UNITS];
 };
@@ -53,12 +55,13 @@ __device__ inline void take_units(const Step& s, int row, Units& units) {
   }
 }
 
-// The lanes' part of a row's products with the last layer's weights; see sums_of_warp.
+// A warp's part of a row's products with the last layer's weights. A lane gets the sums
+// that sums_of_warp gives it.
 __device__ inline float head_sums(const Units& units) {
   float sums[SUMS] = {};
 #pragma unroll
   for (int i = 0; i < UNITS; i++) {
-    const int h = min(own_unit(i), INPUTS[LAST] - 1);  // the others are 0
+    const int h = min(own_unit(i), INPUTS[LAST] - 1);  // units beyond are 0
 #pragma unroll
     for (int o = 0; o < COLUMNS[LAST]; o += 4) {
       const Four weight = shared_four(last_weights() + h * COLUMNS[LAST] + o);
@@ -92,7 +95,7 @@ __device__ inline void head_backward(const Step& s, int row, const Units& units,
   }
 }
 
-// What a row is compared with, and what it counts.
+// A row's target, and its weight.
 struct Target {
   int label;
   float own, weight;  // this lane's target, or its class's weight
@@ -121,17 +124,18 @@ __device__ inline Loss loss_of(const Step& s, const Target& target, float logit)
   }
 }
 
-// The last layer's outputs, the loss, its slope, and the slope before the last layer. Rows
-// are shared out among the blocks first, so that few warps of each compute at once.
+// The last layer's outputs, the loss, its slope, and the slope of the layer before the
+// last. Rows go to the blocks in turn, and then to a block's teams, so that few warps of
+// each block compute at once.
 __device__ void head(const Step& s) {
   const int rows = s.deep() * DEEP, team = anew(warp()) / TEAM;
   const float total = total_weight(s);
   const float bias =
       lane() < OUTS ? __ldcg(s.run.parameters + BIAS_AT[LAST] + lane()) : 0.f;
-  float* sums_at = scratch() + THREADS;  // each warp's, in two turns
+  float* sums_at = scratch() + THREADS;  // each warp's, in two alternate places
   int turn = 0;
   wait_copies<0>();
-  __syncthreads();  // the last layer's weights are there
+  __syncthreads();  // the last layer's weights have arrived
 #pragma unroll 1
   for (int row = blockIdx.x + team * BLOCKS; row < rows; row += BLOCKS * TEAMS) {
     Units units;

@@ -1,6 +1,6 @@
-// A batch's images: which they are, and what is done to them before the first layer.
+// A batch's images: which ones they are, and their preparation for the first layer.
 
-// Begin to copy the numbers of a step's images; steps count from the run's first.
+// Begin to copy the numbers of a step's images; steps count from the launch's first.
 __device__ inline void copy_order(const Run& run, int step) {
   const long long from = run.at + static_cast<long long>(step) * BATCH;
   for (int i = anew(threadIdx.x); i < BATCH && from + i < run.n; i += THREADS) {
@@ -14,10 +14,10 @@ __device__ inline int batch_of(const Run& run, int step) {
   return left < BATCH ? static_cast<int>(left) : BATCH;
 }
 
-// Have the next batch's images and labels come into the second cache.
+// Prefetch the next batch's images and labels into the L2 cache.
 __device__ inline void fetch_images(const Step& s) {
   constexpr int LINE = 128, SIZE = INPUTS[0] * sizeof(Pixel);
-  constexpr int LINES = SIZE / LINE + 2;  // an image's, as it may begin within one
+  constexpr int LINES = SIZE / LINE + 2;  // of an image, which may begin within a line
   constexpr int LABEL = LOSS == CROSS_ENTROPY ? 8 : 4 * OUTS;
   const int batch = s.step + 1 < s.run.count ? batch_of(s.run, s.step + 1) : 0;
   const long long* next = images(s.step + 1);
@@ -39,7 +39,7 @@ __device__ inline void fetch_images(const Step& s) {
 // A random word as a number in (0, 1), exact.
 __device__ inline double uniform(unsigned word) { return (word + 0.5) * 0x1p-32; }
 
-// Gaussian noise of four pixels (Box and Muller, 1958), as `nnx.maths.steps` has it.
+// Add Gaussian noise to four pixels (Box and Muller, 1958), as in `nnx.maths.steps`.
 __device__ inline void add_noise(const Run& run, const Hyper& hyper, Four& x, int row,
                                  int four, unsigned step) {
   const Counter counter = {static_cast<unsigned>(four), static_cast<unsigned>(row), step,
@@ -54,7 +54,8 @@ __device__ inline void add_noise(const Run& run, const Hyper& hyper, Four& x, in
   }
 }
 
-// Store four pixels of one of a batch's rows as the first layer takes them.
+// Scale four pixels of a row of the batch, add noise and dropout, and store them for the
+// first layer.
 __device__ void set_pixels(const Run& run, const Hyper& hyper, Four x, int row, int column,
                            int step) {
   const unsigned number = static_cast<unsigned>(run.begin + step);
@@ -77,7 +78,7 @@ __device__ inline float pixel_of(const Run& run, long long image, int pixel) {
 
 constexpr int IMAGE_FOURS = BATCH_ROWS * (ROWS[0] / 4);
 
-// Gather a part of a batch's images as they are.
+// Gather a part of a batch's images, without distortion.
 __device__ inline void gather(const Run& run, const Hyper& hyper, int item, int step) {
   const int four = item * THREADS + anew(threadIdx.x);
   if (four >= IMAGE_FOURS) return;
@@ -90,8 +91,8 @@ __device__ inline void gather(const Run& run, const Hyper& hyper, int item, int 
   set_pixels(run, hyper, x, row, column, step);
 }
 
-// An image that is distorted, and room for it in shared memory. The field is of numbers
-// down and then across, each a row of HIGH · BROAD.
+// Shared memory for distorting an image. The field has displacements down, and then those
+// across, HIGH · BROAD of each.
 struct Canvas {
   float *framed, *field, *smoothed, *gaussian, *matrix;
 };
@@ -110,7 +111,8 @@ __device__ inline Words image_words(const Run& run, long long image, int block) 
   return philox(counter, run.key0, run.key1);
 }
 
-// Where pixels come from before they are bent, as `nnx.maths.distortion.matrices` has it.
+// The affine map from a pixel to its source, without the elastic displacement, as in
+// `nnx.maths.distortion.matrices`.
 __device__ inline void set_matrix(const Run& run, long long image, float* matrix) {
   double drawn[8];
   for (int block = 0; block < 2; block++) {
@@ -127,7 +129,7 @@ __device__ inline void set_matrix(const Run& run, long long image, float* matrix
   matrix[5] = static_cast<float>(SHIFT * drawn[1] + (BROAD - 1) / 2.0);
 }
 
-// Read an image into a frame of zeros, and draw its field, a byte a number.
+// Read an image into a frame of zeros, and draw its field, one random byte per number.
 __device__ inline void begin_canvas(const Run& run, const Canvas& c, long long image) {
   if (threadIdx.x == THREADS - 1) set_matrix(run, image, c.matrix);
   for (int i = threadIdx.x; i < FRAMED; i += THREADS) {
@@ -148,7 +150,7 @@ __device__ inline void begin_canvas(const Run& run, const Canvas& c, long long i
   }
 }
 
-// Smooth rows, or columns, of both fields; what is beyond the edge is 0.
+// Smooth the rows, or the columns, of both fields; numbers beyond the edge are 0.
 template <bool ROWS_OF_IT>
 __device__ inline void smooth(const float* from, float* to, const float* gaussian) {
   constexpr int N = ROWS_OF_IT ? BROAD : HIGH, STEP = ROWS_OF_IT ? 1 : BROAD;
@@ -161,7 +163,7 @@ __device__ inline void smooth(const float* from, float* to, const float* gaussia
   }
 }
 
-// The framed pixel before a place, and how far beyond it the place is.
+// The index of the framed pixel at or before a place, and the distance beyond it.
 __device__ inline int cell(float place, int n, float& beyond) {
   const float inside = fminf(fmaxf(place + 1.f, 0.f), n + 1.f);
   const float before = fminf(floorf(inside), static_cast<float>(n));
@@ -186,12 +188,12 @@ __device__ inline float moved_pixel(const Canvas& c, int pixel) {
   return above + down * (below - above);
 }
 
-// Distort one of a batch's images (Simard, Steinkraus and Platt, ICDAR 2003), as
-// `nnx.maths.distortion` has it.
+// Distort one of a batch's images (Simard, Steinkraus and Platt, ICDAR 2003), as in
+// `nnx.maths.distortion`.
 __device__ void distort(const Run& run, const Hyper& hyper, int row, int step) {
   const Canvas c = canvas(ring());
   const bool there = row < batch_of(run, step);
-  __syncthreads();  // the room's last use has ended, and the batch's images are known
+  __syncthreads();  // the ring is free, and the numbers of the batch's images have arrived
   if (there) begin_canvas(run, c, images(step)[row]);
   __syncthreads();
   if constexpr (ELASTIC != 0) {
@@ -209,7 +211,7 @@ __device__ void distort(const Run& run, const Hyper& hyper, int row, int step) {
   }
 }
 
-// Turns in which blocks make a batch's images ready; none where bytes are read as they
+// The number of turns in which blocks prepare a batch's images; 0 if bytes are read as they
 // are.
 constexpr int GATHERED = (IMAGE_FOURS + THREADS - 1) / THREADS;
 constexpr int IMAGE_TURNS = BYTES ? 0 : DISTORTED ? BATCH_ROWS : GATHERED;

@@ -1,6 +1,7 @@
-// What is done with a layer, tile by tile: products forward and back, and updates.
+// Work on a layer, tile by tile: products of the forward and the backward pass, and
+// updates.
 
-// A step as one block sees it. step: of this launch; batch: its images
+// A step as one block sees it. step: its number in this launch; batch: how many images
 struct Step {
   const Run& run;
   const Hyper* hyper;
@@ -8,7 +9,7 @@ struct Step {
 
   __device__ unsigned number() const { return static_cast<unsigned>(run.begin + step); }
   __device__ const long long* own_images() const { return images(step); }
-  // Sixteens of the batch's rows.
+  // The batch's rows, in sixteens.
   __device__ int deep() const { return (batch + DEEP - 1) / DEEP; }
 };
 
@@ -18,13 +19,15 @@ __device__ inline Bytes bytes_of(const Step& s) {
   return {static_cast<const unsigned char*>(s.run.pixels), s.own_images(), s.batch};
 }
 
-// How blocks take a layer's outputs, or the slopes with respect to them, and its weights.
+// The patches of a layer's outputs, or of the slopes with respect to them, and of its
+// weights.
 template <int L>
 using Outputs = Patch<OUTPUTS_DOWN[L], OUTPUTS_ACROSS[L]>;
 template <int L>
 using Weights = Patch<WEIGHTS_DOWN[L], WEIGHTS_ACROSS[L]>;
 
-// Tiles of a layer's outputs, GROUP_ROWS · 8 × GROUP_COLUMNS · 8, of a whole batch.
+// The grid of tiles of a layer's outputs, for a whole batch; a tile has 8 · GROUP_ROWS rows
+// and 8 · GROUP_COLUMNS columns.
 __device__ constexpr int high(int layer) { return BATCH_ROWS / (8 * GROUP_ROWS[layer]); }
 __device__ constexpr int wide(int layer) { return WIDTH[layer] / (8 * GROUP_COLUMNS[layer]); }
 
@@ -37,7 +40,7 @@ __device__ inline const float* input(const Step& s) {
   }
 }
 
-// Set what follows four z of a layer's row: y, and the next layer's inputs.
+// From four z in a row of a layer, set the next layer's inputs, and the outputs if apart.
 template <int L>
 __device__ inline void set_outputs(const Step& s, int row, int column, const Four& z) {
   constexpr int KIND = ACTIVATION[L];
@@ -57,8 +60,8 @@ __device__ inline void set_outputs(const Step& s, int row, int column, const Fou
   if (OUTPUTS_APART) store(s.run.outputs + at, out);
 }
 
-// Set the slope with respect to z of four units, from that with respect to their y.
-// seen: y, or z: see from_z
+// Set the slopes with respect to z of four units, from those with respect to their y.
+// seen: y, or z; see from_z
 template <int L>
 __device__ inline void set_slopes(const Step& s, int row, int column, const Four& dy,
                                   const Four& seen) {
@@ -128,7 +131,7 @@ __device__ void backward_patch(const Step& s, int turn) {
   take_patch<P, R, C>(turn, high(L - 1), wide(L - 1), DEPTH, seen, product, set);
 }
 
-// Keep an item's sum of squares for the gradient's norm.
+// With clipping, store a work item's sum of squares, for the gradient's norm.
 __device__ inline void keep_square(const Step& s, int slot, float square) {
   if constexpr (CLIPPED) {
     const float sum = sum_of_block(square);
@@ -140,7 +143,7 @@ template <int L>
 __device__ void update_patch(const Step& s, int turn) {
   using P = Weights<L>;
   const auto parameters = [&](int row, int column) {
-    const int own = min(column, COLUMNS[L] - 4);  // those beyond are not used
+    const int own = min(column, COLUMNS[L] - 4);  // columns beyond are not used
     return parameters_at(s.run, WEIGHT_AT[L] + row * COLUMNS[L] + own);
   };
   const auto product = [&](const Corner& at) {
@@ -166,7 +169,7 @@ __device__ void update_patch(const Step& s, int turn) {
   keep_square(s, SQUARES_AT[L] + turn, square);
 }
 
-// Update 32 units' biases, of which each warp sums every WARPS-th row.
+// Update the biases of 32 units; each warp sums every WARPS-th row of their slopes.
 template <int L>
 __device__ void update_biases(const Step& s, int item) {
   const float* slopes = s.run.slopes + AT[L] + item * TILE + anew(lane());

@@ -1,6 +1,6 @@
-"""Where a network's parameters and a batch's numbers lie, padded to whole tiles.
+"""The layout of a network's parameters and a batch's numbers, padded to whole tiles.
 
-What is padded is 0 and stays so: kernels need not ask where a matrix ends.
+Padding is 0 and stays 0, so that kernels need not check where a matrix ends.
 """
 
 from collections.abc import Sequence
@@ -15,15 +15,16 @@ FOUR = 4  # numbers in one access of memory
 
 
 class Place(NamedTuple):
-    """Where a layer is, and its shape.
+    """A layer's place and shape.
 
     inputs, outputs: as the user knows them; rows, width: padded to whole tiles
-    columns: numbers from one row of its weight to the next; of the last layer not more
-        than it needs
-    weight_at, bias_at, gamma_at, end: in the flat arrays of parameters; without batch
-        normalization gamma_at is end
-    at: of its outputs, (rows of a batch, width), in the arrays of a batch's numbers
-    unit_at: in arrays of a number for each unit
+    columns: numbers from one row of its weight to the next: the width, but in the last
+        layer, the outputs padded to whole fours
+    weight_at, bias_at, gamma_at, end: places in the flat arrays of parameters; without
+        batch normalization, gamma_at is end
+    at: place of its outputs, (rows of a batch, width), in the arrays of a batch's
+        numbers
+    unit_at: place of its units in arrays with one number per unit
     """
 
     inputs: int
@@ -40,14 +41,14 @@ class Place(NamedTuple):
 
 
 def whole(n: int, size: int) -> int:
-    """Return n rounded up to whole parts of this size."""
+    """Return n rounded up to a multiple of size."""
     return block_count(n, size) * size
 
 
 def places(layers: Parameters, batch_rows: int) -> list[Place]:
     """Return every layer's place.
 
-    batch_rows: images of a batch, in whole tiles
+    batch_rows: images of a batch, padded to whole tiles
     """
     result: list[Place] = []
     end = at = unit_at = 0
@@ -70,14 +71,14 @@ def places(layers: Parameters, batch_rows: int) -> list[Place]:
 
 
 def pack(layers: Parameters, places: Sequence[Place], flat: Array) -> None:
-    """Write layers into a flat array that is 0."""
+    """Write layers into a flat array of zeros."""
     for own, layer in zip(unpack(flat, layers, places), layers, strict=True):
         for part, array in zip(own, layer, strict=True):
             part[...] = array
 
 
 def unpack(flat: Array, like: Parameters, places: Sequence[Place]) -> Parameters:
-    """Return layers in the form of others that are views of a flat array."""
+    """Return layers of the same form as others, as views of a flat array."""
     layers: list[Layer | NormalizedLayer] = []
     for place, layer in zip(places, like, strict=True):
         padded = flat[place.weight_at : place.bias_at].reshape(-1, place.columns)

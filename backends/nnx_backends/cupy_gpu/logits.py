@@ -1,4 +1,4 @@
-"""The logits of many images, in few and large operations."""
+"""The logits of many images, in a few large operations."""
 
 from nnx.maths import evaluation
 from nnx.maths.arrays import Array
@@ -20,10 +20,10 @@ def logits(
 ) -> Array:
     """Return the logits of images, (n, outputs); like `nnx.maths.evaluation.logits`.
 
-    In larger blocks than the plain maths takes, as a launch takes the host as long as
-    a thousand images take a card.
+    Blocks are larger than the plain maths takes, because a launch takes the host as
+    long as a thousand images take a card.
 
-    ops: without logits of their own
+    ops: without their own `logits`
     """
     widest = max(max(layer.weight.shape) for layer in layers)
     parts = [

@@ -1,4 +1,4 @@
-"""The arrays that the kernel reads and writes, made from a state and made into one."""
+"""The arrays that the kernel reads and writes; conversion from and to a state."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -24,10 +24,11 @@ RUN = np.dtype([(name, np.uint64) for name in FIELDS])
 
 
 class Memory(NamedTuple):
-    """Flat arrays on the device, by the names of `Run`.
+    """Arrays on the device, named as in `Run`, except for these.
 
     flat: (kinds, size), the parameters, the optimizer's arrays, and the average if any
     statistics: (3, units), scales, means and variances
+    batch: (4, all layers'), inputs, outputs, slopes and normalized
     """
 
     flat: Array
@@ -42,7 +43,7 @@ class Memory(NamedTuple):
 
 
 def inputs(images: Images, hyper: Hyperparameters, cupy: Any) -> dict[str, Array]:
-    """Return the arrays of a set as the kernel reads them."""
+    """Return the arrays of a data set as the kernel reads them."""
     pixels, labels, weights = images[:3]
     if pixels.dtype not in (np.uint8, np.float32):
         pixels = pixels.astype(np.float32)
@@ -59,14 +60,14 @@ def inputs(images: Images, hyper: Hyperparameters, cupy: Any) -> dict[str, Array
 
 
 def _trees(state: State) -> list[Parameters]:
-    """Return all that lies like the parameters, as in `Memory.flat`."""
+    """Return all that has the parameters' layout, in the order of `Memory.flat`."""
     return [state.layers, *state.optimizer_state, *([state.ema] if state.ema else [])]
 
 
 def memory(
     state: State, hyper: Hyperparameters, places: Sequence[Place], cupy: Any
 ) -> Memory:
-    """Return a state's memory, and what is in between, which is 0."""
+    """Return the memory of a state, in which intermediate results are 0."""
     rows, last = layout.whole(hyper.batch_size, TILE), places[-1]
     trees = _trees(state)
     units = last.unit_at + last.width
@@ -99,7 +100,7 @@ def run_record(
     given: dict[str, Array],
     numbers: dict[str, int],
 ) -> Any:
-    """Return the record of what all steps have in common, which is passed by value."""
+    """Return the record that all steps share, which the kernel receives by value."""
     arrays = given | own._asdict()
     arrays |= {"parameters": own.flat[0], "ema": own.flat[-1]}
     arrays |= dict(zip(("first", "second"), own.flat[1:], strict=False))
@@ -123,7 +124,7 @@ def state_after(
     places: Sequence[Place],
     count: int,
 ) -> State:
-    """Return the state that so many steps have led to, but for its sums."""
+    """Return the state after `count` steps, except for its sums."""
     flat = own.flat.copy()
     statistics = own.statistics.copy() if any(state.running_stats) else own.statistics
     stats = []

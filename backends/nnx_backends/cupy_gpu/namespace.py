@@ -1,4 +1,4 @@
-"""array-api-compat's namespace for CuPy, but for what costs a step much time there."""
+"""array-api-compat's namespace for CuPy, except for functions that slow down steps."""
 
 from functools import lru_cache, partial
 from types import SimpleNamespace
@@ -6,7 +6,7 @@ from typing import Any
 
 from nnx.maths.arrays import Array, Namespace
 
-# `nnx.maths.random.philox`, whose operations are a hundred launches.
+# `nnx.maths.random.philox`, which would be a hundred launches as separate operations.
 PHILOX = """
 unsigned int e = a, f = b, g = c, h = d, k0 = key0, k1 = key1;
 for (int round = 0; round < 10; round++) {
@@ -27,10 +27,10 @@ w = e; x = f; y = g; z = h;
 def namespace(cupy: Any) -> Namespace:
     """Return the namespace of a backend, whose arrays are on the current device.
 
-    sign: CuPy's own, which gives 0 for what is not a number; array-api-compat's puts
-        that back by a mask, and waits until the host knows how many it picks
-    asarray: of a tuple made once, and not copied to the device in each step; nobody
-        writes into it
+    sign: CuPy's own, which gives 0 for NaN; array-api-compat's version restores NaN by
+        a mask, and waits until the host knows how many numbers that selects
+    asarray: converts a tuple once, and does not copy it to the device in each step;
+        nothing writes into the array
     philox: in one launch; see `nnx.maths.random.philox`
     """
     from array_api_compat import cupy as xp

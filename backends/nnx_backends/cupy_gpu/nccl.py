@@ -1,4 +1,4 @@
-"""Processes of a card each, whose arrays go from card to card.
+"""Processes with a card each, which send arrays from card to card.
 
 NCCL: NVIDIA Collective Communications Library, version 2.7 or later.
 """
@@ -14,19 +14,19 @@ from nnx_backends.exchange import Exchange, total
 
 
 def _nccl() -> Any:
-    """Return CuPy's module, which is `available` where it finds the library."""
+    """Return CuPy's NCCL module; its `available` says whether it found the library."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # how to install it, in several lines
+        warnings.simplefilter("ignore")  # several lines on how to install NCCL
         from cupy.cuda import nccl
     return nccl
 
 
 @cache
 def joined(communicator: Communicator, cupy: Any) -> Communicator:
-    """Return the communicator of the current devices' arrays; called by all processes.
+    """Return a communicator for arrays on cards; all processes must call this.
 
-    communicator: of the same processes, by way of the hosts; it is returned where NCCL
-        is not everywhere
+    communicator: of the same processes, through the hosts; it is returned if NCCL is
+        missing in any process
     """
     nccl = _nccl()
     if not all(gather(communicator, int(nccl.available))):

@@ -1,20 +1,23 @@
-// Matrix products by tiles of 8 R rows and 8 C columns on tensor cores, as exact as in
-// float32: R and C are 4, or less where tiles are few.
+// Matrix products on tensor cores, as accurate as in float32, by tiles of 8 R rows and 8 C
+// columns. R and C are 4, or less if there are few tiles.
 //
-// A float32 number is the sum of two of TF32, which has 11 bits, and the rest of 2⁻²²:
-// x = high + low; the product of two is high·high + high·low + low·high, without low·low
-// (Ootomo and Yokota, arXiv:2203.03341). A pixel, a byte, is one TF32 number. Every 16
-// terms are summed by the tensor core, which rounds towards zero, and those sums by
-// float32 additions, which round to nearest. If the PRECISION is TF32 a product is
-// high·high alone, if it is BF16 that of factors rounded to bfloat16, which has 8 bits.
+// A float32 number x is split into two TF32 numbers of 11 bits each, x = high + low, but
+// for a remainder of 2⁻²². The product of two numbers is high·high + high·low + low·high;
+// low·low is left out (Ootomo and Yokota, arXiv:2203.03341). A pixel, which is a byte, is
+// exactly one TF32 number. The tensor core, which rounds towards zero, sums 16 terms;
+// float32 additions, which round to nearest, add up these sums. If PRECISION is TF32, a
+// product is high·high alone; if it is BF16, the factors are rounded to bfloat16, which
+// has 8 bits.
 //
-// A block takes a patch of neighbouring tiles, each by as many warps, which share out its
-// terms, 16 at a time. The warps with the same terms, a team, copy them into shared memory,
-// some stages ahead of what they multiply; then the warps' tiles lie there and are added.
+// A block computes a patch of neighboring tiles at a time. Each tile has the same number
+// of warps, which divide its terms, 16 at a time. The warps that work on the same terms,
+// one for each tile, are a team. A team copies its terms into shared memory, some stages
+// ahead of those that it multiplies. In the end, the warps leave their parts of the tiles
+// in shared memory, where these are added.
 
-constexpr int PART = 36 * 8 * 4;  // numbers of a warp's tile, with gaps
+constexpr int PART = 36 * 8 * 4;  // numbers of a warp's part of a tile, with gaps
 
-// Add to c, 16 × 8, the product of 8 terms in TF32, or of 16 in bfloat16, two in a word.
+// Add to c, 16 × 8, a product over 8 terms in TF32, or over 16 in bfloat16, two per word.
 #ifdef EMU
 __device__ inline void add_tf32(float* c, const unsigned* a, const unsigned* b) {
   emu_mma_tf32_16x8x8(c, a, b);
@@ -38,7 +41,7 @@ __device__ inline void add_bf16(float* c, const unsigned* a, const unsigned* b) 
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
-// Two numbers rounded to the nearest of bfloat16, the first in the lower half of a word.
+// Two numbers rounded to the nearest bfloat16; the first is the lower half of the word.
 __device__ inline unsigned bf16(float first, float second) {
   unsigned word;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(second), "f"(first));
@@ -46,14 +49,15 @@ __device__ inline unsigned bf16(float first, float second) {
 }
 #endif
 
-// The nearest number of TF32. A NaN may become 0, but the rest, x - 0, stays one.
+// The nearest TF32 number. NaN may become 0, but the remainder, x - 0, is then still NaN.
 __device__ inline unsigned tf32(float x) {
   const unsigned bits = __float_as_uint(x);
   if (PRECISION == TF32 && !(fabsf(x) < __uint_as_float(0x7f800000u))) return bits;
   return (bits + 0x1000u) & 0xffffe000u;
 }
 
-// The high and low numbers of four terms of N rows, from `first` on; in bfloat16 two words.
+// The high and low parts of four terms of N rows, from `first` on. In bfloat16, high[i][0]
+// and high[i][1] are words of two terms each.
 template <int N>
 struct Split {
   unsigned high[N][4], low[N][4];
@@ -81,7 +85,7 @@ __device__ inline Split<N> split(const typename Factor::Part& part, int first) {
 }
 
 // Add the products of two rows and C columns of each group, over the lane's terms k and
-// k + 1: of each column in turn, as the next sum of one has to wait for the last.
+// k + 1. The columns take turns, because an addition to a sum waits for the last one to it.
 template <int C>
 __device__ inline void add_products(float (&c)[C][4], const unsigned (&a)[2][4],
                                     const unsigned (&b)[C][4], int k) {
@@ -92,7 +96,7 @@ __device__ inline void add_products(float (&c)[C][4], const unsigned (&a)[2][4],
   }
 }
 
-// Add 16 terms to a warp's tile; sums[a][b][i] is the tensor core's form.
+// Add 16 terms to a warp's part of a tile; sums[a][b] is an accumulator of the tensor core.
 template <class Left, class Right>
 __device__ inline void add_terms(float (&sums)[Left::rows / 2][Right::rows][4],
                                  const typename Left::Part& left,
@@ -107,7 +111,7 @@ __device__ inline void add_terms(float (&sums)[Left::rows / 2][Right::rows][4],
       if (PRECISION == TF32) add_products(sums[a], l.high, r.high, 2);
       continue;
     }
-    // Small ones first. Of all orders of the rest the assembler makes most of this one.
+    // Small products first. Of all orders of the others, the assembler does best with this.
     float sum[C][4] = {};
     add_products(sum, l.high, r.low, 0);
     add_products(sum, l.high, r.low, 2);
@@ -122,8 +126,8 @@ __device__ inline void add_terms(float (&sums)[Left::rows / 2][Right::rows][4],
   }
 }
 
-// Neighbouring tiles that a block takes at a time. Its teams, of a warp for each tile, take
-// 16 terms in turn.
+// Neighboring tiles that a block computes at a time. Its teams, of one warp for each tile,
+// take 16 terms at a time, in turn.
 template <int DOWN, int ACROSS>
 struct Patch {
   static constexpr int down = DOWN, across = ACROSS, tiles = DOWN * ACROSS;
@@ -132,14 +136,14 @@ struct Patch {
 
 __device__ constexpr int parts_of(int n, int size) { return (n + size - 1) / size; }
 
-// Turns in which blocks take a grid of tiles, a patch each.
+// The number of turns for a grid of tiles; in each turn, one block computes one patch.
 template <class P>
 __device__ constexpr int turns(int high, int wide) {
   return parts_of(high, P::down) * parts_of(wide, P::across);
 }
 
-// The first tile of a turn's patch, and how many of the patch's are there. It is found
-// again rather than kept.
+// The first tile of a turn's patch, and how many of the patch's tiles are within the grid.
+// It is computed again rather than kept.
 struct Corner {
   int i, j, down, across;
 };
@@ -151,14 +155,14 @@ __device__ inline Corner corner(int turn, int high, int wide) {
   return {i, j, min(P::down, high - i), min(P::across, wide - j)};
 }
 
-// What a thread copies of its team's units.
+// What a thread copies of its team's units, see factors.cu.
 template <class P, class Left, class Right>
 struct Copies {
   static constexpr int team = WARP * P::tiles;  // threads
   static constexpr int beside = team < PIECES ? 1 : team / PIECES;  // units at a time
   static constexpr int each = team < PIECES ? PIECES / team : 1;    // pieces of a unit
   static constexpr int lefts = P::down / beside, rights = P::across / beside;
-  static constexpr int of_lefts = P::down * Left::unit;  // numbers in a stage
+  static constexpr int of_lefts = P::down * Left::unit;  // numbers of a stage
   static constexpr int stage = of_lefts + P::across * Right::unit;
   static constexpr int fit = RING / (P::teams * stage), stages = fit < 4 ? fit : 4;
   const Left& left;
@@ -180,7 +184,7 @@ struct Copies {
     }
   }
 
-  // Begin to copy 16 terms; to: a stage of the team's.
+  // Begin to copy the 16 terms with this number; to: one of the team's stages.
   __device__ void begin(int term, Shared to) const {
     if (term < deep) {
 #pragma unroll
@@ -198,9 +202,10 @@ struct Copies {
   }
 };
 
-// Leave a warp's part of a tile in shared memory, four numbers of each lane at a time: the
-// n-th is sums[a][b][i] of n = 2 C (2 a + i / 2) + C (i % 2) + b. The first C of 2 C are of
-// one column of the tensor core's, those after them of the next.
+// Leave a warp's part of a tile in shared memory, four numbers of each lane at a time. A
+// lane's n-th number is sums[a][b][i], n = 2 C (2 a + i / 2) + C (i % 2) + b. Of every 2 C
+// numbers, which are of one row, the first C are from one column of the tensor core's
+// accumulators, and the others from the next column.
 template <int R, int C>
 __device__ inline void leave_part(const float (&sums)[R][C][4]) {
   float* part = ring() + warp() * PART + lane() * 4;
@@ -216,9 +221,10 @@ __device__ inline void leave_part(const float (&sums)[R][C][4]) {
   }
 }
 
-// Leave the warps' parts of left · right in shared memory; every thread of a block calls
-// it. Compiled once for each kind of factors and patch, whatever the layer.
-// deep: terms in sixteens
+// Multiply, and leave the warps' parts of left · right in shared memory; every thread of
+// a block must call it. It is not inlined, and so is compiled once for each kind of
+// factors and patch, for all layers.
+// deep: the number of terms, in sixteens
 template <class P, class Left, class Right>
 __device__ __noinline__ void multiply(Left left, Right right, int deep) {
   float sums[Left::rows / 2][Right::rows][4] = {};
@@ -230,7 +236,7 @@ __device__ __noinline__ void multiply(Left left, Right right, int deep) {
   float* stages = ring() + team * STAGES * C::stage;
   const C copies(left, right, deep);
   const Shared to = shared(stages);
-  __syncthreads();  // the last product has been read
+  __syncthreads();  // the previous product has been read
 #pragma unroll 1
   for (int n = 0; n < STAGES - 1; n++) {
     copies.begin(team + n * P::teams, to + 4 * n * C::stage);
@@ -255,12 +261,13 @@ __device__ __noinline__ void multiply(Left left, Right right, int deep) {
   __syncthreads();
 }
 
-// Four numbers of a row of a patch's tiles of 8 R × 8 C: the n-th that a thread finishes.
+// Four neighboring numbers in a row of a tile of 8 R × 8 C: the n-th four of a patch that a
+// thread finishes.
 template <class P, int R, int C>
 struct Fours {
-  static constexpr int each = 8 * R * 2 * C;  // of a tile
+  static constexpr int each = 8 * R * 2 * C;  // fours of a tile
   static constexpr int count = (P::tiles * each + THREADS - 1) / THREADS;
-  int tile, down, across;  // within the tile
+  int tile, down, across;  // the tile; its row, and the four in the row
 
   __device__ Fours(int n) {
     const int four = n * THREADS + anew(threadIdx.x);
@@ -275,8 +282,9 @@ struct Fours {
   __device__ int column(const Corner& at) const {
     return (at.j + tile / P::down) * 8 * C + across * 4;
   }
-  // Of a warp's part, as leave_part() has left it: a lane's 2 C neighbours of a row are two
-  // fours, one, or with the next lane's one.
+  // The numbers in a warp's part, as leave_part() has left it. A lane's 2 C neighbors in
+  // a row are two fours (C = 4), one four (C = 2), or one together with the next lane's
+  // (C = 1).
   __device__ Four own(const float* part) const {
     const int n = down % R * 2 * C + across * 4 % (2 * C);  // of the lane's numbers
     const float* at = part + (n / 4 * 36 + down / R * 4 + across * 4 / (2 * C)) * 4;
@@ -286,7 +294,7 @@ struct Fours {
     take_shared(next, at + 4 + n % 4);
     return {first[0], first[1], next[0], next[1]};
   }
-  // The sum of the warps' parts; deep: all terms, in sixteens.
+  // The sum of the warps' parts; deep: the number of terms, in sixteens.
   __device__ Four sum(int deep) const {
     Four sum = {};
 #pragma unroll
@@ -299,15 +307,16 @@ struct Fours {
   }
 };
 
-// A turn's patch of a grid of tiles: have product(corner) leave its parts in the ring, and
-// call work(row, column, four, own) for all of it, with own = read(row, column), which is
-// read ahead if it can be. high, wide: the grid; deep: terms, in sixteens
+// Take a turn's patch of a grid of tiles. product(corner) leaves the patch's parts in the
+// ring; then work(row, column, four, own) is called for each four of the patch, with own =
+// read(row, column), which is read before the product if it is small.
+// high, wide: the grid, in tiles; deep: the number of terms, in sixteens
 template <class P, int R, int C, class Read, class Product, class Work>
 __device__ inline void take_patch(int turn, int high, int wide, int deep, Read read,
                                   Product product, Work work) {
   using F = Fours<P, R, C>;
   using Own = decltype(read(0, 0));
-  // What is more than a few registers would lie in local memory while it waits.
+  // Anything larger than a few registers would wait in local memory.
   constexpr bool SMALL = sizeof(Own) <= 32, AHEAD = SMALL && F::count == 1;
   constexpr int TOGETHER = SMALL && F::count > 1 ? 2 : 1;
   Own own[TOGETHER];

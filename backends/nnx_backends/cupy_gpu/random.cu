@@ -1,8 +1,8 @@
-// Random words, and dropout, which is drawn anew wherever it is used.
+// Random words, and dropout, whose masks are drawn again wherever they are used.
 
 struct Words {
   unsigned w[4];
-  // By an index that the compiler does not know: without an array in local memory.
+  // For an index that is not known at compile time, without an array in local memory.
   __device__ unsigned at(int i) const {
     return i & 2 ? (i & 1 ? w[3] : w[2]) : (i & 1 ? w[1] : w[0]);
   }
@@ -12,7 +12,7 @@ using Counter = Words;
 // Philox-4x32-10 of Salmon, Moraes, Dror and Shaw, SC 2011, as in `nnx.maths.random`.
 __device__ inline Words philox(Counter counter, unsigned key0, unsigned key1) {
   unsigned a = counter.w[0], b = counter.w[1], c = counter.w[2], d = counter.w[3];
-  key0 = anew(key0), key1 = anew(key1);  // or the keys of all rounds were kept
+  key0 = anew(key0), key1 = anew(key1);  // else the keys of all rounds would be kept
   for (int round = 0; round < 10; round++) {
     const unsigned high0 = __umulhi(a, 0xD2511F53u), low0 = a * 0xD2511F53u;
     const unsigned high1 = __umulhi(c, 0xCD9E8D57u), low1 = c * 0xCD9E8D57u;
@@ -26,8 +26,9 @@ __device__ inline Words philox(Counter counter, unsigned key0, unsigned key1) {
   return {{a, b, c, d}};
 }
 
-// What dropout multiplies a layer's input by, as `nnx.maths.dropout.mask` has it: a
-// unit has half of a word, and 16 neighbouring counters serve 128 units.
+// The factor by which dropout multiplies an input of a layer, as in
+// `nnx.maths.dropout.mask`: each unit takes half of a word, and 16 neighboring counters, of
+// four words each, serve 128 units.
 __device__ inline float kept(unsigned layer, int row, int unit, unsigned step,
                              unsigned key0, unsigned key1) {
   const int least = layer == 0 ? INPUT_DROPOUT : DROPOUT;

@@ -1,4 +1,4 @@
-"""The source of the kernel of a network and a recipe: constants, then the files."""
+"""The source of the kernel for a network and a recipe: constants, then the files."""
 
 import math
 from collections.abc import Sequence
@@ -47,11 +47,12 @@ def constants(
     precision: str,
     blocks: int,
 ) -> str:
-    """Return what is constant in a kernel, in CUDA C++.
+    """Return the constants of a kernel, in CUDA C++.
 
-    pixels: their type there; bytes_as_they_are: whether images are not gathered first
+    pixels: their type there; bytes_as_they_are: whether products read images as bytes
+        from the data set, without gathering them first
     precision: of products' factors, one of PRECISIONS
-    blocks: of the launch
+    blocks: their number in the launch
     """
     numbers = _shape(places, hyper.batch_size, blocks) | _recipe(hyper)
     numbers |= {"WEIGHTED": weighted, "BYTES": bytes_as_they_are}
@@ -95,7 +96,7 @@ def _shape(places: Sequence[Place], batch: int, blocks: int) -> dict[str, Any]:
 
 
 def _patches(places: Sequence[Place], batch: int, blocks: int) -> dict[str, Any]:
-    """Return how blocks take products, and where the sums of squares of each lie."""
+    """Return the patches of each product, and the places of its sums of squares."""
     high, deep = whole(batch, TILE) // TILE, whole(batch, DEEP)
     grids = [(high, place.width // TILE) for place in places]
     sizes = [tiles.tile_size(grid, blocks) for grid in grids]
@@ -133,7 +134,7 @@ def _patches(places: Sequence[Place], batch: int, blocks: int) -> dict[str, Any]
 
 
 def _recipe(hyper: Hyperparameters) -> dict[str, Any]:
-    """Return what a recipe uses."""
+    """Return the constants that say what a recipe uses."""
     from_z = any(ACTIVATIONS[name].from_z for name in hyper.activations)
     return {
         "ACTIVATION": [_index(ACTIVATIONS, name) for name in hyper.activations],
@@ -158,7 +159,7 @@ def _recipe(hyper: Hyperparameters) -> dict[str, Any]:
 
 
 def _distortion(hyper: Hyperparameters) -> dict[str, Any]:
-    """Return how images are distorted, of a pixel where they are not."""
+    """Return the constants of distortion; without it, those for images of one pixel."""
     amounts = hyper.augment or Distortion()
     high, broad = hyper.image_shape if hyper.augment else (1, 1)
     weights = gaussian(max(high, broad), amounts, np.zeros(0), xp=np)[0]
@@ -177,7 +178,7 @@ def _distortion(hyper: Hyperparameters) -> dict[str, Any]:
 
 
 def _team(rows: int, inputs: int) -> int:
-    """Return how many warps take a row of the last layer; rows: that a block has."""
+    """Return how many warps share a row of the last layer; rows: of a block."""
     warps = min(WARPS // min(rows, WARPS), -(-inputs // 32))
     return 1 << (warps.bit_length() - 1)
 

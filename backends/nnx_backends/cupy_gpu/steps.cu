@@ -1,8 +1,9 @@
-// Many training steps in one cooperative launch; every block is on the chip at once.
+// Many training steps in one cooperative launch, in which all blocks are resident at once.
 //
-// A step: each hidden layer's outputs, tile by tile; the last layer with the loss and
-// the slope before it, row by row; then, from layer to layer, the slope before a layer
-// beside the update of the layer after it. A grid barrier is between two of these.
+// The phases of a step, with a grid barrier between any two: the outputs of each hidden
+// layer, tile by tile; the last layer, with the loss and the slope of the layer before
+// it, row by row; then, from layer to layer, the slope of the layer before, beside the
+// update of the layer after.
 
 // Add the batch's losses and scores to the epoch's.
 __device__ void add_losses(const Step& s) {
@@ -27,8 +28,8 @@ __device__ void add_losses(const Step& s) {
   }
 }
 
-// Share out so many turns among the blocks: the first to the block after the last one
-// that had a turn since `used` was 0.
+// Distribute turns over the blocks in rotation. The first goes to the block after the last
+// one that has had a turn since `used` was 0.
 template <class Work>
 __device__ inline void share(int turns, int& used, Work work) {
 #pragma unroll 1
@@ -59,8 +60,9 @@ __device__ inline void update(const Step& s, int& used) {
   }
 }
 
-// The slope before layer L beside the update of the layer after it; with the first
-// layer, its own update, the next batch's images and the sums.
+// The phases of layer L and of those before it: the slope of layer L - 1, beside the update
+// of layer L + 1. The first layer has no layer before it: beside the second layer's update,
+// its phase has its own update, the next batch's images, and the sums of losses and scores.
 template <int L>
 __device__ void backward_layers(const Step& s, unsigned& reached) {
   int used = 0;
@@ -84,7 +86,7 @@ __device__ void backward_layers(const Step& s, unsigned& reached) {
   if constexpr (L > 0) backward_layers<L - 1>(s, reached);
 }
 
-// Take the step with gradients that were kept until their norm was known.
+// Take the step with the gradients that were stored until their norm was known.
 template <int L>
 __device__ void descend_clipped(const Step& s, float shorter) {
   if constexpr (L < LAYERS) {
@@ -133,15 +135,15 @@ __device__ void end_step(const Step& s, unsigned& reached) {
 #pragma unroll 1
       for (int i = first; i < SIZE; i += BLOCKS * THREADS * 4) {
         average(s.run, *s.hyper, i, load(s.run.parameters + i));
-      }  // which nothing reads, nor changes a parameter, before the next barrier
+      }  // nothing reads an average or changes a parameter before the next barrier
     }
   }
 }
 
-// hypers: one for each step, or for all
+// hypers: one for each step, if each_step, or one for all
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
     train(const __grid_constant__ Run run, const Hyper* hypers, int each_step) {
-  if (run.count == 0) return;  // it was compiled
+  if (run.count == 0) return;  // launched only to be compiled
   unsigned reached = 0;
   copy_order(run, 0);
   wait_copies<0>();

@@ -1,7 +1,7 @@
-"""How blocks share out a product's tiles: in patches, with as many warps to each tile.
+"""How blocks divide a product's tiles: in patches, with equally many warps per tile.
 
 The more tiles a block takes at a time, the less it reads for each, but the fewer blocks
-are at work, and the fewer warps share a tile's terms.
+have work, and the fewer warps share a tile's terms.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ TILE = 32  # rows and columns of the largest tiles
 DEEP = 16  # terms that a warp takes at a time
 RING = 36 * 1024  # numbers of shared memory for terms and parts, see product.cu
 SHAPES = ((1, 1), (2, 1), (1, 2), (2, 2), (4, 2), (2, 4), (4, 4))  # down, across
-FINISH = 0.4  # what each of a patch's tiles adds to its time, see `Kind`
+FINISH = 0.4  # time that each tile adds to a patch's, in the unit of `Kind`
 TILE_SIZES = ((4, 4), (2, 4), (2, 2), (2, 1))  # a tile's rows and columns, in eights
 Grid: TypeAlias = tuple[int, int]  # tiles down and across
 Size: TypeAlias = tuple[int, int]  # of a tile, likewise in eights
@@ -25,9 +25,9 @@ Shape: TypeAlias = tuple[int, int]  # of a patch, likewise
 class Kind(NamedTuple):
     """What is computed tile by tile.
 
-    overhead: of a patch, beyond its terms and tiles, in times of what all warps take
-        for DEEP terms; measured on an H100, as FINISH
-    shapes: that patches may have
+    overhead: a patch's time beyond that of its terms and tiles; the unit is the time in
+        which every warp takes DEEP terms; measured on an H100, like FINISH
+    shapes: those that patches may have
     """
 
     overhead: float
@@ -35,14 +35,14 @@ class Kind(NamedTuple):
 
 
 OUTPUTS = Kind(1.5, SHAPES)
-# A thread has eight times four numbers of the largest to finish: too slow with a step.
+# In the largest shape, a thread would finish eight fours: too slow with a step.
 WEIGHTS = Kind(4.5, SHAPES[:-1])
 
 
 def tile_size(grid: Grid, blocks: int) -> Size:
-    """Return the size of the smallest tiles that all blocks take at once.
+    """Return the size of the smallest tiles that the blocks can take all at once.
 
-    grid: of the largest tiles; where these are too many already, they are it
+    grid: of tiles of the largest size, which is returned if even these are too many
     """
 
     def count(size: Size) -> int:
@@ -55,11 +55,11 @@ def tile_size(grid: Grid, blocks: int) -> Size:
 def patches(
     grids: Sequence[Grid], terms: int, blocks: int, kind: Kind
 ) -> tuple[Shape, ...]:
-    """Return how many tiles down and across a block takes at a time, for each product.
+    """Return the shape of each product's patches, in tiles down and across.
 
-    Blocks share out the patches of one product after another, in turn.
+    Blocks take the patches of one product after another, in rotation.
 
-    grids: of the products; terms: of each
+    grids: of the products; terms: the number of terms of each
     """
 
     def longest(shapes: tuple[Shape, ...]) -> float:
@@ -81,7 +81,7 @@ def patches(
 
 
 def cost(shape: Shape, terms: int) -> float:
-    """Return a patch's time but for the overhead."""
+    """Return a patch's time without the overhead."""
     tiles = shape[0] * shape[1]
     return FINISH * tiles + block_count(terms, DEEP * WARPS // tiles)
 
@@ -92,5 +92,5 @@ def turns(grid: Grid, shape: Shape) -> int:
 
 
 def _turns_of(block: int, end: int, blocks: int) -> int:
-    """Return how many of the turns before an end a block has."""
+    """Return how many of the turns before `end` a block has."""
     return block_count(end - block, blocks) if end > block else 0

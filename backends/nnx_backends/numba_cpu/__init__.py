@@ -1,6 +1,6 @@
-"""Numba on the CPU: whole training steps compiled, by a team of threads.
+"""Numba on the CPU: whole training steps, compiled, run by a team of threads.
 
-Every option is in the compiled steps, in both dtypes; `program` says what a step does.
+The compiled steps have every option, in both dtypes; `program` says what a step does.
 """
 
 from functools import partial
@@ -20,23 +20,23 @@ from nnx.errors import (
 from nnx.maths.ops import Ops
 from nnx_backends.host_memory import keep_freed
 
-# What loaders of libraries say where there is no memory: glibc's, and the system's.
+# The messages of glibc's library loader, and of the system, when memory runs out.
 NO_ROOM = "failed to map segment", "Cannot allocate memory"
 
 
 def load(threads: int | None = None, precision: str = "full") -> Backend:
     """Return the backend.
 
-    threads: of a team; by default one for each core that this process may use, or as
-        many as NUMBA_NUM_THREADS says, which joblib sets for its processes
-    precision: "full", or "bf16": factors of wide layers' float32 products are rounded
-        to bfloat16, by a processor that multiplies such numbers
+    threads: the team's size; by default one per core that this process may use, but at
+        most NUMBA_NUM_THREADS, which joblib sets for its processes
+    precision: "full", or "bf16" to round the factors of wide layers' float32 products
+        to bfloat16, on a processor that multiplies such numbers
 
     Raises:
         MissingLibraryError: Numba is missing
-        UnusableBackendError: Numba is told not to compile, or cannot be loaded; the
-            processor has no products of bfloat16 numbers
-        InputError: threads that are no number of threads; a precision of another name
+        UnusableBackendError: compiling is disabled in Numba, or Numba cannot be loaded;
+            the processor cannot multiply bfloat16 numbers
+        InputError: threads is not an integer from 1 to 1024; an unknown precision
     """
     _check_options(threads, precision)
     try:
@@ -44,8 +44,8 @@ def load(threads: int | None = None, precision: str = "full") -> Backend:
 
         if config.DISABLE_JIT:
             raise UnusableBackendError(
-                "backend 'numba' has nothing but what it compiles: unset "
-                "NUMBA_DISABLE_JIT, or use --backend numpy"
+                "backend 'numba' has to compile its kernels: unset NUMBA_DISABLE_JIT, "
+                "or use --backend numpy"
             )
         from nnx_backends.memories import Memories
         from nnx_backends.numba_cpu import first_run, run
@@ -86,22 +86,22 @@ def _check_options(threads: int | None, precision: str) -> None:
 
 
 def _rounds(precision: str) -> bool:
-    """Return whether factors are rounded, where the processor can multiply them."""
+    """Return whether factors are rounded; refuse it if the processor cannot do it."""
     from nnx_backends.numba_cpu.vectors import HAS_BFLOAT16
 
     if precision == "bf16" and not HAS_BFLOAT16:
         raise UnusableBackendError(
-            "this processor multiplies no bfloat16 numbers (AVX512-BF16): give no "
+            "this processor cannot multiply bfloat16 numbers (AVX512-BF16): give no "
             "--precision"
         )
     return precision == "bf16"
 
 
 def _unusable(error: Exception) -> BackendError:
-    """Return why Numba cannot be loaded.
+    """Return the error that says why Numba cannot be loaded.
 
-    Without memory llvmlite says that its library cannot be found; what the loader said
-    is behind that.
+    When memory runs out, llvmlite says that its library cannot be found. The loader's
+    own message is in an exception that this one was chained to.
     """
     behind: BaseException | None = error
     while behind is not None:

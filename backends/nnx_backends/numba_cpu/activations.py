@@ -41,7 +41,7 @@ def _silu_slope(z):
 
 @_exact
 def _gelu_gate(z):
-    """Return (1 + tanh(u)) / 2, of which this form loses no digits where z < 0."""
+    """Return (1 + tanh(u)) / 2, in a form that loses no digits where z < 0."""
     return _sigmoid(like(2.0 * GELU_SCALE, z) * (z + like(GELU_CUBIC, z) * z * z * z))
 
 
@@ -52,8 +52,8 @@ def _gelu_slope(z):
     return s * (one + z * (one - s) * inner)
 
 
-# Each activation's function of z, and its slope as a function of y, or of z where
-# `nnx.maths.activations` has it so.
+# Each activation as a function of z, and its slope as a function of y, or of z where
+# `nnx.maths.activations` defines it so.
 FUNCTIONS = {
     "identity": (_plain(lambda z: z), _plain(lambda y: like(1.0, y))),
     "relu": (
@@ -74,7 +74,7 @@ FUNCTIONS = {
     "silu": (_exact(lambda z: z * _sigmoid(z)), _silu_slope),
     "gelu": (_exact(lambda z: z * _gelu_gate(z)), _gelu_slope),
 }
-# Those with no slope at an output of 0: `backward` leaves out what dropout has.
+# Those with slope 0 at an output of 0: `backward` then also zeroes dropped-out units.
 LEAVE_OUT = ("relu",)
 
 
@@ -106,7 +106,7 @@ def _loop_from_z(function: Any) -> Any:
 def _loop_backward(slope: Any) -> Any:
     """Return a compiled loop for dy = factor · dy · f'(scale · y) over a block.
 
-    y may be z
+    y: or z, for a slope that is a function of z
     """
 
     @inner_njit(fastmath=LOOP, error_model="numpy")
@@ -118,7 +118,7 @@ def _loop_backward(slope: Any) -> Any:
     return loop
 
 
-# Each kernel's own.
+# Set for each kernel.
 loop: Any = None
 loop_from_z: Any = None
 loop_backward: Any = None
@@ -138,9 +138,9 @@ def _activate_from_z(run, layer, step, hyper):
 
 
 def _activate_backward(run, layer, step, hyper):
-    """Multiply this thread's part of dx by the slopes of the layer before.
+    """Multiply this thread's part of dx by the slopes of the previous layer.
 
-    Its outputs are there as dropout has made them larger.
+    That layer's outputs are stored as dropout has scaled them, and are scaled back.
     """
     dx = matrix(layer.dx, layer.batch, layer.x_stride, run.one)
     y, larger = inputs(run, layer, step), dropout.scale(hyper.dropout, run.one)
@@ -166,9 +166,9 @@ def forward(name: str) -> Kernel:
 
 @cache
 def backward(name: str) -> Kernel:
-    """Return the kernel that makes of dx the gradient of what goes in before it.
+    """Return the kernel that turns dx into the previous layer's dz.
 
-    name: of the activation of the layer before
+    name: of the previous layer's activation
     """
     _, slope = FUNCTIONS[name]
     source = (

@@ -1,6 +1,6 @@
 """Batch normalization of this thread's units; see `nnx.maths.batch_norm`.
 
-A layer with it is shared out by units, so that no statistic needs another thread.
+Threads divide such a layer by units, so that no statistic needs another thread.
 """
 
 import numpy as np
@@ -18,11 +18,11 @@ from nnx_backends.numba_cpu.records import (
     units_gradient,
 )
 
-STRIP = 64  # units at a time, whose numbers stay in the first cache
+STRIP = 64  # units at a time; their numbers stay in the L1 cache
 
 
 def _forward(run, layer, step, hyper):
-    """Make of y, the products, gamma times what they are when normalized."""
+    """Replace y, the products, by gamma times the normalized products."""
     y, normalized = (
         of_units(run, layer, layer.y),
         of_units(run, layer, layer.normalized),
@@ -44,7 +44,7 @@ def _forward(run, layer, step, hyper):
 
 
 def _backward(run, layer, step, hyper):
-    """Make of dz, the gradient of what `_forward` gives, that of the products."""
+    """Replace dz, the gradient of `_forward`'s result, by that of the products."""
     dz, normalized = (
         of_units(run, layer, layer.dz),
         of_units(run, layer, layer.normalized),
@@ -70,7 +70,7 @@ _loops = inner_njit(fastmath=LOOP, error_model="numpy")
 
 @_loops
 def _set_means(y, batch, part, means):
-    """Set means to those of columns over the batch; means: from the part's first."""
+    """Set means to the columns' means over the batch; means: of the part's columns."""
     first, last = part
     for j in range(last - first):
         means[j] = like(0.0, y[0, 0])
@@ -91,7 +91,7 @@ def _set_scales(variances, scales, part):
 
 @_loops
 def _set_statistics(y, batch, batch_means, part, means, variances, scales):
-    """Set scales to the batch's, and move the running statistics towards it."""
+    """Set scales from the batch, and move the running statistics towards it."""
     first, last = part
     n, one = like(batch, y[0, 0]), like(1.0, y[0, 0])
     rest, share = like(1.0 - MOMENTUM, one), like(MOMENTUM, one)
@@ -112,7 +112,7 @@ def _set_statistics(y, batch, batch_means, part, means, variances, scales):
 
 @_loops
 def _normalize(y, batch, means, scales, part, normalized):
-    """Set columns to (y - mean) · scale; means: from the part's first."""
+    """Set normalized to (y - mean) · scale; means: of the part's columns."""
     first, last = part
     for i in range(np.uint64(batch)):
         for j in range(last - first):
@@ -122,7 +122,7 @@ def _normalize(y, batch, means, scales, part, normalized):
 
 @_loops
 def _multiply(normalized, batch, gammas, part, y):
-    """Set columns of y to gamma times them."""
+    """Set columns of y to gamma times the normalized ones."""
     for i in range(np.uint64(batch)):
         for j in range(part[0], part[1]):
             y[i, j] = gammas[j] * normalized[i, j]
@@ -130,7 +130,7 @@ def _multiply(normalized, batch, gammas, part, y):
 
 @_loops
 def _sum_gradients(dz, normalized, batch, part, sums):
-    """Set sums, from the part's first, to dbias and dgamma."""
+    """Set sums, (2, the part's columns), to dbias and dgamma."""
     first, last = part
     for j in range(last - first):
         sums[0, j] = sums[1, j] = like(0.0, dz[0, 0])
@@ -143,7 +143,7 @@ def _sum_gradients(dz, normalized, batch, part, sums):
 
 @_loops
 def _add_sums(sums, part, add, dbias, dgamma):
-    """Set the gradients, or add to them."""
+    """Set the gradients to the sums, or add the sums to them."""
     first, last = part
     for j in range(last - first):
         k = first + j
@@ -153,7 +153,7 @@ def _add_sums(sums, part, add, dbias, dgamma):
 
 @_loops
 def _center(dz, normalized, batch, part, sums, gammas, scales):
-    """Take the means off, those of dy and of its part along normalized, and scale."""
+    """Subtract from dz its mean and its component along `normalized`, and scale it."""
     first, last = part
     n = like(batch, dz[0, 0])
     for i in range(np.uint64(batch)):

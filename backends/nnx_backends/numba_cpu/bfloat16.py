@@ -1,9 +1,9 @@
 """Numbers rounded to bfloat16, two in a word, as AVX512-BF16 multiplies them.
 
-A *word* is two terms of a sum in the place of one float32 number. `vdpbf16ps` adds both
-terms' products to a float32 sum ("BFLOAT16: hardware numerics definition", Intel 2018),
-so that a product takes half as many instructions as one of float32 numbers. Vectors of
-words are moved as vectors of float32 numbers are, by the same tiles.
+A *word* holds two terms of a sum in the space of one float32 number. `vdpbf16ps`
+multiplies the terms of two words and adds both products to a float32 sum ("BFLOAT16:
+hardware numerics definition", Intel 2018), so that a matrix product takes half as many
+instructions as in float32. The tiles move vectors of words like vectors of float32.
 """
 
 from llvmlite import ir
@@ -13,13 +13,14 @@ from numba.extending import intrinsic
 from nnx_backends.numba_cpu.vectors import ROWS, Vectors
 
 REAL = types.float32
-WIDTHS = [width for width in (4, 2) if width in ROWS]  # of panels, whole words
+WIDTHS = [width for width in (4, 2) if width in ROWS]  # of panels: even, for words
 
 
 def _moving(change):
-    """Return an intrinsic that sets the first numbers of a `Matrix` to others'.
+    """Return an intrinsic that sets the first words of b from the first numbers of a.
 
-    change(code, load): the vector that is written; load(row): a's vector there
+    change(code, load): returns the vector to write; load(row): the first vector of a
+        row of a
     """
 
     @intrinsic
@@ -53,16 +54,18 @@ def _two_rows(code, load):
     return code.take(*rows, [i // 2 + i % 2 * count for i in range(2 * count)])
 
 
-# b: words of neighbours in a's row; of each number twice; of two rows' numbers
+# They set b to words of neighboring numbers in a row of a; of each number twice; of the
+# numbers of two rows.
 neighbours = _moving(lambda code, load: code.rounded(load(0)))
 twice = _moving(_both_halves)
 rows_together = _moving(_two_rows)
 
 
 def pairing(count):
-    """Return what puts the first numbers of two rows of words together, so many.
+    """Return an intrinsic that pairs the first `count` numbers of two rows of words.
 
-    pair(a, b, c, both): c's words have one number of a and one of b, or without both 0
+    pair(a, b, c, both): each of c's words has a number of a and one of b; if both is
+        false, 0 in place of the latter
     """
 
     @intrinsic

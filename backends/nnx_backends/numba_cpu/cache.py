@@ -1,7 +1,7 @@
-"""Compiled functions, and those of them that are cached on disk where possible.
+"""Decorators for compiled functions; results are cached on disk where possible.
 
-With Numba's own `cache=True`, a program ends at its import where no folder can be
-written, and at the first call where the disk is full or a cached file is damaged.
+With Numba's own `cache=True`, a program fails at import if no folder can be written,
+and at the first call if the disk is full or a cached file is damaged. Here it does not.
 """
 
 from collections.abc import Callable
@@ -19,8 +19,9 @@ from numba.np import linalg
 from nnx import maths
 from nnx_backends.numba_cpu.libraries import PartCompiler, WholeCompiler
 
-# Numba looks only at the file that a function is in, and not at what it calls, nor at
-# the modules of the maths, whose numbers are constants in the kernels.
+# A hash of every source that kernels depend on. Numba would check only the file that a
+# function is in: not the functions that it calls, and not the modules of the maths,
+# whose numbers are constants in the kernels.
 _SOURCES = sha256(
     b"".join(
         path.read_bytes()
@@ -31,9 +32,9 @@ _SOURCES = sha256(
 
 
 def _load_without_blas() -> None:
-    """Have Numba load what it knows of arrays without SciPy's BLAS, which takes 0.1 s.
+    """Load Numba's array functions without loading SciPy's BLAS, which takes 0.1 s.
 
-    It looks whether there is one, and does so again where a function needs it.
+    Numba only checks that there is a BLAS, and checks again if a function needs it.
     """
     look = linalg.ensure_blas
     linalg.ensure_blas = lambda: None
@@ -48,7 +49,7 @@ if find_spec("scipy"):
 
 
 class _Cache:
-    """Numba's cache of one function, none of whose faults is an error."""
+    """Numba's cache of one function, whose faults are never errors."""
 
     def __init__(self, cache: Any) -> None:
         self._cache = cache
@@ -57,23 +58,23 @@ class _Cache:
         cache._cache_file._source_stamp = _SOURCES
 
     def load_overload(self, signature: Any, context: Any) -> Any:
-        """Return what was cached, or None; what cannot be read is forgotten."""
+        """Return the cached function, or None; discard a cache that cannot be read."""
         try:
             result = self._cache.load_overload(signature, context)
-            # Two processes that cache at once may take the same file for two types.
+            # Two processes that write at once may use one file for different types.
             if result and result.signature.args != normalize_signature(signature)[0]:
                 raise ValueError("compiled for other types")
             return result
-        except Exception:  # damaged bytes may unpickle to any
+        except Exception:  # unpickling damaged bytes may raise anything
             with suppress(OSError):
                 self.flush()
             return None
 
     def save_overload(self, signature: Any, compiled: Any) -> None:
-        """Cache it, if there is room."""
+        """Cache a compiled function, if there is room."""
         with suppress(Exception):
             index = self._cache._cache_file
-            # Another process must not find what was compiled from other sources.
+            # No process may find code that was compiled from other sources.
             if not index._load_index():
                 name = index._index_name.removesuffix(".nbi")
                 for old in Path(self.cache_path).glob(f"{name}.*.nbc"):
@@ -82,11 +83,11 @@ class _Cache:
 
 
 def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator like `njit(cache=True)` that never refuses a function."""
+    """Return a decorator like `njit(cache=True)` that needs no writable folder."""
 
     def decorate(function: Callable[..., Any]) -> Any:
         compiled = njit(pipeline_class=WholeCompiler, **options)(function)
-        with suppress(RuntimeError):  # no folder: compiled anew by every process
+        with suppress(RuntimeError):  # no folder: every process compiles it again
             compiled.enable_caching()
             compiled._cache = _Cache(compiled._cache)
         return compiled
@@ -95,9 +96,9 @@ def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 
 def inner_njit(**options: Any) -> Any:
-    """Return a decorator like `njit` for what only compiled functions call.
+    """Return a decorator like `njit` for functions that only compiled functions call.
 
-    What lets Python call it would be a third of its compiling.
+    It omits the wrapper for Python, which would take a third of the compilation.
     """
     return njit(
         nogil=True,

@@ -16,21 +16,21 @@ from nnx_backends.numba_cpu.vectors import VECTOR, pointer_at
 
 ONE = np.uint64(1)
 
-pixel: Any = None  # each kernel's own: 0 in the pixels' type
+pixel: Any = None  # set for each kernel: 0 in the pixels' type
 
 
 class Space(NamedTuple):
     """A thread's memory for one image after another.
 
-    field: how far each pixel moves by itself
+    field: each pixel's elastic displacement
     framed: (height + 2, width + 2), the image in a frame of zeros; ink: (width + 2,),
-        the sum of each column
-    source: (height, width), int32, where in that each pixel comes from: the place of
-        the pixel above and left of it, which is exact up to 2²⁴; down, right: how far
-        it is beyond that one
+        the sums of its columns' absolute values
+    source: (height, width), int32, each pixel's source, as the place in `framed` of the
+        pixel above and to the left of it; it is computed as a floating-point number,
+        which is exact up to 2²⁴; down, right: the source's distance from that pixel
     spans: (height, 2), the first pixel of each row that is computed, and the end
 
-    Columns are padded to whole vectors, of which loops over them then consist.
+    Columns are padded to whole vectors, so that loops over them have no remainder.
     """
 
     field: Field
@@ -44,7 +44,7 @@ class Space(NamedTuple):
 
 @inner_njit()
 def _space(run):
-    """Return the memory."""
+    """Return a new `Space`."""
     height, columns, real = run.height, run.columns, run.one
     wide = columns + np.int64(VECTOR // run.itemsize)
     return Space(
@@ -102,10 +102,10 @@ def _drawn(word):
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
 def _frame(space, run, pixels, first):
-    """Set the image within its frame to the pixels that begin there.
+    """Copy the image whose pixels begin at `first` into its frame.
 
     Returns the first and last rows and columns of cells that are not all zeros; a cell
-    is the four pixels from a place on.
+    is a square of four pixels, and its place that of the first.
     """
     framed, ink, zero = space.framed, space.ink, like(0.0, run.one)
     width, top, bottom = np.uint64(run.width), np.int64(len(framed)), np.int64(-1)
@@ -129,9 +129,9 @@ def _frame(space, run, pixels, first):
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
 def _sample(space, place, run, scale, out, box):
-    """Set an image to another's pixels, each from the four around its source.
+    """Set each pixel of an image by interpolating the four pixels around its source.
 
-    Where there is none but zeros around, nothing is computed.
+    Nothing is computed where all four are zeros.
     """
     framed, wide = space.framed.reshape(-1), np.uint64(space.framed.shape[1])
     source, downs, rights, spans = space.source, space.down, space.right, space.spans
@@ -149,7 +149,7 @@ def _sample(space, place, run, scale, out, box):
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
 def _sources(space, place, run, box):
-    """Set where all pixels come from, and which of each row are to be computed."""
+    """Set the sources of all pixels, and the span to be computed in each row."""
     (a, b, c), (d, e, f) = place
     source, downs, rights = space.source, space.down, space.right
     real, moved, spans = run.one, space.field.moved, space.spans
@@ -181,7 +181,7 @@ def _sources(space, place, run, box):
 
 @inner_njit(error_model="numpy")
 def _held(place, last):
-    """Return a place that is held to a framed image, up to the frame's last pixel."""
+    """Return a place clamped to the framed image, to [0, last + 1]."""
     zero, end = like(0.0, place), last + like(1.0, place)
     place = place if place > zero else zero
     return place if place < end else end

@@ -1,4 +1,4 @@
-"""Units left out at random; which ones is `nnx.maths.dropout`'s to say."""
+"""Units left out at random; `nnx.maths.dropout` defines which ones."""
 
 import numpy as np
 from llvmlite import ir
@@ -66,7 +66,7 @@ def _threshold(rate):
 
 @inner_njit()
 def scale(rate, example):
-    """Return what units that stay are multiplied by, in the example's type."""
+    """Return the factor of the units that stay, in the example's type."""
     return like(dropout.PARTS / (dropout.PARTS - _threshold(rate)), example)
 
 
@@ -94,7 +94,7 @@ def _leave_out(y, part, rate, layer, run, step):
 
 
 def _leave_out_pixels(run, layer, step, hyper):
-    """Leave out pixels of what this thread reads of the images."""
+    """Leave out pixels, in the parts of the images that this thread reads."""
     x = inputs(run, layer, step)
     for part in pixel_parts(layer, step):
         _leave_out(x, part, hyper.input_dropout, layer.number, run, step)

@@ -1,4 +1,4 @@
-"""How far each pixel of an image moves by itself; see `nnx.maths.distortion`."""
+"""Elastic distortion: each pixel's own displacement; see `nnx.maths.distortion`."""
 
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from nnx_backends.numba_cpu.records import matrix
 from nnx_backends.numba_cpu.vectors import ROWS, VECTOR, Matrix, lanes, pointer
 
 STREAM = np.uint64(Stream.DISTORTION)
-# The generator's first block of an image's field, and random bytes in a block.
+# The generator's first block for an image's field, and the random bytes per block.
 FIELD, BYTES = np.uint64(distortion.OWN // 4), 16
 WIDTH = 2  # of a tile, in vectors
 HEIGHT = ROWS[WIDTH]
@@ -36,11 +36,11 @@ def smoothing(hyper: Hyperparameters, real: Any) -> tuple[Array, Array]:
 
 
 class Field(NamedTuple):
-    """A thread's memory for one image's field after another's, and Gaussian weights.
+    """The Gaussian weights, and a thread's memory for one image's field after another.
 
     words: (blocks, 4), the random words of a field; planes: (64,), of sixteen blocks
-    drawn: (2 · height, width), random numbers; half: the same, columns smoothed
-    moved: (2, height, width), how far each pixel moves down and right
+    drawn: (2 · height, width), random numbers; half: the same, smoothed along rows
+    moved: (2, height, width), each pixel's displacement down and to the right
 
     Rows and columns are padded to whole tiles.
     """
@@ -56,10 +56,10 @@ class Field(NamedTuple):
 
 @inner_njit()
 def memory(run):
-    """Return the memory, in which no pixel moves yet."""
+    """Return a new `Field`, in which all displacements are 0."""
     height, width, rows = run.height, run.width, np.int64(HEIGHT)
     whole, columns = (height + rows - 1) // rows * rows, run.columns
-    two = (2 * height + rows - 1) // rows * rows  # fields, one under the other
+    two = (2 * height + rows - 1) // rows * rows  # rows of both fields together
     blocks = (2 * height * width + BYTES - 1) // BYTES
     tall = matrix(run.tall, whole, height, run.one)
     return Field(
@@ -75,13 +75,13 @@ def memory(run):
 
 @inner_njit()
 def draw(run):
-    """Return what an image's words depend on besides it; see `random_words.draw`."""
+    """Return what an image's words depend on besides it; like `random_words.draw`."""
     return np.uint64(run.epoch), STREAM, run.seed & WORD, run.seed >> HALF
 
 
 @inner_njit()
 def move(field, run, image):
-    """Set how far an image's pixels move."""
+    """Set the displacements of an image's pixels."""
     _draw_words(field, run, image)
     _draw_numbers(field, run)
     _smooth(field, run)
@@ -100,7 +100,7 @@ def _draw_words(field, run, image):
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
 def _draw_numbers(field, run):
-    """Set the field to numbers in (-1, 1), a byte of a random word each."""
+    """Set the field to numbers in (-1, 1), one for each random byte."""
     drawn, numbers = field.words.reshape(-1).view(np.uint8), field.drawn.reshape(-1)
     middle, reach = like(127.5, run.one), like(1 / 128.0, run.one)
     for i in range(np.uint64(2 * run.height * run.width)):
@@ -109,7 +109,7 @@ def _draw_numbers(field, run):
 
 @inner_njit()
 def _smooth(field, run):
-    """Set how far pixels move to the smoothed field."""
+    """Set the displacements to the smoothed field."""
     _multiply(field.drawn, field.broad, field.half, run.width, run)
     for side in range(2):
         rows = field.half[side * run.height :]
@@ -118,7 +118,7 @@ def _smooth(field, run):
 
 @inner_njit()
 def _multiply(a, b, c, depth, run):
-    """Set c to a @ b, in tiles; rows of a and c, and columns of b and c, are whole."""
+    """Set c to a @ b; rows of a and c, and columns of b and c, are in whole tiles."""
     columns = WIDTH * VECTOR // run.itemsize
     for j in range(0, c.shape[1], columns):
         right = Matrix(pointer(b), j, b.shape[1], 1)

@@ -1,9 +1,9 @@
-"""Elementary functions and random words, which the compiler turns into vector code.
+"""Elementary functions and random words, written so that the compiler vectorizes them.
 
-exp(x) = 2ⁿ exp(r), |r| ≤ ln(2)/2, with a Taylor polynomial for exp(r) - 1 that is right
-to the last digits: degree 7 for float32, 13 for float64. ln(2) is taken off in two
-parts (Cody and Waite, "Software manual for the elementary functions", 1980). A NaN
-stays one. The others are Taylor polynomials too, in float64.
+exp(x) = 2ⁿ exp(r), |r| ≤ ln(2)/2, with a Taylor polynomial for exp(r) - 1 that is
+accurate to the last digits: degree 7 for float32, 13 for float64. n ln(2) is subtracted
+in two parts (Cody and Waite, "Software manual for the elementary functions", 1980). NaN
+stays NaN. The other functions are Taylor polynomials too, in float64.
 """
 
 import math
@@ -23,7 +23,7 @@ LOG2_E = 1 / math.log(2)
 WORD, HALF = np.uint64(random.WORD), np.uint64(32)
 LEFT, RIGHT = map(np.uint64, random.MULTIPLIERS)
 KEY_LEFT, KEY_RIGHT = map(np.uint64, random.KEY_STEPS)
-# Of a float64: what lies under its exponent, and the bits of two numbers.
+# Of float64: the mantissa's length and mask, and the bits of the numbers 1 and 2⁵².
 MANTISSA_BITS, MANTISSA = np.uint64(52), np.uint64(2**52 - 1)
 _BITS_OF_1, _BITS_OF_2_52 = np.uint64(1023 << 52), np.uint64((1023 + 52) << 52)
 FACTORIALS = tuple(1 / math.factorial(k) for k in range(18))
@@ -31,7 +31,7 @@ FACTORIALS = tuple(1 / math.factorial(k) for k in range(18))
 
 @intrinsic
 def like(typing, value, example):
-    """Return a number in the type of the example; Python's literals are float64."""
+    """Return a number converted to the example's type; literals are float64."""
 
     def generate(context, builder, signature, args):
         return context.cast(builder, args[0], value, example)
@@ -41,7 +41,7 @@ def like(typing, value, example):
 
 @intrinsic
 def _is_single(typing, example):
-    """Return whether the example is float32, as a constant."""
+    """Return whether the example is float32, as a compile-time constant."""
 
     def generate(context, builder, signature, args):
         return context.get_constant(types.boolean, example == types.float32)
@@ -51,7 +51,7 @@ def _is_single(typing, example):
 
 @intrinsic
 def _power_of_two(typing, n):
-    """Return 2ⁿ for a whole n that its type can hold, by setting the exponent."""
+    """Return 2ⁿ by setting the exponent; n is whole, and 2ⁿ in its type's range."""
     integer, bias, mantissa = types.int64, 1023, 52
     if n == types.float32:
         integer, bias, mantissa = types.int32, 127, 23
@@ -99,14 +99,14 @@ def _parts(x):
 
 @inner_njit(fastmath=EXACT, error_model="numpy")
 def exp(x):
-    """Return the exponential, held to the range of normal numbers."""
+    """Return the exponential, clamped to the range of normal numbers."""
     p, power = _parts(x)
     return power * p + power
 
 
 @inner_njit(fastmath=EXACT, error_model="numpy")
 def expm1(x):
-    """Return exp(x) - 1, exact near 0 too."""
+    """Return exp(x) - 1, accurate near 0 too."""
     p, power = _parts(x)
     return power * p + (power - like(1.0, x))
 
@@ -145,7 +145,7 @@ def log(x):
     x = 2ⁿ m, √½ < m ≤ √2; log(m) = 2 artanh(s), s = (m - 1) / (m + 1).
     """
     bits = _bits(x)
-    # The exponent becomes a number's lowest bits, as AVX2 has no conversion for it.
+    # The exponent becomes a number's lowest bits: AVX2 cannot convert 64-bit integers.
     exponent = _of_bits((bits >> MANTISSA_BITS) | _BITS_OF_2_52) - 2.0**52
     m = _of_bits((bits & MANTISSA) | _BITS_OF_1)
     large = m > math.sqrt(2)
@@ -195,7 +195,7 @@ def turned(turns):
     half = 0.5 * quarter
     odd = half != np.floor(half)
     cos, sin = (-sin if odd else cos), (cos if odd else sin)
-    # Upside down in the second and third quarters, of which 1.5 is the middle.
+    # Both change their signs at quarters 2 and 3, whose middle is 2.5.
     opposite = abs(quarter - 2.5) < 1.0
     return (-cos if opposite else cos), (-sin if opposite else sin)
 

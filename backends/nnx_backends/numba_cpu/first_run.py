@@ -1,8 +1,8 @@
-"""Compiling what a run uses, before it, by two processes where there are two cores.
+"""Compiling a run's kernels before the run, by two processes if there are two cores.
 
-Numba compiles one function at a time in a process. A helper compiles the same kernels
-from the last one on, until the two meet; each finds in the cache what the other has
-compiled. The helper is this module run as a program.
+Numba compiles one function at a time per process. A helper process therefore compiles
+the same kernels, last one first, until the two meet; each finds in the cache what the
+other has compiled. The helper is this module, run as a program.
 """
 
 import os
@@ -28,17 +28,17 @@ from nnx_backends.numba_cpu.threads import Threads
 COMPILE_SECONDS = 10.0
 COMPILES = "compiling the kernels, once for this installation: about ten seconds"
 COMPILES_ANEW = (
-    "compiling the kernels, in every run, as Numba can write to no cache folder: about "
-    "ten seconds; set NUMBA_CACHE_DIR to a folder that it can write to"
+    "compiling the kernels, in every run, as Numba has no cache folder that it can "
+    "write to: about ten seconds; set NUMBA_CACHE_DIR to one"
 )
-LOADED = 1.0  # seconds within which the first kernel is loaded, and not compiled
+LOADED = 1.0  # seconds; a first kernel that takes longer was compiled, not loaded
 
-# What kernels are chosen by, see `every_kernel`, and the numbers' dtype.
+# The arguments of `every_kernel`, which select the kernels, and the numbers' dtype.
 Wanted = tuple[list[Shape], Any, Hyperparameters, dict[str, Any], Any]
 
 
 def note() -> str:
-    """Return what is compiled in the first run, or "" if an earlier one has done so."""
+    """Return a note that kernels will be compiled, or "" if an earlier run did it."""
     folder = steps.train.stats.cache_path
     if folder is None:
         return COMPILES_ANEW
@@ -53,7 +53,7 @@ def compile_kernels(
     threads: Threads,
     rounds: bool,
 ) -> Iterator[float]:
-    """Yield the share of the kernels that are compiled, of those that a run needs."""
+    """Compile the kernels that a run needs; yield the share of them that is done."""
     shapes, evaluated = (
         planned(state.layers, hyper, threads.most, rounds=rounding)[1]
         for rounding in (rounds, False)
@@ -81,7 +81,7 @@ def compile_kernels(
 
 @contextmanager
 def _helper(wanted: Wanted | None) -> Iterator[Callable[[], int]]:
-    """Have a helper compile, where there are cores and a cache; count its kernels."""
+    """Start a helper if there are cores and a cache; give a count of its kernels."""
     helper = None
     if wanted and cores.available() > 1 and steps.train.stats.cache_path:
         with suppress(OSError):  # no room for another process
@@ -117,7 +117,7 @@ def _helper(wanted: Wanted | None) -> Iterator[Callable[[], int]]:
 
 
 def _help() -> None:
-    """Compile kernels from the last one on, and write a byte for each."""
+    """Compile the kernels, last one first, and write a byte after each."""
     shapes, pixels, hyper, how, real = pickle.load(sys.stdin.buffer)
     Thread(target=_end_with_parent, daemon=True).start()
     kernels = every_kernel(shapes, pixels, hyper, **how)
@@ -127,7 +127,7 @@ def _help() -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent, however it ended, no longer holds stdin."""
+    """End this process when its parent has ended in any way: stdin then closes."""
     os.read(sys.stdin.fileno(), 1)
     os._exit(0)
 

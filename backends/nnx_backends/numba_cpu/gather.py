@@ -1,4 +1,4 @@
-"""The batch's images as the network is given them: gathered, scaled, and noisy."""
+"""The batch's images as the network receives them: gathered, scaled, and noisy."""
 
 from functools import cache
 from typing import Any
@@ -18,15 +18,15 @@ from nnx_backends.numba_cpu.records import inputs, of_block, pixel_parts, vector
 from nnx_backends.numba_cpu.vectors import pointer_at
 
 NOISE = np.uint64(Stream.NOISE)
-PIXELS = 4 * COUNTERS  # that get their noise at once
-NOISE_BYTES = (8 + 4) * PIXELS  # of a thread: float64 noise, and its words
-AHEAD = np.uint64(3)  # images that are asked for before they are needed
+PIXELS = 4 * COUNTERS  # those that get their noise at once
+NOISE_BYTES = (8 + 4) * PIXELS  # per thread: float64 noise, and its words
+AHEAD = np.uint64(3)  # images that are prefetched
 
-pixel: Any = None  # each kernel's own: 0 in the pixels' type
+pixel: Any = None  # set for each kernel: 0 in the pixels' type
 
 
 def _gather(run, layer, step, hyper):
-    """Set what this thread reads of the block's images to their pixels, scaled."""
+    """Set the parts of the block's images that this thread reads, scaled."""
     pixels, x = pointer_at(run.pixels, pixel), inputs(run, layer, step)
     scale = like(hyper.pixel_scale, run.one)
     for part in pixel_parts(layer, step):
@@ -47,7 +47,7 @@ def images(dtype: Any) -> Kernel:
 
 
 def _noise(run, layer, step, hyper):
-    """Add noise to what this thread reads of the images."""
+    """Add noise to the parts of the images that this thread reads."""
     x, deviation = inputs(run, layer, step), hyper.input_noise * hyper.pixel_range
     for part in pixel_parts(layer, step):
         _add_noise(x, part, deviation, run, step)
@@ -60,7 +60,7 @@ NOISY = Kernel(_noise)
 def _copy(pixels, width, index, part, scale, x):
     """Set a block of the images.
 
-    They lie anywhere in memory, so the ones after the next few are asked for early.
+    They are scattered over memory, and so each is prefetched a few images ahead.
     """
     stride, itemsize = np.uint64(width), np.uint64(_itemsize(pixels))
     for i in range(part.top, part.bottom):
@@ -75,7 +75,7 @@ def _copy(pixels, width, index, part, scale, x):
 
 @intrinsic
 def _itemsize(typing, pointer):
-    """Return the bytes of what a pointer points to."""
+    """Return the size in bytes of what a pointer points to."""
 
     def generate(context, builder, signature, args):
         return context.get_constant(types.uint64, pointer.dtype.bitwidth // 8)
@@ -85,7 +85,7 @@ def _itemsize(typing, pointer):
 
 @intrinsic
 def _prefetch(typing, pointer, place):
-    """Ask for the cache line that a number lies in."""
+    """Prefetch the cache line that a number is in."""
 
     def generate(context, builder, signature, args):
         address = builder.gep(args[0], [args[1]])
@@ -120,7 +120,7 @@ def _add_noise(x, part, deviation, run, step):
 
 @inner_njit(fastmath=EXACT, error_model="numpy")
 def _normal(words, noise):
-    """Set noise to normal numbers, four of each counter; see `nnx.maths.random.normal`.
+    """Set noise to normal numbers, four per counter; see `nnx.maths.random.normal`.
 
     words: (4 · COUNTERS,), the first of each counter, the second of each, …
     """

@@ -1,8 +1,8 @@
 """Compiled functions that are called by their address.
 
-What a compiled function calls, Numba compiles once more together with it, and so at
-every level. A kernel is compiled and cached by itself, and only where a run uses it;
-`train` knows nothing of it but where it lies.
+When Numba compiles a function, it compiles all functions that this one calls again, at
+every level of calls. A kernel is instead compiled and cached separately, and only if a
+run uses it; `train` knows only its address.
 """
 
 from collections.abc import Callable
@@ -17,9 +17,9 @@ from nnx_backends.numba_cpu.records import HYPER, LAYER, STEP, run_dtype
 
 
 class Kernel:
-    """A function of (run, layer, step, hyper), records all; see `records`.
+    """A compiled function of the records run, layer, step and hyper; see `records`.
 
-    names: globals that are this kernel's own, by which one source makes several
+    names: globals of this kernel alone, so that one function can make several kernels
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Kernel:
         own = FunctionType(function.__code__, scope, name)
         own.__qualname__ = name
         self.name = name
-        # Only `train` calls it, and not by Python's or C's way.
+        # Only `train` calls it, which needs neither of the wrappers for Python and C.
         self._compiled = cached_njit(
             nogil=True,
             error_model="numpy",
@@ -40,7 +40,7 @@ class Kernel:
         self._addresses: dict[Any, int] = {}
 
     def address(self, real: Any) -> int:
-        """Return where it lies, compiled for one type of numbers."""
+        """Return the kernel's address, compiled for one type of numbers."""
         if real not in self._addresses:
             kinds = tuple(map(from_dtype, (run_dtype(real), LAYER, STEP, HYPER)))
             self._compiled.compile(types.void(*kinds))
@@ -52,7 +52,7 @@ class Kernel:
 
 @intrinsic
 def call(typing, address, run, layer, step, hyper):
-    """Call the kernel that lies there."""
+    """Call the kernel at an address."""
     kinds = run, layer, step, hyper
 
     def generate(context, builder, signature, args):

@@ -1,4 +1,4 @@
-"""How parameters and outputs lie in the flat arrays of the compiled steps."""
+"""The layout of parameters and outputs in the flat arrays of the compiled steps."""
 
 import math
 from collections.abc import Collection, Iterator
@@ -13,11 +13,11 @@ from nnx_backends.numba_cpu.records import IMAGES
 from nnx_backends.numba_cpu.tiles import COLUMNS
 from nnx_backends.numba_cpu.vectors import ROWS, VECTOR, lanes
 
-# Cycles in which a tile fetches a vector or a number; 0.9 was measured on Zen 3.
+# Cycles that a tile takes to load a vector or a number; 0.9 was measured on Zen 3.
 FETCH = 0.9 if VECTOR == 32 else 0.5
-# The share of MNIST's pixels that are not 0 in some of so many images, or in some of so
-# many neighbours, grows by about this power of them: 0.39 and 0.28 for 4, 0.44 and 0.34
-# for 6.
+# The share of MNIST's pixels that are not 0 in at least one of n images, or in at least
+# one of n neighbors, grows with about this power of n: 0.39 and 0.28 for n = 4, 0.44
+# and 0.34 for n = 6.
 SHARED = 0.37
 LINE = 16  # numbers of 4 bytes in a cache line
 
@@ -46,9 +46,10 @@ def places(
     team: int,
     widths: Collection[int] = tuple(ROWS),
 ) -> list[Place]:
-    """Return each layer's place, for a team and blocks of at most so many images.
+    """Return each layer's place.
 
-    widths: how many vectors' columns a panel may have
+    batch_size: the most images in a block; team: the number of threads
+    widths: those that a panel may have, in vectors
     """
     batch, result = whole(batch_size, wide.WHOLE), list[Place]()
     real = layers[0].weight.dtype
@@ -61,7 +62,7 @@ def places(
             m, team, real, widths, is_first=first, normalized=normalized
         )
         panels = -(-m // columns)
-        # Tiles of the weight, and of its transposed one, are whole.
+        # Both the weight and its transpose are in whole tiles.
         rows = n if columns == 1 else max(whole(n, wide.WHOLE), whole(n, COLUMNS))
         bias_at = weight_at + panels * rows * columns
         gamma_at = whole(bias_at + m, LINE) if normalized else -1
@@ -86,16 +87,16 @@ def _panel(
     is_first: bool,
     normalized: bool,
 ) -> tuple[int, int]:
-    """Return a panel's columns, and how many images threads share out at a time.
+    """Return a panel's columns, and the grain in which threads divide images.
 
-    One column if the layer is narrow; no images where threads share out panels.
+    A narrow layer has panels of one column. The grain is 0 if threads divide panels.
 
-    Of vectors, the number is taken that costs a thread the least time. For each row of
-    a tile, they are multiplied and added, two in a cycle and not twice to one sum in
-    less than four. For that a row of vectors, and a number for each row, are fetched.
-    Columns of padding cost memory besides. The more rows, the fewer inputs are 0 in all
-    of them. With batch normalization a unit has to be a thread's own: no layer is
-    narrow, and panels are shared out.
+    Otherwise, a panel's width is the one that costs a thread the least time. A tile's
+    vectors are multiplied and added row by row, two per cycle, and no sum is added to
+    twice within four cycles. This takes loads of one row of vectors, and of one number
+    for each row. Padded columns also cost memory. The more rows a tile has, the fewer
+    inputs are 0 in all of them. With batch normalization, each unit must belong to one
+    thread: no layer is narrow, and threads divide panels.
     """
     if m <= narrow.UNITS and not normalized:
         return 1, IMAGES
@@ -113,23 +114,23 @@ def _panel(
 
 
 def stride(columns: int) -> int:
-    """Return the numbers from one row to the next: whole lines, an odd number of them.
+    """Return the numbers from one row to the next: an odd number of whole cache lines.
 
-    Rows an even number of lines apart would fall upon each other in the cache.
+    Rows an even number of lines apart would map to the same sets of the cache.
     """
     return (whole(whole(columns, wide.WHOLE), LINE) // LINE | 1) * LINE
 
 
 def whole(count: int, unit: int) -> int:
-    """Return so many, or a few more that make whole units."""
+    """Return a count rounded up to whole units."""
     return -(-count // unit) * unit
 
 
 def zeros(shape: tuple[int, ...], real: Any) -> Array:
-    """Return an array of zeros that begins with a cache line.
+    """Return an array of zeros that begins at a cache line.
 
-    A vector that lies across two lines costs two loads: the kernels take twice the time
-    where all of them do.
+    A vector that crosses two lines costs two loads. If all of them do, the kernels take
+    twice the time.
     """
     size = math.prod(shape) * np.dtype(real).itemsize
     raw = np.zeros(size + 64, np.uint8)
@@ -138,13 +139,13 @@ def zeros(shape: tuple[int, ...], real: Any) -> Array:
 
 
 def length(places: list[Place]) -> int:
-    """Return how many numbers hold all parameters."""
+    """Return the length of the flat array of all parameters."""
     last = places[-1]
     return max(last.bias_at, last.gamma_at) + last.outputs
 
 
 def pack(layers: Parameters, places: list[Place], parameters: Array) -> None:
-    """Set parameters, zeros before, to those of layers, as the kernels want them."""
+    """Pack layers into `parameters`, a flat array of zeros, in the kernels' layout."""
     for (weight, *units), place in zip(layers, places, strict=True):
         for flat, panels in _parts(weight, parameters, place):
             panels[:] = flat
@@ -153,7 +154,7 @@ def pack(layers: Parameters, places: list[Place], parameters: Array) -> None:
 
 
 def unpack(parameters: Array, places: list[Place]) -> list[Layer | NormalizedLayer]:
-    """Return a copy of the layers that are packed there."""
+    """Return a copy of the layers that are packed in a flat array."""
     layers: list[Layer | NormalizedLayer] = []
     for place in places:
         n, m = place.inputs, place.outputs
@@ -172,7 +173,7 @@ def unpack(parameters: Array, places: list[Place]) -> list[Layer | NormalizedLay
 def _parts(
     weight: Array, parameters: Array, place: Place
 ) -> Iterator[tuple[Array, Array]]:
-    """Yield views of a weight and of the same numbers in panels: whole ones, the rest.
+    """Yield pairs of views of a weight and of its panels: whole ones, then the rest.
 
     weight: (inputs, outputs); each view is (inputs, panels, columns)
     """

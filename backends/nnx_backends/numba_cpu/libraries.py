@@ -1,9 +1,9 @@
-"""How machine code is made of a compiled function and of the functions that it calls.
+"""How machine code is generated for a compiled function and the functions it calls.
 
-By Numba's way an inner function is optimized and emitted by itself, and once more as a
-part of each function that calls it, and which of these is called depends on what the
-process has compiled or loaded first. Two of them may add up in another order. Here it
-is optimized only where it is called, and is its caller's own.
+By default, Numba optimizes and emits an inner function by itself, and again as a part
+of each function that calls it. Which of these copies is called depends on what the
+process compiled or loaded first, and two copies may add numbers in different orders.
+Here, an inner function is optimized only as a part of its caller, as a private copy.
 """
 
 from typing import Any
@@ -11,15 +11,15 @@ from typing import Any
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 
-# Of functions that count references; Numba takes needless calls of them out by name.
+# Prefix of reference-counting functions; Numba removes needless calls of them by name.
 COUNTING = "NRT_"
 
 
 class _Whole(JITCodeLibrary):  # type: ignore[misc]
-    """A function's code, with its own of all that it calls."""
+    """A function's code, with private copies of everything that it calls."""
 
     def finalize(self) -> None:
-        """Link, optimize and emit it."""
+        """Link, optimize and emit the code."""
         self._entries = {function.name for function in self._defined()}
         super().finalize()
 
@@ -29,7 +29,7 @@ class _Whole(JITCodeLibrary):  # type: ignore[misc]
         self._hide(counting=True)
 
     def _hide(self, *, counting: bool) -> None:
-        """Let no other code call what this calls; counting: nor what is named so."""
+        """Make called functions private; counting: reference-counting ones too."""
         for function in self._defined():
             hidden = counting or not function.name.startswith(COUNTING)
             if hidden and function.name not in self._entries:
@@ -41,7 +41,7 @@ class _Whole(JITCodeLibrary):  # type: ignore[misc]
 
 
 class _Part(JITCodeLibrary):  # type: ignore[misc]
-    """An inner function's code, to be optimized as a part of its callers'."""
+    """An inner function's code, which is optimized only as a part of its callers'."""
 
     def _optimize_final_module(self) -> None:
         pass
@@ -51,11 +51,11 @@ class _Part(JITCodeLibrary):  # type: ignore[misc]
 
     @property
     def codegen(self) -> "_Part":
-        """What Numba tells of the function's environment, with `set_env`."""
+        """The object on which Numba calls `set_env` with the function's environment."""
         return self
 
     def set_env(self, name: str, env: Any) -> None:
-        """Do nothing: a function that is nowhere in memory has none."""
+        """Do nothing: a function without machine code of its own has none."""
 
 
 class WholeCompiler(Compiler):  # type: ignore[misc]

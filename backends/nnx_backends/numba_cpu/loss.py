@@ -1,7 +1,8 @@
 """The loss of a batch's images and its gradient; see `nnx.maths.losses`.
 
 Each kernel sets this thread's rows of dz to the gradient of the batch's mean loss, and
-its images' losses, whose sum is the batch's mean times its images, and their scores.
+sets its images' losses and scores. A batch's losses add up to its mean loss times the
+number of its images.
 """
 
 from typing import Any
@@ -17,7 +18,7 @@ from nnx_backends.numba_cpu.team import partition
 
 
 def _plain(run, layer, step, hyper):
-    """The loss without smoothing or class weights."""
+    """Cross-entropy without label smoothing or weights."""
     z, dz = of_units(run, layer, layer.y), of_units(run, layer, layer.dz)
     labels = of_block(run, step, run.labels, 8, np.int64(0))
     losses = of_block(run, step, run.losses, run.itemsize, run.one)
@@ -27,7 +28,7 @@ def _plain(run, layer, step, hyper):
 
 
 def _weighted(run, layer, step, hyper):
-    """The loss with smoothed labels, of images or classes that count differently."""
+    """Cross-entropy with label smoothing, class weights and image weights."""
     z, dz = of_units(run, layer, layer.y), of_units(run, layer, layer.dz)
     labels = of_block(run, step, run.labels, 8, np.int64(0))
     losses = of_block(run, step, run.losses, run.itemsize, run.one)
@@ -62,12 +63,12 @@ def _squared(run, layer, step, hyper):
 
 
 def _huber(run, layer, step, hyper):
-    """Half of the squared error, and straight on beyond a residual of delta."""
+    """Half of the squared error, continued linearly beyond a residual of delta."""
     _residuals(run, layer, step, like(hyper.huber_delta, run.one))
 
 
 def _poisson(run, layer, step, hyper):
-    """Half of the Poisson deviance of rates, whose logarithms the outputs are."""
+    """Half of the Poisson deviance; the outputs are the logarithms of the rates."""
     z, dz = of_units(run, layer, layer.y), of_units(run, layer, layer.dz)
     targets, squares = _targets(run, layer, step), _squares(run, layer, step)
     weights = of_block(run, step, run.weights, run.itemsize, run.one)
@@ -78,7 +79,7 @@ def _poisson(run, layer, step, hyper):
 
 
 def _logits(run, layer, step, hyper):
-    """No loss: this thread's rows of the logits are copied."""
+    """No loss; copy this thread's rows of the logits."""
     y, first = of_units(run, layer, layer.y), step.first + step.row
     logits = matrix(run.logits, run.images, layer.outputs, run.one)
     rows = partition(step.batch, IMAGES, step)
@@ -98,7 +99,7 @@ KERNELS = {
 
 
 def kernel(hyper: Hyperparameters, *, weighted: bool) -> Kernel:
-    """Return the kernel of a run's loss; weighted: whether images count differently."""
+    """Return the kernel of a run's loss; weighted: whether images have weights."""
     unlike = weighted or hyper.label_smoothing > 0.0 or hyper.class_weights
     if hyper.loss == "cross_entropy" and not unlike:
         return PLAIN
@@ -115,7 +116,7 @@ def _targets(run, layer, step):
 
 @inner_njit()
 def _squares(run, layer, step):
-    """Return where the block's squared errors go, (batch, outputs)."""
+    """Return the array for the block's squared errors, (batch, outputs)."""
     first = (step.first + step.row) * layer.outputs
     address = run.scores + first * run.itemsize
     return matrix(address, step.batch, layer.outputs, run.one)
@@ -129,7 +130,7 @@ def _whole_weights(run, step):
 
 @inner_njit()
 def _batch_weight(run, step):
-    """Return what a batch's images count together, and how many they are."""
+    """Return the total weight of a batch's images, and their number."""
     total, weights = like(0.0, run.one), _whole_weights(run, step)
     for i in range(np.uint64(step.whole)):
         total += weights[i]
@@ -138,13 +139,13 @@ def _batch_weight(run, step):
 
 @inner_njit()
 def _nonzero(total):
-    """Return 1 for images that count nothing: so does their loss."""
+    """Return the total, or 1 in place of 0: images of no weight have no loss either."""
     return total if total > 0.0 else like(1.0, total)
 
 
 @inner_njit()
 def _residuals(run, layer, step, delta):
-    """Set this thread's rows by the residuals of the outputs."""
+    """Set this thread's rows of dz, losses and squares from the residuals."""
     z, dz = of_units(run, layer, layer.y), of_units(run, layer, layer.dz)
     targets = _targets(run, layer, step)
     weights = of_block(run, step, run.weights, run.itemsize, run.one)
@@ -181,9 +182,10 @@ def _plain_rows(z, labels, rows, classes, whole, dz, losses, correct):
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
 def _weighted_rows(z, labels, rows, smoothing, both, batch, dz, losses, correct):
-    """Do the same; batch: what its images count together, and how many they are.
+    """Do the same with label smoothing and weights.
 
     both: the weights of the images and of the classes
+    batch: the total weight of its images, and their number
     """
     of_images, weights = both
     count, one = np.uint64(len(weights)), like(1.0, z[0, 0])
@@ -210,7 +212,7 @@ def _weighted_rows(z, labels, rows, smoothing, both, batch, dz, losses, correct)
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
 def _binary_rows(z, targets, rows, labels, weights, batch, dz, losses, correct):
-    """Set rows of dz to (sigmoid - targets) by their weights, and their losses."""
+    """Set rows of dz to weighted (sigmoid - targets), and their losses."""
     one, zero = like(1.0, z[0, 0]), like(0.0, z[0, 0])
     whole, images = batch
     for i in range(np.uint64(rows[0]), np.uint64(rows[1])):
@@ -228,7 +230,7 @@ def _binary_rows(z, targets, rows, labels, weights, batch, dz, losses, correct):
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
 def _poisson_rows(z, targets, rows, outputs, weights, batch, dz, losses, squares):
-    """Set rows of dz to (rates - targets) by their weights, and their losses."""
+    """Set rows of dz to weighted (rates - targets), and their losses."""
     zero = like(0.0, z[0, 0])
     whole, images = batch
     for i in range(np.uint64(rows[0]), np.uint64(rows[1])):
@@ -246,7 +248,7 @@ def _poisson_rows(z, targets, rows, outputs, weights, batch, dz, losses, squares
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
 def _softmax(z, i, count, dz):
-    """Set a row of dz to exp(z - best); return their sum, and which is the best."""
+    """Set a row of dz to exp(z - max z); return their sum, and the maximum's index."""
     best: Any = np.uint64(0)
     for j in range(np.uint64(1), count):
         if z[i, j] > z[i, best]:
@@ -261,7 +263,7 @@ def _softmax(z, i, count, dz):
 
 @inner_njit(error_model="numpy")
 def _total_class_weight(labels, of_images, of_classes):
-    """Return what images count together."""
+    """Return the total weight of images, each by its own and its class's weight."""
     total = like(0.0, of_classes[0])
     for i in range(np.uint64(len(labels))):
         total += of_images[i] * of_classes[labels[i]]

@@ -9,7 +9,7 @@ from nnx_backends.numba_cpu.records import matrix, own_panels, scratch, weight
 
 
 def _bound_wide(run, layer, step, hyper):
-    """Make this thread's units shorter whose norm is above the largest allowed."""
+    """Scale down this thread's units whose norm is above the largest allowed."""
     w = weight(run, run.parameters, layer)
     norms = scratch(run, step, 1, layer.columns)[0]
     _bound_panels(w, own_panels(layer, step), like(hyper.max_norm, run.one), norms)
@@ -27,9 +27,9 @@ WIDE, NARROW = Kernel(_bound_wide), Kernel(_bound_narrow)
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
 def _bound_panels(w, panels, max_norm, norms):
-    """Make columns of panels shorter whose norm is above the largest allowed.
+    """Scale down the columns of panels whose norm is above the largest allowed.
 
-    norms: (at least a panel's columns,), for use here
+    norms: (at least a panel's columns,), scratch
     """
     rows, columns = np.uint64(w.shape[1]), np.uint64(w.shape[2])
     one = like(1.0, max_norm)
@@ -52,7 +52,7 @@ def _bound_panels(w, panels, max_norm, norms):
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
 def _bound_units(w, units, max_norm):
-    """Make the weights of units shorter whose norm is above the largest allowed."""
+    """Scale down the weights of units whose norm is above the largest allowed."""
     for u in range(units[0], units[1]):
         total = like(0.0, max_norm)
         for k in range(np.uint64(w.shape[1])):

@@ -1,4 +1,4 @@
-"""The arrays that kernels read and write, made from a state and made into one."""
+"""The arrays that kernels read and write; conversion from and to a state."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -28,14 +28,14 @@ SCRATCH = max(narrow.UNITS * narrow.STRIP, wide.SCRATCH, 2 * batch_norm.STRIP)
 
 
 class Memory(NamedTuple):
-    """Arrays by the names of `records.run_dtype`, but for these.
+    """Arrays named as in `records.run_dtype`, except for these.
 
     optimizer_state: (2, size), first and second; statistics: (2, units), means and
         variances; x: (team, batch, stride), a block of images for each thread, or
-        (2, batch, stride), one for all and the next one's
-    x_rounded: (2, batch, stride / 2), the same in words, or nothing
-    outputs: (4, all layers'), z, normalized, y and dz; where factors are rounded, also
-        dz in words of one number twice, and words of y beside those of dz
+        (2, batch, stride), one block for all threads and the next block
+    x_rounded: (as many, batch, stride / 2), the same in words; empty without rounding
+    outputs: (4, all layers'), z, normalized, y and dz; if factors are rounded, also dz
+        in words of one number twice, and words of y and of dz together in one row
     """
 
     pixels: Array
@@ -79,7 +79,7 @@ def memory(
     """Return a team's memory for steps with the images of an order.
 
     rounds: whether factors are rounded to bfloat16
-    latest: what holds this state already, for as large a team and the same steps
+    latest: memory that already holds this state, for the same team size and steps
     """
     real: Any = state.layers[0].weight.dtype.type
     own = latest or _of_state(state, places, hyper, team, rounds)
@@ -97,7 +97,7 @@ def memory(
 def _of_state(
     state: State, places: list[Place], hyper: Hyperparameters, team: int, rounds: bool
 ) -> Memory:
-    """Return the memory of a state and for what is in between, without images."""
+    """Return the memory of a state and of intermediate results, without images."""
     real: Any = state.layers[0].weight.dtype.type
     first, last, size = places[0], places[-1], layout.length(places)
     units = last.unit_at + layout.whole(last.outputs, layout.LINE)
@@ -150,7 +150,7 @@ def _weights(images: Images, order: Array, real: Any) -> Array:
 
 
 def _scores(images: int, outputs: int, hyper: Hyperparameters, real: Any) -> Array:
-    """Return room for whether each image is right, or for its squared errors."""
+    """Return an array for whether each image is right, or for its squared errors."""
     if LOSSES[hyper.loss].counts:
         return np.zeros(images, np.uint8)
     return np.zeros((images, outputs), real)
@@ -163,10 +163,10 @@ def pixel_dtype(images: Images, real: Any) -> np.dtype[Any]:
 
 
 def _is_shared(hyper: Hyperparameters, first: Place) -> bool:
-    """Return whether all threads read the same images, each having set a part of them.
+    """Return whether all threads read one copy of the images, each setting a part.
 
-    Where it is little work a thread sets all that it reads, and waits for no other
-    core's cache.
+    If that is little work, each thread sets all that it reads, and so never waits for
+    another core's cache.
     """
     drawn = hyper.input_noise > 0.0 or hyper.input_dropout > 0.0
     much = drawn or hyper.augment is not None or hyper.batch_size > LARGE
@@ -176,7 +176,7 @@ def _is_shared(hyper: Hyperparameters, first: Place) -> bool:
 def _packed(
     trees: Sequence[Parameters], places: list[Place], count: int, real: Any
 ) -> Array:
-    """Return so many rows of packed parameters, (count, size); zeros without a tree."""
+    """Return packed parameters, (count, size); rows without a tree are zeros."""
     packed = layout.zeros((count, layout.length(places)), real)
     for row, layers in zip(packed, trees, strict=False):
         layout.pack(layers, places, row)
@@ -196,7 +196,7 @@ def _pack_statistics(
 def run_record(
     memory: Memory, first_step: int, count: int, epoch: int, hyper: Hyperparameters
 ) -> Array:
-    """Return the record of what all steps and threads have in common, (1,)."""
+    """Return the record that all steps and threads share, (1,)."""
     run = np.zeros(1, run_dtype(memory.parameters.dtype))
     arrays = memory._asdict()
     arrays["first"], arrays["second"] = memory.optimizer_state
@@ -230,7 +230,7 @@ def run_record(
 
 
 def layer_records(memory: Memory, places: list[Place], hyper: Hyperparameters) -> Array:
-    """Return a record of each layer, (layers,)."""
+    """Return a record for each layer, (layers,)."""
     layers, rounds = np.zeros(len(places), LAYER), memory.x_rounded.size > 0
     matrices = {"z": 0, "normalized": 1, "y": 2, "dz": 3}
     if rounds:
@@ -271,7 +271,7 @@ def layer_records(memory: Memory, places: list[Place], hyper: Hyperparameters) -
 def state_after(
     state: State, memory: Memory, places: list[Place], count: int, batch_size: int
 ) -> State:
-    """Return the state that so many steps have led to."""
+    """Return the state after `count` steps."""
     stats = zip(state.running_stats, places, strict=False)
     trees = zip(memory.optimizer_state, state.optimizer_state, strict=False)
     return State(
@@ -286,12 +286,12 @@ def state_after(
 
 
 def _added(total: Array, of_images: Array, batch_size: int) -> Array:
-    """Return a sum with those of the images of further steps, (images, …)."""
+    """Return a total plus the numbers of the images of further steps, (images, …)."""
     if of_images.dtype == np.uint8:
         return total + of_images.sum(dtype=np.int64)
     starts = np.arange(0, len(of_images), batch_size)
     sums = np.add.reduceat(of_images, starts) if len(starts) else of_images
-    # One after another, so that the sum does not depend on how a run is cut.
+    # Step by step, so that the sum does not depend on where a run was interrupted.
     return np.cumsum(np.concatenate([total[None], sums]), axis=0)[-1]
 
 

@@ -1,7 +1,7 @@
-"""Products of narrow layers, tiled in registers; BLAS is poor at a few columns.
+"""Products of narrow layers, tiled in registers; BLAS is slow for few columns.
 
-A narrow layer's weight is stored (out_features, in_features), so that every inner loop
-runs along contiguous inputs. Bounds are unsigned; see `records.Block`.
+A narrow layer's weight is stored as (out_features, in_features), so that every inner
+loop runs along contiguous inputs. Bounds are unsigned; see `records.Block`.
 """
 
 from functools import cache
@@ -26,10 +26,10 @@ from nnx_backends.numba_cpu.team import partition
 from nnx_backends.numba_cpu.tiles import LOW, LOW_PRODUCTS, LOW_WIDTHS, moved
 from nnx_backends.numba_cpu.vectors import VECTOR, Matrix, pointer
 
-# Up to so many units a layer is narrow. Measured; see docs/performance.md.
+# A layer with at most so many units is narrow. Measured; see docs/performance.md.
 UNITS = 32
-# Columns at a time in the update: images and sums stay in the first cache, where rows
-# of 25 lines, an odd number, do not fall upon each other.
+# Columns at a time in the update: images and sums stay in the L1 cache. A row has 25
+# lines, an odd number, so that rows do not map to the same sets of the cache.
 STRIP = 400
 WIDTH = max(LOW_WIDTHS)  # of tiles, in vectors
 
@@ -94,7 +94,7 @@ def _one(x, w, i, u):
 def rows_product(x, w, y, rows):
     """Set rows of y to x @ weight.
 
-    w: (out_features, in_features); x, y: rows and columns at least as many as needed
+    w: (out_features, in_features); x, y: with at least the rows and columns needed
     rows: first and last + 1
     """
     top, bottom = rows
@@ -110,7 +110,7 @@ def rows_product(x, w, y, rows):
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
 def _input_gradient_rows(dz, w, dx, rows, first):
-    """Set rows of dx to dz @ weight.T, from a column on; shapes as above."""
+    """Set rows of dx, from column `first` on, to dz @ weight.T; shapes as above."""
     m, n = w.shape[0], np.uint64(w.shape[1])
     units, first = m - m % 5, np.uint64(first)
     for i in range(rows[0], rows[1]):
@@ -132,8 +132,8 @@ def _input_gradient_rows(dz, w, dx, rows, first):
 def _add_eight(x, dz, sums, i, m, first, width):
     """Add dz.T @ x of eight images to sums, (out_features, width).
 
-    One unit at a time: over eight checks that arrays do not overlap, LLVM leaves a loop
-    as it is.
+    One unit at a time: LLVM does not vectorize a loop that needs more than eight checks
+    for overlapping arrays.
     """
     for u in range(m):
         a, b, c, d = dz[i, u], dz[i + 1, u], dz[i + 2, u], dz[i + 3, u]
@@ -165,11 +165,11 @@ def _sum_up(x, dz, sums, m, batch, first, width):
 def _descend_columns(x, dz, w, batch, columns, rate, keep, sums):
     """Set columns of the weight to keep · weight - rate · (x.T @ dz).T.
 
-    The gradient of a strip is summed first: taken off the weight a few images at a
-    time, it would be rounded to the weight's size each time.
+    The gradient of a strip is summed first: subtracted from the weight a few images at
+    a time, it would be rounded to the weight's precision each time.
 
     dz: like y; the others as for `rows_product`; columns: first and last + 1
-    sums: (at least out_features, STRIP), for use here
+    sums: (at least out_features, STRIP), scratch
     """
     left, right = columns
     m = w.shape[0]
@@ -212,7 +212,7 @@ def _input_gradient(run, layer, step, hyper):
 
 
 def _descend(run, layer, step, hyper):
-    """Take a step of SGD with this thread's columns of the weight."""
+    """Take a step of SGD on this thread's columns of the weight."""
     x, dz = inputs(run, layer, step), of_units(run, layer, layer.dz)
     w, columns = (
         _weight(run, run.parameters, layer),
@@ -224,7 +224,7 @@ def _descend(run, layer, step, hyper):
 
 
 def _optimize(run, layer, step, hyper):
-    """Take another optimizer's step with this thread's columns of the weight."""
+    """Take another optimizer's step on this thread's columns of the weight."""
     x, dz = inputs(run, layer, step), of_units(run, layer, layer.dz)
     optimizer = optimizers.of_step(run, step, hyper)
     sums = scratch(run, step, UNITS, STRIP)
@@ -264,7 +264,7 @@ INPUT_GRADIENT = Kernel(_input_gradient, "narrow", tile=LOW_PRODUCTS[WIDTH])
 DESCEND, STORE = Kernel(_descend, "narrow"), Kernel(_store, "narrow")
 SUM_BIASES = Kernel(_sum_biases, "narrow")
 
-# Each kernel's own.
+# Set for each kernel.
 take_step: Any = None
 tile: Any = None
 
@@ -277,9 +277,9 @@ def optimize(name: str) -> Kernel:
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
 def _sum_columns(dz, batch, m, sums, add):
-    """Set sums to those of dz, (batch, m), over the batch, or add to them.
+    """Set sums to the sums of dz, (batch, m), over the batch, or add them.
 
-    Summed first: taken off image by image, it would be rounded to the bias's size.
+    Subtracted from the bias image by image, dz would be rounded to its precision.
     """
     for j in range(np.uint64(m)):
         total = like(0.0, dz[0, 0])

@@ -1,9 +1,10 @@
-"""Lists of the inputs that are not 0, so that products pass over the others.
+"""Lists of the inputs that are not 0, so that products skip the others.
 
-Four fifths of MNIST's pixels are 0, and where one is, most beside it are too. A tile of
-a product sums over the inputs that some of its images have, or over the images that
-have some of its inputs. What is left out would have added 0, so no bit of a sum
-changes; a weight that is no number shows once its input is not 0.
+Four fifths of MNIST's pixels are 0, and most neighbors of a 0 are 0 too. A tile of a
+product sums over the inputs that are not 0 in at least one of its images; in a weight's
+gradient, over the images in which at least one of its inputs is not 0. Skipped terms
+would have added 0, so no bit of a sum changes. A weight that is NaN shows as soon as
+its input is not 0.
 """
 
 from typing import Any, NamedTuple
@@ -19,16 +20,15 @@ from nnx_backends.numba_cpu.kernel import Kernel
 from nnx_backends.numba_cpu.records import inputs_at, matrix, pixel_parts
 from nnx_backends.numba_cpu.vectors import broadcast, pointer, pointer_at
 
-GROUP = 8  # numbers whose marks are the bits of a byte
-# Places that a list has besides those of its numbers: one for how many there are, and
-# as many as a group's that are written past its end.
+GROUP = 8  # inputs whose marks are the bits of one byte
+# Extra places of a list: one for its length, and a group's for writes past its end.
 BESIDES = 1 + GROUP
 
 
 class Terms(NamedTuple):
-    """The terms of a sum that are not 0, by their numbers, which are in a list.
+    """The terms of a sum that are not 0, as a list of their indices.
 
-    lists: a pointer to int32; at: the first one's place; number: how many
+    lists: a pointer to int32; at: the place of the first index; number: of indices
     """
 
     lists: Any
@@ -37,7 +37,7 @@ class Terms(NamedTuple):
 
 
 def groups(stride: int) -> int:
-    """Return how many bytes of marks an image has, of which two are read at once."""
+    """Return the bytes of marks per image, padded, as two bytes are read at once."""
     return (stride // GROUP // GROUP + 1) * GROUP
 
 
@@ -50,12 +50,12 @@ def marks_of(run, layer, step):
 
 @inner_njit()
 def lists_of(run, step):
-    """Return a pointer to where this thread's lists lie."""
+    """Return a pointer to this thread's lists."""
     return pointer_at(run.lists + step.rank * run.lists_apart * 4, np.int32(0))
 
 
 def _mark(run, layer, step, hyper):
-    """Mark the inputs that are not 0 of the images that this thread has set."""
+    """Mark the inputs that are not 0, in the images that this thread has set."""
     x, marks = pointer_at(inputs_at(layer, step), run.one), marks_of(run, layer, step)
     part, size = pixel_parts(layer, step)[0], np.uint64(GROUP)
     for i in range(part.top, part.bottom):
@@ -95,14 +95,14 @@ def _pair(typing, data, at):
 
 
 def _putting(size: int) -> Any:
-    """Return what writes the numbers of marked groups of so many bits."""
+    """Return an intrinsic that lists marked groups; size: bits per group."""
     table = [_places(marks, size) for marks in range(2**GROUP)]
 
     @intrinsic
     def put(typing, data, at, first, marks):
-        """Write first plus each group's number at a place; return the next place.
+        """Write `first` plus the index of each marked group; return the next place.
 
-        marks: of each group the first bit says whether it is marked
+        marks: a group is marked if its first bit is set
         """
 
         def generate(context, builder, signature, args):
@@ -130,20 +130,21 @@ def _places(marks: int, size: int) -> list[int]:
 
 
 _put, _put_pair = _putting(1), _putting(2)
-FIRSTS = np.uint8(0b01010101)  # bits of pairs' first ones
+FIRSTS = np.uint8(0b01010101)  # the first bit of each pair
 
 
 def listing_inputs(rows: int, *, pairs: bool = False) -> Any:
-    """Return a compiled function that lists inputs that some of so many images have.
+    """Return a compiled function that lists the inputs that are not 0 in some image.
 
-    pairs: neighbours are listed together, by the pair's number
+    rows: how many images share a list; pairs: whether two neighboring inputs are listed
+        together, by the pair's index
     """
 
     @inner_njit()
     def list_inputs(marks, image, inputs, lists, at):
-        """Write the list of so many images from one on, at a place.
+        """Write at a place the list of the images from `image` on.
 
-        inputs: how many there are
+        inputs: the number of inputs
         """
         end = at + 1
         for group in range((inputs + GROUP - 1) // GROUP):
@@ -161,14 +162,17 @@ def listing_inputs(rows: int, *, pairs: bool = False) -> Any:
 
 
 def listing_images(rows: int) -> Any:
-    """Return a compiled function that lists images that have some of so many inputs."""
+    """Return a compiled function that lists images in which some input is not 0.
+
+    rows: how many inputs share a list
+    """
     mask = 2**rows - 1
 
     @inner_njit()
     def list_images(marks, k, images, lists, at):
-        """Write the list of so many inputs from k on, at a place.
+        """Write at a place the list for the inputs from k on.
 
-        images: the first and the last + 1; they are numbered from the first one on
+        images: the first and the last + 1; their indices count from the first one
         """
         end, (first, last) = at + 1, images
         every, row = pointer(marks), marks.shape[1]
@@ -183,7 +187,7 @@ def listing_images(rows: int) -> Any:
 
 @inner_njit()
 def list_all(marks, k, images, lists, at):
-    """Write the list of all images at a place."""
+    """Write at a place the list of all images."""
     count = images[1] - images[0]
     for i in range(count):
         lists[at + 1 + i] = i
@@ -192,11 +196,11 @@ def list_all(marks, k, images, lists, at):
 
 @inner_njit()
 def pairs(lists, at):
-    """Return the list that was written at a place, two terms together."""
+    """Return the terms of the list at a place, two terms together."""
     return Terms(lists, at + 1, (np.int64(lists[at]) + 1) // 2)
 
 
 @inner_njit()
 def terms(lists, at):
-    """Return the list that was written at a place."""
+    """Return the terms of the list at a place."""
     return Terms(lists, at + 1, np.int64(lists[at]))

@@ -1,7 +1,7 @@
-"""Steps of the optimizers on a run of parameters; see `nnx.maths.optimizers`.
+"""Steps of the optimizers on consecutive parameters; see `nnx.maths.optimizers`.
 
-What an optimizer remembers of a parameter lies as the parameters do, at the same places
-of arrays of its own.
+An optimizer's state is stored like the parameters, at the same places of arrays of its
+own.
 """
 
 from functools import cache
@@ -31,12 +31,12 @@ from nnx_backends.numba_cpu.vectors import pointer_at
 class Optimizer(NamedTuple):
     """The optimizer of a step, its numbers in the parameters' dtype.
 
-    parameters, first, second: pointers to all parameters, and to what is remembered of
-        them; of those that an optimizer has no use for nothing is read
-    mean_rest, square_rest: 1 - momentum and 1 - beta2, of which float32 would leave
-        three digits where beta2 is 0.9999
-    clip: what gradients are multiplied by, with the penalties'
-    penalty: what weights are multiplied by for their decay, l1 and l2
+    parameters, first, second: pointers to all parameters and to the optimizer's state;
+        state that an optimizer does not use is not read
+    mean_rest, square_rest: 1 - momentum and 1 - beta2, subtracted in float64: float32
+        would leave three digits for a beta2 of 0.9999
+    clip: the factor of gradients, including those of the penalties
+    penalty: the weights' factor for their decay, and the numbers l1 and l2
     """
 
     parameters: Any
@@ -78,7 +78,7 @@ def of_step(run, step, hyper):
 
 @inner_njit()
 def rate_and_keep(hyper, real):
-    """Return the learning rate, and what SGD multiplies weights by."""
+    """Return the learning rate, and the factor by which SGD multiplies weights."""
     rate = like(hyper.learning_rate, real)
     decay = hyper.learning_rate * like(hyper.weight_decay, real)
     return rate, like(1.0 - decay, real) - rate * like(hyper.l2, real)
@@ -102,7 +102,7 @@ def _loop(direction):
 
 @inner_njit(error_model="numpy")
 def _penalized(slope, w, l1, l2):
-    """Return the slope with the penalties'."""
+    """Return a loss's slope plus the slopes of the penalties."""
     zero = like(0.0, w)
     side = l1 if w > zero else (-l1 if w < zero else zero)
     return slope + l2 * w + side
@@ -155,10 +155,10 @@ _DIRECTIONS = {
     "adam": _adam,
     "rmsprop": _rmsprop,
 }
-# LOOPS[name](optimizer, gradient, at, count, penalty) takes a step with so many
-# parameters from a place; gradient: a pointer to theirs; penalty: see `Optimizer`
+# LOOPS[name](optimizer, gradient, at, count, penalty) takes a step with `count`
+# parameters from place `at` on; gradient: pointer to theirs; penalty: see `Optimizer`
 LOOPS = {name: _loop(direction) for name, direction in _DIRECTIONS.items()}
-take_step: Any = None  # each kernel's own
+take_step: Any = None  # set for each kernel
 
 
 def _step_units(run, layer, step, hyper):
@@ -183,7 +183,7 @@ def _step_weight(run, layer, step, hyper):
 
 @cache
 def step_units(name: str) -> Kernel:
-    """Return the kernel of an optimizer's step with what is one number a unit."""
+    """Return the kernel of an optimizer's step with parameters of one per unit."""
     return Kernel(_step_units, name, take_step=LOOPS[name])
 
 
@@ -194,7 +194,7 @@ def step_weight(name: str) -> Kernel:
 
 
 def _square(run, layer, step, hyper):
-    """Set each unit's square of the norm of its gradient, with the penalties'."""
+    """Set the squared norm of each unit's gradient, including the penalties'."""
     l1, l2 = like(hyper.l1, run.one), like(hyper.l2, run.one)
     w, dw = weight(run, run.parameters, layer), weight(run, run.gradients, layer)
     squares = units(run, layer, run.squares)
@@ -212,7 +212,7 @@ def _square(run, layer, step, hyper):
 
 
 def _clip(run, layer, step, hyper):
-    """Set what gradients are multiplied by, so that their norm is within its bound."""
+    """Set the factor of the gradients that keeps their norm within its bound."""
     total = _sum(vector(run.squares, run.units, run.one))
     bound = like(hyper.clip_norm, run.one)
     step.clip = bound / max(np.sqrt(total), bound)

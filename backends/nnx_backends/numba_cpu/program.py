@@ -1,4 +1,4 @@
-"""What a step does: kernels in turn, and the barriers between them."""
+"""What a step does: a sequence of kernels, and the barriers between them."""
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -26,7 +26,7 @@ from nnx_backends.numba_cpu.vectors import lanes
 
 
 class Shape(NamedTuple):
-    """What a layer's kernels are chosen by.
+    """What decides which kernels a layer has.
 
     width: of its panels in vectors; 0 if it is narrow
     activation: its name; normalized: whether it has batch normalization
@@ -42,7 +42,7 @@ class Shape(NamedTuple):
 def shapes_of(
     places: list[Place], activations: Sequence[str], real: Any, *, rounds: bool
 ) -> list[Shape]:
-    """Return what each layer's kernels are chosen by; wide ones may round factors."""
+    """Return each layer's shape; only wide layers may round factors."""
     shapes = []
     for place, name in zip(places, activations, strict=True):
         width = place.columns // lanes(real)
@@ -59,9 +59,9 @@ BARRIER = None, 0
 def every_block(
     shapes: list[Shape], pixels: object, hyper: Hyperparameters, *, weighted: bool
 ) -> Program:
-    """Yield what is done with each block of a batch.
+    """Yield the kernels for each block of a batch.
 
-    pixels: their dtype; weighted: whether images count differently
+    pixels: their dtype; weighted: whether images have weights
     """
     yield from forward(shapes, pixels, hyper)
     yield loss.kernel(hyper, weighted=weighted), len(shapes) - 1
@@ -82,7 +82,7 @@ def every_block(
 
 
 def logits(shapes: list[Shape], pixels: object, hyper: Hyperparameters) -> Program:
-    """Yield what sets the logits of images outside training."""
+    """Yield the kernels that compute logits outside training."""
     yield from forward(shapes, pixels, hyper)
     yield loss.LOGITS, len(shapes) - 1
 
@@ -108,7 +108,7 @@ def every_kernel(
 
 
 def forward(shapes: list[Shape], pixels: object, hyper: Hyperparameters) -> Program:
-    """Yield what sets all layers' outputs."""
+    """Yield the kernels that set all layers' outputs."""
     source = gather if hyper.augment is None else distort
     yield source.images(pixels), 0
     if hyper.input_noise > 0.0:
@@ -123,7 +123,7 @@ def forward(shapes: list[Shape], pixels: object, hyper: Hyperparameters) -> Prog
     for i in range(len(shapes)):
         if shapes[i].rounds:
             yield rounded.ROUND_PANELS if by_panels else rounded.ROUND_WEIGHT, i
-    # Others may still be at the last step's update.
+    # Other threads may still be in the last step's update.
     yield BARRIER
     for i, shape in enumerate(shapes):
         if i > 0 and shape.width and not shapes[i - 1].width:
@@ -150,7 +150,7 @@ def _product(shape: Shape, i: int) -> Kernel:
 
 
 def _input_gradient(shapes: list[Shape], i: int, hyper: Hyperparameters) -> Program:
-    """Yield what sets the gradient of what goes into the activation before a layer."""
+    """Yield the kernels for the gradient with respect to the previous layer's z."""
     source = rounded if shapes[i].rounds else wide if shapes[i].width else narrow
     yield source.INPUT_GRADIENT, i
     if hyper.dropout > 0.0 and shapes[i - 1].activation not in activations.LEAVE_OUT:
@@ -164,14 +164,14 @@ def _input_gradient(shapes: list[Shape], i: int, hyper: Hyperparameters) -> Prog
 def is_stored(hyper: Hyperparameters) -> bool:
     """Return whether a batch's gradients are stored before a step is taken.
 
-    Those of a large one are added up of parts that stay in the second cache.
+    The gradients of a large batch are summed from parts that stay in the L2 cache.
     """
     is_large = hyper.batch_size > LARGE
     return hyper.clip_norm > 0.0 or is_large or hyper.shards > 1
 
 
 def _update(shape: Shape, i: int, hyper: Hyperparameters) -> Program:
-    """Yield what takes the step with a layer, or stores its gradient."""
+    """Yield the kernels that take the step with a layer, or store its gradient."""
     plain, name, width = (
         hyper.optimizer == "sgd" and not hyper.l1,
         hyper.optimizer,
@@ -192,12 +192,12 @@ def _update(shape: Shape, i: int, hyper: Hyperparameters) -> Program:
     yield optimizers.step_units(name), i
     if hyper.max_norm > 0.0 and width:
         if i == 0 and not shape.normalized:
-            yield BARRIER  # a unit's weights are several threads' own
+            yield BARRIER  # several threads update the weights of a unit
         yield max_norm.WIDE, i
 
 
 def every_step(shapes: list[Shape], hyper: Hyperparameters) -> Program:
-    """Yield what is done after a batch's blocks."""
+    """Yield the kernels that follow a batch's blocks."""
     layers = range(len(shapes))
     if is_stored(hyper):
         yield BARRIER

@@ -1,7 +1,7 @@
-"""Random words, those of `nnx.maths.random.philox`, for sixteen counters at once.
+"""The random words of `nnx.maths.random.philox`, for sixteen counters at once.
 
-LLVM's vectors say so: left to itself the compiler multiplies 64-bit numbers one by one,
-which takes eight times as long.
+The code uses LLVM's vectors explicitly: left to itself, the compiler multiplies 64-bit
+numbers one by one, which takes eight times as long.
 """
 
 from typing import Any
@@ -22,16 +22,16 @@ KIND = ir.VectorType(ir.IntType(64), COUNTERS)
 
 @inner_njit()
 def draw(run, step, stream):
-    """Return what a step's words depend on besides counters and images, four uint64.
+    """Return what a step's words depend on besides counter and image, four uint64.
 
-    That is the step, the stream, and the key's two words.
+    They are the step, the stream, and the key's two words.
     """
     number = np.uint64(step.number) & WORD
     return number, np.uint64(stream), run.seed & WORD, run.seed >> HALF
 
 
 def words(builder: Any, first: Any, image: Any, draw: Any) -> list[Any]:
-    """Return a vector of each of the four words of sixteen counters.
+    """Return four vectors, one for each of the four words of sixteen counters.
 
     first: the first counter; image: its number or place; draw: see the function `draw`
     """
@@ -54,16 +54,16 @@ def words(builder: Any, first: Any, image: Any, draw: Any) -> list[Any]:
 
 
 def constant(number: int) -> Any:
-    """Return a vector of the same number."""
+    """Return a vector that repeats a number."""
     return ir.Constant(KIND, [number] * COUNTERS)
 
 
 @intrinsic
 def store_words(typing, out, counter, image, draw):
-    """Set out[0:64] to words.
+    """Set out[0:64] to the words of sixteen counters.
 
-    out: uint32, for sixteen of each counter's first words, of the second ones, …
-    counter: the first; image: its number or place; draw: see `draw`
+    out: uint32; first the sixteen counters' first words, then their second ones, …
+    counter: the first one; image: its number or place; draw: see the function `draw`
     """
 
     def generate(context, builder, signature, args):

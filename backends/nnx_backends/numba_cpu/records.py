@@ -1,4 +1,4 @@
-"""What kernels are given: records of numbers and addresses, and what lies there."""
+"""The kernels' arguments: records of numbers and addresses, and the arrays there."""
 
 from typing import Any, NamedTuple
 
@@ -18,8 +18,8 @@ IMAGES = LOW  # images: the height of a narrow layer's tiles
 class Block(NamedTuple):
     """Rows [top, bottom) and columns [left, right) of a matrix, four unsigned numbers.
 
-    An index that could be negative would mean, as in Python, one from the end, and
-    checking for that keeps a loop from becoming vector code.
+    They are unsigned because a negative index would count from the end, as in Python,
+    and the check for that would keep a loop from being vectorized.
     """
 
     top: Any
@@ -30,7 +30,7 @@ class Block(NamedTuple):
 
 @inner_njit()
 def block(rows, columns):
-    """Return the block of these rows and columns, each first and last + 1."""
+    """Return a block; rows, columns: the first and the last + 1 of each."""
     return Block(
         np.uint64(rows[0]),
         np.uint64(rows[1]),
@@ -45,36 +45,37 @@ def _record(integers: str, *others: tuple[str, Any]) -> np.dtype[Any]:
     )
 
 
-# Where a layer is, and its shape. Its weight lies in panels, (panels, rows, columns),
-# with the padding; a panel of a narrow layer has one column, and no padding.
-# weight_at, bias_at, gamma_at: its parameters' places in flat arrays; no gamma: -1
-# images: how many are taken together where threads share out images, and inputs in
-#     the update; 0 where they share out units
-# unit_at: the place of its units in arrays that have a number for each unit
-# x, z, y: addresses of its inputs, of what its activation is of, and of its outputs;
+# A layer's place and shape. Its weight is stored in panels, (panels, rows, columns),
+# with padding; a panel of a narrow layer has one column and no padding.
+# weight_at, bias_at, gamma_at: where its parameters begin in flat arrays; without batch
+#     normalization gamma_at is -1
+# images: the grain in which threads divide the images, and in the update the inputs; 0
+#     if they divide the units
+# unit_at: where its units begin in arrays with one number per unit
+# x, z, y: addresses of its inputs, of its activation's arguments and of its outputs;
 #     dx, dz: of the loss's gradients with respect to x and z
 # x_rounded, y_rounded, dx_rounded, dz_rounded: the same in words of two bfloat16
-#     numbers; dx_twice, dz_twice: in words of one number twice; see `rounded`
-# x_z: z of the layer before; normalized: its products, after batch normalization
-# x_apart: bytes from one thread's x to the next one's; x_turn: from one block's to the
-#     next one's, which lies there in turn with it; x_stride, stride: numbers from one
-#     row of x, and of the others, to the next
+#     numbers; dx_twice, dz_twice: in words that hold one number twice; see `rounded`
+# x_z: the previous layer's z; normalized: the products, normalized, before gamma
+# x_apart: bytes from one thread's x to the next thread's; x_turn: bytes between the two
+#     copies of x that blocks use alternately; x_stride, stride: numbers from one row to
+#     the next, of x and of the other matrices
 LAYER = _record(
     "number inputs outputs panels rows columns images weight_at bias_at gamma_at "
     "unit_at x dx x_z x_apart x_turn x_stride z normalized y dz batch stride "
     "x_rounded y_rounded dx_rounded dz_rounded dx_twice dz_twice"
 )
 
-# A step, as one of a team of so many threads sees it.
-# number: how many the run took before; with the seed, what random draws depend on
-# first: of its images in the order; whole: their count
-# top: the first of them that the gradients are of, which are all but in shards
-# row, batch: of the block of them that is computed at a time, the first and the count
-# turn: 0 and 1, one block after another
-# clip: what gradients are multiplied by
+# A step, as one thread of a team sees it. rank, size: the thread's, and the team's
+# number: steps that the run took before; random draws depend on it and on the seed
+# first, whole: the first of the batch's images in the order, and their number
+# top: the first of the batch's images that gradients are for; 0 except in shards
+# row, batch: the first image of the current block in the batch, and the block's size
+# turn: 0 and 1 alternately, from block to block
+# clip: the factor of all gradients
 STEP = _record("rank size number first whole top row batch turn", ("clip", np.float64))
 
-# A step's hyperparameters, those that are numbers, by their own names.
+# The numeric hyperparameters of a step, by their own names.
 HYPER = np.dtype(
     [(k, np.float64) for k, v in Hyperparameters.__annotations__.items() if v is float],
     align=True,
@@ -82,23 +83,27 @@ HYPER = np.dtype(
 
 
 def run_dtype(real: Any) -> np.dtype[Any]:
-    """Return the dtype of what all steps and threads have in common.
+    """Return the dtype of the record that all steps and threads share.
 
-    Arrays are their addresses. Parameters, and what lies as they do, are flat.
+    Arrays are given by their addresses. The parameters, and arrays with their layout,
+    are flat.
 
-    begin: the step of the order that is the first; top, bottom: of a batch's images,
-        those that gradients are of
-    itemsize: bytes of a number; size: of all parameters
-    rounded: weights in words of two rows' bfloat16 numbers, each at its place
+    begin: number, in the order, of the first step; top, bottom: the range of a batch's
+        images that gradients are computed for
+    itemsize: bytes per number; size: length of the parameters, with padding
+    rounded: weights in words of two rows' bfloat16 numbers, at the weights' places
     first, second: the optimizer's state
-    units: of all layers, with the padding; means, variances: running ones, like scales
-        of batch normalization, and squares of the gradients' norms: a number a unit
-    pixels: (n, inputs); order: (images,), those of all steps, in turn; labels, weights,
-        losses, scores and logits: theirs; labels and scores are integers where classes
-        are told apart, and numbers for each output, (images, outputs), elsewhere
-    scratch: numbers for each thread's use, so many apart; masks: bytes
-    epoch, height, width: of what is distorted; tall: (height, height), padded to whole
-        tiles, and broad: (width, columns), a Gaussian's weights; the rest: the amounts
+    units: units of all layers, with padding; means, variances, scales, squares: one
+        number per unit: running statistics and scales of batch normalization, and the
+        squares of the gradients' norms
+    pixels: (n, inputs); order: (images,), the images of all steps in turn; labels,
+        weights, losses, scores, logits: of these images; labels are integers for
+        cross-entropy, and scores where right images are counted; otherwise both have
+        one number per output, (images, outputs)
+    scratch: each thread's working numbers, `apart` from thread to thread; masks: bytes
+    epoch, height, width: of distorted images; tall, (height, height), padded to whole
+        tiles, and broad, (width, columns): a Gaussian's weights; the other fields of
+        `Distortion`: the amounts
     one: 1, in the type of all numbers
     """
     return _record(
@@ -115,13 +120,13 @@ def run_dtype(real: Any) -> np.dtype[Any]:
 
 @inner_njit()
 def vector(address, count, example):
-    """Return so many numbers of the example's type, as an array."""
+    """Return an array of `count` numbers of the example's type at an address."""
     return carray(pointer_at(address, example), (count,))
 
 
 @inner_njit()
 def matrix(address, rows, columns, example):
-    """Return a matrix of the example's type."""
+    """Return the matrix of the example's type at an address."""
     return carray(pointer_at(address, example), (rows, columns))
 
 
@@ -139,13 +144,13 @@ def inputs(run, layer, step):
 
 @inner_njit()
 def of_units(run, layer, address):
-    """Return one of the matrices that have a column for each unit, (batch, stride)."""
+    """Return a matrix that has one column per unit, (batch, stride)."""
     return matrix(address, layer.batch, layer.stride, run.one)
 
 
 @inner_njit()
 def part(run, address, at, count):
-    """Return so many numbers from a place of an array, such as the parameters."""
+    """Return `count` numbers from a place of a flat array, such as the parameters."""
     return vector(address + at * run.itemsize, count, run.one)
 
 
@@ -158,7 +163,7 @@ def weight(run, address, layer):
 
 @inner_njit()
 def units(run, layer, address):
-    """Return an array of a number for each of the layer's units, (outputs,)."""
+    """Return a layer's part of an array with one number per unit, (outputs,)."""
     return part(run, address, layer.unit_at, layer.outputs)
 
 
@@ -170,27 +175,27 @@ def biases(run, layer):
 
 @inner_njit()
 def units_gradient(run, layer, at):
-    """Return the gradient of biases or gammas, which are at a place; (outputs,)."""
+    """Return the gradient of the biases or gammas at a place, (outputs,)."""
     return part(run, run.gradients, at, layer.outputs)
 
 
 @inner_njit()
 def scratch(run, step, rows, columns):
-    """Return a matrix that is this thread's own."""
+    """Return this thread's scratch memory, as a matrix."""
     address = run.scratch + step.rank * run.apart * run.itemsize
     return matrix(address, rows, columns, run.one)
 
 
 @inner_njit()
 def of_block(run, step, address, itemsize, example):
-    """Return what an array has for the images of the block, (batch,)."""
+    """Return an array's entries for the images of the block, (batch,)."""
     first = step.first + step.row
     return vector(address + first * itemsize, step.batch, example)
 
 
 @inner_njit()
 def is_narrow(layer):
-    """Return whether a layer is shared out by images, and not by units."""
+    """Return whether a layer is narrow: threads divide its images, not its units."""
     return layer.columns == 1
 
 
@@ -210,7 +215,7 @@ def own_columns(layer, step):
 
 @inner_njit()
 def own_units(layer, step):
-    """Return the units whose biases are this thread's to update, first and last + 1."""
+    """Return the units whose biases this thread updates, first and last + 1."""
     if is_narrow(layer):
         return 0, layer.outputs if step.rank == 0 else 0
     return own_columns(layer, step)
@@ -218,7 +223,7 @@ def own_units(layer, step):
 
 @inner_njit()
 def own_outputs(layer, step):
-    """Return the block of a layer's outputs that is this thread's to compute."""
+    """Return the block of a layer's outputs that this thread computes."""
     if layer.images > 0:
         return block(partition(step.batch, layer.images, step), (0, layer.outputs))
     return block((0, step.batch), own_columns(layer, step))
@@ -226,7 +231,7 @@ def own_outputs(layer, step):
 
 @inner_njit()
 def own_products(layer, step):
-    """Return this thread's images and panels of a wide layer's products."""
+    """Return this thread's images and panels of the products of a wide layer."""
     if layer.images > 0:
         return partition(step.batch, layer.images, step), (0, layer.panels)
     return (0, step.batch), own_panels(layer, step)
@@ -234,7 +239,7 @@ def own_products(layer, step):
 
 @inner_njit()
 def own_weights(layer, step):
-    """Return this thread's rows and panels of a wide layer's weight, to be updated."""
+    """Return the rows and panels of a wide layer's weight that this thread updates."""
     if layer.images > 0:
         return partition(layer.inputs, layer.images, step), (0, layer.panels)
     return (0, layer.inputs), own_panels(layer, step)
@@ -242,7 +247,7 @@ def own_weights(layer, step):
 
 @inner_njit()
 def own_inputs(layer, step):
-    """Return the block of its inputs' gradient that is this thread's to compute."""
+    """Return the block of a layer's input gradient that this thread computes."""
     if is_narrow(layer):
         return block(partition(step.batch, IMAGES, step), (0, layer.inputs))
     return block((0, step.batch), partition(layer.inputs, DX_COLUMNS, step))
@@ -250,10 +255,11 @@ def own_inputs(layer, step):
 
 @inner_njit()
 def pixel_parts(layer, step):
-    """Return three blocks of the images, those that this thread is to set.
+    """Return the three blocks of the images that this thread sets.
 
-    Its own images, and what a narrow layer's update reads of those before and after
-    them, whose outputs are other threads' to compute; nothing where all have one x.
+    The first holds the thread's own images. The others hold the columns that its part
+    of a narrow layer's update reads of the images before and after them, whose outputs
+    other threads compute; they are empty if all threads share one x.
     """
     rows, every = partition(step.batch, IMAGES, step), (0, layer.inputs)
     others = partition(layer.inputs, GRAIN, step) if layer.x_apart != 0 else (0, 0)

@@ -1,8 +1,8 @@
 """Products of wide layers whose factors are rounded to bfloat16; sums are float32.
 
-Parameters, outputs and gradients stay as they are. What is multiplied is rounded by the
-thread that has set it, once a block of images; in the inputs' gradient a weight is
-rounded where it is transposed. The first layer's zeros are passed over as in `wide`.
+Parameters, outputs and gradients stay float32. The thread that sets a factor rounds it,
+once per block of images; for the input gradient, a weight is rounded while it is
+transposed. Zeros among the first layer's inputs are skipped, as in `wide`.
 """
 
 from functools import cache
@@ -49,7 +49,7 @@ from nnx_backends.numba_cpu.wide import (
 
 LANES = 16  # float32 numbers, or words, in a vector
 
-# Each kernel's own. own: what a thread has set, of a gradient or of a weight
+# Set for each kernel. own: the part of a gradient or a weight that a thread has set
 own: Any = None
 tile: Any = None
 rows: Any = None
@@ -57,27 +57,27 @@ list_inputs: Any = None
 
 
 def scratch_size(places: list[Place]) -> int:
-    """Return the numbers of a thread's scratch: rows of a weight, transposed."""
+    """Return the size of a thread's scratch, for transposed rows of a weight."""
     longest = max(place.panels * place.columns for place in places)
     return TILE + max(PACKED, longest // 2 * DX_COLUMNS)
 
 
 @inner_njit()
 def _words(address, row, run):
-    """Return a matrix of words, with so many numbers from one row to the next."""
+    """Return the matrix of words at an address; row: bfloat16 numbers per row."""
     return Matrix(pointer_at(address, run.one), 0, row // 2, 1)
 
 
 @inner_njit()
 def _x_of(run, layer, step):
-    """Return a layer's inputs, in words of neighbours."""
+    """Return a layer's inputs, in words of two neighboring columns."""
     address = layer.x_rounded + step.turn * (layer.x_turn // 2)
     return _words(address, layer.x_stride, run)
 
 
 @inner_njit()
 def _round(numbers, stride, part, words):
-    """Set words to a block of numbers, neighbours together."""
+    """Round a block of numbers to words of two neighboring columns."""
     for i in range(part.top, part.bottom):
         for j in range(part.left, part.right, np.uint64(LANES)):
             at = i * np.uint64(stride) + j
@@ -85,22 +85,22 @@ def _round(numbers, stride, part, words):
 
 
 def _round_images(run, layer, step, hyper):
-    """Round what this thread has set of the images."""
+    """Round the images that this thread has set."""
     part = pixel_parts(layer, step)[0]
     _round(x_of(run, layer, step), layer.x_stride, part, _x_of(run, layer, step))
 
 
 def _round_outputs(run, layer, step, hyper):
-    """Round this thread's outputs, which the next layer multiplies."""
+    """Round this thread's outputs, which are the next layer's factors."""
     y = Matrix(pointer_at(layer.y, run.one), 0, layer.stride, 1)
     words = _words(layer.y_rounded, layer.stride, run)
     _round(y, layer.stride, own_outputs(layer, step), words)
 
 
 def _round_gradient(run, layer, step, hyper):
-    """Round this thread's block of dz, in words of one number twice and of neighbours.
+    """Round this thread's block of dz to words of one number twice and of neighbors.
 
-    These are what the inputs' gradient is made of, which the first layer has none of.
+    Only the input gradient needs the latter; the first layer has no input gradient.
     """
     part, addresses, stride, number = own(layer, step)
     dz = Matrix(pointer_at(addresses[0], run.one), 0, stride, 1)
@@ -134,7 +134,7 @@ def _of_inputs(layer, step):
 
 
 ROUND_IMAGES, ROUND_OUTPUTS = Kernel(_round_images), Kernel(_round_outputs)
-# The gradient that the loss has set, of a normalized layer, and before a layer
+# For the gradient that the loss sets, a normalized layer's, and an input gradient
 ROUND_LOSS_GRADIENT = Kernel(_round_gradient, "rows", own=_of_rows)
 ROUND_UNITS_GRADIENT = Kernel(_round_gradient, "units", own=_of_units)
 ROUND_INPUT_GRADIENT = Kernel(_round_gradient, "inputs", own=_of_inputs)
@@ -155,7 +155,7 @@ def _multiply(run, layer, step, hyper):
 
 
 def _multiply_listed(run, layer, step, hyper):
-    """Set this thread's part of y to x @ weight, passing over inputs that are 0."""
+    """Set this thread's part of y to x @ weight, skipping inputs that are 0."""
     x, w, columns = _x_of(run, layer, step), _panels_of(run, layer), layer.columns
     y = Matrix(pointer_at(layer.y, run.one), 0, layer.stride, 1)
     images, panels = own_products(layer, step)
@@ -176,13 +176,13 @@ def _multiply_listed(run, layer, step, hyper):
 
 @inner_njit()
 def _panels_of(run, layer):
-    """Return a layer's panels in words of two rows, one under the other."""
+    """Return a layer's panels, one below the other, in words of two rows' numbers."""
     words = pointer_at(run.rounded, run.one)
     return Matrix(words, layer.weight_at, layer.columns, 1)
 
 
 def _round_weight(run, layer, step, hyper):
-    """Set words to the part of the weight that this thread has changed last."""
+    """Round the part of the weight that this thread has changed last."""
     w, words = panels_at(run.parameters, run, layer), _panels_of(run, layer)
     inputs, panels = own(layer, step)
     for p in range(panels[0], panels[1]):
@@ -197,7 +197,7 @@ def _whole_panels(layer, step):
     return (0, layer.inputs), own_panels(layer, step)
 
 
-# Of a weight that the product with its gradient has changed, and that others have
+# For a weight changed by the kernel of its gradient, and for one changed by others
 ROUND_WEIGHT = Kernel(_round_weight, "tiles", own=own_weights)
 ROUND_PANELS = Kernel(_round_weight, "panels", own=_whole_panels)
 
@@ -217,7 +217,7 @@ def _input_gradient(run, layer, step, hyper):
 
 @inner_njit()
 def _transpose(run, layer, k, step, packed):
-    """Set words to the transposed rows of the weight from k on, two units in one."""
+    """Round and transpose rows of the weight from k on, to words of two units."""
     w, size = panels_at(run.parameters, run, layer), LANES
     square = Matrix(pointer(scratch(run, step, 1, TILE)), 0, size, 1)
     for p in range(layer.panels):
@@ -250,7 +250,7 @@ def multiply(width: int, *, listed: bool) -> Kernel:
 def over(width: int, use: Any, *, listed: bool) -> Any:
     """Return a compiled function that uses each tile of x.T @ dz; see `wide_update`.
 
-    A word has two images' numbers, of those in a list.
+    A word has the numbers of two of the listed images.
     """
     tile, rows = tiles_of_words(width, packed=True), ROWS[width]
     list_images = nonzero.listing_images(rows) if listed else nonzero.list_all
@@ -282,9 +282,9 @@ def over(width: int, use: Any, *, listed: bool) -> Any:
 
     @inner_njit()
     def _pack(x, k, lists, at, a):
-        """Put the columns of x from k on together, two of a list's images in a word.
+        """Pack the columns of x from k on, two of the listed images in each word.
 
-        An odd one's own number is the last word's second row, times 0.
+        If their number is odd, the last is listed twice, and is 0 the second time.
         """
         count = np.int64(lists[at])
         lists[at + 1 + count] = lists[at + count]

@@ -30,19 +30,20 @@ from nnx_backends.numba_cpu.records import HYPER, STEP
 from nnx_backends.numba_cpu.threads import Threads
 from nnx_backends.numba_cpu.vectors import ROWS
 
-# Products of two numbers that a thread should have to do, for its start to pay.
+# Multiplications that a thread must have to do for starting it to pay off.
 WORTH_A_THREAD = 20_000_000
 NO_CALLS = np.zeros(0, steps.CALL)
-# What each call sets anew in a state's memory, which would keep a whole set alive.
+# Arrays that each call replaces in a state's memory; kept, they would keep a whole data
+# set alive.
 OF_IMAGES = "pixels", "labels", "weights", "order", "losses", "scores", "logits"
 
 
 class Work(NamedTuple):
-    """What the compiled steps are called with.
+    """The arguments of the compiled steps.
 
-    use: what tells this memory from that for other steps
-    team: how many threads; run, layers, hypers: records; programs: for each block of a
-        batch, and for each step
+    use: distinguishes this memory from memory for other steps
+    team: the number of threads; run, layers, hypers: records; programs: of each block
+        of a batch, and of each step
     """
 
     memory: Memory
@@ -55,7 +56,7 @@ class Work(NamedTuple):
     programs: tuple[Array, Array]
 
 
-@np.errstate(over="ignore", invalid="ignore")  # the loop tells of what diverges
+@np.errstate(over="ignore", invalid="ignore")  # the training loop reports divergence
 def run_steps(
     state: State,
     images: Images,
@@ -68,10 +69,10 @@ def run_steps(
     rounds: bool = False,
     communicator: Communicator = ALONE,
 ) -> State:
-    """Return the state after so many more steps; like `nnx.maths.steps.run_steps`.
+    """Return the state after `count` more steps; like `nnx.maths.steps.run_steps`.
 
     rounds: whether factors of float32 products are rounded to bfloat16
-    communicator: of the processes that share out a batch in shards
+    communicator: of the processes that divide the shards of a batch
     """
     how = threads, memories, rounds
     if hyper.shards > 1:
@@ -84,7 +85,7 @@ def run_steps(
 
 
 def _keep(memories: Memories[Memory], state: State, work: Work) -> None:
-    """Remember the memory of a state, without the images that led to it."""
+    """Keep the memory of a state, without the images that led to it."""
     own = work.memory._replace(**dict.fromkeys(OF_IMAGES))
     memories.keep(state, work.use, own)
 
@@ -92,7 +93,7 @@ def _keep(memories: Memories[Memory], state: State, work: Work) -> None:
 def way(
     state: State, hyper: Hyperparameters, communicator: Communicator, *, rounds: bool
 ) -> str:
-    """Return in words why steps are NumPy's, and what factors are rounded, or ""."""
+    """Return a description of steps by NumPy, or with rounded factors; otherwise ""."""
     if hyper.batch_norm and hyper.shards > 1:
         full = ", in full precision" if rounds else ""
         return f"NumPy's steps, because of batch normalization in shards{full}"
@@ -115,9 +116,10 @@ def _run_shards(
     memories: Memories[Memory],
     rounds: bool,
 ) -> State:
-    """Return the same of batches in shards, of which this process computes its own.
+    """Return the same for batches in shards; this process computes its own shards.
 
-    Batch normalization needs other shards' sums within a step: its steps are plain.
+    Batch normalization needs other shards' sums within a step, so its steps are those
+    of the plain maths.
     """
     if hyper.batch_norm:
         ops = Ops(np, communicator=communicator)
@@ -150,7 +152,7 @@ def _shard(
     """Return a shard's part of a batch's gradients, flat, and of its two sums.
 
     rows: of the batch in the order
-    copy: for another shard will be computed before the sum is
+    copy: whether to copy the gradients, as another shard is computed before the sum
     """
     own, n = work.memory, rows.stop - rows.start
     top, bottom = shard * n // shards, (shard + 1) * n // shards
@@ -175,7 +177,7 @@ def _work(
     memories: Memories[Memory],
     rounds: bool,
 ) -> Work:
-    """Return what so many steps are called with."""
+    """Return the arguments of the compiled steps for `count` steps."""
     per_epoch = max(1, block_count(len(order), hyper.batch_size))
     first = state.step % per_epoch * hyper.batch_size
     index = np.ascontiguousarray(
@@ -184,7 +186,7 @@ def _work(
     team = threads.size(hyper.batch_size // hyper.shards // 4)
     places, shapes = planned(state.layers, hyper, threads.most, rounds=rounds)
     rounds = any(shape.rounds for shape in shapes)
-    # Numbers that memory does not depend on may be others in the next steps.
+    # The memory does not depend on these numbers, which may change between calls.
     use = places, hyper._replace(learning_rate=0.0, l2=0.0), team
     latest = memories.take(state, use)
     own = memory(state, images, index, places, hyper, team, latest, rounds=rounds)
@@ -194,7 +196,7 @@ def _work(
     )
     real = own.parameters.dtype
     run = run_record(own, state.step, count, state.step // per_epoch, hyper)
-    # Kernels count images from the set's first, which a window may not have.
+    # Kernels count images from the first of the data set, which a window may lack.
     run["pixels"] -= (images.first or 0) * own.pixels[0].nbytes
     return Work(
         own,
@@ -211,9 +213,9 @@ def _work(
 def planned(
     layers: Parameters, hyper: Hyperparameters, team: int, *, rounds: bool
 ) -> tuple[list[Place], list[Shape]]:
-    """Return where layers are for a team, and what their kernels are chosen by.
+    """Return the layers' places for a team, and the shapes that select their kernels.
 
-    rounds: whether factors are rounded, which those of float64 are not
+    rounds: whether factors are rounded; those of float64 never are
     """
     real = layers[0].weight.dtype
     rounds = rounds and real == np.float32
@@ -258,13 +260,13 @@ def logits(
 
 
 def _calls(program: Program, real: Any) -> Array:
-    """Return a program's kernels as the compiled steps call them."""
+    """Return a program as the array of calls that the compiled steps make."""
     calls = [(kernel.address(real) if kernel else 0, i) for kernel, i in program]
     return np.array(calls, steps.CALL)
 
 
 def _train(threads: Threads, work: Work) -> None:
-    """Call the compiled steps in a team; for no steps, have them compiled."""
+    """Call the compiled steps in a team; for 0 steps, only compile them."""
     own_steps = np.zeros(work.team, STEP)
     own_steps["clip"] = 1.0
     team = work.team if work.run["steps"][0] else 1
@@ -273,7 +275,7 @@ def _train(threads: Threads, work: Work) -> None:
 
 
 def _at_steps(hyper: Hyperparameters, first: int, count: int, per_epoch: int) -> Array:
-    """Return a record of each step's numbers, or one that all steps have in common."""
+    """Return a record of numbers for each step, or one record that all steps share."""
     numbers = attrgetter(*HYPER.names or ())
     hypers = list(at_steps(hyper, first, count, per_epoch))
     if count and hypers[0] is hypers[-1]:

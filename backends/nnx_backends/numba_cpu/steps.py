@@ -1,9 +1,9 @@
 """Many training steps in one compiled call, by a team of threads.
 
-A step is a list of kernels with barriers between them (`program`), which every thread
-runs with a rank of its own. Narrow layers and the first one are shared out by images,
-wide ones by units, so that each thread's part of a wide weight stays in its own cache.
-Between two barriers no thread writes what another reads.
+A step is a list of kernels with barriers between them (`program`). Every thread runs
+the whole list, with a rank of its own. Threads divide narrow layers and the first layer
+by images, and other wide layers by units, so that each thread's part of a wide weight
+stays in its own cache. Between two barriers, no thread writes what another reads.
 """
 
 import numpy as np
@@ -13,17 +13,17 @@ from nnx_backends.numba_cpu.cache import cached_njit, inner_njit
 from nnx_backends.numba_cpu.kernel import call
 from nnx_backends.numba_cpu.team import barrier
 
-# A kernel's address and the number of its layer; 0 is the address of a barrier.
+# A kernel's address and its layer's number; address 0 stands for a barrier.
 CALL = np.dtype([("address", np.int64), ("layer", np.int64)], align=True)
 
 
 @cached_njit(nogil=True)
 def train(team, runs, layers, hypers, steps, every_block, every_step):
-    """Take a run's next steps, as one of a team.
+    """Take a run's next steps, as one thread of a team.
 
     runs: (1,) of `records.run_dtype`; layers: (layers,) of `records.LAYER`
-    hypers: records of `records.HYPER`, each step's or one for all, which then need not
-        come from memory each time
+    hypers: records of `records.HYPER`, one per step, or a single one for all steps,
+        which then stays in the cache
     steps: (team,) of `records.STEP`
     every_block, every_step: records of `CALL`
     """
@@ -44,7 +44,7 @@ def train(team, runs, layers, hypers, steps, every_block, every_step):
 
 @inner_njit()
 def _execute(program, team, run, layers, step, hyper):
-    """Run a list of kernels."""
+    """Run a list of kernels and barriers."""
     for k in range(len(program)):
         if program[k].address == 0:
             barrier(team)

@@ -1,7 +1,7 @@
 """A team of threads inside compiled code; `threads` starts them.
 
 Each thread of a team runs the same function with a rank of its own. Between two
-barriers it writes only what is its part, so that results do not depend on timing.
+barriers it writes only its own part, so that results do not depend on timing.
 """
 
 import os
@@ -13,8 +13,8 @@ from numba.extending import intrinsic
 from nnx.maths.arrays import Array
 from nnx_backends.numba_cpu.cache import inner_njit
 
-# So many looks at the counter before the processor is offered to others: a team
-# that has all its cores meets within that, one that has not must not stand still.
+# Reads of the counter before a waiting thread yields its core. A team with a core for
+# each thread meets sooner; a team without must yield to make progress.
 PATIENCE = 4000
 
 _give_way = types.ExternalFunction(
@@ -27,7 +27,7 @@ class Team(NamedTuple):
     """A team, as one of its threads sees it.
 
     rank: the thread's, in [0, size)
-    counter: (1,) int64, how often any of them has come to a barrier
+    counter: (1,) int64, how often threads have arrived at barriers, all together
     """
 
     rank: int
@@ -49,7 +49,7 @@ def _arrive(typing, counter):
 
 @intrinsic
 def _arrived(typing, counter):
-    """Return the counter, with everything the others wrote before they arrived."""
+    """Return the counter; what the others wrote before they arrived is then visible."""
 
     def generate(context, builder, signature, args):
         array = context.make_array(_COUNTER)(context, builder, args[0])
@@ -73,7 +73,7 @@ def barrier(team):
 
 @inner_njit()
 def partition(n, grain, team):
-    """Return where this thread's part of n begins and ends, in whole grains."""
+    """Return the first and the last + 1 of this thread's part of n, in whole grains."""
     grains = (n + grain - 1) // grain
     first = team.rank * grains // team.size * grain
     last = (team.rank + 1) * grains // team.size * grain

@@ -12,21 +12,21 @@ import numpy as np
 
 from nnx_backends.numba_cpu.team import Team
 
-# A thread shares its core if it had less of it, over at least so many seconds.
+# A thread shares its core if it had less than this share of it, over so many seconds.
 WHOLE_SHARE, PERIOD = 0.75, 0.05
-# Seconds until a team that became smaller tries its full size again; doubled each time.
+# Seconds until a reduced team tries its full size again; doubled each time.
 FIRST_PAUSE, LAST_PAUSE = 0.25, 4.0
 
 
 class Threads:
-    """Threads for one call after another, fewer while other programs keep the cores.
+    """Threads for one call after another, fewer while other programs use the cores.
 
-    A thread that shares its core keeps all others waiting at every barrier: the team
-    is then faster without it. What it computes does not depend on its size.
+    A thread that shares its core keeps all others waiting at every barrier, so that the
+    team is faster without it. Results do not depend on the team's size.
     """
 
     def __init__(self, most: int) -> None:
-        """most: of a team, when it has all its cores to itself; layouts are for it."""
+        """most: the team's size while no other program uses its cores; for layouts."""
         self.most = self._size = most
         self._pause, self._until = FIRST_PAUSE, 0.0
         self._shared = set[int | None]()
@@ -41,8 +41,8 @@ class Threads:
     def run(self, size: int, function: Callable[..., None], *shared: Any) -> None:
         """Call function(team, *shared) once for every rank, in a thread of its own.
 
-        This thread is among them. The function must not hold Python's lock.
-        The others are this call's own, so that two teams never wait for each other.
+        The calling thread takes rank 0. The function must release Python's GIL. Each
+        call starts the other threads anew, so that two teams never wait for each other.
         """
         counter = np.zeros(1, np.int64)
         if size == 1:
@@ -53,8 +53,8 @@ class Threads:
 
         def run(rank: int) -> None:
             with _on_core(cores[rank]):
-                # Asleep until all are there: one that spins would keep the processor
-                # from one that has not begun. Where one cannot begin, none goes on.
+                # Sleep until all have started: a thread that spins would keep the core
+                # from one that has not. If one cannot start, none goes on.
                 try:
                     ready.wait()
                 except BrokenBarrierError:
@@ -77,9 +77,9 @@ class Threads:
         self._follow(cores, seconds)
 
     def _follow(self, cores: list[int | None], seconds: Any) -> None:
-        """Make the team smaller if some of its threads have long shared their cores.
+        """Reduce the team if some of its threads shared their cores for a whole period.
 
-        seconds: (2, size), how long each thread took, and had a core
+        seconds: (2, size), each thread's wall time and CPU time
         """
         if self._seconds.shape == seconds.shape:
             seconds = seconds + self._seconds
@@ -99,12 +99,12 @@ class Threads:
 
 
 def _cores(size: int, shared: set[int | None]) -> list[int | None]:
-    """Return a core for each thread, this one's first; None where that is not known.
+    """Return a core for each thread, the calling thread's first; None if not known.
 
-    Two that share a core take turns at every barrier, which looks like work to the
-    scheduler: it leaves them there for as long as they run.
+    Two threads that share a core take turns at every barrier. To the scheduler, this
+    looks like work, and it leaves them there for as long as they run.
 
-    shared: cores that other programs keep, to be taken last
+    shared: cores that other programs use, to be taken last
     """
     if not hasattr(os, "sched_setaffinity"):
         return [None] * size
@@ -116,12 +116,12 @@ def _cores(size: int, shared: set[int | None]) -> list[int | None]:
 
 @contextmanager
 def _on_core(core: int | None) -> Iterator[None]:
-    """Keep this thread, and no other, on a core; where it may run is put back."""
+    """Pin this thread, and no other, to a core; restore its affinity afterwards."""
     if core is None:
         yield
         return
     before = os.sched_getaffinity(0)
-    with suppress(OSError):  # a sandbox may refuse, and a core be taken away
+    with suppress(OSError):  # a sandbox may refuse, or the core was taken away
         os.sched_setaffinity(0, {core})
     try:
         yield

@@ -21,8 +21,8 @@ from nnx_backends.numba_cpu.vectors import (
 )
 
 COLUMNS = WIDEST * VECTOR // 4  # of the widest tile, float32
-# Vectors, and columns in float32, of tiles of the inputs' gradient. In wider ones, of
-# two threads that share out 800 columns one would compute 448.
+# The width of the input gradient's tiles, in vectors and in float32 columns. If they
+# were wider, one of two threads that divide 800 columns would compute 448.
 DX_WIDTH = 2
 DX_COLUMNS = DX_WIDTH * VECTOR // 4
 LINE = 64  # bytes
@@ -31,17 +31,17 @@ LOW_WIDTHS = [width for width, rows in ROWS.items() if rows >= LOW]
 
 
 def _product(width, *, rows=None, packed=False, words=False):
-    """Return a tile of C = alpha A B + beta C, of so many vectors' columns.
+    """Return an intrinsic for a tile of C = alpha A B + beta C; width: in vectors.
 
-    Each is a `Matrix`, B's and C's rows contiguous. C is not read where beta is 0, and
-    is fetched at the beginning, as it often lies in a farther cache. The terms are the
-    first so many, or those of a list, `nonzero.Terms`.
+    A, B and C are each a `Matrix`; the rows of B and C are contiguous. C is not read if
+    beta is 0. It is prefetched at the beginning, as it is often in a farther cache. The
+    terms are the first so many, or those of a list, `nonzero.Terms`.
 
-    rows: of the tile, if they are not as many as the registers hold
-    packed: A has no others' columns
-    words: A and B are of words, two terms each, see `bfloat16`. If A is packed a list
-        has the two rows of B for each: B's have their numbers twice in a word, one half
-        of which is taken
+    rows: of the tile; by default as many as the registers hold
+    packed: A has only the columns of the listed terms, one after another
+    words: A and B consist of words of two terms each; see `bfloat16`. If A is packed
+        too, the list has two rows of B for each word of A; B's words hold a number
+        twice, and one half of each is used
     """
     rows = rows or ROWS[width]
 
@@ -70,7 +70,7 @@ def _product(width, *, rows=None, packed=False, words=False):
 
 
 def _sum_terms(code, args, kind, totals, width, *, packed, words):
-    """Generate the sum of a tile's terms; args: the tile's; kind: of its terms."""
+    """Generate the sum of a tile's terms; args: the tile's; kind: the terms' type."""
     builder, rows, lanes = code.builder, len(totals) // width, code.type.count
     a_data, a_at, a_row, a_column = code.matrix(args[0])
     b_data, b_at, b_row, _ = code.matrix(args[1])
@@ -100,7 +100,7 @@ def _sum_terms(code, args, kind, totals, width, *, packed, words):
 
 
 def _add_up(code, totals, data, places, factor, keep):
-    """Generate what sets C, at its vectors' places, to factor · totals + keep · C."""
+    """Generate the code that sets C's vectors to factor · totals + keep · C."""
     builder = code.builder
     reads = builder.fcmp_ordered("!=", keep, ir.Constant(keep.type, 0.0))
     factor, keep = (broadcast(builder, code.type, number) for number in (factor, keep))
@@ -112,7 +112,7 @@ def _add_up(code, totals, data, places, factor, keep):
 
 
 def _terms(builder, kind, value):
-    """Return how many terms a sum has, and a function that generates each's number."""
+    """Return how many terms a sum has, and a function that generates their indices."""
     if isinstance(kind, types.Integer):
         return value, lambda i: i
     lists, at, count = (builder.extract_value(value, i) for i in range(3))
@@ -126,7 +126,7 @@ def _terms(builder, kind, value):
 
 @intrinsic
 def transpose(typing, a, b):
-    """Set a square of B, as wide as a vector, to the transposed one of A.
+    """Set a square of B, as wide as a vector, to the transpose of the one of A.
 
     Each is a `Matrix` whose rows are contiguous.
     """
@@ -138,7 +138,7 @@ def transpose(typing, a, b):
         b_data, b_at, b_row, _ = code.matrix(args[1])
         count = code.type.count
         rows = [code.load(a_data, code.at(a_at, i, a_row)) for i in range(count)]
-        # Each round halves how far apart a column's numbers are: a perfect shuffle.
+        # Each round, a perfect shuffle, halves the distance of a column's numbers.
         order = [i // 2 + i % 2 * count for i in range(2 * count)]
         for _ in range(count.bit_length() - 1):
             pairs = zip(rows[: count // 2], rows[count // 2 :], strict=True)
@@ -156,7 +156,7 @@ def transpose(typing, a, b):
 
 @intrinsic
 def fetch(typing, data, at):
-    """Have the cache line fetched that a number lies in, which will be written to."""
+    """Prefetch the cache line of a number that will be written."""
 
     def generate(context, builder, signature, args):
         Vectors(context, builder, data.dtype).prefetch(*args)
@@ -166,7 +166,7 @@ def fetch(typing, data, at):
 
 
 def copying(count):
-    """Return what copies the first numbers of a `Matrix` to another, so many."""
+    """Return an intrinsic that copies the first `count` numbers of a `Matrix`."""
 
     @intrinsic
     def copy(typing, a, b):
@@ -187,7 +187,7 @@ def copying(count):
 
 @inner_njit()
 def moved(a, at):
-    """Return a matrix that begins so many numbers later."""
+    """Return a matrix that begins `at` numbers later."""
     return Matrix(a.data, a.at + at, a.row, a.column)
 
 
@@ -198,5 +198,5 @@ PACKED_PRODUCTS = {width: _product(width, packed=True) for width in PRODUCTS}
 
 @cache
 def tiles_of_words(width, *, packed=False):
-    """Return the same of words; see `_product`."""
+    """Return a tile's intrinsic for words; see `_product`."""
     return _product(width, packed=packed, words=True)

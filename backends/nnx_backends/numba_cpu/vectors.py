@@ -1,4 +1,4 @@
-"""Vector instructions for kernels that the compiler does not turn into them by itself.
+"""Vector instructions, for kernels that the compiler does not vectorize by itself.
 
 They are LLVM's, on whole registers of this processor (LLVM Language Reference Manual).
 """
@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 def _registers() -> tuple[int, dict[int, int]]:
     """Return the bytes of a vector register, and the rows of tiles by their width.
 
-    A tile's sums, a row of vectors and a number fit the registers, 16 or 32.
+    A tile's sums, a row of vectors and one number fit into the 16 or 32 registers.
     """
     has = binding.get_host_cpu_features()
     if has.get("avx512f"):
@@ -32,9 +32,9 @@ WIDEST = max(ROWS)
 
 
 def _has_bfloat16() -> bool:
-    """Return whether Numba compiles for a processor that multiplies such numbers.
+    """Return whether Numba compiles for a processor that multiplies bfloat16 numbers.
 
-    LLVM 15, which came with older ones, knows no vectors of them.
+    LLVM 15, which older versions of Numba use, has no vectors of them.
     """
     has = binding.get_host_cpu_features().get("avx512bf16") and config.ENABLE_AVX
     if config.CPU_FEATURES is not None:
@@ -46,7 +46,7 @@ HAS_BFLOAT16 = _has_bfloat16()
 
 
 class BFloat16(ir.Type):  # type: ignore[misc]
-    """LLVM's type of such numbers, which llvmlite has no name for."""
+    """LLVM's type of bfloat16 numbers, which llvmlite does not define."""
 
     def _to_string(self) -> str:
         return "bfloat"
@@ -62,12 +62,12 @@ BFLOAT16 = BFloat16()
 
 
 def lanes(real: Any) -> int:
-    """Return how many numbers of a type are in a vector."""
+    """Return how many numbers of a type a vector holds."""
     return VECTOR // int(np.dtype(real).itemsize)
 
 
 def broadcast(builder: Any, kind: Any, number: Any) -> Any:
-    """Return a vector of the same number."""
+    """Return a vector that repeats a number."""
     empty, i32 = ir.Constant(kind, ir.Undefined), ir.IntType(32)
     one = builder.insert_element(empty, number, i32(0))
     zeros = ir.Constant(ir.VectorType(i32, kind.count), None)
@@ -76,7 +76,7 @@ def broadcast(builder: Any, kind: Any, number: Any) -> Any:
 
 @intrinsic
 def pointer(typing, array):
-    """Return where an array's numbers are; unlike an array, it counts no references."""
+    """Return a pointer to an array's numbers, which counts no references."""
 
     def generate(context, builder, signature, args):
         return context.make_array(array)(context, builder, args[0]).data
@@ -99,7 +99,7 @@ def pointer_at(typing, address, example):
 def loop_as_written(builder: Any, count: Any) -> Iterator[Any]:
     """Generate a loop that is not unrolled, and give its index.
 
-    Two rounds at once take more vectors than there are registers.
+    Two rounds at once would need more vectors than there are registers.
     """
     before, body = builder.block, builder.append_basic_block("round")
     after = builder.append_basic_block("after")
@@ -116,7 +116,7 @@ def loop_as_written(builder: Any, count: Any) -> Iterator[Any]:
     module = builder.module
     rule = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
     loop = module.add_metadata([rule, rule])
-    loop.operands = loop, rule  # a loop's metadata name themselves first
+    loop.operands = loop, rule  # a loop's metadata refers to itself first
     branch.set_metadata("llvm.loop", loop)
     builder.position_at_end(after)
 
@@ -125,7 +125,7 @@ class Matrix(NamedTuple):
     """A matrix in a contiguous array, as the tiles take it.
 
     data: the array's `pointer`; at: where the matrix begins in it
-    row, column: from one row, and one column, to the next
+    row, column: numbers from one row, and from one column, to the next
     """
 
     data: Any
@@ -172,7 +172,7 @@ class Vectors:
         self.builder.store(value, address, align=self.align)
 
     def prefetch(self, data: Any, at: Any) -> None:
-        """Have a cache line fetched that will be written to."""
+        """Prefetch the cache line of a number that will be written."""
         i8, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [i8, i32, i32, i32])
         fetch = cgutils.get_or_insert_function(
@@ -182,7 +182,7 @@ class Vectors:
         self.builder.call(fetch, [place, i32(1), i32(3), i32(1)])
 
     def totals(self, count: int) -> list[Any]:
-        """Return so many variables, zero."""
+        """Return `count` variables, set to zero."""
         zero = ir.Constant(self.type, None)
         return [cgutils.alloca_once_value(self.builder, zero) for _ in range(count)]
 
@@ -208,11 +208,11 @@ class Vectors:
         self.builder.store(sum_, total)
 
     def rounded(self, value: Any) -> Any:
-        """Return a vector's numbers as bfloat16 ones."""
+        """Return a vector's numbers, rounded to bfloat16."""
         return self.builder.fptrunc(value, ir.VectorType(BFLOAT16, value.type.count))
 
     def halves(self, a: Any, b: Any) -> Any:
-        """Return words of the first half of each of a's, and the second of b's."""
+        """Return words with the first halves of a's and the second halves of b's."""
         count = 2 * self.type.count
         halves = ir.VectorType(ir.IntType(16), count)
         first, second = (self.builder.bitcast(words, halves) for words in (a, b))
@@ -220,7 +220,7 @@ class Vectors:
         return self.builder.bitcast(self.take(first, second, which), self.type)
 
     def take(self, a: Any, b: Any, which: list[int]) -> Any:
-        """Return a vector of some of a's and b's numbers."""
+        """Return the chosen numbers of a and b; b's are counted on from a's."""
         i32 = ir.IntType(32)
         mask = ir.Constant(ir.VectorType(i32, len(which)), which)
         return self.builder.shuffle_vector(a, b, mask)

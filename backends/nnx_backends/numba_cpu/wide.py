@@ -1,9 +1,9 @@
 """Products of wide layers, tiled in vector registers, on weights stored in panels.
 
-A wide layer's weight is stored as panels of a few vectors' columns, each contiguous,
-(panels, in_features, columns): a product reads it from one end to the other and nothing
-is copied first, which for a batch of 64 is a third of a BLAS call. A tile is a few rows
-and a panel's columns of the result. Arrays are padded with zeros to whole tiles.
+A wide layer's weight is stored as contiguous panels, (panels, in_features, columns),
+each a few vectors wide. A product reads it from one end to the other without copying it
+first; for a batch of 64, that copy is a third of a BLAS call. A tile of the result has
+a few rows and a panel's columns. Arrays are padded with zeros to whole tiles.
 """
 
 from functools import cache
@@ -41,16 +41,16 @@ from nnx_backends.numba_cpu.vectors import (
     pointer_at,
 )
 
-WHOLE = 12  # rows or vectors that are whole tiles or panels of any kind
-# Images whose inputs and outputs stay in the second cache; whole tiles.
+WHOLE = 12  # rows, or vectors, that make whole tiles, or panels, of any size
+# Images whose inputs and outputs stay in the L2 cache, in whole tiles.
 PART = 132
-# Numbers of a matrix that are put together for the tiles, a part of the second cache.
+# Numbers of a matrix that are packed for the tiles, in a part of the L2 cache.
 PACKED = 2**15
 LISTED = 2**15  # places in a thread's lists
-TILE = max(ROWS.values()) * COLUMNS  # numbers of a tile, for which there is room before
+TILE = max(ROWS.values()) * COLUMNS  # numbers of a tile, which scratch has room for
 SCRATCH = TILE + PACKED
 
-# Each kernel's own. tile: of so many rows; list_inputs: those that some of them have
+# Set for each kernel. tile: multiplies `rows` rows; list_inputs: lists their inputs
 tile: Any = None
 rows: Any = None
 list_inputs: Any = None
@@ -70,13 +70,13 @@ def dz_of(run, layer):
 
 @inner_njit()
 def panels_at(address, run, layer):
-    """Return a layer's panels, one under the other, that lie in a flat array."""
+    """Return a layer's panels in a flat array, one below the other."""
     return Matrix(pointer_at(address, run.one), layer.weight_at, layer.columns, 1)
 
 
 @inner_njit()
 def packing(run, step, columns):
-    """Return where this thread puts numbers together, in rows of so many."""
+    """Return this thread's memory for packed numbers, in rows of `columns`."""
     return Matrix(pointer(scratch(run, step, 1, SCRATCH)), TILE, columns, 1)
 
 
@@ -96,7 +96,7 @@ def _multiply(run, layer, step, hyper):
 
 
 def _multiply_listed(run, layer, step, hyper):
-    """Set this thread's part of y to x @ weight, passing over inputs that are 0."""
+    """Set this thread's part of y to x @ weight, skipping inputs that are 0."""
     x, columns = x_of(run, layer, step), layer.columns
     y = Matrix(pointer_at(layer.y, run.one), 0, layer.stride, 1)
     w = panels_at(run.parameters, run, layer)
@@ -119,8 +119,9 @@ def _multiply_listed(run, layer, step, hyper):
 def _input_gradient(run, layer, step, hyper):
     """Set this thread's columns of dx to dz @ weight.T.
 
-    Rows of the weight, as many as a tile has columns, are transposed for all images.
-    Where they are too long, sums are cut at the same units whatever panels are.
+    As many rows of the weight as a tile has columns are transposed, once for all
+    images. Rows that are too long for this are taken in parts, and the sums in the same
+    parts, which end at the same units whatever the panels' width.
     """
     lanes = np.int64(VECTOR // run.itemsize)
     width = DX_WIDTH * lanes
@@ -142,7 +143,7 @@ def _input_gradient(run, layer, step, hyper):
 
 @inner_njit()
 def _transpose(run, layer, panels, k, packed):
-    """Set a matrix to the transposed rows of panels from k on."""
+    """Set packed to the rows of panels from k on, transposed."""
     w, lanes = panels_at(run.parameters, run, layer), np.int64(VECTOR // run.itemsize)
     for p in range(panels[0], panels[1]):
         for j in range(0, layer.columns, lanes):
@@ -168,9 +169,9 @@ INPUT_GRADIENT = Kernel(
 
 @cache
 def multiply(width: int, *, listed: bool) -> Kernel:
-    """Return the kernel of a layer's products; a panel has so many vectors' columns.
+    """Return the kernel of a layer's products; width: of a panel, in vectors.
 
-    listed: whether it is the first layer's, which passes over inputs that are 0
+    listed: whether it is the first layer's, which skips inputs that are 0
     """
     rows = ROWS[width]
     names = {"tile": PRODUCTS[width], "rows": rows}
@@ -182,7 +183,7 @@ def multiply(width: int, *, listed: bool) -> Kernel:
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
 def _sum_rows(dz, batch, columns, sums, add):
-    """Set columns of sums to those of dz over the batch, or add to them."""
+    """Set columns of sums to the sums of dz over the batch, or add them."""
     first, last = np.uint64(columns[0]), np.uint64(columns[1])
     if not add:
         for j in range(first, last):

@@ -1,7 +1,7 @@
-"""The gradient of a wide layer's weight, tile by tile, and what is done with each.
+"""The gradient of a wide layer's weight, tile by tile, and the use of each tile.
 
-The columns of x that a tile reads are put together first. Where they lie, every image's
-are in another cache line, and half of the time was spent waiting for them.
+The columns of x that a tile reads are packed first. In x, every image's are in another
+cache line, and waiting for these took half of the time.
 """
 
 from functools import cache
@@ -34,10 +34,10 @@ from nnx_backends.numba_cpu.wide import (
     x_of,
 )
 
-FAR = 2**18  # weights of a layer that the next steps do not find in a near cache
-AHEAD = np.uint64(3)  # tiles; those of pixels without ink are summed in no time
+FAR = 2**18  # weights; a larger layer is not in a near cache when it is next needed
+AHEAD = np.uint64(3)  # tiles to prefetch; sums over blank pixels take no time
 
-over_tiles: Any = None  # each kernel's own
+over_tiles: Any = None  # set for each kernel
 
 
 def _descend(run, layer, step, hyper):
@@ -67,10 +67,10 @@ def _optimize(run, layer, step, hyper):
 
 
 def _over_tiles(width, use):
-    """Return a compiled function that uses each tile of x.T @ dz.
+    """Return a compiled function that calls `use` for each tile of x.T @ dz.
 
-    use(tile, goal, a, b, first, terms, layer): the tile is a @ b, a sum of these terms,
-        and lies where the weight's numbers from that on do
+    use(tile, goal, a, b, first, terms, layer): the tile is a @ b, summed over these
+        terms, and belongs to the weight's numbers from `first` on
     """
     tile, rows = PRODUCTS[width], ROWS[width]
     copy = copying(rows)
@@ -98,7 +98,7 @@ def _over_tiles(width, use):
 
 
 def _over_listed(width, use):
-    """Return the same for the first layer, which passes over inputs that are 0."""
+    """Return the same for the first layer, which skips inputs that are 0."""
     tile, rows = PACKED_PRODUCTS[width], ROWS[width]
     list_images, copy = nonzero.listing_images(rows), copying(rows)
 
@@ -126,7 +126,7 @@ def _over_listed(width, use):
 
     @inner_njit()
     def _pack(x, first, k, terms, a):
-        """Put the columns of x from k on together, of the images in a list."""
+        """Pack the columns of x from k on, of the listed images."""
         for i in range(terms.number):
             image = first + terms.lists[terms.at + i]
             copy(moved(x, image * x.row + k), moved(a, i * rows))
@@ -142,13 +142,13 @@ def _over(width: int, use: Any, *, listed: bool, rounds: bool) -> Any:
 
 @inner_njit()
 def _add(tile, goal, a, b, first, terms, layer):
-    """Set a tile of panels to keep times it, plus factor · a @ b."""
+    """Set a tile of panels to keep · tile + factor · a @ b."""
     panels, factor, keep = goal
     tile(a, b, moved(panels, first), terms, factor, keep)
 
 
 def _take_step(width, name):
-    """Return what takes an optimizer's step with a tile of the weight."""
+    """Return the `use` that takes an optimizer's step with a tile of the weight."""
     take_step, rows = optimizers.LOOPS[name], ROWS[width]
 
     @inner_njit()

@@ -1,6 +1,6 @@
-"""What nnx is compared with, each from the same weights on the same batches."""
+"""The libraries nnx is compared with, all from the same weights on the same batches."""
 
-# Modules of this package, and what a user calls the library that each needs.
+# Modules of this package, and the name of the library that each needs.
 MODULES = {
     "plain_numpy": "NumPy",
     "sklearn_mlp": "scikit-learn",

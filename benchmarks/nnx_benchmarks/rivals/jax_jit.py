@@ -1,8 +1,9 @@
 """JAX: `jit` of one step, called batch by batch, and `lax.scan` over an epoch's steps.
 
-Images are on the device as bytes, where that was no slower than floats and for `scan`
-a little faster; weights are donated, so that steps write into their memory; nothing
-else is counted. On a card there is `scan` alone: a call a step waits for the host.
+Images are on the device as bytes, which was no slower than floats, and for `scan` a
+little faster. Weights are donated, so that steps write into their memory. Correct
+predictions are not counted. On a card there is only `scan`: one call per step waits for
+the host.
 """
 
 import os
@@ -24,10 +25,10 @@ from nnx.maths.state import Layers, RunningStats, initial_state
 from nnx_benchmarks.trainer import Implementation
 from nnx_benchmarks.workloads import Problem
 
-# As nnx's own backend on JAX does, so that neither is measured in two ways.
+# As in nnx's own backend on JAX, so that both are measured in one way.
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_default_matmul_precision", "highest")
-# Otherwise it takes three quarters of a card's memory as it begins.
+# Otherwise JAX takes three quarters of a card's memory when it starts.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 CARD = jax.default_backend() == "gpu"
 ACTIVATIONS = {
@@ -104,8 +105,9 @@ class JaxTrainer:
         """Begin anew with a copy of these weights."""
         own = map_arrays(jnp.array, list(layers))
         state: Any = initial_state(own, self.hyper, Ops(jnp))
-        # What a first epoch returns would compile all anew for a second one, if here
-        # the step were no array, or the count that nobody keeps bound to its device.
+        # If the step here were not an array, or the unused score sum were bound to its
+        # device, the state after a first epoch would be of other types, and the second
+        # epoch would compile everything again.
         self.state = state._replace(step=jnp.zeros((), np.int32), score_sum=())
 
     def epoch(self, order: Array, learning_rate: float) -> float:
@@ -123,13 +125,13 @@ class JaxTrainer:
         return float(state.loss_sum) / len(order)
 
     def layers(self) -> Layers:
-        """Return the layers as they are used now."""
+        """Return the layers in the form for use outside training."""
         layers: Layers = map_arrays(np.array, inference_layers(self.state, xp=jnp))
         return layers
 
 
 def _normalized(z: Any, stats: RunningStats) -> tuple[Any, RunningStats]:
-    """Return z with mean 0 and variance 1 over the batch, and what is kept of both."""
+    """Return z with mean 0 and variance 1 over the batch, and running statistics."""
     n, mean, variance = len(z), jnp.mean(z, axis=0), jnp.var(z, axis=0)
     seen = RunningStats(mean, variance * (n / (n - 1)))
     kept = jax.tree.map(lambda a, b: a + MOMENTUM * (b - a), stats, seen)
@@ -139,7 +141,7 @@ def _normalized(z: Any, stats: RunningStats) -> tuple[Any, RunningStats]:
 def _directions(
     gradients: Any, memory: Any, step: Any, hyper: Hyperparameters
 ) -> tuple[Any, Any]:
-    """Return what the learning rate is multiplied by, and the optimizer's memory."""
+    """Return the directions that the learning rate scales, and the optimizer state."""
     if bound := hyper.clip_norm:
         norm = jnp.sqrt(sum(jnp.sum(g * g) for g in jax.tree.leaves(gradients)))
         scale = bound / jnp.maximum(norm, bound)

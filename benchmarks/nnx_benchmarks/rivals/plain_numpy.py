@@ -1,6 +1,6 @@
-"""A page of plain NumPy: what one would write with nothing but the library.
+"""A page of plain NumPy, as one would write it with that library alone.
 
-Images are floats in memory already; weights are updated in place.
+Images are already floats in memory; weights are updated in place.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ ACTIVATIONS: dict[str, tuple[Function, Function]] = {
 class PlainTrainer:
     """The page, as a trainer.
 
-    accuracy: of the last epoch's images, each as it was when its batch came
+    accuracy: on the last epoch's images, each before the step with its batch
     """
 
     accuracy = 0.0

@@ -1,8 +1,8 @@
-"""scikit-learn's MLPClassifier, by `partial_fit`, its own loop over the batches.
+"""scikit-learn's MLPClassifier, by `partial_fit`, which loops over the batches.
 
-What is not the same: it takes images in the order in which they lie in memory, so
-they are first copied into the epoch's order, which is part of its time, as are its
-checks of its input. It sums the loss with the gradients, and counts nothing.
+It takes images in the order in which they are in memory, and so they are first copied
+into the epoch's order. Its time includes this copy, and its checks of its input. It
+sums the loss along with the gradients, and does not count correct predictions.
 """
 
 import numpy as np
@@ -31,14 +31,14 @@ class SklearnTrainer:
             shuffle=False,
             batch_size=1,
         )
-        # Makes its arrays; `load` then fills them.
+        # This makes the arrays that `load` fills.
         classes = np.arange(workload.sizes[-1])
         self.classifier.partial_fit(
             problem.floats[:1], problem.labels[:1], classes=classes
         )
 
     def load(self, layers: Layers) -> None:
-        """Take a copy of these weights; its optimizer holds the same arrays."""
+        """Copy these weights in place, as the optimizer holds the same arrays."""
         own = zip(self.classifier.coefs_, self.classifier.intercepts_, strict=True)
         for (weight, bias), layer in zip(own, layers, strict=True):
             weight[...], bias[...] = layer

@@ -1,9 +1,10 @@
 """PyTorch as it is usually written for speed, eager and compiled.
 
-Images are on the device as float32 and batches gathered there by index_select; the
-loss is summed on the device and read once an epoch; nothing is counted. Compiled:
-the network and its loss, and with them the gradients, by `torch.compile`. In bfloat16:
-either under `autocast`, its products and what they give.
+Images are on the device as float32, and batches are gathered there by index_select. The
+loss is summed on the device and read once per epoch; correct predictions are not
+counted. Compiled: the network and its loss, and with them the gradients, by
+`torch.compile`. In bfloat16: either of these under `autocast`, which takes products and
+their results in bfloat16.
 """
 
 import os
@@ -38,7 +39,7 @@ NO_COMPILING = "TORCHDYNAMO_DISABLE"  # a variable of PyTorch's
 
 
 class TorchTrainer:
-    """A Sequential of layers, each a Sequential, and an optimizer of PyTorch's."""
+    """A Sequential of layers, each a Sequential, and one of PyTorch's optimizers."""
 
     def __init__(
         self, problem: Problem, device: str, compiled: bool, bfloat16: bool = False
@@ -53,7 +54,7 @@ class TorchTrainer:
         self.network = network(problem.workload).to(device, self.images.dtype)
         self.loss = self._loss
         if compiled:
-            # One graph for each of the two sizes of a batch, and none from before.
+            # One graph for each of the two sizes of a batch; none of earlier trainers.
             torch.compiler.reset()
             self.loss = torch.compile(self._loss, dynamic=False)
 
@@ -67,7 +68,7 @@ class TorchTrainer:
         self.optimizer = optimizer(self.network, self.hyper)
 
     def copy(self, layers: Layers) -> None:
-        """Take a copy of these weights; PyTorch has them as (out, in)."""
+        """Copy these weights; PyTorch stores them as (out, in)."""
         with torch.no_grad():
             for (linear, *others), layer in zip(self.network, layers, strict=True):
                 weight = np.ascontiguousarray(layer.weight.T)
@@ -86,7 +87,7 @@ class TorchTrainer:
         return float(total.item()) / len(order)
 
     def set_rate(self, learning_rate: float) -> None:
-        """Have the optimizer take steps at this rate."""
+        """Set the optimizer's learning rate."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
 
@@ -106,7 +107,7 @@ class TorchTrainer:
         return loss.detach() * len(index)
 
     def layers(self) -> Layers:
-        """Return the layers as they are used now."""
+        """Return the layers in the form for use outside training."""
         return [_layer(*modules) for modules in self.network]
 
 
@@ -125,7 +126,7 @@ def _layer(linear: Any, *others: Any) -> Layer:
 def network(workload: Workload) -> Any:
     """Return a workload's network; its weights are yet to be loaded.
 
-    What batch normalization shifts by is the layer's only bias.
+    With batch normalization, its shift is the layer's only bias.
     """
     hyper, layers = workload.hyper, []
     *hidden, (inputs, outputs) = pairwise(workload.sizes)
@@ -139,9 +140,9 @@ def network(workload: Workload) -> Any:
 
 
 def optimizer(network: Any, hyper: Hyperparameters, capturable: bool = False) -> Any:
-    """Return the network's optimizer; weights decay, and no other parameters.
+    """Return the network's optimizer; only weights decay.
 
-    Fused ones were faster, but for plain SGD, which is left as it is by default.
+    Fused optimizers were faster, except for plain SGD, which keeps its default.
     """
     if hyper.optimizer != "adam":
         parameters, momentum = network.parameters(), hyper.momentum
@@ -160,9 +161,9 @@ def optimizer(network: Any, hyper: Hyperparameters, capturable: bool = False) ->
 
 
 def implementations() -> list[Implementation]:
-    """Return both ways on the processor, and on a CUDA device where there is one.
+    """Return both ways on the processor, and on a CUDA device if there is one.
 
-    Where TORCHDYNAMO_DISABLE forbids compiling, none is compiled.
+    If TORCHDYNAMO_DISABLE forbids compiling, there are only eager ones.
     """
     devices = {"": "cpu"} | ({", CUDA": "cuda"} if torch.cuda.is_available() else {})
     ways = {"eager": False} | (

@@ -1,7 +1,7 @@
 """PyTorch on a card with whole steps captured as CUDA graphs, which are replayed.
 
-A graph of a step for each of the two sizes of a batch; before each replay, the batch's
-indices are copied to where the graph reads them.
+There is one graph of a step for each of the two sizes of a batch. Before each replay,
+the batch's indices are copied to where the graph reads them.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ WARM_UP = 3  # calls before a capture, in which libraries allocate what they kee
 
 
 def captured(work: Work) -> Work:
-    """Return what does the work again, by a CUDA graph of it."""
+    """Return a function that does the work again, by a CUDA graph of it."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -29,7 +29,7 @@ def captured(work: Work) -> Work:
             work()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    # Threads of other libraries may ask the device for something meanwhile.
+    # Threads of other libraries may call the device meanwhile.
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         work()
     replay: Work = graph.replay
@@ -37,9 +37,9 @@ def captured(work: Work) -> Work:
 
 
 class GraphTrainer(TorchTrainer):
-    """As eager, with all that a step reads and writes staying where it is.
+    """Like the eager one, but all that a step reads and writes stays in one place.
 
-    capture: `captured`, or another that gives what does the same work again
+    capture: `captured`, or another function that returns the repetition of work
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class GraphTrainer(TorchTrainer):
         self.total = torch.zeros((), dtype=self.images.dtype, device=device)
         self.steps: dict[tuple[int, float], tuple[Any, Work]] = {}
         self.optimizer = optimizer(self.network, self.hyper, capturable=True)
-        # Its arrays are made by its first step.
+        # The optimizer makes its arrays in its first step.
         for parameter in self.network.parameters():
             parameter.grad = torch.zeros_like(parameter)
         self.optimizer.step()
@@ -76,7 +76,7 @@ class GraphTrainer(TorchTrainer):
         return float(self.total.item()) / len(order)
 
     def _step_of(self, size: int, learning_rate: float) -> tuple[Any, Work]:
-        """Return where a step reads its indices, and what takes it."""
+        """Return the array from which a step reads its indices, and its replay."""
         key = size, learning_rate
         if key not in self.steps:
             self.set_rate(learning_rate)
@@ -101,7 +101,7 @@ class GraphTrainer(TorchTrainer):
 
 
 def implementations() -> list[Implementation]:
-    """Return it where there is a CUDA device."""
+    """Return the implementation if there is a CUDA device."""
     if not torch.cuda.is_available():
         return []
     dtypes = "float32", "float64"

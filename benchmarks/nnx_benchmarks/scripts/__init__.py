@@ -1,1 +1,1 @@
-"""Whole programs that train as `nnx train --preset quick` does, by other libraries."""
+"""Whole programs that train like `nnx train --preset quick`, with other libraries."""

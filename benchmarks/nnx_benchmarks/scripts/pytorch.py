@@ -1,4 +1,4 @@
-"""What the preset quick does, by PyTorch; told an .npz, prints JSON."""
+"""The preset quick, by PyTorch; the argument is an .npz file, the output JSON."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""What the preset quick does, by scikit-learn; told an .npz, prints JSON."""
+"""The preset quick, by scikit-learn; the argument is an .npz file, the output JSON."""
 
 import json
 import sys
@@ -14,6 +14,6 @@ network = MLPClassifier(
     (128,), solver="sgd", learning_rate_init=0.3, batch_size=32, momentum=0.0,
     alpha=0.0, max_iter=10,
 )  # fmt: skip
-warnings.simplefilter("ignore")  # ten epochs are not enough for it, and are for us
+warnings.simplefilter("ignore")  # it warns that ten epochs are too few
 network.fit(x, y)
 print(json.dumps({"test_accuracy": network.score(test_x, test_y)}))
