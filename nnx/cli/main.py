@@ -1,6 +1,7 @@
 """The `nnx` command: its subcommands, and what becomes of errors."""
 
 import inspect
+import os
 import re
 import sys
 import warnings
@@ -110,6 +111,8 @@ def main() -> None:
     debug = "--debug" in leading
     if "--keep-blas" not in leading:
         blas.choose()  # before anything imports NumPy
+    # Pictures are drawn into files; a notebook's backend may not be installed here.
+    os.environ["MPLBACKEND"] = "agg"
     streams.prepare()
     if not debug:
         # NumPy warns of overflow, and the loss that is no longer finite ends it.

@@ -35,9 +35,10 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Settings with a name, most of a published result: two-layer, relu-10, "
-            "relu-25-25, tanh-1000, kaggle, quick, simard, dropout, elastic, ciresan or "
-            "fashion. A --config overrides them, and other options override both.",
+            help="Settings with a name, most of a published result: two-layer, "
+            "relu-10, relu-25-25, tanh-1000, kaggle, quick, simard, dropout, elastic, "
+            "ciresan or fashion. A --config overrides them, and other options override "
+            "both.",
             metavar="NAME",
             rich_help_panel="Settings",
         ),

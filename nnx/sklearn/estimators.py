@@ -8,7 +8,6 @@ from scipy.sparse import csr_matrix
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import (
     _check_partial_fit_first_call,
@@ -21,6 +20,7 @@ from nnx.maths.activations import sigmoid
 from nnx.maths.arrays import Array
 from nnx.maths.losses import LOSSES, softmax
 from nnx.sklearn.base import Perceptron
+from nnx.sklearn.class_weights import sample_weights
 from nnx.sklearn.parameters import CONSTRAINTS, is_stochastic, number, store
 from nnx.sklearn.places import Place, to_host
 
@@ -185,7 +185,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             self.out_activation_ = "softmax" if many else "logistic"
         weights = None
         if self.class_weight is not None:
-            weights = compute_sample_weight(self.class_weight, y)
+            weights = sample_weights(self.class_weight, y)
         if several:
             return self._smooth(np.asarray(y, np.float64)), weights
         index = np.searchsorted(self.classes_, y)

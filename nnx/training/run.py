@@ -186,7 +186,7 @@ class Run:
         with self.scope(), self._events() as write_row:
             with self._saved_at_the_end():
                 for progress in self:
-                    stop = self.communicator.total([int(should_stop())])
+                    stop = self.communicator.total([int(bool(should_stop()))])
                     if is_due(
                         self._saved, self.position, self.settings, time.monotonic()
                     ):

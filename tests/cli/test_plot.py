@@ -150,9 +150,19 @@ def test_a_run_is_not_removed_where_it_cannot_be_replaced(
     assert tree(old_run) == before
 
 
+def test_a_notebook_s_backend_of_matplotlib(run: Run, old_run: Path, cwd: Path) -> None:
+    """As Jupyter sets it for commands too, which may be of another environment."""
+    inline = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    ran = run("train", *TINY, "--quiet", plots=True, env=inline, cwd=cwd)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert (cwd / "new" / REPORT_NAME).exists()
+    ran = run("plot", old_run, env=inline)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
 def test_matplotlib_that_cannot_draw(run: Run, old_run: Path, cwd: Path) -> None:
-    nonsense = {"MPLBACKEND": "nonsense"}
-    ran = run("train", *TINY, "--quiet", plots=True, env=nonsense, cwd=cwd)
+    (cwd / "matplotlib.py").write_text("raise ValueError('broken')")
+    ran = run("train", *TINY, "--quiet", plots=True, cwd=cwd)
     assert ran.returncode == 0
     [line] = ran.stderr.splitlines()
     assert line.startswith("nnx: the run is done, but matplotlib cannot draw it: ")

@@ -126,6 +126,20 @@ def test_class_weights_are_sample_weights(solver: str) -> None:
     np.testing.assert_allclose(by_class.coefs_[0], by_sample.coefs_[0], atol=1e-9)
 
 
+@pytest.mark.parametrize("weight", [-2.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_class_weight_is_a_finite_number_of_0_or_more(
+    solver: str, weight: float
+) -> None:
+    with pytest.raises(ValueError, match="class_weight must be finite and at least 0"):
+        fitted(class_weight={0: weight}, solver=solver)
+
+
+def test_not_all_class_weights_are_0() -> None:
+    with pytest.raises(ValueError, match="class_weight must be above 0 for some class"):
+        fitted(class_weight={0: 0.0, 1: 0.0, 2: 0.0})
+
+
 def test_balanced_classes() -> None:
     rows = np.r_[0:50, 50:100, 100:103]
     plain, balanced = (

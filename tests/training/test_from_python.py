@@ -146,6 +146,13 @@ def test_a_result_in_print(network: Network, data: Dataset) -> None:
     assert test.split()[2] == f"{result.test_accuracy:.4f},"
 
 
+def test_a_callback_that_returns_nothing_does_not_stop(data: Dataset) -> None:
+    def watch() -> None: ...
+
+    network = Network([25, 3])
+    assert len(train(network, data, epochs=2, should_stop=watch).log) == 2  # type: ignore[arg-type]
+
+
 def test_a_result_in_print_is_five_short_lines_of_any_run(data: Dataset) -> None:
     network = Network([25, *[100] * 40, 3], "tanh")
     options = {"validation_fraction": 0.2, "patience": 1, "learning_rate": 1e-9}

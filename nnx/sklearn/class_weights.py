@@ -1,0 +1,26 @@
+"""Weights of classes, as weights of samples."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.class_weight import compute_sample_weight
+
+from nnx.maths.arrays import Array
+
+
+def sample_weights(class_weight: Any, y: Array) -> Array:
+    """Return the weight of each sample by its class, (n,).
+
+    Raises:
+        ValueError: a weight is negative or not finite, or all of them are 0
+    """
+    weights = compute_sample_weight(class_weight, y)
+    if not np.all((weights >= 0.0) & np.isfinite(weights)):
+        raise ValueError(
+            f"class_weight must be finite and at least 0, got {class_weight}."
+        )
+    if not weights.any():
+        raise ValueError(
+            f"class_weight must be above 0 for some class, got {class_weight}."
+        )
+    return weights
