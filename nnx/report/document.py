@@ -19,28 +19,28 @@ from nnx.training.log import METRIC_NAMES, METRICS, Row, best
 TYPES = {"png": "image/png", "svg": "image/svg+xml"}
 # Each picture's heading, and how to read it.
 WORDS = {
-    "curves": ("Epoch by epoch", "The loss is what training makes small. Where "
-        "it goes on falling for the training images and no longer for the others, the "
-        "network learns its images by heart."),
-    "confusion": ("Confusion matrix", "Each row is a class, each column what its "
-        "images were taken for; the darker, the more mistakes."),
-    "labels": ("Label by label", "Precision is the share that is right of where the "
-        "network gives a label; recall is the share that it finds of where the label "
-        "belongs. In brackets, how often it does."),
+    "curves": ("Epoch by epoch", "Training minimizes the loss. If it keeps falling on "
+        "the training images but not on the others, the network is overfitting: it "
+        "memorizes its images."),
+    "confusion": ("Confusion matrix", "Each row is a true class, each column a "
+        "predicted class. The darker a cell, the more frequent the mistake."),
+    "labels": ("Label by label", "Precision is the share of the predictions of a label "
+        "that are right; recall is the share of the rows with the label that are "
+        "found. In brackets: how many rows have the label."),
     "predictions": ("Predicted against true", "Each point is a test row, in the "
-        "target's own unit; on the line, the prediction is exact. R² is 1 at best, and "
-        "0 for a network that always gives the mean."),
-    "residuals": ("What is left over", "How far each prediction is above the true "
-        "value, or below it. A slope or a bend shows something that the network has "
-        "not learnt; a funnel, that it errs more where values are large."),
+        "target's unit; on the line, the prediction is exact. R² is 1 at best, and 0 "
+        "for a network that always predicts the mean."),
+    "residuals": ("Residuals", "The predicted value minus the true value. A slope or a "
+        "bend shows something that the network has not learned; a funnel, that its "
+        "errors grow with the values."),
     "weights": ("What the first layer looks for", "Each square is a unit: ink on "
-        "orange pixels raises its output, ink on violet ones lowers it."),
-    "activations": ("What hidden units make of images", "Each line is an image, each "
-        "column a unit. A unit that gives 0 for every image is dead."),
-    "mistakes": ("Sure, and wrong", "What the network took each image for, "
-        "how sure it was, and what it is."),
-    "samples": ("Samples", "What each was taken for, and how sure the "
-        "network is; mistakes are framed."),
+        "orange pixels raises its output, ink on violet pixels lowers it."),
+    "activations": ("Outputs of the hidden units", "Each row is an image, each column "
+        "a unit. A unit whose output is 0 for every image is dead."),
+    "mistakes": ("Confident mistakes", "What the network predicted for each image, its "
+        "probability, and the true class."),
+    "samples": ("Samples", "What the network predicted for each image, and its "
+        "probability; mistakes are framed."),
 }  # fmt: skip
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from nnx.data.dataset import Array, Split, as_array, check_classes, check_images
+from nnx.data.arrays import as_array
+from nnx.data.dataset import Array, Split, check_classes, check_images
 from nnx.errors import InputError
 from nnx.network import Network
 from nnx.report import style
@@ -144,7 +145,7 @@ def samples(network: Network, split: Split, probabilities: Array) -> style.Pictu
     """
     probabilities = _checked(network, split, probabilities)
     first = np.arange(min(_room(network), len(split.labels)))
-    title = "What test images are taken for"
+    title = "Predictions for test images"
     return _grid(network, split, probabilities, first, title)
 
 

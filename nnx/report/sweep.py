@@ -43,7 +43,7 @@ def mattered(
     bars.barh(names, [shares[name] for name in names], color=style.BLUE, height=0.6)
     bars.invert_yaxis()
     bars.xaxis.set_major_formatter(PercentFormatter(1.0))
-    style.plain(bars, "share in how the score varies")
+    style.plain(bars, "share of the score's variance")
     for name, panel in zip(foremost, panels, strict=True):
         best = _panel(panel, name, values[name], scores, name in log)
         of = f"validation {METRIC_NAMES[metric]}"

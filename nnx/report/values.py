@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from nnx.data.dataset import Array, as_array
+from nnx.data.arrays import Array, as_array
 from nnx.errors import InputError
 from nnx.report import style
 from nnx.training import scores
@@ -34,7 +34,7 @@ def predictions(
     names = style.checked_names(names, "names")
     true, predicted = _checked(true, predicted, names)
     figure, panels = _panels("Predicted against true values", len(true), names)
-    r2 = scores.r2(np.sum((predicted - true) ** 2, axis=0), scores.about_mean(true))
+    r2 = scores.r2_of(true, predicted)
     chosen = _spread(len(true))
     titles = _titles(names, [f"R² {one:.4f}" for one in r2])
     for i, (panel, title) in enumerate(zip(panels, titles, strict=False)):
