@@ -6,6 +6,7 @@ shapes are compared with the sizes before a network is made from them.
 
 import json
 import zlib
+from collections.abc import Iterator
 from itertools import pairwise
 from math import inf, isfinite
 from pathlib import Path
@@ -15,13 +16,13 @@ import numpy as np
 
 from nnx import files
 from nnx.data.dataset import TASKS, Array, Column, Frame, Target, checked_frame
-from nnx.errors import InputError
+from nnx.errors import InputError, in_few_words
 from nnx.likeness import Likeness
 from nnx.likeness import shapes as likeness_shapes
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.arrays import named_arrays
 from nnx.maths.state import Layer, Layers
-from nnx.settings.table import PIXELS
+from nnx.settings.table import DTYPES, PIXELS
 from nnx.tensors import check_finite, check_tensor, read
 
 # Format 2 added these attributes; in format 1 they have these values, and a network
@@ -29,6 +30,7 @@ from nnx.tensors import check_finite, check_tensor, read
 FORMAT = 2
 SINCE_2: dict[str, Any] = {"task": TASKS[0], "columns": (), "targets": ()}
 KEY = "nnx"
+IN_MEMORY = Path("the network")
 # Exceptions that a description may cause if it was edited or is not nnx's.
 NO_DESCRIPTION = (
     ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
@@ -156,20 +158,23 @@ def checked(path: Path, described: dict[str, Any], tensors: dict[str, Array]) ->
         for name, shape in wanted.items():
             check_tensor(path, f"layers.{i}.{name}", arrays[name], shape)
         layers.append(Layer(**arrays))
-    kinds = {array.dtype.name for layer in layers for array in layer}
-    if len(kinds) > 1:
-        raise InputError(f"{path}: its layers are {' and '.join(sorted(kinds))}")
-    network = {
-        "layers": layers,
-        "activation": tuple(described.pop("activations")),
-        "classes": tuple(described.pop("classes")),
-        "frame": Frame(*described.pop("frame")),
-        "pixels": described.pop("pixels"),
-        "task": described.pop("task", TASKS[0]),
-        "columns": tuple(map(_column, described.pop("columns", ()))),
-        "targets": tuple(map(_target, described.pop("targets", ()))),
-    }
-    _check_names(path, **network)
+    network = _fitting(
+        path,
+        {
+            "layers": layers,
+            "activation": described.pop("activations"),
+            "classes": described.pop("classes"),
+            "frame": Frame(*described.pop("frame")),
+            "pixels": described.pop("pixels"),
+            "task": described.pop("task", TASKS[0]),
+            "columns": described.pop("columns", ()),
+            "targets": described.pop("targets", ()),
+        },
+    )
+    try:
+        checked_frame(network["frame"], sizes(layers)[0])
+    except InputError as error:
+        raise InputError(f"{path}: its {error}") from None
     network["likeness"] = _likeness(path, tensors, len(network["classes"]))
     left = [name for name in tensors if name.startswith("layers.")]
     if left:
@@ -198,14 +203,14 @@ def _column(described: list[Any]) -> Column:
         raise ValueError(f"categories of {name!r} are no texts")
     if not (fill is None or (fill in categories if categories else isfinite(fill))):
         raise ValueError(f"an empty field of {name!r} cannot be {fill!r}")
-    # Times 1.0 makes JSON's integers floats, and refuses those too large for one.
-    fill = fill if fill is None or categories else fill * 1.0
-    return Column(name, mean * 1.0, scale * 1.0, fill, tuple(categories))
+    # Times 1.0 refuses texts, which `float` reads.
+    fill = fill if fill is None or categories else float(fill * 1.0)
+    return Column(name, float(mean * 1.0), float(scale * 1.0), fill, tuple(categories))
 
 
 def _target(described: list[Any]) -> Target:
     name, mean, scale = described
-    return Target(name, mean * 1.0, scale * 1.0)
+    return Target(name, float(mean * 1.0), float(scale * 1.0))
 
 
 def _is_scaled(part: Any) -> bool:
@@ -213,33 +218,80 @@ def _is_scaled(part: Any) -> bool:
     return isinstance(part.name, str) and isfinite(part.mean) and 0 < part.scale < inf
 
 
-def _check_names(
-    path: Path,
-    layers: Layers,
-    activation: tuple[str, ...],
-    classes: tuple[str, ...],
-    frame: Frame,
-    pixels: str,
-    task: str,
-    columns: tuple[Column, ...],
-    targets: tuple[Target, ...],
-) -> None:
-    for name in activation:
-        if name not in ACTIVATIONS:
-            raise InputError(f"{path}: unknown activation {name!r}")
-    if (
-        not layers
-        or len(activation) != len(layers)
-        or task not in TASKS
-        or (task == "regression") != bool(targets)
-        or len(targets or classes) != sizes(layers)[-1]
-        or (columns and sum(column.width for column in columns) != sizes(layers)[0])
-        or not all(map(_is_scaled, (*columns, *targets)))
-        or pixels not in PIXELS
-        or not all(isinstance(name, str) for name in classes)
-    ):
-        raise InputError(f"{path}: its description contradicts itself")
+def fitting(network: dict[str, Any]) -> dict[str, Any]:
+    """Return a network's attributes after checking that they fit each other.
+
+    Lists become tuples, and NumPy's numbers Python's. Weights may be infinite or NaN.
+
+    Raises:
+        InputError: an attribute is invalid, or contradicts another
+    """
+    likeness = network.get("likeness")
     try:
-        checked_frame(frame, sizes(layers)[0])
-    except InputError as error:
-        raise InputError(f"{path}: its {error}") from None
+        found = _fitting(IN_MEMORY, network)
+        frame = checked_frame(found["frame"], sizes(found["layers"])[0])
+        if likeness is not None:
+            tensors = dict(named_arrays(Likeness(*likeness), "likeness"))
+            _likeness(IN_MEMORY, tensors, len(found["classes"]))
+    except InputError:
+        raise
+    except (*NO_DESCRIPTION, RuntimeError) as error:  # RuntimeError: PyTorch's
+        said = in_few_words(error)
+        raise InputError(f"these are not the attributes of a network: {said}") from None
+    return found | {"frame": frame}
+
+
+def _fitting(source: Path, network: dict[str, Any]) -> dict[str, Any]:
+    """Return attributes as `fitting` does, without checking frame and likeness."""
+    found = network | {
+        "layers": [Layer(*map(np.asarray, layer)) for layer in network["layers"]],
+        "activation": _names(network["activation"]),
+        "classes": _names(network["classes"]),
+        "columns": tuple(map(_column, network["columns"])),
+        "targets": tuple(map(_target, network["targets"])),
+    }
+    kinds = sorted({str(array.dtype) for layer in found["layers"] for array in layer})
+    if len(kinds) > 1 or not {*kinds} <= {*DTYPES}:
+        raise InputError(
+            f"{source}: its layers are {' and '.join(kinds)}, not {' or '.join(DTYPES)}"
+        )
+    for name in found["activation"]:
+        if name not in ACTIVATIONS:
+            raise InputError(f"{source}: unknown activation {name!r}")
+    for wrong in _contradictions(found):
+        raise InputError(f"{source}: its description contradicts itself: {wrong}")
+    return found
+
+
+def _names(value: Any) -> tuple[Any, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _contradictions(network: dict[str, Any]) -> Iterator[str]:
+    """Yield what in a network's attributes contradicts the rest."""
+    layers, activation, task = (network[n] for n in ("layers", "activation", "task"))
+    classes, columns, targets = (network[n] for n in ("classes", "columns", "targets"))
+    for i, (weight, bias) in enumerate(layers):
+        before = layers[i - 1].bias if i else weight
+        shape = (len(before), *bias.shape)
+        if weight.shape != shape or len(shape) != 2 or not weight.size:
+            yield f"layer {i} has shapes {weight.shape} and {bias.shape}"
+    if len(activation) != len(layers) or not layers:
+        yield f"layers: {len(layers)}, activations: {len(activation)}"
+    if activation[-1] != "identity":
+        yield f"its last layer has the activation {activation[-1]}"
+    if task not in TASKS:
+        yield f"its task is {in_few_words(task)}, not {' or '.join(TASKS)}"
+    if (task == "regression") != bool(targets):
+        yield f"a {task} with{'' if targets else 'out'} targets"
+    features, *_, outputs = sizes(layers)
+    if (names := len(targets or classes)) != outputs:
+        yield f"outputs: {outputs}, names: {names}"
+    if columns and (width := sum(column.width for column in columns)) != features:
+        yield f"features: {features}, of its columns: {width}"
+    if not all(map(_is_scaled, (*columns, *targets))):
+        yield "a column or target without a name, or a scale above 0"
+    if (pixels := network["pixels"]) not in PIXELS:
+        yield f"its pixels are {in_few_words(pixels)}, not {' or '.join(PIXELS)}"
+    if not all(isinstance(c, str) for c in classes) or len({*classes}) < len(classes):
+        yield "its classes are not different texts"

@@ -10,6 +10,7 @@ import numpy as np
 from nnx import files, model_file
 from nnx.automatic import DEFAULT
 from nnx.backend import Backend, choose
+from nnx.data.arrays import as_images
 from nnx.data.columns import features
 from nnx.data.dataset import (
     TASKS,
@@ -17,7 +18,6 @@ from nnx.data.dataset import (
     Column,
     Frame,
     Target,
-    as_array,
     check_images,
     check_range,
     checked_frame,
@@ -110,13 +110,14 @@ class Network:
         """Return a copy of the network with some attributes replaced.
 
         Raises:
-            InputError: networks have no such attribute
+            InputError: networks have no such attribute, or the attributes do not fit
+                each other
         """
         for name in attributes:
             if name not in Network.__annotations__:
                 known = ", ".join(Network.__annotations__)
                 raise InputError(f"a network has no {name}; it has {known}")
-        return self.of(**(vars(self) | attributes))
+        return self.of(**model_file.fitting(vars(self) | attributes))
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
@@ -132,7 +133,7 @@ class Network:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the network as safetensors, completely or not at all; refuse NaN."""
-        model_file.save(files.given(path, "a model"), vars(self))
+        model_file.save(files.given(path, "a model"), model_file.fitting(vars(self)))
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -266,9 +267,9 @@ class Network:
         """Return images as an array (n, features), after checking them."""
         if self.columns and is_frame(images):
             images = self.features(images)
-        array, width = as_array(images), self.sizes[0]
+        array, width = as_images(images), self.sizes[0]
         if array.dtype.kind == "O":
-            array = as_array(array.tolist())  # finds a common dtype, if there is one
+            array = as_images(array.tolist())  # finds a common dtype, if there is one
         if array.ndim > 2 and math.prod(array.shape[1:]) == width:
             array = array.reshape(-1, width)
         refuse_unscaled(array, self.columns)

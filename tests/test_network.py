@@ -8,9 +8,11 @@ import pytest
 import nnx
 from nnx import Network
 from nnx.backend import Backend
+from nnx.data.dataset import Column, Frame, Target
 from nnx.data.rows import Rows
 from nnx.errors import InputError
 from nnx.maths.activations import ACTIVATIONS
+from nnx.maths.state import Layer
 
 
 def test_sizes_parameters_and_name() -> None:
@@ -228,3 +230,101 @@ def test_columns_that_are_not_scaled_take_any_values() -> None:
     data = nnx.dataset(x, np.arange(50) % 2, scale="none")
     network = nnx.train(Network([2, 2]), data, epochs=1, learning_rate=1e-6).network
     assert network.predict(x).shape == (50,)
+
+
+def _layer(*shape: int, dtype: str = "float32") -> Layer:
+    return Layer(np.ones(shape, dtype), np.zeros(shape[-1:], dtype))
+
+
+FIRST = _layer(4, 5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"classes": ("a",)}, "contradicts itself: outputs: 3, names: 1"),
+        ({"classes": ("a", "b", "a")}, "its classes are not different texts"),
+        ({"classes": (1, 2, 3)}, "its classes are not different texts"),
+        ({"classes": "abc"}, "outputs: 3, names: 1"),
+        ({"classes": None}, "not the attributes of a network"),
+        ({"activation": "tanh"}, "layers: 2, activations: 1"),
+        ({"activation": ("bad", "identity")}, "unknown activation 'bad'"),
+        ({"activation": ("relu",)}, "layers: 2, activations: 1"),
+        ({"activation": ("relu", "relu")}, "its last layer has the activation relu"),
+        ({"activation": ([], "identity")}, "not the attributes of a network"),
+        ({"pixels": "x"}, "its pixels are 'x', not unit or raw"),
+        ({"task": "clustering"}, "its task is 'clustering', not classification or m"),
+        ({"task": "regression"}, "a regression without targets"),
+        ({"targets": (Target("y"),)}, "a classification with targets"),
+        ({"columns": (Column("x"),)}, "features: 4, of its columns: 1"),
+        ({"columns": (Column("x", 0, 0),) * 4}, "without a name, or a scale above 0"),
+        ({"columns": (Column("x", fill="b"),) * 4}, "not the attributes of a network"),
+        ({"columns": (3,) * 4}, "not the attributes of a network"),
+        ({"frame": (1, 2)}, "expected an nnx.Frame, not a tuple"),
+        ({"frame": Frame(3, 3, 255, 0)}, "frame must be .* height x width = 4"),
+        ({"likeness": 3}, "not the attributes of a network"),
+        ({"layers": ()}, "layers: 0, activations: 2"),
+        ({"layers": [FIRST]}, "layers: 1, activations: 2"),
+        ({"layers": [FIRST, _layer(6, 3)]}, r"layer 1 has shapes \(6, 3\) and \(3,"),
+        (
+            {"layers": [FIRST, Layer(np.ones((5, 3), "f4"), 0)]},
+            "float32 and int64, not",
+        ),
+        ({"layers": [FIRST, _layer(5, 3)[::-1]]}, r"layer 1 has shapes \(3,\)"),
+        ({"layers": [_layer(4, 0), _layer(0, 3)]}, r"layer 0 has shapes \(4, 0\)"),
+        (
+            {"layers": [FIRST, _layer(5, 3, dtype="float64")]},
+            "its layers are float32 and float64",
+        ),
+        (
+            {"layers": [_layer(4, 5, dtype="float16"), _layer(5, 3, dtype="float16")]},
+            "its layers are float16, not float32 or float64",
+        ),
+        ({"layers": [_layer(4, 3, dtype=">f4")]}, "its layers are >f4, not float32"),
+        ({"layers": [_layer(4, 5, dtype="int64"), _layer(5, 3)]}, "float32 and int64"),
+        ({"layers": 3}, "not the attributes of a network"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_network_that_contradicts_itself(
+    changed: dict, words: str, tmp_path: Path
+) -> None:
+    network = Network([4, 5, 3])
+    with pytest.raises(InputError, match=words) as caught:
+        network.replace(**changed)
+    assert "\n" not in str(caught.value)
+    network.save(tmp_path / "model.safetensors")
+    before = (tmp_path / "model.safetensors").read_bytes()
+    vars(network).update(changed)  # an attribute may also be assigned
+    with pytest.raises(InputError, match=words):
+        network.save(tmp_path / "model.safetensors")
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
+def test_attributes_as_lists_and_numpy_s_numbers(tmp_path: Path) -> None:
+    network = Network([4, 5, 3]).replace(
+        layers=((FIRST.weight, FIRST.bias), _layer(5, 3)),
+        activation=["tanh", "identity"],
+        classes=["a", "b", "c"],
+        columns=[Column("x", np.float32(0.5), np.float32(2))] * 4,
+        frame=Frame(np.int64(1), np.int8(4), 1, 0),
+    )
+    assert network.activation == ("tanh", "identity")
+    network.save(tmp_path / "model.safetensors")
+    loaded = Network.load(tmp_path)
+    assert vars(loaded).keys() - vars(network).keys() <= {"likeness"}
+    for name in "activation", "classes", "columns", "frame":
+        assert getattr(loaded, name) == getattr(network, name)
+
+
+def test_a_likeness_belongs_to_its_classes() -> None:
+    from nnx.likeness import Likeness, shapes
+
+    own = Likeness(*(np.ones(shape, np.float32) for shape in shapes(3)))
+    network = Network([4, 3]).replace(likeness=own)
+    for other in (
+        {"layers": [_layer(4, 2)], "classes": ("a", "b")},
+        {"likeness": own._replace(mean=np.ones(3, np.float32))},
+    ):
+        with pytest.raises(InputError, match=r"likeness\.mean should have shape"):
+            network.replace(**other)

@@ -90,8 +90,10 @@ def convert(
     nnx train big.npy
     """
     from nnx.data.convert import convert as run
+    from nnx.data.convert import numpy_load
 
     left_out = [name.strip() for name in drop.split(",") if name.strip()]
     rows, columns = run(source, out, left_out)
     size = out.stat().st_size / 1e6
     show.line(f"{out}: {rows:,} rows of {columns:,} columns, {size:,.1f} MB")
+    show.note(f"NumPy opens it with {numpy_load(out)}")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from nnx.data.arrays import near_one
 from nnx.data.dataset import Array, Column
 from nnx.data.limits import MAX_UNPACKED
 from nnx.data.tabular import (
@@ -33,6 +34,8 @@ MAX_CATEGORIES = 1000
 # Up to this many different texts are categories, however small the table is.
 FEW = 20
 LARGEST = float(np.finfo(np.float32).max)
+# A standard deviation of at most this share of the mean is caused only by rounding.
+_ROUNDING = 4 * float(np.finfo(np.float64).eps)
 
 
 def fit(
@@ -137,9 +140,10 @@ def mean_and_scale(values: Array) -> tuple[float, float]:
     """Return the mean and the standard deviation of values, (n,); 1 if constant."""
     if values.min() == values.max():
         return float(values[0]), 1.0
-    mean, deviation = float(values.mean()), float(values.std())
-    # A deviation caused only by rounding counts as none.
-    return mean, deviation if deviation > 1e-13 * abs(mean) else 1.0
+    mean = float(values.mean())
+    scaled, power = near_one(values - mean)
+    deviation = float(np.ldexp(np.sqrt(np.mean(scaled**2)), power))
+    return mean, deviation if deviation > _ROUNDING * abs(mean) else 1.0
 
 
 def _categories(table: Table, i: int, rows: Array, fill: bool) -> Column:

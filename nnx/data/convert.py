@@ -11,7 +11,7 @@ import numpy as np
 from nnx import files
 from nnx.data.columns import numbers
 from nnx.data.dataset import Array
-from nnx.data.npy import MAX_HEADER
+from nnx.data.npy import MAX_HEADER, NUMPYS_HEADER, mapped
 from nnx.data.read_table import read_blocks
 from nnx.data.table import label_columns
 from nnx.data.tabular import Table
@@ -53,6 +53,13 @@ def convert(source: Path, out: Path, drop: Collection[str] = ()) -> tuple[int, i
                 block[name] = column
             file.write(block.data)
     return rows, len(names)
+
+
+def numpy_load(path: Path) -> str:
+    """Return the call by which NumPy opens a file that `convert` has written."""
+    is_long = mapped(path).offset > NUMPYS_HEADER
+    more = ", max_header_size=2**20" if is_long else ""
+    return f"numpy.load({str(path)!r}, mmap_mode='r'{more})"
 
 
 def _survey(source: Path, drop: Collection[str]) -> tuple[list[str], list[int], int]:
@@ -107,11 +114,11 @@ def _header(descr: list[tuple[str, str]], rows: int) -> bytes:
     """Return an .npy file's header; names of columns are escaped to ASCII."""
     about = {"descr": descr, "fortran_order": False, "shape": (rows,)}
     text = ascii(about).encode()
-    if len(text) > MAX_HEADER:
-        raise InputError(f"{len(descr):,} columns: their names do not fit in an .npy")
     long = len(text) > 65_000
     begins = 12 if long else 10
     text += b" " * (-(begins + len(text) + 1) % 64) + b"\n"
+    if len(text) > MAX_HEADER:
+        raise InputError(f"{len(descr):,} columns: their names do not fit in an .npy")
     version, width = (2, 4) if long else (1, 2)
     length = len(text).to_bytes(width, "little")
     return b"\x93NUMPY" + bytes([version, 0]) + length + text

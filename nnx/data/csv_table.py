@@ -24,6 +24,7 @@ from nnx.data.tabular import (
     number,
     require_columns,
     text_column,
+    unnamed_notes,
     wanted,
 )
 from nnx.errors import InputError
@@ -75,10 +76,7 @@ def _read(
     values = [readings[i].values(keep_text=header[i] in text) for i in places]
     if values and not _length(values[0]):
         raise InputError(f"{path}: no rows: only a header line")
-    unnamed = [
-        f"column {i + 1} has no name: left out" for i, n in enumerate(header) if not n
-    ]
-    notes = tuple(unnamed[:3])
+    notes = unnamed_notes(i for i, name in enumerate(header) if not name)
     place = partial(place_of, path, form, places, 0, True)
     return Table(
         str(path), tuple(header[i] for i in places), tuple(values), place, notes

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from nnx.data.rows import Rows, extremes
+from nnx.data.rows import extremes
 from nnx.errors import InputError, in_few_words
 
 # Each library has its own array type; docstrings give the shapes.
@@ -185,17 +185,6 @@ def frame_of(features: int, size: tuple[int, int] | None, maximum: int) -> Frame
     side = min(height, width)
     # MNIST scales a digit into 20 of its 28 pixels; tiny pictures have no margin.
     return Frame(height, width, maximum, side * 20 // 28 if side >= 16 else side)
-
-
-def as_array(given: Any, what: str = "images") -> Array:
-    """Return the argument as an array; raise InputError if that is impossible."""
-    try:
-        return given if isinstance(given, Rows) else np.asarray(given)
-    except InputError:
-        raise
-    except (TypeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"{what} cannot be converted to an array: {reason}") from None
 
 
 def checked_frame(frame: Frame, features: int | None = None) -> Frame:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nnx.data.dataset import Array, as_array
+from nnx.data.arrays import Array, as_array
 from nnx.data.tabular import (
     Table,
     Text,
@@ -151,7 +151,7 @@ def column_of(column: Any, place: str, is_text: bool = False) -> Values:
     Raises:
         InputError: the column holds anything else
     """
-    array = np.asarray(column)
+    array = as_array(column, place)
     if is_text and getattr(column, "dtype", array.dtype) != array.dtype:
         array = np.array(list(column), object)  # keeps integers beside gaps exact
     if array.ndim == 1 and array.dtype.kind in "iuf":

@@ -3,6 +3,7 @@
 import os
 from typing import Any, get_args, get_origin, get_type_hints
 
+from nnx.data.arrays import refuse_masked
 from nnx.data.dataset import IN_MEMORY, TASKS, Array, Dataset, Split
 from nnx.errors import InputError, in_few_words
 
@@ -92,8 +93,10 @@ def _check_array(array: Array, name: str) -> None:
     shape = getattr(array, "shape", None)
     if shape == ():
         raise InputError(f"{name} of a data set must be rows, not one number")
-    if not isinstance(shape, tuple) or not hasattr(array, "dtype"):
+    of_numpy = hasattr(getattr(array, "dtype", None), "kind")
+    if not isinstance(shape, tuple) or not of_numpy:
         raise InputError(
             f"{name} of a data set must be an array, not a {type(array).__name__}: "
             "np.asarray makes one"
         )
+    refuse_masked(array, name)

@@ -20,8 +20,8 @@ from nnx.errors import InputError
 from nnx.files import readable
 
 FOLDER = tuple(f"{key}.npy" for key in npz.KEYS)
-# Bytes; NumPy's limit, 10,000, is too small for the names of a picture's pixels.
-MAX_HEADER = 1 << 20
+# Bytes; NumPy's own limit is too small for the names of a picture's pixels.
+MAX_HEADER, NUMPYS_HEADER = 1 << 20, 10_000
 _BLOCK = 1 << 18  # fields read at once
 
 

@@ -1,5 +1,6 @@
 """A Parquet file as named columns of numbers or text, read with pyarrow."""
 
+import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from nnx.data.tabular import (
     as_text,
     require_columns,
     text_column,
+    unnamed_notes,
     wanted,
 )
 from nnx.errors import InputError
@@ -21,6 +23,8 @@ from nnx.files import readable
 
 # Fields read at once.
 BLOCK = 1 << 18
+# pandas' and pyarrow's names for the levels of an index without names.
+_UNNAMED = re.compile("__index_level_[0-9]+__")
 
 
 def read(
@@ -40,9 +44,12 @@ def read(
     """
     with _opened(path) as file:
         _check_room(path, sum(_group_sizes(file.metadata)))
-        names = _names(path, file, only, without)
+        index = _unnamed_index(file) - {*(only or ())}
+        names = _names(path, file, only, {*without, *index})
         whole = _checked(file.read(columns=names))
-    return _table(path, whole, names, text, 0)
+        every = file.schema_arrow.names
+    notes = unnamed_notes(i for i, n in enumerate(every) if n in index - {*without})
+    return _table(path, whole, names, text, 0)._replace(notes=notes)
 
 
 def read_blocks(
@@ -63,7 +70,7 @@ def read_blocks(
         every = file.schema_arrow.names
         more = [copied] if copied else []
         require_columns(str(path), every, [*(needed or ()), *more])
-        without = {copied} - {*(needed or ()), ""}
+        without = {copied, *_unnamed_index(file)} - {*(needed or ()), ""}
         names = [every[i] for i in wanted(str(path), every, needed, without)]
         both, first = list(dict.fromkeys([*names, *more])), 0
         rows = max(1, BLOCK // max(1, len(both)))
@@ -164,18 +171,26 @@ def _names(
     return names
 
 
+def _unnamed_index(file: Any) -> set[str]:
+    """Return the columns that pandas wrote for an index without a name."""
+    return {name for name in file.schema_arrow.names if _UNNAMED.fullmatch(name)}
+
+
 def _values(column: Any, place: str, is_text: bool) -> Values:
     """Return a pyarrow column in the form of a `Table`, or as text."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     kind = column.type
-    if pa.types.is_integer(kind) and is_text:
+    is_integer, is_decimal = pa.types.is_integer(kind), pa.types.is_decimal(kind)
+    if is_decimal:  # as CSV's fields are read: a cast to float64 would not be exact
+        column = pc.cast(column, pa.string())
+    if is_text and (is_integer or (is_decimal and kind.scale == 0)):
         column = pc.cast(column, pa.string())
         kind = column.type
-    elif pa.types.is_integer(kind) and not column.null_count:
+    elif is_integer and not column.null_count:
         return column.to_numpy()
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+    elif is_integer or is_decimal or pa.types.is_floating(kind):
         numbers = pc.fill_null(pc.cast(column, pa.float64(), safe=False), np.nan)
         return as_text(numbers.to_numpy()) if is_text else numbers.to_numpy()
     if pa.types.is_boolean(kind):

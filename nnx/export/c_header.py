@@ -1,6 +1,7 @@
 """A network as a C99 header, which needs only the mathematics library."""
 
 import re
+import zlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -18,6 +19,15 @@ TYPES = {
     "uint8": "uint8_t", "int8": "int8_t", "float32": "float", "float64": "double",
 }  # fmt: skip
 COLUMNS = 80
+# Another network's header defines the same names.
+GUARD = """#ifndef NNX_MODEL_H
+#define NNX_MODEL_H {crc}
+
+{text}
+#elif NNX_MODEL_H != {crc}
+#error "two networks in one file: include each header of nnx in a C file of its own"
+#endif
+"""
 
 
 def content(network: Network, *, int8: bool = False, said: str = "") -> bytes:
@@ -29,9 +39,7 @@ def content(network: Network, *, int8: bool = False, said: str = "") -> bytes:
     real = "float32" if int8 else network.layers[0].weight.dtype.name
     arrays = _arrays(network, int8)
     parts = [
-        _comment(network, int8, said, arrays),
-        "#ifndef NNX_MODEL_H\n#define NNX_MODEL_H\n\n#include <math.h>\n"
-        "#include <stdint.h>\n",
+        "#include <math.h>\n#include <stdint.h>\n",
         f"#define NNX_FEATURES {network.sizes[0]}",
         f"#define NNX_OUTPUTS {network.sizes[-1]}",
         f"#define NNX_WIDEST {max(network.sizes)}\n",
@@ -40,9 +48,11 @@ def content(network: Network, *, int8: bool = False, said: str = "") -> bytes:
         _names("nnx_features", feature_names(network)),
         *(_array(name, array) for name, array in arrays.items()),
         _filled(_functions(network, int8), real, sums_fit(network)),
-        "#endif",
     ]
-    return ("\n".join(part for part in parts if part) + "\n").encode("ascii")
+    text = "\n".join(part for part in parts if part)
+    crc = f"0x{zlib.crc32(text.encode('ascii')):08x}"
+    comment = _comment(network, int8, said, arrays)
+    return f"{comment}\n{GUARD.format(text=text, crc=crc)}".encode("ascii")
 
 
 def _arrays(network: Network, int8: bool) -> dict[str, Array]:

@@ -43,12 +43,12 @@ DENSE_INT8 = """
 /* q (n): x over its largest number, as integers up to most; returns what one is */
 static inline float nnx_whole(const float *x, int n, float most, int16_t *q)
 {
-    float largest = 0, times;
+    float largest = 1e-30f, times;
     int i;
     for (i = 0; i < n; i++)
         if (fabsf(x[i]) > largest)
             largest = fabsf(x[i]);
-    times = most / (largest > 0 ? largest : 1);
+    times = most / largest;
     for (i = 0; i < n; i++)
         q[i] = (int16_t)floorf(x[i] * times + 0.5f);
     return largest / most;

@@ -4,6 +4,7 @@ import json
 import os
 import pickletools
 import re
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from nnx import files, model_file
+from nnx import files, memory, model_file
 from nnx.data.dataset import Array, Dataset
 from nnx.errors import InputError, in_few_words
 from nnx.export import state_dict
@@ -62,7 +63,7 @@ def from_pytorch(
         raise InputError(
             f"layers must be the layers' names in order, not {in_few_words(layers)}"
         )
-    if hasattr(weights, "state_dict"):
+    if hasattr(weights, "state_dict") and not isinstance(weights, type):
         weights = weights.state_dict()
     if isinstance(weights, Mapping):
         source, said, tensors = IN_MEMORY, None, _arrays(IN_MEMORY, weights)
@@ -70,16 +71,16 @@ def from_pytorch(
         source = files.given(weights, "PyTorch's weights")
         said, tensors = _read(source)
     else:
-        kind = type(weights).__name__
-        raise InputError(
-            f"weights must be a file, a module or a state_dict, not {kind}"
-        )
+        few = in_few_words(weights)
+        raise InputError(f"weights must be a file, a module or a state_dict, not {few}")
     if said is not None:
         if activation is not None or data is not None or layers:
             raise InputError(
                 f"{source}: describes itself: give no activation, data or layers"
             )
         return _own(source, said, tensors)
+    if set(tensors) <= {"weight", "bias"}:  # of a single torch.nn.Linear
+        tensors = {f"linear.{name}": array for name, array in tensors.items()}
     names = _order(source, tensors, layers)
     found = _layers(source, tensors, names)
     return made(source, found, activation, data, pixels, normalize)
@@ -116,8 +117,8 @@ def _order(source: Path, tensors: dict[str, Array], layers: Sequence[str]) -> li
             )
         if not dot or what not in ("weight", "bias"):
             raise InputError(
-                f"{source}: {key[:80]} is not a weight or bias of a linear layer; nnx "
-                "takes only stacks of linear layers"
+                f"{source}: {key[:80]} is not a weight NAME.weight or bias NAME.bias; "
+                "nnx takes only stacks of linear layers"
             )
         names.add(name)
     if not names:
@@ -196,7 +197,7 @@ def _read(path: Path) -> tuple[str | None, dict[str, Array]]:
     if kind == ".onnx":
         raise InputError(f"{path}: nnx writes ONNX, but does not read it")
     if kind in (".pt", ".pth"):
-        return None, _arrays(path, _loaded_by_torch(path))
+        return None, _no_larger(path, _arrays(path, _loaded_by_torch(path)))
     metadata, tensors = read(path)
     if model_file.KEY in metadata:
         raise InputError(f"{path}: is already a model of nnx")
@@ -213,10 +214,10 @@ def _loaded_by_torch(path: Path) -> Mapping[str, Any]:
             "weights as safetensors instead (safetensors.torch.save_file)"
         ) from None
     with files.readable(path):
-        size = path.stat().st_size
-        _check_archive(path, size)
+        _check_archive(path, path.stat().st_size)
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of sparse tensors
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of pickle, torch or the archive, depending on the file
         said = str(error).rpartition("WeightsUnpickler error:")[2]
         first = " ".join(said.split())[:120]
@@ -226,10 +227,19 @@ def _loaded_by_torch(path: Path) -> Mapping[str, Any]:
             loaded = loaded[name]
     if not isinstance(loaded, Mapping):
         raise InputError(f"{path}: holds {type(loaded).__name__}, not a state_dict")
-    # A tensor may be a view of any size that repeats the stored data.
-    if sum(getattr(tensor, "nbytes", 0) for tensor in loaded.values()) > size:
-        raise InputError(f"{path}: damaged: its tensors are larger than what it holds")
     return loaded
+
+
+def _no_larger(path: Path, arrays: dict[str, Array]) -> dict[str, Array]:
+    """Return arrays unchanged; refuse those larger than their file, or than memory."""
+    # A tensor may be a view of any size that repeats the stored data. Tied weights are
+    # the same view, which counts once.
+    views = {(array.ctypes.data, array.nbytes) for array in arrays.values()}
+    stored = sum(size for _, size in views)
+    total = sum(array.nbytes for array in arrays.values())
+    if stored > path.stat().st_size or total > memory.available():
+        raise InputError(f"{path}: damaged: its tensors exceed the file or memory")
+    return arrays
 
 
 def _check_archive(path: Path, size: int) -> None:
@@ -269,17 +279,22 @@ def _arrays(source: Path, tensors: Mapping[str, Any]) -> dict[str, Array]:
     """Return a state dict's tensors as arrays."""
     found = dict[str, Array]()
     for name, tensor in tensors.items():
-        if not isinstance(name, str) or not hasattr(tensor, "shape"):
-            raise InputError(f"{source}: {in_few_words(name, 80)} is not a tensor")
-        array = tensor
-        if hasattr(tensor, "detach"):
-            tensor = tensor.detach().cpu()
-            kind = str(tensor.dtype).rpartition(".")[2]
-            counts = name.rpartition(".")[2] in OF_BATCH_NORM  # refused in words
-            if kind not in ("float16", "float32", "float64") and not counts:
-                raise InputError(
-                    f"{source}: {name[:80]} is {kind}: save weights as float32"
-                )
-            array = tensor.numpy()
-        found[name] = np.asarray(array)
+        try:
+            found[name] = _array(source, name, tensor)
+        except (RuntimeError, TypeError):  # of PyTorch: sparse, nested, without data
+            few = f"{name[:80]} cannot be an array: save weights as dense tensors"
+            raise InputError(f"{source}: {few}") from None
     return found
+
+
+def _array(source: Path, name: str, tensor: Any) -> Array:
+    if not isinstance(name, str) or not hasattr(tensor, "shape"):
+        raise InputError(f"{source}: {in_few_words(name, 80)} is not a tensor")
+    if not hasattr(tensor, "detach"):
+        return np.asarray(tensor)
+    tensor = tensor.detach().cpu()
+    kind = str(tensor.dtype).rpartition(".")[2]
+    counts = name.rpartition(".")[2] in OF_BATCH_NORM  # refused in words
+    if kind not in ("float16", "float32", "float64") and not counts:
+        raise InputError(f"{source}: {name[:80]} is {kind}: save weights as float32")
+    return np.asarray(tensor.numpy())

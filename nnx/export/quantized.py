@@ -13,6 +13,8 @@ from nnx.network import Network
 from nnx.training import scores
 
 WEIGHT_LEVELS, PIXEL_LEVELS, LEVELS, LARGEST = 127, 255, 2**15 - 1, 2**31 - 1
+# Rows of smaller numbers are scaled by this, also in C: their own scale would overflow.
+SMALLEST = np.float32(1e-30)
 
 
 class Quantized(NamedTuple):
@@ -107,6 +109,6 @@ def _whole(x: Array, most: int) -> tuple[Array, Array]:
 
     returns: (n, features), from -most to most; (n, 1) float32
     """
-    largest = np.abs(x).max(axis=1, keepdims=True)
-    times = np.float32(most) / np.where(largest > 0, largest, np.float32(1))
+    largest = np.maximum(np.abs(x).max(axis=1, keepdims=True), SMALLEST)
+    times = np.float32(most) / largest
     return np.floor(x * times + np.float32(0.5)), largest / np.float32(most)

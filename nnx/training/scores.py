@@ -4,9 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nnx.data.arrays import near_one
 from nnx.data.dataset import Array, Split, Target
 from nnx.maths.losses import LOSSES
 from nnx.training.log import METRICS
+
+# Errors divided by a smaller sum of squares could overflow.
+SMALLEST = 1e-200
 
 
 def metric(loss: str) -> str:
@@ -29,11 +33,14 @@ def variation(split: Split, task: str) -> Array | None:
 def about_mean(values: Array) -> Array:
     """Return each column's sum of squares about its mean; NaN for a constant column.
 
+    A column with a sum below `SMALLEST` counts as constant.
+
     values: (n, targets)
     """
     squares = np.sum((values - values.mean(axis=0)) ** 2, axis=0)
     # Means are rounded: the mean of three equal numbers may differ from them.
-    return np.where(values.min(axis=0) < values.max(axis=0), squares, np.nan)
+    varies = (values.min(axis=0) < values.max(axis=0)) & (squares >= SMALLEST)
+    return np.where(varies, squares, np.nan)
 
 
 def score(score_sum: Array, images: int, whole: Array | None, of: int) -> float:
@@ -56,6 +63,16 @@ def r2(errors: Array, whole: Array) -> Array:
     """
     constant = np.where(errors > 0.0, 0.0, 1.0)
     return np.where(np.isnan(whole), constant, 1.0 - errors / whole)
+
+
+def r2_of(true: Array, predicted: Array) -> Array:
+    """Return each target's R², (targets,), for values in any unit.
+
+    true, predicted: (n, targets)
+    """
+    about, power = near_one(true - true.mean(axis=0))
+    errors = np.sum(np.ldexp(predicted - true, -power) ** 2, axis=0)
+    return r2(errors, about_mean(about))
 
 
 def rmse(errors: Array, images: int, targets: Sequence[Target]) -> Array:

@@ -310,9 +310,10 @@ def test_a_picture_s_values_or_labels(
 ) -> None:
     pixels = np.pad(np.array([[100, 255], [50, 200]], np.uint8), 1)
     Image.fromarray(pixels).save(cwd / "a.png")
-    network = nnx.Network((16, 2), seed=0).replace(task=task, classes=("cat", "dog"))
-    names = {"targets": (Target("x", 5.0, 2.0), Target("y")), "classes": ()}
-    network = network.replace(**names) if task == "regression" else network
+    names: dict[str, object] = {"classes": ("cat", "dog")}
+    if task == "regression":
+        names = {"targets": (Target("x", 5.0, 2.0), Target("y")), "classes": ()}
+    network = nnx.Network((16, 2), seed=0).replace(task=task, **names)
     network.save(cwd / "model.safetensors")
     ran = run("predict", "model.safetensors", "a.png", "--json")
     [row] = json.loads(ran.stdout)["predictions"]

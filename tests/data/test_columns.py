@@ -73,6 +73,26 @@ def test_a_constant_is_scaled_by_1_whatever_rounding_makes_of_it():
 
 
 @pytest.mark.parametrize(
+    "values",
+    [
+        1_700_000_000_000_000 + np.arange(150),  # microseconds since 1970
+        1e-170 * np.arange(150),  # the squares are 0 in float64
+        1e30 + 1e15 * np.arange(150),
+    ],
+)
+def test_an_offset_or_a_unit_does_not_keep_numbers_from_being_standardized(values):
+    given = table(a=values)
+    x = features(fit(given, ["a"], every(given)), given)
+    assert x.mean() == pytest.approx(0, abs=0.05)
+    assert x.std() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("values", [[0.3, 0.1 + 0.2] * 5, [5e-324, *[0] * 99]])
+def test_what_only_rounding_tells_apart_is_a_constant(values):
+    assert fit(table(a=values), ["a"], np.arange(len(values)))[0].scale == 1
+
+
+@pytest.mark.parametrize(
     ("given", "words"),
     [
         (table(a=[NAN, NAN]), "'a' has only empty fields"),

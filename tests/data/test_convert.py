@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from nnx.data import csv_rows
-from nnx.data.convert import convert
+from nnx.data.convert import _header, convert, numpy_load
 from nnx.data.load import load
+from nnx.data.npy import MAX_HEADER, mapped
 from nnx.data.rows import Rows, in_file
 from nnx.data.unlabelled import of_columns
 from nnx.errors import InputError, WriteError
@@ -113,6 +114,33 @@ def test_what_is_no_table_of_numbers_is_refused(tmp_path, text, says):
         convert(source, out)
     assert says in str(error.value)
     assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize("columns", [2, 784])
+def test_numpy_opens_the_file_as_it_is_told_to(tmp_path, columns):
+    names = [f"pixel{i}" for i in range(columns)]
+    source = as_csv(tmp_path / "m.csv", names, [[1, 2]] * columns)
+    convert(source, tmp_path / "m.npy")
+    told = numpy_load(tmp_path / "m.npy")
+    assert ("max_header_size" in told) == (columns > 2)
+    opened = eval(told, {"numpy": np})
+    assert opened[names[-1]].tolist() == [1, 2]
+    if columns > 2:
+        with pytest.raises(ValueError, match="max_header_size"):
+            np.load(tmp_path / "m.npy", mmap_mode="r")
+
+
+@pytest.mark.parametrize("spare", [0, 1, 64, 65, 130])
+def test_names_that_fill_a_header_can_be_read_or_are_refused(tmp_path, spare):
+    bare = {"descr": [("", "|u1")], "fortran_order": False, "shape": (1,)}
+    name = "a" * (MAX_HEADER - len(ascii(bare)) - spare)
+    try:
+        header = _header([(name, "|u1")], 1)
+    except InputError:
+        assert spare < 65
+        return
+    (tmp_path / "m.npy").write_bytes(header + b"\0")
+    assert mapped(tmp_path / "m.npy").dtype.names == (name,)
 
 
 def test_columns_are_left_out(tmp_path):

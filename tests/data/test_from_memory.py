@@ -143,6 +143,63 @@ def test_a_frame_is_as_its_file(tmp_path):
     np.testing.assert_array_equal(ours.test.images, theirs.test.images)
 
 
+def test_booleans_are_predicted_as_they_were_trained_on():
+    x = PICTURES > 127
+    network = nnx.train(nnx.Network([20, 3]), (x, CLASSES), epochs=1).network
+    expected = network.predict_proba(x.astype(np.uint8))
+    for given in x, x.tolist(), x.astype(object):
+        np.testing.assert_array_equal(network.predict_proba(given), expected)
+    np.testing.assert_array_equal(
+        network.activations(x), network.activations(x.astype(np.uint8))
+    )
+
+
+DOORS = {
+    "dataset": nnx.dataset,
+    "standard": lambda x, y: nnx.dataset(x, y, scale="standard"),
+    "validation": lambda x, y: nnx.dataset(PICTURES / 255, CLASSES, validation=(x, y)),
+    "train": lambda x, y: nnx.train(nnx.Network([20, 3]), (x, y), epochs=1),
+    "predict": lambda x, y: nnx.Network([20, 3]).predict(x),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("door", DOORS)
+def test_tensors_with_a_gradient_are_taken_as_their_numbers(door):
+    torch = pytest.importorskip("torch", reason="tensors need PyTorch")
+    x = torch.rand(60, 20)
+    for given in x.clone().requires_grad_(), torch._neg_view(-x):
+        DOORS[door](given, torch.tensor(CLASSES))
+    nested = torch.nested.nested_tensor(list(x))
+    for given in [*x.requires_grad_()], nested, torch.complex(x, x).conj():
+        if door != "predict" and isinstance(given, list):
+            continue
+        with pytest.raises(InputError, match=r"^[^\n]*$"):
+            DOORS[door](given, CLASSES)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_masked_values_are_refused(door):
+    x = np.ma.masked_less(PICTURES.reshape(60, 20) / 255, 0)
+    DOORS[door](x, CLASSES)
+    x[4, 2] = np.ma.masked
+    with pytest.raises(InputError, match=r"^[^\n]*, the first at \[4, 2\]: fill them"):
+        DOORS[door](x, CLASSES)
+    if door != "predict":
+        with pytest.raises(
+            InputError, match=r"^masked values in y[^\n]*, the first at \[2\]"
+        ):
+            DOORS[door](x.data, np.ma.masked_equal(CLASSES, 2))
+
+
+def test_a_masked_column_of_a_data_frame_is_refused():
+    class Frame(dict):  # as a table of Astropy
+        columns = property(list)
+
+    frame = Frame(a=np.ma.masked_equal(np.arange(60), 7), y=CLASSES)
+    assert "masked values in x, column 'a', the first at [7]: f" in refused(frame, "y")
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [

@@ -1,6 +1,7 @@
 """Data sets of tables: what is learned, from which rows, and what is refused."""
 
 import csv
+from decimal import Decimal
 
 import numpy as np
 import pandas
@@ -8,6 +9,7 @@ import pytest
 
 import nnx
 from nnx.data.digest import digest
+from nnx.data.read_table import read_blocks
 from nnx.data.table_set import load_like
 from nnx.errors import InputError
 
@@ -173,6 +175,53 @@ def test_parquet_is_read_as_csv_is(write, tmp_path):
     )
     assert theirs.columns == ours.columns
     np.testing.assert_array_equal(theirs.train.images, ours.train.images)
+    assert digest(theirs) == digest(ours)
+
+
+def test_an_index_without_a_name_is_left_out_of_parquet_as_of_csv(write, tmp_path):
+    frame = pandas.read_csv(write(y=lambda i: i * 0.1))[::-1].query("a % 3")
+    frame.to_csv(tmp_path / "t.csv")
+    frame.to_parquet(tmp_path / "t.parquet")
+    ours, theirs = (
+        nnx.load(tmp_path / name, target="y") for name in ("t.csv", "t.parquet")
+    )
+    assert [column.name for column in theirs.columns] == ["a", "city"]
+    assert digest(theirs) == digest(ours)
+    assert "column 1 has no name: left out" in ours.notes
+    assert "column 4 has no name: left out" in theirs.notes
+    named = "__index_level_0__"
+    again = nnx.load(tmp_path / "t.parquet", target="y", drop=named)
+    assert digest(again) == digest(ours)
+    assert not any("has no name" in note for note in again.notes)
+    for table, _ in read_blocks(tmp_path / "t.parquet"):
+        assert table.names == ("a", "city", "y")
+    for table, _ in read_blocks(tmp_path / "t.parquet", needed=["a", named]):
+        assert table.names == ("a", named)
+
+
+def test_an_index_with_a_name_is_a_column(write, tmp_path):
+    frame = pandas.read_csv(write(y=lambda i: i * 0.1)).query("a % 3")
+    frame.rename_axis("house").to_parquet(tmp_path / "t.parquet")
+    data = nnx.load(tmp_path / "t.parquet", target="y")
+    assert [column.name for column in data.columns] == ["a", "city", "house"]
+
+
+def test_decimal_numbers_in_parquet_are_numbers(write, tmp_path):
+    frame = pandas.DataFrame(
+        {
+            "a": [Decimal(i) / 4 if i != 3 else None for i in range(40)],
+            "code": [Decimal(BEYOND + i % 3) for i in range(40)],
+            "y": [Decimal(i) / 10 for i in range(40)],
+        }
+    )
+    frame.to_parquet(tmp_path / "t.parquet")
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    told = {"target": "y", "missing": "fill", "categorical": "code"}
+    ours, theirs = (
+        nnx.load(tmp_path / name, **told) for name in ("t.csv", "t.parquet")
+    )
+    assert theirs.columns == ours.columns
+    assert theirs.columns[1].categories == tuple(str(BEYOND + i) for i in range(3))
     assert digest(theirs) == digest(ours)
 
 

@@ -1,11 +1,12 @@
 """C: the compiled header gives the same results as the network."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from compiled import predict
+from compiled import COMPILER, STRICT, predict
 from kinds import CASES, Case
 
 import nnx
@@ -67,6 +68,23 @@ def test_sums_have_room_for_the_widest() -> None:
     assert levels == [32767, 16909, 255]
 
 
+@pytest.mark.parametrize("bias", [-80, -87, -100, -104])
+def test_outputs_too_small_to_have_a_scale(bias: float, tmp_path: Path) -> None:
+    """32767 over the largest would be infinite."""
+    network = Network([16, 4, 2], "sigmoid", init="lecun")
+    first, last = network.layers
+    first = first._replace(bias=np.full(4, bias, np.float32))
+    network = network.replace(layers=[first, last._replace(bias=np.float32([1, 2]))])
+    images = np.random.default_rng(0).integers(0, 256, (9, 16)).astype(np.uint8)
+    wanted = network.predict_proba(images)
+    found = quantized.logits(network, quantized.quantized(network), images)
+    outputs = LOSSES[network.loss].outputs(found, xp=np)
+    header = c_header.content(network, int8=True)
+    compiled = predict(header, tmp_path, images, 2, "float32")
+    for each in outputs, compiled:
+        np.testing.assert_allclose(each, wanted, rtol=1e-6)
+
+
 def test_weights_of_nought_have_no_step() -> None:
     layers = quantized.quantized(Network([3, 2], init="zeros"))
     assert not layers[0].weight.any()
@@ -84,6 +102,23 @@ def test_numbers_read_back_as_the_same_bits() -> None:
         words = numbers[1].replace("\n", " ").split(",")
         read = np.array([word.strip().rstrip("f") for word in words], dtype)
         assert read.tobytes() == weight.tobytes()
+
+
+def test_two_networks_in_one_file(tmp_path: Path) -> None:
+    """The second would be skipped, as its names are those of the first."""
+    if COMPILER is None:
+        pytest.skip("there is no C compiler")
+    for name, seed in ("a", 1), ("same", 1), ("other", 2):
+        content = c_header.content(Network([4, 3], seed=seed))
+        (tmp_path / f"{name}.h").write_bytes(content)
+    command = [COMPILER, *STRICT, "-Wno-unused-function", "-fsyntax-only", "-xc", "-"]
+    for second, says in ("a", ""), ("same", ""), ("other", "two networks in one file"):
+        source = f'#include "a.h"\n#include "{second}.h"\n'
+        ran = subprocess.run(
+            command, cwd=tmp_path, input=source, capture_output=True, text=True
+        )
+        assert (ran.returncode != 0) == bool(says)
+        assert says in ran.stderr
 
 
 def test_names_are_bytes_of_utf_8() -> None:

@@ -12,6 +12,7 @@ from safetensors.numpy import load as tensors_of
 from safetensors.numpy import save as serialize
 
 import nnx
+from nnx import memory
 from nnx.errors import InputError
 from nnx.export import state_dict
 from nnx.network import Network
@@ -138,8 +139,8 @@ def test_normalized_pixels_become_part_of_the_first_layer() -> None:
         ({"2.bias": np.ones(2)}, {}, "its layers are float32 and float64"),
         ({"2.weight": np.ones((2, 4), int)}, {}, "in int64"),
         ({"1.running_mean": np.ones(4)}, {}, "1 is a BatchNorm, not a linear layer"),
-        ({"1.alpha": np.ones(4)}, {}, "1.alpha is not a weight or bias"),
-        ({"weight": np.ones(4)}, {}, "weight is not a weight or bias"),
+        ({"1.alpha": np.ones(4)}, {}, "1.alpha is not a weight NAME.weight or bias"),
+        ({"weight": np.ones(4)}, {}, "weight is not a weight NAME.weight or bias"),
     ],
     ids=str,
 )
@@ -177,10 +178,56 @@ def test_a_module_with_batch_normalization(tmp_path: Path) -> None:
 def test_what_holds_no_weights(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a folder; give the file of weights"):
         nnx.from_pytorch(tmp_path)
-    with pytest.raises(InputError, match="a module or a state_dict, not int"):
+    with pytest.raises(InputError, match="a module or a state_dict, not 3"):
         nnx.from_pytorch(3)
     with pytest.raises(InputError, match="holds no weights"):
         nnx.from_pytorch({})
+    linear = _torch().nn.Linear
+    with pytest.raises(InputError, match="a state_dict, not <class 'torch"):
+        nnx.from_pytorch(linear)
+
+
+def test_a_linear_layer_alone(tmp_path: Path) -> None:
+    """Its tensors' names have no dot."""
+    torch = _torch()
+    for bias in True, False:
+        module = torch.nn.Linear(9, 4, bias=bias)
+        for weights in module, _pt(tmp_path, module.state_dict()):
+            network = nnx.from_pytorch(weights)
+            pixels = np.random.default_rng(0).random((5, 9)).astype(np.float32)
+            expected = torch.softmax(module(torch.tensor(pixels)), 1).detach().numpy()
+            found = network.predict_proba(pixels)
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*prototype|.*beta state")
+def test_tensors_that_are_no_arrays(tmp_path: Path) -> None:
+    torch = _torch()
+    ones = torch.ones(2, 4)
+    nested = torch.nested.nested_tensor([torch.ones(3), torch.ones(2)])
+    for tensor in ones.to_sparse(), ones.to_sparse_csr(), ones.to("meta"), nested:
+        weights = {"0.weight": tensor}
+        for given in weights, _pt(tmp_path, weights):
+            says = "0.weight cannot be an array: save weights as dense tensors"
+            with pytest.raises(InputError, match=says) as caught:
+                nnx.from_pytorch(given)
+            assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="weight cannot be an array"):
+        nnx.from_pytorch(torch.nn.LazyLinear(3))
+
+
+def test_tied_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers that share their memory are saved once."""
+    torch = _torch()
+    tied = torch.nn.Linear(40, 40)
+    module = torch.nn.Sequential(*[tied, torch.nn.Tanh()] * 5, torch.nn.Linear(40, 3))
+    path = _pt(tmp_path, module.state_dict())
+    nnx.from_pytorch(module, "tanh").save(tmp_path / "a")
+    nnx.from_pytorch(path, "tanh").save(tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    monkeypatch.setattr(memory, "available", lambda: 30_000)
+    with pytest.raises(InputError, match="its tensors exceed the file or memory"):
+        nnx.from_pytorch(path, "tanh")
 
 
 def test_data_of_another_shape(data: nnx.Dataset) -> None:
@@ -252,7 +299,7 @@ def test_a_pt_runs_no_code_and_grows_no_larger_than_it_is(tmp_path: Path) -> Non
         ({"0.weight": Attack()}, "holds more than weights"),
         (torch.nn.Linear(2, 2), "holds more than weights"),
         ([torch.zeros(2)], "holds list, not a state_dict"),
-        ({"0.weight": one}, "its tensors are larger than what it holds"),
+        ({"0.weight": one}, "its tensors exceed the file or memory"),
         ({"0.weight": 3}, "'0.weight' is not a tensor"),
         ({"0.weight": torch.zeros(2, 2, dtype=torch.bfloat16)}, "is bfloat16"),
     ):

@@ -99,6 +99,17 @@ def test_data_made_by_hand_of_lists(network: Network, data: Dataset) -> None:
         nnx.evaluate(network, data._replace(test=lists))
 
 
+def test_data_made_by_hand_of_other_arrays(network: Network, data: Dataset) -> None:
+    torch = pytest.importorskip("torch", reason="tensors need PyTorch")
+    tensors = Split(*map(torch.asarray, data.train))
+    says = r"^train.images of a data set must be an array, not a Tensor: np.asarray"
+    with pytest.raises(InputError, match=says):
+        nnx.train(network, data._replace(train=tensors))
+    masked = Split(np.ma.masked_equal(data.train.images, 0), data.train.labels)
+    with pytest.raises(InputError, match=r"^masked values in train.images, the first"):
+        nnx.train(network, data._replace(train=masked))
+
+
 @pytest.mark.parametrize("use", ["predict", "predict_proba", "activations"])
 @pytest.mark.parametrize(
     ("images", "says"),
@@ -135,10 +146,9 @@ def test_a_frame_that_is_none(
     with pytest.raises(InputError, match=f"^{says}"):
         nnx.train(network, data._replace(frame=frame), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    if "maximum" in change:
-        with pytest.raises(InputError, match=f"^{says}"):
-            network.replace(frame=frame).predict(data.test.images)
-    save_model(tmp_path / "model.safetensors", vars(network.replace(frame=frame)))
+    with pytest.raises(InputError, match=f"^{says}"):
+        network.replace(frame=frame)
+    save_model(tmp_path / "model.safetensors", vars(network) | {"frame": frame})
     with pytest.raises(InputError, match=f"model.safetensors: its {says}"):
         Network.load(tmp_path / "model.safetensors")
 

@@ -58,6 +58,35 @@ def test_a_constant_is_one_whatever_rounding_says() -> None:
     assert scores.r2(np.array([0.0]), scores.about_mean(same)) == 1.0
 
 
+@pytest.mark.parametrize("scaled", ["both", "columns"])
+def test_r2_is_a_number_whatever_the_unit(scaled: str) -> None:
+    x, found = np.arange(60.0), []
+    for size in 1.0, 1e-30, 1e-155, 1e-160:
+        y = np.sin(x) * size
+        data = nnx.dataset(
+            x[:, None], y, scale="standard", standardize=scaled, task="regression"
+        )
+        result = nnx.train(nnx.Network([1, 4, 1]), data, epochs=2, backend="numpy")
+        assert np.isfinite([row.test_score for row in result.log]).all()
+        found.append(nnx.evaluate(result.network, data).score)
+    if scaled == "both":
+        assert found == pytest.approx([found[0]] * 4)
+    else:
+        assert np.isfinite(found).all()
+        assert found[-1] == 0  # a constant, and not predicted exactly
+
+
+def test_r2_of_a_picture_is_that_of_any_unit() -> None:
+    true = np.array([[1.0], [2.0], [4.0]])
+    given = true + np.array([[0.5], [0.0], [-0.25]])
+    r2 = scores.r2_of(true, given)
+    assert r2 == pytest.approx(1 - 0.3125 / np.sum((true - true.mean()) ** 2))
+    np.testing.assert_array_equal(scores.r2_of(true * 2.0**-540, given * 2.0**-540), r2)
+    same = np.ones((3, 1))
+    assert scores.r2_of(same, same) == 1.0
+    assert scores.r2_of(same, given) == 0.0
+
+
 def test_what_is_printed_of_values(capsys: pytest.CaptureFixture[str]) -> None:
     data = _data()
     network = nnx.train(nnx.Network([5, 2], seed=0), data, epochs=1).network

@@ -1,0 +1,58 @@
+"""Arrays from Python code: of any library, and converted only if nothing is lost."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from nnx.data.rows import Rows
+from nnx.errors import InputError
+
+Array: TypeAlias = Any
+
+
+def as_array(given: Any, what: str = "images") -> Array:
+    """Return the argument as an array; raise InputError if that is impossible.
+
+    Tensors of PyTorch are detached from their gradients. Masked values are refused.
+    """
+    if isinstance(given, Rows):
+        return given
+    try:
+        if hasattr(given, "resolve_neg"):  # a tensor of PyTorch
+            given = given.detach().resolve_neg()
+        refuse_masked(given, what)
+        return np.asarray(given)
+    except InputError:
+        raise
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{what} cannot be converted to an array: {reason}") from None
+
+
+def as_images(given: Any, what: str = "images") -> Array:
+    """Return the argument as an array, with booleans as the pixels 0 and 1."""
+    array = as_array(given, what)
+    return array.astype(np.uint8) if array.dtype.kind == "b" else array
+
+
+def refuse_masked(array: Array, what: str) -> None:
+    """Refuse an array of NumPy that has masked values, which NumPy would unmask."""
+    if np.ma.is_masked(array):
+        first = list(map(int, np.argwhere(np.ma.getmaskarray(array))[0]))
+        raise InputError(
+            f"masked values in {what}, the first at {first}: fill them in, as with "
+            "filled(0), or leave these rows out"
+        )
+
+
+def near_one(values: Array) -> tuple[Array, Array]:
+    """Return values times a power of two that makes the largest about 1, and its log.
+
+    No bit is lost, and squares of the result do not underflow. Each column has its own
+    power.
+
+    values: (n,) or (n, columns)
+    returns: values / 2**power, and power
+    """
+    _, power = np.frexp(np.abs(values).max(axis=0))
+    return np.ldexp(values, -power), power
