@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,17 +10,25 @@ import typer
 
 from nnx.cli import begin, show, sweep_results
 from nnx.cli.options import Device, Json, Threads, number, on, path, threads_limited
+from nnx.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nnx.data.dataset import Dataset
+    from nnx.data.dataset import Dataset, Split
     from nnx.sweep.space import Space
     from nnx.sweep.trials import Sweep, Trial
     from nnx.training.run import Run
 
 # What is held out to compare trials by, where the run's settings hold out nothing.
 HELD_OUT = 0.1
+# Before the first trial, at most PAIRS pairs of values are checked with the data, of
+# which IMAGES images are enough.
+PAIRS, IMAGES = 500, 10
+
+
+class UntrainableError(InputError):
+    """A trial's settings contradict each other, the network or the data."""
 
 
 def sweep(
@@ -80,12 +89,12 @@ def sweep(
 
     values, held_out = _values(config)
     settings, searched = complete(values, str(config)), load(space, values)
+    every = _every_seed(settings["seed"], seeds)
     library()  # refused before data are loaded
     most, options = int(min(trials, size(searched))), on(device)
     with threads_limited(threads):
         with doing(f"reading {settings['dataset']}", quiet=quiet):
             data, metric = _checked(values, searched, options)
-        every = [settings["seed"] + i for i in range(seeds)]
         opened = study.opened(storage, settings, searched, every)
         if held_out and not quiet:
             show.note(
@@ -94,8 +103,9 @@ def sweep(
             )
         if not quiet:
             sweep_results.introduce(opened, data, most, trials)
-        _work(opened, most, metric, partial(_run, values, data, options), quiet)
-    sweep_results.report(opened, metric, json, quiet)
+        run_of = partial(_run, values, searched, data, options)
+        _work(opened, most, metric, run_of, quiet)
+    sweep_results.report(opened, metric, partial(_config, values, data), json, quiet)
 
 
 def _values(file: Path) -> tuple[dict[str, Any], bool]:
@@ -115,28 +125,74 @@ def _values(file: Path) -> tuple[dict[str, Any], bool]:
 def _checked(
     values: dict[str, Any], space: "Space", options: dict[str, Any]
 ) -> tuple["Dataset", str]:
-    """Return the data of all trials, refused where these do not fit, and the metric."""
+    """Return the data of all trials, refused where these do not fit, and the metric.
+
+    Each value is checked with the data and a network, and pairs of values are.
+    """
     from nnx.settings import complete, layered
-    from nnx.sweep.space import ends
+    from nnx.sweep.space import covering, ends
     from nnx.training.data import load_data
 
     settings = complete(values)
     begin.check_backend(settings, options)
     data = load_data(settings)
+    few = _few(data)
+    # With from, all trials have its network, which takes time to load.
+    pairs = islice(covering(space, 2), 0 if values.get("from") else PAIRS)
+    for chosen in chain(covering(space, 1), pairs):
+        begin.run(_narrow(layered(values, chosen)), few, None, options)
     for chosen in ends(space):
         run = begin.run(layered(values, chosen), data, None, options)
     return data, run.plan.metric
 
 
+def _few(data: "Dataset") -> "Dataset":
+    """Return the data with a few images in each part, for quick checks of settings."""
+
+    def few(part: "Split") -> "Split":
+        return part._replace(images=part.images[:IMAGES], labels=part.labels[:IMAGES])
+
+    validation = data.validation and few(data.validation)
+    return data._replace(
+        train=few(data.train), test=few(data.test), validation=validation
+    )
+
+
+def _narrow(values: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with one unit in each hidden layer, for quick checks of them."""
+    from nnx.settings import complete
+
+    return {**values, "hidden": [1] * len(complete(values)["hidden"])}
+
+
+def _every_seed(first: int, count: int) -> list[int]:
+    """Return the seeds of each trial."""
+    from nnx.settings.values import read_value
+
+    try:
+        read_value("seed", first + count - 1)
+    except InputError as error:
+        raise InputError(f"--seeds {count}: {error}") from None
+    return list(range(first, first + count))
+
+
 def _run(
     values: dict[str, Any],
+    space: "Space",
     data: "Dataset",
     options: dict[str, Any],
     trial: "Trial",
     seed: int,
 ) -> "Run":
-    """Return a trial's run with this seed, as far as it is if it was interrupted."""
+    """Return a trial's run with this seed, as far as it is if it was interrupted.
+
+    Raises:
+        UntrainableError: no run can have the trial's settings
+        InputError: the fault is not the trial's: other settings make no run either, or
+            its folder cannot be used
+    """
     from nnx.settings import layered
+    from nnx.sweep.space import ends
     from nnx.training.folder import can_resume, load_settings
 
     folder = trial.runs[seed]
@@ -145,7 +201,32 @@ def _run(
         own = {**load_settings(folder), "backend": values.get("backend", "auto")}
         return begin.run(own, data, folder, options, resume=True)
     own = layered(values, {**trial.settings, "seed": seed})
-    return begin.run(own, data, folder, options, overwrite=True)
+    try:
+        return begin.run(own, data, folder, options, overwrite=True)
+    except InputError as error:
+        sound = layered(values, ends(space)[0])
+        if _fits(own, data, options) or not _fits(sound, data, options):
+            raise
+        raise UntrainableError(str(error)) from None
+
+
+def _fits(values: dict[str, Any], data: "Dataset", options: dict[str, Any]) -> bool:
+    """Return whether a run without a folder can have these settings."""
+    try:
+        begin.run(values, data, None, options)
+    except InputError:
+        return False
+    return True
+
+
+def _config(
+    values: dict[str, Any], data: "Dataset", settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the settings that a trial's run is given, in the form of a file."""
+    from nnx.settings import as_text, layered
+    from nnx.training.data import described
+
+    return as_text(layered({}, layered(values, settings) | described(data)))
 
 
 def _work(
@@ -200,7 +281,7 @@ def _scores(
                 return None
             assert result.validation_score is not None
             scores.append(result.validation_score)
-    except (DivergedError, OutOfMemoryError) as error:
+    except (DivergedError, OutOfMemoryError, UntrainableError) as error:
         show.note(f"nnx: trial {trial.number} failed: {error}")
         return []
     return scores

@@ -1,6 +1,6 @@
 """What `nnx sweep` says of its trials, and what it leaves in the end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from nnx.data.dataset import Dataset
     from nnx.sweep.trials import Outcome, Sweep, Trial
 
-BEST_NAME, PICTURE_NAME = "best.toml", "sweep.png"
 SHOWN = 10  # trials in the table
 
 
@@ -56,15 +55,22 @@ def ending(
     )
 
 
-def report(sweep: "Sweep", metric: str, json: bool, quiet: bool) -> None:
+def report(
+    sweep: "Sweep",
+    metric: str,
+    config: Callable[[dict[str, Any]], dict[str, Any]],
+    json: bool,
+    quiet: bool,
+) -> None:
     """Write the best trial's settings and the picture, and print what all came to.
 
     Where no trial has a score, the command ends with status 1.
+
+    config: returns what a settings file of a trial with these settings holds
     """
     from nnx import files
     from nnx.sweep.proposals import importances
-    from nnx.sweep.trials import outcomes, runs_of
-    from nnx.training.folder import CONFIG_NAME
+    from nnx.sweep.trials import BEST_NAME, outcomes, runs_of
 
     finished = outcomes(sweep)
     scored = [each for each in finished if each.scores]
@@ -73,7 +79,7 @@ def report(sweep: "Sweep", metric: str, json: bool, quiet: bool) -> None:
         raise typer.Exit(1)
     folder = runs_of(sweep, scored[0].number)[sweep.seeds[0]]
     best, shares = sweep.folder / BEST_NAME, importances(sweep.journal.study)
-    files.write(best, (folder / CONFIG_NAME).read_bytes())
+    files.write(best, _best(sweep, scored[0], folder, config))
     _draw(sweep, scored, shares, metric, quiet)
     if json:
         show.as_json(_described(finished, shares, metric, folder, best))
@@ -86,6 +92,24 @@ def report(sweep: "Sweep", metric: str, json: bool, quiet: bool) -> None:
         f"{scored[0].number}, {_score(scored[0], metric)}; to repeat it{seed}: nnx "
         f"train --config {quote(str(best))}"
     )
+
+
+def _best(
+    sweep: "Sweep",
+    outcome: "Outcome",
+    folder: Path,
+    config: Callable[[dict[str, Any]], dict[str, Any]],
+) -> bytes:
+    """Return the settings file of a trial's run, or a new one if it was deleted."""
+    import tomli_w
+
+    from nnx.sweep.space import settings_of
+    from nnx.training.folder import CONFIG_NAME
+
+    if (folder / CONFIG_NAME).is_file():
+        return (folder / CONFIG_NAME).read_bytes()
+    settings = settings_of(sweep.space, outcome.params)
+    return tomli_w.dumps(config({**settings, "seed": sweep.seeds[0]})).encode()
 
 
 def _score(outcome: "Outcome", metric: str) -> str:
@@ -130,7 +154,10 @@ def _described(
     folder: Path,
     best: Path,
 ) -> dict[str, Any]:
-    """Return what all came to, the best first, for JSON; null where a trial failed."""
+    """Return what all came to, the best first, for JSON; null where a trial failed.
+
+    The best one's run is null if it was deleted.
+    """
     rows = [
         {
             "trial": each.number,
@@ -146,7 +173,7 @@ def _described(
         "failed": sum(not each.scores for each in finished),
         "best": rows[0],
         "importance": {**shares},
-        "run": str(folder),
+        "run": str(folder) if folder.is_dir() else None,
         "config": str(best),
         "rows": rows,
     }
@@ -161,6 +188,7 @@ def _draw(
 ) -> None:
     """Write the picture of what mattered; what cannot be drawn is only said."""
     from nnx import files
+    from nnx.sweep.trials import PICTURE_NAME
 
     if not shares:
         return

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from decimal import Decimal
 from difflib import get_close_matches
-from itertools import combinations_with_replacement, product
+from itertools import chain, combinations, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,9 @@ from nnx.settings.other_names import OPTIONS
 from nnx.settings.values import read_value
 
 HOW = "a list of choices, or { low = …, high = … }"
+# The most steps between 0 and a range's numbers. With more, rounding errors exceed what
+# Optuna allows.
+FINEST = 10**7
 # Settings in the panels SAME (data, backend, seed, checkpoints) are the same in all
 # trials, except for those in SEARCHED.
 SAME, SEARCHED = ("Data", "Run"), ("augment", "pixels")
@@ -109,6 +112,22 @@ def ends(space: Space) -> list[dict[str, Any]]:
     return [{name: each[i] for name, each in values.items()} for i in (0, -1)]
 
 
+def covering(space: Space, count: int) -> Iterator[dict[str, Any]]:
+    """Yield all combinations of values of so many settings; a range has its ends.
+
+    The other settings have their first values. Settings with few values come first.
+    """
+    values = {name: _corners(each) for name, each in space.items()}
+    first = {name: each[0] for name, each in values.items()}
+    groups = sorted(
+        combinations(space, count),
+        key=lambda names: math.prod(len(values[name]) for name in names),
+    )
+    for names in groups:
+        for chosen in product(*(values[name] for name in names)):
+            yield first | dict(zip(names, chosen, strict=True))
+
+
 def _searched(name: str, value: Any, base: Mapping[str, Any]) -> Range | Choices:
     """Return the range or the choices of one setting."""
     _check_name(name, base)
@@ -188,7 +207,7 @@ def _check_log(name: str, spread: Range) -> None:
 
 
 def _check_step(name: str, spread: Range) -> None:
-    """Refuse a step that does not divide high - low."""
+    """Refuse a step that does not divide high - low, or is too fine for floats."""
     step = spread.step
     if step is None:
         return
@@ -196,11 +215,20 @@ def _check_step(name: str, spread: Range) -> None:
     with suppress(ArithmeticError):  # caused by 0 and NaN
         width = Decimal(str(spread.high)) - Decimal(str(spread.low))
         if type(step) in kinds and step > 0 and width % Decimal(str(step)) == 0:
+            _check_fineness(name, spread, step)
             return
     raise InputError(
         f"{name}: step {in_few_words(step)} does not lead from {spread.low} to "
         f"{spread.high}"
     )
+
+
+def _check_fineness(name: str, spread: Range, step: float) -> None:
+    largest = max(abs(spread.low), abs(spread.high))
+    if not spread.whole and largest > FINEST * step:
+        raise InputError(
+            f"{name}: step {step} is too fine for numbers up to {largest}: leave it out"
+        )
 
 
 def _corners(each: Range | Choices) -> list[Any]:
@@ -209,13 +237,5 @@ def _corners(each: Range | Choices) -> list[Any]:
 
 def _check_together(space: Space, base: Mapping[str, Any]) -> None:
     """Refuse settings whose values contradict each other in some trial."""
-    [first, _] = ends(space)
-    for pair in _pairs(space):
-        complete(layered(base, first | pair))
-
-
-def _pairs(space: Space) -> Iterator[dict[str, Any]]:
-    """Yield all combinations of values of every two settings; a range has its ends."""
-    for one, other in combinations_with_replacement(space, 2):
-        for x, y in product(_corners(space[one]), _corners(space[other])):
-            yield {one: x, other: y}
+    for chosen in chain(covering(space, 1), covering(space, 2)):
+        complete(layered(base, chosen))

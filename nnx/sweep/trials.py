@@ -3,11 +3,14 @@
     sweep.toml      the definition of the sweep: settings, space and seeds
     journal.log     the trials, and their scores
     trial-0000/     a trial's run; with several seeds, a folder with a run for each
+    best.toml       in the end, the best trial's settings
+    sweep.png       and the picture of what mattered
 
 The process with the lock on a trial's folder trains it. If the journal lists a trial as
 running but nobody has its lock, it was interrupted, and the next process continues it.
 """
 
+import os
 import time
 import tomllib
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -24,7 +27,7 @@ from nnx.sweep.proposals import kinds, proposed
 from nnx.sweep.space import Space, as_table, settings_of
 from nnx.training import lock
 
-SWEEP_NAME = "sweep.toml"
+SWEEP_NAME, BEST_NAME, PICTURE_NAME = "sweep.toml", "best.toml", "sweep.png"
 WAIT = 0.5  # seconds between checks of the other processes' progress
 
 
@@ -87,8 +90,8 @@ def opened(
     settings: of all trials, complete
 
     Raises:
-        InputError: the folder holds another sweep, cannot be written to, or its journal
-            is damaged
+        InputError: the folder holds another sweep, or files in the place of this one's;
+            it cannot be written to; its journal is damaged
         MissingLibraryError: Optuna is not installed
     """
     journal.library()
@@ -97,6 +100,7 @@ def opened(
     except OSError as error:
         raise InputError(f"{folder}: cannot hold a sweep: {error.strerror}") from None
     with journal.turn(folder):
+        _check_free(folder)
         _check_same(folder, settings, space, len(seeds))
         return Sweep(folder, space, seeds, journal.opened(folder))
 
@@ -111,6 +115,7 @@ def to_train(
         are training
 
     Raises:
+        InputError: a new trial's folder exists already
         InputError, WriteError: as for `journal.turn`
     """
     waits = False
@@ -175,6 +180,19 @@ def runs_of(sweep: Sweep, number: int) -> dict[int, Path]:
     return {seed: folder if one else folder / f"seed-{seed}" for seed in sweep.seeds}
 
 
+def _check_free(folder: Path) -> None:
+    """Refuse files that a new sweep would replace."""
+    if (folder / journal.NAME).exists():
+        return
+    patterns = "trial-[0-9]*", BEST_NAME, PICTURE_NAME
+    there = sorted(path.name for each in patterns for path in folder.glob(each))
+    if there:
+        raise InputError(
+            f"{folder}: already holds {there[0]}, but no {journal.NAME} of a sweep; "
+            "choose another --storage"
+        )
+
+
 def _check_same(folder: Path, settings: Settings, space: Space, seeds: int) -> None:
     """Refuse the folder of another sweep; write this one's definition to a new one."""
     import tomli_w
@@ -205,6 +223,12 @@ def _interrupted(sweep: Sweep, every: Sequence[Any]) -> Trial | None:
 
 
 def _new(sweep: Sweep, every: Sequence[Any]) -> Trial | None:
+    folder = folder_of(sweep, len(every))
+    if os.path.lexists(folder):
+        raise InputError(
+            f"{folder}: already there, where a new trial's folder would be; move it "
+            "away, or choose another --storage"
+        )
     params = proposed(sweep.space, every, sweep.seeds[0])
     added = journal.add(sweep.journal, params, kinds(sweep.space))
     return _taken(sweep, added, begun=False)

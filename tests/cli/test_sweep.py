@@ -193,6 +193,10 @@ BAD_SPACES = {
     "words": ("init = { low = 'he', high = 'lecun' }", "init has no range of numbers"),
     "log": ("l2 = { low = 0, high = 0.1, log = true }", "low must be above 0"),
     "step": ("epochs = { low = 1, high = 9, step = 3 }", "does not lead from 1 to 9"),
+    "fine step": (
+        "learning_rate = { low = 0.1, high = 0.4, step = 1e-9 }",
+        "learning_rate: step 1e-09 is too fine for numbers up to 0.4: leave it out",
+    ),
     "pair": (
         "batch_norm = [false, true]\nbatch_size = [1, 8]",
         "batch_norm needs a batch_size of 2 or more",

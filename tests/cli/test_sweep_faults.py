@@ -1,0 +1,192 @@
+"""`nnx sweep` with settings that do not train, files in its way, and trials deleted."""
+
+import json
+import shutil
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_files import tree
+
+from nnx.cli import sweep as command
+from nnx.errors import InputError
+from nnx.settings import as_text, complete
+from nnx.sweep import journal, space, trials
+
+Run = Callable[..., Any]
+Refused = Callable[..., str]
+pytest.importorskip("optuna", reason="no Optuna: pip install 'nnx-mlp[sweep]'")
+RUN = "backend = 'numpy'\nepochs = 1\nhidden = [8]\nvalidation_fraction = 0.2\n"
+SWEEP = "sweep", "run.toml", "--space", "space.toml", "--storage", "swept"
+ONE_EACH = "hidden = ['8', '16,8']\nactivation = ['relu', 'relu,tanh']\n"
+IN_THE_WAY = "trial-0000/config.toml", "best.toml", "sweep.png"
+
+
+@pytest.fixture
+def files(cwd: Path) -> Path:
+    (cwd / "run.toml").write_text(RUN)
+    (cwd / "space.toml").write_text("learning_rate = [0.1, 0.2, 0.3]\n")
+    return cwd
+
+
+def opened(folder: Path) -> trials.Sweep:
+    searched: space.Space = {"dropout": space.Range(0.0, 0.9)}
+    return trials.opened(folder, complete({}), searched, [0])
+
+
+UNTRAINABLE = {
+    "pair": (ONE_EACH, "activation names 2 layers, 'relu,tanh'; there are 1"),
+    "number": (
+        f"class_weights = ['balanced', [1, 2], {[1] * 10}]",
+        "class_weights has 2 numbers; digits has 10 classes",
+    ),
+    "class": (
+        f"class_weights = ['balanced', 'zebra=2', {[1] * 10}]",
+        "class_weights: digits has no class 'zebra'",
+    ),
+    "many pairs": (
+        f"learning_rate = {[i / 1000 for i in range(1, 600)]}\n{ONE_EACH}",
+        "activation names 2 layers, 'relu,tanh'; there are 1",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "says"), UNTRAINABLE.values(), ids=UNTRAINABLE)
+def test_choices_that_cannot_be_trained(
+    refused: Refused, files: Path, text: str, says: str
+) -> None:
+    (files / "space.toml").write_text(text)
+    refused(*SWEEP, says=(f"nnx: {says}",))
+
+
+def test_seeds_beyond_the_largest(refused: Refused, files: Path) -> None:
+    (files / "run.toml").write_text(f"{RUN}seed = {2**63 - 1}\n")
+    refused(
+        *SWEEP, "--seeds", 2, says=("--seeds 2: seed must be an integer from 0 to",)
+    )
+
+
+def swept(files: Path, monkeypatch: pytest.MonkeyPatch, seeds: int = 1) -> None:
+    """Run the command in this process, with no pair of settings checked."""
+    monkeypatch.chdir(files)
+    monkeypatch.setattr(command, "PAIRS", 0)
+    command.sweep(Path("run.toml"), Path("space.toml"), Path("swept"), 9, seeds)
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_trial_that_cannot_be_trained_has_failed(
+    files: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    seeds: int,
+) -> None:
+    """As where there are too many pairs to check, or three settings contradict."""
+    hidden = "hidden = ['16,8', '8', '4,4']\nactivation = ['relu', 'relu,tanh', 'tanh']"
+    (files / "space.toml").write_text(hidden)
+    swept(files, monkeypatch, seeds)
+    said = capsys.readouterr()
+    assert " failed: activation names 2 layers, 'relu,tanh'; there are 1" in said.err
+    assert "trials: 9, 1 failed; best: trial " in said.out
+
+
+@pytest.mark.parametrize("gone", ["network", "folder"])
+def test_what_is_no_trial_s_own_fault_ends_the_sweep(
+    files: Path, monkeypatch: pytest.MonkeyPatch, run: Run, gone: str
+) -> None:
+    assert run("train", "--config", "run.toml", "--out", "old").returncode == 0
+    (files / "run.toml").write_text(
+        "from = 'old'\nbackend = 'numpy'\nepochs = 1\nvalidation_fraction = 0.2\n"
+    )
+    introduce = command.sweep_results.introduce
+
+    def and_then(sweep: trials.Sweep, *others: Any) -> None:
+        introduce(sweep, *others)
+        if gone == "network":
+            shutil.rmtree(files / "old")
+        else:  # a folder where a file of an interrupted trial would be
+            coming = trials.to_train(sweep, 1)
+            next(coming)
+            coming.close()
+            (files / "swept" / "trial-0000" / "log.csv").mkdir()
+
+    monkeypatch.setattr(command.sweep_results, "introduce", and_then)
+    with pytest.raises(InputError, match="old: |log.csv: "):
+        swept(files, monkeypatch)
+    [trial] = journal.trials(journal.opened(files / "swept"))
+    assert trial.state.name == "RUNNING"
+
+
+def test_results_once_the_trials_are_deleted(run: Run, files: Path) -> None:
+    (files / "space.toml").write_text(
+        "learning_rate = [0.1, 0.2]\noptimizer = ['sgd', 'adam']\n"
+    )
+    first = run(*SWEEP, "--json")
+    assert first.returncode == 0, first.stderr
+    for folder in (files / "swept").glob("trial-*"):
+        shutil.rmtree(folder)
+    (files / "swept" / "best.toml").unlink()
+    again = run(*SWEEP, "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout) == json.loads(first.stdout) | {"run": None}
+    assert run(*SWEEP).stdout.startswith("trial validation accuracy ")
+    repeat = "train", "--config", "swept/best.toml", "--out", "again", "--json"
+    best = json.loads(run(*repeat).stdout)["validation_accuracy"]
+    assert best == json.loads(first.stdout)["best"]["validation_accuracy"]
+
+
+def test_several_seeds_and_a_regression_once_deleted(run: Run, files: Path) -> None:
+    rows = "".join(f"{i},{i % 7},{3 * i - i % 7}\n" for i in range(60))
+    (files / "table.csv").write_text("a,b,y\n" + rows)
+    table = "dataset = 'table.csv'\ntarget = 'y'\ntask = 'regression'\nseed = 5\n"
+    (files / "run.toml").write_text(RUN + table)
+    (files / "space.toml").write_text("l2 = [0.0, 0.01]\n")
+    first = run(*SWEEP, "--seeds", 2)
+    assert first.returncode == 0, first.stderr
+    before = complete(tomllib.loads((files / "swept" / "best.toml").read_text()))
+    for folder in (files / "swept").glob("trial-*"):
+        shutil.rmtree(folder)
+    again = run(*SWEEP, "--seeds", 2)
+    assert (again.returncode, again.stdout) == (0, first.stdout), again.stderr
+    repeat = "train", "--config", "swept/best.toml", "--out", "again"
+    assert run(*repeat).returncode == 0
+    repeated = tomllib.loads((files / "again" / "config.toml").read_text())
+    assert repeated == as_text(before)
+
+
+@pytest.mark.parametrize("name", IN_THE_WAY)
+def test_files_of_one_s_own_are_not_replaced(
+    refused: Refused, files: Path, name: str
+) -> None:
+    own = files / "swept" / name
+    own.parent.mkdir(parents=True)
+    own.write_text("# my own\n")
+    there = f"swept: already holds {Path(name).parts[0]}, but no journal.log"
+    refused(*SWEEP, says=(there, "choose another --storage"))
+
+
+def test_a_folder_in_the_way_of_a_later_trial(tmp_path: Path) -> None:
+    sweep = opened(tmp_path)
+    coming = trials.to_train(sweep, 2)
+    trials.finish(sweep, next(coming), [0.5])
+    own = tmp_path / "trial-0001" / "config.toml"
+    own.parent.mkdir()
+    own.write_text("# my own\n")
+    before = tree(own.parent)
+    match = "trial-0001: already there, where a new trial's folder would be; move it"
+    with pytest.raises(InputError, match=match):
+        next(coming)
+    assert tree(own.parent) == before
+    shutil.rmtree(own.parent)
+    assert next(trials.to_train(opened(tmp_path), 2)).number == 1
+
+
+def test_what_a_killed_trial_left_is_gone_on_with(tmp_path: Path) -> None:
+    """Its folder, before anything that could be resumed."""
+    coming = trials.to_train(opened(tmp_path), 1)
+    next(coming)
+    (tmp_path / "trial-0000" / "config.toml").write_text("epochs = 1\n")
+    coming.close()
+    again = next(trials.to_train(opened(tmp_path), 1))
+    assert (again.number, again.begun) == (0, True)
