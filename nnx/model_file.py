@@ -230,6 +230,8 @@ def fitting(network: dict[str, Any]) -> dict[str, Any]:
     try:
         found = _fitting(IN_MEMORY, network)
         frame = checked_frame(found["frame"], sizes(found["layers"])[0])
+        if len({*found["classes"]}) < len(found["classes"]):
+            raise InputError("two classes of a network have the same name")
         if likeness is not None:
             tensors = dict(named_arrays(Likeness(*likeness), "likeness"))
             _likeness(IN_MEMORY, tensors, len(found["classes"]))
@@ -258,7 +260,7 @@ def _fitting(source: Path, network: dict[str, Any]) -> dict[str, Any]:
     for name in found["activation"]:
         if name not in ACTIVATIONS:
             raise InputError(f"{source}: unknown activation {name!r}")
-    for wrong in _contradictions(found):
+    if wrong := next(_contradictions(found), None):
         raise InputError(f"{source}: its description contradicts itself: {wrong}")
     return found
 
@@ -268,7 +270,7 @@ def _names(value: Any) -> tuple[Any, ...]:
 
 
 def _contradictions(network: dict[str, Any]) -> Iterator[str]:
-    """Yield what in a network's attributes contradicts the rest."""
+    """Yield contradictions; each check relies on those before it to find none."""
     layers, activation, task = (network[n] for n in ("layers", "activation", "task"))
     classes, columns, targets = (network[n] for n in ("classes", "columns", "targets"))
     for i, (weight, bias) in enumerate(layers):
@@ -293,5 +295,5 @@ def _contradictions(network: dict[str, Any]) -> Iterator[str]:
         yield "a column or target without a name, or a scale above 0"
     if (pixels := network["pixels"]) not in PIXELS:
         yield f"its pixels are {in_few_words(pixels)}, not {' or '.join(PIXELS)}"
-    if not all(isinstance(c, str) for c in classes) or len({*classes}) < len(classes):
-        yield "its classes are not different texts"
+    if not all(isinstance(name, str) for name in classes):
+        yield "its classes are not texts"

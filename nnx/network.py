@@ -10,7 +10,7 @@ import numpy as np
 from nnx import files, model_file
 from nnx.automatic import DEFAULT
 from nnx.backend import Backend, choose
-from nnx.data.arrays import as_images
+from nnx.data.arrays import as_array
 from nnx.data.columns import features
 from nnx.data.dataset import (
     TASKS,
@@ -117,6 +117,8 @@ class Network:
             if name not in Network.__annotations__:
                 known = ", ".join(Network.__annotations__)
                 raise InputError(f"a network has no {name}; it has {known}")
+        if {"layers", "classes"} <= {*attributes}:  # the likeness is of other pictures
+            attributes = {"likeness": None} | attributes
         return self.of(**model_file.fitting(vars(self) | attributes))
 
     @classmethod
@@ -267,9 +269,11 @@ class Network:
         """Return images as an array (n, features), after checking them."""
         if self.columns and is_frame(images):
             images = self.features(images)
-        array, width = as_images(images), self.sizes[0]
+        array, width = as_array(images), self.sizes[0]
         if array.dtype.kind == "O":
-            array = as_images(array.tolist())  # finds a common dtype, if there is one
+            array = as_array(array.tolist())  # finds a common dtype, if there is one
+        if array.dtype.kind == "b":
+            array = array.astype(np.float32)  # black and white, whatever the maximum
         if array.ndim > 2 and math.prod(array.shape[1:]) == width:
             array = array.reshape(-1, width)
         refuse_unscaled(array, self.columns)

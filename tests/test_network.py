@@ -243,8 +243,8 @@ FIRST = _layer(4, 5)
     ("changed", "words"),
     [
         ({"classes": ("a",)}, "contradicts itself: outputs: 3, names: 1"),
-        ({"classes": ("a", "b", "a")}, "its classes are not different texts"),
-        ({"classes": (1, 2, 3)}, "its classes are not different texts"),
+        ({"classes": ("a", "b", "a")}, "two classes of a network have the same name"),
+        ({"classes": (1, 2, 3)}, "its classes are not texts"),
         ({"classes": "abc"}, "outputs: 3, names: 1"),
         ({"classes": None}, "not the attributes of a network"),
         ({"activation": "tanh"}, "layers: 2, activations: 1"),
@@ -322,9 +322,14 @@ def test_a_likeness_belongs_to_its_classes() -> None:
 
     own = Likeness(*(np.ones(shape, np.float32) for shape in shapes(3)))
     network = Network([4, 3]).replace(likeness=own)
-    for other in (
-        {"layers": [_layer(4, 2)], "classes": ("a", "b")},
-        {"likeness": own._replace(mean=np.ones(3, np.float32))},
-    ):
-        with pytest.raises(InputError, match=r"likeness\.mean should have shape"):
-            network.replace(**other)
+    with pytest.raises(InputError, match=r"likeness\.mean should have shape"):
+        network.replace(likeness=own._replace(mean=np.ones(3, np.float32)))
+
+
+def test_a_new_last_layer_needs_no_new_likeness() -> None:
+    network = nnx.train(Network([64, 8, 10]), "digits", epochs=1).network
+    assert network.likeness is not None
+    layers = [network.layers[0], _layer(8, 5)]
+    other = network.replace(layers=layers, classes=tuple("abcde"))
+    assert other.likeness is None
+    assert network.replace(classes=tuple("abcdefghij")).likeness is network.likeness

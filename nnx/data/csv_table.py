@@ -24,7 +24,6 @@ from nnx.data.tabular import (
     number,
     require_columns,
     text_column,
-    unnamed_notes,
     wanted,
 )
 from nnx.errors import InputError
@@ -76,7 +75,8 @@ def _read(
     values = [readings[i].values(keep_text=header[i] in text) for i in places]
     if values and not _length(values[0]):
         raise InputError(f"{path}: no rows: only a header line")
-    notes = unnamed_notes(i for i, name in enumerate(header) if not name)
+    unnamed = [i + 1 for i, name in enumerate(header) if not name]
+    notes = tuple(f"column {i} has no name: left out" for i in unnamed[:3])
     place = partial(place_of, path, form, places, 0, True)
     return Table(
         str(path), tuple(header[i] for i in places), tuple(values), place, notes

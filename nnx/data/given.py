@@ -82,6 +82,8 @@ def _check_fields(data: Dataset) -> None:
                 f"{name} of a data set must be {expected.replace(_MODULE, '')}, not "
                 f"{in_few_words(value, 40)}"
             )
+    if len({*data.classes}) < len(data.classes):
+        raise InputError(f"{data.name}: two classes have the same name")
     if data.task not in TASKS:
         raise InputError(
             f"task of a data set must be one of {', '.join(TASKS)}, not "

@@ -15,7 +15,6 @@ from nnx.data.tabular import (
     as_text,
     require_columns,
     text_column,
-    unnamed_notes,
     wanted,
 )
 from nnx.errors import InputError
@@ -47,8 +46,8 @@ def read(
         index = _unnamed_index(file) - {*(only or ())}
         names = _names(path, file, only, {*without, *index})
         whole = _checked(file.read(columns=names))
-        every = file.schema_arrow.names
-    notes = unnamed_notes(i for i, n in enumerate(every) if n in index - {*without})
+    left = sorted(index - {*without}) if only is None else []
+    notes = tuple(f"{name} is pandas' index without a name: left out" for name in left)
     return _table(path, whole, names, text, 0)._replace(notes=notes)
 
 

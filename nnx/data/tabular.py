@@ -3,8 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import islice
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -135,11 +134,6 @@ def wanted(
                 f"{names[i][:40]!r}"
             )
     return places
-
-
-def unnamed_notes(places: Iterable[int]) -> tuple[str, ...]:
-    """Return remarks on the first columns without a name; places: their indices."""
-    return tuple(f"column {i + 1} has no name: left out" for i in islice(places, 3))
 
 
 def listed(names: Sequence[str]) -> str:

@@ -217,11 +217,12 @@ def _loaded_by_torch(path: Path) -> Mapping[str, Any]:
         _check_archive(path, path.stat().st_size)
     try:
         with warnings.catch_warnings(action="ignore"):  # of sparse tensors
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
+            loaded = torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # of pickle, torch or the archive, depending on the file
-        said = str(error).rpartition("WeightsUnpickler error:")[2]
-        first = " ".join(said.split())[:120]
-        raise InputError(f"{path}: holds more than weights: {first}") from None
+        said = " ".join(str(error).split())
+        what = "holds more than weights" if "Weights only" in said else "is unreadable"
+        few = said.rpartition("WeightsUnpickler error: ")[2][:120]
+        raise InputError(f"{path}: {what}: {few}") from None
     for name in INSIDE:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
             loaded = loaded[name]
@@ -234,10 +235,9 @@ def _no_larger(path: Path, arrays: dict[str, Array]) -> dict[str, Array]:
     """Return arrays unchanged; refuse those larger than their file, or than memory."""
     # A tensor may be a view of any size that repeats the stored data. Tied weights are
     # the same view, which counts once.
-    views = {(array.ctypes.data, array.nbytes) for array in arrays.values()}
-    stored = sum(size for _, size in views)
+    views = {array.ctypes.data: array.nbytes for array in arrays.values()}
     total = sum(array.nbytes for array in arrays.values())
-    if stored > path.stat().st_size or total > memory.available():
+    if sum(views.values()) > path.stat().st_size or total > memory.available():
         raise InputError(f"{path}: damaged: its tensors exceed the file or memory")
     return arrays
 

@@ -154,6 +154,21 @@ def test_booleans_are_predicted_as_they_were_trained_on():
     )
 
 
+def test_booleans_are_black_and_white_to_any_network():
+    network = nnx.train(nnx.Network([20, 3]), (PICTURES, CLASSES), epochs=1).network
+    assert network.frame.maximum == 255
+    x = PICTURES > 127
+    np.testing.assert_allclose(
+        network.predict_proba(x), network.predict_proba(x * np.uint8(255)), rtol=1e-5
+    )
+
+
+def test_two_classes_with_one_name_are_refused():
+    data = nnx.dataset(PICTURES, CLASSES)._replace(classes=("a", "b", "a"))
+    with pytest.raises(InputError, match="two classes have the same name"):
+        nnx.train(nnx.Network([20, 3]), data, epochs=1)
+
+
 DOORS = {
     "dataset": nnx.dataset,
     "standard": lambda x, y: nnx.dataset(x, y, scale="standard"),

@@ -16,7 +16,7 @@ import numpy as np
 from nnx.maths import steps
 from nnx.maths.arrays import Array, map_arrays, named_arrays
 from nnx.maths.blocks import block_count
-from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.hyperparameters import Hyperparameters, Schedule
 from nnx.maths.ops import Ops
 from nnx.maths.state import Images, Parameters, State
 
@@ -25,10 +25,13 @@ PLAIN = Ops(np)
 LAST_DIGITS = 1
 # Steps in one launch: the second reads the weights that the first has written.
 STEPS = 2
+# Adam and RMSprop divide by this beside the root of the mean square. With their usual
+# epsilon a step is about the sign of the gradient, which rounding decides where the
+# gradient is nearly 0; with 1 the step is about proportional to the gradient.
+EPSILON = 1.0
 # Bounds on the relative error of the parameters' change, by the precision of products.
-# Rounding alone was 1e-6, 1e-3 and, where it decides on which side of a kink a unit is,
-# 0.2 at most (tests/backends/test_fused.py).
-BOUNDS = {"full": 0.01, "tf32": 0.05, "bf16": 0.5}
+# Rounding stays below a third of them (tests/backends/test_self_test.py).
+BOUNDS = {"full": 0.01, "tf32": 0.2, "bf16": 0.5}
 
 
 class SelfTest:
@@ -38,7 +41,7 @@ class SelfTest:
     """
 
     def __init__(self, cupy: Any, precision: str) -> None:
-        self._cupy, self._bound = cupy, BOUNDS[precision]
+        self._cupy, self._precision = cupy, precision
         self._tested = set[Any]()
         self.failure = ""
 
@@ -53,7 +56,9 @@ class SelfTest:
     ) -> bool:
         """Return whether a kernel may be used; test it first if it is new.
 
-        Tested are an epoch's first steps and its last one, whose batch may be short.
+        Tested are an epoch's first steps and, in full precision, its last one, whose
+        batch may be short. (Of two images, batch normalization's gradients are what
+        rounding leaves.)
 
         kernel: identifies it
         run_steps: launches it, called like `nnx.maths.steps.run_steps` without ops
@@ -61,11 +66,12 @@ class SelfTest:
         """
         if kernel not in self._tested and not self.failure:
             self._tested.add(kernel)
+            last = block_count(n, hyper.batch_size) - 1
             off = max(
                 self._error(run_steps, state._replace(step=step), images, n, hyper)
-                for step in {0, block_count(n, hyper.batch_size) - 1}
+                for step in ({0, last} if self._precision == "full" else {0})
             )
-            if off > self._bound:
+            if off > BOUNDS[self._precision]:
                 self._fail(off)
         return not self.failure
 
@@ -86,16 +92,16 @@ class SelfTest:
         hyper: Hyperparameters,
     ) -> float:
         """Return the relative error of one launch, from the state's step on."""
-        xp = self._cupy
+        xp, calm = self._cupy, hyper._replace(epsilon=EPSILON, schedule=Schedule())
         images = images._replace(pixels=images.pixels[: STEPS * hyper.batch_size])
         first = images.first or 0
         order = first + xp.arange(n) % len(images.pixels)
         count = min(STEPS, block_count(n, hyper.batch_size) - state.step)
-        got = run_steps(state, images, order, count, hyper)
+        got = run_steps(state, images, order, count, calm)
         given = state, images, order
         state, images, order = map_arrays(partial(_on_host, xp), given)
         with np.errstate(all="ignore"):
-            expected = steps.run_steps(state, images, order, count, hyper, PLAIN)
+            expected = steps.run_steps(state, images, order, count, calm, PLAIN)
             layers = map_arrays(xp.asnumpy, got.layers)
             return _change_error(state.layers, layers, expected.layers, count)
 
