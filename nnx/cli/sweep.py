@@ -140,7 +140,11 @@ def _checked(
     # With from, all trials have its network, which takes time to load.
     pairs = islice(covering(space, 2), 0 if values.get("from") else PAIRS)
     for chosen in chain(covering(space, 1), pairs):
-        begin.run(_narrow(layered(values, chosen)), few, None, options)
+        try:
+            begin.run(_narrow(layered(values, chosen)), few, None, options)
+        except InputError as error:
+            which = sweep_results.in_words(chosen)
+            raise InputError(f"{error}; in the combination {which}") from None
     for chosen in ends(space):
         run = begin.run(layered(values, chosen), data, None, options)
     return data, run.plan.metric

@@ -36,7 +36,7 @@ def introduce(sweep: "Sweep", data: "Dataset", most: int, asked: int) -> None:
 def beginning(trial: "Trial") -> str:
     """Say which trial begins, and with what settings."""
     again = " resumes where it was interrupted" if trial.begun else ""
-    return f"trial {trial.number}{again}: {_words(trial.params)}"
+    return f"trial {trial.number}{again}: {in_words(trial.params)}"
 
 
 def ending(
@@ -127,11 +127,14 @@ def _number(outcome: "Outcome", metric: str) -> str:
     return show.score(outcome.mean, metric) + spread
 
 
-def _words(params: Mapping[str, Any]) -> str:
+def in_words(params: Mapping[str, Any]) -> str:
+    """Return settings as in hidden=128,64, dropout=0.2."""
     return ", ".join(f"{name}={_short(value)}" for name, value in params.items())
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(_short, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

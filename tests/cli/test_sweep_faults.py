@@ -37,7 +37,11 @@ def opened(folder: Path) -> trials.Sweep:
 
 
 UNTRAINABLE = {
-    "pair": (ONE_EACH, "activation names 2 layers, 'relu,tanh'; there are 1"),
+    "pair": (
+        ONE_EACH,
+        "activation names 2 layers, 'relu,tanh'; there are 1; in the combination "
+        "hidden=8, activation=relu,tanh",
+    ),
     "number": (
         f"class_weights = ['balanced', [1, 2], {[1] * 10}]",
         "class_weights has 2 numbers; digits has 10 classes",
