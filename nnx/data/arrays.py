@@ -29,12 +29,6 @@ def as_array(given: Any, what: str = "images") -> Array:
         raise InputError(f"{what} cannot be converted to an array: {reason}") from None
 
 
-def as_images(given: Any, what: str = "images") -> Array:
-    """Return the argument as an array, with booleans as the pixels 0 and 1."""
-    array = as_array(given, what)
-    return array.astype(np.uint8) if array.dtype.kind == "b" else array
-
-
 def refuse_masked(array: Array, what: str) -> None:
     """Refuse an array of NumPy that has masked values, which NumPy would unmask."""
     if np.ma.is_masked(array):

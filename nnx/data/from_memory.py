@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from nnx.data.arrays import as_array, as_images
+from nnx.data.arrays import as_array
 from nnx.data.dataset import (
     IN_MEMORY,
     Array,
@@ -176,15 +176,16 @@ def _of_pixels(name: str, pairs: list[Any], told: TableOptions, scale: Any) -> D
 
 def _rows(x: Any, source: str) -> Array:
     """Return pictures, or rows of features, as (n, features)."""
-    array = as_images(x, source)
+    array = as_array(x, source)
     if array.ndim not in (2, 3) and not (array.ndim == 4 and array.shape[-1] == 1):
         raise InputError(
             f"{source} should have shape (n, features) or (n, height, width), not "
             f"{array.shape}"
         )
-    if not array.size or array.dtype.kind not in "uif":
+    if not array.size or array.dtype.kind not in "buif":
         raise InputError(f"{source} has no numbers: {array.dtype} of {array.shape}")
-    return array.reshape(len(array), -1)
+    rows = array.reshape(len(array), -1)
+    return rows.astype(np.uint8) if rows.dtype.kind == "b" else rows
 
 
 def _placed(source: str) -> Any:

@@ -21,8 +21,6 @@ from nnx.maths.ops import Ops
 from nnx.maths.state import Images, Parameters, State
 
 PLAIN = Ops(np)
-# A step may round the parameters by as many units in the last place.
-LAST_DIGITS = 1
 # Steps in one launch: the second reads the weights that the first has written.
 STEPS = 2
 # Adam and RMSprop divide by this beside the root of the mean square. With their usual
@@ -115,13 +113,13 @@ def _change_error(
 ) -> float:
     """Return the relative error of the parameters' change, in the Euclidean norm.
 
-    What rounding the parameters takes is not counted. 0 if the expected parameters are
-    not finite: there is nothing to compare with.
+    What one unit in the last place per step adds up to is rounding, and not counted. 0
+    if the expected parameters are not finite: there is nothing to compare with.
     """
     start, mine, other = map(_flat, (before, got, expected))
     if not np.all(np.isfinite(other)):
         return 0.0
-    rounding = count * LAST_DIGITS * np.finfo(np.float32).eps * np.linalg.norm(start)
+    rounding = count * np.finfo(np.float32).eps * np.linalg.norm(start)
     wrong = np.linalg.norm(mine - other) - rounding
     if not wrong > 0.0:
         return 0.0 if np.all(np.isfinite(mine)) else np.inf

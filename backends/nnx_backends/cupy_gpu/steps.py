@@ -136,11 +136,12 @@ def run_steps(
     plain: takes the steps that no launch takes many of; see `uncovered`
     self_test: says which kernels must not be used
     """
-    launch = partial(in_one_launch, card=card, memories=memories)
-    covered = not uncovered(state, hyper, card.room)
-    kernel = _use(state, images, hyper, card.cupy) if covered else None
-    if covered and self_test.passed(kernel, launch, state, images, len(order), hyper):
-        return launch(state, images, order, count, hyper)
+    if not uncovered(state, hyper, card.room):
+        n = len(order)
+        use = _use(state, images, n, hyper, card.cupy)
+        launch = partial(in_one_launch, use=use, card=card, memories=memories)
+        if self_test.passed(use, launch, state, images, n, hyper):
+            return launch(state, images, order, count, hyper)
     return plain(state, images, order, count, hyper, communicator=communicator)
 
 
@@ -151,19 +152,21 @@ def in_one_launch(
     count: int,
     hyper: Hyperparameters,
     *,
+    use: tuple[Any, ...],
     card: Card,
     memories: Memories[Memory],
 ) -> State:
-    """Return the state after so many more steps, which must not be `uncovered`."""
+    """Return the state after so many more steps, which must not be `uncovered`.
+
+    use: as `_use` returns it
+    """
     cupy, n = card.cupy, len(order)
     per_epoch = block_count(n, hyper.batch_size)
     # Of the set, of which the order may be a window that is shorter than a batch.
     epoch = state.step // block_count(len(images.labels), hyper.batch_size)
     at = state.step % per_epoch * hyper.batch_size
-    hyper = hyper._replace(batch_size=min(hyper.batch_size, n))
-    use = _use(state, images, hyper, cupy)
-    places = use[0]
-    own = memories.take(state, use) or memory(state, hyper, places, cupy)
+    places, fixed, *_ = use
+    own = memories.take(state, use) or memory(state, fixed, places, cupy)
     own.counter.fill(0)
     loss_sum, score_sum = state.loss_sum.copy(), state.score_sum.copy()
     # Kept until the launch has been made, as their addresses are in it.
@@ -185,16 +188,21 @@ def in_one_launch(
 
 
 def _use(
-    state: State, images: Images, hyper: Hyperparameters, cupy: Any
+    state: State, images: Images, n: int, hyper: Hyperparameters, cupy: Any
 ) -> tuple[Any, ...]:
     """Return all that a kernel and its memory depend on, as `_kernel` takes it.
 
     Numbers that they do not depend on may be others in the next steps.
+
+    n: images in the order, which may be fewer than a batch
     """
-    fixed = hyper._replace(learning_rate=0.0, l2=float(hyper.l2 > 0.0))
+    batch = min(hyper.batch_size, n)
+    fixed = hyper._replace(
+        batch_size=batch, learning_rate=0.0, l2=float(hyper.l2 > 0.0)
+    )
     pixels = "unsigned char" if images.pixels.dtype == np.uint8 else "float"
     kinds = pixels, _are_bytes(images, hyper), images.weights is not None
-    places = layout.places(state.layers, layout.whole(hyper.batch_size, TILE))
+    places = layout.places(state.layers, layout.whole(batch, TILE))
     return tuple(places), fixed, kinds, cupy.cuda.Device().id
 
 
