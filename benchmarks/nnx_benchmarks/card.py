@@ -80,11 +80,11 @@ def measure(
     """
     with backend.scope():
         work = {"rates": rates(note), "costs": costs()}
-        jobs = {name: starmap(each, repeat(())) for name, each in work.items()}
-        found = in_turn(jobs, rounds, note)
+        jobs = {name: starmap(measure, repeat(())) for name, measure in work.items()}
+        trials = in_turn(jobs, rounds, note)
     rows = []
     for key, (what, unit) in UNITS.items():
-        measured = [each[key] for each in chain(*found.values()) if key in each]
+        measured = [speeds[key] for speeds in chain(*trials.values()) if key in speeds]
         row = times(measured, "value", "range")
         rows.append({"what": what, "unit": unit, "no_speed_because": None} | row)
     table = Table(backend.device, COLUMNS, [row for row in rows if row["range"]])
@@ -115,12 +115,12 @@ def rates(note: Note) -> Callable[[], Rates]:
 
     def measured() -> Rates:
         seconds = _fastest(cupy, lambda: cupy.copyto(*copies))
-        found = {"gigabytes_per_second": 2e-9 * COPIED / seconds}
+        speeds = {"gigabytes_per_second": 2e-9 * COPIED / seconds}
         for name, way in ways.items():
             with way.scope():
                 seconds = _fastest(cupy, lambda: cupy.matmul(a, b, out=c))
-            found[name] = 2e-9 * SIDE**3 / seconds
-        return found
+            speeds[name] = 2e-9 * SIDE**3 / seconds
+        return speeds
 
     return measured
 

@@ -60,12 +60,13 @@ def implementations(
     and CuPy's fused steps also with its plain ones.
     """
     own = backends(backend, note, **options)
-    chosen = [nnx_run.implementation(each) for each in own]
+    chosen = [nnx_run.implementation(own_backend) for own_backend in own]
     if backend == "cupy":
         plain = nnx_run.implementation(find(backend, fused=False, **options))
         chosen.append(plain._replace(name="nnx cupy, plain steps"))
     card = all(implementation.card for implementation in chosen)
-    for name in [each.name for each in own if bf16 and each.name in ROUNDING]:
+    names = [own_backend.name for own_backend in own]
+    for name in [name for name in names if bf16 and name in ROUNDING]:
         try:
             chosen.append(nnx_run.rounded(find(name, precision="bf16", **options)))
         except BackendError as error:

@@ -26,16 +26,17 @@ def check_all(
 ) -> dict[str, tuple[Agreement, Trainer | None]]:
     """Return how well each able implementation agrees, and its trainer if it does."""
     options = problem.workload.options
-    able = [each for each in implementations if not (each.plain and options)]
-    rounds = any(each.bfloat16 for each in able)
+    able = [one for one in implementations if not (one.plain and options)]
+    rounds = any(implementation.bfloat16 for implementation in able)
     note(f"{problem.workload}: comparing {len(able)} with float64 …")
-    wanted = agreement.reference(problem, bfloat16=rounds)
+    expected = agreement.reference(problem, bfloat16=rounds)
     checked = {}
-    for each in able:
+    for implementation in able:
         began = time.perf_counter()
-        checked[each.name] = agreement.check(each, problem, wanted)
+        name = implementation.name
+        checked[name] = agreement.check(implementation, problem, expected)
         if (took := time.perf_counter() - began) > SLOW:
-            note(f"comparing {each.name} took {took:.0f} s")
+            note(f"comparing {name} took {took:.0f} s")
     return checked
 
 

@@ -134,16 +134,16 @@ def first_step_error(
     few = Split(*(part[:FIRST_IMAGES] for part in images.train))
     small = images._replace(train=few, test=few)
     after = []
-    for each in backend, find("numpy"):
-        run = begin(workload, small, option, each, dtype="float64")
+    for tested in backend, find("numpy"):
+        run = begin(workload, small, option, tested, dtype="float64")
         with run.scope():
             state = run.position.state
-            ones = map_arrays(each.xp.ones_like, state.optimizer_state)
+            ones = map_arrays(tested.xp.ones_like, state.optimizer_state)
             state = state._replace(optimizer_state=ones)
             run.position = run.position._replace(state=state)
             state = next(iter(run)).position.state
-            layers = inference_layers(state, xp=each.xp)
-            after.append(map_arrays(each.to_numpy, layers))
+            layers = inference_layers(state, xp=tested.xp)
+            after.append(map_arrays(tested.to_numpy, layers))
     error = largest_error(*after)
     return error if np.isfinite(error) else np.inf
 

@@ -24,13 +24,13 @@ def png(tables: list[Table], machine: str) -> bytes:
     """Return a PNG with a panel for each workload."""
     columns = 1 if len(tables) == 1 else 2
     lines = -(-len(tables) // columns)
-    most = max(len(table.rows) for table in tables)
+    rows = max(len(table.rows) for table in tables)
     words = [
         line
         for text in (NOTE, machine)
         for line in textwrap.wrap(text, round(LETTERS * WIDTH * columns))
     ]
-    height = lines * (HEAD + ROW * most) + 0.8 + LINE * len(words)
+    height = lines * (HEAD + ROW * rows) + 0.8 + LINE * len(words)
     layout = ConstrainedLayoutEngine(h_pad=0.12, hspace=0.05)
     figure = Figure((WIDTH * columns, height), dpi=120, layout=layout)
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
@@ -49,7 +49,7 @@ def png(tables: list[Table], machine: str) -> bytes:
 
 def _panel(panel: Any, table: Table) -> None:
     """Draw one workload, fastest on top."""
-    most, rows = 1.0, table.rows[::-1]
+    largest, rows = 1.0, table.rows[::-1]
     for i, row in enumerate(rows):
         rate, fastest = row["images_per_second"] or 0.0, 0.0
         colour = THEIRS if row["max_relative_error"] is not None else FLOOR
@@ -60,7 +60,7 @@ def _panel(panel: Any, table: Table) -> None:
                 rate * row["ms_per_epoch"] / ms for ms in row["ms_range"]
             )
             panel.hlines(i, slowest, fastest, color=FLOOR, linewidth=1)
-            most = max(most, fastest)
+            largest = max(largest, fastest)
         panel.annotate(
             _label(row), (fastest, i), (4, 0), textcoords="offset points",
             va="center", fontsize=8, color=FLOOR,
@@ -68,7 +68,7 @@ def _panel(panel: Any, table: Table) -> None:
         )  # fmt: skip
     panel.set_yticks(range(len(rows)), [row["implementation"] for row in rows])
     panel.set_title(table.title.partition(";")[0], loc="left", fontsize=8, pad=8)
-    panel.set_xlim(0, 1.25 * most)
+    panel.set_xlim(0, 1.25 * largest)
     panel.xaxis.set_major_formatter(lambda rate, _: _rate(rate))
     panel.tick_params(labelsize=8)
     panel.tick_params(axis="y", length=0)

@@ -38,8 +38,8 @@ class Table(NamedTuple):
         for heading in LESSER:
             if table.width() <= room:
                 break
-            kept = [column for column in table.columns if column[0] != heading]
-            table = table._replace(columns=kept)
+            columns = [column for column in table.columns if column[0] != heading]
+            table = table._replace(columns=columns)
         return table
 
     def width(self) -> int:

@@ -54,11 +54,12 @@ def measure(
     rows = []
     for name, (agreed, _) in checked.items():
         own: Sequence[Training] = trained.get(name, ())
-        reached = all(each.accuracy >= target for each in own)
+        reached = all(training.accuracy >= target for training in own)
+        seconds = [training.seconds for training in own if reached]
         rows.append(
             {"workload": key, "implementation": name}
             | (own[0]._asdict() if own else dict.fromkeys(Training._fields))
-            | times([each.seconds for each in own if reached], "seconds", "range")
+            | times(seconds, "seconds", "range")
             | agreed.as_row()
         )
     title = f"seconds to {100 * target:.2f} %: {workload}"

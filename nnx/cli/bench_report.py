@@ -105,9 +105,9 @@ def _say_if_busy() -> None:
 
 def _prepared(folder: Path) -> Path:
     """Return the folder, made; refused where it already holds a result."""
-    there = [name for name in (JSON_NAME, PICTURE_NAME) if (folder / name).exists()]
-    if there:
-        names = ", ".join(there)
+    existing = [name for name in (JSON_NAME, PICTURE_NAME) if (folder / name).exists()]
+    if existing:
+        names = ", ".join(existing)
         raise InputError(f"{folder}: already holds {names}; choose another --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -81,9 +81,9 @@ def _of_cases(backends: "list[Backend]", json: bool) -> bool:
 
     results: list[Agreement] = []
     unit = f"of {len(gradient_cases()):,} cases"
-    for each in backends:
-        show.note(f"checking {each.name} …")
-        results += counted(each_case(each), lambda _: 1, unit)
+    for backend in backends:
+        show.note(f"checking {backend.name} …")
+        results += counted(each_case(backend), lambda _: 1, unit)
     worst = max(check.max_relative_error for check in results)
     if json:
         rows = [as_row(check, "backend", case="network") for check in results]
@@ -117,9 +117,9 @@ def _of_network(
     if drawn:
         show.note(f"checked without the run's {', '.join(drawn)}")
     results: list[ParameterCheck] = []
-    for each in backends:
-        with doing(f"checking {each.name}"):
-            results += check(network, data, settings, each)
+    for backend in backends:
+        with doing(f"checking {backend.name}"):
+            results += check(network, data, settings, backend)
     minimized, images = _minimized(settings), min(IMAGES, len(data.train.labels))
     if json:
         described = {"model": str(path), "network": str(network), "dataset": data.name}

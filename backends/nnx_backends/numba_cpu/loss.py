@@ -198,13 +198,13 @@ def _weighted_rows(z, labels, rows, smoothing, both, batch, dz, losses, correct)
         label = np.uint64(labels[i])
         norm, best = _softmax(z, i, count, dz)
         own = (one - smoothing) * weights[label]
-        each, loss = own + everywhere, own * (z[i, best] - z[i, label])
+        weight, loss = own + everywhere, own * (z[i, best] - z[i, label])
         for j in range(count):
             loss += spread * weights[j] * (z[i, best] - z[i, j])
         share = of_images[i] / whole
-        losses[i] = (each * np.log(norm) + loss) * (images * share)
+        losses[i] = (weight * np.log(norm) + loss) * (images * share)
         correct[i] = best == label
-        scale = each / norm * share
+        scale = weight / norm * share
         for j in range(count):
             dz[i, j] = dz[i, j] * scale - spread * weights[j] * share
         dz[i, label] -= own * share

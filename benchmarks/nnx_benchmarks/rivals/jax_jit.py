@@ -134,8 +134,8 @@ def _normalized(z: Any, stats: RunningStats) -> tuple[Any, RunningStats]:
     """Return z with mean 0 and variance 1 over the batch, and running statistics."""
     n, mean, variance = len(z), jnp.mean(z, axis=0), jnp.var(z, axis=0)
     seen = RunningStats(mean, variance * (n / (n - 1)))
-    kept = jax.tree.map(lambda a, b: a + MOMENTUM * (b - a), stats, seen)
-    return (z - mean) * lax.rsqrt(variance + EPSILON), kept
+    running = jax.tree.map(lambda a, b: a + MOMENTUM * (b - a), stats, seen)
+    return (z - mean) * lax.rsqrt(variance + EPSILON), running
 
 
 def _directions(

@@ -86,8 +86,8 @@ class GraphTrainer(TorchTrainer):
             before = [array.detach().clone() for array in changed]
             replay = self.capture(partial(self._add_step, index))
             with torch.no_grad():
-                for array, kept in zip(changed, before, strict=True):
-                    array.copy_(kept)
+                for array, saved in zip(changed, before, strict=True):
+                    array.copy_(saved)
             self.steps[key] = index, replay
         return self.steps[key]
 
