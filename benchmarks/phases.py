@@ -5,7 +5,8 @@
 The kernel is compiled with PROFILE, which has the first block note when it comes to
 each grid barrier and when it goes on. A step's phases are the outputs of each hidden
 layer, the head, and the slopes of each layer but the first beside the update of the one
-after it; the last is the update of the first two.
+after it; the last is the update of the first two. A head whose weights do not fit into
+shared memory has three phases: its outputs, the loss, and the slopes before it.
 """
 
 import argparse
@@ -16,6 +17,8 @@ from typing import Any
 
 import cupy
 import numpy as np
+from nnx_backends.cupy_gpu.plan import plans
+from nnx_backends.cupy_gpu.steps import shared_memory
 
 import nnx
 from nnx.maths.hyperparameters import Distortion
@@ -85,6 +88,7 @@ def phases(workload: Workload, times: Any, count: int) -> dict[str, list[int]]:
     """
     hidden, normalized = len(workload.sizes) - 2, workload.options.get("batch_norm")
     barriers = 2 * hidden + 1 + 2 * hidden * bool(normalized)  # a step's
+    barriers += 2 * _head_by_tiles(workload)
     # Where images are made ready, a barrier comes before the first step.
     times = times["augment" in workload.options :]
     times = times[: barriers * min(count, len(times) // barriers)]
@@ -95,6 +99,12 @@ def phases(workload: Workload, times: Any, count: int) -> dict[str, list[int]]:
         ],
         "wait": [int(np.median(wait[i::barriers])) for i in range(barriers)],
     }
+
+
+def _head_by_tiles(workload: Workload) -> bool:
+    layers = nnx.Network(workload.sizes).layers
+    room = shared_memory(cupy.cuda.Device())
+    return plans(layers, workload.batch_size, room)[0].head_by_tiles
 
 
 def measured(workload: Workload, images: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import pytest
 from nnx_backends.cupy_gpu import tiles
-from nnx_backends.cupy_gpu.tiles import Grid, Kind, Shape
+from nnx_backends.cupy_gpu.tiles import LARGE, SMALL, Block, Grid, Kind, Shape
 
 BLOCKS = 132  # as an H100 has multiprocessors
 
@@ -21,7 +21,8 @@ BLOCKS = 132  # as an H100 has multiprocessors
 def test_as_many_blocks_are_at_work_as_pays(
     grids: list[Grid], terms: int, kind: Kind, expected: list[Shape]
 ) -> None:
-    assert list(tiles.patches(grids, terms, BLOCKS, kind)) == expected
+    got = tiles.patches(grids, terms, BLOCKS, LARGE.warps, kind)
+    assert list(got) == expected
 
 
 @pytest.mark.parametrize(
@@ -46,5 +47,14 @@ def test_patches_cover_a_grid(grid: Grid, shape: Shape) -> None:
     assert grid[0] * grid[1] <= count < (grid[0] + shape[0]) * (grid[1] + shape[1])
 
 
-def test_warps_share_out_whole_patches() -> None:
-    assert all(tiles.WARPS % (down * across) == 0 for down, across in tiles.SHAPES)
+@pytest.mark.parametrize("block", [LARGE, SMALL])
+def test_warps_share_out_whole_patches(block: Block) -> None:
+    for down, across in tiles.SHAPES:
+        sharing = block.warps // (down * across)
+        assert sharing * down * across == block.warps or sharing == 0
+
+
+@pytest.mark.parametrize("kind", [tiles.OUTPUTS, tiles.WEIGHTS])
+def test_a_small_block_takes_no_patch_of_more_tiles_than_warps(kind: Kind) -> None:
+    shapes = tiles.patches([(32, 80)], 1024, BLOCKS, SMALL.warps, kind)
+    assert all(down * across * kind.teams <= SMALL.warps for down, across in shapes)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nnx_backends.cupy_gpu import self_test, source, steps
+from nnx_backends.cupy_gpu import plan, self_test, source, steps
 
 import cuda_on_cpu
 from cuda_on_cpu.proof import deletions, in_every_order
@@ -46,6 +46,11 @@ CASES = {
         36, 20, 3, batch=9, augment=Distortion(rotation=20, elastic=2), input_noise=0.1
     ),
     "patches of sixteen tiles": case(45, 400, 3, batch=97),
+    "outputs by tiles": case(
+        37, 13, 40, batch=17, activation="gelu", weighted=True, dropout=0.3,
+        batch_norm=True, class_weights=tuple(range(1, 41)), label_smoothing=0.1,
+    ),
+    "no hidden layer": case(36, 70, batch=33, loss="squared_error", clip_norm=0.1),
 }  # fmt: skip
 WIDE = {
     "1100": case(45, 1100, 10, batch=40, activation="tanh", l2=0.01),
@@ -53,6 +58,8 @@ WIDE = {
     "adam": case(
         64, 65, 10, batch=31, optimizer="adam", beta2=0.99, label_smoothing=0.1
     ),
+    "1000 outputs": case(17, 20, 1000, batch=40, loss="binary_cross_entropy"),
+    "2000 units": case(17, 2000, 3, batch=33, optimizer="momentum"),
 }
 EVERY = [
     *(pytest.param(case, id=name) for name, case in CASES.items()),
@@ -103,6 +110,18 @@ def test_right_and_the_same_in_every_order(
     got = moved(take(posed, backend), backend.to_numpy)
     assert "train" in cuda_on_cpu.launched()
     assert max(errors(got, posed.after[EPOCH], "float32").values()) < BOUNDS["float32"]
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("case", EVERY)
+def test_blocks_of_a_small_card(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, case: Case
+) -> None:
+    """99 kB of shared memory, as an RTX has, are for eight warps."""
+    monkeypatch.setattr(
+        steps, "plans", lambda layers, batch, room: plan.plans(layers, batch, 99 * 1024)
+    )
+    test_right_and_the_same_in_every_order(backend, monkeypatch, case)
 
 
 @pytest.mark.sweep

@@ -29,13 +29,17 @@ FUSED: dict[str, dict[str, Any]] = {
     "class weights": {"class_weights": (1.0, 2.0, 3.0), "label_smoothing": 0.1},
     "distortion": {"augment": Distortion(shift=1.0, rotation=10.0, elastic=2.0)},
     "input noise": {"input_noise": 0.1},
+    "no hidden layer": {"sizes": (16, 3)},
+    "47 classes": {"sizes": (16, 8, 47)},
 }
 BATCH, IMAGES = 8, 512
 
 
 def counted(backend: Backend, options: dict[str, Any], count: int) -> Counts:
     """Return what so many steps ask of the device, after others have compiled them."""
-    case = Case((16, 8, 3), "relu", BATCH, tuple(options.items()))
+    sizes = options.get("sizes", (16, 8, 3))
+    recipe = ((name, value) for name, value in options.items() if name != "sizes")
+    case = Case(sizes, "relu", BATCH, tuple(recipe))
     draw = np.random.default_rng(0)
     pixels = draw.integers(0, 256, (IMAGES, 16), np.uint8)
     labels, _ = case.labels(IMAGES, draw)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nnx_backends.cupy_gpu import layout
+from nnx_backends.cupy_gpu import layout, plan
 from nnx_backends.cupy_gpu.source import FILES, constants, source
 
 from cuda_on_cpu import nvrtc
@@ -20,18 +20,27 @@ pytestmark = [
 ]
 EXAMPLE = Path(__file__).parent / "example.cu"
 BACKENDS = Path(__file__).parents[2] / "backends" / "nnx_backends"
+H100, RTX = 227 * 1024, 99 * 1024  # bytes of shared memory
 
 
-def fused(*sizes: int, precision: str = "full", **options: Any) -> str:
-    """Return the source of the kernel that trains a network so, on 132 processors."""
+def fused(
+    *sizes: int, precision: str = "full", room: int = H100, **options: Any
+) -> str:
+    """Return the source of the kernel that trains a network so, on 132 processors.
+
+    room: bytes of shared memory that a block may have
+    """
     case = Case(sizes, options.pop("activation", "relu"), 128, tuple(options.items()))
     hyper = case.hyper
     begun = Network(sizes, case.activation).layers
     layers = initial_state(begun, hyper, find("numpy").ops).layers
+    rows = layout.whole(case.batch, layout.TILE)
+    own, *_ = plan.plans(layers, case.batch, room)
     return source(
         constants(
-            layout.places(layers, layout.whole(case.batch, layout.TILE)),
+            layout.places(layers, rows, head_by_tiles=own.head_by_tiles),
             hyper,
+            own,
             pixels="unsigned char",
             bytes_as_they_are=hyper.input_dropout == 0.0,
             weighted=False,
@@ -55,6 +64,13 @@ SWEEPS: dict[str, tuple[Callable[[], str], int]] = {
     "784-800-800-10": (partial(fused, 784, 800, 800, 10, **NORMALIZED), 700),
     "37-13-7-5": (partial(fused, 37, 13, 7, 5, activation="gelu", **CLIPPED), 500),
     "1-1100-2": (partial(fused, 1, 1100, 2, loss="huber"), 500),
+    "784-2000-10": (partial(fused, 784, 2000, 10), 300),
+    "784-10": (partial(fused, 784, 10), 300),
+    "784-100-784": (partial(fused, 784, 100, 784, loss="squared_error"), 1000),
+    "784-800-800-10 on a small card": (
+        partial(fused, 784, 800, 800, 10, room=RTX, **NORMALIZED),
+        0,
+    ),
 }
 CASES = [
     *(pytest.param(*made, id=name) for name, made in SOURCES.items()),

@@ -29,8 +29,6 @@ __device__ inline float update_units(const Step& s, int at, float gradient) {
   return square;
 }
 
-__device__ constexpr bool normalized(int layer) { return NORMALIZED && layer < LAST; }
-
 constexpr int ROWS_EACH = (BATCH_ROWS + STRIDE - 1) / STRIDE;
 constexpr float EPSILON = 1e-5f, MOMENTUM_SHARE = 0.1f;  // of batch normalization
 

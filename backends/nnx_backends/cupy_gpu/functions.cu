@@ -47,63 +47,103 @@ __device__ inline float slope(float seen) {
   return 1.f;
 }
 
-// A row's loss, the loss's slope with respect to this lane's logit, and the score: whether
-// the row is right, or this lane's squared error.
+// The outputs that a lane has in a row: every 32nd, from its own number on.
+constexpr int OUTS = OUTPUTS[LAYERS - 1], EACH = (OUTS + WARP - 1) / WARP;
+
+__device__ inline int output(int i) { return i * WARP + lane(); }
+
+// A row's loss, and for each of a lane's outputs the loss's slope with respect to the logit,
+// and the score: whether the row is right, or the output's squared error.
 struct Loss {
+  float loss;
+  float slope[EACH], score[EACH];
+};
+
+// Cross-entropy; each output is a class.
+__device__ inline Loss cross_entropy(const float (&logit)[EACH], int label,
+                                     const float (&class_weight)[EACH], float smoothing) {
+  float top = -3.4e38f;
+#pragma unroll
+  for (int i = 0; i < EACH; i++) {
+    if (output(i) < OUTS) top = fmaxf(top, logit[i]);
+  }
+  top = max_of_warp(top);
+  float power[EACH], target[EACH], norm = 0.f, whole = 0.f, fit = 0.f;
+  float first = -OUTS;  // the prediction: the first class with the largest logit
+#pragma unroll
+  for (int i = 0; i < EACH; i++) {
+    const bool is_class = output(i) < OUTS;
+    power[i] = is_class ? expf(logit[i] - top) : 0.f;
+    target[i] = output(i) == label ? 1.f : 0.f;
+    if (SMOOTHED) target[i] = (1.f - smoothing) * target[i] + smoothing / OUTS;
+    if (!is_class) target[i] = 0.f;
+    if (CLASS_WEIGHTED) target[i] *= class_weight[i];
+    norm += power[i];
+    whole += target[i];
+    fit += is_class ? target[i] * (logit[i] - top) : 0.f;
+    if (is_class && logit[i] == top) first = fmaxf(first, -output(i));
+  }
+  norm = sum_of_warp(norm);
+  whole = CLASS_WEIGHTED ? sum_of_warp(whole) : 1.f;
+  fit = sum_of_warp(fit);
+  const float right = -max_of_warp(first) == label ? 1.f : 0.f;
+  Loss own = {whole * logf(norm) - fit, {}, {}};
+#pragma unroll
+  for (int i = 0; i < EACH; i++) {
+    own.slope[i] = whole * (power[i] / norm) - target[i];
+    own.score[i] = right;
+  }
+  return own;
+}
+
+// One output's part of another loss.
+struct Part {
   float loss, slope, score;
 };
 
-// Cross-entropy; each lane has the logit of one class.
-__device__ inline Loss cross_entropy(float logit, int label, float class_weight,
-                                     float smoothing) {
-  const bool is_class = lane() < OUTPUTS[LAYERS - 1];
-  const float top = max_of_warp(is_class ? logit : -3.4e38f);
-  const float power = is_class ? expf(logit - top) : 0.f;
-  const float norm = sum_of_warp(power);
-  float target = lane() == label ? 1.f : 0.f;
-  if (SMOOTHED) target = (1.f - smoothing) * target + smoothing / OUTPUTS[LAYERS - 1];
-  float whole = 1.f;
-  if (!is_class) target = 0.f;
-  if (CLASS_WEIGHTED) {
-    target *= class_weight;
-    whole = sum_of_warp(target);
+template <int KIND>
+__device__ inline Part part_of(float logit, float target, float delta) {
+  const float residual = logit - target, size = fabsf(residual), square = residual * residual;
+  if constexpr (KIND == SQUARED_ERROR) return {0.5f * square, residual, square};
+  if constexpr (KIND == HUBER) {
+    return {size > delta ? delta * (size - 0.5f * delta) : 0.5f * square,
+            size > delta ? copysignf(delta, residual) : residual, square};
   }
-  const float fit = sum_of_warp(is_class ? target * (logit - top) : 0.f);
-  // The prediction: the first class with the largest logit.
-  const float first = max_of_warp(is_class && logit == top ? -lane() : -WARP);
-  return {whole * logf(norm) - fit, whole * (power / norm) - target,
-          -first == label ? 1.f : 0.f};
+  if constexpr (KIND == BINARY_CROSS_ENTROPY) {
+    const float small = expf(-fabsf(logit));
+    const float chance = logit >= 0.f ? 1.f / (1.f + small) : small / (1.f + small);
+    return {fmaxf(logit, 0.f) - target * logit + log1pf(small), chance - target,
+            (logit > 0.f) == (target > 0.5f) ? 0.f : 1.f};
+  }
+  if constexpr (KIND == POISSON) {
+    const float rate = expf(logit), off = rate - target;
+    const float least = target > 0.f ? target * logf(target) - target : 0.f;
+    return {rate - target * logit + least, off, off * off};
+  }
+  return {};
 }
 
-// The other losses; each lane has the logit and the target of one output.
+// The other losses, which are sums over the outputs.
 template <int KIND>
-__device__ inline Loss of_outputs(float logit, float target, float delta) {
-  float loss = 0.f, down = 0.f, score = 0.f;
-  if (lane() < OUTPUTS[LAYERS - 1]) {
-    const float residual = logit - target, size = fabsf(residual);
-    score = residual * residual;
-    if constexpr (KIND == BINARY_CROSS_ENTROPY) {
-      const float small = expf(-fabsf(logit));
-      loss = fmaxf(logit, 0.f) - target * logit + log1pf(small);
-      down = (logit >= 0.f ? 1.f / (1.f + small) : small / (1.f + small)) - target;
-      score = (logit > 0.f) == (target > 0.5f) ? 0.f : 1.f;
-    }
-    if constexpr (KIND == SQUARED_ERROR) {
-      loss = 0.5f * score;
-      down = residual;
-    }
-    if constexpr (KIND == HUBER) {
-      loss = size > delta ? delta * (size - 0.5f * delta) : 0.5f * score;
-      down = size > delta ? copysignf(delta, residual) : residual;
-    }
-    if constexpr (KIND == POISSON) {
-      const float rate = expf(logit);
-      const float own = target > 0.f ? target * logf(target) - target : 0.f;
-      loss = rate - target * logit + own;
-      down = rate - target;
-      score = (rate - target) * (rate - target);
-    }
+__device__ inline Loss of_outputs(const float (&logit)[EACH], const float (&target)[EACH],
+                                  float delta) {
+  Loss own = {};
+#pragma unroll
+  for (int i = 0; i < EACH; i++) {
+    if (output(i) >= OUTS) continue;
+    const Part part = part_of<KIND>(logit[i], target[i], delta);
+    own.loss += part.loss;
+    own.slope[i] = part.slope;
+    own.score[i] = part.score;
   }
-  if (KIND == BINARY_CROSS_ENTROPY) score = sum_of_warp(score) == 0.f ? 1.f : 0.f;
-  return {sum_of_warp(loss), down, score};
+  own.loss = sum_of_warp(own.loss);
+  if constexpr (KIND == BINARY_CROSS_ENTROPY) {  // a row is right if all its outputs are
+    float wrong = 0.f;
+#pragma unroll
+    for (int i = 0; i < EACH; i++) wrong += own.score[i];
+    const float right = sum_of_warp(wrong) == 0.f ? 1.f : 0.f;
+#pragma unroll
+    for (int i = 0; i < EACH; i++) own.score[i] = right;
+  }
+  return own;
 }

@@ -1,24 +1,9 @@
-// The last layer, row by row: its outputs, the loss, and the slope of the layer before
-// it. A row belongs to an image, and a team of TEAM warps computes it.
+// The last layer, row by row, if a block's shared memory holds its weights and it has at
+// most 32 outputs: its outputs, the loss, and the slope of the layer before it. A row
+// belongs to an image, and a team of TEAM warps computes it.
 
 constexpr int TEAMS = WARPS / TEAM;  // of a block, and so its rows at a time
-constexpr int OUTS = OUTPUTS[LAST];
-
-// The total weight of the batch.
-__device__ inline float total_weight(const Step& s) {
-  if constexpr (!WEIGHTED && !CLASS_WEIGHTED) return s.batch;
-  float sum = 0.f;
-  for (int row = threadIdx.x; row < s.batch; row += THREADS) {
-    const long long image = s.own_images()[row];
-    float own = WEIGHTED ? s.run.weights[image] : 1.f;
-    if constexpr (CLASS_WEIGHTED) {
-      own *= s.run.class_weights[static_cast<const long long*>(s.run.labels)[image]];
-    }
-    sum += own;
-  }
-  const float total = sum_of_block(sum);
-  return total > 0.f ? total : 1.f;
-}
+constexpr int BEFORE = LAST > 0 ? LAST - 1 : 0;
 
 // Begin to copy the last layer's weights into shared memory.
 __device__ inline void copy_head(const Step& s) {
@@ -30,7 +15,7 @@ __device__ inline void copy_head(const Step& s) {
 }
 
 // The units of the layer before the last that a lane has in a row: every (WARP · TEAM)-th.
-constexpr int UNITS = (WIDTH[LAST - 1] + WARP * TEAM - 1) / (WARP * TEAM);
+constexpr int UNITS = (WIDTH[BEFORE] + WARP * TEAM - 1) / (WARP * TEAM);
 constexpr int SUMS = OUTS <= 16 ? 16 : 32;
 
 __device__ inline int own_unit(int i) {
@@ -47,7 +32,7 @@ struct Units {
 __device__ inline void take_units(const Step& s, int row, Units& units) {
 #pragma unroll
   for (int i = 0; i < UNITS; i++) {
-    const int h = own_unit(i), at = AT[LAST - 1] + row * WIDTH[LAST - 1] + h;
+    const int h = own_unit(i), at = AT[BEFORE] + row * WIDTH[BEFORE] + h;
     const bool there = row < s.batch && h < INPUTS[LAST];
     units.next[i] = there ? __ldcg(s.run.inputs + at) : 0.f;
     units.seen[i] = units.next[i];
@@ -80,7 +65,7 @@ __device__ inline void head_backward(const Step& s, int row, const Units& units,
 #pragma unroll
   for (int i = 0; i < UNITS; i++) {
     const int h = own_unit(i);
-    if (h >= WIDTH[LAST - 1]) continue;
+    if (h >= WIDTH[BEFORE]) continue;
     float d = 0.f;
     if (row < s.batch && h < INPUTS[LAST]) {
 #pragma unroll
@@ -89,38 +74,9 @@ __device__ inline void head_backward(const Step& s, int row, const Units& units,
         for (int k = 0; k < 4; k++) d += dz[o + k] * weight.v[k];
       }
       if (DROPOUT > 0) d *= kept(LAST, row, h, s.number(), s.run.key0, s.run.key1);
-      d *= slope<ACTIVATION[LAST - 1]>(units.seen[i]);
+      d *= slope<ACTIVATION[BEFORE]>(units.seen[i]);
     }
-    s.run.slopes[AT[LAST - 1] + row * WIDTH[LAST - 1] + h] = d;
-  }
-}
-
-// A row's target, and its weight.
-struct Target {
-  int label;
-  float own, weight;  // this lane's target, or its class's weight
-};
-
-__device__ inline Target target_of(const Step& s, int row) {
-  Target target = {0, 1.f, 1.f};
-  if (row >= s.batch) return target;
-  const long long image = s.own_images()[row];
-  const bool there = lane() < OUTS;
-  if (WEIGHTED) target.weight = s.run.weights[image];
-  if constexpr (LOSS == CROSS_ENTROPY) {
-    target.label = static_cast<int>(static_cast<const long long*>(s.run.labels)[image]);
-    if (CLASS_WEIGHTED && there) target.own = s.run.class_weights[lane()];
-  } else if (there) {
-    target.own = static_cast<const float*>(s.run.labels)[image * OUTS + lane()];
-  }
-  return target;
-}
-
-__device__ inline Loss loss_of(const Step& s, const Target& target, float logit) {
-  if constexpr (LOSS == CROSS_ENTROPY) {
-    return cross_entropy(logit, target.label, target.own, s.hyper->label_smoothing);
-  } else {
-    return of_outputs<LOSS>(logit, target.own, s.hyper->huber_delta);
+    s.run.slopes[AT[BEFORE] + row * WIDTH[BEFORE] + h] = d;
   }
 }
 
@@ -145,20 +101,13 @@ __device__ void head(const Step& s) {
     float* own = sums_at + turn * WARPS * WARP;
     own[warp() * WARP + lane() * SUMS / WARP] = sum;
     sync_team<TEAM>(team);
-    float logit = bias;
+    float logit[EACH] = {bias};
     if (lane() < OUTS) {
-      for (int w = 0; w < TEAM; w++) logit += own[(team * TEAM + w) * WARP + lane()];
+      for (int w = 0; w < TEAM; w++) logit[0] += own[(team * TEAM + w) * WARP + lane()];
     }
-    const Loss loss = loss_of(s, target, logit);
-    const float dlogit = row < s.batch ? loss.slope * target.weight / total : 0.f;
-    head_backward(s, row, units, dlogit);
-    if (warp() % TEAM == 0) {
-      s.run.slopes[AT[LAST] + row * WARP + lane()] = dlogit;
-      s.run.scores[row * WARP + lane()] = loss.score;
-      if (lane() == 0) {
-        s.run.losses[row] = loss.loss * target.weight * (s.batch / total);
-      }
-    }
+    const Loss loss = loss_of(s, row, target, total, logit);
+    head_backward(s, row, units, loss.slope[0]);
+    if (warp() % TEAM == 0) store_row(s, row, loss);
     turn = 1 - turn;
   }
 }

@@ -15,6 +15,9 @@ struct Step {
 
 constexpr int LAST = LAYERS - 1;
 
+__device__ constexpr bool normalized(int layer) { return NORMALIZED && layer < LAST; }
+__device__ constexpr bool dropped_after(int layer) { return DROPOUT > 0 && layer < LAST; }
+
 __device__ inline Bytes bytes_of(const Step& s) {
   return {static_cast<const unsigned char*>(s.run.pixels), s.own_images(), s.batch};
 }
@@ -41,6 +44,7 @@ __device__ inline const float* input(const Step& s) {
 }
 
 // From four z in a row of a layer, set the next layer's inputs, and the outputs if apart.
+// The last layer's are the logits.
 template <int L>
 __device__ inline void set_outputs(const Step& s, int row, int column, const Four& z) {
   constexpr int KIND = ACTIVATION[L];
@@ -51,7 +55,7 @@ __device__ inline void set_outputs(const Step& s, int row, int column, const Fou
     const float y = activate<KIND>(z.v[i]);
     out.v[i] = from_z(KIND) ? z.v[i] : y;
     next.v[i] = y;
-    if (DROPOUT > 0) {
+    if constexpr (dropped_after(L)) {
       next.v[i] *=
           kept(L + 1, row, column + i, s.number(), s.run.key0, s.run.key1);
     }
@@ -82,7 +86,7 @@ __device__ void forward_patch(const Step& s, int turn) {
   using P = Outputs<L>;
   constexpr int R = GROUP_ROWS[L], C = GROUP_COLUMNS[L], DEPTH = ROWS[L] / DEEP;
   const auto bias = [&](int, int column) {
-    return NORMALIZED ? Four() : load(s.run.parameters + BIAS_AT[L] + column);
+    return normalized(L) ? Four() : load(s.run.parameters + BIAS_AT[L] + column);
   };
   const auto product = [&](const Corner& at) {
     const int m = at.i * 8 * R;
@@ -99,7 +103,7 @@ __device__ void forward_patch(const Step& s, int turn) {
     if constexpr (L == 0 && BYTES) {
       for (int i = 0; i < 4; i++) z.v[i] *= s.hyper->pixel_scale;
     }
-    if constexpr (NORMALIZED) {
+    if constexpr (normalized(L)) {
       store(s.run.normalized + AT[L] + row * WIDTH[L] + column, z);
     } else {
       for (int i = 0; i < 4; i++) z.v[i] += own.v[i];

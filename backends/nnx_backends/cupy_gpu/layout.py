@@ -18,8 +18,8 @@ class Place(NamedTuple):
     """A layer's place and shape.
 
     inputs, outputs: as the user knows them; rows, width: padded to whole tiles
-    columns: numbers from one row of its weight to the next: the width, but in the last
-        layer, the outputs padded to whole fours
+    columns: numbers from one row of its weight to the next: the width, but in a last
+        layer that is computed row by row, the outputs padded to whole fours
     weight_at, bias_at, gamma_at, end: places in the flat arrays of parameters; without
         batch normalization, gamma_at is end
     at: place of its outputs, (rows of a batch, width), in the arrays of a batch's
@@ -45,17 +45,19 @@ def whole(n: int, size: int) -> int:
     return block_count(n, size) * size
 
 
-def places(layers: Parameters, batch_rows: int) -> list[Place]:
+def places(layers: Parameters, batch_rows: int, *, head_by_tiles: bool) -> list[Place]:
     """Return every layer's place.
 
     batch_rows: images of a batch, padded to whole tiles
+    head_by_tiles: see `plan.Plan`
     """
     result: list[Place] = []
     end = at = unit_at = 0
     for i, layer in enumerate(layers):
         inputs, outputs = layer.weight.shape
         width = whole(outputs, TILE)
-        columns = width if i < len(layers) - 1 else whole(outputs, FOUR)
+        by_tiles = head_by_tiles or i < len(layers) - 1
+        columns = width if by_tiles else whole(outputs, FOUR)
         rows = whole(inputs, TILE)
         bias_at = end + rows * columns
         gamma_at = bias_at + width

@@ -83,7 +83,7 @@ def memory(
         batch=zeros(4, last.at + rows * last.width),
         squares=zeros(sum(p.rows * p.width // TILE**2 + p.width for p in places)),
         losses=zeros(rows),
-        scores=zeros(rows, 32),
+        scores=zeros(rows, last.width),
         counter=cupy.zeros(1, np.uint32),
     )
     for flat, layers in zip(own.flat, trees, strict=True):

@@ -16,11 +16,12 @@ from nnx.maths.losses import LOSSES
 from nnx.maths.optimizers import OPTIMIZERS
 from nnx_backends.cupy_gpu import tiles
 from nnx_backends.cupy_gpu.layout import Place, whole
-from nnx_backends.cupy_gpu.tiles import DEEP, RING, TILE, WARPS
+from nnx_backends.cupy_gpu.plan import Plan
+from nnx_backends.cupy_gpu.tiles import DEEP, TILE
 
 FILES = (
     "device", "random", "functions", "factors", "product", "descend",
-    "layers", "columns", "head", "images", "steps",
+    "layers", "columns", "rows", "head", "images", "steps",
 )  # fmt: skip
 ENUMERATIONS = ACTIVATIONS, OPTIMIZERS, LOSSES, PRECISIONS
 EIGHT = 8  # columns that batch normalization takes at a time
@@ -40,6 +41,7 @@ def _text(name: str) -> str:
 def constants(
     places: Sequence[Place],
     hyper: Hyperparameters,
+    plan: Plan,
     *,
     pixels: str,
     bytes_as_they_are: bool,
@@ -54,10 +56,10 @@ def constants(
     precision: of products' factors, one of PRECISIONS
     blocks: their number in the launch
     """
-    numbers = _shape(places, hyper.batch_size, blocks) | _recipe(hyper)
+    numbers = _shape(places, hyper.batch_size, plan, blocks) | _recipe(hyper)
     numbers |= {"WEIGHTED": weighted, "BYTES": bytes_as_they_are}
     numbers |= {"PRECISION": PRECISIONS.index(precision)}
-    numbers |= _patches(places, hyper.batch_size, blocks)
+    numbers |= _patches(places, hyper.batch_size, blocks, plan.block.warps)
     return "".join(
         [
             *(_enumeration(names) for names in ENUMERATIONS),
@@ -70,7 +72,9 @@ def constants(
     )
 
 
-def _shape(places: Sequence[Place], batch: int, blocks: int) -> dict[str, Any]:
+def _shape(
+    places: Sequence[Place], batch: int, plan: Plan, blocks: int
+) -> dict[str, Any]:
     """Return the numbers of a network, its batches and the launch."""
     last = places[-1]
     per_layer = {
@@ -83,25 +87,28 @@ def _shape(places: Sequence[Place], batch: int, blocks: int) -> dict[str, Any]:
         "BATCH": batch,
         "BATCH_ROWS": whole(batch, TILE),
         "BLOCKS": blocks,
-        "WARPS": WARPS,
+        "WARPS": plan.block.warps,
         "TILE": TILE,
         "DEEP": DEEP,
         "EIGHT": EIGHT,
-        "RING": RING,
-        "TEAM": _team(-(-batch // blocks), last.inputs),
-        "HEAD": last.inputs * last.columns,
+        "RING": plan.block.ring,
+        "HEAD_BY_TILES": plan.head_by_tiles,
+        "TEAM": _team(-(-batch // blocks), last.inputs, plan.block.warps),
+        "HEAD": 0 if plan.head_by_tiles else last.inputs * last.columns,
         "LENGTH": [place.end - place.weight_at for place in places],
         "SIZE": last.end,
     }
 
 
-def _patches(places: Sequence[Place], batch: int, blocks: int) -> dict[str, Any]:
+def _patches(
+    places: Sequence[Place], batch: int, blocks: int, warps: int
+) -> dict[str, Any]:
     """Return the patches of each product, and the places of its sums of squares."""
     high, deep = whole(batch, TILE) // TILE, whole(batch, DEEP)
     grids = [(high, place.width // TILE) for place in places]
     sizes = [tiles.tile_size(grid, blocks) for grid in grids]
     outputs = [
-        tiles.patches([grid], place.rows, blocks, tiles.OUTPUTS)[0]
+        tiles.patches([grid], place.rows, blocks, warps, tiles.OUTPUTS)[0]
         if size == tiles.TILE_SIZES[0]
         else (1, 1)
         for place, grid, size in zip(places, grids, sizes, strict=True)
@@ -112,7 +119,7 @@ def _patches(places: Sequence[Place], batch: int, blocks: int) -> dict[str, Any]
     weights = [
         shape
         for phase in together
-        for shape in tiles.patches(phase, deep, blocks, tiles.WEIGHTS)
+        for shape in tiles.patches(phase, deep, blocks, warps, tiles.WEIGHTS)
     ]
     turns = [
         tiles.turns(grid, shape) for grid, shape in zip(grids, weights, strict=True)
@@ -177,10 +184,10 @@ def _distortion(hyper: Hyperparameters) -> dict[str, Any]:
     }
 
 
-def _team(rows: int, inputs: int) -> int:
-    """Return how many warps share a row of the last layer; rows: of a block."""
-    warps = min(WARPS // min(rows, WARPS), -(-inputs // 32))
-    return 1 << (warps.bit_length() - 1)
+def _team(rows: int, inputs: int, warps: int) -> int:
+    """Return how many warps share a row of the last layer; rows, warps: of a block."""
+    sharing = min(warps // min(rows, warps), -(-inputs // 32))
+    return 1 << (sharing.bit_length() - 1)
 
 
 def _index(names: Any, name: str) -> int:

@@ -3,14 +3,18 @@
 // The phases of a step, with a grid barrier between any two: the outputs of each hidden
 // layer, tile by tile; the last layer, with the loss and the slope of the layer before
 // it, row by row; then, from layer to layer, the slope of the layer before, beside the
-// update of the layer after.
+// update of the layer after. With HEAD_BY_TILES, the last layer's outputs, and the slope
+// of the layer before it, are phases by tiles too, and only the loss is computed by rows.
+
+// The layers whose outputs are computed by tiles.
+constexpr int TILED = HEAD_BY_TILES ? LAYERS : LAST;
 
 // Add the batch's losses and scores to the epoch's.
 __device__ void add_losses(const Step& s) {
   float loss = 0.f, score = 0.f;
   for (int row = anew(threadIdx.x); row < s.batch; row += THREADS) {
     loss += __ldcg(s.run.losses + row);
-    score += __ldcg(s.run.scores + row * WARP);
+    score += __ldcg(s.run.scores + row * WIDTH[LAST]);
   }
   loss = sum_of_block(loss);
   score = sum_of_block(score);
@@ -18,13 +22,15 @@ __device__ void add_losses(const Step& s) {
   if constexpr (COUNTS) {
     long long* hits = static_cast<long long*>(s.run.score_sum);
     if (threadIdx.x == 0) *hits = __ldcg(hits) + static_cast<long long>(score);
-  } else if (threadIdx.x < OUTS) {
-    float sum = 0.f;
-    for (int row = 0; row < s.batch; row++) {
-      sum += __ldcg(s.run.scores + row * WARP + threadIdx.x);
+  } else {
+    float* errors = static_cast<float*>(s.run.score_sum);
+    for (int i = anew(threadIdx.x); i < OUTS; i += THREADS) {
+      float sum = 0.f;
+      for (int row = 0; row < s.batch; row++) {
+        sum += __ldcg(s.run.scores + row * WIDTH[LAST] + i);
+      }
+      errors[i] = __ldcg(errors + i) + sum;
     }
-    float* errors = static_cast<float*>(s.run.score_sum) + threadIdx.x;
-    *errors = __ldcg(errors) + sum;
   }
 }
 
@@ -39,12 +45,12 @@ __device__ inline void share(int turns, int& used, Work work) {
 
 template <int L>
 __device__ void forward_layers(const Step& s, unsigned& reached) {
-  if constexpr (L < LAST) {
+  if constexpr (L < TILED) {
     int used = 0;
     share(turns<Outputs<L>>(high(L), wide(L)), used,
           [&](int turn) { forward_patch<L>(s, turn); });
     grid_barrier(s.run.counter, reached);
-    if constexpr (NORMALIZED) {
+    if constexpr (normalized(L)) {
       share(WIDTH[L] / EIGHT, used, [&](int turn) { normalize<L>(s, turn); });
       grid_barrier(s.run.counter, reached);
     }
@@ -81,7 +87,7 @@ __device__ void backward_layers(const Step& s, unsigned& reached) {
     });
     share(1, used, [&](int) { add_losses(s); });
   }
-  update<L + 1>(s, used);
+  if constexpr (L < LAST) update<L + 1>(s, used);
   grid_barrier(s.run.counter, reached);
   if constexpr (L > 0) backward_layers<L - 1>(s, reached);
 }
@@ -154,11 +160,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
   for (int step = 0; step < run.count; step++) {
     const Step s = {run, hypers + (each_step ? step : 0), step, batch_of(run, step)};
     if (step + 1 < run.count) copy_order(run, step + 1);
-    copy_head(s);
+    if constexpr (!HEAD_BY_TILES) copy_head(s);
     forward_layers<0>(s, reached);
-    head(s);
+    if constexpr (HEAD_BY_TILES) {
+      rows_of_logits(s);
+    } else {
+      head(s);
+    }
     grid_barrier(run.counter, reached);
-    backward_layers<LAST - 1>(s, reached);
+    backward_layers<TILED - 1>(s, reached);
     end_step(s, reached);
   }
 }

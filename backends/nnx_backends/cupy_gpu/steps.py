@@ -1,6 +1,5 @@
 """Many training steps in one launch: one kernel for a network and its recipe."""
 
-import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from operator import attrgetter
@@ -10,13 +9,13 @@ import numpy as np
 
 from nnx.maths import random
 from nnx.maths.arrays import Array
-from nnx.maths.blocks import BLOCK, block_count
+from nnx.maths.blocks import block_count
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.schedules import at_steps
 from nnx.maths.shards import ALONE, Communicator
 from nnx.maths.state import Images, State
 from nnx_backends.cupy_gpu import layout, nccl
-from nnx_backends.cupy_gpu.layout import FOUR, Place
+from nnx_backends.cupy_gpu.layout import Place
 from nnx_backends.cupy_gpu.memory import (
     Memory,
     inputs,
@@ -24,18 +23,14 @@ from nnx_backends.cupy_gpu.memory import (
     run_record,
     state_after,
 )
+from nnx_backends.cupy_gpu.plan import LANES, Plan, plans, shared_bytes, uncovered
 from nnx_backends.cupy_gpu.self_test import SelfTest
 from nnx_backends.cupy_gpu.source import NUMBERS, constants, source
-from nnx_backends.cupy_gpu.tiles import RING, TILE, WARPS
+from nnx_backends.cupy_gpu.tiles import TILE
 from nnx_backends.memories import Memories
 
-THREADS = 32 * WARPS
-# Numbers in shared memory, beside RING.
-SCRATCH = THREADS + 2 * WARPS * 32
-MOST_OUTPUTS = 32  # a lane each
-MOST_AREA = RING // 6  # of pictures that are distorted in it, see images.cu
 SINCE = 80  # compute capability 8.0, Ampere: TF32 and bfloat16
-ROUNDED = "factors of products rounded to bfloat16, but for the last layer's outputs"
+ROUNDED = "factors of products rounded to bfloat16"
 
 
 class Card(NamedTuple):
@@ -91,31 +86,15 @@ def way(
         apart = f"each operation is a launch of its own, because of {reason}"
         said.append(apart if reason else "many steps are one launch")
         if card.precision == "bf16":
-            said.append("nothing rounded" if reason else ROUNDED)
+            said.append("nothing rounded" if reason else _rounded(state, hyper, card))
     if communicator.size > 1:
         said.append(nccl.way())
     return "; ".join(said)
 
 
-def uncovered(state: State, hyper: Hyperparameters, room: int) -> str:
-    """Return why steps are plain ones, or "" if one launch does many.
-
-    room: bytes of shared memory that a block may have
-    """
-    units, outputs = state.layers[-1].weight.shape
-    shared = _shared(units, outputs, hyper.batch_size)
-    area = math.prod(hyper.image_shape)
-    reasons = {
-        "a card without TF32 or cooperative launches": room == 0,
-        "float64": state.layers[0].weight.dtype != np.float32,
-        "a network without a hidden layer": len(state.layers) < 2,
-        f"{outputs} outputs": outputs > MOST_OUTPUTS,
-        f"batches of {hyper.batch_size}": hyper.batch_size > BLOCK,
-        f"{units} units before the last layer": shared > room,
-        "batches in shards": hyper.shards > 1,
-        f"distortion of {area} pixels": hyper.augment is not None and area > MOST_AREA,
-    }
-    return next((reason for reason, holds in reasons.items() if holds), "")
+def _rounded(state: State, hyper: Hyperparameters, card: Card) -> str:
+    by_tiles = plans(state.layers, hyper.batch_size, card.room)[0].head_by_tiles
+    return ROUNDED if by_tiles else f"{ROUNDED}, but for the last layer's outputs"
 
 
 def run_steps(
@@ -138,7 +117,7 @@ def run_steps(
     """
     if not uncovered(state, hyper, card.room):
         n = len(order)
-        use = _use(state, images, n, hyper, card.cupy)
+        use = _use(state, images, n, hyper, card)
         launch = partial(in_one_launch, use=use, card=card, memories=memories)
         if self_test.passed(use, launch, state, images, n, hyper):
             return launch(state, images, order, count, hyper)
@@ -188,7 +167,7 @@ def in_one_launch(
 
 
 def _use(
-    state: State, images: Images, n: int, hyper: Hyperparameters, cupy: Any
+    state: State, images: Images, n: int, hyper: Hyperparameters, card: Card
 ) -> tuple[Any, ...]:
     """Return all that a kernel and its memory depend on, as `_kernel` takes it.
 
@@ -202,8 +181,10 @@ def _use(
     )
     pixels = "unsigned char" if images.pixels.dtype == np.uint8 else "float"
     kinds = pixels, _are_bytes(images, hyper), images.weights is not None
-    places = layout.places(state.layers, layout.whole(batch, TILE))
-    return tuple(places), fixed, kinds, cupy.cuda.Device().id
+    plan, *_ = plans(state.layers, batch, card.room)
+    rows = layout.whole(batch, TILE)
+    places = layout.places(state.layers, rows, head_by_tiles=plan.head_by_tiles)
+    return tuple(places), fixed, plan, kinds, card.cupy.cuda.Device().id
 
 
 def _hypers(hyper: Hyperparameters, first: int, count: int, per_epoch: int) -> Array:
@@ -221,17 +202,11 @@ def _are_bytes(images: Images, hyper: Hyperparameters) -> bool:
     return aligned and not changed
 
 
-def _shared(inputs: int, outputs: int, batch: int) -> int:
-    """Return the bytes of shared memory, by the last layer's size."""
-    head = inputs * layout.whole(outputs, FOUR)
-    images = 2 * layout.whole(batch, TILE)
-    return 4 * (RING + head + SCRATCH) + 8 * images
-
-
 @lru_cache(maxsize=32)
 def _kernel(
     places: tuple[Place, ...],
     hyper: Hyperparameters,
+    plan: Plan,
     kinds: tuple[str, bool, bool],
     device: int,
     card: Card,
@@ -243,11 +218,13 @@ def _kernel(
     """
     processors = card.cupy.cuda.Device(device).attributes["MultiProcessorCount"]
     blocks = min(processors, _most_items(places, hyper.batch_size))
-    shared = _shared(places[-1].inputs, places[-1].outputs, hyper.batch_size)
+    threads, last = LANES * plan.block.warps, places[-1]
+    shared = shared_bytes(plan, last.inputs, last.outputs, hyper.batch_size)
     pixels, bytes_as_they_are, weighted = kinds
     text = constants(
         places,
         hyper,
+        plan,
         pixels=pixels,
         bytes_as_they_are=bytes_as_they_are,
         weighted=weighted,
@@ -263,7 +240,7 @@ def _kernel(
     function.max_dynamic_shared_size_bytes = shared
 
     def launch(*arguments: Any) -> None:
-        function((blocks,), (THREADS,), arguments, shared_mem=shared)
+        function((blocks,), (threads,), arguments, shared_mem=shared)
 
     return launch
 

@@ -10,10 +10,8 @@ from typing import NamedTuple, TypeAlias
 
 from nnx.maths.blocks import block_count
 
-WARPS = 16
 TILE = 32  # rows and columns of the largest tiles
 DEEP = 16  # terms that a warp takes at a time
-RING = 36 * 1024  # numbers of shared memory for terms and parts, see product.cu
 SHAPES = ((1, 1), (2, 1), (1, 2), (2, 2), (4, 2), (2, 4), (4, 4))  # down, across
 FINISH = 0.4  # time that each tile adds to a patch's, in the unit of `Kind`
 TILE_SIZES = ((4, 4), (2, 4), (2, 2), (2, 1))  # a tile's rows and columns, in eights
@@ -22,21 +20,40 @@ Size: TypeAlias = tuple[int, int]  # of a tile, likewise in eights
 Shape: TypeAlias = tuple[int, int]  # of a patch, likewise
 
 
+class Block(NamedTuple):
+    """A block of the launch; each multiprocessor has one.
+
+    ring: numbers of shared memory for a product's terms and parts, see product.cu
+    """
+
+    warps: int
+    ring: int
+
+    @property
+    def scratch(self) -> int:
+        """Numbers of shared memory for sums, see device.cu."""
+        return 3 * 32 * self.warps
+
+
+LARGE = Block(16, 36 * 1024)  # for 160 kB of shared memory and more
+SMALL = Block(8, 17 * 1024)  # for the 99 kB of many cards
+
+
 class Kind(NamedTuple):
     """What is computed tile by tile.
 
     overhead: a patch's time beyond that of its terms and tiles; the unit is the time in
         which every warp takes DEEP terms; measured on an H100, like FINISH
-    shapes: those that patches may have
+    teams: the fewest that a block's warps may form; with one, a thread finishes eight
+        fours, which is too slow with an optimizer's step
     """
 
     overhead: float
-    shapes: Sequence[Shape]
+    teams: int
 
 
-OUTPUTS = Kind(1.5, SHAPES)
-# In the largest shape, a thread would finish eight fours: too slow with a step.
-WEIGHTS = Kind(4.5, SHAPES[:-1])
+OUTPUTS = Kind(1.5, 1)
+WEIGHTS = Kind(4.5, 2)
 
 
 def tile_size(grid: Grid, blocks: int) -> Size:
@@ -53,18 +70,19 @@ def tile_size(grid: Grid, blocks: int) -> Size:
 
 
 def patches(
-    grids: Sequence[Grid], terms: int, blocks: int, kind: Kind
+    grids: Sequence[Grid], terms: int, blocks: int, warps: int, kind: Kind
 ) -> tuple[Shape, ...]:
     """Return the shape of each product's patches, in tiles down and across.
 
     Blocks take the patches of one product after another, in rotation.
 
-    grids: of the products; terms: the number of terms of each
+    grids: of the products; terms: the number of terms of each; warps: of a block
     """
+    possible = [s for s in SHAPES if warps // (s[0] * s[1]) >= kind.teams]
 
     def longest(shapes: tuple[Shape, ...]) -> float:
         """Return the time of the block that has most to do."""
-        costs = [kind.overhead + cost(shape, terms) for shape in shapes]
+        costs = [kind.overhead + cost(shape, terms, warps) for shape in shapes]
         numbers = [
             turns(grid, shape) for grid, shape in zip(grids, shapes, strict=True)
         ]
@@ -77,13 +95,13 @@ def patches(
             for block in range(blocks)
         )
 
-    return min(product(kind.shapes, repeat=len(grids)), key=longest)
+    return min(product(possible, repeat=len(grids)), key=longest)
 
 
-def cost(shape: Shape, terms: int) -> float:
+def cost(shape: Shape, terms: int, warps: int) -> float:
     """Return a patch's time without the overhead."""
     tiles = shape[0] * shape[1]
-    return FINISH * tiles + block_count(terms, DEEP * WARPS // tiles)
+    return FINISH * tiles + block_count(terms, DEEP * warps // tiles)
 
 
 def turns(grid: Grid, shape: Shape) -> int:

@@ -1,0 +1,75 @@
+"""Which recipes one launch can train in many steps, and how its blocks are made up."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from nnx.maths.blocks import BLOCK
+from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.state import Parameters, State
+from nnx_backends.cupy_gpu.layout import FOUR, whole
+from nnx_backends.cupy_gpu.tiles import LARGE, SMALL, TILE, Block
+
+LANES = 32  # of a warp
+MOST_OUTPUTS = 32 * LANES  # a lane keeps every 32nd of a row in registers
+
+
+class Plan(NamedTuple):
+    """How a launch trains a network.
+
+    head_by_tiles: whether the last layer's outputs are computed by tiles, like those of
+        other layers; otherwise they are computed row by row, from weights in a block's
+        shared memory, with a lane for each output, which saves two grid barriers
+    """
+
+    block: Block
+    head_by_tiles: bool
+
+
+def plans(layers: Parameters, batch: int, room: int) -> list[Plan]:
+    """Return the possible plans, the best one first.
+
+    batch: its size; room: bytes of shared memory that a block may have
+    """
+    inputs, outputs = layers[-1].weight.shape
+    by_rows = outputs <= LANES and len(layers) > 1
+    every = [
+        Plan(block, by_tiles)
+        for block in (LARGE, SMALL)
+        for by_tiles in ([False, True] if by_rows else [True])
+    ]
+    return [own for own in every if shared_bytes(own, inputs, outputs, batch) <= room]
+
+
+def shared_bytes(plan: Plan, inputs: int, outputs: int, batch: int) -> int:
+    """Return the bytes of a block's shared memory, see `device.cu`.
+
+    inputs, outputs: of the last layer
+    """
+    block = plan.block
+    head = 0 if plan.head_by_tiles else inputs * whole(outputs, FOUR)
+    images = 2 * whole(batch, TILE)
+    return 4 * (block.ring + head + block.scratch) + 8 * images
+
+
+def uncovered(state: State, hyper: Hyperparameters, room: int) -> str:
+    """Return why steps are plain ones, or "" if one launch does many.
+
+    room: bytes of shared memory that a block may have; 0 on a device that cannot
+    """
+    outputs = state.layers[-1].weight.shape[1]
+    possible = plans(state.layers, hyper.batch_size, room)
+    # Distortion takes six numbers for a pixel, see images.cu.
+    most_area = possible[0].block.ring // 6 if possible else 0
+    area = math.prod(hyper.image_shape)
+    reasons = {
+        "a card without TF32 or cooperative launches": room == 0,
+        "float64": state.layers[0].weight.dtype != np.float32,
+        f"{outputs} outputs": outputs > MOST_OUTPUTS,
+        f"batches of {hyper.batch_size}": hyper.batch_size > BLOCK,
+        "batches in shards": hyper.shards > 1,
+        f"{room} bytes of shared memory": not possible,
+        f"distortion of {area} pixels": hyper.augment is not None and area > most_area,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")

@@ -1,0 +1,77 @@
+"""Which networks one launch trains on which cards, and how; nothing runs here."""
+
+from typing import Any
+
+import pytest
+from nnx_backends.cupy_gpu.plan import Plan, plans, shared_bytes, uncovered
+from nnx_backends.cupy_gpu.tiles import LARGE, SMALL
+
+from nnx import Network, find
+from nnx.maths.hyperparameters import Distortion, Hyperparameters
+from nnx.maths.state import State, initial_state
+
+# Bytes of shared memory that a block may have.
+H100, A100, RTX = 227 * 1024, 163 * 1024, 99 * 1024
+
+
+def recipe(batch: int = 128, **options: Any) -> Hyperparameters:
+    return Hyperparameters(("relu", "identity"), 1 / 255, batch, **options)
+
+
+def state(*sizes: int, dtype: str = "float32") -> State:
+    layers = Network(sizes, dtype=dtype).layers
+    return initial_state(layers, recipe(), find("numpy").ops)
+
+
+@pytest.mark.parametrize(
+    ("room", "sizes", "batch", "expected"),
+    [
+        (H100, (784, 128, 10), 128, Plan(LARGE, False)),
+        (H100, (784, 800, 800, 10), 1024, Plan(LARGE, False)),
+        (H100, (784, 2000, 10), 128, Plan(LARGE, True)),
+        (H100, (784, 128, 47), 128, Plan(LARGE, True)),
+        (H100, (784, 10), 128, Plan(LARGE, True)),
+        (A100, (784, 128, 10), 128, Plan(LARGE, False)),
+        (A100, (784, 800, 800, 10), 128, Plan(LARGE, True)),
+        (A100, (784, 800, 800, 10), 1024, Plan(SMALL, False)),
+        (RTX, (784, 128, 10), 128, Plan(SMALL, False)),
+        (RTX, (784, 128, 10), 1024, Plan(SMALL, False)),
+        (RTX, (784, 800, 800, 10), 1024, Plan(SMALL, True)),
+    ],
+)
+def test_the_best_plan_that_fits(
+    room: int, sizes: tuple[int, ...], batch: int, expected: Plan
+) -> None:
+    best, *_ = plans(state(*sizes).layers, batch, room)
+    assert best == expected
+    assert shared_bytes(best, *sizes[-2:], batch) <= room
+
+
+@pytest.mark.parametrize(
+    ("begun", "hyper", "room", "reason"),
+    [
+        (state(4, 3, 2), recipe(), 0, "a card without TF32 or cooperative launches"),
+        (state(4, 3, 2), recipe(), 64 * 1024, "65536 bytes of shared memory"),
+        (state(4, 3, 2, dtype="float64"), recipe(), H100, "float64"),
+        (state(4, 3, 1025), recipe(), H100, "1025 outputs"),
+        (state(4, 3, 2), recipe(1025), H100, "batches of 1025"),
+        (
+            state(60 * 60, 2),
+            recipe(augment=Distortion(shift=1.0), image_shape=(60, 60)),
+            RTX,
+            "distortion of 3600 pixels",
+        ),
+    ],
+)
+def test_why_steps_are_plain(
+    begun: State, hyper: Hyperparameters, room: int, reason: str
+) -> None:
+    assert uncovered(begun, hyper, room) == reason
+
+
+@pytest.mark.parametrize("room", [H100, A100, RTX])
+@pytest.mark.parametrize("sizes", [(784, 10), (784, 3000, 1024), (1, 1, 1), (9, 2, 40)])
+def test_any_network_is_covered(room: int, sizes: tuple[int, ...]) -> None:
+    """On each card since compute capability 8.0, which have at least 99 kB."""
+    hyper = recipe(1024)
+    assert uncovered(state(*sizes), hyper, room) == ""
