@@ -8,13 +8,13 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
-from nnx.maths import schedules
 from nnx.maths.arrays import Array
 from nnx.maths.blocks import block_count
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.ops import Ops
 from nnx.maths.state import Images, State
 from nnx.maths.steps import step
+from nnx_backends.step_numbers import step_numbers
 
 # The numbers that schedules set for a step. They are traced, so that new values need no
 # recompilation; all other hyperparameters are compiled in.
@@ -67,8 +67,8 @@ def _numbers(state: State, count: int, hyper: Hyperparameters, per_epoch: int) -
     """
     first = state.step % per_epoch
     numbers = np.zeros((per_epoch, len(TRACED)))
-    for i, now in enumerate(schedules.at_steps(hyper, state.step, count, per_epoch)):
-        numbers[first + i] = [getattr(now, name) for name in TRACED]
+    own = step_numbers(hyper, TRACED, state.step, count, per_epoch)
+    numbers[first : first + count] = own
     return jnp.asarray(numbers, state.layers[0].weight.dtype)
 
 

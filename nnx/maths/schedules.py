@@ -6,8 +6,8 @@ one, so it does not matter how a run is split. `at_steps` gives the values of ea
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from itertools import repeat
-from typing import Any
+from itertools import accumulate, repeat
+from operator import mul
 
 from nnx.maths.hyperparameters import Hyperparameters, Schedule
 
@@ -103,30 +103,72 @@ def at_steps(
 ) -> Iterator[Hyperparameters]:
     """Yield the hyperparameters of the steps first … first + count - 1 of a run.
 
-    They differ in the learning rate, the momentum, the ema_decay and Adam's corrections
-    and epsilon. If nothing varies, the same record is yielded each time.
+    If nothing varies, the same record is yielded each time.
     """
-    if not _vary(hyper):
+    varying = varying_numbers(hyper, first, count, steps_per_epoch)
+    if not varying:
         yield from repeat(hyper, count)
-        return
-    if hyper.optimizer != "adam":
-        for number in range(first, first + count):
-            yield hyper._replace(**_at_step(hyper, number, steps_per_epoch))
-        return
-    changes = _changes(hyper.momentum_schedule)
-    left = _product(hyper, first, steps_per_epoch) if changes else 1.0
-    for number in range(first, first + count):
-        now = _at_step(hyper, number, steps_per_epoch)
-        left = left * now["momentum"] if changes else hyper.momentum ** (number + 1)
-        now["mean_correction"] = 1.0 / (1.0 - left)
-        square = now["square_correction"] = 1.0 / (1.0 - hyper.beta2 ** (number + 1))
-        if hyper.early_epsilon:
-            now["epsilon"] = hyper.epsilon * math.sqrt(square)
-        yield hyper._replace(**now)
+    for values in zip(*varying.values(), strict=True):
+        yield hyper._replace(**dict(zip(varying, values, strict=True)))
+
+
+def varying_numbers(
+    hyper: Hyperparameters, first: int, count: int, steps_per_epoch: int
+) -> dict[str, list[float]]:
+    """Return the hyperparameters that differ from step to step, by name.
+
+    They may be the learning rate, the momentum, the ema_decay, and Adam's corrections
+    and epsilon; each has a value for each of the steps first … first + count - 1.
+    """
+    numbers = range(first, first + count)
+    varying = dict[str, list[float]]()
+    if _changes(hyper.schedule):
+        # Warm-up counts the step itself as done; otherwise the first rate would be 0.
+        warmup = hyper.schedule.warmup * steps_per_epoch
+        times = ((n + (n < warmup)) / steps_per_epoch for n in numbers)
+        varying["learning_rate"] = [
+            value(hyper.learning_rate, time, hyper.schedule, hyper.epochs)
+            for time in times
+        ]
+    if _changes(hyper.momentum_schedule):
+        varying["momentum"] = [_momentum(hyper, n, steps_per_epoch) for n in numbers]
+    if hyper.ema_decay > 0.0:
+        # As in TensorFlow's ExponentialMovingAverage: early averages forget the start.
+        varying["ema_decay"] = [
+            min(hyper.ema_decay, (1 + n) / (10 + n)) for n in numbers
+        ]
+    if hyper.optimizer == "adam":
+        varying |= _of_adam(hyper, numbers, varying.get("momentum"), steps_per_epoch)
+    return varying
+
+
+def _of_adam(
+    hyper: Hyperparameters,
+    numbers: range,
+    momenta: Sequence[float] | None,
+    steps_per_epoch: int,
+) -> dict[str, list[float]]:
+    """Return Adam's corrections of its means, and its epsilon if it varies.
+
+    momenta: β₁ of each step; None if it is constant
+    """
+    if momenta is None:
+        left = [hyper.momentum ** (n + 1) for n in numbers]
+    else:
+        start = _product(hyper, numbers.start, steps_per_epoch)
+        left = list(accumulate(momenta, mul, initial=start))[1:]
+    squares = [1.0 / (1.0 - hyper.beta2 ** (n + 1)) for n in numbers]
+    varying = {
+        "mean_correction": [1.0 / (1.0 - product) for product in left],
+        "square_correction": squares,
+    }
+    if hyper.early_epsilon:
+        varying["epsilon"] = [hyper.epsilon * math.sqrt(square) for square in squares]
+    return varying
 
 
 def _product(hyper: Hyperparameters, steps: int, steps_per_epoch: int) -> float:
-    """Return the product of the first `steps` steps' β₁: β₁ᵗ if it is constant.
+    """Return the product of the first `steps` steps' β₁.
 
     It is the weight that remains of the initial value of Adam's mean. Once negligible,
     it is not computed further.
@@ -142,32 +184,6 @@ def _product(hyper: Hyperparameters, steps: int, steps_per_epoch: int) -> float:
 def _changes(schedule: Schedule) -> bool:
     """Return whether a scheduled value depends on the step."""
     return schedule.name not in ("constant", "plateau") or schedule.warmup > 0.0
-
-
-def _vary(hyper: Hyperparameters) -> bool:
-    """Return whether any hyperparameter depends on the step."""
-    return (
-        _changes(hyper.schedule)
-        or _changes(hyper.momentum_schedule)
-        or hyper.ema_decay > 0.0
-        or hyper.optimizer == "adam"
-    )
-
-
-def _at_step(
-    hyper: Hyperparameters, number: int, steps_per_epoch: int
-) -> dict[str, Any]:
-    """Return the values that belong to step `number` of a run, counted from 0."""
-    # Warm-up counts the step itself as done; otherwise the first rate would be 0.
-    warmup = hyper.schedule.warmup * steps_per_epoch
-    time = (number + (number < warmup)) / steps_per_epoch
-    rate = value(hyper.learning_rate, time, hyper.schedule, hyper.epochs)
-    return {
-        "learning_rate": rate,
-        "momentum": _momentum(hyper, number, steps_per_epoch),
-        # As in TensorFlow's ExponentialMovingAverage: early averages forget the start.
-        "ema_decay": min(hyper.ema_decay, (1 + number) / (10 + number)),
-    }
 
 
 def _momentum(hyper: Hyperparameters, number: int, steps_per_epoch: int) -> float:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +10,6 @@ from nnx.maths import random
 from nnx.maths.arrays import Array
 from nnx.maths.blocks import block_count
 from nnx.maths.hyperparameters import Hyperparameters
-from nnx.maths.schedules import at_steps
 from nnx.maths.shards import ALONE, Communicator
 from nnx.maths.state import Images, State
 from nnx_backends.cupy_gpu import layout, nccl
@@ -28,6 +26,7 @@ from nnx_backends.cupy_gpu.self_test import SelfTest
 from nnx_backends.cupy_gpu.source import NUMBERS, constants, source
 from nnx_backends.cupy_gpu.tiles import TILE
 from nnx_backends.memories import Memories
+from nnx_backends.step_numbers import step_numbers
 
 SINCE = 80  # compute capability 8.0, Ampere: TF32 and bfloat16
 ROUNDED = "factors of products rounded to bfloat16"
@@ -157,8 +156,9 @@ def in_one_launch(
     before = (images.first or 0) * given["pixels"][0].nbytes
     numbers["pixels"] = (given["pixels"].data.ptr - before) % 2**64
     run = run_record(own, given, numbers | {"key0": key0, "key1": key1})
-    hypers = _hypers(hyper, state.step, count, per_epoch)
-    _kernel(*use, card)(run, cupy.asarray(hypers), np.int32(len(hypers) > 1))
+    hypers = step_numbers(hyper, NUMBERS, state.step, count, per_epoch)
+    hypers = cupy.asarray(hypers, np.float32)
+    _kernel(*use, card)(run, hypers, np.int32(len(hypers) > 1))
     after = state_after(state, own, places, count)._replace(
         loss_sum=loss_sum, score_sum=score_sum
     )
@@ -185,14 +185,6 @@ def _use(
     rows = layout.whole(batch, TILE)
     places = layout.places(state.layers, rows, head_by_tiles=plan.head_by_tiles)
     return tuple(places), fixed, plan, kinds, card.cupy.cuda.Device().id
-
-
-def _hypers(hyper: Hyperparameters, first: int, count: int, per_epoch: int) -> Array:
-    """Return each step's numbers, (steps, numbers), or one row if all are the same."""
-    steps = list(at_steps(hyper, first, max(count, 1), per_epoch))
-    if steps[0] is steps[-1]:
-        steps = steps[:1]
-    return np.array([attrgetter(*NUMBERS)(now) for now in steps], np.float32)
 
 
 def _are_bytes(images: Images, hyper: Hyperparameters) -> bool:

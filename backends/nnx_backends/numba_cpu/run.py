@@ -1,6 +1,5 @@
 """Many training steps by the compiled kernels."""
 
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +10,6 @@ from nnx.maths.arrays import Array
 from nnx.maths.blocks import BLOCK, block_count
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.ops import Ops
-from nnx.maths.schedules import at_steps
 from nnx.maths.shards import ALONE, Communicator, own_shards, summed
 from nnx.maths.state import Images, Layers, Parameters, State
 from nnx_backends.memories import Memories
@@ -29,6 +27,7 @@ from nnx_backends.numba_cpu.program import Program, Shape, shapes_of
 from nnx_backends.numba_cpu.records import HYPER, STEP
 from nnx_backends.numba_cpu.threads import Threads
 from nnx_backends.numba_cpu.vectors import ROWS
+from nnx_backends.step_numbers import step_numbers
 
 # Multiplications that a thread must have to do for starting it to pay off.
 WORTH_A_THREAD = 20_000_000
@@ -205,7 +204,7 @@ def _work(
         team,
         run,
         layer_records(own, places, hyper),
-        _at_steps(hyper, state.step, count, per_epoch),
+        _hypers(hyper, state.step, count, per_epoch),
         (_calls(every_block, real), _calls(program.every_step(shapes, hyper), real)),
     )
 
@@ -252,7 +251,7 @@ def logits(
         team,
         run_record(own, 0, count, 0, hyper),
         layer_records(own, places, hyper),
-        _at_steps(hyper, 0, count, count),
+        _hypers(hyper, 0, count, count),
         (_calls(program.logits(shapes, own.pixels.dtype, hyper), dtype), NO_CALLS),
     )
     _train(threads, work)
@@ -274,10 +273,7 @@ def _train(threads: Threads, work: Work) -> None:
     threads.run(team, steps.train, *numbers, *work.programs)
 
 
-def _at_steps(hyper: Hyperparameters, first: int, count: int, per_epoch: int) -> Array:
+def _hypers(hyper: Hyperparameters, first: int, count: int, per_epoch: int) -> Array:
     """Return a record of numbers for each step, or one record that all steps share."""
-    numbers = attrgetter(*HYPER.names or ())
-    hypers = list(at_steps(hyper, first, count, per_epoch))
-    if count and hypers[0] is hypers[-1]:
-        hypers = hypers[:1]
-    return np.fromiter(map(numbers, hypers), HYPER, len(hypers))
+    names = HYPER.names or ()
+    return step_numbers(hyper, names, first, count, per_epoch).view(HYPER).ravel()
