@@ -26,17 +26,20 @@ def state(*sizes: int, dtype: str = "float32") -> State:
 @pytest.mark.parametrize(
     ("room", "sizes", "batch", "expected"),
     [
-        (H100, (784, 128, 10), 128, Plan(LARGE, False)),
-        (H100, (784, 800, 800, 10), 1024, Plan(LARGE, False)),
-        (H100, (784, 2000, 10), 128, Plan(LARGE, True)),
-        (H100, (784, 128, 47), 128, Plan(LARGE, True)),
-        (H100, (784, 10), 128, Plan(LARGE, True)),
-        (A100, (784, 128, 10), 128, Plan(LARGE, False)),
-        (A100, (784, 800, 800, 10), 128, Plan(LARGE, True)),
-        (A100, (784, 800, 800, 10), 1024, Plan(SMALL, False)),
-        (RTX, (784, 128, 10), 128, Plan(SMALL, False)),
-        (RTX, (784, 128, 10), 1024, Plan(SMALL, False)),
-        (RTX, (784, 800, 800, 10), 1024, Plan(SMALL, True)),
+        (H100, (784, 128, 10), 128, Plan(LARGE, False, True)),
+        (H100, (784, 800, 800, 10), 1024, Plan(LARGE, False, True)),
+        (H100, (784, 2000, 10), 128, Plan(LARGE, True, True)),
+        (H100, (784, 128, 47), 128, Plan(LARGE, True, True)),
+        (H100, (784, 10), 128, Plan(LARGE, True, True)),
+        (A100, (784, 128, 10), 128, Plan(LARGE, False, True)),
+        (A100, (784, 800, 800, 10), 128, Plan(LARGE, True, True)),
+        (A100, (784, 800, 800, 10), 1024, Plan(LARGE, True, True)),
+        (RTX, (784, 128, 10), 128, Plan(SMALL, False, True)),
+        (RTX, (784, 128, 10), 1024, Plan(SMALL, False, True)),
+        (RTX, (784, 800, 800, 10), 1024, Plan(SMALL, True, True)),
+        (H100, (784, 128, 10), 8192, Plan(LARGE, False, True)),
+        (H100, (784, 10, 10), 60000, Plan(LARGE, False, False)),
+        (RTX, (784, 10, 10), 60000, Plan(SMALL, False, False)),
     ],
 )
 def test_the_best_plan_that_fits(
@@ -54,7 +57,13 @@ def test_the_best_plan_that_fits(
         (state(4, 3, 2), recipe(), 64 * 1024, "65536 bytes of shared memory"),
         (state(4, 3, 2, dtype="float64"), recipe(), H100, "float64"),
         (state(4, 3, 1025), recipe(), H100, "1025 outputs"),
-        (state(4, 3, 2), recipe(1025), H100, "batches of 1025"),
+        (state(784, 3000, 2), recipe(60000), H100, "batches of 60000"),
+        (
+            state(4, 3, 2),
+            recipe(1025, batch_norm=True),
+            H100,
+            "batch normalization in batches of 1025",
+        ),
         (
             state(60 * 60, 2),
             recipe(augment=Distortion(shift=1.0), image_shape=(60, 60)),
@@ -73,5 +82,4 @@ def test_why_steps_are_plain(
 @pytest.mark.parametrize("sizes", [(784, 10), (784, 3000, 1024), (1, 1, 1), (9, 2, 40)])
 def test_any_network_is_covered(room: int, sizes: tuple[int, ...]) -> None:
     """On each card since compute capability 8.0, which have at least 99 kB."""
-    hyper = recipe(1024)
-    assert uncovered(state(*sizes), hyper, room) == ""
+    assert uncovered(state(*sizes), recipe(8192), room) == ""

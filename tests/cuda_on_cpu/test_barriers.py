@@ -16,7 +16,7 @@ from nnx import find
 from nnx.backend import Backend
 from nnx.maths.arrays import named_arrays
 from nnx.maths.hyperparameters import Distortion
-from nnx.maths.state import State, initial_state
+from nnx.maths.state import Parameters, State, initial_state
 from nnx.verify.cases import Case
 from nnx.verify.compare import BOUNDS, errors, moved
 from nnx.verify.parity import BEGIN, EPOCH, Problem, problem
@@ -59,6 +59,9 @@ WIDE = {
         64, 65, 10, batch=31, optimizer="adam", beta2=0.99, label_smoothing=0.1
     ),
     "1000 outputs": case(17, 20, 1000, batch=40, loss="binary_cross_entropy"),
+    "large batches": case(
+        20, 9, 3, batch=1100, dropout=0.3, loss="squared_error", weighted=True
+    ),
     "2000 units": case(17, 2000, 3, batch=33, optimizer="momentum"),
 }
 EVERY = [
@@ -112,15 +115,26 @@ def test_right_and_the_same_in_every_order(
     assert max(errors(got, posed.after[EPOCH], "float32").values()) < BOUNDS["float32"]
 
 
+def of_a_small_card(layers: Parameters, batch: int, room: int) -> list[plan.Plan]:
+    """Return the plans for 99 kB of shared memory, as an RTX has."""
+    return plan.plans(layers, batch, 99 * 1024)
+
+
+def of_a_large_batch(layers: Parameters, batch: int, room: int) -> list[plan.Plan]:
+    """Return the plans whose order of images is not in shared memory."""
+    return [own for own in plan.plans(layers, batch, room) if not own.order_shared]
+
+
 @pytest.mark.sweep
+@pytest.mark.parametrize("plans", [of_a_small_card, of_a_large_batch])
 @pytest.mark.parametrize("case", EVERY)
-def test_blocks_of_a_small_card(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch, case: Case
+def test_other_plans(
+    backend: Backend,
+    monkeypatch: pytest.MonkeyPatch,
+    case: Case,
+    plans: Callable[..., list[plan.Plan]],
 ) -> None:
-    """99 kB of shared memory, as an RTX has, are for eight warps."""
-    monkeypatch.setattr(
-        steps, "plans", lambda layers, batch, room: plan.plans(layers, batch, 99 * 1024)
-    )
+    monkeypatch.setattr(steps, "plans", plans)
     test_right_and_the_same_in_every_order(backend, monkeypatch, case)
 
 

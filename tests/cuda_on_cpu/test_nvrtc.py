@@ -30,7 +30,8 @@ def fused(
 
     room: bytes of shared memory that a block may have
     """
-    case = Case(sizes, options.pop("activation", "relu"), 128, tuple(options.items()))
+    activation, batch = options.pop("activation", "relu"), options.pop("batch", 128)
+    case = Case(sizes, activation, batch, tuple(options.items()))
     hyper = case.hyper
     begun = Network(sizes, case.activation).layers
     layers = initial_state(begun, hyper, find("numpy").ops).layers
@@ -66,6 +67,7 @@ SWEEPS: dict[str, tuple[Callable[[], str], int]] = {
     "1-1100-2": (partial(fused, 1, 1100, 2, loss="huber"), 500),
     "784-2000-10": (partial(fused, 784, 2000, 10), 300),
     "784-10": (partial(fused, 784, 10), 300),
+    "784-128-10 in a full batch": (partial(fused, 784, 128, 10, batch=60000), 300),
     "784-100-784": (partial(fused, 784, 100, 784, loss="squared_error"), 1000),
     "784-800-800-10 on a small card": (
         partial(fused, 784, 800, 800, 10, room=RTX, **NORMALIZED),

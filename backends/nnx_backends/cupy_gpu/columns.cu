@@ -105,9 +105,9 @@ __device__ void normalize_backward(const Step& s, int item) {
   for (int i = 0; i < ROWS_EACH; i++) {
     const int row = first + i * STRIDE;
     if (row >= s.batch || column >= OUTPUTS[L]) continue;
-    float centred = dy[i];
-    if (s.batch > 1) centred -= dbias / s.batch + value[i] * (dgamma / s.batch);
-    s.run.slopes[AT[L] + row * WIDTH[L] + column] = centred * factor;
+    float centered = dy[i];
+    if (s.batch > 1) centered -= dbias / s.batch + value[i] * (dgamma / s.batch);
+    s.run.slopes[AT[L] + row * WIDTH[L] + column] = centered * factor;
   }
   float square = update_units(s, BIAS_AT[L] + item * EIGHT, dbias);
   square += update_units(s, GAMMA_AT[L] + item * EIGHT, dgamma);

@@ -18,14 +18,14 @@ extern __shared__ float4 shared_memory[];
 #endif
 
 // A block's shared memory, in order: the ring, for products; the last layer's weights;
-// scratch, of a number for each thread and two rows of WARP numbers for each warp; and the
-// numbers of the images of this step and of the next one.
+// scratch, of a number for each thread and two rows of WARP numbers for each warp; and, with
+// ORDER_SHARED, the numbers of the images of this step and of the next one.
 __device__ inline float* ring() { return SHARED_MEMORY; }
 __device__ inline float* last_weights() { return ring() + RING; }
 __device__ inline float* scratch() { return last_weights() + HEAD; }
-__device__ inline long long* images(int step) {
+__device__ inline int* shared_order(int step) {
   float* all = scratch() + THREADS + 2 * WARPS * WARP;
-  return reinterpret_cast<long long*>(all) + step % 2 * BATCH_ROWS;
+  return reinterpret_cast<int*>(all) + step % 2 * BATCH_ROWS;
 }
 
 __device__ inline int lane() { return threadIdx.x % WARP; }

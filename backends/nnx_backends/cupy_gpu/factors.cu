@@ -145,11 +145,11 @@ __device__ inline float byte_of(unsigned word, int i) {
 // They are copied in pieces of four bytes, or of zeros where there is no image or pixel.
 struct Bytes {
   const unsigned char* pixels;
-  const long long* images;  // shared
+  const Number* images;
   int batch;
 
   __device__ const unsigned char* image(int place) const {
-    return pixels + images[place] * INPUTS[0];
+    return pixels + static_cast<long long>(images[place]) * INPUTS[0];
   }
 };
 

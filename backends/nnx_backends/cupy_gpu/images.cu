@@ -1,10 +1,12 @@
 // A batch's images: which ones they are, and their preparation for the first layer.
 
-// Begin to copy the numbers of a step's images; steps count from the launch's first.
+// Begin to copy the numbers of a step's images into shared memory: the lower halves, as no
+// data set has 2³¹ images.
 __device__ inline void copy_order(const Run& run, int step) {
+  if constexpr (!ORDER_SHARED) return;
   const long long from = run.at + static_cast<long long>(step) * BATCH;
   for (int i = anew(threadIdx.x); i < BATCH && from + i < run.n; i += THREADS) {
-    copy_async<8>(shared(images(step) + i), run.order + from + i);
+    copy_async<4>(shared(shared_order(step) + i), run.order + from + i);
   }
   close_copies();
 }
@@ -20,7 +22,7 @@ __device__ inline void fetch_images(const Step& s) {
   constexpr int LINES = SIZE / LINE + 2;  // of an image, which may begin within a line
   constexpr int LABEL = LOSS == CROSS_ENTROPY ? 8 : 4 * OUTS;
   const int batch = s.step + 1 < s.run.count ? batch_of(s.run, s.step + 1) : 0;
-  const long long* next = images(s.step + 1);
+  const Number* next = images(s.run, s.step + 1);
   const char* pixels = static_cast<const char*>(s.run.pixels);
   const char* labels = static_cast<const char*>(s.run.labels);
   const int first = anew(blockIdx.x) * THREADS + threadIdx.x;
@@ -86,7 +88,7 @@ __device__ inline void gather(const Run& run, const Hyper& hyper, int item, int 
   Four x = {};
   for (int i = 0; i < 4; i++) {
     if (row >= batch_of(run, step) || column + i >= INPUTS[0]) continue;
-    x.v[i] = pixel_of(run, images(step)[row], column + i);
+    x.v[i] = pixel_of(run, images(run, step)[row], column + i);
   }
   set_pixels(run, hyper, x, row, column, step);
 }
@@ -194,7 +196,7 @@ __device__ void distort(const Run& run, const Hyper& hyper, int row, int step) {
   const Canvas c = canvas(ring());
   const bool there = row < batch_of(run, step);
   __syncthreads();  // the ring is free, and the numbers of the batch's images have arrived
-  if (there) begin_canvas(run, c, images(step)[row]);
+  if (there) begin_canvas(run, c, images(run, step)[row]);
   __syncthreads();
   if constexpr (ELASTIC != 0) {
     if (there) smooth<true>(c.field, c.smoothed, c.gaussian);

@@ -1,6 +1,14 @@
 // Work on a layer, tile by tile: products of the forward and the backward pass, and
 // updates.
 
+// The numbers of a step's images, in shared memory or, if the batch is too large for it,
+// where the epoch's order lies; steps count from the launch's first.
+__device__ inline const Number* images(const Run& run, int step) {
+  const long long* order = run.order + run.at + static_cast<long long>(step) * BATCH;
+  return static_cast<const Number*>(
+      ORDER_SHARED ? static_cast<const void*>(shared_order(step)) : order);
+}
+
 // A step as one block sees it. step: its number in this launch; batch: how many images
 struct Step {
   const Run& run;
@@ -8,7 +16,7 @@ struct Step {
   int step, batch;
 
   __device__ unsigned number() const { return static_cast<unsigned>(run.begin + step); }
-  __device__ const long long* own_images() const { return images(step); }
+  __device__ const Number* own_images() const { return images(run, step); }
   // The batch's rows, in sixteens.
   __device__ int deep() const { return (batch + DEEP - 1) / DEEP; }
 };

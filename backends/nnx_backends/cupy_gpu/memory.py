@@ -65,9 +65,17 @@ def _trees(state: State) -> list[Parameters]:
 
 
 def memory(
-    state: State, hyper: Hyperparameters, places: Sequence[Place], cupy: Any
+    state: State,
+    hyper: Hyperparameters,
+    places: Sequence[Place],
+    cupy: Any,
+    *,
+    gathered: bool,
 ) -> Memory:
-    """Return the memory of a state, in which intermediate results are 0."""
+    """Return the memory of a state, in which intermediate results are 0.
+
+    gathered: whether images are copied from the data set before products read them
+    """
     rows, last = layout.whole(hyper.batch_size, TILE), places[-1]
     trees = _trees(state)
     units = last.unit_at + last.width
@@ -79,7 +87,7 @@ def memory(
         flat=zeros(len(trees), last.end),
         statistics=zeros(3, units),
         gradients=zeros(last.end if hyper.clip_norm else 1),
-        images=zeros(2, rows, places[0].rows),
+        images=zeros(2, rows if gathered else 0, places[0].rows),
         batch=zeros(4, last.at + rows * last.width),
         squares=zeros(sum(p.rows * p.width // TILE**2 + p.width for p in places)),
         losses=zeros(rows),

@@ -13,6 +13,9 @@ from nnx_backends.cupy_gpu.tiles import LARGE, SMALL, TILE, Block
 
 LANES = 32  # of a warp
 MOST_OUTPUTS = 32 * LANES  # a lane keeps every 32nd of a row in registers
+MOST_NUMBERS = (
+    2**27
+)  # of a batch's inputs and outputs, with 16 bytes of memory for each
 
 
 class Plan(NamedTuple):
@@ -21,10 +24,12 @@ class Plan(NamedTuple):
     head_by_tiles: whether the last layer's outputs are computed by tiles, like those of
         other layers; otherwise they are computed row by row, from weights in a block's
         shared memory, with a lane for each output, which saves two grid barriers
+    order_shared: whether the numbers of a batch's images are in shared memory
     """
 
     block: Block
     head_by_tiles: bool
+    order_shared: bool
 
 
 def plans(layers: Parameters, batch: int, room: int) -> list[Plan]:
@@ -35,7 +40,8 @@ def plans(layers: Parameters, batch: int, room: int) -> list[Plan]:
     inputs, outputs = layers[-1].weight.shape
     by_rows = outputs <= LANES and len(layers) > 1
     every = [
-        Plan(block, by_tiles)
+        Plan(block, by_tiles, order_shared)
+        for order_shared in (True, False)
         for block in (LARGE, SMALL)
         for by_tiles in ([False, True] if by_rows else [True])
     ]
@@ -49,8 +55,8 @@ def shared_bytes(plan: Plan, inputs: int, outputs: int, batch: int) -> int:
     """
     block = plan.block
     head = 0 if plan.head_by_tiles else inputs * whole(outputs, FOUR)
-    images = 2 * whole(batch, TILE)
-    return 4 * (block.ring + head + block.scratch) + 8 * images
+    order = 2 * whole(batch, TILE) if plan.order_shared else 0
+    return 4 * (block.ring + head + block.scratch + order)
 
 
 def uncovered(state: State, hyper: Hyperparameters, room: int) -> str:
@@ -67,9 +73,20 @@ def uncovered(state: State, hyper: Hyperparameters, room: int) -> str:
         "a card without TF32 or cooperative launches": room == 0,
         "float64": state.layers[0].weight.dtype != np.float32,
         f"{outputs} outputs": outputs > MOST_OUTPUTS,
-        f"batches of {hyper.batch_size}": hyper.batch_size > BLOCK,
+        f"batches of {hyper.batch_size}": _numbers(state, hyper) > MOST_NUMBERS,
+        # Larger batches are normalized in blocks.
+        f"batch normalization in batches of {hyper.batch_size}": (
+            hyper.batch_norm and hyper.batch_size > BLOCK
+        ),
         "batches in shards": hyper.shards > 1,
         f"{room} bytes of shared memory": not possible,
         f"distortion of {area} pixels": hyper.augment is not None and area > most_area,
     }
     return next((reason for reason, holds in reasons.items() if holds), "")
+
+
+def _numbers(state: State, hyper: Hyperparameters) -> int:
+    """Return how many numbers a batch has, in all layers and with padding."""
+    shapes = [layer.weight.shape for layer in state.layers]
+    widths = shapes[0][0], *(outputs for _, outputs in shapes)
+    return whole(hyper.batch_size, TILE) * sum(whole(width, TILE) for width in widths)

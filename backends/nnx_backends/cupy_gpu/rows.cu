@@ -75,8 +75,7 @@ __device__ inline void store_row(const Step& s, int row, const Loss& own) {
 __device__ void rows_of_logits(const Step& s) {
   const int rows = s.deep() * DEEP;
   const float total = total_weight(s);
-  wait_copies<0>();
-  __syncthreads();  // the numbers of the next step's images have arrived
+  wait_copies<0>();  // of the next step's order, which others read after the next barrier
 #pragma unroll 1
   for (int row = blockIdx.x + anew(warp()) * BLOCKS; row < rows; row += BLOCKS * WARPS) {
     float logit[EACH];

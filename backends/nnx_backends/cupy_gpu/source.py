@@ -64,6 +64,7 @@ def constants(
         [
             *(_enumeration(names) for names in ENUMERATIONS),
             f"using Pixel = {pixels};\n",
+            f"using Number = {'int' if plan.order_shared else 'long long'};\n",
             "struct Hyper {\n",
             *(f"  float {name};\n" for name in NUMBERS),
             "};\n",
@@ -93,6 +94,7 @@ def _shape(
         "EIGHT": EIGHT,
         "RING": plan.block.ring,
         "HEAD_BY_TILES": plan.head_by_tiles,
+        "ORDER_SHARED": plan.order_shared,
         "TEAM": _team(-(-batch // blocks), last.inputs, plan.block.warps),
         "HEAD": 0 if plan.head_by_tiles else last.inputs * last.columns,
         "LENGTH": [place.end - place.weight_at for place in places],

@@ -9,6 +9,26 @@
 // The layers whose outputs are computed by tiles.
 constexpr int TILED = HEAD_BY_TILES ? LAYERS : LAST;
 
+// Add the batch's squared errors to the epoch's, which are per output. A lane has every
+// 32nd output, and a warp every WARPS-th row.
+__device__ inline void add_errors(const Step& s) {
+  float* errors = static_cast<float*>(s.run.score_sum);
+#pragma unroll 1
+  for (int i = 0; i < EACH; i++) {
+    float sum = 0.f;
+    for (int row = anew(warp()); row < s.batch; row += WARPS) {
+      sum += __ldcg(s.run.scores + row * WIDTH[LAST] + output(i));
+    }
+    __syncthreads();  // the last sums have been read
+    scratch()[threadIdx.x] = sum;
+    __syncthreads();
+    if (warp() > 0 || output(i) >= OUTS) continue;
+    sum = 0.f;
+    for (int w = 0; w < WARPS; w++) sum += scratch()[w * WARP + lane()];
+    errors[output(i)] = __ldcg(errors + output(i)) + sum;
+  }
+}
+
 // Add the batch's losses and scores to the epoch's.
 __device__ void add_losses(const Step& s) {
   float loss = 0.f, score = 0.f;
@@ -23,14 +43,7 @@ __device__ void add_losses(const Step& s) {
     long long* hits = static_cast<long long*>(s.run.score_sum);
     if (threadIdx.x == 0) *hits = __ldcg(hits) + static_cast<long long>(score);
   } else {
-    float* errors = static_cast<float*>(s.run.score_sum);
-    for (int i = anew(threadIdx.x); i < OUTS; i += THREADS) {
-      float sum = 0.f;
-      for (int row = 0; row < s.batch; row++) {
-        sum += __ldcg(s.run.scores + row * WIDTH[LAST] + i);
-      }
-      errors[i] = __ldcg(errors + i) + sum;
-    }
+    add_errors(s);
   }
 }
 

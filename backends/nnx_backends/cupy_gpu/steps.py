@@ -143,8 +143,10 @@ def in_one_launch(
     # Of the set, of which the order may be a window that is shorter than a batch.
     epoch = state.step // block_count(len(images.labels), hyper.batch_size)
     at = state.step % per_epoch * hyper.batch_size
-    places, fixed, *_ = use
-    own = memories.take(state, use) or memory(state, fixed, places, cupy)
+    places, fixed, _, (_, bytes_as_they_are, _), _ = use
+    own = memories.take(state, use) or memory(
+        state, fixed, places, cupy, gathered=not bytes_as_they_are
+    )
     own.counter.fill(0)
     loss_sum, score_sum = state.loss_sum.copy(), state.score_sum.copy()
     # Kept until the launch has been made, as their addresses are in it.
