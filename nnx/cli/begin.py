@@ -77,14 +77,9 @@ def with_origin(values: dict[str, Any]) -> dict[str, Any]:
 def _data_of(origin: Path) -> dict[str, Any]:
     """Return the settings that name the data that a network was trained on."""
     from nnx.training.data import NAMES
-    from nnx.training.folder import CONFIG_NAME, load_settings
+    from nnx.training.folder import settings_of
 
-    folder = origin if origin.is_dir() else origin.parent
-    if not (folder / CONFIG_NAME).is_file():
-        raise InputError(
-            f"{folder}: has no {CONFIG_NAME} to name the data; give --dataset"
-        )
-    settings: dict[str, Any] = {**load_settings(folder)}
+    settings = settings_of(origin, needed=True)
     return {name: settings[name] for name in NAMES}
 
 

@@ -92,16 +92,9 @@ def evaluate(
 def tested_by(model: Path, dataset: str | None, target: str | None) -> dict[str, Any]:
     """Return the settings of the model's run, or none but the target without one."""
     from nnx.settings.values import read_value
-    from nnx.training.folder import CONFIG_NAME, load_settings
+    from nnx.training.folder import settings_of
 
-    folder = model if model.is_dir() else model.parent
-    settings: dict[str, Any] = {"target": ()}
-    if (folder / CONFIG_NAME).is_file():
-        settings = {**load_settings(folder)}
-    elif dataset is None:
-        raise InputError(
-            f"{folder}: has no {CONFIG_NAME} to name the data; give --dataset"
-        )
+    settings = settings_of(model, needed=dataset is None) or {"target": ()}
     if target is not None:
         settings["target"] = read_value("target", target)
     return settings
@@ -143,6 +136,7 @@ def _own_table(
     """Return a table as its run had it, if it is that of the model's run."""
     from nnx.training.checkpoint import is_of
     from nnx.training.data import load_data
+    from nnx.training.folder import of_model
 
     given, own = Path(os.path.expanduser(table)), Path(settings["dataset"])
     with suppress(InputError, OSError):
@@ -152,6 +146,5 @@ def _own_table(
         data = load_data({**settings, "dataset": str(given)})
         made = "columns", "targets", "classes", "task"
         if all(getattr(data, name) == getattr(network, name) for name in made):
-            folder = model if model.is_dir() else model.parent
-            return data if is_of(folder, data) else None
+            return data if is_of(of_model(model), data) else None
     return None

@@ -107,10 +107,13 @@ def _of_network(
     """Print the errors of a run's network; return whether all are within bounds."""
     from nnx.cli.progress import doing
     from nnx.network import Network
+    from nnx.settings import complete
     from nnx.training.data import load_data
+    from nnx.training.folder import settings_of
     from nnx.verify.own_network import IMAGES, check
 
-    network, settings = Network.load(path), _settings(path, dataset)
+    network = Network.load(path)
+    settings = complete(settings_of(path, needed=dataset is None))
     with doing(f"reading {dataset or settings['dataset']}"):
         data = load_data(settings, dataset, data_dir, network=network)
     drawn = [name.replace("_", " ") for name in DRAWN if _value(settings, name)]
@@ -131,21 +134,6 @@ def _of_network(
         title = f"{network} on {samples} of {data.name}: {minimizes}"
         _print(f"{title} with {loss}" if loss else title, results)
     return all(row.within_bound for row in results)
-
-
-def _settings(path: Path, dataset: str | None) -> "Settings":
-    """Return the settings of the run that a model is in; defaults where it is alone."""
-    from nnx.settings import complete
-    from nnx.training.folder import CONFIG_NAME, load_settings
-
-    folder = path if path.is_dir() else path.parent
-    if (folder / CONFIG_NAME).is_file():
-        return load_settings(folder)
-    if dataset is None:
-        raise InputError(
-            f"{folder}: has no {CONFIG_NAME} to name the data; give --dataset"
-        )
-    return complete({})
 
 
 def _minimized(settings: "Settings") -> dict[str, Any]:

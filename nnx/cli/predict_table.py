@@ -94,12 +94,9 @@ def _images(block: "Block") -> int:
 
 def _target(model: Path) -> str:
     """Return what the column of classes was called in training, as far as is known."""
-    from nnx.training.folder import CONFIG_NAME, load_settings
+    from nnx.training.folder import settings_of
 
-    folder = model if model.is_dir() else model.parent
-    names: Any = ()
-    if (folder / CONFIG_NAME).is_file():
-        names = load_settings(folder)["target"]
+    names = settings_of(model, needed=False).get("target", ())
     return names[0] if len(names) == 1 else "label"
 
 

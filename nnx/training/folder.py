@@ -179,6 +179,29 @@ def load_settings(folder: Path) -> Settings:
     return complete(named, str(path))
 
 
+def of_model(model: Path) -> Path:
+    """Return the folder of a run, given as that or as a model file in it."""
+    return model if model.is_dir() else model.parent
+
+
+def settings_of(model: Path, *, needed: bool) -> dict[str, Any]:
+    """Return the settings of a model's run; empty if its folder holds none.
+
+    needed: refuse a folder without settings, as nothing else names the data
+
+    Raises:
+        InputError: as for `load_settings`; settings are needed, and there are none
+    """
+    folder = of_model(model)
+    if (folder / CONFIG_NAME).is_file():
+        return {**load_settings(folder)}
+    if needed:
+        raise InputError(
+            f"{folder}: has no {CONFIG_NAME} to name the data; give --dataset"
+        )
+    return {}
+
+
 def default_folder(name: str) -> Path:
     """Create and return a folder runs/<name>-<time> that did not exist before."""
     stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
