@@ -29,6 +29,7 @@ from nnx.training.prepare import (
     fitted,
     plan_of,
     split_validation,
+    steps_per_epoch,
 )
 from nnx.training.result import Result, result_of
 from nnx.training.saving import Saved, is_due, is_saved, keep
@@ -252,8 +253,7 @@ class Run:
 def _seconds(network: Network, data: Dataset, settings: Settings) -> float:
     """Estimate the seconds that a run takes with the plain maths on the CPU."""
     n = len(data.train.labels)
-    steps = -(-n // batch_size(data, settings))
-    seconds = seconds_of(steps, n, network.parameters)
+    seconds = seconds_of(steps_per_epoch(data, settings), n, network.parameters)
     if settings["augment"]:
         seconds += n * DISTORTION_SECONDS
     return settings["epochs"] * seconds
