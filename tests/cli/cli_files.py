@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import os
 import struct
 import zipfile
 from collections.abc import Callable
@@ -90,3 +91,13 @@ def tree(folder: Path) -> dict[str, str]:
         else "folder"
         for path in folder.rglob("*")
     }
+
+
+class Attack:
+    """What a pickle can do to whoever loads it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> object:
+        return os.mkdir, (str(self.path),)

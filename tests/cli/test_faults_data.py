@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_files import CSV, csv_folder, idx, idx_folder, npz, samples
+from cli_files import CSV, Attack, csv_folder, idx, idx_folder, npz, samples
 
 from nnx.data.named import PUBLISHED
 
@@ -235,16 +235,6 @@ def test_14_labels_that_are_not_one_hot(
     bad_data("two", "train_label.csv, line 3", "found 2 ones and a sum of 2")
     csv_folder(cwd / "none", train_label=none, test_label=good)
     bad_data("none", "train_label.csv, line 3", "found 0 ones and a sum of 0.5")
-
-
-class Attack:
-    """What a pickle can do to whoever loads it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> object:
-        return os.mkdir, (str(self.path),)
 
 
 def test_20_pickles_in_an_npz_are_not_loaded(

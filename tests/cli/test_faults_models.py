@@ -1,6 +1,5 @@
 """Model files that are damaged, forged or too new: refused in one line."""
 
-import os
 import pickle
 import struct
 from collections.abc import Callable
@@ -9,21 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_files import CSV, change_model
+from cli_files import CSV, Attack, change_model
 from safetensors.numpy import save as serialize
 
 Refused = Callable[..., str]
 Run = Callable[..., Any]
-
-
-class Attack:
-    """What a pickle can do to whoever loads it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> object:
-        return os.mkdir, (str(self.path),)
 
 
 @pytest.fixture
