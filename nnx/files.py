@@ -94,6 +94,18 @@ def replaced(path: Path, what: str) -> Iterator[IO[bytes]]:
             os.unlink(temporary)
 
 
+@contextmanager
+def holding(folder: Path, what: str) -> Iterator[None]:
+    """Turn failures inside to make or clear a folder into an InputError.
+
+    what: the folder is to hold
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{folder}: cannot hold {what}: {error.strerror}") from None
+
+
 def remove_parts(folder: Path, *names: str) -> None:
     """Remove temporary files left in a folder by writers that were killed.
 

@@ -105,12 +105,12 @@ def _say_if_busy() -> None:
 
 def _prepared(folder: Path) -> Path:
     """Return the folder, made; refused where it already holds a result."""
+    from nnx import files
+
     existing = [name for name in (JSON_NAME, PICTURE_NAME) if (folder / name).exists()]
     if existing:
         names = ", ".join(existing)
         raise InputError(f"{folder}: already holds {names}; choose another --out")
-    try:
+    with files.holding(folder, "results"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot hold results: {error.strerror}") from None
     return folder

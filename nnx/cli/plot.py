@@ -8,7 +8,6 @@ import typer
 from nnx.cli import show
 from nnx.cli.evaluate import tested_on
 from nnx.cli.options import DataDir, DatasetOption, path
-from nnx.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,10 +53,8 @@ def plot(
     kind = "svg" if svg else "png"
     folder = out or (runs[0] if len(runs) == 1 else Path())
     if out is not None:
-        try:
+        with files.holding(out, "pictures"):
             out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{out}: cannot hold pictures: {error.strerror}") from None
     if len(runs) == 1:
         for file in _of_one(runs[0], folder, kind, dataset, data_dir):
             show.line(str(file))

@@ -95,10 +95,8 @@ def opened(
         MissingLibraryError: Optuna is not installed
     """
     journal.library()
-    try:
+    with files.holding(folder, "a sweep"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot hold a sweep: {error.strerror}") from None
     with journal.turn(folder):
         _check_free(folder)
         _check_same(folder, settings, space, len(seeds))

@@ -56,10 +56,8 @@ def claim(folder: Path) -> Callable[[], None]:
     Raises:
         InputError: it cannot be created or written to, or another run has locked it
     """
-    try:
+    with files.holding(folder, "a run"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot hold a run: {error.strerror}") from None
     return lock.take(folder)
 
 
@@ -91,15 +89,13 @@ def prepare(folder: Path, *, resume: bool, overwrite: bool) -> None:
             f"{folder}: already holds a {CONFIG_NAME}; choose another --out, or add "
             "--overwrite to replace it"
         )
-    try:
+    with files.holding(folder, "a run"):
         files.remove_parts(folder, *RESULTS, CONFIG_NAME, KEPT_NAMES)
         if results and not resume:
             _check_files(folder)
             for name in (*results, CONFIG_NAME):
                 (folder / name).unlink(missing_ok=True)
             remove_events(folder)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot hold a run: {error.strerror}") from None
 
 
 def _check_files(folder: Path) -> None:
@@ -218,10 +214,7 @@ def discard(folder: Path) -> None:
 
 def _is_new(folder: Path) -> bool:
     """Create a folder; return False if it exists already."""
-    try:
+    with files.holding(folder, "a run"), suppress(FileExistsError):
         folder.mkdir(parents=True)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise InputError(f"{folder}: cannot hold a run: {error.strerror}") from None
-    return True
+        return True
+    return False
