@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, Unpack
@@ -70,29 +71,12 @@ def train(
     _check_told(flags | {"progress": progress}, on_progress, should_stop)
     network, out = checked(network), _folder(out, resume)
     data = given.dataset(data, validation)
-    old = out if resume else None
-    whole, flags["resume"] = _settings(backend, network, data, settings, old)
-    how = _backend(backend, whole) | flags
-    run = Run(network, data, whole, out=out, **how)
+    communicator = backend.ops.communicator if isinstance(backend, Backend) else ALONE
+    look = partial(_settings, network, data, settings, out if resume else None)
+    whole, flags["resume"] = first_rank(communicator, look)
+    run = Run(network, data, whole, out=out, **_backend(backend, whole) | flags)
     with closing(run), shown(quiet=not progress, then=on_progress) as show:
         return run.follow(show, should_stop)
-
-
-def _settings(
-    backend: str | Backend,
-    network: Network,
-    data: Dataset,
-    settings: Mapping[str, Any],
-    resumed: Path | None,
-) -> tuple[Settings, bool]:
-    """Return all settings, and whether to resume, as decided by the first process."""
-
-    def look() -> tuple[Settings, bool]:
-        whole = _complete(network, data, settings, resumed)
-        return whole, resumed is not None and can_resume(resumed)
-
-    communicator = backend.ops.communicator if isinstance(backend, Backend) else ALONE
-    return first_rank(communicator, look)
 
 
 def _check_told(flags: Mapping[str, Any], *functions: Any) -> None:
@@ -126,15 +110,16 @@ def _backend(backend: str | Backend, settings: Settings) -> dict[str, Any]:
     return {"backend": settings["backend"], **told}
 
 
-def _complete(
+def _settings(
     network: Network,
     data: Dataset,
     settings: Mapping[str, Any],
     resumed: Path | None,
-) -> Settings:
-    """Return complete settings: those given, over those of the resumed run.
+) -> tuple[Settings, bool]:
+    """Return all settings, and whether there is a checkpoint to resume from.
 
-    For a new run they are laid over those that describe its network and data.
+    Those given are laid over those of the resumed run, or for a new run over those with
+    which the command makes its network and data.
     """
     for name in settings:
         if name in ROWS and name not in TRAINING:
@@ -143,18 +128,14 @@ def _complete(
                 f"takes {', '.join(TRAINING)}"
             )
     if resumed is None or not is_begun(resumed):
-        base = _described(network, data)
+        base = described_data(data) | origin.described(network)
     else:
         base = {**load_settings(resumed), **_of_network(network, resumed)}
         if data.source != IN_MEMORY:
             base |= described_data(data)
     rate = regression_rate(network.sizes) if data.task == "regression" else None
-    return complete(layered(base, settings), rate=rate)
-
-
-def _described(network: Network, data: Dataset) -> dict[str, Any]:
-    """Return the settings with which the command makes this network and data."""
-    return described_data(data) | origin.described(network)
+    whole = complete(layered(base, settings), rate=rate)
+    return whole, resumed is not None and can_resume(resumed)
 
 
 def _of_network(network: Network, folder: Path) -> dict[str, Any]:
