@@ -115,16 +115,11 @@ def check_backend(settings: "Settings", options: dict[str, Any]) -> None:
     options: the backend's
     """
     from nnx.backend import find
+    from nnx.training.prepare import precision
 
     options = options | precision(settings)
     if settings["backend"] not in ("auto", "gpu") or options:
         find(settings["backend"], **options)
-
-
-def precision(settings: "Settings") -> dict[str, Any]:
-    """Return what the backend is told of precision: nothing where it is the usual."""
-    given = settings["precision"]
-    return {} if given == "full" else {"precision": given}
 
 
 def run(
@@ -144,6 +139,7 @@ def run(
     from nnx.settings import complete
     from nnx.settings.values import regression_rate
     from nnx.training.data import described
+    from nnx.training.prepare import precision
     from nnx.training.run import Run
 
     settings = complete(values)

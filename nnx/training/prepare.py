@@ -240,6 +240,12 @@ def hyperparameters(
     )
 
 
+def precision(settings: Settings) -> dict[str, Any]:
+    """Return a backend's option for the precision; none for the usual one."""
+    given = settings["precision"]
+    return {} if given == "full" else {"precision": given}
+
+
 def loss_of(network: Network, huber_delta: float) -> str:
     """Return the loss of a network's task, or "huber" if a delta is given."""
     return "huber" if huber_delta else network.loss

@@ -22,6 +22,7 @@ from nnx.training import origin
 from nnx.training.data import described as described_data
 from nnx.training.folder import can_resume, is_begun, load_settings
 from nnx.training.plan import Progress
+from nnx.training.prepare import precision
 from nnx.training.progress import shown
 from nnx.training.result import Result
 from nnx.training.run import Run
@@ -101,13 +102,11 @@ def _backend(backend: str | Backend, settings: Settings) -> dict[str, Any]:
     """Return the options that choose the backend.
 
     For "auto" that is the settings' backend, which may be the resumed run's, and their
-    precision unless it is "full".
+    precision.
     """
     if not (isinstance(backend, str) and backend == "auto"):
         return {"backend": backend}
-    precision = settings["precision"]
-    told = {} if precision == "full" else {"precision": precision}
-    return {"backend": settings["backend"], **told}
+    return {"backend": settings["backend"], **precision(settings)}
 
 
 def _settings(
