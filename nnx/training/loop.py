@@ -127,7 +127,7 @@ def _end_epoch(plan: Plan, progress: Progress) -> Progress:
     monitored = score(
         plan, layers, plan.monitored, plan.monitored_scale, plan.variations[1]
     )
-    check_loss(plan, position, monitored[0])
+    check_loss(plan, position, monitored.loss)
     none = None, None
     validation, test = (monitored, none) if plan.has_validation else (none, monitored)
     row = Row(

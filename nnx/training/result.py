@@ -117,7 +117,7 @@ def result_of(run: "Run", *, trained: bool) -> Result:
     monitored = loop.score(plan, layers, plan.monitored, plan.monitored_scale, others)
     test = _tested(run, layers) if plan.has_validation else monitored
     check_arrays(plan, position)
-    for loss in train[0], test[0]:
+    for loss in train.loss, test.loss:
         check_loss(plan, position, loss, "when all is done")
     images = len(position.log) * plan.images + plan.images_done(position)
     validation = monitored if plan.has_validation else (None, None)
@@ -127,10 +127,10 @@ def result_of(run: "Run", *, trained: bool) -> Result:
     network = run.network.replace(layers=copied)
     return Result(
         network=network.replace(likeness=_likeness(run, network)),
-        train_loss=train[0],
-        train_score=train[1],
-        test_loss=test[0],
-        test_score=test[1],
+        train_loss=train.loss,
+        train_score=train.score,
+        test_loss=test.loss,
+        test_score=test.score,
         validation_loss=validation[0],
         validation_score=validation[1],
         metric=plan.metric,
