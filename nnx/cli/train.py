@@ -223,8 +223,8 @@ def _begun(
     out: Path | None,
     *,
     communicator: "Communicator",
-    classes: bool | int | None,
-    quiet: bool | int | None,
+    classes: bool,
+    quiet: bool,
     **how: Any,
 ) -> "Run":
     """Return the run, refused if its parts do not fit.
@@ -248,7 +248,7 @@ def _begun(
     )
     settings = complete(values)
     begin.check_backend(settings, options)  # refused before data are loaded
-    with doing(f"reading {settings['dataset']}", quiet=bool(quiet)):
+    with doing(f"reading {settings['dataset']}", quiet=quiet):
         data = load_data(settings)
     if classes and data.task == "regression":
         raise InputError(
