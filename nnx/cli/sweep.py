@@ -86,15 +86,19 @@ def sweep(
     from nnx.sweep import trials as study
     from nnx.sweep.journal import library
     from nnx.sweep.space import load, size
+    from nnx.training.data import load_data
 
     values, held_out = _values(config)
     settings, searched = complete(values, str(config)), load(space, values)
     every = _every_seed(settings["seed"], seeds)
     library()  # refused before data are loaded
     most, options = int(min(trials, size(searched))), on(device)
+    start = partial(begin.run, options=options, threads=threads)
     with threads_limited(threads):
         with doing(f"reading {settings['dataset']}", quiet=quiet):
-            data, metric = _checked(values, searched, options)
+            begin.check_backend(settings, options)  # refused before data are loaded
+            data = load_data(settings)
+            metric = _checked(values, searched, data, start)
         opened = study.opened(storage, settings, searched, every)
         if held_out and not quiet:
             show.note(
@@ -103,7 +107,7 @@ def sweep(
             )
         if not quiet:
             sweep_results.introduce(opened, data, most, trials)
-        run_of = partial(_run, values, searched, data, options)
+        run_of = partial(_run, values, searched, data, start)
         _work(opened, most, metric, run_of, quiet)
     sweep_results.report(opened, metric, partial(_config, values, data), json, quiet)
 
@@ -123,31 +127,32 @@ def _values(file: Path) -> tuple[dict[str, Any], bool]:
 
 
 def _checked(
-    values: dict[str, Any], space: "Space", options: dict[str, Any]
-) -> tuple["Dataset", str]:
-    """Return the data of all trials, refused where these do not fit, and the metric.
+    values: dict[str, Any],
+    space: "Space",
+    data: "Dataset",
+    start: "Callable[..., Run]",
+) -> str:
+    """Return the metric of all trials, refused where these do not fit the data.
 
     Each value is checked with the data and a network, and pairs of values are.
-    """
-    from nnx.settings import complete, layered
-    from nnx.sweep.space import covering, ends
-    from nnx.training.data import load_data
 
-    settings = complete(values)
-    begin.check_backend(settings, options)
-    data = load_data(settings)
+    start: as `begin.run`, without the options that trials share
+    """
+    from nnx.settings import layered
+    from nnx.sweep.space import covering, ends
+
     few = _few(data)
     # With from, all trials have its network, which takes time to load.
     pairs = islice(covering(space, 2), 0 if values.get("from") else PAIRS)
     for chosen in chain(covering(space, 1), pairs):
         try:
-            begin.run(_narrow(layered(values, chosen)), few, None, options)
+            start(_narrow(layered(values, chosen)), few, None)
         except InputError as error:
             which = sweep_results.in_words(chosen)
             raise InputError(f"{error}; in the combination {which}") from None
     for chosen in ends(space):
-        run = begin.run(layered(values, chosen), data, None, options)
-    return data, run.plan.metric
+        run = start(layered(values, chosen), data, None)
+    return run.plan.metric
 
 
 def _few(data: "Dataset") -> "Dataset":
@@ -184,11 +189,13 @@ def _run(
     values: dict[str, Any],
     space: "Space",
     data: "Dataset",
-    options: dict[str, Any],
+    start: "Callable[..., Run]",
     trial: "Trial",
     seed: int,
 ) -> "Run":
     """Return a trial's run with this seed, as far as it is if it was interrupted.
+
+    start: as for `_checked`
 
     Raises:
         UntrainableError: no run can have the trial's settings
@@ -203,21 +210,21 @@ def _run(
     if can_resume(folder):
         # The backend may be another machine's own choice.
         own = {**load_settings(folder), "backend": values.get("backend", "auto")}
-        return begin.run(own, data, folder, options, resume=True)
+        return start(own, data, folder, resume=True)
     own = layered(values, {**trial.settings, "seed": seed})
     try:
-        return begin.run(own, data, folder, options, overwrite=True)
+        return start(own, data, folder, overwrite=True)
     except InputError as error:
         sound = layered(values, ends(space)[0])
-        if _fits(own, data, options) or not _fits(sound, data, options):
+        if _fits(start, own, data) or not _fits(start, sound, data):
             raise
         raise UntrainableError(str(error)) from None
 
 
-def _fits(values: dict[str, Any], data: "Dataset", options: dict[str, Any]) -> bool:
+def _fits(start: "Callable[..., Run]", values: dict[str, Any], data: "Dataset") -> bool:
     """Return whether a run without a folder can have these settings."""
     try:
-        begin.run(values, data, None, options)
+        start(values, data, None)
     except InputError:
         return False
     return True

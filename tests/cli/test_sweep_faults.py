@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from cli_files import tree
 
+from nnx.backend import Backend
 from nnx.cli import sweep as command
 from nnx.errors import InputError
 from nnx.settings import as_text, complete
 from nnx.sweep import journal, space, trials
+from nnx.training import processes
 
 Run = Callable[..., Any]
 Refused = Callable[..., str]
@@ -93,6 +95,22 @@ def test_a_trial_that_cannot_be_trained_has_failed(
     said = capsys.readouterr()
     assert " failed: activation names 2 layers, 'relu,tanh'; there are 1" in said.err
     assert "trials: 9, 1 failed; best: trial " in said.out
+
+
+def test_the_backend_has_as_many_threads_as_were_given(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of BLAS are limited besides; a backend may have others."""
+    choose, told = processes.choose, list[int | None]()
+
+    def recorded(*name: Any, **options: Any) -> Backend:
+        told.append(options.get("threads"))
+        return choose(*name, **options)
+
+    monkeypatch.setattr(processes, "choose", recorded)
+    monkeypatch.chdir(files)
+    command.sweep(Path("run.toml"), Path("space.toml"), Path("swept"), 1, threads=1)
+    assert {*told} == {1}
 
 
 @pytest.mark.parametrize("gone", ["network", "folder"])
