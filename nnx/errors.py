@@ -20,20 +20,18 @@ LONGEST = 80  # characters of a value in a message
 LONGEST_WORD = 200
 
 
-def one_line(text: str) -> str:
-    """Return a text with its control and other unprintable characters escaped.
+def printable(text: str) -> str:
+    """Return a text with its control and other unprintable characters escaped."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
-    The middle of a word of more than 200 characters is cut out.
-    """
-    shown = "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode()
-        for each in text
-    )
+
+def one_line(text: str) -> str:
+    """Return a printable text; a word of over 200 characters is without its middle."""
     half = LONGEST_WORD // 2
     return re.sub(
         rf"\S{{{LONGEST_WORD + 1},}}",
         lambda word: f"{word[0][:half]}…{word[0][-half:]}",
-        shown,
+        printable(text),
     )
 
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import typer
 
+from nnx.errors import printable
+
 
 def note(text: str) -> None:
     """Print a remark on stderr, in one line whatever a file is called."""
-    typer.echo(_printable(" ".join(text.split())), err=True)
+    typer.echo(printable(" ".join(text.split())), err=True)
 
 
 def remark(text: str) -> None:
@@ -22,7 +24,7 @@ def remark(text: str) -> None:
     from rich.console import Console
 
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
-    console.print(_printable(" ".join(text.split())))
+    console.print(printable(" ".join(text.split())))
 
 
 def line(text: str) -> None:
@@ -45,12 +47,12 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     from rich.table import Table
 
     drawn = Table(box=SIMPLE_HEAD, padding=0, show_edge=False)
-    for i, column in enumerate(map(_printable, columns)):
+    for i, column in enumerate(map(printable, columns)):
         drawn.add_column(
             column, justify="right" if i else "left", no_wrap=i > 0, overflow="fold"
         )
     for row in rows:
-        drawn.add_row(*map(_printable, row))
+        drawn.add_row(*map(printable, row))
     width = None if sys.stdout.isatty() else 10_000
     # A file's name may look like rich's markup, [red].png for one.
     plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
@@ -58,11 +60,6 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     if title:
         console.print(title, style="bold")
     console.print(drawn)
-
-
-def _printable(text: str) -> str:
-    """Return a text without what would move a terminal's cursor or colour it."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def score(value: float, metric: str) -> str:
