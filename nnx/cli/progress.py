@@ -7,6 +7,7 @@ from threading import Timer
 from typing import Any, TypeVar
 
 from nnx.cli.signals import at_once
+from nnx.errors import printable
 from nnx.training.progress import draws
 
 Part = TypeVar("Part")
@@ -86,5 +87,5 @@ def _spinner(what: str) -> Any:
 
     columns = SpinnerColumn(), TextColumn("{task.description}")
     bars = Progress(*columns, console=Console(stderr=True), transient=True)
-    bars.add_task(escape(what), total=None)
+    bars.add_task(escape(printable(what)), total=None)
     return bars

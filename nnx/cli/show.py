@@ -28,7 +28,9 @@ def remark(text: str) -> None:
 
 
 def line(text: str) -> None:
-    """Print a line of a result on stdout."""
+    """Print a line of a result on stdout; only for a terminal is it made printable."""
+    if sys.stdout.isatty():
+        text = "\n".join(map(printable, text.split("\n")))
     typer.echo(text)
 
 
@@ -58,7 +60,7 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
     console = Console(file=sys.stdout, width=width, **plain)
     if title:
-        console.print(title, style="bold")
+        console.print(printable(title), style="bold")
     console.print(drawn)
 
 

@@ -242,3 +242,14 @@ def test_names_in_a_table_do_nothing_to_a_terminal(
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert r"\x1b[31mred\nline" in out
+
+
+def test_names_in_titles_and_lines_do_nothing_to_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show.table("of \x1b[31mred", ["class"], [])
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    show.line("\n\x1b[31mred: 98 %")
+    out = capsys.readouterr().out
+    assert out.startswith("of \\x1b[31mred\n")
+    assert out.endswith("\n\\x1b[31mred: 98 %\n")
