@@ -147,6 +147,8 @@ def _minimized(settings: "Settings") -> dict[str, Any]:
 
 def _text(value: Any) -> str:
     """Return a setting's value as an option takes it."""
+    if isinstance(value, dict):
+        return ",".join(f"{name}={v:g}" for name, v in value.items())
     return ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
 
 

@@ -63,8 +63,9 @@ def test_json(run: Run, old_run: Path) -> None:
     assert max(row["max_relative_error"] for row in rows) == worst < 1e-6
 
 
-def test_the_run_s_settings(run: Run, cwd: Path, old_run: Path) -> None:
-    settings = "--l2", "0.001", "--label-smoothing", "0.1", "--class-weights", "1,2,1"
+@pytest.mark.parametrize("weights", ["1,2,1", "0=2,2=0.5"])
+def test_the_run_s_settings(run: Run, cwd: Path, old_run: Path, weights: str) -> None:
+    settings = "--l2", "0.001", "--label-smoothing", "0.1", "--class-weights", weights
     drawn = "--dropout", "0.5", "--batch-norm", "--epochs", "1", "--hidden", "5"
     run("train", "--dataset", "squares", "--out", "other", *settings, *drawn)
     ran = run("gradcheck", "other", "--json")
@@ -73,8 +74,8 @@ def test_the_run_s_settings(run: Run, cwd: Path, old_run: Path) -> None:
     minimized = json.loads(ran.stdout)["minimized"]
     assert list(minimized) == ["l2", "label_smoothing", "class_weights"]
     title = run("gradcheck", "other").stdout.splitlines()[0].strip()
-    end = ": cross-entropy with l2=0.001, label_smoothing=0.1, class_weights=1,2,1"
-    assert title.endswith(end)
+    end = ": cross-entropy with l2=0.001, label_smoothing=0.1, class_weights="
+    assert title.endswith(end + weights)
 
 
 def test_a_wrong_gradient(
