@@ -9,9 +9,10 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from nnx.settings import ROWS, as_text
+from nnx.settings import ROWS
 from nnx.settings.kinds import PANELS, Row
 from nnx.settings.table import FIRST
+from nnx.settings.values import as_option
 
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
@@ -99,15 +100,13 @@ def _word(name: str) -> str:
 
 
 def _with_default(name: str, help: str) -> str:
-    default = _words(name, ROWS[name])
+    default = _default(name)
     return help.removesuffix(".") + (f" (default {default})." if default else ".")
 
 
-def _words(name: str, row: Row) -> str:
+def _default(name: str) -> str:
     """Return a default as it would be written on the command line."""
-    default = as_text({name: row.default})[name]
-    if isinstance(default, list):
-        return ",".join(map(str, default))
+    default = as_option(name, ROWS[name].default)
     if isinstance(default, bool):
         return "on" if default else "off"
     return f"{default:g}" if isinstance(default, float) else str(default)

@@ -78,6 +78,14 @@ def as_text(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: ROWS[name].kind.write(value) for name, value in settings.items()}
 
 
+def as_option(name: str, value: Any) -> Any:
+    """Return a value as the command's option takes it; a number stays a number."""
+    written = as_text({name: value})[name]
+    if isinstance(written, dict):
+        return ",".join(f"{key}={each}" for key, each in written.items())
+    return ",".join(map(str, written)) if isinstance(written, list) else written
+
+
 def suggestion(name: str) -> str | None:
     """Return the setting that is likely to be meant by a name that does not exist."""
     name = name.lower().replace("-", "_")

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 from nnx import files
 from nnx.errors import InputError, in_few_words
-from nnx.settings import ROWS, as_text, complete, layered
+from nnx.settings import ROWS, complete, layered
 from nnx.settings.other_names import OPTIONS
-from nnx.settings.values import read_value
+from nnx.settings.values import as_option, read_value
 
 HOW = "a list of choices, or { low = …, high = … }"
 # The most steps between 0 and a range's numbers. With more, rounding errors exceed what
@@ -164,16 +164,8 @@ def _choices(name: str, listed: list[Any]) -> Choices:
         value = read_value(name, parse(each) if isinstance(each, str) else each)
         if value in choices.values():
             raise InputError(f"{name} has the choice {in_few_words(each)} twice")
-        choices[_label(name, value)] = value
+        choices[as_option(name, value)] = value
     return choices
-
-
-def _label(name: str, value: Any) -> Any:
-    """Return a value in the form of the command's option; a number stays a number."""
-    written = as_text({name: value})[name]
-    if isinstance(written, dict):
-        return ",".join(f"{key}={each}" for key, each in written.items())
-    return ",".join(map(str, written)) if isinstance(written, list) else written
 
 
 def _range(name: str, table: dict[str, Any]) -> Range:

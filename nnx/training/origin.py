@@ -5,7 +5,7 @@ from typing import Any
 
 from nnx.errors import InputError
 from nnx.network import Network
-from nnx.settings import as_text
+from nnx.settings.values import as_option
 
 
 def described(network: Network) -> dict[str, Any]:
@@ -41,14 +41,9 @@ def with_network(
         if name == "activation":
             given = given[:1] if len(set(given)) == 1 else given
         if given != value:
-            here, there = (_text(name, each) for each in (value, given))
+            here, there = (as_option(name, each) for each in (value, given))
             raise InputError(
                 f"{name} of the network in {source} is {here}, and not {there}: leave "
                 f"{name} out, or begin without from"
             )
     return {**settings, **own}
-
-
-def _text(name: str, value: Any) -> str:
-    text = as_text({name: value})[name]
-    return ",".join(map(str, text)) if isinstance(text, list) else str(text)
