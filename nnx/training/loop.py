@@ -16,7 +16,7 @@ from nnx.maths.state import Images, Layers, no_sums
 from nnx.training import scores, windows
 from nnx.training.finite import check_arrays, check_loss
 from nnx.training.log import Row, best
-from nnx.training.plan import Plan, Position, Progress, epoch_hyper
+from nnx.training.plan import Part, Plan, Position, Progress, epoch_hyper
 
 # Rough time between progress updates, each of which reads back from the device once.
 UPDATE_SECONDS = 0.1
@@ -105,13 +105,14 @@ def _progress(plan: Plan, position: Position) -> Progress:
     """Return the progress at a position in the current epoch, or at its last step."""
     state, n = position.state, plan.images_done(position)
     began = position.log[-1].seconds if position.log else 0.0
-    whole = plan.variations[0]
     return Progress(
         position,
         epochs=state.step / plan.steps_per_epoch,
         total_epochs=plan.hyper.epochs,
         loss=float(_read(plan, state.loss_sum)) / n,
-        score=scores.score(_read(plan, state.score_sum), n, whole, plan.images),
+        score=scores.score(
+            _read(plan, state.score_sum), n, plan.variation, plan.images
+        ),
         images_per_second=n / (position.seconds - began),
         epoch_ended=False,
         metric=plan.metric,
@@ -124,9 +125,7 @@ def _end_epoch(plan: Plan, progress: Progress) -> Progress:
     """Return the progress at the start of the next epoch, with this one in the log."""
     position, state = progress.position, progress.position.state
     layers = inference_layers(state, xp=plan.backend.xp)
-    monitored = score(
-        plan, layers, plan.monitored, plan.monitored_scale, plan.variations[1]
-    )
+    monitored = score(plan, layers, plan.monitored)
     check_loss(plan, position, monitored.loss)
     none = None, None
     validation, test = (monitored, none) if plan.has_validation else (none, monitored)
@@ -152,23 +151,13 @@ def _end_epoch(plan: Plan, progress: Progress) -> Progress:
     return progress._replace(position=position, epoch_ended=True)
 
 
-def score(
-    plan: Plan,
-    layers: Layers,
-    images: Images,
-    pixel_scale: float,
-    variation: Array | None = None,
-) -> Scored:
-    """Return the loss and score of layers on images.
-
-    images: any number of them, from `prepare.on_device`
-    variation: `scores.variation` of their targets
-    """
-    hyper, ops = plan.hyper._replace(pixel_scale=pixel_scale), plan.backend.ops
+def score(plan: Plan, layers: Layers, part: Part) -> Scored:
+    """Return the loss and score of layers on any number of images."""
+    hyper, ops = plan.hyper._replace(pixel_scale=part.pixel_scale), plan.backend.ops
     loss_sum, score_sum = 0, 0
-    for part in windows.all_of(images, plan.window, plan.backend):
-        loss, score = evaluation.evaluate(layers, part, hyper, ops)
+    for images in windows.all_of(part.images, plan.window, plan.backend):
+        loss, score = evaluation.evaluate(layers, images, hyper, ops)
         loss_sum, score_sum = loss_sum + loss, score_sum + score
-    n, score_sum = images.labels.shape[0], _read(plan, score_sum)
-    score = scores.score(score_sum, n, variation, n)
+    n, score_sum = part.images.labels.shape[0], _read(plan, score_sum)
+    score = scores.score(score_sum, n, part.variation, n)
     return Scored(float(_read(plan, loss_sum)) / n, score, score_sum)

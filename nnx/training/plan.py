@@ -28,13 +28,24 @@ class Position(NamedTuple):
     best: Layers | None = None
 
 
+class Part(NamedTuple):
+    """Images to score a network on.
+
+    images: on the device, or read in windows as the plan's
+    pixel_scale: the factor for their pixels
+    variation: `scores.variation` of their labels
+    """
+
+    images: Images
+    pixel_scale: float
+    variation: Array | None = None
+
+
 class Plan(NamedTuple):
     """Everything that stays the same in a run; arrays are on the device.
 
-    monitored: the images that each epoch is scored on
-    monitored_scale: the factor for their pixels
-    variations: `scores.variation` of the training and the monitored images; each None
-        unless the task is a regression
+    monitored: what each epoch is scored on
+    variation: `scores.variation` of the training labels
     has_validation: whether monitored is a validation set, and not the test images
     patience: epochs without improvement after which the run ends; 0: never
     window: images per window; the pixels of larger sets stay on the host, or in a file,
@@ -44,10 +55,9 @@ class Plan(NamedTuple):
 
     backend: Backend
     train: Images
-    monitored: Images
+    monitored: Part
     hyper: Hyperparameters
-    monitored_scale: float
-    variations: tuple[Array | None, Array | None] = (None, None)
+    variation: Array | None = None
     has_validation: bool = False
     patience: int = 0
     window: int = 0

@@ -30,7 +30,7 @@ from nnx.settings.values import read_value
 from nnx.tensors import finite
 from nnx.training import scores, windows
 from nnx.training.class_weights import class_weights
-from nnx.training.plan import Plan, Position
+from nnx.training.plan import Part, Plan, Position
 
 
 def fitted(network: Network, data: Dataset, settings: Settings) -> Network:
@@ -163,13 +163,9 @@ def plan_of(
     return Plan(
         backend=backend,
         train=on_device(data.train, network, backend, window),
-        monitored=on_device(monitored, network, backend, window),
+        monitored=part_of(monitored, network, backend, window),
         hyper=hyperparameters(network, data, settings),
-        monitored_scale=network.pixel_scale(monitored.images.dtype),
-        variations=(
-            scores.variation(data.train, data.task),
-            scores.variation(monitored, data.task),
-        ),
+        variation=scores.variation(data.train, data.task),
         has_validation=validation is not None,
         patience=settings["patience"],
         window=window,
@@ -183,9 +179,14 @@ def first_position(network: Network, plan: Plan) -> Position:
     return Position(initial_state(layers, plan.hyper, plan.backend.ops))
 
 
-def on_device(
-    split: Split, network: Network, backend: Backend, window: int = 0
-) -> Images:
+def part_of(split: Split, network: Network, backend: Backend, window: int) -> Part:
+    """Return checked images for scoring, as `on_device` moves them."""
+    images = on_device(split, network, backend, window)
+    scale = network.pixel_scale(split.images.dtype)
+    return Part(images, scale, scores.variation(split, network.task))
+
+
+def on_device(split: Split, network: Network, backend: Backend, window: int) -> Images:
     """Return checked images and labels on the backend's device, with unscaled pixels.
 
     Labels that are not classes get the parameters' dtype. The pixels of more images

@@ -9,12 +9,12 @@ from nnx.data.dataset import Array, Dataset
 from nnx.likeness import Likeness, few, learnt
 from nnx.maths.arrays import map_arrays
 from nnx.maths.network import inference_layers
-from nnx.maths.state import Layers
 from nnx.network import Network
 from nnx.training import loop, scores
 from nnx.training.finite import check_arrays, check_loss
 from nnx.training.log import METRIC_NAMES, Row, best, columns
-from nnx.training.prepare import on_device
+from nnx.training.plan import Part
+from nnx.training.prepare import part_of
 
 if TYPE_CHECKING:
     from nnx.training.run import Run
@@ -112,10 +112,12 @@ def result_of(run: "Run", *, trained: bool) -> Result:
     """Return the result of a run at its present position."""
     plan, position, backend = run.plan, run.position, run.backend
     layers = position.best or inference_layers(position.state, xp=backend.xp)
-    own, others = plan.variations
-    train = loop.score(plan, layers, plan.train, plan.hyper.pixel_scale, own)
-    monitored = loop.score(plan, layers, plan.monitored, plan.monitored_scale, others)
-    test = _tested(run, layers) if plan.has_validation else monitored
+    own = Part(plan.train, plan.hyper.pixel_scale, plan.variation)
+    train = loop.score(plan, layers, own)
+    test = monitored = loop.score(plan, layers, plan.monitored)
+    if plan.has_validation:  # the test images were not used until now
+        tested = run.data.test, run.network, backend, plan.window
+        test = loop.score(plan, layers, part_of(*tested))
     check_arrays(plan, position)
     for loss in train.loss, test.loss:
         check_loss(plan, position, loss, "when all is done")
@@ -142,18 +144,6 @@ def result_of(run: "Run", *, trained: bool) -> Result:
         best_epoch=best(position.log).epoch if position.best else None,
         trained=trained,
         test_rmse=_rmse(run.data, test),
-    )
-
-
-def _tested(run: "Run", layers: Layers) -> loop.Scored:
-    """Return the scores of layers on the test images, which were not used until now."""
-    test, network = run.data.test, run.network
-    return loop.score(
-        run.plan,
-        layers,
-        on_device(test, network, run.backend, run.plan.window),
-        network.pixel_scale(test.images.dtype),
-        scores.variation(test, run.data.task),
     )
 
 

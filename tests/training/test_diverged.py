@@ -18,7 +18,7 @@ from nnx.maths.state import Images, State, initial_state
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
 from nnx.training import loop
 from nnx.training.diagnose import fault
-from nnx.training.plan import Plan, Position
+from nnx.training.plan import Part, Plan, Position
 
 SETTINGS: dict[str, Any] = {
     "epochs": 3, "batch_size": 30, "learning_rate": 0.01, "optimizer": "adam",
@@ -116,7 +116,7 @@ def _plan(
     hyper = Hyperparameters(names, 1.0, **(usual | how))
     on_device = map_arrays(backend.from_numpy, layers)
     state = initial_state(on_device, hyper, backend.ops)
-    return Plan(backend, images, images, hyper, 1.0), Position(state)
+    return Plan(backend, images, Part(images, 1.0), hyper), Position(state)
 
 
 CASES: dict[str, tuple[Any, ...]] = {

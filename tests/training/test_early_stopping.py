@@ -11,13 +11,14 @@ from nnx.data.dataset import Dataset
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Images, State
 from nnx.training.log import Row
-from nnx.training.plan import Plan, Position
+from nnx.training.plan import Part, Plan, Position
 
 
 def plan_with(backend: Backend, patience: int) -> Plan:
     none = Images(np.zeros((1, 1)), np.zeros(1, np.int64))
     hyper = Hyperparameters(("identity",), 1.0, 1, epochs=10)
-    return Plan(backend, none, none, hyper, 1.0, has_validation=True, patience=patience)
+    part = Part(none, 1.0)
+    return Plan(backend, none, part, hyper, has_validation=True, patience=patience)
 
 
 def position_after(*scores: tuple[float, float]) -> Position:

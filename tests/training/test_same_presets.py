@@ -69,8 +69,7 @@ def outcome(
         losses.append((progress.loss * n - total) / (n - seen))
         total, seen = (0.0, 0) if ended else (progress.loss * n, n)
     layers = inference_layers(run.position.state, xp=backend.xp)
-    scored = loop.score(plan, layers, plan.monitored, plan.monitored_scale)
-    return Outcome(losses, scored[1])
+    return Outcome(losses, loop.score(plan, layers, plan.monitored).score)
 
 
 def _steps(preset: str) -> int:

@@ -20,7 +20,7 @@ from nnx.model_file import MODEL_NAME
 from nnx.settings import complete
 from nnx.training import loop, windows
 from nnx.training.folder import load_settings
-from nnx.training.plan import Plan, Position
+from nnx.training.plan import Part, Plan, Position
 from nnx.training.run import Run
 
 SETTINGS: dict[str, Any] = {
@@ -72,7 +72,7 @@ def plan(n: int, batch: int, window: int, backend: Backend) -> Plan:
     images = Images(pixels, backend.from_numpy(np.arange(n) % 2))
     numbers = Hyperparameters(("identity",), 1.0, batch, epochs=9)
     size = windows.whole_batches(window, n, batch)
-    return Plan(backend, images, images, numbers, 1.0, window=size)
+    return Plan(backend, images, Part(images, 1.0), numbers, window=size)
 
 
 def begun(made: Plan) -> State:
