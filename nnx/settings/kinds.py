@@ -208,7 +208,7 @@ def record(
 
 
 def schedule(*without: str) -> Kind:
-    """Return the kind of schedules, without those of these names."""
+    """Return the kind of schedules, which does not offer those of these names."""
     words = [
         f"{name}:{','.join(numbers)}" if numbers else name
         for name, numbers in notation.SCHEDULES.items()
