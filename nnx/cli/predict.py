@@ -142,9 +142,9 @@ def _of_pictures(
         show.note(f"{file}: {'; '.join(picture.steps)}")
     if json:
         show.as_json({"predictions": rows})
-    elif network.task == "classification":
+    elif rows and network.task == "classification":
         _tables(network.classes, rows)
-    else:
+    elif rows:
         _numbers(network, rows)
     if len(rows) < len(pictures):
         raise typer.Exit(1)
@@ -179,8 +179,6 @@ def _row(
 
 def _tables(classes: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
     """Print a table of probabilities; of the best ones, where all have no room."""
-    if not rows:
-        return
     title, columns = "", ["confidence"]
     chances = [[show.percent(row["confidence"])] for row in rows]
     room = ROOM - max(len(row["doubt"] or "") for row in rows)
@@ -193,8 +191,6 @@ def _tables(classes: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
 
 def _numbers(network: "Network", rows: list[dict[str, Any]]) -> None:
     """Print a table of values, or of each label's probability."""
-    if not rows:
-        return
     if network.task == "regression":
         columns = [target.name for target in network.targets]
         cells = [[show.quantity(v) for v in row["values"].values()] for row in rows]
