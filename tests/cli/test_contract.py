@@ -6,10 +6,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -247,34 +245,6 @@ def test_no_escape_characters_without_a_terminal(run: Run, old_run: Path) -> Non
         assert "\r" not in ran.stdout + ran.stderr
         if words[0] == "predict":
             assert str(old_run / "[red]a[b.png") in ran.stdout
-
-
-def test_a_terminal_gets_a_bar_and_no_colour_means_none(
-    run: Run, old_run: Path
-) -> None:
-    pty = pytest.importorskip("pty")
-    reader, terminal = pty.openpty()
-    shown: list[bytes] = []
-
-    def read() -> None:
-        with suppress(OSError):  # how a terminal ends on Linux
-            while piece := os.read(reader, 1 << 16):
-                shown.append(piece)
-
-    reading = Thread(target=read)
-    reading.start()
-    ran = run(
-        *["train", "--dataset", "squares", "--epochs", 300, "--out", "a"],
-        env={"TERM": "xterm-256color", "NO_COLOR": "1"},
-        **{"capture_output": False, "stdout": subprocess.DEVNULL, "stderr": terminal},
-    )
-    os.close(terminal)
-    reading.join()
-    os.close(reader)
-    text = b"".join(shown).decode(errors="replace")
-    assert ran.returncode == 0
-    assert "images/s" in text
-    assert not re.search("\x1b\\[[0-9;]*[34][0-7]", text)
 
 
 @pytest.mark.parametrize("command", ["data list", "info", "train --help"])

@@ -190,6 +190,14 @@ def test_the_end_is_a_table_and_what_lies_where(
     assert sorted(names) == sorted(path.name for path in (cwd / "a").iterdir())
 
 
+def test_a_terminal_gets_a_bar_and_no_colour_means_none(
+    on_terminal: Callable[..., str], old_run: Path
+) -> None:
+    sent = on_terminal(80, *TRAIN, "--epochs", 300, NO_COLOR="1")
+    assert re.search(r"epoch +\d+/300 ━.* images/s", sent)
+    assert not re.search(r"\x1b\[[0-9;]*[34][0-7]", sent)
+
+
 def test_a_terminal_that_cannot_draw_gets_lines(
     on_terminal: Callable[..., str], old_run: Path
 ) -> None:
