@@ -14,7 +14,7 @@ import numpy as np
 
 from nnx.data.csv_rows import Form, blocks, form_of, number_blocks, place_of
 from nnx.data.dataset import Array
-from nnx.data.limits import LARGER, MAX_UNPACKED
+from nnx.data.limits import refuse_larger
 from nnx.data.table import is_header
 from nnx.data.tabular import (
     Table,
@@ -223,11 +223,7 @@ def _parse(
 
 
 def _counted(path: Path, done: int, shape: tuple[int, int]) -> int:
-    """Return the number of rows including these; refuse more than `MAX_UNPACKED`."""
+    """Return the number of rows including these; refuse too many."""
     done += shape[0]
-    if 8 * done * shape[1] > MAX_UNPACKED:
-        raise InputError(
-            f"{path}: over {MAX_UNPACKED >> 30} GiB as numbers, the most that is read; "
-            f"{LARGER}"
-        )
+    refuse_larger(path, 8 * done * shape[1])
     return done

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nnx.data.limits import LARGER, MAX_UNPACKED
+from nnx.data.limits import refuse_larger
 from nnx.data.tabular import (
     Table,
     Values,
@@ -42,7 +42,7 @@ def read(
             or a column holds anything but numbers, booleans and text
     """
     with _opened(path) as file:
-        _check_room(path, sum(_group_sizes(file.metadata)))
+        refuse_larger(path, sum(_group_sizes(file.metadata)), "unpacked")
         index = _unnamed_index(file) - {*(only or ())}
         names = _names(path, file, only, {*without, *index})
         whole = _checked(file.read(columns=names))
@@ -103,7 +103,7 @@ def _opened(path: Path) -> Iterator[Any]:
         try:
             with pq.ParquetFile(path) as file:
                 schema, about = file.schema_arrow, file.metadata
-            _check_room(path, max(_group_sizes(about), default=0))
+            refuse_larger(path, max(_group_sizes(about), default=0), "unpacked")
             texts = [field.name for field in schema if _is_text(field.type)]
             # Read each text only once: a small file may repeat a long one in every row.
             with pq.ParquetFile(path, metadata=about, read_dictionary=texts) as file:
@@ -121,15 +121,6 @@ def _group_sizes(about: Any) -> list[int]:
     """Return the unpacked size of each row group in bytes, as the file claims it."""
     groups = range(about.num_row_groups)
     return [about.row_group(i).total_byte_size for i in groups]
-
-
-def _check_room(path: Path, size: int) -> None:
-    """Refuse a size of more than `MAX_UNPACKED` bytes."""
-    if size > MAX_UNPACKED:
-        raise InputError(
-            f"{path}: over {MAX_UNPACKED >> 30} GiB unpacked, the most that is read; "
-            f"{LARGER}"
-        )
 
 
 def _checked(table: Any) -> Any:
@@ -156,17 +147,13 @@ def _table(
 def _names(
     path: Path, file: Any, only: Collection[str] | None, without: Collection[str]
 ) -> list[str]:
-    """Return the names of the columns to read; refuse more than `MAX_UNPACKED`."""
+    """Return the names of the columns to read; refuse too many numbers."""
     every = file.schema_arrow.names
     names = [every[i] for i in wanted(str(path), every, only, without)]
     rows = file.metadata.num_rows
     if not rows:
         raise InputError(f"{path}: no rows")
-    if 8 * rows * len(names) > MAX_UNPACKED:
-        raise InputError(
-            f"{path}: over {MAX_UNPACKED >> 30} GiB as numbers, the most that is read; "
-            f"{LARGER}"
-        )
+    refuse_larger(path, 8 * rows * len(names))
     return names
 
 

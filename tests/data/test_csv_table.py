@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from nnx.data import csv_rows, csv_table
+from nnx.data import csv_rows, csv_table, limits
 from nnx.data.csv_table import read
-from nnx.data.limits import MAX_UNPACKED
 from nnx.data.tabular import Text
 from nnx.data.unlabelled import of_pixels
 from nnx.errors import InputError
@@ -173,9 +172,9 @@ def test_a_file_of_nothing_is_refused_at_once(tmp_path):
 
 
 def test_more_numbers_than_memory_holds(table, monkeypatch):
-    monkeypatch.setattr(csv_table, "MAX_UNPACKED", 100)
+    assert limits.MAX_UNPACKED == 4 << 30
+    monkeypatch.setattr(limits, "MAX_UNPACKED", 100)
     assert "as numbers, the most that is read" in refused(table, "a,b\n" + "1,2\n" * 9)
-    assert MAX_UNPACKED == 4 << 30
 
 
 def test_more_text_than_memory_holds(table, monkeypatch):
