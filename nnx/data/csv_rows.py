@@ -7,6 +7,7 @@ with one column, spaces or "" below the first row are an empty field.
 
 import csv
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,16 @@ _FEWEST, _BLOCK = 128, 1 << 12
 _BLOCK_TEXT = 1 << 26  # bytes
 _CHUNK = 1 << 22  # bytes
 ENCODING = "utf-8-sig"  # UTF-8, with or without a byte-order mark
+
+
+@contextmanager
+def readable_text(path: Path) -> Iterator[None]:
+    """Refuse a file that cannot be read, or whose text is not UTF-8, as `readable`."""
+    with readable(path):
+        try:
+            yield
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: not UTF-8 text ({error.reason})") from None
 
 
 class Form(NamedTuple):

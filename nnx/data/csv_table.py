@@ -12,7 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from nnx.data.csv_rows import Form, blocks, form_of, number_blocks, place_of
+from nnx.data.csv_rows import (
+    Form,
+    blocks,
+    form_of,
+    number_blocks,
+    place_of,
+    readable_text,
+)
 from nnx.data.dataset import Array
 from nnx.data.limits import refuse_larger
 from nnx.data.table import is_header
@@ -27,7 +34,6 @@ from nnx.data.tabular import (
     wanted,
 )
 from nnx.errors import InputError
-from nnx.files import readable
 
 _MAX_TEXT = 1 << 28  # characters in a column's different texts
 
@@ -48,39 +54,26 @@ def read(
         InputError: there are no rows; a row is not as wide as the first line; a name
             occurs twice; a quote is not closed; the text is not UTF-8
     """
-    with readable(path):
-        try:
-            return _read(path, text, only, without, codes)
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: not UTF-8 text ({error.reason})") from None
-
-
-def _read(
-    path: Path,
-    text: Collection[str],
-    only: Collection[str] | None,
-    without: Collection[str],
-    codes: Collection[str],
-) -> Table:
-    form = form_of(path)
-    header = form.names
-    places = wanted(str(path), header, only, without)
-    kinds = {i: header[i] in text for i in places}
-    named = {i for i in places if header[i] in codes}
-    readings = _parse(path, form, kinds, named)
-    # If text follows after blocks of numbers, the column must be read again as text.
-    late = {i: True for i, reading in readings.items() if reading.late}
-    if late:
-        readings |= _parse(path, form, late, named)
-    values = [readings[i].values(keep_text=header[i] in text) for i in places]
-    if values and not _length(values[0]):
-        raise InputError(f"{path}: no rows: only a header line")
-    unnamed = [i + 1 for i, name in enumerate(header) if not name]
-    notes = tuple(f"column {i} has no name: left out" for i in unnamed[:3])
-    place = partial(place_of, path, form, places, 0, True)
-    return Table(
-        str(path), tuple(header[i] for i in places), tuple(values), place, notes
-    )
+    with readable_text(path):
+        form = form_of(path)
+        header = form.names
+        places = wanted(str(path), header, only, without)
+        kinds = {i: header[i] in text for i in places}
+        named = {i for i in places if header[i] in codes}
+        readings = _parse(path, form, kinds, named)
+        # If text follows blocks of numbers, the column must be read again as text.
+        late = {i: True for i, reading in readings.items() if reading.late}
+        if late:
+            readings |= _parse(path, form, late, named)
+        values = [readings[i].values(keep_text=header[i] in text) for i in places]
+        if values and not _length(values[0]):
+            raise InputError(f"{path}: no rows: only a header line")
+        unnamed = [i + 1 for i, name in enumerate(header) if not name]
+        notes = tuple(f"column {i} has no name: left out" for i in unnamed[:3])
+        place = partial(place_of, path, form, places, 0, True)
+        return Table(
+            str(path), tuple(header[i] for i in places), tuple(values), place, notes
+        )
 
 
 def read_blocks(
@@ -94,46 +87,39 @@ def read_blocks(
 
     Arguments as for `nnx.data.read_table.read_blocks`.
     """
-    with readable(path):
-        try:
-            yield from _read_blocks(path, text, needed, copied)
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: not UTF-8 text ({error.reason})") from None
+    with readable_text(path):
+        form = form_of(path)
+        header = form.names
+        named = needed is not None or bool(copied) or is_header(header)
+        if not named:
+            header = [str(i) for i in range(1, len(header) + 1)]
+            form = form._replace(names=header)
+        require_columns(
+            str(path), header, [*(needed or ()), *([copied] if copied else [])]
+        )
+        without = {copied} - {*(needed or ()), ""}
+        places, first = wanted(str(path), header, needed, without), 0
+        names = tuple(header[i] for i in places)
 
+        def table(values: Iterable[Values]) -> Table:
+            place = partial(place_of, path, form, places, first, named)
+            return Table(str(path), names, tuple(values), place)
 
-def _read_blocks(
-    path: Path, text: Collection[str], needed: Collection[str] | None, copied: str
-) -> Iterator[tuple[Table, list[str]]]:
-    form = form_of(path)
-    header = form.names
-    named = needed is not None or bool(copied) or is_header(header)
-    if not named:
-        header = [str(i) for i in range(1, len(header) + 1)]
-        form = form._replace(names=header)
-    require_columns(str(path), header, [*(needed or ()), *([copied] if copied else [])])
-    without = {copied} - {*(needed or ()), ""}
-    places, first = wanted(str(path), header, needed, without), 0
-    names = tuple(header[i] for i in places)
-
-    def table(values: Iterable[Values]) -> Table:
-        place = partial(place_of, path, form, places, first, named)
-        return Table(str(path), names, tuple(values), place)
-
-    if len(places) == len(header) and not text and not copied:
-        for columns in number_blocks(path, form, named):
-            yield table(columns.T), []
-            first += len(columns)
-    for block in blocks(path, form, named, first):
-        fields, values = list(zip(*block, strict=True)), []
-        for i in places:
-            reading = _Reading(header[i] in text)
-            reading.add(fields[i])
-            values.append(reading.values(keep_text=header[i] in text))
-        ids = list(fields[header.index(copied)]) if copied else []
-        yield table(values), ids
-        first += len(block)
-    if not first:
-        raise InputError(f"{path}: no rows: only a header line")
+        if len(places) == len(header) and not text and not copied:
+            for columns in number_blocks(path, form, named):
+                yield table(columns.T), []
+                first += len(columns)
+        for block in blocks(path, form, named, first):
+            fields, values = list(zip(*block, strict=True)), []
+            for i in places:
+                reading = _Reading(header[i] in text)
+                reading.add(fields[i])
+                values.append(reading.values(keep_text=header[i] in text))
+            ids = list(fields[header.index(copied)]) if copied else []
+            yield table(values), ids
+            first += len(block)
+        if not first:
+            raise InputError(f"{path}: no rows: only a header line")
 
 
 def _length(values: Values) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnx.data.csv_rows import ENCODING, LONGEST_LINE, longest_line
+from nnx.data.csv_rows import ENCODING, LONGEST_LINE, longest_line, readable_text
 from nnx.data.dataset import Array, RawArray
 from nnx.data.tabular import NoPicturesError, written_number
 from nnx.errors import InputError
@@ -30,11 +30,8 @@ def read(path: Path) -> tuple[list[str], RawArray]:
         InputError: there are no lines of numbers, lines have different lengths, or a
             field is not a number
     """
-    with readable(path):
-        try:
-            return _read(path)
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: not UTF-8 text ({error.reason})") from None
+    with readable_text(path):
+        return _read(path)
 
 
 def _read(path: Path) -> tuple[list[str], RawArray]:
