@@ -45,6 +45,11 @@ def in_few_words(value: Any, most: int = LONGEST) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of a library's message, or its error's type if empty."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 class NnxError(Exception):
     """The base class; its one-line message says what is wrong and what to do."""
 

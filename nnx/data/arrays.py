@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from nnx.data.rows import Rows
-from nnx.errors import InputError
+from nnx.errors import InputError, first_line
 
 Array: TypeAlias = Any
 
@@ -25,7 +25,7 @@ def as_array(given: Any, what: str = "images") -> Array:
     except InputError:
         raise
     except (TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise InputError(f"{what} cannot be converted to an array: {reason}") from None
 
 

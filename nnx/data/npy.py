@@ -16,7 +16,7 @@ from nnx.data.csv_rows import MAX_COLUMNS
 from nnx.data.dataset import Array, Dataset, RawArray, RawSplit
 from nnx.data.table import label_columns
 from nnx.data.tabular import NoPicturesError, Table, as_text, require_columns, wanted
-from nnx.errors import InputError
+from nnx.errors import InputError, first_line
 from nnx.files import readable
 
 FOLDER = tuple(f"{key}.npy" for key in npz.KEYS)
@@ -56,7 +56,7 @@ def _header(path: Path) -> tuple[tuple[int, ...], np.dtype, int]:
         except OSError:
             raise
         except Exception as error:  # exceptions for forged headers are not documented
-            why = next(iter(str(error).splitlines()), type(error).__name__)
+            why = first_line(error)
             raise InputError(f"{path}: not a whole .npy array ({why})") from None
         begins = file.tell()
     if dtype.hasobject:

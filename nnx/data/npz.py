@@ -17,7 +17,7 @@ import numpy as np
 from nnx.data.assemble import assemble
 from nnx.data.dataset import Array, Dataset, RawArray, RawSplit
 from nnx.data.limits import MAX_EXPANSION, MAX_UNPACKED
-from nnx.errors import InputError
+from nnx.errors import InputError, first_line
 from nnx.files import readable
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -82,9 +82,10 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     except InputError:
         raise
     except zipfile.BadZipFile as error:
-        raise InputError(f"{path}: not a whole .npz archive ({_line(error)})") from None
+        why = first_line(error)
+        raise InputError(f"{path}: not a whole .npz archive ({why})") from None
     except (EOFError, RuntimeError, ValueError, zlib.error) as error:
-        raise InputError(f"{path}: damaged ({_line(error)})") from None
+        raise InputError(f"{path}: damaged ({first_line(error)})") from None
 
 
 def _check_names(path: Path, archive: zipfile.ZipFile) -> None:
@@ -133,7 +134,7 @@ def _check_header(where: str, stream: IO[bytes], has: int) -> None:
             raise ValueError(f"format {version}, expected (1, 0)")
         shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
     except Exception as error:  # exceptions for forged headers are not documented
-        raise InputError(f"{where}: not a plain array ({_line(error)})") from None
+        raise InputError(f"{where}: not a plain array ({first_line(error)})") from None
     if dtype.hasobject:
         raise InputError(
             f"{where}: holds pickled Python objects, which could run code and are "
@@ -168,7 +169,3 @@ def _labels(path: Path, key: str, values: Array) -> RawArray:
             f"{path}: expected {key} of shape (n,) or (n, classes), got {values.shape}"
         )
     return RawArray(values, f"{path}: {key}", lambda row, _: f"{path}: {key}[{row}]")
-
-
-def _line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -17,7 +17,7 @@ from nnx.data.tabular import (
     text_column,
     wanted,
 )
-from nnx.errors import InputError
+from nnx.errors import InputError, first_line
 from nnx.files import readable
 
 # Fields read at once.
@@ -111,9 +111,7 @@ def _opened(path: Path) -> Iterator[Any]:
         except (InputError, MemoryError):
             raise
         except (pa.ArrowException, ValueError, NotImplementedError) as error:
-            if isinstance(error, InputError):
-                raise
-            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            why = first_line(error)
             raise InputError(f"{path}: not a readable Parquet file: {why}") from None
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from nnx.data.csv_rows import ENCODING, LONGEST_LINE, longest_line, readable_text
 from nnx.data.dataset import Array, RawArray
 from nnx.data.tabular import NoPicturesError, written_number
-from nnx.errors import InputError
+from nnx.errors import InputError, first_line
 from nnx.files import readable
 
 
@@ -51,7 +51,7 @@ def _read(path: Path) -> tuple[list[str], RawArray]:
         raise
     except ValueError as error:  # text that is not UTF-8 fails again in `_explain`
         _explain(path, first, delimiter, len(fields))
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise InputError(f"{path}: not a table of numbers: {reason}") from None
     if not len(values):
         raise InputError(f"{path}: no samples: only a header line")
