@@ -59,15 +59,8 @@ def _header(path: Path) -> tuple[tuple[int, ...], np.dtype, int]:
             why = first_line(error)
             raise InputError(f"{path}: not a whole .npy array ({why})") from None
         begins = file.tell()
-    if dtype.hasobject:
-        raise InputError(
-            f"{path}: holds pickled Python objects, which could run code and are never "
-            "loaded; save an array of numbers (np.asarray(..., dtype=np.uint8))"
-        )
     kinds = [dtype[name] for name in dtype.names] if dtype.names else [dtype]
-    for kind in kinds:
-        if kind.kind not in "buif" or kind.itemsize > 8 or kind.shape:
-            raise InputError(f"{path}: holds {kind}, expected integers or floats")
+    npz.require_numbers(str(path), kinds)
     if len(kinds) > MAX_COLUMNS:
         raise InputError(f"{path}: {len(kinds):,} columns; at most {MAX_COLUMNS:,}")
     if fortran and len(shape) > 1:

@@ -7,7 +7,7 @@ archive can hold, and nothing that could run code is accepted.
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -135,16 +135,22 @@ def _check_header(where: str, stream: IO[bytes], has: int) -> None:
         shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
     except Exception as error:  # exceptions for forged headers are not documented
         raise InputError(f"{where}: not a plain array ({first_line(error)})") from None
-    if dtype.hasobject:
+    require_numbers(where, [dtype])
+    needs = stream.tell() + math.prod(shape) * dtype.itemsize
+    if needs != has or min(shape, default=0) < 0:
+        raise InputError(f"{where}: truncated: needs {needs} bytes, has {has}")
+
+
+def require_numbers(where: str, dtypes: Sequence[np.dtype]) -> None:
+    """Refuse an array, or one with columns, that holds anything but numbers."""
+    if any(dtype.hasobject for dtype in dtypes):
         raise InputError(
             f"{where}: holds pickled Python objects, which could run code and are "
             "never loaded; save an array of numbers (np.asarray(..., dtype=np.uint8))"
         )
-    if dtype.kind not in "buif" or dtype.itemsize > 8:
-        raise InputError(f"{where}: holds {dtype}, expected integers or floats")
-    needs = stream.tell() + math.prod(shape) * dtype.itemsize
-    if needs != has or min(shape, default=0) < 0:
-        raise InputError(f"{where}: truncated: needs {needs} bytes, has {has}")
+    for dtype in dtypes:
+        if dtype.kind not in "buif" or dtype.itemsize > 8:
+            raise InputError(f"{where}: holds {dtype}, expected integers or floats")
 
 
 def _images(path: Path, key: str, values: Array) -> RawArray:
