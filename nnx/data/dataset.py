@@ -66,16 +66,18 @@ class Target(NamedTuple):
     scale: float = 1.0
 
 
+def units(targets: Sequence[Target]) -> tuple[Array, Array]:
+    """Return the targets' means and scales, both (targets,) float64."""
+    return np.array([t.mean for t in targets]), np.array([t.scale for t in targets])
+
+
 def in_units(values: Array, targets: Sequence[Target]) -> Array:
     """Return a network's outputs, or scaled targets, in the targets' units.
 
     values: (n, targets)
     returns: (n, targets), float64
     """
-    mean, scale = (
-        np.array([getattr(target, of) for target in targets])
-        for of in ("mean", "scale")
-    )
+    mean, scale = units(targets)
     return np.asarray(values, np.float64) * scale + mean
 
 

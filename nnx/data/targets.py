@@ -12,7 +12,7 @@ from nnx.data.columns import (
     numbers,
     refuse_written_otherwise,
 )
-from nnx.data.dataset import Array, Target
+from nnx.data.dataset import Array, Target, units
 from nnx.data.labels import MAX_CLASSES
 from nnx.data.tabular import Table, Text, Values, as_text, listed, number
 from nnx.errors import InputError
@@ -98,10 +98,7 @@ def labels(aim: Aim, table: Table) -> Array:
     if aim.task == "multilabel":
         return np.stack([_zeros_and_ones(table, i) for i in places], axis=1)
     values = np.stack([numbers(table, i, rows) for i in places], axis=1)
-    mean, scale = (
-        np.array([getattr(target, of) for target in aim.targets])
-        for of in ("mean", "scale")
-    )
+    mean, scale = units(aim.targets)
     return np.asarray((values - mean) / scale)
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from nnx import __version__
-from nnx.data.dataset import Array
+from nnx.data.dataset import Array, units
 from nnx.export import c_source
-from nnx.export.doors import described, entrance, exit_name, feature_names, units
+from nnx.export.doors import described, entrance, exit_name, feature_names
 from nnx.export.quantized import Quantized, levels, quantized, sums_fit
 from nnx.maths.activations import GELU_CUBIC, GELU_SCALE
 from nnx.maths.state import Layer
@@ -64,7 +64,7 @@ def _arrays(network: Network, int8: bool) -> dict[str, Array]:
     for i, layer in enumerate(layers):
         found |= {f"nnx_{n}_{i}": array for n, array in layer._asdict().items()}
     if network.task == "regression":
-        mean, scale = units(network)
+        mean, scale = units(network.targets)
         found |= {"nnx_target_mean": mean, "nnx_target_scale": scale}
     return found
 

@@ -60,12 +60,6 @@ def exit_name(network: Network) -> str:
     return "values" if network.task == "regression" else "probabilities"
 
 
-def units(network: Network) -> tuple[Array, Array]:
-    """Return the mean and scale of a regression's targets, both (targets,) float64."""
-    targets = network.targets
-    return np.array([t.mean for t in targets]), np.array([t.scale for t in targets])
-
-
 def described(network: Network) -> str:
     """Return a one-line description of the network."""
     hidden = dict.fromkeys(network.activation[:-1])

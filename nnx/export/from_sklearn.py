@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nnx.data import given
-from nnx.data.dataset import TASKS, Array, Column, Dataset, Target
+from nnx.data.dataset import TASKS, Array, Column, Dataset, Target, units
 from nnx.errors import InputError
 from nnx.export.foreign import made
 from nnx.maths import activations as maths
@@ -127,7 +127,7 @@ def _standardized(layer: Layer, targets: Sequence[Target]) -> Layer:
     """Return a last layer whose outputs are standardized as the targets, if any."""
     if not targets:
         return layer
-    mean, scale = np.array([(each.mean, each.scale) for each in targets]).T
+    mean, scale = units(targets)
     parts = layer.weight / scale, (layer.bias - mean) / scale
     return Layer(*(part.astype(layer.bias.dtype) for part in parts))
 

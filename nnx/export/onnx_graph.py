@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnx import __version__
-from nnx.data.dataset import Array
+from nnx.data.dataset import Array, units
 from nnx.errors import InputError, MissingLibraryError
 from nnx.export.doors import (
     Door,
@@ -14,7 +14,6 @@ from nnx.export.doors import (
     entrance,
     exit_name,
     feature_names,
-    units,
 )
 from nnx.maths.activations import GELU_CUBIC, GELU_SCALE, LEAKY_SLOPE
 from nnx.network import Network
@@ -140,7 +139,7 @@ def _outputs(graph: Graph, network: Network, logits: str) -> dict[str, tuple[str
     """Add the outputs; return each one's dtype and shape, with "n" for the batch."""
     add, name, width = graph.add, exit_name(network), network.sizes[-1]
     if network.task == "regression":
-        mean, scale = units(network)
+        mean, scale = units(network.targets)
         values = logits if graph.dtype == "float64" else graph.cast(logits, "float64")
         values = add("Mul", values, graph.constant("target_scale", scale, "float64"))
         add("Add", values, graph.constant("target_mean", mean, "float64"), name=name)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from nnx import model_file
-from nnx.data.dataset import Array
+from nnx.data.dataset import Array, units
 from nnx.errors import InputError
-from nnx.export.doors import as_json, entrance, feature_names, units
+from nnx.export.doors import as_json, entrance, feature_names
 from nnx.maths.activations import LEAKY_SLOPE
 from nnx.network import Network
 from nnx.tensors import read
@@ -67,7 +67,7 @@ def _scaling(network: Network) -> dict[str, list[float] | float]:
     if door.mean is not None and door.scale is not None:
         found |= {"mean": door.mean.tolist(), "scale": door.scale.tolist()}
     if network.task == "regression":
-        mean, scale = units(network)
+        mean, scale = units(network.targets)
         found |= {"target_mean": mean.tolist(), "target_scale": scale.tolist()}
     return found or {"factor": door.factor}
 
