@@ -11,7 +11,6 @@ from nnx.data.dataset import Array, units
 from nnx.export import c_source
 from nnx.export.doors import described, entrance, exit_name, feature_names
 from nnx.export.quantized import Quantized, levels, quantized, sums_fit
-from nnx.maths.activations import GELU_CUBIC, GELU_SCALE
 from nnx.maths.state import Layer
 from nnx.network import Network
 
@@ -232,8 +231,6 @@ def _layer(network: Network, i: int, int8: bool, now: str, then: str) -> list[st
 
 def _filled(source: str, real: str, sums_fit: bool) -> str:
     """Return C for a type of numbers, with REAL, SUM and @ (the suffix) replaced."""
-    for name, value in ("GELU_SCALE", GELU_SCALE), ("GELU_CUBIC", GELU_CUBIC):
-        source = source.replace(name, f"{value:.17g}")
     source = source.replace("SUM", "int32_t" if sums_fit else "int64_t")
     source = source.replace("REAL", TYPES[real])
     return source.replace("@", "f" if real == "float32" else "")

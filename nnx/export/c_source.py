@@ -1,16 +1,18 @@
 """Templates of C for a header, in which REAL, SUM and @ are replaced."""
 
+from nnx.maths.activations import GELU_CUBIC, GELU_SCALE, LEAKY_SLOPE
+
 ACTIVATIONS = {
     "identity": "return z;",
     "relu": "return z > 0 ? z : 0;",
-    "leaky_relu": "return z > 0 ? z : 0.01@ * z;",
+    "leaky_relu": f"return z > 0 ? z : {LEAKY_SLOPE}@ * z;",
     "elu": "return z > 0 ? z : expm1@(z);",
     "tanh": "return tanh@(z);",
     "sigmoid": "return nnx_logistic(z);",
     "softplus": "return (z > 0 ? z : 0) + log1p@(exp@(-fabs@(z)));",
     "silu": "return z * nnx_logistic(z);",
     "gelu": "return 0.5@ * z"
-    " * (1 + tanh@(GELU_SCALE@ * (z + GELU_CUBIC@ * z * z * z)));",
+    f" * (1 + tanh@({GELU_SCALE:.17g}@ * (z + {GELU_CUBIC:.17g}@ * z * z * z)));",
 }
 LOGISTIC = """
 static inline REAL nnx_logistic(REAL z)
