@@ -89,7 +89,7 @@ def _words(
     """
     stream = Stream.DISTORTION
     return random.words_each(
-        index, count, first=first, seed=seed, stream=stream, epoch=epoch, xp=xp
+        index, count, first=first, seed=seed, stream=stream, time=epoch, xp=xp
     )
 
 

@@ -43,18 +43,9 @@ def mask(
     """
     n, width = shape
     each = -(-width // (COUNTERS * HALVES)) * COUNTERS
-    device = device_of(like)
-    counter = xp.arange(each, dtype=xp.int64, device=device)
-    image = first + xp.arange(n, dtype=xp.int64, device=device)
-    column = xp.reshape(xp.broadcast_to(counter[None, :], (n, each)), (-1,))
-    row = xp.reshape(xp.broadcast_to(image[:, None], (n, each)), (-1,))
-    zero = xp.zeros_like(column)
-    stream = int(Stream.DROPOUT) + (layer << 8)
-    words = random.philox(
-        (column, row, zero + (step & random.WORD), zero + stream),
-        random.key(seed),
-        xp=xp,
-    )
+    image = first + xp.arange(n, dtype=xp.int64, device=device_of(like))
+    stream, time = Stream.DROPOUT + (layer << 8), step & random.WORD
+    words = random.lanes_each(image, each, seed=seed, stream=stream, time=time, xp=xp)
     halves = [half for word in words for half in (word & (PARTS - 1), word >> 16)]
     blocks = xp.reshape(xp.stack(halves), (HALVES, n, each // COUNTERS, COUNTERS))
     drawn = xp.reshape(xp.permute_dims(blocks, (1, 2, 0, 3)), (n, HALVES * each))

@@ -38,14 +38,14 @@ def philox(
         # The product of two words fills 64 bits: both halves are right even
         # where int64 reads it as a negative number.
         left, right = a * MULTIPLIERS[0], c * MULTIPLIERS[1]
-        a = _high(right, xp=xp) ^ b ^ k0
-        c = _high(left, xp=xp) ^ d ^ k1
+        a = _high(right) ^ b ^ k0
+        c = _high(left) ^ d ^ k1
         b, d = right & WORD, left & WORD
         k0, k1 = (k0 + KEY_STEPS[0]) & WORD, (k1 + KEY_STEPS[1]) & WORD
     return a, b, c, d
 
 
-def _high(product: Array, *, xp: Namespace) -> Array:
+def _high(product: Array) -> Array:
     """Return the upper word; the mask clears the sign bits that the shift copied in."""
     return (product >> 32) & WORD
 
@@ -79,32 +79,39 @@ def words(
     return xp.reshape(xp.stack(lanes, axis=1), (-1,))[:n]
 
 
-def words_each(
+def lanes_each(
     items: Array,
     count: int,
     *,
     first: int = 0,
     seed: int,
-    stream: Stream,
-    epoch: int = 0,
-    step: int = 0,
+    stream: int,
+    time: int,
     xp: Namespace,
-) -> Array:
-    """Return separate random words for each item, (n, count), int64 in [0, 2³²).
+) -> tuple[Array, Array, Array, Array]:
+    """Return `count` blocks of four random words for each item, as `philox` does.
 
     items: (n,), int64 in [0, 2³²); images' numbers, or their places in a batch
-    first: the generator's block of four words to begin with
-    epoch, step: integers in [0, 2³²); one of them must be 0
+    first: the number of each item's first block
+    time: the epoch or the step, in [0, 2³²)
     """
-    each = -(-count // 4)
-    lane = first + xp.arange(each, dtype=xp.int64, device=device_of(items))
-    shape = items.shape[0], each
+    shape, device = (items.shape[0], count), device_of(items)
+    lane = first + xp.arange(count, dtype=xp.int64, device=device)
     block = xp.reshape(xp.broadcast_to(lane[None, :], shape), (-1,))
     item = xp.reshape(xp.broadcast_to(items[:, None], shape), (-1,))
     zero = xp.zeros_like(block)
-    counter = block, item, zero + epoch + step, zero + int(stream)
-    lanes = philox(counter, key(seed), xp=xp)
-    return xp.reshape(xp.stack(lanes, axis=1), (shape[0], 4 * each))[:, :count]
+    return philox((block, item, zero + time, zero + int(stream)), key(seed), xp=xp)
+
+
+def words_each(items: Array, count: int, *, xp: Namespace, **draw: int) -> Array:
+    """Return separate random words for each item, (n, count), int64 in [0, 2³²).
+
+    items, draw: as for `lanes_each`
+    """
+    each = -(-count // 4)
+    lanes = lanes_each(items, each, xp=xp, **draw)
+    words = xp.reshape(xp.stack(lanes, axis=1), (items.shape[0], 4 * each))
+    return words[:, :count]
 
 
 def uniform(bits: Array, *, xp: Namespace) -> Array:

@@ -205,7 +205,7 @@ def input_noise(
         numbers,
         seed=hyper.seed,
         stream=Stream.NOISE,
-        step=state.step,
+        time=state.step,
         xp=xp,
     )
     # Put the cosine and the sine that come from one pair of words side by side.
