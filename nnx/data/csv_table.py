@@ -25,9 +25,9 @@ from nnx.data.limits import refuse_larger
 from nnx.data.table import is_header
 from nnx.data.tabular import (
     Table,
-    Text,
     Values,
     is_code,
+    length,
     number,
     require_columns,
     text_column,
@@ -66,7 +66,7 @@ def read(
         if late:
             readings |= _parse(path, form, late, named)
         values = [readings[i].values(keep_text=header[i] in text) for i in places]
-        if values and not _length(values[0]):
+        if values and not length(values[0]):
             raise InputError(f"{path}: no rows: only a header line")
         unnamed = [i + 1 for i, name in enumerate(header) if not name]
         notes = tuple(f"column {i} has no name: left out" for i in unnamed[:3])
@@ -120,10 +120,6 @@ def read_blocks(
             first += len(block)
         if not first:
             raise InputError(f"{path}: no rows: only a header line")
-
-
-def _length(values: Values) -> int:
-    return len(values.codes if isinstance(values, Text) else values)
 
 
 class _Reading:

@@ -10,10 +10,10 @@ import numpy as np
 from nnx.data.arrays import Array, as_array
 from nnx.data.tabular import (
     Table,
-    Text,
     Values,
     as_field,
     as_text,
+    length,
     require_columns,
     text_column,
     wanted,
@@ -204,7 +204,6 @@ def _checked(source: str, names: tuple[str, ...], values: tuple[Values, ...]) ->
     def place(row: int, column: int) -> str:
         return f"{source}, row {row} (from 0), column {names[column][:40]!r}"
 
-    first: Array = values[0] if values else ()
-    if not len(first.codes if isinstance(first, Text) else first):
+    if not values or not length(values[0]):
         raise InputError(f"{source}: no rows")
     return Table(source, names, values, place)

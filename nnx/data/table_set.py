@@ -22,6 +22,7 @@ from nnx.data.table_options import refuse_contradictions
 from nnx.data.tabular import (
     Table,
     Text,
+    are_empty,
     as_field,
     as_text,
     number,
@@ -253,9 +254,5 @@ def _described(columns: Sequence[Column]) -> str:
 
 def _filled(table: Table, names: Sequence[str]) -> tuple[str, ...]:
     """Return a note on the number of empty fields, which are filled, or nothing."""
-    empty = 0
-    for i in table.places(names):
-        values = table.values[i]
-        of_text = isinstance(values, Text)
-        empty += int((values.codes < 0 if of_text else np.isnan(values)).sum())
+    empty = sum(int(are_empty(table.values[i]).sum()) for i in table.places(names))
     return (f"{empty:,} empty fields are filled",) if empty else ()

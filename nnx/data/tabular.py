@@ -60,8 +60,7 @@ class Table(NamedTuple):
     @property
     def rows(self) -> int:
         """Number of rows."""
-        first = self.values[0]
-        return len(first.codes if isinstance(first, Text) else first)
+        return length(self.values[0])
 
     def column(self, name: str) -> int:
         """Return the index of the column with this name.
@@ -80,6 +79,16 @@ class Table(NamedTuple):
         require_columns(self.source, self.names, names)
         known = {name: i for i, name in enumerate(self.names)}
         return [known[name] for name in names]
+
+
+def length(values: Values) -> int:
+    """Return the number of a column's fields."""
+    return len(values.codes if isinstance(values, Text) else values)
+
+
+def are_empty(values: Values) -> Array:
+    """Return which fields of a column are empty, (n,) bool."""
+    return values.codes < 0 if isinstance(values, Text) else np.isnan(values)
 
 
 def require_columns(source: str, names: Sequence[str], asked: Collection[str]) -> None:

@@ -14,7 +14,7 @@ from nnx.data.columns import (
 )
 from nnx.data.dataset import Array, Target, units
 from nnx.data.labels import MAX_CLASSES
-from nnx.data.tabular import Table, Text, Values, as_text, listed, number
+from nnx.data.tabular import Table, Text, Values, are_empty, as_text, listed, number
 from nnx.errors import InputError
 
 # Whole numbers are classes if there are at most MOST_CLASSES different ones, and at
@@ -192,8 +192,7 @@ def _zeros_and_ones(table: Table, i: int) -> Array:
 
 
 def _refuse_empty(table: Table, i: int) -> None:
-    values = table.values[i]
-    empty = values.codes < 0 if isinstance(values, Text) else np.isnan(values)
+    empty = are_empty(table.values[i])
     if empty.any():
         place = table.place(int(empty.argmax()), i)
         raise InputError(f"{place}: the target is missing: leave the row out")
