@@ -125,7 +125,7 @@ def _started(
     known: Optimizer | None = vars(model).get("_optimizer")
     if known is None:
         return begun
-    state, new = map_arrays(lambda a: place.inward(a), known.state[1:]), begun.state
+    state, new = map_arrays(place.inward, known.state[1:]), begun.state
     state = State(known.state.step, *state)
     alike = list(map(type, state.layers)) == list(map(type, new.layers))
     if alike and (hyper.batch_norm or hyper.ema_decay > 0.0):

@@ -128,14 +128,11 @@ def squares(layers: Parameters, backend: Backend) -> float:
 
 def _counts(order: Array, weights: Array | None, size: int, alpha: float) -> Array:
     """Return the total weight of each batch, (batches,); all 1 without a penalty."""
-    n = len(order)
+    starts = np.arange(0, len(order), size)
     if alpha == 0.0:
-        return np.ones(block_count(n, size))
+        return np.ones(len(starts))
     if weights is None:
-        counts = np.full(block_count(n, size), float(size))
-        counts[-1] -= block_count(n, size) * size - n
-        return counts
-    starts = np.arange(0, n, size)
+        return np.minimum(len(order) - starts, float(size))
     return np.add.reduceat(np.asarray(weights, np.float64)[order], starts)
 
 
