@@ -136,12 +136,10 @@ def _percent(share: float) -> str:
 
 
 def _use(network: Network) -> str:
-    if network.columns:
-        command = f"nnx predict {MODEL_NAME} table.csv"
-    else:
-        command = f"nnx predict {MODEL_NAME} picture.png"
+    command = f"nnx predict {MODEL_NAME} picture.png"
     door, what = entrance(network).name, f"(n, {network.sizes[0]})"
     if network.columns:
+        command = f"nnx predict {MODEL_NAME} table.csv"
         door, what = "frame", "a data frame, whose columns are told apart by name"
     given = "predict" if network.task == "regression" else "predict_proba"
     return (
