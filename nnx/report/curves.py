@@ -40,7 +40,7 @@ def curves(
             label = {"train": "training (running mean)"}.get(part, part)
             _line(panel, epochs, values, i, label)
         style.plain(panel, METRIC_NAMES.get(of, of), "epoch", _unit(of, metric))
-        panel.legend(fontsize=8, frameon=False, labelcolor=style.INK)
+        panel.legend(**style.LEGEND)
     _scale(loss)
     _percent(score, metric)
     for rate in more:

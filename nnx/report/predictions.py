@@ -119,8 +119,7 @@ def labels(counts: Array, names: Sequence[str]) -> style.Picture:
     panel.set_xlim(0.0, 1.0)
     panel.xaxis.set_major_formatter(PercentFormatter(1.0))
     panel.grid(visible=False, axis="y")
-    how: Any = {"fontsize": 8, "frameon": False, "labelcolor": style.INK}
-    figure.legend(loc="upper right", ncols=2, **how)
+    figure.legend(loc="upper right", ncols=2, **style.LEGEND)
     return figure
 
 

@@ -32,6 +32,7 @@ WIDTH = 9.5  # inches
 # Gap between pictures, and height of a line of text, in widths of a picture.
 GAP, LINE = 0.08, 0.16
 PLAIN = {"cmap": "gray_r", "interpolation": "nearest"}
+LEGEND: Any = {"fontsize": 8, "frameon": False, "labelcolor": INK}
 FRAME = "#cbd5e1"
 # Colors of values below and above zero; zero is white.
 SIGNED = colormaps["PuOr_r"]

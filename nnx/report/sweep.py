@@ -51,8 +51,7 @@ def mattered(
         if metric == "accuracy":
             panel.yaxis.set_major_formatter(PercentFormatter(1.0))
     if panels:
-        how: Any = {"fontsize": 8, "frameon": False, "labelcolor": style.INK}
-        figure.legend([best], ["the best trial"], loc="upper right", **how)
+        figure.legend([best], ["the best trial"], loc="upper right", **style.LEGEND)
     return figure
 
 
