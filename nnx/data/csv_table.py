@@ -29,9 +29,9 @@ from nnx.data.tabular import (
     is_code,
     length,
     number,
-    require_columns,
     text_column,
     wanted,
+    wanted_in_blocks,
 )
 from nnx.errors import InputError
 
@@ -94,11 +94,7 @@ def read_blocks(
         if not named:
             header = [str(i) for i in range(1, len(header) + 1)]
             form = form._replace(names=header)
-        require_columns(
-            str(path), header, [*(needed or ()), *([copied] if copied else [])]
-        )
-        without = {copied} - {*(needed or ()), ""}
-        places, first = wanted(str(path), header, needed, without), 0
+        places, first = wanted_in_blocks(str(path), header, needed, copied), 0
         names = tuple(header[i] for i in places)
 
         def table(values: Iterable[Values]) -> Table:

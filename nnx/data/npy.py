@@ -15,7 +15,7 @@ from nnx.data.assemble import assemble
 from nnx.data.csv_rows import MAX_COLUMNS
 from nnx.data.dataset import Array, Dataset, RawArray, RawSplit
 from nnx.data.table import label_columns
-from nnx.data.tabular import NoPicturesError, Table, as_text, require_columns, wanted
+from nnx.data.tabular import NoPicturesError, Table, as_text, wanted, wanted_in_blocks
 from nnx.errors import InputError, first_line
 from nnx.files import readable
 
@@ -176,9 +176,7 @@ def read_blocks(
     """
     table = _table(path)
     names = table.dtype.names
-    require_columns(str(path), names, [*(needed or ()), *([copied] if copied else [])])
-    without = {copied} - {*(needed or ()), ""}
-    chosen = [names[i] for i in wanted(str(path), names, needed, without)]
+    chosen = [names[i] for i in wanted_in_blocks(str(path), names, needed, copied)]
     rows = max(1, _BLOCK // len(names))
     for first in range(0, len(table), rows):
         block = table[first : first + rows]

@@ -13,9 +13,9 @@ from nnx.data.tabular import (
     Table,
     Values,
     as_text,
-    require_columns,
     text_column,
     wanted,
+    wanted_in_blocks,
 )
 from nnx.errors import InputError, first_line
 from nnx.files import readable
@@ -67,11 +67,10 @@ def read_blocks(
 
     with _opened(path) as file:
         every = file.schema_arrow.names
-        more = [copied] if copied else []
-        require_columns(str(path), every, [*(needed or ()), *more])
-        without = {copied, *_unnamed_index(file)} - {*(needed or ()), ""}
-        names = [every[i] for i in wanted(str(path), every, needed, without)]
-        both, first = list(dict.fromkeys([*names, *more])), 0
+        index = _unnamed_index(file)
+        places = wanted_in_blocks(str(path), every, needed, copied, index)
+        names, first = [every[i] for i in places], 0
+        both = list(dict.fromkeys([*names, *([copied] if copied else [])]))
         rows = max(1, BLOCK // max(1, len(both)))
         for batch in file.iter_batches(batch_size=rows, columns=both):
             block = _checked(pa.Table.from_batches([batch]))

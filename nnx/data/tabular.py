@@ -145,6 +145,28 @@ def wanted(
     return places
 
 
+def wanted_in_blocks(
+    source: str,
+    names: Sequence[str],
+    needed: Collection[str] | None,
+    copied: str,
+    index: Collection[str] = (),
+) -> list[int]:
+    """Return the indices of the columns to read; not the copied one, unless needed.
+
+    needed, copied: as for `read_table.read_blocks`
+    index: names of columns to leave out unless they are needed
+
+    Raises:
+        InputError: a needed column or the copied one does not exist, or its name
+            occurs twice
+    """
+    beside = [copied] if copied else []
+    require_columns(source, names, [*(needed or ()), *beside])
+    wanted(source, names, beside, ())  # refuses a second one of its name
+    return wanted(source, names, needed, {*beside, *index} - {*(needed or ())})
+
+
 def listed(names: Sequence[str]) -> str:
     """Return the first names, as shown in messages."""
     shown = ", ".join(repr(name[:40]) for name in names[:10])

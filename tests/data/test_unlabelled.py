@@ -11,7 +11,7 @@ from nnx import Network
 from nnx.data import csv_rows, csv_table
 from nnx.data.dataset import Array, Column, RawArray
 from nnx.data.pixels import as_pixels, as_trained, on_scale
-from nnx.data.unlabelled import of_pixels
+from nnx.data.unlabelled import of_columns, of_pixels
 from nnx.errors import InputError
 
 
@@ -180,6 +180,18 @@ def test_a_table_without_a_pixel(
         pytest.importorskip("pyarrow.parquet").write_table(table, path)
     with pytest.raises(InputError, match="no columns of pixels: give one for each"):
         list(of_pixels(path, 4, 255, copied))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_two_columns_to_copy(tmp_path: Path, kind: str) -> None:
+    path, names = tmp_path / f"a.{kind}", ["id", "x", "id"]
+    if kind == "csv":
+        path.write_text(",".join(names) + "\n1,2,3\n")
+    else:
+        table = pytest.importorskip("pyarrow").table([[1], [2], [3]], names=names)
+        pytest.importorskip("pyarrow.parquet").write_table(table, path)
+    with pytest.raises(InputError, match="column 1: another one is also called 'id'"):
+        list(of_columns(path, [Column("x")], "id"))
 
 
 class _Frame(dict[str, Any]):
