@@ -111,7 +111,7 @@ def split_like(data: Dataset, x: Any, y: Any) -> Split:
         text = [column.name for column in data.columns if column.categories]
         table, _ = table_of_pair((x, y), _SOURCES[2], aim.names, text)
         return split_of(table, data.columns, aim)
-    raw = RawArray(_rows(x, _SOURCES[2][0]), _SOURCES[2][0], _placed(_SOURCES[2][0]))
+    raw = _rows(x, _SOURCES[2][0])
     require_known(raw, data.frame.maximum)
     images = raw.values
     if images.dtype.kind == "f":
@@ -140,9 +140,7 @@ def _of_pixels(name: str, pairs: list[Any], told: TableOptions, scale: Any) -> D
         for pair, sources in zip(pairs, _SOURCES, strict=True)
         if pair is not None
     ]
-    images, maximum, notes = _scaled(
-        [RawArray(_rows(x, s), s, _placed(s)) for x, _, s, _ in given], scale
-    )
+    images, maximum, notes = _scaled([_rows(x, s) for x, _, s, _ in given], scale)
     targets = [target_table(y, s) for _, y, _, s in given]
     for part, target, (*_, source, _) in zip(images, targets, given, strict=True):
         if len(part) != target.rows:
@@ -174,7 +172,7 @@ def _of_pixels(name: str, pairs: list[Any], told: TableOptions, scale: Any) -> D
     )
 
 
-def _rows(x: Any, source: str) -> Array:
+def _rows(x: Any, source: str) -> RawArray:
     """Return pictures, or rows of features, as (n, features)."""
     array = as_array(x, source)
     if array.ndim not in (2, 3) and not (array.ndim == 4 and array.shape[-1] == 1):
@@ -185,11 +183,8 @@ def _rows(x: Any, source: str) -> Array:
     if not array.size or array.dtype.kind not in "buif":
         raise InputError(f"{source} has no numbers: {array.dtype} of {array.shape}")
     rows = array.reshape(len(array), -1)
-    return rows.astype(np.uint8) if rows.dtype.kind == "b" else rows
-
-
-def _placed(source: str) -> Any:
-    return lambda row, column: f"{source}[{row}, {column}]"
+    rows = rows.astype(np.uint8) if rows.dtype.kind == "b" else rows
+    return RawArray(rows, source, lambda row, column: f"{source}[{row}, {column}]")
 
 
 def _scaled(
