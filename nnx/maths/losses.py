@@ -6,7 +6,7 @@ A loss takes logits: the outputs of the last layer, which has no activation.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from nnx.maths.activations import sigmoid
+from nnx.maths.activations import identity, sigmoid
 from nnx.maths.arrays import Array, Namespace, device_of
 
 
@@ -130,10 +130,6 @@ def rates(logits: Array, *, xp: Namespace) -> Array:
     return xp.exp(logits)
 
 
-def _identity(outputs: Array, *, xp: Namespace) -> Array:
-    return outputs
-
-
 def correct(logits: Array, labels: Array, *, xp: Namespace) -> Array:
     """Return in how many rows the largest logit is the label's.
 
@@ -194,8 +190,8 @@ LOSSES = {
         cross_entropy, softmax, correct, ("label_smoothing", "class_weights")
     ),
     "binary_cross_entropy": Loss(binary_cross_entropy, sigmoid, all_correct),
-    "squared_error": Loss(squared_error, _identity, squared_errors, counts=False),
-    "huber": Loss(huber, _identity, squared_errors, ("huber_delta",), counts=False),
+    "squared_error": Loss(squared_error, identity, squared_errors, counts=False),
+    "huber": Loss(huber, identity, squared_errors, ("huber_delta",), counts=False),
     "poisson": Loss(poisson, rates, rate_errors, counts=False),
 }
 
