@@ -9,12 +9,13 @@ import math
 
 from nnx.maths import random
 from nnx.maths.arrays import Array, Namespace, device_of
+from nnx.maths.blocks import block_count
 from nnx.maths.hyperparameters import Distortion, Stream
 
 # Random words per image for its affine map, whole blocks of four. The words of its
 # elastic field follow.
 OWN = 8
-BYTES = 4  # per word
+BYTES = 4  # per word; a field takes one for each pixel
 
 
 def distort(
@@ -41,7 +42,8 @@ def distort(
     places = matrices(index, size, amounts, seed=seed, epoch=epoch, xp=xp)
     rows, columns = _affine(places, size, like, xp=xp)
     if amounts.elastic > 0:
-        bits = _words(index, _field_words(size), OWN // 4, seed, epoch, xp=xp)
+        count = block_count(2 * math.prod(size), BYTES)  # of two fields
+        bits = _words(index, count, OWN // 4, seed, epoch, xp=xp)
         down, right = _field(bits, size, amounts, like, xp=xp)
         rows, columns = rows + down, columns + right
     sources = xp.reshape(rows, shape), xp.reshape(columns, shape)
@@ -73,11 +75,6 @@ def matrices(
     rows = [tall * cos, -broad * sin, down + middle[0]]
     columns = [tall * sin + slant, broad * cos, right + middle[1]]
     return xp.stack(rows + columns, axis=1)
-
-
-def _field_words(size: tuple[int, int]) -> int:
-    """Return how many words two fields of this size take, at one byte per pixel."""
-    return -(-2 * math.prod(size) // BYTES)
 
 
 def _words(
