@@ -9,7 +9,7 @@ import pytest
 
 import nnx
 from nnx.data.digest import digest
-from nnx.data.read_table import read_blocks
+from nnx.data.read_table import read_blocks, read_table
 from nnx.data.table_set import load_like
 from nnx.errors import InputError
 
@@ -224,6 +224,16 @@ def test_decimal_numbers_in_parquet_are_numbers(write, tmp_path):
     assert theirs.columns == ours.columns
     assert theirs.columns[1].categories == tuple(str(BEYOND + i) for i in range(3))
     assert digest(theirs) == digest(ours)
+
+
+@pytest.mark.parametrize("kind", ["string", "large_string", "string_view"])
+def test_text_in_parquet_is_text_however_it_is_stored(tmp_path, kind):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    texts = pa.array(["Oslo", None, "Bern", "Oslo"], getattr(pa, kind)())
+    pq.write_table(pa.table({"city": texts}), tmp_path / "t.parquet", row_group_size=2)
+    [column] = read_table(tmp_path / "t.parquet").values
+    said = [*column.values, None]  # -1: an empty field
+    assert [said[code] for code in column.codes] == texts.to_pylist()
 
 
 def test_a_digest_tells_tables_apart_by_how_they_were_scaled(write):
