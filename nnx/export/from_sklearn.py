@@ -85,6 +85,8 @@ def _parts(estimator: Any) -> tuple[Any, list[Any]]:
             f"{name} was fitted with loss='poisson', and gives logarithms of what it "
             "predicts: nnx has no such regression"
         )
+    if len(_classes(mlp)) == 1:
+        raise InputError(f"{name} was fitted to one class alone: nothing to predict")
     if [type(step).__name__ for step in before] not in ([], ["StandardScaler"]):
         known = " and ".join(type(step).__name__ for step in before)
         raise InputError(f"before an MLP, nnx takes only a StandardScaler, not {known}")

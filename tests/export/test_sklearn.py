@@ -150,6 +150,7 @@ def test_what_is_not_taken(data: nnx.Dataset, rng: np.random.Generator) -> None:
         (3, "int is not a fitted"),
         (_fitted("MLPClassifier", x, y, MinMaxScaler()), "only a StandardScaler"),
         (_fitted("MLPRegressor", x, y, loss="poisson"), "fitted with loss='poisson'"),
+        (_fitted("MLPClassifier", x, 0 * y), "fitted to one class alone"),
     ):
         with pytest.raises(InputError, match=words):
             nnx.from_sklearn(estimator)
