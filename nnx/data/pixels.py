@@ -176,9 +176,8 @@ def _survey(part: RawArray, most: int = 255) -> tuple[float, bool]:
     Values outside [0, most] are refused.
     """
     values = part.values
-    if (
-        values.dtype == np.uint8 and most >= 255
-    ):  # in range by its type; one bright pixel settles it
+    if values.dtype == np.uint8 and most >= 255:
+        # In range by its type; one bright pixel settles it.
         bright = any(block.max() > 1 for _, block in row_blocks(values))
         return (255.0 if bright else float(values.max())), True
     high, whole = 0.0, True

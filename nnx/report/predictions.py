@@ -97,12 +97,11 @@ def labels(counts: Array, names: Sequence[str]) -> style.Picture:
         raise InputError(
             f"expected counts of shape (3, {len(names)}), got {counts.shape}"
         )
-    most = np.argsort(-counts[2], kind="stable")[:MOST_LABELS]
-    shown = np.sort(most)
-    few = (
-        "" if len(shown) == len(names) else f" of the {len(shown)} most frequent labels"
-    )
-    figure = style.new(1.05 + 0.36 * len(shown), f"Precision and recall{few}")
+    shown = np.sort(np.argsort(-counts[2], kind="stable")[:MOST_LABELS])
+    title = "Precision and recall"
+    if len(shown) < len(names):
+        title += f" of the {len(shown)} most frequent labels"
+    figure = style.new(1.05 + 0.36 * len(shown), title)
     short = style.shortened(names, 20)
     words = [f"{short[i]} ({counts[2, i]:,})" for i in shown]
     left = 0.35 + 0.075 * max(map(len, words))

@@ -158,9 +158,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             return softmax(logits, xp=xp), place
         if self.n_outputs_ == 1:  # two classes: a probability for each
             logits = xp.concat([-logits, logits], axis=1)
-        return sigmoid(logits, xp=xp)[
-            :, : max(self.n_outputs_, len(self.classes_))
-        ], place
+        columns = max(self.n_outputs_, len(self.classes_))
+        return sigmoid(logits, xp=xp)[:, :columns], place
 
     def _task(self) -> tuple[str, str]:
         if self.out_activation_ == "softmax":
