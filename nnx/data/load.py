@@ -61,7 +61,7 @@ def load(
     """
     files.given(source, "a data set, or its name")
     table = checked({"target": target, **options})
-    if table.target or table != TableOptions():
+    if table != TableOptions():
         return _load_table(source, data_dir, table)
     if source == "digits" and data_dir is None:
         return digits()
