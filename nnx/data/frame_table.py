@@ -26,7 +26,7 @@ def is_frame(x: Any) -> bool:
     return hasattr(x, "columns") and hasattr(x, "__getitem__")
 
 
-def table_of(frame: Any, source: str = "x", text: Collection[str] = ()) -> Table:
+def table_of(frame: Any, source: str, text: Collection[str] = ()) -> Table:
     """Return a data frame as a table; its index is not a column.
 
     text: names of columns to read as text, even if they have only numbers
@@ -95,8 +95,8 @@ def joined(x: Table, y: Table) -> Table:
 def table_of_pair(
     pair: tuple[Any, Any],
     sources: tuple[str, str],
-    names: Sequence[str] | None = None,
-    text: Collection[str] = (),
+    names: Sequence[str] | None,
+    text: Collection[str],
 ) -> tuple[Table, tuple[str, ...]]:
     """Return x and y as one table, and the names of y's columns in it.
 

@@ -121,7 +121,7 @@ def split_like(data: Dataset, x: Any, y: Any) -> Split:
 
 def _of_tables(name: str, pairs: list[Any], told: TableOptions, scale: Any) -> Dataset:
     text = told.categorical
-    first, target = table_of_pair(pairs[0], _SOURCES[0], text=text)
+    first, target = table_of_pair(pairs[0], _SOURCES[0], None, text)
     require_columns(first.source, first.names, told.drop)
     test, validation = (
         None if pair is None else table_of_pair(pair, sources, target, text)[0]

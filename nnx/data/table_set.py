@@ -147,7 +147,7 @@ def split_of(
     return Split(images, labels(aim, table)[which])
 
 
-def aim_of(like: Any, target: Sequence[str] = ()) -> Aim:
+def aim_of(like: Any, target: Sequence[str]) -> Aim:
     """Return the aim of a network or of a data set.
 
     target: the name of the column of classes, which neither of them stores

@@ -66,8 +66,8 @@ def forward_shard(
     x: Array,
     activations: Sequence[str],
     ops: Ops,
-    running_stats: Sequence[RunningStats | None] = (),
-    masks: Sequence[Array | None] = (),
+    running_stats: Sequence[RunningStats | None],
+    masks: Sequence[Array | None],
 ) -> Sharded[Forward]:
     """Return the forward pass of a shard; batch normalization is over all shards.
 
@@ -131,7 +131,7 @@ def backward_shard(
     dlogits: Array,
     activations: Sequence[str],
     ops: Ops,
-    masks: Sequence[Array | None] = (),
+    masks: Sequence[Array | None],
 ) -> Sharded[Parameters]:
     """Return a shard's part of the gradients; arguments as for `backward`."""
     gradients: list[Layer | NormalizedLayer] = []

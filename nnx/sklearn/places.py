@@ -53,9 +53,7 @@ class Place(NamedTuple):
         return self.xp.asarray(array, dtype=kind, copy=True)
 
 
-def place_of(
-    x: Any, name: str, device: Any = None, seconds: float = float("inf")
-) -> Place:
+def place_of(x: Any, name: str, device: Any, seconds: float) -> Place:
     """Return the place of a user's features, with a backend for them.
 
     name: of a backend, or "auto"
