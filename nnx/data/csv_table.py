@@ -136,8 +136,7 @@ class _Reading:
                 return 0
             except ValueError:
                 self._is_text, self.late = True, bool(self._parts)
-                if self.late:
-                    self._parts = []
+                self._parts = []
         if self.late:
             return 0
         known, before = self._known, len(self._known)

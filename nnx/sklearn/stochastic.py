@@ -149,9 +149,6 @@ def _parts(
         for i, weight in enumerate(counts):
             yield order[block(i, len(order), size)], 1, float(weight)
         return
-    if len(counts) == 1:
-        yield order, 1, float(counts[0])
-        return
     ends = np.flatnonzero(np.diff(counts)) + 1
     for first, last in zip([0, *ends], [*ends, len(counts)], strict=True):
         yield order, int(last - first), float(counts[first])
