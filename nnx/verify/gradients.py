@@ -17,7 +17,7 @@ from nnx.backend import Backend, choose
 from nnx.maths import losses, network, regularization, steps
 from nnx.maths.arrays import Array, Namespace, map_arrays, named_arrays
 from nnx.maths.descent import BatchResult
-from nnx.maths.hyperparameters import Hyperparameters, Schedule
+from nnx.maths.hyperparameters import CONSTANT, Hyperparameters
 from nnx.maths.state import (
     Images,
     Layer,
@@ -100,12 +100,11 @@ def backpropagated(
     """
     if backend.own_steps is None or backend.xp is not np:
         return steps.batch_gradients(state, images, index, hyper, backend.ops)
-    constant = Schedule()
     hyper = hyper._replace(
         optimizer="sgd",
         learning_rate=1.0,
-        schedule=constant,
-        momentum_schedule=constant,
+        schedule=CONSTANT,
+        momentum_schedule=CONSTANT,
     )
     after = backend.own_steps(state, images, index, 1, hyper)
     gradients = map_arrays(np.subtract, list(state.layers), after.layers)
