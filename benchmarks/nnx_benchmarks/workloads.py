@@ -129,6 +129,6 @@ WORKLOADS = PLAIN | RECIPES | DRAWN
 QUICK = Workload((784, 128, 10), "relu", 32, 0.3)
 
 
-def initial_layers(workload: Workload, dtype: str = "float32") -> Layers:
-    """Return the weights that every implementation starts from."""
-    return nnx.Network(workload.sizes, workload.activation, seed=0, dtype=dtype).layers
+def initial_layers(workload: Workload) -> Layers:
+    """Return the weights that every implementation starts from, in float32."""
+    return nnx.Network(workload.sizes, workload.activation, seed=0).layers
