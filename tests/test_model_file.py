@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bits import assert_same_bits
 from safetensors.numpy import load as tensors_of
 from safetensors.numpy import save as serialize
 
@@ -27,9 +28,7 @@ def test_there_and_back(network: Network, tmp_path: Path) -> None:
     for loaded in (Network.load(path), Network.load(tmp_path)):
         for name in ("activation", "classes", "frame", "pixels", "sizes"):
             assert getattr(loaded, name) == getattr(network, name)
-        for a, b in zip(network.layers, loaded.layers, strict=True):
-            np.testing.assert_array_equal(a.weight, b.weight)
-            np.testing.assert_array_equal(a.bias, b.bias)
+        assert_same_bits(network.layers, loaded.layers)
     assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
 
 

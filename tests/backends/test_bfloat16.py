@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bits import assert_same_bits
 
 import nnx
 from nnx.backend import Backend
 from nnx.errors import InputError, UnusableBackendError
 from nnx.installation import info
-from nnx.maths.arrays import named_arrays
 from nnx.maths.shards import ALONE
 from nnx.maths.state import State, initial_state
 from nnx.verify import parity, rounding
@@ -87,12 +87,10 @@ def test_steps_are_those_of_rounded_factors(bf16: Backend, case: Case) -> None:
 @pytest.mark.parametrize("case", [CASES[0], CASES[3], CASES[5]], ids=_name)
 def test_the_same_bits_with_any_number_of_threads(bf16: Backend, case: Case) -> None:
     posed = parity.problem(case, "float32")
-    expected = list(named_arrays(_steps(posed, bf16, 3), ""))
+    expected = _steps(posed, bf16, 3)
     for threads in 1, 2, 3, 4:
         team = nnx.find("numba", precision="bf16", threads=threads)
-        got = named_arrays(_steps(posed, team, 3), "")
-        for (name, a), (_, b) in zip(expected, got, strict=True):
-            assert np.array_equal(a, b), (threads, name)
+        assert_same_bits(_steps(posed, team, 3), expected)
 
 
 def test_the_same_bits_however_a_run_is_cut(bf16: Backend) -> None:
@@ -100,17 +98,14 @@ def test_the_same_bits_however_a_run_is_cut(bf16: Backend) -> None:
     state = initial_state(posed.layers, posed.hyper, bf16.ops)
     for _ in range(3):
         state = bf16.run_steps(state, posed.images, posed.order, 1, posed.hyper)
-    whole = _steps(posed, bf16, 3)
-    pairs = zip(named_arrays(whole, ""), named_arrays(state, ""), strict=True)
-    assert all(np.array_equal(a, b) for (_, a), (_, b) in pairs)
+    assert_same_bits(state, _steps(posed, bf16, 3))
 
 
 def test_float64_and_narrow_layers_are_not_rounded(bf16: Backend) -> None:
     full = nnx.find("numba")
     for case, dtype in (CASES[0], "float64"), (Case((20, 32, 5), "relu", 9), "float32"):
         posed = parity.problem(case, dtype)
-        pair = [named_arrays(_steps(posed, backend, 3), "") for backend in (full, bf16)]
-        assert all(np.array_equal(a[1], b[1]) for a, b in zip(*pair, strict=True))
+        assert_same_bits(*(_steps(posed, backend, 3) for backend in (full, bf16)))
 
 
 def test_rounding_is_to_the_nearest_and_of_two_to_the_even() -> None:

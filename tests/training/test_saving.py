@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bits import assert_same_bits
 
 from nnx import Network, train
 from nnx.data.dataset import Dataset
@@ -166,8 +167,7 @@ def test_the_network_in_a_checkpoint_is_the_best(
     assert result.stopped
     assert result.best_epoch < len(result.log)
     found = Network.load(tmp_path / CHECKPOINT_NAME)
-    for one, other in zip(found.layers, result.network.layers, strict=True):
-        np.testing.assert_array_equal(one.weight, other.weight)
+    assert_same_bits(found.layers, result.network.layers)
 
 
 @pytest.mark.parametrize("dtypes", [("float32", "float64"), ("float64", "float32")])
