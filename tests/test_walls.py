@@ -2,12 +2,11 @@
 
 import ast
 import re
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from own_process import printed
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
@@ -255,9 +254,7 @@ def _loaded_by(statement: str) -> set[str]:
     code = (
         f"import sys; {statement}; print(*{{m.partition('.')[0] for m in sys.modules}})"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
-    return set(ran.stdout.split())
+    return set(printed(code).split())
 
 
 def test_importing_nnx_loads_nothing_heavy() -> None:

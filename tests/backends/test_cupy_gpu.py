@@ -6,11 +6,10 @@ what a card computes, in every test with the `backend` fixture and in
 """
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from own_process import printed
 
 FAKE = Path(__file__).parents[1] / "fake_cuda"
 
@@ -18,14 +17,7 @@ FAKE = Path(__file__).parents[1] / "fake_cuda"
 def said(code: str, **variables: str) -> list[str]:
     """Return the lines that Python code prints where CuPy is the stand-in."""
     paths = filter(None, [str(FAKE), os.environ.get("PYTHONPATH")])
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | variables,
-        capture_output=True,
-        text=True,
-    )
-    assert (ran.returncode, ran.stderr) == (0, "")
-    return ran.stdout.splitlines()
+    return printed(code, PYTHONPATH=os.pathsep.join(paths), **variables).splitlines()
 
 
 ELSEWHERE = """

@@ -1,13 +1,11 @@
 """Compiled kernels on disk: found again, kept apart, and compiled by two processes."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import nnx_backends
 import pytest
+from own_process import printed
 
 import nnx
 from nnx import cores
@@ -57,14 +55,8 @@ def _use(cache: Path, first: str = "", path: str = "", last: str = "") -> str:
     first, last: what the process does before and after
     path: where Python looks for modules first
     """
-    ran = subprocess.run(
-        [sys.executable, "-P", "-W", "error", "-c", first + USE + last],
-        env=os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-    )
-    assert (ran.returncode, ran.stderr) == (0, "")
-    return ran.stdout
+    code = first + USE + last
+    return printed(code, NUMBA_CACHE_DIR=str(cache), PYTHONPATH=path)
 
 
 @pytest.mark.sweep
@@ -99,14 +91,8 @@ print(sum(sum(kernel._compiled.stats.cache_hits.values()) for kernel in kernels)
 @pytest.mark.skipif(cores.available() == 1, reason="a helper needs a core of its own")
 @pytest.mark.parametrize("python", ["", "/no/such/program"])
 def test_a_helper_compiles_the_last_kernels(tmp_path: Path, python: str) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-c", HELPED, python],
-        env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert (int(ran.stdout) > 0) == (python == "")
+    hits = int(printed(HELPED, python, NUMBA_CACHE_DIR=str(tmp_path)))
+    assert (hits > 0) == (python == "")
 
 
 @pytest.mark.sweep
@@ -171,9 +157,7 @@ def _agree(cache: Path, *words: str) -> None:
 
     Each numbers its functions; with one seed of its hashes also names them alike.
     """
-    own = {"NUMBA_CACHE_DIR": str(cache), "PYTHONHASHSEED": "0"}
-    command = [sys.executable, "-c", AGREES, *words]
-    subprocess.run(command, env=os.environ | own, check=True)
+    printed(AGREES, *words, NUMBA_CACHE_DIR=str(cache), PYTHONHASHSEED="0")
 
 
 @pytest.mark.sweep
@@ -192,7 +176,6 @@ def test_kernels_of_two_processes_and_of_two_types_keep_apart(tmp_path: Path) ->
 
 
 TRAINS = """
-import sys
 import numpy as np
 from nnx import Network, find
 from nnx.maths.hyperparameters import Hyperparameters
@@ -205,23 +188,15 @@ hyper = Hyperparameters(network.activation, 1 / 255, 128, **options)
 state = initial_state(network.layers, hyper, backend.ops)
 for _ in range(4):
     state = backend.run_steps(state, images, np.arange(512), 4, hyper)
-sys.stdout.buffer.write(b"".join(layer.weight.tobytes() for layer in state.layers))
+print(*(layer.weight.tobytes().hex() for layer in state.layers))
 """
 
 
 @pytest.mark.sweep
 def test_compiled_and_loaded_kernels_give_the_same_bits(tmp_path: Path) -> None:
     """What kernels have in common, momentum's step of a few numbers, is each's own."""
-    ran = [
-        subprocess.run(
-            [sys.executable, "-c", TRAINS],
-            env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
-            stdout=subprocess.PIPE,
-            check=True,
-        )
-        for _ in range(2)
-    ]
-    assert ran[0].stdout == ran[1].stdout
+    first, second = (printed(TRAINS, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2))
+    assert first == second != ""
 
 
 @pytest.mark.sweep

@@ -1,23 +1,23 @@
 """What the NumPy backend does better than the plain maths, with the same results."""
 
 import platform
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from own_process import printed
 
 from nnx.backend import Backend
 from nnx.maths import optimizers
 
 FULL_BATCHES = """
 import resource
+import sys
 import numpy as np
 from nnx import Network, find
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Images, initial_state
 
-backend, n = find("NAME"), 4096
+backend, n = find(sys.argv[1]), 4096
 images = Images(np.zeros((n, 784), np.uint8), np.zeros(n, np.int64))
 network = Network([784, 10])
 hyper = Hyperparameters(network.activation, 1 / 255, n, learning_rate=0.1)
@@ -51,8 +51,4 @@ def test_the_update_is_the_plain_one_to_the_bit(reference: Backend) -> None:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a trait of glibc")
 def test_memory_is_not_given_back_and_taken_anew_in_every_step(name: str) -> None:
     """Ten steps of four blocks of 3.2 MB: 31,000 page faults if it were."""
-    code = FULL_BATCHES.replace("NAME", name)
-    ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert int(ran.stdout) < 3000
+    assert int(printed(FULL_BATCHES, name)) < 3000

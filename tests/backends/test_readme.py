@@ -1,13 +1,11 @@
 """The example of `backends/README.md`, as a package of its own."""
 
-import os
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from own_process import printed
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "backends" / "README.md").read_text("utf-8")
@@ -82,24 +80,12 @@ def _install(module: str, points: dict[str, str], site: Path) -> None:
     (metadata / "entry_points.txt").write_text("[nnx.backends]\n" + "".join(lines))
 
 
-def _run(code: str, name: str, site: Path) -> str:
-    """Return what Python prints in a process that finds the folder's packages."""
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, name],
-        env=os.environ | {"PYTHONPATH": str(site)},
-        capture_output=True,
-        text=True,
-    )
-    assert (ran.returncode, ran.stderr) == (0, "")
-    return ran.stdout.strip()
-
-
 def test_the_example_is_found_agrees_and_trains(tmp_path: Path) -> None:
     points = PYPROJECT["project"]["entry-points"]["nnx.backends"]
     _install(_example("python"), points, tmp_path)
     (name,) = points
-    assert _run(CHECK, name, tmp_path) == ""
-    _run(TRAIN, name, tmp_path)
+    assert printed(CHECK, name, PYTHONPATH=str(tmp_path)) == "\n"
+    printed(TRAIN, name, PYTHONPATH=str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +100,7 @@ def test_an_example_gone_wrong_is_seen(
     module: str, name: str, function: str, tmp_path: Path
 ) -> None:
     _install(module, {name: f"nnx_inplace:{function}"}, tmp_path)
-    assert _run(CHECK, name, tmp_path) == "float32 float64"
+    assert printed(CHECK, name, PYTHONPATH=str(tmp_path)) == "float32 float64\n"
 
 
 def test_the_example_is_built_like_this_repository() -> None:

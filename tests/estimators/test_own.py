@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from joblib import Parallel, delayed
+from own_process import printed
 from scipy import sparse
 from sklearn import datasets
 from sklearn.base import clone
@@ -218,8 +219,7 @@ def test_without_scikit_learn_a_line_says_so() -> None:
         "try: nnx.sklearn.MLPClassifier\n"
         "except ImportError as error: print(error)"
     )
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert ran.stdout == (
+    assert printed(script) == (
         "nnx.sklearn needs scikit-learn: pip install 'nnx-mlp[sklearn]'\n"
     )
 
