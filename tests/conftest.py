@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from cuda_on_cpu import build
 from cuda_on_cpu.prepare import why_not
+from usable import usable
 
 from nnx.backend import Backend, find
 from nnx.data.dataset import Dataset, Frame, Split
@@ -135,12 +136,8 @@ def _name(chosen: tuple[str, dict[str, str]]) -> str:
 @pytest.fixture(params=PLAIN + STRICT + EXTRAS + GPU, ids=_name)
 def backend(request: pytest.FixtureRequest) -> Backend:
     name, options = request.param
-    if name in ("numpy", "numba", "strict"):
-        return find(name, **options)
-    try:
-        return find(name, **options)
-    except BackendError as error:
-        pytest.skip(str(error))
+    needed = name in ("numpy", "numba", "strict")
+    return find(name, **options) if needed else usable(name, **options)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from usable import usable
 
 from nnx.backend import Backend, find
-from nnx.errors import BackendError
 from nnx.maths.arrays import named_arrays
 from nnx.maths.hyperparameters import Distortion
 from nnx.maths.shards import ALONE
@@ -49,10 +49,7 @@ def fused_bf16() -> Backend:
 
 
 def _fused(precision: str, room: int = ROOM) -> Backend:
-    try:
-        backend = find("cupy", fused=False)
-    except BackendError as error:
-        pytest.skip(str(error))
+    backend = usable("cupy", fused=False)
     import cupy
     from nnx_backends.cupy_gpu import steps
     from nnx_backends.cupy_gpu.self_test import SelfTest

@@ -19,10 +19,10 @@ from drawn import (
 )
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
+from usable import usable
 
-from nnx.backend import Backend, find
+from nnx.backend import Backend
 from nnx.data.dataset import Array
-from nnx.errors import BackendError
 from nnx.maths import dense, losses, steps
 from nnx.maths.arrays import map_arrays, named_arrays
 from nnx.maths.hyperparameters import Hyperparameters
@@ -78,10 +78,7 @@ def on_examples(test: Callable[..., None]) -> Callable[..., None]:
 def tested(request: pytest.FixtureRequest) -> Backend:
     if not request.config.getoption("sweep"):
         del PIXELS[2:]
-    try:
-        return find(request.param)
-    except BackendError as error:
-        pytest.skip(str(error))
+    return usable(request.param)
 
 
 def on_device(posed: Problem, layout: Layout, backend: Backend) -> Problem:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from usable import usable
 
 import nnx
 from nnx.backend import Backend
-from nnx.errors import BackendError
 
 pytestmark = pytest.mark.gpu
 Run = Callable[..., Any]
@@ -23,10 +23,7 @@ WIDE = "--hidden", "4096,4096"
 
 @pytest.fixture
 def card() -> Backend:
-    try:
-        return nnx.find("cupy")
-    except BackendError as error:
-        pytest.skip(str(error))
+    return usable("cupy")
 
 
 @pytest.mark.sweep
@@ -74,10 +71,7 @@ def test_a_folder_that_kernels_cannot_be_kept_in(
 
 def test_tf32_is_less_exact_and_full_is_not(card: Backend) -> None:
     """In TF32, 1 + 2⁻¹² is 1."""
-    try:
-        tf32 = nnx.find("cupy", precision="tf32")
-    except BackendError as error:
-        pytest.skip(str(error))
+    tf32 = usable("cupy", precision="tf32")
     x = np.full((128, 128), 1 + 2**-12, np.float32)
     for backend, exact in ((card, True), (tf32, False), (card, True)):
         with backend.scope():

@@ -15,9 +15,7 @@ import numpy as np
 import pytest
 import stop_anywhere
 from cli_files import IDX_NAMES, idx
-
-from nnx import find
-from nnx.errors import BackendError
+from usable import usable
 
 Run = Callable[..., Any]
 EPOCHS = 20
@@ -69,10 +67,7 @@ def evaluated(run: Run, model: Path) -> dict[str, Any]:
 def test_stopped_thrice_and_killed_is_never_stopped(
     train: list[Any], start: Callable[..., Any], run: Run, cwd: Path, backend: str
 ) -> None:
-    try:
-        find(backend)
-    except BackendError as error:
-        pytest.skip(str(error))
+    usable(backend)
     moments = random.Random(5)
     train += ["--backend", backend]
     whole = start(*train, "--out", "whole", "--quiet")

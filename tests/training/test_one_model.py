@@ -6,21 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from usable import usable
 
 import nnx
-from nnx.backend import Backend, find
+from nnx.backend import Backend
 from nnx.data.dataset import Dataset
-from nnx.errors import BackendError
 
 BACKENDS = "numpy", "numba", "torch", "jax"
 SETTINGS = {"batch_size": 32, "learning_rate": 0.05, "l2": 1e-3}
-
-
-def usable(name: str) -> Backend:
-    try:
-        return find(name)
-    except BackendError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(params=permutations(BACKENDS, 2), ids="-then-".join)

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from usable import usable
 
 from nnx.backend import Backend, find
 from nnx.data.dataset import Dataset, Frame, Split
-from nnx.errors import BackendError
 from nnx.maths.network import inference_layers
 from nnx.network import Network
 from nnx.settings import complete
@@ -98,10 +98,7 @@ def test_a_preset(
     reference: dict[str, Outcome],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    try:
-        backend = find(name)
-    except BackendError as error:
-        pytest.skip(str(error))
+    backend = usable(name)
     if preset not in reference:
         reference[preset] = outcome(preset, find("numpy"), digits(), monkeypatch)
     expected = reference[preset]

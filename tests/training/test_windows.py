@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from bits import assert_same_bits
+from usable import usable
 
 import nnx
 from nnx import Network, evaluate, memory, train
 from nnx.backend import Backend, find
 from nnx.data.dataset import Dataset, Split
 from nnx.data.rows import Rows, in_file
-from nnx.errors import BackendError, DivergedError
+from nnx.errors import DivergedError
 from nnx.maths.arrays import map_arrays
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Images, State, initial_state
@@ -137,10 +138,7 @@ def test_steps_in_windows_are_those_with_the_whole_set(
     tmp_path: Path, name: str
 ) -> None:
     """So what is drawn for an image is what is drawn for it without windows."""
-    try:
-        backend = find(name)
-    except BackendError as error:
-        pytest.skip(str(error))
+    backend = usable(name)
     filed = nnx.load(write_folder(tmp_path, 48, test=12))
     chosen = {"window": 12, "batch_size": 4, "augment": "shift=1", "epochs": 1}
     settings = complete(chosen)
