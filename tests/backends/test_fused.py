@@ -74,7 +74,7 @@ def _name(case: Case) -> str:
 
 
 @pytest.mark.sweep
-@pytest.mark.parametrize("case", FUSED, ids=_name)
+@pytest.mark.parametrize("case", FUSED + LARGE, ids=_name)
 def test_parity(fused: Backend, case: Case) -> None:
     """One step, and three of which the last is short, against float64 on NumPy."""
     error = parity.worst_error(parity.problem(case, "float32"), fused)
@@ -88,13 +88,6 @@ def test_parity_on_a_small_card(case: Case) -> None:
     error = parity.worst_error(
         parity.problem(case, "float32"), _fused("full", room=99 * 1024)
     )
-    assert error <= BOUNDS["float32"]
-
-
-@pytest.mark.sweep
-@pytest.mark.parametrize("case", LARGE, ids=_name)
-def test_parity_of_a_usual_network(fused: Backend, case: Case) -> None:
-    error = parity.worst_error(parity.problem(case, "float32"), fused)
     assert error <= BOUNDS["float32"]
 
 
