@@ -87,6 +87,24 @@ def test_arrays_go_to_the_device_and_back(backend: Backend, dtype: str) -> None:
     backend.synchronize()
 
 
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6.0).reshape(2, 3)[:, ::-1],
+        np.asfortranarray(np.arange(6).reshape(2, 3)),
+        np.arange(6, dtype=">f4"),
+        np.float32(2.5),
+    ],
+    ids=["reversed", "columns", "big-endian", "scalar"],
+)
+def test_arrays_of_any_form(backend: Backend, array: np.ndarray) -> None:
+    if backend.name == "strict" and not array.dtype.isnative:
+        pytest.skip("the standard has one order of bytes")
+    back = backend.to_numpy(backend.from_numpy(array))
+    assert back.shape == array.shape
+    np.testing.assert_array_equal(back, array)
+
+
 def offered(monkeypatch: pytest.MonkeyPatch, **loads: str) -> None:
     """Have these backends, and no others, be installed: names with their `load`s."""
     points = {n: EntryPoint(n, place, backends.GROUP) for n, place in loads.items()}

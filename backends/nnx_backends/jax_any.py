@@ -1,11 +1,13 @@
 """JAX on the CPU or an accelerator, with whole training steps compiled."""
 
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 
 from nnx.backend import Backend
 from nnx.errors import MissingLibraryError, UnusableBackendError
+from nnx.maths.arrays import Array
 from nnx.maths.ops import Ops
 
 
@@ -54,11 +56,17 @@ def _backend(device: str | None) -> Backend:
     cpu = place.platform == "cpu"
     words = "cpu" if cpu else f"{place.platform}:{place.id} ({place.device_kind})"
     ops = Ops(jnp)
+
+    def from_numpy(array: Any) -> Array:
+        host = np.asarray(array)
+        native = host.astype(host.dtype.newbyteorder("="), copy=False)
+        return jnp.array(native, device=place)
+
     return Backend(
         name="jax",
         device=words,
         ops=ops,
-        from_numpy=partial(jnp.array, device=place),
+        from_numpy=from_numpy,
         to_numpy=np.array,
         synchronize=lambda: jax.block_until_ready(jax.live_arrays()),
         own_steps=partial(jax_steps.run_steps, ops=ops),

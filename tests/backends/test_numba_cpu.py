@@ -113,21 +113,6 @@ def test_a_loss_that_is_no_number_is_seen(data: Dataset) -> None:
         train(wild, data, backend="numba", epochs=1, learning_rate=1000)
 
 
-@pytest.mark.parametrize("dtype", ["float16", ">f4", ">i2", "int64"])
-def test_pixels_of_other_types(data: Dataset, dtype: str) -> None:
-    pixels = (
-        data.train.images / 255 if np.dtype(dtype).kind == "f" else data.train.images
-    )
-    kind = pixels.astype(dtype)
-    odd = data._replace(train=data.train._replace(images=kind))
-    network = Network([25, 9, 3])
-    numba, numpy = (
-        train(network, odd, backend=name, epochs=2, learning_rate=0.01, pixels="raw")
-        for name in ("numba", "numpy")
-    )
-    assert numba.test_loss == pytest.approx(numpy.test_loss, rel=1e-3)
-
-
 def test_pixels_keep_float64_s_digits() -> None:
     """A network in float64 sees a large integer whole."""
     images = Images(np.full((4, 1), 2**24 + 1), np.zeros(4, np.int64))

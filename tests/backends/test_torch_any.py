@@ -1,4 +1,4 @@
-"""PyTorch's devices, and NumPy's arrays that PyTorch does not take as they are."""
+"""PyTorch's devices, its memory, and that nothing is kept for autograd."""
 
 from dataclasses import replace
 
@@ -33,42 +33,11 @@ def test_the_device_in_words(torch_cpu: Backend) -> None:
     assert torch_cpu.device == "cpu"
 
 
-@pytest.mark.parametrize(
-    "array",
-    [
-        np.arange(6.0).reshape(2, 3)[:, ::-1],
-        np.asfortranarray(np.arange(6).reshape(2, 3)),
-        np.arange(6, dtype=">f4"),
-        np.float32(2.5),
-    ],
-    ids=["reversed", "columns", "big-endian", "scalar"],
-)
-def test_arrays_of_any_form(torch_cpu: Backend, array: np.ndarray) -> None:
-    back = torch_cpu.to_numpy(torch_cpu.from_numpy(array))
-    assert back.shape == array.shape
-    np.testing.assert_array_equal(back, array)
-
-
 def test_arrays_are_copied(torch_cpu: Backend) -> None:
     array = np.zeros(3)
     moved = torch_cpu.from_numpy(array)
     array[:] = 1
     assert torch_cpu.to_numpy(moved).tolist() == [0, 0, 0]
-
-
-@pytest.mark.parametrize("dtype", ["float16", ">f4", ">i2", "uint16", "int64"])
-def test_pixels_of_other_types(data: Dataset, dtype: str) -> None:
-    pixels = data.train.images
-    if np.dtype(dtype).kind == "f":
-        pixels = pixels / 255
-    kind = pixels.astype(dtype)
-    odd = data._replace(train=data.train._replace(images=kind))
-    network = Network([25, 9, 3])
-    ours, numpy = (
-        train(network, odd, backend=name, epochs=2, learning_rate=0.01, pixels="raw")
-        for name in ("torch", "numpy")
-    )
-    assert ours.test_loss == pytest.approx(numpy.test_loss, rel=1e-3)
 
 
 def test_nothing_is_kept_for_autograd(torch_cpu: Backend) -> None:

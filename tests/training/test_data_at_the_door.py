@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from usable import usable
 
 from nnx import Network, evaluate, train
 from nnx.backend import Backend
@@ -33,6 +34,25 @@ def test_pixels_as_bytes_or_as_fractions_train_alike(
     np.testing.assert_allclose(
         a.network.layers[0].weight, b.network.layers[0].weight, rtol=1e-6
     )
+
+
+@pytest.mark.parametrize("dtype", ["float16", ">f4", ">i2", "uint16", "int64"])
+@pytest.mark.parametrize("name", ["numba", "torch", "jax"])
+def test_pixels_of_other_types(
+    name: str, dtype: str, network: Network, data: Dataset
+) -> None:
+    pixels = data.train.images
+    if np.dtype(dtype).kind == "f":
+        pixels = pixels / 255
+    odd = data._replace(train=data.train._replace(images=pixels.astype(dtype)))
+    own, plain = (
+        train(network, odd, backend=backend, **SETTINGS)
+        for backend in (usable(name), "numpy")
+    )
+    assert own.test_loss == pytest.approx(plain.test_loss, rel=1e-4)
+    images = odd.train.images
+    chances = (own.network.predict_proba(images, backend=b) for b in (name, "numpy"))
+    np.testing.assert_allclose(*chances, rtol=1e-4)
 
 
 def test_read_only_data(network: Network, data: Dataset) -> None:
