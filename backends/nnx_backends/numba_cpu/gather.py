@@ -4,9 +4,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from nnx.maths.hyperparameters import Stream
@@ -15,7 +13,7 @@ from nnx_backends.numba_cpu.elementary import EXACT, LOOP, like, log, turned, un
 from nnx_backends.numba_cpu.kernel import Kernel
 from nnx_backends.numba_cpu.random_words import COUNTERS, draw, store_words
 from nnx_backends.numba_cpu.records import inputs, of_block, pixel_parts, vector
-from nnx_backends.numba_cpu.vectors import pointer_at
+from nnx_backends.numba_cpu.vectors import pointer_at, prefetch
 
 NOISE = np.uint64(Stream.NOISE)
 PIXELS = 4 * COUNTERS  # those that get their noise at once
@@ -88,13 +86,7 @@ def _prefetch(typing, pointer, place):
     """Prefetch the cache line that a number is in."""
 
     def generate(context, builder, signature, args):
-        address = builder.gep(args[0], [args[1]])
-        i32 = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [address.type, i32, i32, i32])
-        name = "llvm.prefetch.p0"
-        function = cgutils.get_or_insert_function(builder.module, kind, name)
-        # For reading, to be kept in every cache, as data.
-        builder.call(function, [address, i32(0), i32(3), i32(1)])
+        prefetch(builder, *args, writes=False)
         return context.get_dummy_value()
 
     return types.void(pointer, types.uint64), generate

@@ -29,7 +29,6 @@ class Kernel:
         scope = function.__globals__ | names if names else function.__globals__
         own = FunctionType(function.__code__, scope, name)
         own.__qualname__ = name
-        self.name = name
         # Only `train` calls it, which needs neither of the wrappers for Python and C.
         self._compiled = cached_njit(
             nogil=True,

@@ -18,6 +18,7 @@ from nnx_backends.numba_cpu.vectors import (
     Vectors,
     broadcast,
     loop_as_written,
+    prefetch,
 )
 
 COLUMNS = WIDEST * VECTOR // 4  # of the widest tile, float32
@@ -54,7 +55,7 @@ def _product(width, *, rows=None, packed=False, words=False):
             for r in range(rows):
                 for first in range(0, width * lanes, LINE // code.align):
                     place = code.at(code.at(c_at, r, c_row), 1, first)
-                    code.prefetch(c_data, place)
+                    prefetch(builder, c_data, place, writes=True)
             _sum_terms(code, args, terms, totals, width, packed=packed, words=words)
             places = [
                 code.at(code.at(c_at, r, c_row), v, lanes)
@@ -159,7 +160,7 @@ def fetch(typing, data, at):
     """Prefetch the cache line of a number that will be written."""
 
     def generate(context, builder, signature, args):
-        Vectors(context, builder, data.dtype).prefetch(*args)
+        prefetch(builder, *args, writes=True)
         return context.get_dummy_value()
 
     return types.void(data, at), generate

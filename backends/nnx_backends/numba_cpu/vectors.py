@@ -74,6 +74,16 @@ def broadcast(builder: Any, kind: Any, number: Any) -> Any:
     return builder.shuffle_vector(one, empty, zeros)
 
 
+def prefetch(builder: Any, data: Any, at: Any, *, writes: bool) -> None:
+    """Prefetch the cache line of a number; writes: whether it will be written."""
+    i8, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [i8, i32, i32, i32])
+    fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch")
+    place = builder.bitcast(builder.gep(data, [at]), i8)
+    # To be kept in every cache, as data.
+    builder.call(fetch, [place, i32(int(writes)), i32(3), i32(1)])
+
+
 @intrinsic
 def pointer(typing, array):
     """Return a pointer to an array's numbers, which counts no references."""
@@ -170,16 +180,6 @@ class Vectors:
         """Write a vector there."""
         address = self._address(data, at, value.type)
         self.builder.store(value, address, align=self.align)
-
-    def prefetch(self, data: Any, at: Any) -> None:
-        """Prefetch the cache line of a number that will be written."""
-        i8, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [i8, i32, i32, i32])
-        fetch = cgutils.get_or_insert_function(
-            self.builder.module, kind, "llvm.prefetch"
-        )
-        place = self.builder.bitcast(self.builder.gep(data, [at]), i8)
-        self.builder.call(fetch, [place, i32(1), i32(3), i32(1)])
 
     def totals(self, count: int) -> list[Any]:
         """Return `count` variables, set to zero."""
