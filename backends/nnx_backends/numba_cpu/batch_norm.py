@@ -23,10 +23,8 @@ STRIP = 64  # units at a time; their numbers stay in the L1 cache
 
 def _forward(run, layer, step, hyper):
     """Replace y, the products, by gamma times the normalized products."""
-    y, normalized = (
-        of_units(run, layer, layer.y),
-        of_units(run, layer, layer.normalized),
-    )
+    y = of_units(run, layer, layer.y)
+    normalized = of_units(run, layer, layer.normalized)
     means, variances = units(run, layer, run.means), units(run, layer, run.variances)
     gammas = part(run, run.parameters, layer.gamma_at, layer.outputs)
     scales, left = units(run, layer, run.scales), own_columns(layer, step)
@@ -45,10 +43,8 @@ def _forward(run, layer, step, hyper):
 
 def _backward(run, layer, step, hyper):
     """Replace dz, the gradient of `_forward`'s result, by that of the products."""
-    dz, normalized = (
-        of_units(run, layer, layer.dz),
-        of_units(run, layer, layer.normalized),
-    )
+    dz = of_units(run, layer, layer.dz)
+    normalized = of_units(run, layer, layer.normalized)
     gammas = part(run, run.parameters, layer.gamma_at, layer.outputs)
     dbias = units_gradient(run, layer, layer.bias_at)
     dgamma = units_gradient(run, layer, layer.gamma_at)

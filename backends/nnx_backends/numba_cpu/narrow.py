@@ -214,10 +214,8 @@ def _input_gradient(run, layer, step, hyper):
 def _descend(run, layer, step, hyper):
     """Take a step of SGD on this thread's columns of the weight."""
     x, dz = inputs(run, layer, step), of_units(run, layer, layer.dz)
-    w, columns = (
-        _weight(run, run.parameters, layer),
-        partition(layer.inputs, GRAIN, step),
-    )
+    w = _weight(run, run.parameters, layer)
+    columns = partition(layer.inputs, GRAIN, step)
     rate, keep = optimizers.rate_and_keep(hyper, run.one)
     sums = scratch(run, step, UNITS, STRIP)
     _descend_columns(x, dz, w, step.batch, columns, rate, keep, sums)
@@ -252,10 +250,8 @@ def _store(run, layer, step, hyper):
 def _sum_biases(run, layer, step, hyper):
     """Set the gradient of the biases to sums over the batch, or add them to it."""
     if step.rank == 0:
-        dz, sums = (
-            of_units(run, layer, layer.dz),
-            units_gradient(run, layer, layer.bias_at),
-        )
+        dz = of_units(run, layer, layer.dz)
+        sums = units_gradient(run, layer, layer.bias_at)
         _sum_columns(dz, step.batch, layer.outputs, sums, step.row > step.top)
 
 

@@ -172,11 +172,8 @@ def is_stored(hyper: Hyperparameters) -> bool:
 
 def _update(shape: Shape, i: int, hyper: Hyperparameters) -> Program:
     """Yield the kernels that take the step with a layer, or store its gradient."""
-    plain, name, width = (
-        hyper.optimizer == "sgd" and not hyper.l1,
-        hyper.optimizer,
-        shape.width,
-    )
+    name, width = hyper.optimizer, shape.width
+    plain = name == "sgd" and not hyper.l1
     if not shape.normalized:
         yield wide.SUM_BIASES if width else narrow.SUM_BIASES, i
     how = {"listed": i == 0, "rounds": shape.rounds}
