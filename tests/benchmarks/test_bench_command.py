@@ -2,15 +2,14 @@
 
 import json
 import os
-import struct
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from idx_files import IDX_NAMES, idx_bytes
 from PIL import Image
 
 from nnx.data.dataset import Dataset
@@ -65,16 +64,16 @@ def test_table_json_and_picture(bench: Run, tmp_path: Path) -> None:
 @pytest.fixture
 def data_dir(images: Dataset, tmp_path: Path) -> Path:
     """A folder of the images in MNIST's files, much as they are fetched."""
-    (tmp_path / "data").mkdir()
-    for name, split in ("train", images.train), ("t10k", images.test):
-        n = len(split.labels)
-        head = struct.pack(">HBBIII", 0, 8, 3, n, 28, 28)
-        path = tmp_path / "data" / f"{name}-images-idx3-ubyte"
-        path.write_bytes(head + split.images.tobytes())
-        head = struct.pack(">HBBI", 0, 8, 1, n)
-        path = tmp_path / "data" / f"{name}-labels-idx1-ubyte"
-        path.write_bytes(head + split.labels.astype(np.uint8).tobytes())
-    return tmp_path / "data"
+    folder = tmp_path / "data"
+    folder.mkdir()
+    arrays = [
+        part
+        for pixels, labels in (images.train[:2], images.test[:2])
+        for part in (pixels.reshape(-1, 28, 28), labels)
+    ]
+    for name, values in zip(IDX_NAMES, arrays, strict=True):
+        (folder / name).write_bytes(idx_bytes(values))
+    return folder
 
 
 def written(ran: "subprocess.CompletedProcess[str]", out: Path) -> dict[str, Any]:

@@ -12,24 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from idx_files import IDX_NAMES, idx_bytes
 from safetensors.numpy import load as tensors_of
 from safetensors.numpy import save as serialize
 
-IDX_NAMES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
 CSV_NAMES = "train_X.csv", "train_label.csv", "test_X.csv", "test_label.csv"
 CSV = "label,a,b,c\n" + "".join(f"{i % 2},{20 * i},0,255\n" for i in range(12))
-
-
-def idx(values: np.ndarray, *, code: int = 8, shape: tuple[int, ...] = ()) -> bytes:
-    """Return an array as IDX; code and shape tell lies where they are given."""
-    sizes = shape or values.shape
-    header = struct.pack(f">BBBB{len(sizes)}I", 0, 0, code, len(sizes), *sizes)
-    return header + values.astype(np.uint8).tobytes()
 
 
 def samples(count: int, side: int = 4, classes: int = 3) -> list[np.ndarray]:
@@ -44,7 +32,7 @@ def idx_folder(folder: Path, pack: Callable[[bytes], bytes] = bytes) -> list[Pat
     end = ".gz" if pack is gzip.compress else ""
     paths = [folder / (name + end) for name in IDX_NAMES]
     for path, values in zip(paths, samples(30) + samples(12), strict=True):
-        path.write_bytes(pack(idx(values)))
+        path.write_bytes(pack(idx_bytes(values)))
     return paths
 
 

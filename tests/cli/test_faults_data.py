@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_files import CSV, Attack, csv_folder, idx, idx_folder, npz, samples
+from cli_files import CSV, Attack, csv_folder, idx_folder, npz, samples
+from idx_files import idx_bytes
 
 from nnx.data.named import PUBLISHED
 
@@ -87,13 +88,13 @@ def test_1_a_data_dir_without_the_files(refused: Callable[..., str], cwd: Path) 
     [
         pytest.param(
             TRAIN_IMAGES,
-            gzip.compress(idx(IMAGES))[:-30],
+            gzip.compress(idx_bytes(IMAGES))[:-30],
             ("truncated",),
             id="2-gzip-cut-short",
         ),
         pytest.param(
             TRAIN_IMAGES,
-            gzip.compress(idx(IMAGES)[:-30]),
+            gzip.compress(idx_bytes(IMAGES)[:-30]),
             ("truncated: needs 496 bytes, has 466",),
             id="2-too-few-images",
         ),
@@ -105,7 +106,7 @@ def test_1_a_data_dir_without_the_files(refused: Callable[..., str], cwd: Path) 
         ),
         pytest.param(
             TRAIN_IMAGES,
-            gzip.compress(idx(LABELS)),
+            gzip.compress(idx_bytes(LABELS)),
             (
                 "expected images (dimensions: 3, magic 0x00000803)",
                 "found labels (dimensions: 1, magic 0x00000801)",
@@ -114,56 +115,56 @@ def test_1_a_data_dir_without_the_files(refused: Callable[..., str], cwd: Path) 
         ),
         pytest.param(
             TRAIN_IMAGES,
-            gzip.compress(idx(IMAGES, code=0x0D)),
+            gzip.compress(idx_bytes(IMAGES, code=0x0D)),
             ("type code 0x0d", "(0x08)"),
             id="5-floats",
         ),
         pytest.param(
             TEST_IMAGES,
-            gzip.compress(idx(IMAGES, shape=(30, 4, 2, 2))),
+            gzip.compress(idx_bytes(IMAGES, shape=(30, 4, 2, 2))),
             ("dimensions: 4",),
             id="5-four-dimensions",
         ),
         pytest.param(
             TRAIN_IMAGES,
-            gzip.compress(idx(IMAGES, shape=(2**31, 28, 28))),
+            gzip.compress(idx_bytes(IMAGES, shape=(2**31, 28, 28))),
             ("its header says 1683627180032 bytes", "compressed bytes"),
             id="6-2^31-images",
         ),
         pytest.param(
             TRAIN_IMAGES,
-            gzip.compress(idx(IMAGES) + bytes(1 << 25)),
+            gzip.compress(idx_bytes(IMAGES) + bytes(1 << 25)),
             ("trailing bytes after the 496 needed",),
             id="7-bomb",
         ),
         pytest.param(
             TRAIN_LABELS,
-            gzip.compress(idx(LABELS) + b"\0"),
+            gzip.compress(idx_bytes(LABELS) + b"\0"),
             ("trailing bytes after the 38 needed",),
             id="8-a-byte-more",
         ),
         pytest.param(
             TRAIN_LABELS,
-            gzip.compress(idx(LABELS[:29])),
+            gzip.compress(idx_bytes(LABELS[:29])),
             ("has 30 images", "has 29 labels", "train-images-idx3-ubyte.gz"),
             id="9-counts",
         ),
         pytest.param(
             TEST_LABELS,
-            gzip.compress(idx(np.array([0, 1, 2, 0, 9] + [0] * 7))),
+            gzip.compress(idx_bytes(np.array([0, 1, 2, 0, 9] + [0] * 7))),
             ("[4]: label 9, expected 0 to 2",),
             id="10-class-not-trained",
         ),
         pytest.param(TRAIN_LABELS, b"", ("no samples", "empty"), id="15-empty"),
         pytest.param(
             TRAIN_IMAGES,
-            gzip.compress(idx(IMAGES[:0])),
+            gzip.compress(idx_bytes(IMAGES[:0])),
             ("no samples: its header says 0 x 4 x 4",),
             id="15-only-a-header",
         ),
         pytest.param(
             TRAIN_LABELS,
-            gzip.compress(idx(np.full(30, 2))),
+            gzip.compress(idx_bytes(np.full(30, 2))),
             ("training needs ≥2 classes",),
             id="16-one-class",
         ),

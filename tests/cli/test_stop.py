@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import stop_anywhere
-from cli_files import IDX_NAMES, idx
+from idx_files import IDX_NAMES, idx_bytes
 from usable import usable
 
 Run = Callable[..., Any]
@@ -31,7 +31,7 @@ def train(cwd: Path, request: pytest.FixtureRequest) -> list[Any]:
     for name, count in zip(IDX_NAMES, (3000, 3000, 100, 100), strict=True):
         shape = (count, 28, 28) if "images" in name else (count,)
         values = draw(0, 256 if "images" in name else 10, shape)
-        (cwd / "noise" / name).write_bytes(idx(values))
+        (cwd / "noise" / name).write_bytes(idx_bytes(values))
     sizes = "--hidden", hidden, "--batch-size", batch, "--learning-rate", 0.01
     return ["train", "--dataset", "noise", *sizes, "--epochs", EPOCHS]
 

@@ -1,23 +1,9 @@
 """Small files of every kind, written where a test wants them."""
 
 import gzip
-import struct
 
 import numpy as np
-
-IDX_NAMES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
-
-
-def idx_bytes(values, *, code=0x08, shape=None):
-    """The IDX form of an array; code and shape tell lies where they are given."""
-    shape = values.shape if shape is None else shape
-    header = struct.pack(f">BBBB{len(shape)}I", 0, 0, code, len(shape), *shape)
-    return header + values.astype(np.uint8).tobytes()
+from idx_files import IDX_NAMES, idx_bytes
 
 
 def samples(count, *, height=4, width=5, classes=3, seed=0):

@@ -2,7 +2,8 @@ import shutil
 
 import numpy as np
 import pytest
-from data_files import IDX_NAMES, samples, write_idx_folder
+from data_files import samples, write_idx_folder
+from idx_files import IDX_NAMES
 
 from nnx.data import load as load_module
 from nnx.data import named

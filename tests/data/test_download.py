@@ -5,7 +5,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from data_files import IDX_NAMES, idx_bytes, samples
+from data_files import samples
+from idx_files import IDX_NAMES, idx_bytes
 
 from nnx.data.download import cache_folder, fetch, progress
 from nnx.data.load import load

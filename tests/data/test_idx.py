@@ -4,7 +4,8 @@ from functools import partial
 
 import numpy as np
 import pytest
-from data_files import idx_bytes, samples
+from data_files import samples
+from idx_files import idx_bytes
 
 from nnx.data import idx
 from nnx.data.idx import read_images, read_labels

@@ -2,7 +2,8 @@ import gzip
 
 import numpy as np
 import pytest
-from data_files import IDX_NAMES, idx_bytes, write_idx_folder
+from data_files import write_idx_folder
+from idx_files import IDX_NAMES, idx_bytes
 
 from nnx.data.dataset import Frame
 from nnx.data.idx_folder import load
