@@ -55,7 +55,7 @@ def _settings(folder: Path) -> dict[str, Any]:
     return tomllib.loads((folder / "config.toml").read_text())
 
 
-def test_every_setting_is_an_option(run: Run) -> None:
+def test_every_setting_is_an_option() -> None:
     """And in a panel of the help."""
     from typer.main import get_command
 

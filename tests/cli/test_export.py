@@ -76,7 +76,7 @@ def test_names_are_checked_before_anything_is_written(
     refused("export", old_run, *good, "--pytorch", model, says=says)
 
 
-def test_data_that_are_needed(refused: Refused, old_run: Path, cwd: Path) -> None:
+def test_data_that_are_needed(refused: Refused, old_run: Path) -> None:
     (old_run / "config.toml").unlink()
     says = ("no config.toml to name the data; give --dataset",)
     refused("export", old_run, "--card", "a.md", says=says)

@@ -35,7 +35,7 @@ def test_28_debug_nan_names_the_layer_and_the_operation(
 
 
 def test_a_checkpoint_that_diverges_is_resumed_to_the_same_place(
-    run: Run, old_run: Path, cwd: Path
+    run: Run, old_run: Path
 ) -> None:
     growing = *WILD, "--l2", 0.9, "--backend", "numpy", "--out", "wild"
     first = run(*growing)

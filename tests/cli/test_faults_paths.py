@@ -72,9 +72,7 @@ def test_a_pipe_is_not_waited_for(
 
 
 @pytest.mark.parametrize("reader", ["config", "predict"])
-def test_a_device_is_not_read(
-    refused: Refused, old_run: Path, cwd: Path, reader: str
-) -> None:
+def test_a_device_is_not_read(refused: Refused, old_run: Path, reader: str) -> None:
     says = ("/dev/zero: cannot be read: it is a device, not a regular file",)
     refused(*words(reader, "/dev/zero"), says=says, timeout=20)
 
@@ -110,9 +108,7 @@ def test_pictures_that_are_no_files(run: Run, old_run: Path, cwd: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["config.toml", "log.csv", "model.safetensors"])
-def test_a_pipe_in_a_runs_folder(
-    refused: Refused, old_run: Path, cwd: Path, name: str
-) -> None:
+def test_a_pipe_in_a_runs_folder(refused: Refused, old_run: Path, name: str) -> None:
     pipe(old_run / name)
     says = (f"{name}: cannot be read: it is a pipe",)
     if name != "model.safetensors":

@@ -198,9 +198,7 @@ def test_28_a_run_that_diverges_keeps_its_last_good_checkpoint(
     assert run("evaluate", "wild").returncode == 0
 
 
-def test_28_a_learning_rate_that_is_far_too_high(
-    refused: Refused, run: Run, old_run: Path, cwd: Path
-) -> None:
+def test_28_a_learning_rate_that_is_far_too_high(run: Run, old_run: Path) -> None:
     data = "--dataset", "squares", "--activation", "identity", "--hidden", "50,50"
     wild = "--learning-rate", 1000, "--quiet", "--epochs", 500
     ran = run("train", *data, *wild, "--out", "wild")

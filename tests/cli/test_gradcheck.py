@@ -64,7 +64,7 @@ def test_json(run: Run, old_run: Path) -> None:
 
 
 @pytest.mark.parametrize("weights", ["1,2,1", "0=2,2=0.5"])
-def test_the_run_s_settings(run: Run, cwd: Path, old_run: Path, weights: str) -> None:
+def test_the_run_s_settings(run: Run, old_run: Path, weights: str) -> None:
     settings = "--l2", "0.001", "--label-smoothing", "0.1", "--class-weights", weights
     drawn = "--dropout", "0.5", "--batch-norm", "--epochs", "1", "--hidden", "5"
     run("train", "--dataset", "squares", "--out", "other", *settings, *drawn)
@@ -109,7 +109,7 @@ def test_all_backends(
     assert [row["backend"] for row in rows] == ["numpy"] * 4 + ["other"] * 4
 
 
-def test_remarks(run: Run, cwd: Path, old_run: Path) -> None:
+def test_remarks(run: Run, old_run: Path) -> None:
     """On what the numbers alone do not tell."""
     train = "train", "--dataset", "squares", "--epochs", "1"
     run(*train, "--init", "zeros", "--learning-rate", "1e-9", "--out", "zeros")
@@ -144,7 +144,7 @@ def test_what_is_refused(refused: Callable[..., str], old_run: Path, cwd: Path) 
     refused("gradcheck", old_run, says=("not a safetensors file",))
 
 
-def test_a_model_alone(run: Run, old_run: Path, cwd: Path) -> None:
+def test_a_model_alone(run: Run, old_run: Path) -> None:
     (old_run / CONFIG_NAME).unlink()
     ran = run("gradcheck", old_run, "--dataset", "squares")
     assert (ran.returncode, ran.stderr) == (0, "")

@@ -41,7 +41,7 @@ def test_a_data_set_goes_before_a_file_s(run: Run, cwd: Path) -> None:
     assert config(cwd / "run")["dataset"] == "digits"
 
 
-def test_data_sets_that_are_refused(refused: Refused, run: Run, cwd: Path) -> None:
+def test_data_sets_that_are_refused(refused: Refused, cwd: Path) -> None:
     both = "two data sets are given, digits and --dataset mnist: give one"
     refused("train", "digits", "--dataset", "mnist", says=(both,))
     refused(

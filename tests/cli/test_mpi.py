@@ -66,9 +66,7 @@ def model(start: Start, cwd: Path) -> Callable[..., bytes]:
 
 
 @needs_mpi
-def test_two_processes_train_to_the_bits_of_one(
-    model: Callable[..., bytes], cwd: Path
-) -> None:
+def test_two_processes_train_to_the_bits_of_one(model: Callable[..., bytes]) -> None:
     words = *USUAL, "--epochs", 2, "--shards", 4
     assert model(2, *words) == model(1, *words)
 

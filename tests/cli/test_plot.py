@@ -54,7 +54,7 @@ def test_a_run_without_a_file(run: Run, old_run: Path, name: str) -> None:
     _refused(run("plot", old_run), str(old_run))
 
 
-def test_no_run(run: Run, old_run: Path, cwd: Path) -> None:
+def test_no_run(run: Run, old_run: Path) -> None:
     _refused(run("plot", "nowhere"), "nowhere")
     _refused(run("plot", old_run, "nowhere"), "nowhere", "cannot be read")
     _refused(run("plot"), "RUN")
@@ -122,7 +122,7 @@ def test_presets_leave_all_pictures(
 
 
 def test_a_run_that_goes_on_leaves_no_pictures_of_before(
-    run: Run, old_run: Path, cwd: Path
+    run: Run, old_run: Path
 ) -> None:
     run("plot", old_run, "--svg")
     assert len(_drawn(old_run)) == 7

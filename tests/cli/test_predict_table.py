@@ -224,9 +224,7 @@ def test_the_model_comes_first(
     refused("predict", file, "a.png", says=(f"first: nnx predict RUN {file}",))
 
 
-def test_a_picture_that_is_not_there(
-    run: Run, refused: Callable[..., str], old_run: Path
-) -> None:
+def test_a_picture_that_is_not_there(run: Run, old_run: Path) -> None:
     ran = run("predict", "old run", "none.png")
     assert ran.returncode == 1
     assert ran.stderr.startswith("nnx: none.png: No such file or directory\n")

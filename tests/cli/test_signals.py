@@ -81,7 +81,7 @@ def test_ctrl_c_while_what_answers_it_is_imported() -> None:
     assert (ran.returncode, ran.stderr) == (-signal.SIGINT, "")
 
 
-def test_the_second_signal_in_training_is_the_system_s(tmp_path: Path) -> None:
+def test_the_second_signal_in_training_is_the_system_s() -> None:
     code = f"{AFTER}\nwith signals.remembered() as got: {SENT}; print(got); {SENT}"
     ran = subprocess.run(
         [sys.executable, "-u", "-c", code], capture_output=True, text=True

@@ -173,7 +173,7 @@ def test_a_signal_while_kernels_are_compiled(
 
 @pytest.mark.parametrize("number", STATUS)
 def test_a_signal_before_training(
-    start: Callable[..., Any], cwd: Path, monkeypatch: pytest.MonkeyPatch, number: int
+    start: Callable[..., Any], cwd: Path, number: int
 ) -> None:
     # A proxy that takes the call and never answers holds the program where it is.
     with socket.create_server(("127.0.0.1", 0)) as proxy:
@@ -209,7 +209,7 @@ def test_a_signal_at_any_moment_leaves_no_traceback(words: str) -> None:
 
 
 def test_two_signals_at_any_moment_leave_whole_files(
-    start: Callable[..., Any], run: Run, old_run: Path, cwd: Path
+    start: Callable[..., Any], run: Run, old_run: Path
 ) -> None:
     """The second ends the process at once, wherever the first has brought it."""
     moments = random.Random(3)

@@ -165,9 +165,7 @@ def test_what_takes_long_is_told_of_while_it_does(
     assert stay(text)[:2] == ["end", ""]
 
 
-def test_cases_are_counted_on_a_terminal(
-    on_terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cases_are_counted_on_a_terminal(on_terminal: Callable[..., str]) -> None:
     sent = on_terminal(80, "gradcheck", "--backend", "numpy")
     unit = f" of {len(gradient_cases())} cases"
     counts = [line for line in lines_of(sent) if unit in line]

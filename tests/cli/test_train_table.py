@@ -51,9 +51,7 @@ def test_a_regression_from_its_table_to_its_score(
     assert ours.read_bytes() == theirs.read_bytes()
 
 
-def test_a_run_with_huber_s_loss_is_evaluated_by_it(
-    run: Run, cwd: Path, houses: Path
-) -> None:
+def test_a_run_with_huber_s_loss_is_evaluated_by_it(run: Run, houses: Path) -> None:
     huber = "--huber-delta", "0.1", "--epochs", "2", "--json", "--out", "run"
     trained = answer(run(*PRICE, *huber))
     tested = answer(run("evaluate", "run", "--json"))

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def held(start: Callable[..., Any], old_run: Path, cwd: Path) -> Any:
+def held(start: Callable[..., Any], old_run: Path) -> Any:
     """A process that trains in the folder "new", stopped where it was."""
     process = start("train", "--dataset", "squares", "--out", "new", *LONG)
     for line in process.stderr:

@@ -207,7 +207,7 @@ def test_an_index_with_a_name_is_a_column(write, tmp_path):
     assert [column.name for column in data.columns] == ["a", "city", "house"]
 
 
-def test_decimal_numbers_in_parquet_are_numbers(write, tmp_path):
+def test_decimal_numbers_in_parquet_are_numbers(tmp_path):
     frame = pandas.DataFrame(
         {
             "a": [Decimal(i) / 4 if i != 3 else None for i in range(40)],
@@ -274,7 +274,7 @@ BEYOND = 2**53  # float64 has no number between this and the next but one
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "npy", "frame", "gaps"])
 def test_whole_numbers_beyond_float64_are_classes_and_categories_of_their_own(
-    write, tmp_path, kind
+    tmp_path, kind
 ):
     names = tuple(str(BEYOND + i) for i in range(3))
     codes = [BEYOND + i % 3 for i in range(40)]

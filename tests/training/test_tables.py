@@ -116,7 +116,7 @@ def test_a_run_goes_on_with_the_same_table_alone(houses, tmp_path):
     assert len(train(data, epochs=4, resume=True).log) == 4
 
 
-def test_a_pair_and_another_to_choose_by(houses):
+def test_a_pair_and_another_to_choose_by():
     x = np.random.default_rng(0).random((90, 5)).astype(np.float32)
     y = (x[:, 0] > 0.5).astype(int)
     network = nnx.Network([5, 8, 2])

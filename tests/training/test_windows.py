@@ -259,7 +259,7 @@ def test_rows_are_an_array_of_those_chosen() -> None:
     np.testing.assert_array_equal(rows[np.array([0, 2])], values[[1, 8]])
 
 
-def test_a_reader_that_fails_is_told(filed: Dataset) -> None:
+def test_a_reader_that_fails_is_told() -> None:
     def fails(rows: Any) -> Any:
         raise nnx.errors.InputError("the disk is gone")
 

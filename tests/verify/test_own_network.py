@@ -219,7 +219,7 @@ def test_a_gradient_where_there_is_none(
 
 
 def test_a_gradient_that_is_no_number_is_found(
-    data: Dataset, reference: Backend, monkeypatch: pytest.MonkeyPatch
+    data: Dataset, reference: Backend
 ) -> None:
     def unfilled(*args: Any) -> Any:
         after = reference.run_steps(*args)
