@@ -20,6 +20,7 @@ def test_each_program_is_timed_alone_and_beside_a_busy_one(
     says = "import json, os; print(json.dumps({'test_accuracy': len(os.environ) > 0}))"
     words = [sys.executable, "-c", says]
     monkeypatch.setattr(whole, "_programs", lambda data: {"one": words, "two": words})
+    monkeypatch.setattr(whole.time, "sleep", lambda seconds: None)
     [report] = whole.measure(1, data.random_bytes(20), 2, _quietly)
     (table,) = report.tables
     assert {(row["implementation"], row["beside"]) for row in table.rows} == {
