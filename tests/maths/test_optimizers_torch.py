@@ -194,19 +194,16 @@ def test_decoupled_decay(name: str, backend: Backend) -> None:
     """PyTorch's SGD has none: its weights are made smaller by hand before a step."""
     options, make = OPTIMIZERS[name]
 
-    def shrink(optimizer: Any, step: int) -> None:
-        with torch.no_grad():
-            for weight in optimizer.param_groups[0]["params"][::2]:
-                weight *= 1 - options["learning_rate"] * DECAY
-
     # The gradient is taken before the decay, so it decays within the step.
     class Decayed:
         def __init__(self, parameters: Any) -> None:
-            self.inner = make(parameters)
+            self.weights, self.inner = parameters[::2], make(parameters)
             self.zero_grad = self.inner.zero_grad
 
         def step(self) -> None:
-            shrink(self.inner, 0)
+            with torch.no_grad():
+                for weight in self.weights:
+                    weight *= 1 - options["learning_rate"] * DECAY
             self.inner.step()
 
     wanted = theirs(Decayed)
