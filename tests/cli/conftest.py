@@ -96,6 +96,18 @@ def run(cwd: Path, tmp_path: Path, forks: Forks | None) -> Run:
 
 
 @pytest.fixture
+def done(run: Run) -> Run:
+    """Run `nnx`; demand that it succeeds."""
+
+    def done(*args: Any, **options: Any) -> Completed:
+        ran = run(*args, **options)
+        assert ran.returncode == 0, ran.stderr
+        return ran
+
+    return done
+
+
+@pytest.fixture
 def start(cwd: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Start `nnx` and return the process, with stdout and stderr as pipes."""
     started = []

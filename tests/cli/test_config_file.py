@@ -68,27 +68,25 @@ def test_every_setting_is_an_option() -> None:
 
 
 def test_all_options_at_once_and_again_from_the_run_s_settings(
-    run: Run, old_run: Path, cwd: Path
+    done: Run, old_run: Path, cwd: Path
 ) -> None:
     given = [word for pair in ALL.items() for word in pair]
-    ran = run(
+    done(
         *["train", "--dataset", "squares", *given, "--batch-norm", "--out", "a"],
         "--json",
     )
-    assert ran.returncode == 0, ran.stderr
     found = _settings(cwd / "a")
     defaults = as_text({name: row.default for name, row in ROWS.items()})
     changed = {name for name, value in defaults.items() if found[name] != value}
     assert changed >= {name[2:].replace("-", "_") for name in ALL} - {"precision"}
-    ran = run("train", "--config", "a/config.toml", "--out", "b", "--quiet")
-    assert ran.returncode == 0, ran.stderr
+    done("train", "--config", "a/config.toml", "--out", "b", "--quiet")
     a, b = (cwd / name / "model.safetensors" for name in "ab")
     assert a.read_bytes() == b.read_bytes()
     assert _settings(cwd / "b") == found
 
 
 def test_options_go_before_a_file_and_a_file_before_a_preset(
-    run: Run, old_run: Path, cwd: Path
+    done: Run, old_run: Path, cwd: Path
 ) -> None:
     text = """
         dataset = "squares"
@@ -99,11 +97,10 @@ def test_options_go_before_a_file_and_a_file_before_a_preset(
         batch_norm = true
     """
     (cwd / "mine.toml").write_text(text)
-    ran = run(
+    done(
         *["train", "--preset", "relu-25-25", "--config", "mine.toml", "--out", "a"],
         *["--epochs", "1", "--no-batch-norm", "--quiet"],
     )
-    assert ran.returncode == 0, ran.stderr
     found = _settings(cwd / "a")
     wanted = {
         "epochs": 1,
@@ -117,17 +114,15 @@ def test_options_go_before_a_file_and_a_file_before_a_preset(
 
 
 def test_another_optimizer_comes_with_its_own_rates(
-    run: Run, old_run: Path, cwd: Path
+    done: Run, old_run: Path, cwd: Path
 ) -> None:
     (cwd / "mine.toml").write_text("learning_rate = 0.3\nmomentum = 0.5\n")
     base = "train", "--dataset", "squares", "--config", "mine.toml", "--quiet"
-    ran = run(*base, "--optimizer", "adam", "--out", "a", "--epochs", 1)
-    assert ran.returncode == 0, ran.stderr
+    done(*base, "--optimizer", "adam", "--out", "a", "--epochs", 1)
     found = _settings(cwd / "a")
     assert (found["learning_rate"], found["momentum"]) == (0.001, 0.9)
     again = "train", "--config", "a/config.toml", "--optimizer", "sgd", "--quiet"
-    ran = run(*again, "--out", "b", "--epochs", 1)
-    assert ran.returncode == 0, ran.stderr
+    done(*again, "--out", "b", "--epochs", 1)
     found = _settings(cwd / "b")
     assert (found["learning_rate"], found["momentum"], found["beta2"]) == (0.2, 0, 0)
 

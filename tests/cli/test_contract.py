@@ -128,19 +128,17 @@ def test_info(run: Run) -> None:
     assert "backend numpy: usable" in ran.stdout
 
 
-def test_the_first_run_needs_nothing(run: Run, cwd: Path) -> None:
-    ran = run("train", "--epochs", 2, "--json")
-    assert ran.returncode == 0, ran.stderr
+def test_the_first_run_needs_nothing(done: Run, cwd: Path) -> None:
+    ran = done("train", "--epochs", 2, "--json")
     assert last_line(ran)["dataset"] == "digits"
     (folder,) = (cwd / "runs").iterdir()
     assert folder.name.startswith("digits-2")
-    assert run("evaluate", folder).returncode == 0
+    done("evaluate", folder)
 
 
-def test_a_folder_called_like_a_data_set_does_not_hide_it(run: Run, cwd: Path) -> None:
+def test_a_folder_called_like_a_data_set_does_not_hide_it(done: Run, cwd: Path) -> None:
     (cwd / "digits").mkdir()
-    ran = run("train", "--epochs", 1, "--out", "new", "--quiet")
-    assert ran.returncode == 0, ran.stderr
+    done("train", "--epochs", 1, "--out", "new", "--quiet")
 
 
 def test_an_accuracy_that_is_required(run: Run, old_run: Path) -> None:

@@ -44,16 +44,15 @@ def looked_at_first(folder: Path, name: str, text: str) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(paths)}
 
 
-def test_11_fields_in_quotes(run: Run, cwd: Path) -> None:
+def test_11_fields_in_quotes(done: Run, cwd: Path) -> None:
     quoted = re.sub(r"[^,\n]+", r'"\g<0>"', CSV)
     (cwd / "quoted.csv").write_text(quoted)
-    ran = run("train", "--dataset", "quoted.csv", "--epochs", 1, "--out", "new")
-    assert ran.returncode == 0, ran.stderr
+    done("train", "--dataset", "quoted.csv", "--epochs", 1, "--out", "new")
     finite_log(cwd / "new")
 
 
 def test_12_pixels_without_labels_are_for_predict(
-    refused: Refused, run: Run, old_run: Path, cwd: Path
+    refused: Refused, done: Run, old_run: Path, cwd: Path
 ) -> None:
     pixels = "".join(",".join([str(i)] * 16) + "\n" for i in range(5))
     header = ",".join(f"pixel{i}" for i in range(16)) + "\n"
@@ -61,15 +60,15 @@ def test_12_pixels_without_labels_are_for_predict(
         (cwd / f"{name}.csv").write_text(text)
         train = "train", "--dataset", f"{name}.csv", "--out", old_run, "--overwrite"
         refused(*train, says=("no label column: usable for predict only",))
-        ran = run("predict", old_run, f"{name}.csv", "--out", f"{name} labels.csv")
-        assert ran.returncode == 0, ran.stderr
+        done("predict", old_run, f"{name}.csv", "--out", f"{name} labels.csv")
         assert (cwd / f"{name} labels.csv").read_text().count("\n") == 1 + 5
 
 
-def test_17_a_batch_larger_than_the_set(run: Run, old_run: Path, cwd: Path) -> None:
+def test_17_a_batch_larger_than_the_set(
+    done: Run, run: Run, old_run: Path, cwd: Path
+) -> None:
     train = "train", "--dataset", "squares", "--epochs", 2
-    ran = run(*train, "--batch-size", 1000, "--out", "new")
-    assert ran.returncode == 0, ran.stderr
+    ran = done(*train, "--batch-size", 1000, "--out", "new")
     assert "· each step takes all 30\n" in ran.stderr
     whole = run(*train, "--batch-size", "full", "--out", "whole")
     assert "takes all" not in whole.stderr
@@ -78,23 +77,20 @@ def test_17_a_batch_larger_than_the_set(run: Run, old_run: Path, cwd: Path) -> N
 
 
 def test_17_a_last_batch_of_one_with_batch_normalization(
-    run: Run, old_run: Path, cwd: Path
+    done: Run, old_run: Path, cwd: Path
 ) -> None:
     batches = "--batch-norm", "--batch-size", 29
-    ran = run("train", "--dataset", "squares", *batches, "--epochs", 3, "--out", "new")
-    assert ran.returncode == 0, ran.stderr
+    done("train", "--dataset", "squares", *batches, "--epochs", 3, "--out", "new")
     assert len(finite_log(cwd / "new")) == 3
 
 
-def test_18_a_column_that_is_always_the_same(run: Run, cwd: Path) -> None:
+def test_18_a_column_that_is_always_the_same(done: Run, cwd: Path) -> None:
     rows = "".join(f"{i % 2},{i},7\n" for i in range(12))
     (cwd / "table.csv").write_text("target,a,b\n" + rows)
     train = "train", "--dataset", "table.csv", "--target", "target", "--epochs", 2
-    ran = run(*train, "--out", "new")
-    assert ran.returncode == 0, ran.stderr
+    done(*train, "--out", "new")
     finite_log(cwd / "new")
-    ran = run("predict", "new", "table.csv", "--out", "-")
-    assert ran.returncode == 0, ran.stderr
+    done("predict", "new", "table.csv", "--out", "-")
 
 
 def test_19_a_folder_that_nobody_may_write_to(run: Run, cwd: Path) -> None:
@@ -110,35 +106,32 @@ def test_19_a_folder_that_nobody_may_write_to(run: Run, cwd: Path) -> None:
 
 
 def test_47_without_numba(
-    refused: Refused, run: Run, old_run: Path, cwd: Path, tmp_path: Path
+    refused: Refused, done: Run, old_run: Path, cwd: Path, tmp_path: Path
 ) -> None:
     without = {"env": looked_at_first(tmp_path, "numba.py", NO_NUMBA), "cwd": cwd}
     train = "train", "--dataset", "squares", "--out", old_run, "--overwrite"
     says = "backend 'numba' needs Numba (no such library)", "or use --backend numpy"
     refused(*train, "--backend", "numba", says=says, **without)
-    ran = run(*train, "--epochs", 2, "--json", **without)
-    assert ran.returncode == 0, ran.stderr
+    ran = done(*train, "--epochs", 2, "--json", **without)
     assert json.loads(ran.stdout)["backend"] == "numpy"
 
 
-def test_pictures_without_a_screen(run: Run, old_run: Path, cwd: Path) -> None:
+def test_pictures_without_a_screen(done: Run, old_run: Path, cwd: Path) -> None:
     pytest.importorskip("matplotlib")
     no_screen = {"MPLBACKEND": "TkAgg", "DISPLAY": "", "WAYLAND_DISPLAY": ""}
     train = "train", "--dataset", "squares", "--epochs", 1, "--out", "new"
-    ran = run(*train, env=no_screen, plots=True, cwd=cwd)
-    assert ran.returncode == 0, ran.stderr
+    done(*train, env=no_screen, plots=True, cwd=cwd)
     assert (cwd / "new" / "curves.png").exists()
 
 
 def test_a_clock_that_goes_backwards(
-    run: Run, old_run: Path, cwd: Path, tmp_path: Path
+    done: Run, old_run: Path, cwd: Path, tmp_path: Path
 ) -> None:
     back = looked_at_first(tmp_path, "sitecustomize.py", BACKWARDS)
     train = "train", "--dataset", "squares", "--epochs", 3
-    ran = run(*train, "--out", "back", env=back, cwd=cwd)
-    assert ran.returncode == 0, ran.stderr
+    done(*train, "--out", "back", env=back, cwd=cwd)
     assert all(float(row["seconds"]) >= 0 for row in finite_log(cwd / "back"))
-    assert run(*train, "--out", "usual").returncode == 0
+    done(*train, "--out", "usual")
     one, other = (cwd / name / "model.safetensors" for name in ("back", "usual"))
     assert one.read_bytes() == other.read_bytes()
 

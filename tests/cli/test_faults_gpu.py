@@ -119,21 +119,19 @@ IN_TRAINING = {
 
 @pytest.mark.parametrize("fault", IN_TRAINING)
 def test_45_46_what_fails_in_training_leaves_the_checkpoint(
-    run: Run, old_run: Path, cwd: Path, fault: str
+    done: Run, run: Run, old_run: Path, cwd: Path, fault: str
 ) -> None:
     """An epoch here is one batch, of all 30 images; the ninth fails."""
     status, env, says = IN_TRAINING[fault]
     shutil.copytree(old_run, cwd / "whole")
     resume = "train", "--resume", "--quiet", "--epochs", 20, "--backend", "cupy"
-    whole = run(*resume, "--out", "whole", env=fake())
-    assert whole.returncode == 0, whole.stderr
+    done(*resume, "--out", "whole", env=fake())
     ran = run(*resume, "--out", old_run, env=env)
     assert (ran.returncode, ran.stdout) == (status, ""), ran.stderr
     (line,) = ran.stderr.splitlines()
     assert all(words in line for words in says), line
     assert len((old_run / "log.csv").read_text().splitlines()) == 1 + 1 + 8
-    ran = run(*resume, "--out", old_run, env=fake())
-    assert ran.returncode == 0, ran.stderr
+    ran = done(*resume, "--out", old_run, env=fake())
     one, other = (p / "model.safetensors" for p in (old_run, cwd / "whole"))
     assert one.read_bytes() == other.read_bytes()
 
@@ -147,11 +145,12 @@ def test_info_says_why_a_gpu_is_not_usable(run: Run) -> None:
     )
 
 
-def test_tf32_is_said_wherever_results_are(run: Run, old_run: Path, cwd: Path) -> None:
+def test_tf32_is_said_wherever_results_are(
+    done: Run, run: Run, old_run: Path, cwd: Path
+) -> None:
     """And a resumed run keeps it."""
     tf32 = *TRAIN, "--precision", "tf32", "--device", "cuda:1", "--epochs", 2
-    ran = run(*tf32, "--out", "new", env=fake())
-    assert ran.returncode == 0, ran.stderr
+    ran = done(*tf32, "--out", "new", env=fake())
     assert "cupy on cuda:1 (Stand-in)" in ran.stderr
     assert "cupy: float32 products in TF32" in ran.stderr
     assert ran.stdout.splitlines()[0].endswith("; precision tf32")
@@ -163,7 +162,9 @@ def test_tf32_is_said_wherever_results_are(run: Run, old_run: Path, cwd: Path) -
     assert found["precision"] == "full"
 
 
-def test_gpu_is_the_card_if_there_is_one(run: Run, old_run: Path, cwd: Path) -> None:
+def test_gpu_is_the_card_if_there_is_one(
+    done: Run, run: Run, old_run: Path, cwd: Path
+) -> None:
     """And otherwise the processor, of which a line says why."""
     train = "train", "--dataset", "squares", "--backend", "gpu", "--epochs", 1
     for options, env, where in (
@@ -171,16 +172,14 @@ def test_gpu_is_the_card_if_there_is_one(run: Run, old_run: Path, cwd: Path) -> 
         (("--device", "1"), fake(), "cupy on cuda:1 (Stand-in)"),
         ((), fake("no-driver"), "numpy on cpu"),
     ):
-        ran = run(*train, *options, "--out", "new", "--overwrite", env=env)
-        assert ran.returncode == 0, ran.stderr
+        ran = done(*train, *options, "--out", "new", "--overwrite", env=env)
         assert where in ran.stderr
     says = "numpy: no GPU can be used: backend 'cupy' finds no NVIDIA driver"
     for command in (
         ("evaluate", old_run, "--backend", "gpu"),
         ("train", "--out", "new", "--resume", "--backend", "gpu", "--epochs", 2),
     ):
-        ran = run(*command, env=fake("no-driver"))
-        assert ran.returncode == 0, ran.stderr
+        ran = done(*command, env=fake("no-driver"))
         assert says in ran.stderr
     assert 'backend = "numpy"' in (cwd / "new" / "config.toml").read_text()
     ran = run("predict", old_run, "a.png", "--backend", "gpu", env=fake("no-driver"))

@@ -187,7 +187,7 @@ def begun(start: Callable[..., Any], out: Path, *more: str) -> Any:
     ids=["", "tensorboard"],
 )
 def test_34_a_disk_that_is_full_in_mid_run(
-    start: Callable[..., Any], run: Run, disk: Path, more: tuple[str, ...]
+    start: Callable[..., Any], done: Run, disk: Path, more: tuple[str, ...]
 ) -> None:
     if more:
         pytest.importorskip("tensorboardX", reason="needs the extra [tensorboard]")
@@ -202,13 +202,12 @@ def test_34_a_disk_that_is_full_in_mid_run(
         lost += "|tensorboard: cannot write events"
     assert re.fullmatch(f"nnx: {out}/({lost}): No space left on device\n", said), said
     assert not [*out.glob(".*.part")]
-    ran = run("evaluate", out / "checkpoint.safetensors", "--dataset", "digits")
-    assert ran.returncode == 0, ran.stderr
+    done("evaluate", out / "checkpoint.safetensors", "--dataset", "digits")
     filler.unlink(missing_ok=True)
 
 
 def test_34_a_folder_that_becomes_read_only_in_mid_run(
-    start: Callable[..., Any], run: Run, disk: Path
+    start: Callable[..., Any], done: Run, disk: Path
 ) -> None:
     out = disk / "run"
     process = begun(start, out)
@@ -222,8 +221,7 @@ def test_34_a_folder_that_becomes_read_only_in_mid_run(
     assert " bytes: Read-only file system" in said
     own = {".nnx.lock": ""}  # which is open already, and emptied at the end
     assert tree(out) | own == before | own
-    ran = run("evaluate", out / "checkpoint.safetensors", "--dataset", "digits")
-    assert ran.returncode == 0, ran.stderr
+    done("evaluate", out / "checkpoint.safetensors", "--dataset", "digits")
 
 
 def test_34_what_else_is_written_to_a_full_disk(
@@ -258,7 +256,7 @@ WRITERS = {
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_nothing_but_a_file_is_replaced(
-    run: Run, old_run: Path, cwd: Path, name: str
+    done: Run, run: Run, old_run: Path, cwd: Path, name: str
 ) -> None:
     (cwd / "pixels.csv").write_text((",".join(["9"] * 16) + "\n") * 3)
     pipe(cwd / name)
@@ -272,6 +270,6 @@ def test_nothing_but_a_file_is_replaced(
     (cwd / name).symlink_to(cwd / "target")
     if name != "README.md":  # one that is there must be a card
         (cwd / "target").write_bytes(b"old")
-    assert run(*WRITERS[name]).returncode == 0
+    done(*WRITERS[name])
     assert (cwd / name).is_symlink()
     assert (cwd / "target").stat().st_size > 3

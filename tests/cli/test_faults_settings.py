@@ -151,12 +151,11 @@ def test_27_options(
     ],
 )
 def test_settings_without_effect_are_told_of(
-    run: Run, old_run: Path, cwd: Path, options: str, says: str
+    done: Run, old_run: Path, cwd: Path, options: str, says: str
 ) -> None:
     (cwd / "t.csv").write_text("a,y\n" + "".join(f"{i},{i % 2}\n" for i in range(40)))
     data = "t.csv" if "target" in options else "squares"
-    ran = run("train", data, "--epochs", "1", "--backend", "numpy", *options.split())
-    assert ran.returncode == 0, ran.stderr
+    ran = done("train", data, "--epochs", "1", "--backend", "numpy", *options.split())
     told = [line for line in ran.stderr.splitlines() if line.startswith("nnx: ")]
     assert [line.startswith(f"nnx: {says}") for line in told] == [True] * bool(says)
 
@@ -178,7 +177,7 @@ def test_commands_that_are_incomplete(refused: Refused, old_run: Path) -> None:
 
 
 def test_28_a_run_that_diverges_keeps_its_last_good_checkpoint(
-    run: Run, old_run: Path, cwd: Path
+    done: Run, run: Run, old_run: Path, cwd: Path
 ) -> None:
     # Weights grow by |1 - learning rate · l2| = 8 a step, an epoch has one step, and
     # float32 ends at 3e38.
@@ -195,7 +194,7 @@ def test_28_a_run_that_diverges_keeps_its_last_good_checkpoint(
     assert f"in epoch {len(rows) + 1} by step 1" in line
     assert "try a learning rate below 10" in line
     assert not (cwd / "wild" / "model.safetensors").exists()
-    assert run("evaluate", "wild").returncode == 0
+    done("evaluate", "wild")
 
 
 def test_28_a_learning_rate_that_is_far_too_high(run: Run, old_run: Path) -> None:
@@ -250,15 +249,14 @@ def test_35_a_folder_that_holds_a_run(refused: Refused, old_run: Path) -> None:
     refused("train", "--dataset", "squares", "--out", old_run, says=says)
 
 
-def test_overwrite_replaces_the_run(run: Run, old_run: Path) -> None:
+def test_overwrite_replaces_the_run(done: Run, old_run: Path) -> None:
     train = "train", "--dataset", "squares", "--out", old_run, "--overwrite", "--quiet"
-    ran = run(*train, "--epochs", 2, "--json")
-    assert ran.returncode == 0, ran.stderr
+    ran = done(*train, "--epochs", 2, "--json")
     assert json.loads(ran.stdout)["epochs"] == 2
 
 
 def test_39_resuming_with_other_settings_lists_them(
-    refused: Refused, run: Run, old_run: Path, cwd: Path
+    refused: Refused, done: Run, old_run: Path, cwd: Path
 ) -> None:
     resume = "train", "--out", old_run, "--resume", "--quiet"
     changed = "--learning-rate", 0.5, "--hidden", "7", "--init", "zeros", "--seed", 4
@@ -278,14 +276,13 @@ def test_39_resuming_with_other_settings_lists_them(
     says = ("checkpoint.safetensors: is of another run, which differs in data (was ",)
     refused(*resume, "--dataset", "others", says=says)
     # None of this has harmed the run, and longer is no difference.
-    ran = run(*resume, "--epochs", 3, "--json")
-    assert ran.returncode == 0, ran.stderr
+    ran = done(*resume, "--epochs", 3, "--json")
     assert json.loads(ran.stdout)["epochs"] == 3
     assert tomllib.loads((old_run / "config.toml").read_text())["epochs"] == 3
 
 
 def test_a_config_file_of_one_s_own_is_not_replaced(
-    refused: Refused, run: Run, old_run: Path, cwd: Path
+    refused: Refused, done: Run, old_run: Path, cwd: Path
 ) -> None:
     for folder, text in ("mine", "# mine\nepochs = 2\n"), ("other", "no TOML"):
         (cwd / folder).mkdir()
@@ -293,14 +290,13 @@ def test_a_config_file_of_one_s_own_is_not_replaced(
         says = (f"{folder}: already holds a config.toml", "or add --overwrite")
         refused("train", "--dataset", "squares", "--out", folder, says=says)
     config, out = ("--config", "mine/config.toml"), ("--out", "mine", "--overwrite")
-    ran = run("train", "--dataset", "squares", *config, *out, "--quiet")
-    assert ran.returncode == 0, ran.stderr
+    done("train", "--dataset", "squares", *config, *out, "--quiet")
     settings = tomllib.loads((cwd / "mine" / "config.toml").read_text())
     assert settings["epochs"] == 2
 
 
 def test_resuming_where_there_is_nothing_yet_begins(
-    run: Run, old_run: Path, cwd: Path
+    done: Run, run: Run, old_run: Path, cwd: Path
 ) -> None:
     """And says so; what a kill before the first checkpoint left are the settings."""
     (cwd / "killed").mkdir()
@@ -309,14 +305,12 @@ def test_resuming_where_there_is_nothing_yet_begins(
         ["none", "--dataset", "squares", "--epochs", 1, "--hidden", 5],
         ["killed"],
     ):
-        ran = run("train", "--resume", "--out", *words)
-        assert ran.returncode == 0, ran.stderr
+        ran = done("train", "--resume", "--out", *words)
         says = f"nnx: nothing to resume in {words[0]} yet: starting a new run"
         assert ran.stderr.splitlines()[0] == says
         model = (cwd / words[0] / "model.safetensors").read_bytes()
         assert model == (old_run / "model.safetensors").read_bytes()
-    ran = run("train", "--resume", "--out", "killed")
-    assert ran.returncode == 0, ran.stderr
+    ran = done("train", "--resume", "--out", "killed")
     assert "nnx: nothing to do: all epochs are done; --epochs 2 would" in ran.stderr
     assert "nothing to resume" not in ran.stderr
     ran = run("train", "--resume", "--out", "killed", "--epochs", 1, "--quiet")
@@ -324,14 +318,12 @@ def test_resuming_where_there_is_nothing_yet_begins(
 
 
 def test_40_resumed_on_another_backend_or_in_another_dtype(
-    run: Run, old_run: Path
+    done: Run, old_run: Path
 ) -> None:
     resume = "train", "--resume", "--out", old_run, "--epochs"
-    ran = run(*resume, 2, "--backend", "numpy", "--dtype", "float64")
-    assert ran.returncode == 0, ran.stderr
+    ran = done(*resume, 2, "--backend", "numpy", "--dtype", "float64")
     says = "dtype (was float32, now float64): the bits may differ from those of a run"
     assert f"{says} without this change\n" in ran.stderr
     assert 'dtype = "float64"' in (old_run / "config.toml").read_text()
-    ran = run(*resume, 3)
-    assert ran.returncode == 0, ran.stderr
+    ran = done(*resume, 3)
     assert "the bits may differ" not in ran.stderr

@@ -38,18 +38,16 @@ def same(a: Path, b: Path) -> bool:
 
 
 @pytest.fixture
-def tanh(run: Run, old_run: Path, cwd: Path) -> Path:
+def tanh(done: Run, old_run: Path, cwd: Path) -> Path:
     """A run of three layers with two activations, in float64, on raw pixels."""
-    ran = run("train", "squares", *OWN, *STILL, "--out", "tanh")
-    assert ran.returncode == 0, ran.stderr
+    done("train", "squares", *OWN, *STILL, "--out", "tanh")
     return cwd / "tanh"
 
 
-def test_a_new_run_begins_with_the_weights(run: Run, tanh: Path, cwd: Path) -> None:
+def test_a_new_run_begins_with_the_weights(done: Run, tanh: Path, cwd: Path) -> None:
     """With its sizes, activations and data, and settings of its own."""
     before = tree(tanh)
-    ran = run("train", "--from", "tanh", *STILL, "--out", "b", "--l2", "0.1", "--json")
-    assert ran.returncode == 0, ran.stderr
+    ran = done("train", "--from", "tanh", *STILL, "--out", "b", "--l2", "0.1", "--json")
     assert json.loads(ran.stdout)["network"] == "16-6-5-3"
     assert same(cwd / "b", tanh)
     made, own = config(cwd / "b"), config(tanh)
@@ -57,21 +55,18 @@ def test_a_new_run_begins_with_the_weights(run: Run, tanh: Path, cwd: Path) -> N
     assert tree(tanh) == before
     # It learns as any other, from a model file too, and again from its settings.
     model, learns = "tanh/model.safetensors", ("--epochs", "2", "--quiet")
-    ran = run("train", "--from", model, *learns, "--out", "c", "--pixels", "raw")
-    assert ran.returncode == 0, ran.stderr
+    ran = done("train", "--from", model, *learns, "--out", "c", "--pixels", "raw")
     assert not same(cwd / "c", tanh)
-    ran = run("train", "--config", "c/config.toml", "--out", "d", "--quiet")
-    assert ran.returncode == 0, ran.stderr
+    ran = done("train", "--config", "c/config.toml", "--out", "d", "--quiet")
     models = [(cwd / name / "model.safetensors").read_bytes() for name in "cd"]
     assert models[0] == models[1]
 
 
 def test_it_is_what_python_does_with_a_trained_network(
-    run: Run, old_run: Path, cwd: Path
+    done: Run, old_run: Path, cwd: Path
 ) -> None:
     options = "--epochs", "2", "--optimizer", "adam", "--backend", "numpy", "--quiet"
-    ran = run("train", "--from", old_run, *options, "--out", "b")
-    assert ran.returncode == 0, ran.stderr
+    done("train", "--from", old_run, *options, "--out", "b")
     first, data = Network.load(old_run), nnx.load(cwd / "squares")
     drawn = first.layers[0].weight.copy()
     nnx.train(first, data, out=cwd / "c", epochs=2, optimizer="adam", backend="numpy")
@@ -81,14 +76,13 @@ def test_it_is_what_python_does_with_a_trained_network(
 
 
 def test_it_goes_on_without_the_run_that_it_began_with(
-    run: Run, tanh: Path, cwd: Path
+    done: Run, run: Run, tanh: Path, cwd: Path
 ) -> None:
     begin = "train", "--from", tanh, "--quiet", "--backend", "numpy"
     run(*begin, "--epochs", "1", "--out", "b")
     run(*begin, "--epochs", "2", "--out", "whole")
     shutil.rmtree(tanh)
-    ran = run("train", "--out", "b", "--resume", "--epochs", "2", "--quiet")
-    assert ran.returncode == 0, ran.stderr
+    done("train", "--out", "b", "--resume", "--epochs", "2", "--quiet")
     models = [(cwd / n / "model.safetensors").read_bytes() for n in ("b", "whole")]
     assert models[0] == models[1]
     assert config(cwd / "b") == config(cwd / "whole")
@@ -128,18 +122,16 @@ def test_what_does_not_fit(refused: Refused, tanh: Path, cwd: Path) -> None:
         refused("train", "--from", tanh, *words.split(), says=(says.format(tanh=tanh),))
 
 
-def test_networks_that_are_not_there(refused: Refused, run: Run, tanh: Path) -> None:
+def test_networks_that_are_not_there(refused: Refused, done: Run, tanh: Path) -> None:
     refused("train", "--from", "nowhere", says=("nowhere: no such file; give a run's",))
     refused("train", "--from", "squares", says=("holds no model.safetensors and no c",))
     (tanh / "config.toml").unlink()
     refused(
         "train", "--from", tanh, says=("no config.toml to name the data; give --d",)
     )
-    ran = run("train", "squares", "--from", tanh, *STILL, "--out", "b")
-    assert ran.returncode == 0, ran.stderr
+    done("train", "squares", "--from", tanh, *STILL, "--out", "b")
 
 
-def test_options_that_say_the_same(run: Run, tanh: Path, cwd: Path) -> None:
-    ran = run("train", "squares", "--from", tanh, *OWN, *STILL, "--out", "b")
-    assert ran.returncode == 0, ran.stderr
+def test_options_that_say_the_same(done: Run, tanh: Path, cwd: Path) -> None:
+    done("train", "squares", "--from", tanh, *OWN, *STILL, "--out", "b")
     assert same(cwd / "b", tanh)

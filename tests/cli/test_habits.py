@@ -17,7 +17,7 @@ def config(folder: Path) -> dict[str, Any]:
     return tomllib.loads((folder / "config.toml").read_text("utf-8"))
 
 
-def test_a_data_set_without_its_option(run: Run, cwd: Path) -> None:
+def test_a_data_set_without_its_option(done: Run, cwd: Path) -> None:
     (cwd / "my table.csv").write_text(CSV)
     for i, (words, name) in enumerate(
         (
@@ -27,17 +27,15 @@ def test_a_data_set_without_its_option(run: Run, cwd: Path) -> None:
             (("--dataset", "my table.csv"), str(cwd / "my table.csv")),
         )
     ):
-        ran = run("train", *words, *TINY, "--out", f"run {i}", "--quiet")
-        assert ran.returncode == 0, ran.stderr
+        done("train", *words, *TINY, "--out", f"run {i}", "--quiet")
         assert config(cwd / f"run {i}")["dataset"] == name
     models = [(cwd / f"run {i}" / "model.safetensors").read_bytes() for i in range(4)]
     assert models[0] == models[1] != models[2] == models[3]
 
 
-def test_a_data_set_goes_before_a_file_s(run: Run, cwd: Path) -> None:
+def test_a_data_set_goes_before_a_file_s(done: Run, cwd: Path) -> None:
     (cwd / "mine.toml").write_text('dataset = "nowhere"\n')
-    ran = run("train", "digits", "--config", "mine.toml", *TINY, "--out", "run")
-    assert ran.returncode == 0, ran.stderr
+    done("train", "digits", "--config", "mine.toml", *TINY, "--out", "run")
     assert config(cwd / "run")["dataset"] == "digits"
 
 
@@ -73,17 +71,16 @@ def test_names_that_are_told(words: str, says: str, refused: Refused) -> None:
     refused("train", *words.split(), says=(says,))
 
 
-def test_names_that_are_taken(run: Run, cwd: Path) -> None:
+def test_names_that_are_taken(done: Run, cwd: Path) -> None:
     options = ["--activation", "logistic", "--init", "xavier"]
     weights = "--class-weights", "3=2,8=0.5"
-    ran = run("train", *options, *weights, *TINY, "--out", "run", "--quiet")
-    assert ran.returncode == 0, ran.stderr
+    done("train", *options, *weights, *TINY, "--out", "run", "--quiet")
     made = config(cwd / "run")
     assert (made["activation"], made["init"]) == ("sigmoid", "glorot")
     assert made["class_weights"] == {"3": 2.0, "8": 0.5}
 
 
-def test_data_are_listed_where_train_finds_them(run: Run, cwd: Path) -> None:
+def test_data_are_listed_where_train_finds_them(done: Run, run: Run, cwd: Path) -> None:
     here = {"NNX_DATA_DIR": str(cwd / "mine")}
     for folder in cwd / "mine" / "mnist", cwd / "whole":
         idx_folder(folder)
@@ -104,8 +101,7 @@ def test_data_are_listed_where_train_finds_them(run: Run, cwd: Path) -> None:
     assert named["mnist"].startswith(f"{cwd / 'mine' / 'mnist'} (NNX_DATA_DIR)")
     assert named["kmnist"] == fetched["kmnist"]
     assert said.startswith(f"looked in {cwd / 'mine'} (NNX_DATA_DIR), then in ")
-    ran = run("train", "mnist", *TINY, "--out", "run", env=here)
-    assert ran.returncode == 0, ran.stderr
+    done("train", "mnist", *TINY, "--out", "run", env=here)
     # As train does it: not the parts of a set; and files in the folder itself.
     assert listed(NNX_DATA_DIR=str(cwd / "part"))[0] == fetched
     assert listed(NNX_DATA_DIR="nowhere")[0] == fetched

@@ -88,17 +88,16 @@ def _updates_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def whole(old_run: Path, cwd: Path, run: Run) -> Path:
+def whole(old_run: Path, cwd: Path, done: Run) -> Path:
     """The folder of the run that the command made without a stop."""
     train = "train", "--dataset", "squares", *NETWORK, *NUMPY, "--out", "whole"
-    ran = run(*train, *options(), "--quiet")
-    assert ran.returncode == 0, ran.stderr
+    done(*train, *options(), "--quiet")
     return cwd / "whole"
 
 
 @pytest.mark.parametrize("stop", [1, 4, 6, 15])
 def test_begun_in_python_it_goes_on_from_the_command(
-    whole: Path, cwd: Path, run: Run, stop: int
+    whole: Path, cwd: Path, done: Run, stop: int
 ) -> None:
     steps, data = count(1), nnx.load(cwd / "squares")
     first = nnx.train(
@@ -106,8 +105,7 @@ def test_begun_in_python_it_goes_on_from_the_command(
         should_stop=lambda: next(steps) == stop, **SETTINGS,
     )  # fmt: skip
     assert first.stopped
-    ran = run("train", "--out", "parts", "--resume", "--quiet")
-    assert ran.returncode == 0, ran.stderr
+    done("train", "--out", "parts", "--resume", "--quiet")
     assert_same(whole, cwd / "parts")
     uncut = nnx.train(network(), data, backend="numpy", **SETTINGS)
     uncut.network.save(cwd / "uncut.safetensors")
@@ -173,7 +171,7 @@ def test_what_is_given_in_python_goes_before_the_folder_s(
 
 
 def test_data_that_were_made_in_memory(
-    refused: Refused, run: Run, data: Dataset, cwd: Path
+    refused: Refused, done: Run, data: Dataset, cwd: Path
 ) -> None:
     """The command cannot make them, and says what can be done."""
     net, data = nnx.Network([25, 7, 3], seed=2), data._replace(classes=tuple("012"))
@@ -195,12 +193,13 @@ def test_data_that_were_made_in_memory(
     }
     np.savez(cwd / "blobs.npz", **part)
     resume = "train", "--out", "run", "--resume", "--dataset", "blobs.npz"
-    ran = run(*resume, "--epochs", 4, "--quiet")
-    assert ran.returncode == 0, ran.stderr
+    done(*resume, "--epochs", 4, "--quiet")
     refused("train", "--out", "run", "--resume", "--dataset", "digits", status=2)
 
 
-def test_a_run_of_the_former_nnx(refused: Refused, run: Run, cwd: Path) -> None:
+def test_a_run_of_the_former_nnx(
+    refused: Refused, done: Run, run: Run, cwd: Path
+) -> None:
     """Its network can be used; its checkpoint cannot, and it is told in one line."""
     shutil.copytree(FORMER, cwd, dirs_exist_ok=True)
     ran = run("evaluate", "run")
@@ -217,5 +216,4 @@ def test_a_run_of_the_former_nnx(refused: Refused, run: Run, cwd: Path) -> None:
     refused("train", "--dataset", "table.csv", "--out", "run", says=says)
     says = ("nnx: run/config.toml: averaging is now called ema_decay",)
     refused("train", "--config", "run/config.toml", "--out", "new", says=says)
-    ran = run("train", "--dataset", "table.csv", "--out", "run", "--overwrite")
-    assert ran.returncode == 0, ran.stderr
+    ran = done("train", "--dataset", "table.csv", "--out", "run", "--overwrite")

@@ -65,7 +65,7 @@ def evaluated(run: Run, model: Path) -> dict[str, Any]:
     ],
 )
 def test_stopped_thrice_and_killed_is_never_stopped(
-    train: list[Any], start: Callable[..., Any], run: Run, cwd: Path, backend: str
+    train: list[Any], start: Callable[..., Any], done: Run, cwd: Path, backend: str
 ) -> None:
     usable(backend)
     moments = random.Random(5)
@@ -88,9 +88,9 @@ def test_stopped_thrice_and_killed_is_never_stopped(
                 "nnx: stopped and saved; to continue: nnx train --out parts --resume"
             )
             assert said.splitlines()[-1] == advice
-        assert run("evaluate", "parts").returncode == 0
+        done("evaluate", "parts")
     assert 1 + 4 <= len(losses(cwd / "parts")) < 1 + EPOCHS
-    assert run("train", "--out", "parts", "--resume").returncode == 0
+    done("train", "--out", "parts", "--resume")
     assert whole.wait(timeout=30) == 0
     one, other = (cwd / name / "model.safetensors" for name in ("whole", "parts"))
     assert one.read_bytes() == other.read_bytes()
@@ -117,7 +117,9 @@ def test_a_run_killed_while_resumed_for_longer_goes_on_for_longer(
 
 
 def test_a_second_signal_ends_at_once_and_files_are_whole(
-    train: list[Any], start: Callable[..., Any], run: Run
+    train: list[Any],
+    start: Callable[..., Any],
+    done: Run,
 ) -> None:
     # A step of the whole set takes long enough for two signals to come in it.
     slow = "--hidden", "1000,1000", "--batch-size", "full"
@@ -127,9 +129,8 @@ def test_a_second_signal_ends_at_once_and_files_are_whole(
     wait_for(process, "finishing this step and saving")
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=10) == -signal.SIGINT
-    assert run("evaluate", "slow").returncode == 0
-    ran = run("train", "--out", "slow", "--resume", "--epochs", 2)
-    assert ran.returncode == 0, ran.stderr
+    done("evaluate", "slow")
+    done("train", "--out", "slow", "--resume", "--epochs", 2)
 
 
 def compiling(cache: Path) -> list[str]:
@@ -209,7 +210,7 @@ def test_a_signal_at_any_moment_leaves_no_traceback(words: str) -> None:
 
 
 def test_two_signals_at_any_moment_leave_whole_files(
-    start: Callable[..., Any], run: Run, old_run: Path
+    start: Callable[..., Any], done: Run, old_run: Path
 ) -> None:
     """The second ends the process at once, wherever the first has brought it."""
     moments = random.Random(3)
@@ -224,5 +225,5 @@ def test_two_signals_at_any_moment_leave_whole_files(
         _, said = process.communicate(timeout=20)
         assert process.returncode in (STATUS[first], 130, -signal.SIGINT), said
         assert "Traceback" not in said
-        assert run("evaluate", "a").returncode == 0
+        done("evaluate", "a")
         resume = ["--resume"]

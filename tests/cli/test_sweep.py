@@ -83,9 +83,8 @@ def check_best_again(run: Run, swept: dict[str, Any]) -> None:
     assert best == max(row["validation_accuracy"] for row in swept["rows"])
 
 
-def test_a_sweep_and_its_best_trial_again(run: Run, files: Path) -> None:
-    ran = run(*SWEEP, "--trials", 4, "--json")
-    assert ran.returncode == 0, ran.stderr
+def test_a_sweep_and_its_best_trial_again(done: Run, run: Run, files: Path) -> None:
+    ran = done(*SWEEP, "--trials", 4, "--json")
     swept = json.loads(ran.stdout)
     assert (swept["trials"], swept["failed"], len(swept["rows"])) == (4, 0, 4)
     check_finished(files / "swept", 4)
@@ -94,19 +93,17 @@ def test_a_sweep_and_its_best_trial_again(run: Run, files: Path) -> None:
     # Once all is done, the same command says the same, and more trials go on.
     ran = run(*SWEEP, "--trials", 4, "--json")
     assert json.loads(ran.stdout) == swept
-    ran = run(*SWEEP, "--trials", 5)
-    assert ran.returncode == 0, ran.stderr
+    ran = done(*SWEEP, "--trials", 5)
     assert "5 of 5 finished" in ran.stderr
     assert "trials: 5; best: trial " in ran.stdout
     check_finished(files / "swept", 5)
 
 
 @pytest.mark.sweep
-def test_several_seeds_and_a_space_of_few_combinations(run: Run, files: Path) -> None:
+def test_several_seeds_and_a_space_of_few_combinations(done: Run, files: Path) -> None:
     (files / "run.toml").write_text("backend = 'numpy'\nepochs = 1\nseed = 3\n")
     (files / "space.toml").write_text("hidden = [[4], [8]]\n")
-    ran = run(*SWEEP, "--seeds", 2, "--json")
-    assert ran.returncode == 0, ran.stderr
+    ran = done(*SWEEP, "--seeds", 2, "--json")
     assert "sets no validation_fraction: trials are compared on 0.1 of" in ran.stderr
     swept = json.loads(ran.stdout)
     assert {row["settings"]["hidden"] for row in swept["rows"]} == {"4", "8"}
@@ -163,11 +160,10 @@ def test_a_trial_is_one_process_s_until_that_is_gone(tmp_path: Path) -> None:
 
 
 @pytest.mark.sweep
-def test_trials_that_diverge_have_failed(run: Run, files: Path) -> None:
+def test_trials_that_diverge_have_failed(done: Run, files: Path) -> None:
     (files / "space.toml").write_text("learning_rate = [0.1, 999]\n")
     (files / "run.toml").write_text(RUN + "activation = 'identity'\nl2 = 0.9\n")
-    ran = run(*SWEEP, "--json")
-    assert ran.returncode == 0, ran.stderr
+    ran = done(*SWEEP, "--json")
     assert " failed: training diverged" in ran.stderr
     swept = json.loads(ran.stdout)
     assert (swept["trials"], swept["failed"]) == (2, 1)

@@ -115,9 +115,9 @@ def test_the_backend_has_as_many_threads_as_were_given(
 
 @pytest.mark.parametrize("gone", ["network", "folder"])
 def test_what_is_no_trial_s_own_fault_ends_the_sweep(
-    files: Path, monkeypatch: pytest.MonkeyPatch, run: Run, gone: str
+    files: Path, monkeypatch: pytest.MonkeyPatch, done: Run, gone: str
 ) -> None:
-    assert run("train", "--config", "run.toml", "--out", "old").returncode == 0
+    done("train", "--config", "run.toml", "--out", "old")
     (files / "run.toml").write_text(
         "from = 'old'\nbackend = 'numpy'\nepochs = 1\nvalidation_fraction = 0.2\n"
     )
@@ -140,17 +140,15 @@ def test_what_is_no_trial_s_own_fault_ends_the_sweep(
     assert trial.state.name == "RUNNING"
 
 
-def test_results_once_the_trials_are_deleted(run: Run, files: Path) -> None:
+def test_results_once_the_trials_are_deleted(done: Run, run: Run, files: Path) -> None:
     (files / "space.toml").write_text(
         "learning_rate = [0.1, 0.2]\noptimizer = ['sgd', 'adam']\n"
     )
-    first = run(*SWEEP, "--json")
-    assert first.returncode == 0, first.stderr
+    first = done(*SWEEP, "--json")
     for folder in (files / "swept").glob("trial-*"):
         shutil.rmtree(folder)
     (files / "swept" / "best.toml").unlink()
-    again = run(*SWEEP, "--json")
-    assert again.returncode == 0, again.stderr
+    again = done(*SWEEP, "--json")
     assert json.loads(again.stdout) == json.loads(first.stdout) | {"run": None}
     assert run(*SWEEP).stdout.startswith("trial validation accuracy ")
     repeat = "train", "--config", "swept/best.toml", "--out", "again", "--json"
@@ -158,21 +156,22 @@ def test_results_once_the_trials_are_deleted(run: Run, files: Path) -> None:
     assert best == json.loads(first.stdout)["best"]["validation_accuracy"]
 
 
-def test_several_seeds_and_a_regression_once_deleted(run: Run, files: Path) -> None:
+def test_several_seeds_and_a_regression_once_deleted(
+    done: Run, run: Run, files: Path
+) -> None:
     rows = "".join(f"{i},{i % 7},{3 * i - i % 7}\n" for i in range(60))
     (files / "table.csv").write_text("a,b,y\n" + rows)
     table = "dataset = 'table.csv'\ntarget = 'y'\ntask = 'regression'\nseed = 5\n"
     (files / "run.toml").write_text(RUN + table)
     (files / "space.toml").write_text("l2 = [0.0, 0.01]\n")
-    first = run(*SWEEP, "--seeds", 2)
-    assert first.returncode == 0, first.stderr
+    first = done(*SWEEP, "--seeds", 2)
     before = complete(tomllib.loads((files / "swept" / "best.toml").read_text()))
     for folder in (files / "swept").glob("trial-*"):
         shutil.rmtree(folder)
     again = run(*SWEEP, "--seeds", 2)
     assert (again.returncode, again.stdout) == (0, first.stdout), again.stderr
     repeat = "train", "--config", "swept/best.toml", "--out", "again"
-    assert run(*repeat).returncode == 0
+    done(*repeat)
     repeated = tomllib.loads((files / "again" / "config.toml").read_text())
     assert repeated == as_text(before)
 

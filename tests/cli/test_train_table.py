@@ -80,10 +80,10 @@ def test_a_table_with_its_columns_in_another_order(
 
 
 def test_the_run_s_own_table_is_tested_on_by_its_test_rows(
-    run: Run, cwd: Path, houses: Path
+    done: Run, run: Run, cwd: Path, houses: Path
 ) -> None:
     """Whatever it is called now; its training rows would flatter the network."""
-    assert run(*PRICE, "--epochs", "2", "--out", "run").returncode == 0
+    done(*PRICE, "--epochs", "2", "--out", "run")
     expected = answer(run("evaluate", "run", "--json"))
     assert expected["images"] == 8
     (cwd / "copy.csv").write_bytes(houses.read_bytes())
@@ -100,8 +100,7 @@ def test_the_run_s_own_table_is_tested_on_by_its_test_rows(
         is_own(name)
     ran = run("plot", "run", "--dataset", "copy.csv", "--out", "pictures")
     assert "not the data" not in ran.stderr
-    ran = run("export", "run", "--card", "card.md", "--dataset", "copy.csv")
-    assert ran.returncode == 0, ran.stderr
+    ran = done("export", "run", "--card", "card.md", "--dataset", "copy.csv")
     assert "On the 8 test rows of copy" in (cwd / "card.md").read_text("utf-8")
     houses.rename(cwd / "moved.csv")
     is_own("moved.csv")
@@ -158,8 +157,8 @@ def test_a_table_that_is_refused(
     assert len(ran.stderr.strip().splitlines()) == 1
 
 
-def test_a_table_that_has_moved(run: Run, houses: Path) -> None:
-    assert run(*PRICE, "--epochs", "1", "--out", "run").returncode == 0
+def test_a_table_that_has_moved(done: Run, run: Run, houses: Path) -> None:
+    done(*PRICE, "--epochs", "1", "--out", "run")
     moved = houses.rename(houses.with_name("elsewhere.csv"))
     says = "houses.csv: no such file or folder; if the data have moved, --dataset gives"
     for words in (
@@ -170,15 +169,14 @@ def test_a_table_that_has_moved(run: Run, houses: Path) -> None:
         ran = run(*words)
         assert (ran.returncode, says in ran.stderr) == (2, True), ran.stderr
         assert len(ran.stderr) < 200 + len(str(houses))
-    assert run("evaluate", "run", "--dataset", moved).returncode == 0
+    done("evaluate", "run", "--dataset", moved)
     more = "--epochs", "2", "--dataset", moved
     new = "--from", "run", "--out", "new", "--target", "price"
     for words in ("--resume", "--out", "run"), new:
-        ran = run("train", *words, *more)
-        assert ran.returncode == 0, ran.stderr
+        ran = done("train", *words, *more)
 
 
-def test_a_column_with_a_comma_in_its_name(run: Run, houses: Path) -> None:
+def test_a_column_with_a_comma_in_its_name(done: Run, run: Run, houses: Path) -> None:
     text = houses.read_text().replace("size", '"size (m²), about"', 1)
     houses.write_text(text, encoding="utf-8")
     ran = run(*PRICE, "--drop", "size (m²), about")
@@ -188,26 +186,29 @@ def test_a_column_with_a_comma_in_its_name(run: Run, houses: Path) -> None:
     assert says in ran.stderr
     whole = 'drop = ["size (m²), about"]\n'
     houses.with_name("c.toml").write_text(whole, encoding="utf-8")
-    ran = run(*PRICE, "--config", "c.toml", "--epochs", "1", "--out", "run")
-    assert ran.returncode == 0, ran.stderr
+    ran = done(*PRICE, "--config", "c.toml", "--epochs", "1", "--out", "run")
     assert "columns of numbers: 0, of text: 1" in ran.stderr
 
 
-def test_labels_are_tested_on_a_table_of_numbers(run: Run, cwd: Path) -> None:
+def test_labels_are_tested_on_a_table_of_numbers(
+    done: Run, run: Run, cwd: Path
+) -> None:
     rows = [f"{i},{i % 2},{i // 2 % 2}" for i in range(60)]
     (cwd / "multi.csv").write_text("\n".join(["a,l1,l2", *rows]))
     more = "--epochs", "1", "--backend", "numpy", "--out", "run"
-    assert run("train", "multi.csv", "--target", "l1,l2", *more).returncode == 0
+    done("train", "multi.csv", "--target", "l1,l2", *more)
     (cwd / "other.csv").write_text(reversed_rows(cwd / "multi.csv"))
     tested = answer(run("evaluate", "run", "--dataset", "other.csv", "--json"))
     assert tested["images"] == 60
 
 
-def test_classes_are_predicted_as_they_are_written(run: Run, cwd: Path) -> None:
+def test_classes_are_predicted_as_they_are_written(
+    done: Run, run: Run, cwd: Path
+) -> None:
     rows = [f"{i},{('01', '02', '007')[i % 3]}" for i in range(60)]
     (cwd / "t.csv").write_text("\n".join(["a,y", *rows]))
     more = "--epochs", "1", "--backend", "numpy", "--out", "run"
-    assert run("train", "t.csv", "--target", "y", *more).returncode == 0
+    done("train", "t.csv", "--target", "y", *more)
     said = run("predict", "run", "t.csv").stdout.split()[1:]
     assert {line.partition(",")[2] for line in said} <= {"01", "02", "007"}
     (cwd / "other.csv").write_text(reversed_rows(cwd / "t.csv"))

@@ -32,7 +32,7 @@ def held(start: Callable[..., Any], old_run: Path) -> Any:
 
 
 def test_36_a_second_process_is_refused(
-    held: Any, refused: Callable[..., str], run: Run, cwd: Path
+    held: Any, refused: Callable[..., str], done: Run, cwd: Path
 ) -> None:
     says = (f"nnx: new: process {held.pid} on ", "is training here; wait for it to end")
     for words in [], ["--overwrite"], ["--resume"]:
@@ -46,13 +46,13 @@ def test_36_a_second_process_is_refused(
     assert tree(cwd) == before
     # Others may read it.
     for words in ["evaluate", "new"], ["plot", "new", "--out", "drawn"]:
-        assert run(*words).returncode == 0
+        done(*words)
     held.send_signal(signal.SIGCONT)
     assert re.match(r"epoch \d+/1000000 ", held.stderr.readline())
 
 
 def test_36_the_lock_of_a_process_that_was_killed_is_none(
-    held: Any, run: Run, cwd: Path
+    held: Any, done: Run, cwd: Path
 ) -> None:
     held.kill()
     held.communicate(timeout=30)
@@ -61,7 +61,6 @@ def test_36_the_lock_of_a_process_that_was_killed_is_none(
     # As a kill in the middle of a save would.
     shutil.copy(cwd / "new/log.csv", cwd / "new/.checkpoint.safetensors.0123abcd.part")
     epochs = len((cwd / "new/log.csv").read_text().splitlines()) + 100
-    ran = run("train", "--out", "new", "--resume", "--epochs", epochs, "--quiet")
-    assert ran.returncode == 0, ran.stderr
+    done("train", "--out", "new", "--resume", "--epochs", epochs, "--quiet")
     names = {path.name for path in (cwd / "new").iterdir()}
     assert names == left - {".nnx.lock"} | {"model.safetensors"}

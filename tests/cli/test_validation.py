@@ -14,10 +14,9 @@ EARLY = *TRAIN, "--patience", 2, "--learning-rate", 1e-9, "--epochs", 9
 
 
 def test_a_run_without_validation_is_told_as_ever(
-    run: Run, old_run: Path, cwd: Path
+    done: Run, old_run: Path, cwd: Path
 ) -> None:
-    ran = run("train", "--dataset", "squares", "--epochs", 2, "--out", "a", "--json")
-    assert ran.returncode == 0, ran.stderr
+    ran = done("train", "--dataset", "squares", "--epochs", 2, "--out", "a", "--json")
     found = json.loads(ran.stdout)
     assert "test loss" in ran.stderr
     assert "validation" not in ran.stderr
@@ -35,10 +34,9 @@ def test_a_run_without_validation_is_told_as_ever(
 
 
 def test_validation_leaves_the_test_images_until_the_end(
-    run: Run, old_run: Path, cwd: Path
+    done: Run, old_run: Path, cwd: Path
 ) -> None:
-    ran = run(*TRAIN, "--epochs", 2, "--out", "a", "--json")
-    assert ran.returncode == 0, ran.stderr
+    ran = done(*TRAIN, "--epochs", 2, "--out", "a", "--json")
     found = json.loads(ran.stdout)
     introduced, *lines = ran.stderr.splitlines()
     assert "24 training, 6 validation and 12 test images" in introduced
@@ -53,10 +51,9 @@ def test_validation_leaves_the_test_images_until_the_end(
 
 
 def test_a_run_that_ends_early(
-    run: Run, refused: Refused, old_run: Path, cwd: Path
+    done: Run, refused: Refused, old_run: Path, cwd: Path
 ) -> None:
-    ran = run(*EARLY, "--out", "a", "--json")
-    assert ran.returncode == 0, ran.stderr
+    ran = done(*EARLY, "--out", "a", "--json")
     found = json.loads(ran.stdout)
     rows = (cwd / "a" / "log.csv").read_text().splitlines()[1:]
     assert found["ended_early"]
@@ -65,8 +62,7 @@ def test_a_run_that_ends_early(
     assert f"  best epoch {found['best_epoch']}  " in ran.stderr.splitlines()[-1]
     model = (cwd / "a" / "model.safetensors").read_bytes()
 
-    again = run("train", "--out", "a", "--resume")
-    assert again.returncode == 0, again.stderr
+    again = done("train", "--out", "a", "--resume")
     assert (
         f"nnx: nothing to do: training ended early after epoch {found['epochs']}"
     ) in again.stderr
@@ -82,10 +78,11 @@ def test_a_run_that_ends_early(
     refused("train", "--out", "a", "--resume", "--validation-fraction", 0.3, says=says)
 
 
-def test_a_run_that_is_done_says_so_when_it_is_resumed(run: Run, old_run: Path) -> None:
+def test_a_run_that_is_done_says_so_when_it_is_resumed(
+    done: Run, old_run: Path
+) -> None:
     before = {path: path.read_bytes() for path in old_run.iterdir()}
     for epochs in (), ("--epochs", 1):
-        ran = run("train", "--out", old_run, "--resume", *epochs)
-        assert ran.returncode == 0, ran.stderr
+        ran = done("train", "--out", old_run, "--resume", *epochs)
         assert "nnx: nothing to do: all epochs are done; --epochs 2" in ran.stderr
     assert {path: path.read_bytes() for path in old_run.iterdir()} == before
