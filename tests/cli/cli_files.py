@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import struct
+import tomllib
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
@@ -69,6 +70,11 @@ def change_model(
         description = json.dumps(said)
     arrays = tensors_of(content) | tensors
     path.write_bytes(serialize(arrays, {"nnx": description}))
+
+
+def config(folder: Path) -> dict[str, Any]:
+    """Return the settings that a run's folder holds, as they are written."""
+    return tomllib.loads((folder / "config.toml").read_text("utf-8"))
 
 
 def tree(folder: Path) -> dict[str, str]:

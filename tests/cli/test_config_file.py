@@ -1,12 +1,12 @@
 """Settings from files and presets: which takes precedence, and what is refused."""
 
 import inspect
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_files import config
 
 from nnx.cli.main import app
 from nnx.cli.train import train
@@ -51,10 +51,6 @@ ALL = {
 }
 
 
-def _settings(folder: Path) -> dict[str, Any]:
-    return tomllib.loads((folder / "config.toml").read_text())
-
-
 def test_every_setting_is_an_option() -> None:
     """And in a panel of the help."""
     from typer.main import get_command
@@ -75,14 +71,14 @@ def test_all_options_at_once_and_again_from_the_run_s_settings(
         *["train", "--dataset", "squares", *given, "--batch-norm", "--out", "a"],
         "--json",
     )
-    found = _settings(cwd / "a")
+    found = config(cwd / "a")
     defaults = as_text({name: row.default for name, row in ROWS.items()})
     changed = {name for name, value in defaults.items() if found[name] != value}
     assert changed >= {name[2:].replace("-", "_") for name in ALL} - {"precision"}
     done("train", "--config", "a/config.toml", "--out", "b", "--quiet")
     a, b = (cwd / name / "model.safetensors" for name in "ab")
     assert a.read_bytes() == b.read_bytes()
-    assert _settings(cwd / "b") == found
+    assert config(cwd / "b") == found
 
 
 def test_options_go_before_a_file_and_a_file_before_a_preset(
@@ -101,7 +97,7 @@ def test_options_go_before_a_file_and_a_file_before_a_preset(
         *["train", "--preset", "relu-25-25", "--config", "mine.toml", "--out", "a"],
         *["--epochs", "1", "--no-batch-norm", "--quiet"],
     )
-    found = _settings(cwd / "a")
+    found = config(cwd / "a")
     wanted = {
         "epochs": 1,
         "hidden": [6],
@@ -119,11 +115,11 @@ def test_another_optimizer_comes_with_its_own_rates(
     (cwd / "mine.toml").write_text("learning_rate = 0.3\nmomentum = 0.5\n")
     base = "train", "--dataset", "squares", "--config", "mine.toml", "--quiet"
     done(*base, "--optimizer", "adam", "--out", "a", "--epochs", 1)
-    found = _settings(cwd / "a")
+    found = config(cwd / "a")
     assert (found["learning_rate"], found["momentum"]) == (0.001, 0.9)
     again = "train", "--config", "a/config.toml", "--optimizer", "sgd", "--quiet"
     done(*again, "--out", "b", "--epochs", 1)
-    found = _settings(cwd / "b")
+    found = config(cwd / "b")
     assert (found["learning_rate"], found["momentum"], found["beta2"]) == (0.2, 0, 0)
 
 

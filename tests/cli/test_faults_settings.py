@@ -4,13 +4,12 @@ import csv
 import json
 import shutil
 import sys
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_files import tree
+from cli_files import config, tree
 
 Run = Callable[..., Any]
 Refused = Callable[..., str]
@@ -278,7 +277,7 @@ def test_39_resuming_with_other_settings_lists_them(
     # None of this has harmed the run, and longer is no difference.
     ran = done(*resume, "--epochs", 3, "--json")
     assert json.loads(ran.stdout)["epochs"] == 3
-    assert tomllib.loads((old_run / "config.toml").read_text())["epochs"] == 3
+    assert config(old_run)["epochs"] == 3
 
 
 def test_a_config_file_of_one_s_own_is_not_replaced(
@@ -289,10 +288,9 @@ def test_a_config_file_of_one_s_own_is_not_replaced(
         (cwd / folder / "config.toml").write_text(text)
         says = (f"{folder}: already holds a config.toml", "or add --overwrite")
         refused("train", "--dataset", "squares", "--out", folder, says=says)
-    config, out = ("--config", "mine/config.toml"), ("--out", "mine", "--overwrite")
-    done("train", "--dataset", "squares", *config, *out, "--quiet")
-    settings = tomllib.loads((cwd / "mine" / "config.toml").read_text())
-    assert settings["epochs"] == 2
+    mine = "--config", "mine/config.toml", "--out", "mine", "--overwrite"
+    done("train", "--dataset", "squares", *mine, "--quiet")
+    assert config(cwd / "mine")["epochs"] == 2
 
 
 def test_resuming_where_there_is_nothing_yet_begins(

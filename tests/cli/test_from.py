@@ -2,14 +2,13 @@
 
 import json
 import shutil
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from cli_files import idx_folder, tree
+from cli_files import config, idx_folder, tree
 
 import nnx
 from nnx.network import Network
@@ -22,10 +21,6 @@ OWN = (
 )
 # Weights hardly move: what a run has at its end is what it began with.
 STILL = "--learning-rate", "1e-12", "--epochs", "1", "--quiet", "--backend", "numpy"
-
-
-def config(folder: Path) -> dict[str, Any]:
-    return tomllib.loads((folder / "config.toml").read_text("utf-8"))
 
 
 def same(a: Path, b: Path) -> bool:

@@ -1,20 +1,15 @@
 """What users type by habit: a name without its option, other programs' names."""
 
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_files import CSV, idx_folder
+from cli_files import CSV, config, idx_folder
 
 Run = Callable[..., Any]
 Refused = Callable[..., str]
 TINY = "--epochs", "1", "--hidden", "5"
-
-
-def config(folder: Path) -> dict[str, Any]:
-    return tomllib.loads((folder / "config.toml").read_text("utf-8"))
 
 
 def test_a_data_set_without_its_option(done: Run, cwd: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_files import tree
+from cli_files import config, tree
 
 from nnx.backend import Backend
 from nnx.cli import sweep as command
@@ -172,8 +172,7 @@ def test_several_seeds_and_a_regression_once_deleted(
     assert (again.returncode, again.stdout) == (0, first.stdout), again.stderr
     repeat = "train", "--config", "swept/best.toml", "--out", "again"
     done(*repeat)
-    repeated = tomllib.loads((files / "again" / "config.toml").read_text())
-    assert repeated == as_text(before)
+    assert config(files / "again") == as_text(before)
 
 
 @pytest.mark.parametrize("name", IN_THE_WAY)
