@@ -87,11 +87,10 @@ SUMMED: tuple[dict[str, Any], ...] = (
 
 
 @pytest.mark.parametrize("options", SUMMED, ids=lambda o: "-".join(map(str, o)))
-@pytest.mark.parametrize("threads", [2, 3, 4, 5])
-def test_a_team_of_any_size_gives_the_same_bits(
-    threads: int, options: dict[str, Any]
-) -> None:
-    assert_same_bits(_run(1, **options), _run(threads, **options))
+def test_a_team_of_any_size_gives_the_same_bits(options: dict[str, Any]) -> None:
+    alone = _run(1, **options)
+    for threads in 2, 3, 4, 5:
+        assert_same_bits(_run(threads, **options), alone)
 
 
 def test_two_python_threads_train_at_once() -> None:
