@@ -191,6 +191,19 @@ def test_what_no_door_takes(
         assert [path.name for path in tmp_path.iterdir()] == ["t.csv"], (door, name)
 
 
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("activation", ["relu", "softplus"])
+def test_numbers_that_must_not_underflow(backend: str, activation: str) -> None:
+    """After numpy.seterr; small gradients and probabilities become 0 as ever."""
+    digits, begun = nnx.load("digits"), nnx.Network((64, 16, 10), activation, seed=0)
+    recipe = {"optimizer": "adam", "learning_rate": 0.05, "ema_decay": 0.9}
+    with np.errstate(all="raise"):
+        network = nnx.train(begun, digits, backend=backend, epochs=30, **recipe).network
+        nnx.evaluate(network, digits)
+        probabilities = network.predict_proba(digits.test.images)
+    assert probabilities.min() < 1e-30
+
+
 def test_functions_that_are_none(network: nnx.Network, data: Dataset) -> None:
     """They were called after an epoch, and the error was Python's."""
     for name in "on_progress", "should_stop":

@@ -20,7 +20,7 @@ def load() -> Backend:
         from_numpy=np.asarray,
         to_numpy=np.asarray,
         # The training loop reports a loss that is no longer finite.
-        scope=partial(np.errstate, over="ignore", invalid="ignore"),
+        scope=partial(np.errstate, all="ignore"),
     )
 
 

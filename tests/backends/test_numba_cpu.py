@@ -33,8 +33,9 @@ def _steps(
     """Return the state after so many steps of an epoch that shuffles nothing."""
     backend = find(name, **({"threads": threads} if threads else {}))
     order = np.arange(len(images.labels))
-    start = initial_state(layers, hyper, backend.ops)
-    return backend.run_steps(start, images, order, count, hyper)
+    with backend.scope():
+        start = initial_state(layers, hyper, backend.ops)
+        return backend.run_steps(start, images, order, count, hyper)
 
 
 def _run(threads: int | None = None, **options: Any) -> State:

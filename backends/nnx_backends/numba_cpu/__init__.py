@@ -70,6 +70,7 @@ def load(threads: int | None = None, precision: str = "full") -> Backend:
             partial(first_run.compile_kernels, **how),
             partial(run.way, rounds=how["rounds"]),
         ),
+        scope=partial(np.errstate, all="ignore"),
         own_steps=partial(run.run_steps, memories=memories, **how),
     )
 

@@ -55,7 +55,6 @@ class Work(NamedTuple):
     programs: tuple[Array, Array]
 
 
-@np.errstate(over="ignore", invalid="ignore")  # the training loop reports divergence
 def run_steps(
     state: State,
     images: Images,
