@@ -36,6 +36,8 @@ NETWORKS = {
         for sizes in ((784, 128, 10), (784, 1000, 10), (784, 800, 800, 10))
         for batch in (128, 1024)
     },
+    "784-128-10, 8192": Workload((784, 128, 10), "relu", 8192),
+    "784-128-47, 128": Workload((784, 128, 47), "relu", 128),
     "batch norm, Adam": Workload(
         (784, 512, 512, 10), "relu", 128, 0.001, ADAM | BATCH_NORM
     ),
