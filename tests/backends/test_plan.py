@@ -39,6 +39,7 @@ def state(*sizes: int, dtype: str = "float32") -> State:
         (RTX, (784, 800, 800, 10), 1024, Plan(SMALL, True, True)),
         (H100, (784, 128, 10), 8192, Plan(LARGE, False, True)),
         (H100, (784, 10, 10), 60000, Plan(LARGE, False, False)),
+        (A100, (784, 128, 10), 4096, Plan(LARGE, False, False)),
         (RTX, (784, 10, 10), 60000, Plan(SMALL, False, False)),
     ],
 )

@@ -13,9 +13,8 @@ from nnx_backends.cupy_gpu.tiles import LARGE, SMALL, TILE, Block
 
 LANES = 32  # of a warp
 MOST_OUTPUTS = 32 * LANES  # a lane keeps every 32nd of a row in registers
-MOST_NUMBERS = (
-    2**27
-)  # of a batch's inputs and outputs, with 16 bytes of memory for each
+# Of a batch's inputs and outputs, each of which takes 16 bytes of memory.
+MOST_NUMBERS = 2**27
 
 
 class Plan(NamedTuple):
@@ -41,8 +40,8 @@ def plans(layers: Parameters, batch: int, room: int) -> list[Plan]:
     by_rows = outputs <= LANES and len(layers) > 1
     every = [
         Plan(block, by_tiles, order_shared)
-        for order_shared in (True, False)
         for block in (LARGE, SMALL)
+        for order_shared in (True, False)
         for by_tiles in ([False, True] if by_rows else [True])
     ]
     return [own for own in every if shared_bytes(own, inputs, outputs, batch) <= room]
