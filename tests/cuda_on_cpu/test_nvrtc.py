@@ -37,18 +37,12 @@ def fused(
     layers = initial_state(begun, hyper, find("numpy").ops).layers
     rows = layout.whole(case.batch, layout.TILE)
     own, *_ = plan.plans(layers, case.batch, room)
-    return source(
-        constants(
-            layout.places(layers, rows, head_by_tiles=own.head_by_tiles),
-            hyper,
-            own,
-            pixels="unsigned char",
-            bytes_as_they_are=hyper.input_dropout == 0.0,
-            weighted=False,
-            precision=precision,
-            blocks=132,
-        )
+    places = layout.places(layers, rows, head_by_tiles=own.head_by_tiles)
+    as_they_are = hyper.input_dropout == 0.0
+    key = plan.KernelKey(
+        tuple(places), hyper, own, "unsigned char", as_they_are, weighted=False
     )
+    return source(constants(key, precision, blocks=132))
 
 
 CLIPPED = {"clip_norm": 0.1, "max_norm": 1.0, "ema_decay": 0.9, "input_dropout": 0.2}

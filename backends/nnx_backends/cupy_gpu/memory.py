@@ -10,6 +10,7 @@ from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Images, Parameters, RunningStats, State
 from nnx_backends.cupy_gpu import layout
 from nnx_backends.cupy_gpu.layout import Place
+from nnx_backends.cupy_gpu.plan import KernelKey
 from nnx_backends.cupy_gpu.tiles import TILE
 
 # In the order of `Run` in descend.cu, each an address or an integer of 64 bits.
@@ -64,18 +65,9 @@ def _trees(state: State) -> list[Parameters]:
     return [state.layers, *state.optimizer_state, *([state.ema] if state.ema else [])]
 
 
-def memory(
-    state: State,
-    hyper: Hyperparameters,
-    places: Sequence[Place],
-    cupy: Any,
-    *,
-    gathered: bool,
-) -> Memory:
-    """Return the memory of a state, in which intermediate results are 0.
-
-    gathered: whether images are copied from the data set before products read them
-    """
+def memory(state: State, key: KernelKey, cupy: Any) -> Memory:
+    """Return the memory of a state, in which intermediate results are 0."""
+    places, hyper = key.places, key.hyper
     rows, last = layout.whole(hyper.batch_size, TILE), places[-1]
     trees = _trees(state)
     units = last.unit_at + last.width
@@ -87,7 +79,7 @@ def memory(
         flat=zeros(len(trees), last.end),
         statistics=zeros(3, units),
         gradients=zeros(last.end if hyper.clip_norm else 1),
-        images=zeros(2, rows if gathered else 0, places[0].rows),
+        images=zeros(2, 0 if key.bytes_as_they_are else rows, places[0].rows),
         batch=zeros(4, last.at + rows * last.width),
         squares=zeros(sum(p.rows * p.width // TILE**2 + p.width for p in places)),
         losses=zeros(rows),

@@ -8,7 +8,7 @@ import numpy as np
 from nnx.maths.blocks import BLOCK
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Parameters, State
-from nnx_backends.cupy_gpu.layout import FOUR, whole
+from nnx_backends.cupy_gpu.layout import FOUR, Place, whole
 from nnx_backends.cupy_gpu.tiles import LARGE, SMALL, TILE, Block
 
 LANES = 32  # of a warp
@@ -29,6 +29,26 @@ class Plan(NamedTuple):
     block: Block
     head_by_tiles: bool
     order_shared: bool
+
+
+class KernelKey(NamedTuple):
+    """All that a kernel, and its memory, depend on.
+
+    hyper: with the batch's size; numbers that may change from step to step are 0
+    pixels: their type in CUDA C++
+    bytes_as_they_are: whether products read images as bytes from the data set, without
+        gathering them first
+    weighted: whether images have weights
+    device: the card's number
+    """
+
+    places: tuple[Place, ...]
+    hyper: Hyperparameters
+    plan: Plan
+    pixels: str
+    bytes_as_they_are: bool
+    weighted: bool
+    device: int = 0
 
 
 def plans(layers: Parameters, batch: int, room: int) -> list[Plan]:

@@ -16,7 +16,7 @@ from nnx.maths.losses import LOSSES
 from nnx.maths.optimizers import OPTIMIZERS
 from nnx_backends.cupy_gpu import tiles
 from nnx_backends.cupy_gpu.layout import Place, whole
-from nnx_backends.cupy_gpu.plan import Plan
+from nnx_backends.cupy_gpu.plan import KernelKey, Plan
 from nnx_backends.cupy_gpu.tiles import DEEP, TILE
 
 FILES = (
@@ -38,32 +38,21 @@ def _text(name: str) -> str:
     return files(__package__).joinpath(f"{name}.cu").read_text()
 
 
-def constants(
-    places: Sequence[Place],
-    hyper: Hyperparameters,
-    plan: Plan,
-    *,
-    pixels: str,
-    bytes_as_they_are: bool,
-    weighted: bool,
-    precision: str,
-    blocks: int,
-) -> str:
+def constants(key: KernelKey, precision: str, blocks: int) -> str:
     """Return the constants of a kernel, in CUDA C++.
 
-    pixels: their type there; bytes_as_they_are: whether products read images as bytes
-        from the data set, without gathering them first
     precision: of products' factors, one of PRECISIONS
     blocks: their number in the launch
     """
+    places, hyper, plan = key[:3]
     numbers = _shape(places, hyper.batch_size, plan, blocks) | _recipe(hyper)
-    numbers |= {"WEIGHTED": weighted, "BYTES": bytes_as_they_are}
+    numbers |= {"WEIGHTED": key.weighted, "BYTES": key.bytes_as_they_are}
     numbers |= {"PRECISION": PRECISIONS.index(precision)}
     numbers |= _patches(places, hyper.batch_size, blocks, plan.block.warps)
     return "".join(
         [
             *(_enumeration(names) for names in ENUMERATIONS),
-            f"using Pixel = {pixels};\n",
+            f"using Pixel = {key.pixels};\n",
             f"using Number = {'int' if plan.order_shared else 'long long'};\n",
             "struct Hyper {\n",
             *(f"  float {name};\n" for name in NUMBERS),

@@ -21,7 +21,13 @@ from nnx_backends.cupy_gpu.memory import (
     run_record,
     state_after,
 )
-from nnx_backends.cupy_gpu.plan import LANES, Plan, plans, shared_bytes, uncovered
+from nnx_backends.cupy_gpu.plan import (
+    LANES,
+    KernelKey,
+    plans,
+    shared_bytes,
+    uncovered,
+)
 from nnx_backends.cupy_gpu.self_test import SelfTest
 from nnx_backends.cupy_gpu.source import NUMBERS, constants, source
 from nnx_backends.cupy_gpu.tiles import TILE
@@ -116,9 +122,9 @@ def run_steps(
     """
     if not uncovered(state, hyper, card.room):
         n = len(order)
-        use = _use(state, images, n, hyper, card)
-        launch = partial(in_one_launch, use=use, card=card, memories=memories)
-        if self_test.passed(use, launch, state, images, n, hyper):
+        key = _key(state, images, n, hyper, card)
+        launch = partial(in_one_launch, key=key, card=card, memories=memories)
+        if self_test.passed(key, launch, state, images, n, hyper):
             return launch(state, images, order, count, hyper)
     return plain(state, images, order, count, hyper, communicator=communicator)
 
@@ -130,23 +136,17 @@ def in_one_launch(
     count: int,
     hyper: Hyperparameters,
     *,
-    use: tuple[Any, ...],
+    key: KernelKey,
     card: Card,
     memories: Memories[Memory],
 ) -> State:
-    """Return the state after so many more steps, which must not be `uncovered`.
-
-    use: as `_use` returns it
-    """
+    """Return the state after so many more steps, which must not be `uncovered`."""
     cupy, n = card.cupy, len(order)
     per_epoch = block_count(n, hyper.batch_size)
     # Of the set, of which the order may be a window that is shorter than a batch.
     epoch = state.step // block_count(len(images.labels), hyper.batch_size)
     at = state.step % per_epoch * hyper.batch_size
-    places, fixed, _, (_, bytes_as_they_are, _), _ = use
-    own = memories.take(state, use) or memory(
-        state, fixed, places, cupy, gathered=not bytes_as_they_are
-    )
+    own = memories.take(state, key) or memory(state, key, cupy)
     own.counter.fill(0)
     loss_sum, score_sum = state.loss_sum.copy(), state.score_sum.copy()
     # Kept until the launch has been made, as their addresses are in it.
@@ -160,20 +160,18 @@ def in_one_launch(
     run = run_record(own, given, numbers | {"key0": key0, "key1": key1})
     hypers = step_numbers(hyper, NUMBERS, state.step, count, per_epoch)
     hypers = cupy.asarray(hypers, np.float32)
-    _kernel(*use, card)(run, hypers, np.int32(len(hypers) > 1))
-    after = state_after(state, own, places, count)._replace(
+    _kernel(key, card)(run, hypers, np.int32(len(hypers) > 1))
+    after = state_after(state, own, key.places, count)._replace(
         loss_sum=loss_sum, score_sum=score_sum
     )
-    memories.keep(after, use, own)
+    memories.keep(after, key, own)
     return after
 
 
-def _use(
+def _key(
     state: State, images: Images, n: int, hyper: Hyperparameters, card: Card
-) -> tuple[Any, ...]:
-    """Return all that a kernel and its memory depend on, as `_kernel` takes it.
-
-    Numbers that they do not depend on may be others in the next steps.
+) -> KernelKey:
+    """Return what the kernel for a state's next steps depends on.
 
     n: images in the order, which may be fewer than a batch
     """
@@ -182,11 +180,18 @@ def _use(
         batch_size=batch, learning_rate=0.0, l2=float(hyper.l2 > 0.0)
     )
     pixels = "unsigned char" if images.pixels.dtype == np.uint8 else "float"
-    kinds = pixels, _are_bytes(images, hyper), images.weights is not None
     plan, *_ = plans(state.layers, batch, card.room)
     rows = layout.whole(batch, TILE)
     places = layout.places(state.layers, rows, head_by_tiles=plan.head_by_tiles)
-    return tuple(places), fixed, plan, kinds, card.cupy.cuda.Device().id
+    return KernelKey(
+        tuple(places),
+        fixed,
+        plan,
+        pixels,
+        _are_bytes(images, hyper),
+        weighted=images.weights is not None,
+        device=card.cupy.cuda.Device().id,
+    )
 
 
 def _are_bytes(images: Images, hyper: Hyperparameters) -> bool:
@@ -197,36 +202,15 @@ def _are_bytes(images: Images, hyper: Hyperparameters) -> bool:
 
 
 @lru_cache(maxsize=32)
-def _kernel(
-    places: tuple[Place, ...],
-    hyper: Hyperparameters,
-    plan: Plan,
-    kinds: tuple[str, bool, bool],
-    device: int,
-    card: Card,
-) -> Callable[..., None]:
-    """Return a function that launches the kernel of a network and a recipe.
-
-    kinds: the type of pixels, whether they are bytes to be read as they lie in the set,
-        and whether images have weights
-    """
-    processors = card.cupy.cuda.Device(device).attributes["MultiProcessorCount"]
-    blocks = min(processors, _most_items(places, hyper.batch_size))
-    threads, last = LANES * plan.block.warps, places[-1]
-    shared = shared_bytes(plan, last.inputs, last.outputs, hyper.batch_size)
-    pixels, bytes_as_they_are, weighted = kinds
-    text = constants(
-        places,
-        hyper,
-        plan,
-        pixels=pixels,
-        bytes_as_they_are=bytes_as_they_are,
-        weighted=weighted,
-        precision=card.precision,
-        blocks=blocks,
-    )
+def _kernel(key: KernelKey, card: Card) -> Callable[..., None]:
+    """Return a function that launches the kernel of a network and a recipe."""
+    processors = card.cupy.cuda.Device(key.device).attributes["MultiProcessorCount"]
+    batch, last = key.hyper.batch_size, key.places[-1]
+    blocks = min(processors, _most_items(key.places, batch))
+    threads = LANES * key.plan.block.warps
+    shared = shared_bytes(key.plan, last.inputs, last.outputs, batch)
     function = card.cupy.RawKernel(
-        source(text),
+        source(constants(key, card.precision, blocks)),
         "train",
         options=("-std=c++17",),
         enable_cooperative_groups=True,
