@@ -1,10 +1,12 @@
 """The base class of both estimators: checks, fitting, and the network's outputs."""
 
+import warnings
 from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._array_api import (
     check_same_namespace,
@@ -12,7 +14,6 @@ from sklearn.utils._array_api import (
     move_to,
 )
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_is_fitted,
@@ -243,9 +244,16 @@ class Perceptron(BaseEstimator):
         )
         if self.verbose:
             print(f"{found.nit} iterations, loss = {found.fun:.8f}: {found.message}")
-        self.n_iter_ = _check_optimize_result("lbfgs", found, self.max_iter)
-        self.loss_ = float(found.fun)
+        self.n_iter_, self.loss_ = min(found.nit, self.max_iter), float(found.fun)
         self._keep(layers, place, dtype_name(x))
+        if found.status != 0:  # last: the user's filter may make it an error
+            warnings.warn(
+                f"lbfgs failed to converge after {self.n_iter_} iteration(s) "
+                f"(status={found.status}): {found.message}. Increase max_iter or "
+                "max_fun, or scale the features.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
 
     def _logits(self, x: Any, method: str) -> tuple[Array, Place]:
         """Return the last layer's outputs for features, and their place."""

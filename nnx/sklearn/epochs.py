@@ -45,6 +45,7 @@ def fit(
     dtype = dtype_name(data[0])
     optimizer = _started(model, place, hyper, dtype, continued)
     order, best = np.arange(train.size), None
+    warning: Warning | None = None
     model.n_iter_ = 0
     try:
         while model.n_iter_ < (1 if continued else model.max_iter):
@@ -63,12 +64,12 @@ def fit(
                 break
         else:
             if not continued:
-                warnings.warn(
-                    NOT_CONVERGED.format(model.max_iter), ConvergenceWarning, 5
-                )
+                warning = ConvergenceWarning(NOT_CONVERGED.format(model.max_iter))
     except KeyboardInterrupt:
-        warnings.warn("Training interrupted by user.", stacklevel=4)
+        warning = UserWarning("Training interrupted by user.")
     _finish(model, place, optimizer, best, dtype)
+    if warning:  # last: the user's filter may make it an error
+        warnings.warn(warning, stacklevel=4)
 
 
 def _parts(
