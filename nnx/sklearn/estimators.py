@@ -184,7 +184,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             self.out_activation_ = "softmax" if many else "logistic"
         weights = None
         if self.class_weight is not None:
-            weights = sample_weights(self.class_weight, y)
+            known = self.classes_ if continued else None
+            weights = sample_weights(self.class_weight, y, known)
         if several:
             return self._smooth(np.asarray(y, np.float64)), weights
         index = np.searchsorted(self.classes_, y)
