@@ -159,15 +159,18 @@ def validated(
 ) -> tuple[float, float]:
     """Return the mean loss of samples and their score, accuracy or R².
 
-    The score is NaN if an output is not finite.
+    The loss is of targets without label smoothing. The score is NaN if an output is
+    not finite.
     """
     images, xp = samples.images, backend.xp
-    plain = hyper._replace(label_smoothing=0.0)
+    targets, plain = images.labels, hyper._replace(label_smoothing=0.0)
+    if hyper.loss == "binary_cross_entropy":  # smoothed already
+        targets = xp.astype(targets > 0.5, targets.dtype)
     how = hyper.activations, hyper.pixel_scale, backend.ops
     logits = evaluation.all_logits(layers, images.pixels, *how)
-    loss = losses.mean_loss(logits, images.labels, plain, images.weights, xp=xp)
+    loss = losses.mean_loss(logits, targets, plain, images.weights, xp=xp)
     outputs = backend.to_numpy(losses.LOSSES[hyper.loss].outputs(logits, xp=xp))
-    labels = backend.to_numpy(images.labels)
+    labels = backend.to_numpy(targets)
     score = float("nan")
     if np.isfinite(outputs).all():
         score = _score(outputs, labels, samples.weights, hyper.loss)

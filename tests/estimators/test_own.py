@@ -324,6 +324,22 @@ def test_a_validation_set_has_a_loss_curve() -> None:
     assert model.validation_loss_curve_[-1] < model.validation_loss_curve_[0]
 
 
+@pytest.mark.parametrize(
+    "y", [Y, Y == 0, np.stack([Y == 0, Y == 1], axis=1)], ids=["many", "two", "several"]
+)
+def test_a_validation_loss_is_against_plain_targets(y: Any) -> None:
+    """At a rate of nearly 0 the networks are alike."""
+    options = {"learning_rate_init": 1e-9, "max_iter": 1, "early_stopping": True}
+    plain, smooth = (
+        MLPClassifier(random_state=0, label_smoothing=share, **options).fit(X, y)
+        for share in (0.0, 0.6)
+    )
+    assert smooth.loss_ != pytest.approx(plain.loss_, rel=1e-4)
+    curves = smooth.validation_loss_curve_, plain.validation_loss_curve_
+    np.testing.assert_allclose(*curves, rtol=1e-6)
+    assert smooth.validation_scores_ == plain.validation_scores_
+
+
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_a_warning_that_is_an_error_loses_nothing(
