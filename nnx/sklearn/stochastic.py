@@ -113,9 +113,11 @@ def epoch(
     if not penalized:
         return optimizer._replace(state=state), loss, 0.0
     last = squares(state.layers, backend)
-    mean = first + (last - first) * (batches - 1) / (2 * batches)
-    whole = float(np.sum(counts))
-    penalty = 0.5 * alpha * mean * batches / whole if whole > 0.0 else 0.0
+    steps = np.arange(batches)
+    sizes = np.diff(steps * size, append=len(order))
+    shares = np.divide(sizes, counts, out=np.zeros(batches), where=counts > 0.0)
+    whole, later = float(np.sum(shares)), float(shares @ steps) / batches
+    penalty = 0.5 * alpha * (first * whole + (last - first) * later) / len(order)
     return optimizer._replace(state=state, squares=last), loss, penalty
 
 

@@ -125,6 +125,16 @@ def test_the_same_by_weighted_samples(solver: str) -> None:
     close(a, b, 1e-8)
 
 
+@pytest.mark.parametrize("size", [4, 17])
+def test_the_same_losses_by_weighted_samples(size: int) -> None:
+    """A batch's penalty is divided by the weight of that batch."""
+    x, y = (part[:150] for part in classes(datasets.load_breast_cancer))
+    weights = np.random.default_rng(0).exponential(size=len(y))
+    pair = both("MLPClassifier", batch_size=size, alpha=0.1)
+    a, b = (each.fit(x, y, sample_weight=weights) for each in pair)
+    np.testing.assert_allclose(b.loss_curve_, a.loss_curve_, rtol=0.02)
+
+
 @pytest.mark.parametrize("options", [{}, {"solver": "sgd"}], ids=["adam", "sgd"])
 @pytest.mark.parametrize("learning_rate", ["constant", "invscaling"])
 def test_the_same_in_parts(options: dict[str, Any], learning_rate: str) -> None:
