@@ -49,8 +49,10 @@ def fit(
     model.n_iter_ = 0
     try:
         while model.n_iter_ < (1 if continued else model.max_iter):
-            if model.shuffle and hyper.batch_size < train.size:
-                order = order[random.permutation(train.size)]
+            if model.shuffle:
+                drawn = random.permutation(train.size)
+                if hyper.batch_size < train.size:  # else slower, and the same sums
+                    order = order[drawn]
             optimizer, loss, penalty = stochastic.epoch(
                 optimizer, train, order, hyper, float(model.alpha), place.backend
             )

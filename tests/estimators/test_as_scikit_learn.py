@@ -157,6 +157,20 @@ def test_the_same_warm_start() -> None:
     assert len(b.loss_curve_) == len(a.loss_curve_) == 27
 
 
+@pytest.mark.parametrize("seed", [np.random.RandomState, np.random.seed])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_the_same_by_a_generator_s_next_numbers(
+    seed: Any, early_stopping: bool
+) -> None:
+    """A shuffle is drawn even where a single batch has all samples."""
+    x, y = classes(datasets.load_iris)
+    a, b = both("MLPClassifier", early_stopping=early_stopping)
+    for each in a, b:
+        each.set_params(random_state=seed(3))  # `seed` returns None
+        each.fit(x, y).fit(x, y)
+    close(a, b)
+
+
 # What scikit-learn's examples do with their perceptrons, at their settings.
 EXAMPLES = {
     "MNIST's weights": (
