@@ -192,8 +192,9 @@ def settings_of(model: Path, *, needed: bool) -> dict[str, Any]:
     if (folder / CONFIG_NAME).is_file():
         return {**load_settings(folder)}
     if needed:
+        beside = " beside it" * (model != folder)
         raise InputError(
-            f"{folder}: has no {CONFIG_NAME} to name the data; give --dataset"
+            f"{model}: has no {CONFIG_NAME}{beside} to name the data; give --dataset"
         )
     return {}
 

@@ -103,7 +103,11 @@ def test_data_of_another_kind(refused: Refused, old_run: Path, cwd: Path) -> Non
     (cwd / "table.csv").write_text(CSV)
     refused("evaluate", old_run, "--dataset", "table.csv", says=says)
     (old_run / "config.toml").unlink()
-    refused("evaluate", old_run, says=("no config.toml to name the data; give --da",))
+    says = ("old run: has no config.toml to name the data; give --dataset",)
+    refused("evaluate", old_run, says=says)
+    (old_run / "model.safetensors").rename(cwd / "alone.safetensors")
+    says = ("nnx: alone.safetensors: has no config.toml beside it to name the data; ",)
+    refused("evaluate", "alone.safetensors", says=says)
 
 
 def test_a_checkpoint_that_is_damaged_is_not_resumed(
