@@ -31,6 +31,7 @@ ALSO_CALLED = {
     "max_iter": "epochs",
     "iterations": "epochs",
     "solver": "optimizer",
+    "nesterov": "optimizer",
     "alpha": "l2",
     "kernel_regularizer": "l2",
     "beta_1": "momentum",
@@ -42,12 +43,16 @@ ALSO_CALLED = {
     "max_grad_norm": "clip_norm",
     "grad_clip": "clip_norm",
     "ema": "ema_decay",
+    "use_ema": "ema_decay",
+    "ema_momentum": "ema_decay",
     "n_iter_no_change": "patience",
+    "restore_best_weights": "patience",
     "validation_split": "validation_fraction",
     "lr_scheduler": "schedule",
     "scheduler": "schedule",
     "decay": "weight_decay",
     "random_state": "seed",
+    "manual_seed": "seed",
     "save_steps": "checkpoint_steps",
     "save_freq": "checkpoint_steps",
     "every_n_train_steps": "checkpoint_steps",
@@ -56,6 +61,13 @@ ALSO_CALLED = {
     "data": "dataset",
     "augmentation": "augment",
 } | RENAMED
+# What `nnx.train` takes in place of a setting, or of another library's argument.
+OF_TRAIN = {
+    "validation_data": "validation, as a pair (x, y)",
+    "device": "backend=nnx.find(name, device=…)",
+    "verbose": "progress=True",
+    "warm_start": "the trained network",
+}
 ACTIVATIONS = {
     "swish": "silu",
     "logistic": "sigmoid",

@@ -16,6 +16,7 @@ from nnx.errors import InputError, in_few_words
 from nnx.maths.shards import ALONE
 from nnx.network import Network, checked
 from nnx.settings import ROWS, Settings, TrainingSettings, complete, layered
+from nnx.settings.other_names import OF_TRAIN
 from nnx.settings.table import TRAINING
 from nnx.settings.values import regression_rate
 from nnx.training import origin
@@ -121,6 +122,8 @@ def _settings(
     which the command makes its network and data.
     """
     for name in settings:
+        if name in OF_TRAIN:
+            raise InputError(f"nnx.train takes no {name}: give {OF_TRAIN[name]}")
         if name in ROWS and name not in TRAINING:
             raise InputError(
                 f"{name} is a setting of the network or of the command; nnx.train "

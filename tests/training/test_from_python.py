@@ -38,6 +38,10 @@ STEPS = 10
         ("early_stopping", "early_stopping is now called patience"),
         ("threads", "'threads' is not a setting: give the command --threads"),
         ("hidden", "hidden is a setting of the network or of the command; nnx.train"),
+        ("validation_data", "nnx.train takes no validation_data: give validation, as"),
+        ("device", "nnx.train takes no device: give backend=nnx.find(name, device=…)"),
+        ("verbose", "nnx.train takes no verbose: give progress=True"),
+        ("nesterov", "no setting is called 'nesterov'; did you mean optimizer?"),
         ("dataset", "dataset is a setting of the network or of the command; nnx.t"),
     ],
 )
