@@ -24,13 +24,13 @@ def onnx(network: Network, path: str | PathLike[str]) -> None:
     """Write a network as ONNX, which needs the package `onnx` (the extra [onnx]).
 
     The graph has one input (n, features) for any n: "pixels", or "features" for a
-    table. Pixels have the units of the data: uint8 if the data are bytes, otherwise
-    float32. A table's numbers are float64, unscaled, with a 0 or 1 for each category
-    of a column of text. Scaling is part of the graph. The outputs are "probabilities"
-    (n, classes) and "label", int64: (n,) class numbers, or (n, labels) 0 or 1 for
-    several labels. A regression has the output "values" (n, targets), float64, in the
-    targets' units. The file's metadata hold the names of classes, features and targets
-    as JSON.
+    table. Pixels are from 0 to the maximum of the network's frame: uint8 if that is 2
+    to 255, otherwise float32. A table's numbers are float64, unscaled, with a 0 or 1
+    for each category of a column of text. Scaling is part of the graph. The outputs are
+    "probabilities" (n, classes) and "label", int64: (n,) class numbers, or (n, labels)
+    0 or 1 for several labels. A regression has the output "values" (n, targets),
+    float64, in the targets' units. The file's metadata hold the names of classes,
+    features and targets as JSON.
 
     Raises:
         InputError: the file cannot be written, or the network is larger than 2 GB

@@ -29,8 +29,8 @@ class Door(NamedTuple):
 def entrance(network: Network) -> Door:
     """Return the network's input.
 
-    Pixels have the units of the training data. A table's numbers are unscaled, with a 0
-    or 1 for each category of a column of text.
+    Pixels are from 0 to the maximum of the network's frame. A table's numbers are
+    unscaled, with a 0 or 1 for each category of a column of text.
     """
     if not network.columns:
         # A maximum of 1 means floats, for which bytes would be useless.
