@@ -24,8 +24,8 @@ def import_(
     activation: Annotated[
         str | None,
         typer.Option(
-            help="Activation function of the hidden layers, or one per "
-            "layer: relu,tanh."
+            help="Activation function of the hidden layers, or one per layer: "
+            "relu,tanh. gelu is the tanh approximation."
         ),
     ] = None,
     dataset: DatasetOption = None,

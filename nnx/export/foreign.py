@@ -1,7 +1,9 @@
 """Making a network from layers that another library has trained."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -75,3 +77,16 @@ def _normalized(
     bias = layer.bias - mean * weight.sum(axis=0)
     kind = layer.weight.dtype
     return Layer(weight.astype(kind), bias.astype(kind))
+
+
+def state_of(module: Any) -> Any:
+    """Return a PyTorch module's state dict; warn of a GELU that is not nnx's."""
+    parts = module.modules() if hasattr(module, "modules") else ()
+    kinds = {getattr(m, "approximate", "") for m in parts if type(m).__name__ == "GELU"}
+    if kinds - {"tanh"}:
+        warnings.warn(
+            "the module has a GELU that is exact; nnx's gelu is GELU(approximate="
+            '"tanh"), so its outputs differ slightly',
+            stacklevel=3,
+        )
+    return module.state_dict()

@@ -19,7 +19,7 @@ from nnx import files, memory, model_file
 from nnx.data.dataset import Array, Dataset
 from nnx.errors import InputError, in_few_words
 from nnx.export import state_dict
-from nnx.export.foreign import made
+from nnx.export.foreign import made, state_of
 from nnx.maths.state import Layer, Layers
 from nnx.network import Network
 from nnx.tensors import check_tensor, read
@@ -64,7 +64,7 @@ def from_pytorch(
             f"layers must be the layers' names in order, not {in_few_words(layers)}"
         )
     if hasattr(weights, "state_dict") and not isinstance(weights, type):
-        weights = weights.state_dict()
+        weights = state_of(weights)
     if isinstance(weights, Mapping):
         source, said, tensors = IN_MEMORY, None, _arrays(IN_MEMORY, weights)
     elif isinstance(weights, str | PathLike):

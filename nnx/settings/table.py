@@ -73,7 +73,7 @@ class NetworkSettings(TypedDict, total=False):
     activation: Annotated[str | tuple[str, ...], Row(
         ("relu",), kinds.ACTIVATION, NETWORK,
         f"Activation function of the hidden layers: {', '.join(ACTIVATIONS)}; or one "
-        "per layer: relu,tanh.")]
+        "per layer: relu,tanh. gelu is the tanh approximation.")]
     init: Annotated[str | tuple[str, ...], Row(("auto",), kinds.INITIALIZER, NETWORK,
         "Initial weights: auto, he, glorot, lecun, normal:0.01 or zeros; auto suits "
         "the activation, and is glorot in a regression.")]

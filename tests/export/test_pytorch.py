@@ -76,6 +76,16 @@ def test_through_pytorch_and_back(
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+@pytest.mark.parametrize(("approximate", "warned"), [("none", 1), ("tanh", 0)])
+def test_an_exact_gelu_is_told(approximate: str, warned: int) -> None:
+    nn = _torch().nn
+    model = nn.Sequential(nn.Linear(9, 4), nn.GELU(approximate), nn.Linear(4, 2))
+    with warnings.catch_warnings(record=True, action="always") as told:
+        nnx.from_pytorch(model, "gelu")
+    assert [each.filename for each in told] == [__file__] * warned
+    assert all("GELU that is exact" in str(each.message) for each in told)
+
+
 def _weights(**changed: Any) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     shapes = {"0.weight": (4, 9), "0.bias": (4,), "2.weight": (2, 4), "2.bias": (2,)}
