@@ -126,13 +126,16 @@ def target_table(y: Any, source: str, names: Sequence[str] | None = None) -> Tab
     """Return the targets as a table.
 
     y: (n,) or (n, targets), or a data frame
-    names: of its columns; None: those of the series or frame, or "target"
+    names: of its columns, where a frame's are not these in another order; None: those
+        of the series or frame, or "target"
     """
     if is_frame(y):
         own = table_of(y, source)
         if names and len(names) != len(own.names):
             raise InputError(f"{source} has {len(own.names)} columns, not {len(names)}")
-        return own._replace(names=tuple(names or own.names))
+        if not names or {*names} == {*own.names}:
+            return own
+        return own._replace(names=tuple(names))
     array = as_array(y, source)
     if names is None:
         name = getattr(y, "name", None)

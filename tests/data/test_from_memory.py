@@ -274,3 +274,11 @@ def test_more_rows_are_made_as_the_data_set_was():
     table = nnx.dataset(FRAME[["age", "old"]], "old")
     again = split_like(table, FRAME, "old")
     assert again.images.shape == (60, 1)
+
+
+def test_targets_of_a_frame_are_found_by_name():
+    targets = pandas.DataFrame({"u": CLASSES * 0.5, "v": CLASSES * 7.0})
+    data = nnx.dataset(FRAME[["age"]], targets)
+    for y in targets, targets[["v", "u"]]:
+        labels = split_like(data, FRAME, y).labels
+        assert (labels == split_like(data, FRAME, targets.to_numpy()).labels).all()
