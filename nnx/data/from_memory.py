@@ -97,26 +97,37 @@ def _check_scale(scale: Any, of_frame: bool) -> None:
         raise InputError("a data frame's columns are not pixels: leave scale out")
 
 
-def split_like(data: Dataset, x: Any, y: Any) -> Split:
-    """Return more samples in the form of those in a data set.
+def split_like(
+    like: Any, x: Any, y: Any, sources: tuple[str, str] = _SOURCES[2]
+) -> Split:
+    """Return more samples in the form of those in a data set, or of a network's.
 
+    like: the data set, or the network
     x, y: as for `dataset`; pixels must be uint8, or floats in [0, 1]
+    sources: names of x and y for messages
 
     Raises:
-        InputError: the samples do not fit the data set
+        InputError: the samples do not fit the data set or the network
     """
-    aim = aim_of(data, data.options.target or ("target",))
-    y = _without_one_hot(y, data.task)
-    if data.columns:
-        text = [column.name for column in data.columns if column.categories]
-        table, _ = table_of_pair((x, y), _SOURCES[2], aim.names, text)
-        return split_of(table, data.columns, aim)
-    raw = _rows(x, _SOURCES[2][0])
-    require_known(raw, data.frame.maximum)
+    named = like.options.target if isinstance(like, Dataset) else ()
+    known = aim_of(like, named).names
+    names = known or ("target",)
+    y = _without_one_hot(y, like.task)
+    if like.columns:
+        text = [column.name for column in like.columns if column.categories]
+        table, target = table_of_pair((x, y), sources, names, text)
+        if known and {*target} != {*known}:
+            own, given = ", ".join(known), ", ".join(target)
+            raise InputError(f"{sources[1]} names {given}; what is predicted is {own}")
+        return split_of(table, like.columns, aim_of(like, known or target))
+    raw = _rows(x, sources[0])
+    most = like.frame.maximum
+    require_known(raw, most, f"uint8 up to {min(most, 255)}, or floats up to 1")
     images = raw.values
     if images.dtype.kind == "f":
         images = np.require(images, np.float32, "C")
-    return Split(images, labels(aim, target_table(y, _SOURCES[2][1], aim.names)))
+    targets = target_table(y, sources[1], names)
+    return Split(images, labels(aim_of(like, names), targets))
 
 
 def _of_tables(name: str, pairs: list[Any], told: TableOptions, scale: Any) -> Dataset:

@@ -11,6 +11,10 @@ from nnx.errors import InputError
 
 # Tolerance for multiples of 1/255 written with four decimals.
 _ROUNDING = 1e-4
+_OF_SCALE = (
+    "the brightest pixel's value, as in scale=255; or "
+    'scale="standard" for columns, or scale="none" to take it as it is'
+)
 
 
 def as_pixels(parts: list[RawArray]) -> tuple[list[Array], int, tuple[str, ...]]:
@@ -63,7 +67,9 @@ def _divided(values: Array) -> Array:
     return np.require(values, np.float32, "C") / np.float32(255)
 
 
-def require_known(part: RawArray, brightest: int = 255) -> None:
+def require_known(
+    part: RawArray, brightest: int = 255, advice: str = _OF_SCALE
+) -> None:
     """Refuse images whose dtype and range do not determine their scale.
 
     Accepted are booleans, bytes up to `brightest`, and floats in [0, 1].
@@ -80,8 +86,7 @@ def require_known(part: RawArray, brightest: int = 255) -> None:
     if low < 0 or high > most:
         raise InputError(
             f"{part.source} is {values.dtype} from {low:g} to {high:g}, of unknown "
-            "scale: give the brightest pixel's value, as in scale=255; or "
-            'scale="standard" for columns, or scale="none" to take it as it is'
+            f"scale: give {advice}"
         )
 
 

@@ -10,8 +10,16 @@ import numpy as np
 from nnx import files
 from nnx.automatic import DEFAULT
 from nnx.backend import Backend, choose
-from nnx.data import given, table_options
-from nnx.data.dataset import Array, Dataset, check_images, check_labels, check_range
+from nnx.data import from_memory, given, table_options
+from nnx.data.dataset import (
+    IN_MEMORY,
+    Array,
+    Dataset,
+    Split,
+    check_images,
+    check_labels,
+    check_range,
+)
 from nnx.errors import InputError
 from nnx.maths import evaluation
 from nnx.maths.arrays import map_arrays
@@ -81,7 +89,7 @@ def _share(counts: Array | None, of: int) -> Array:
 
 def evaluate(
     network: Network,
-    data: Dataset | str | PathLike[str],
+    data: Dataset | tuple[Any, Any] | str | PathLike[str],
     *,
     target: str | Sequence[str] = (),
     backend: str | Backend = DEFAULT,
@@ -89,9 +97,11 @@ def evaluate(
 ) -> Evaluation:
     """Return the network's loss, score and errors on the data's test images.
 
-    data: a data set, or its name or path as for `nnx.load`. A network trained on a
-        table also takes the path of another table with the same columns, and is tested
-        on all of its rows
+    data: a data set, or its name or path as for `nnx.load`; or a pair (x, y) as
+        `nnx.dataset` takes it, with the same columns as the training data, or pixels as
+        uint8 or floats in [0, 1]. A network trained on a table also takes the path of
+        another table with the same columns. It is tested on all rows of a pair or of
+        another table, scaled as in training
     target: the target column or columns of a table given by its path
     huber_delta: the delta that a regression was trained with, to get the same loss
 
@@ -130,7 +140,7 @@ def evaluate(
 
 
 def _loaded(network: Network, data: Any, target: Any) -> Dataset:
-    """Return a given data set unchanged; load a path as `nnx evaluate` does.
+    """Return a data set unchanged, or made from a pair, or loaded as by the command.
 
     Raises:
         InputError: as for `evaluate`
@@ -139,10 +149,33 @@ def _loaded(network: Network, data: Any, target: Any) -> Dataset:
     is_path = isinstance(data, str | PathLike)
     if named["target"] and not (is_path and network.columns):
         raise InputError("target is for a table given by its path: leave it out")
+    if isinstance(data, tuple) and not isinstance(data, Dataset):
+        return _of_pair(network, data)
     if not is_path:
         return given.loaded(data)
     path = files.given(data, "a data set, or its name")
     return load_data(named, str(path), network=network)
+
+
+def _of_pair(network: Network, pair: Any) -> Dataset:
+    """Return rows in memory as a data set of the network's, all of them for testing."""
+    if isinstance(pair, Split):
+        raise InputError(
+            "a part of a data set does not tell its scale: give the data set, with "
+            "data._replace(test=…) for another part, or a pair (x, y)"
+        )
+    x, y = given.checked_pair("data", pair)
+    split = from_memory.split_like(network, x, y, ("x", "y"))
+    return Dataset(
+        IN_MEMORY,
+        split,
+        split,
+        network.classes,
+        network.frame,
+        task=network.task,
+        columns=network.columns,
+        targets=network.targets,
+    )
 
 
 def _sums(
@@ -226,7 +259,7 @@ def _refuse_other_scales(network: Network, data: Dataset) -> None:
         raise InputError(
             f"{data.name} does not fit the network: its columns are scaled by its own "
             "rows, and not as the network's; to test on the table, give nnx.evaluate "
-            "its path, and the target"
+            "its path and the target, or its rows as a pair (x, y)"
         )
 
 

@@ -274,6 +274,8 @@ def test_more_rows_are_made_as_the_data_set_was():
     table = nnx.dataset(FRAME[["age", "old"]], "old")
     again = split_like(table, FRAME, "old")
     assert again.images.shape == (60, 1)
+    with pytest.raises(InputError, match="names city; what is predicted is old"):
+        split_like(table, FRAME, "city")
 
 
 def test_targets_of_a_frame_are_found_by_name():

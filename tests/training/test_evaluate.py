@@ -2,9 +2,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 
-from nnx import Network, evaluate, load, train
+from nnx import Network, dataset, evaluate, load, train
 from nnx.backend import Backend, find
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError
@@ -81,6 +82,66 @@ def test_another_table_by_its_path(tmp_path: Path) -> None:
         alone = Network([64, 10]) if given == "digits" else network
         with pytest.raises(InputError, match="target is for a table given by"):
             evaluate(alone, given, target="kind")  # type: ignore[arg-type]
+
+
+def _frame() -> pandas.DataFrame:
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame(
+        rng.normal([30, 400], [9, 80], (300, 2)), columns=["a", "b"]
+    )
+    frame["kind"] = np.where(frame.a / 9 + frame.b / 80 > 8.3, "cat", "dog")
+    return frame.assign(sum=frame.a * 20 + frame.b, less=frame.a - frame.b / 9)
+
+
+def test_rows_of_a_frame_are_scaled_as_in_training() -> None:
+    frame = _frame()
+    old, new = frame[:200], frame[200:]
+    data = dataset(old[["a", "b", "kind"]], "kind")
+    network = train(Network([2, 8, 2]), data, epochs=60).network
+    x = new[["b", "a"]]
+    right = np.mean(np.array(network.classes)[network.predict(x)] == new.kind)
+    for pair in (x, new.kind), (x, new.kind.to_numpy()), (new, "kind"), (new, ["kind"]):
+        found = evaluate(network, pair)
+        assert (found.images, found.accuracy) == (100, right)
+    assert right > 0.9
+
+
+def test_rows_of_arrays_are_scaled_as_in_training() -> None:
+    frame = _frame()
+    x, y = frame[["a", "b"]].to_numpy(), frame[["sum", "less"]]
+    data = dataset(x[:200], y[:200], scale="standard")
+    network = train(Network([2, 8, 2], init="glorot"), data, epochs=20).network
+    x, y = x[200:], y[200:]
+    errors = network.predict(network.features(x)) - y
+    for targets in y, y[["less", "sum"]], y.to_numpy():
+        found = evaluate(network, (x, targets))
+        np.testing.assert_allclose(found.rmse, (errors**2).mean() ** 0.5, rtol=1e-5)
+    for given, says in (
+        ((frame, "sum"), "y names sum; what is predicted is sum, less"),
+        ((x, y["sum"]), "y, column|y has 1 columns, not 2"),
+        ((x[:5], y), "x has 5 rows, and y 100"),
+        ((x, y, x), r"data must be a pair \(x, y\), not .*, or a data set"),
+        (data.test, r"a part of a data set does not tell its scale: .*_replace\(test="),
+    ):
+        with pytest.raises(InputError, match=says):
+            evaluate(network, given)
+
+
+def test_pixels_in_memory(data: Dataset) -> None:
+    network = train(Network([25, 7, 3]), data, epochs=1).network
+    images, labels = data.test
+    names = np.array(network.classes)[labels]
+    loss = evaluate(network, data).loss
+    assert evaluate(network, (images, names)).loss == loss
+    assert evaluate(network, (images / 255, names)).loss == pytest.approx(loss)
+    for pair, says in (
+        ((images[:, 1:], names), "in memory does not fit the network: features, .* 24"),
+        ((images[1:], names), "label for each of 59 images, got .* shape .60,"),
+        ((images[:1], ["owl"]), "class 'owl' is in no training row"),
+        ((images * 1.0, names), "^x is float64 from .*scale: give uint8 up to 255"),
+    ):
+        with pytest.raises(InputError, match=says):
+            evaluate(network, pair)
 
 
 def test_confusion_precision_and_recall_are_scikit_learn_s(
