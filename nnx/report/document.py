@@ -12,7 +12,8 @@ from nnx import __version__, cores
 from nnx.data.dataset import Array
 from nnx.installation import PACKAGES, versions
 from nnx.network import Network
-from nnx.settings import ROWS, Settings, as_text, complete
+from nnx.settings import ROWS, Settings, complete
+from nnx.settings.values import as_option
 from nnx.training.folder import REPORT_NAME
 from nnx.training.log import METRIC_NAMES, METRICS, Row, best
 
@@ -150,21 +151,16 @@ def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4f}"
 
 
-def _settings(settings: Settings) -> tuple[dict[str, str], dict[str, str]]:
+def _settings(settings: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
     """Return the settings that differ from their defaults, and the others."""
-    texts, plain = as_text(settings), as_text(complete({}))
+    plain: Mapping[str, Any] = complete({})
     own, others = dict[str, str](), dict[str, str]()
     for name in ROWS:
-        if name in texts:
-            chosen = texts[name] != plain.get(name)
-            (own if chosen else others)[name] = _text(texts[name])
+        if name in settings:
+            value, default = (as_option(name, s[name]) for s in (settings, plain))
+            text = f"{value:g}" if isinstance(value, float) else str(value)
+            (own if value != default else others)[name] = text
     return own, others
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _environment(settings: Settings) -> dict[str, str]:
