@@ -46,13 +46,16 @@ def _check_preset(data: str) -> None:
 
 def _check_origin(given: dict[str, Any], out: Path | None, resume: bool) -> None:
     """Refuse what does not go with a trained network to begin with."""
+    from nnx.model_file import MODEL_NAME
+
     if not (origin := given.get("from")):
         return
     if resume:
         raise InputError("--from starts a new run, --resume continues one: not both")
     if "init" in given:
         raise InputError("--init draws new weights, --from has its own: not both")
-    if out is not None and os.path.realpath(expanded(origin)) == os.path.realpath(out):
+    replaced = (out, out / MODEL_NAME) if out is not None else ()
+    if os.path.realpath(expanded(origin)) in map(os.path.realpath, replaced):
         raise InputError(f"{out}: is the run given by --from; choose another --out")
 
 

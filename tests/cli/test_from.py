@@ -109,6 +109,14 @@ UNFIT = [
 ]
 
 
+def test_the_model_of_a_run_that_it_would_replace(refused: Refused, tanh: Path) -> None:
+    """Until the first checkpoint, nothing would be left of the network."""
+    model = tanh / "model.safetensors"
+    says = ("tanh: is the run given by --from; choose another --out",)
+    refused("train", "--from", model, "--out", "tanh", "--overwrite", says=says)
+    assert Network.load(model).sizes[1:3] == (6, 5)
+
+
 def test_what_does_not_fit(refused: Refused, tanh: Path, cwd: Path) -> None:
     idx_folder(cwd / "four")
     labels = cwd / "four" / "train-labels-idx1-ubyte"
