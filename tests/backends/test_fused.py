@@ -243,7 +243,7 @@ def test_the_way_is_told(fused: Backend) -> None:
     assert way(large, ALONE) == f"{apart}, because of batches of 10000000"
     area = {"augment": Distortion(shift=1.0), "image_shape": (100, 90)}
     assert way(hyper._replace(**area), ALONE) == (
-        f"{apart}, because of distortion of 9000 pixels"
+        f"{apart}, because of distortion of 100 x 90 pixels"
     )
     assert way(sharded, ALONE) == f"{apart}, because of batches in shards"
     two = ALONE._replace(size=2)

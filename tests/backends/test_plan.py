@@ -2,13 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from nnx_backends.cupy_gpu.plan import Plan, plans, shared_bytes, uncovered
 from nnx_backends.cupy_gpu.tiles import LARGE, SMALL
 
 from nnx import Network, find
 from nnx.maths.hyperparameters import Distortion, Hyperparameters
-from nnx.maths.state import State, initial_state
+from nnx.maths.state import Layer, State, initial_state
 
 # Bytes of shared memory that a block may have.
 H100, A100, RTX = 227 * 1024, 163 * 1024, 99 * 1024
@@ -69,7 +70,13 @@ def test_the_best_plan_that_fits(
             state(60 * 60, 2),
             recipe(augment=Distortion(shift=1.0), image_shape=(60, 60)),
             RTX,
-            "distortion of 3600 pixels",
+            "distortion of 60 x 60 pixels",
+        ),
+        (
+            state(2 * 1400, 2),
+            recipe(augment=Distortion(shift=1.0), image_shape=(2, 1400)),
+            RTX,
+            "distortion of 2 x 1400 pixels",
         ),
     ],
 )
@@ -77,6 +84,14 @@ def test_why_steps_are_plain(
     begun: State, hyper: Hyperparameters, room: int, reason: str
 ) -> None:
     assert uncovered(begun, hyper, room) == reason
+
+
+def test_more_parameters_than_an_int_counts() -> None:
+    weight = np.broadcast_to(np.float32(0.0), (2**17, 2**14))
+    begun = state(4, 3, 2)
+    wide = [Layer(weight, weight[0]), Layer(weight[:2, :2], weight[0, :2])]
+    reason = uncovered(begun._replace(layers=wide), recipe(8), H100)
+    assert reason == "2,147,484,672 parameters"
 
 
 @pytest.mark.parametrize("room", [H100, A100, RTX])

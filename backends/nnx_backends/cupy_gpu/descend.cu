@@ -15,7 +15,7 @@ struct Run {
   float *slopes, *normalized;  // of the loss with respect to z; see columns.cu
   float *scales, *means, *variances;  // one number per unit, at UNIT_AT[layer]
   float* squares;                     // sums of squared gradients, one per work item
-  float *losses, *scores;  // of a batch: (rows,), and (rows, the last layer's width)
+  float *losses, *scores;  // (rows,), and (rows, the last layer's width); see Loss
   float* loss_sum;
   void* score_sum;
   unsigned* counter;

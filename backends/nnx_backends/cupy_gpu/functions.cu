@@ -53,7 +53,7 @@ constexpr int OUTS = OUTPUTS[LAYERS - 1], EACH = (OUTS + WARP - 1) / WARP;
 __device__ inline int output(int i) { return i * WARP + lane(); }
 
 // A row's loss, and for each of a lane's outputs the loss's slope with respect to the logit,
-// and the score: whether the row is right, or the output's squared error.
+// and the score: whether the row is right (COUNTS), or the output's squared error.
 struct Loss {
   float loss;
   float slope[EACH], score[EACH];

@@ -15,7 +15,8 @@ __device__ inline void copy_head(const Step& s) {
 }
 
 // The units of the layer before the last that a lane has in a row: every (WARP · TEAM)-th.
-constexpr int UNITS = (WIDTH[BEFORE] + WARP * TEAM - 1) / (WARP * TEAM);
+constexpr int UNITS = HEAD_BY_TILES ? 1 : (WIDTH[BEFORE] + WARP * TEAM - 1) / (WARP * TEAM);
+constexpr int OUTS_IN_FOURS = HEAD_BY_TILES ? 4 : COLUMNS[LAST];
 constexpr int SUMS = OUTS <= 16 ? 16 : 32;
 
 __device__ inline int own_unit(int i) {
@@ -48,8 +49,8 @@ __device__ inline float head_sums(const Units& units) {
   for (int i = 0; i < UNITS; i++) {
     const int h = min(own_unit(i), INPUTS[LAST] - 1);  // units beyond are 0
 #pragma unroll
-    for (int o = 0; o < COLUMNS[LAST]; o += 4) {
-      const Four weight = shared_four(last_weights() + h * COLUMNS[LAST] + o);
+    for (int o = 0; o < OUTS_IN_FOURS; o += 4) {
+      const Four weight = shared_four(last_weights() + h * OUTS_IN_FOURS + o);
       for (int k = 0; k < 4; k++) sums[o + k] += units.next[i] * weight.v[k];
     }
   }
@@ -59,9 +60,9 @@ __device__ inline float head_sums(const Units& units) {
 // The slope with respect to z of the layer before the last, for a row.
 __device__ inline void head_backward(const Step& s, int row, const Units& units,
                                      float dlogit) {
-  float dz[COLUMNS[LAST]];  // those beyond the outputs are 0
+  float dz[OUTS_IN_FOURS];  // those beyond the outputs are 0
 #pragma unroll
-  for (int o = 0; o < COLUMNS[LAST]; o++) dz[o] = __shfl_sync(0xffffffffu, dlogit, o);
+  for (int o = 0; o < OUTS_IN_FOURS; o++) dz[o] = __shfl_sync(0xffffffffu, dlogit, o);
 #pragma unroll
   for (int i = 0; i < UNITS; i++) {
     const int h = own_unit(i);
@@ -69,8 +70,8 @@ __device__ inline void head_backward(const Step& s, int row, const Units& units,
     float d = 0.f;
     if (row < s.batch && h < INPUTS[LAST]) {
 #pragma unroll
-      for (int o = 0; o < COLUMNS[LAST]; o += 4) {
-        const Four weight = shared_four(last_weights() + h * COLUMNS[LAST] + o);
+      for (int o = 0; o < OUTS_IN_FOURS; o += 4) {
+        const Four weight = shared_four(last_weights() + h * OUTS_IN_FOURS + o);
         for (int k = 0; k < 4; k++) d += dz[o + k] * weight.v[k];
       }
       if (DROPOUT > 0) d *= kept(LAST, row, h, s.number(), s.run.key0, s.run.key1);

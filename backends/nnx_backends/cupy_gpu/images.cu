@@ -16,9 +16,11 @@ __device__ inline int batch_of(const Run& run, int step) {
   return left < BATCH ? static_cast<int>(left) : BATCH;
 }
 
-// Prefetch the next batch's images and labels into the L2 cache.
+// Prefetch the next batch's images and labels into the L2 cache, if they leave room for
+// the rest there.
 __device__ inline void fetch_images(const Step& s) {
-  constexpr int LINE = 128, SIZE = INPUTS[0] * sizeof(Pixel);
+  constexpr int LINE = 128, SIZE = INPUTS[0] * sizeof(Pixel), ROOM = 8 << 20;
+  if constexpr (SIZE > ROOM / BATCH) return;
   constexpr int LINES = SIZE / LINE + 2;  // of an image, which may begin within a line
   constexpr int LABEL = LOSS == CROSS_ENTROPY ? 8 : 4 * OUTS;
   const int batch = s.step + 1 < s.run.count ? batch_of(s.run, s.step + 1) : 0;

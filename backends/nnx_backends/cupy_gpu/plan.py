@@ -15,6 +15,7 @@ LANES = 32  # of a warp
 MOST_OUTPUTS = 32 * LANES  # a lane keeps every 32nd of a row in registers
 # Of a batch's inputs and outputs, each of which takes 16 bytes of memory.
 MOST_NUMBERS = 2**27
+MOST_PARAMETERS = 2**31 - 2**21  # places in them are ints
 
 
 class Plan(NamedTuple):
@@ -85,9 +86,12 @@ def uncovered(state: State, hyper: Hyperparameters, room: int) -> str:
     """
     outputs = state.layers[-1].weight.shape[1]
     possible = plans(state.layers, hyper.batch_size, room)
-    # Distortion takes six numbers for a pixel, see images.cu.
-    most_area = possible[0].block.ring // 6 if possible else 0
-    area = math.prod(hyper.image_shape)
+    ring = possible[0].block.ring if possible else 0
+    parameters = sum(
+        math.prod(map(_padded, layer.weight.shape)) for layer in state.layers
+    )
+    high, broad = hyper.image_shape
+    distorted = hyper.augment is not None
     reasons = {
         "a card without TF32 or cooperative launches": room == 0,
         "float64": state.layers[0].weight.dtype != np.float32,
@@ -99,13 +103,25 @@ def uncovered(state: State, hyper: Hyperparameters, room: int) -> str:
         ),
         "batches in shards": hyper.shards > 1,
         f"{room} bytes of shared memory": not possible,
-        f"distortion of {area} pixels": hyper.augment is not None and area > most_area,
+        f"{parameters:,} parameters": parameters > MOST_PARAMETERS,
+        f"distortion of {high} x {broad} pixels": distorted
+        and _canvas(high, broad) > ring,
     }
     return next((reason for reason, holds in reasons.items() if holds), "")
+
+
+def _canvas(high: int, broad: int) -> int:
+    """Return the numbers of shared memory to distort an image in, see images.cu."""
+    framed, field, matrix = (high + 2) * (broad + 2), 2 * high * broad, 6
+    return framed + 2 * field + max(high, broad) + matrix
 
 
 def _numbers(state: State, hyper: Hyperparameters) -> int:
     """Return how many numbers a batch has, in all layers and with padding."""
     shapes = [layer.weight.shape for layer in state.layers]
     widths = shapes[0][0], *(outputs for _, outputs in shapes)
-    return whole(hyper.batch_size, TILE) * sum(whole(width, TILE) for width in widths)
+    return _padded(hyper.batch_size) * sum(map(_padded, widths))
+
+
+def _padded(size: int) -> int:
+    return whole(size, TILE)

@@ -66,9 +66,11 @@ __device__ inline void store_row(const Step& s, int row, const Loss& own) {
   for (int i = 0; i < EACH; i++) {
     const int at = row * WIDTH[LAST] + output(i);
     s.run.slopes[AT[LAST] + at] = own.slope[i];
-    s.run.scores[at] = own.score[i];
+    if (!COUNTS) s.run.scores[at] = own.score[i];
   }
-  if (lane() == 0) s.run.losses[row] = own.loss;
+  if (lane() > 0) return;
+  s.run.losses[row] = own.loss;
+  if (COUNTS) s.run.scores[row * WIDTH[LAST]] = own.score[0];
 }
 
 // The losses and slopes of all rows, whose logits have been computed by tiles.

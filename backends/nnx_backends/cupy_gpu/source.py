@@ -176,8 +176,14 @@ def _distortion(hyper: Hyperparameters) -> dict[str, Any]:
 
 
 def _team(rows: int, inputs: int, warps: int) -> int:
-    """Return how many warps share a row of the last layer; rows, warps: of a block."""
-    sharing = min(warps // min(rows, warps), -(-inputs // 32))
+    """Return how many warps share a row of the last layer, a power of two.
+
+    With fewer than one for 512 inputs, these would not fit into registers.
+
+    rows, warps: of a block
+    """
+    least = 1 << ((inputs - 1) // 512).bit_length()
+    sharing = min(max(warps // min(rows, warps), least), warps, -(-inputs // 32))
     return 1 << (sharing.bit_length() - 1)
 
 

@@ -9,41 +9,37 @@
 // The layers whose outputs are computed by tiles.
 constexpr int TILED = HEAD_BY_TILES ? LAYERS : LAST;
 
-// Add the batch's squared errors to the epoch's, which are per output. A lane has every
-// 32nd output, and a warp every WARPS-th row.
-__device__ inline void add_errors(const Step& s) {
-  float* errors = static_cast<float*>(s.run.score_sum);
-#pragma unroll 1
-  for (int i = 0; i < EACH; i++) {
-    float sum = 0.f;
-    for (int row = anew(warp()); row < s.batch; row += WARPS) {
-      sum += __ldcg(s.run.scores + row * WIDTH[LAST] + output(i));
-    }
-    __syncthreads();  // the last sums have been read
-    scratch()[threadIdx.x] = sum;
-    __syncthreads();
-    if (warp() > 0 || output(i) >= OUTS) continue;
-    sum = 0.f;
-    for (int w = 0; w < WARPS; w++) sum += scratch()[w * WARP + lane()];
-    errors[output(i)] = __ldcg(errors + output(i)) + sum;
+// Add the batch's squared errors of 32 outputs to the epoch's. A lane has an output, and a
+// warp every WARPS-th row.
+__device__ inline void add_errors(const Step& s, int item) {
+  const int out = output(item);
+  float sum = 0.f;
+  for (int row = anew(warp()); row < s.batch; row += WARPS) {
+    sum += __ldcg(s.run.scores + row * WIDTH[LAST] + out);
   }
+  __syncthreads();  // the last sums have been read
+  scratch()[threadIdx.x] = sum;
+  __syncthreads();
+  if (warp() > 0 || out >= OUTS) return;
+  sum = 0.f;
+  for (int w = 0; w < WARPS; w++) sum += scratch()[w * WARP + lane()];
+  float* errors = static_cast<float*>(s.run.score_sum) + out;
+  *errors = __ldcg(errors) + sum;
 }
 
-// Add the batch's losses and scores to the epoch's.
+// Add the batch's losses, and the number of right rows, to the epoch's.
 __device__ void add_losses(const Step& s) {
   float loss = 0.f, score = 0.f;
   for (int row = anew(threadIdx.x); row < s.batch; row += THREADS) {
     loss += __ldcg(s.run.losses + row);
-    score += __ldcg(s.run.scores + row * WIDTH[LAST]);
+    if (COUNTS) score += __ldcg(s.run.scores + row * WIDTH[LAST]);
   }
   loss = sum_of_block(loss);
-  score = sum_of_block(score);
+  if (COUNTS) score = sum_of_block(score);
   if (threadIdx.x == 0) *s.run.loss_sum = __ldcg(s.run.loss_sum) + loss;
   if constexpr (COUNTS) {
     long long* hits = static_cast<long long*>(s.run.score_sum);
     if (threadIdx.x == 0) *hits = __ldcg(hits) + static_cast<long long>(score);
-  } else {
-    add_errors(s);
   }
 }
 
@@ -99,6 +95,7 @@ __device__ void backward_layers(const Step& s, unsigned& reached) {
       set_images(s.run, *s.hyper, turn, s.step + 1);
     });
     share(1, used, [&](int) { add_losses(s); });
+    share(COUNTS ? 0 : EACH, used, [&](int turn) { add_errors(s, turn); });
   }
   if constexpr (L < LAST) update<L + 1>(s, used);
   grid_barrier(s.run.counter, reached);
