@@ -65,6 +65,10 @@ ALSO_CALLED = {
 OF_TRAIN = {
     "validation_data": "validation, as a pair (x, y)",
     "device": "backend=nnx.find(name, device=…)",
+    "precision": "backend=nnx.find(name, precision=…)",
+    "threads": 'backend=nnx.find("numba", threads=…)',
+    "n_jobs": 'backend=nnx.find("numba", threads=…)',
+    "callbacks": "a function as on_progress",
     "verbose": "progress=True",
     "warm_start": "the trained network",
 }
