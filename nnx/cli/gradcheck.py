@@ -108,6 +108,7 @@ def _of_network(
     from nnx.cli.progress import doing
     from nnx.network import Network
     from nnx.settings import complete
+    from nnx.settings.values import as_option
     from nnx.training.data import load_data
     from nnx.training.folder import settings_of
     from nnx.verify.own_network import IMAGES, check
@@ -128,7 +129,8 @@ def _of_network(
         described = {"model": str(path), "network": str(network), "dataset": data.name}
         _print_json(described | {"images": images, "minimized": minimized}, results)
     else:
-        loss = ", ".join(f"{name}={_text(value)}" for name, value in minimized.items())
+        options = {name: as_option(name, _value(settings, name)) for name in minimized}
+        loss = ", ".join(f"{name}={value}" for name, value in options.items())
         minimizes = LOSSES["huber" if settings["huber_delta"] else network.loss]
         samples = f"{images} training {show.samples(data.columns)}"
         title = f"{network} on {samples} of {data.name}: {minimizes}"
@@ -143,13 +145,6 @@ def _minimized(settings: "Settings") -> dict[str, Any]:
 
     text = as_text(settings)
     return {name: text[name] for name in MINIMIZED if _value(settings, name)}
-
-
-def _text(value: Any) -> str:
-    """Return a setting's value as an option takes it."""
-    if isinstance(value, dict):
-        return ",".join(f"{name}={v:g}" for name, v in value.items())
-    return ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
 
 
 def _value(settings: "Settings", name: str) -> Any:

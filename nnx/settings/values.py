@@ -82,8 +82,13 @@ def as_option(name: str, value: Any) -> Any:
     """Return a value as the command's option takes it; a number stays a number."""
     written = as_text({name: value})[name]
     if isinstance(written, dict):
-        return ",".join(f"{key}={each}" for key, each in written.items())
-    return ",".join(map(str, written)) if isinstance(written, list) else written
+        return ",".join(f"{key}={_short(part)}" for key, part in written.items())
+    return ",".join(map(_short, written)) if isinstance(written, list) else written
+
+
+def _short(value: Any) -> str:
+    """Return a value as text, a float without a fraction as in 2."""
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def suggestion(name: str) -> str | None:

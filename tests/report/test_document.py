@@ -53,7 +53,9 @@ def result(data: Dataset) -> nnx.Result:
 def _page(
     folder: Path, data: Dataset, network: Network, log: tuple[Row, ...], kind: str
 ) -> _Read:
-    settings = complete({"dataset": "digits", "epochs": 3, "seed": 5})
+    settings = complete(
+        {"dataset": "digits", "epochs": 3, "seed": 5, "class_weights": {"3": 2.0}}
+    )
     found = nnx.evaluate(network, data)
     scores = Scores(found.loss, found.score)
     *_, page = write(folder, kind, network, data, settings, log, scores)
@@ -71,7 +73,8 @@ def test_a_report(tmp_path: Path, data: Dataset, result: nnx.Result, kind: str) 
     assert f"{result.test_accuracy:.2%}, loss {result.test_loss:.4f}" in page.text
     assert f"{result.log[2].train_score:.4f}" in page.text
     chosen = page.text.index("Settings of this run"), page.text.index("Settings left")
-    assert chosen[0] < page.text.index("seed5") < chosen[1]
+    for own in "seed5", "class_weights3=2":
+        assert chosen[0] < page.text.index(own) < chosen[1]
     assert page.text.index("momentum0") > chosen[1]
     assert f"numpy{np.__version__}" in page.text
     assert {file.name for file in tmp_path.iterdir()} == {
