@@ -46,10 +46,10 @@ def _check_preset(data: str) -> None:
 
 def _check_origin(given: dict[str, Any], out: Path | None, resume: bool) -> None:
     """Refuse what does not go with a trained network to begin with."""
-    from nnx.model_file import MODEL_NAME
-
     if not (origin := given.get("from")):
         return
+    from nnx.model_file import MODEL_NAME
+
     if resume:
         raise InputError("--from starts a new run, --resume continues one: not both")
     if "init" in given:

@@ -10,7 +10,7 @@ import numpy as np
 from nnx import files
 from nnx.automatic import DEFAULT
 from nnx.backend import Backend, choose
-from nnx.data import from_memory, given, table_options
+from nnx.data import given, table_options
 from nnx.data.dataset import (
     IN_MEMORY,
     Array,
@@ -159,6 +159,8 @@ def _loaded(network: Network, data: Any, target: Any) -> Dataset:
 
 def _of_pair(network: Network, pair: Any) -> Dataset:
     """Return rows in memory as a data set of the network's, all of them for testing."""
+    from nnx.data import from_memory
+
     if isinstance(pair, Split):
         raise InputError(
             "a part of a data set does not tell its scale: give the data set, with "
