@@ -40,7 +40,13 @@ def fused(
     places = layout.places(layers, rows, head_by_tiles=own.head_by_tiles)
     as_they_are = hyper.input_dropout == 0.0
     key = plan.KernelKey(
-        tuple(places), hyper, own, "unsigned char", as_they_are, weighted=False
+        tuple(places),
+        hyper,
+        own,
+        "unsigned char",
+        as_they_are,
+        weighted=False,
+        device=0,
     )
     return source(constants(key, precision, blocks=132))
 

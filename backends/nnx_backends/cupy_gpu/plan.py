@@ -35,12 +35,12 @@ class Plan(NamedTuple):
 class KernelKey(NamedTuple):
     """All that a kernel, and its memory, depend on.
 
-    hyper: with the batch's size; numbers that may change from step to step are 0
+    hyper: with the real size of a batch, no learning rate, and l2 as 0 or 1
     pixels: their type in CUDA C++
     bytes_as_they_are: whether products read images as bytes from the data set, without
         gathering them first
     weighted: whether images have weights
-    device: the card's number
+    device: its number
     """
 
     places: tuple[Place, ...]
@@ -49,7 +49,7 @@ class KernelKey(NamedTuple):
     pixels: str
     bytes_as_they_are: bool
     weighted: bool
-    device: int = 0
+    device: int
 
 
 def plans(layers: Parameters, batch: int, room: int) -> list[Plan]:

@@ -16,7 +16,7 @@ import numpy as np
 from nnx.maths import steps
 from nnx.maths.arrays import Array, map_arrays, named_arrays
 from nnx.maths.blocks import block_count
-from nnx.maths.hyperparameters import Hyperparameters, Schedule
+from nnx.maths.hyperparameters import CONSTANT, Hyperparameters
 from nnx.maths.ops import Ops
 from nnx.maths.state import Images, Parameters, State
 
@@ -90,7 +90,7 @@ class SelfTest:
         hyper: Hyperparameters,
     ) -> float:
         """Return the relative error of one launch, from the state's step on."""
-        xp, calm = self._cupy, hyper._replace(epsilon=EPSILON, schedule=Schedule())
+        xp, calm = self._cupy, hyper._replace(epsilon=EPSILON, schedule=CONSTANT)
         images = images._replace(pixels=images.pixels[: STEPS * hyper.batch_size])
         first = images.first or 0
         order = first + xp.arange(n) % len(images.pixels)

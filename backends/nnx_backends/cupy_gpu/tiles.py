@@ -35,8 +35,8 @@ class Block(NamedTuple):
         return 3 * 32 * self.warps
 
 
-LARGE = Block(16, 36 * 1024)  # for 160 kB of shared memory and more
-SMALL = Block(8, 17 * 1024)  # for the 99 kB of many cards
+LARGE = Block(16, 36 * 1024)  # 150 kB of shared memory, beside the last layer's weights
+SMALL = Block(8, 17 * 1024)  # 71 kB, for the many cards that have 99
 
 
 class Kind(NamedTuple):
