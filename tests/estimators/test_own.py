@@ -4,29 +4,25 @@ import gc
 import pickle
 import subprocess
 import sys
-import warnings
 import weakref
 from typing import Any
 
 import numpy as np
 import pytest
+from iris_data import X, Y, fitted
 from joblib import Parallel, delayed
 from own_process import printed
 from scipy import sparse
-from sklearn import datasets
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler, scale
+from sklearn.preprocessing import StandardScaler
 
 from nnx.backend import find
 from nnx.settings import kinds
-from nnx.sklearn import MLPClassifier, MLPRegressor, places, stochastic
+from nnx.sklearn import MLPClassifier, MLPRegressor, places
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-X, Y = datasets.load_iris(return_X_y=True)
-X = scale(X)
 OWN: dict[str, Any] = {
     "dropout": 0.2,
     "input_dropout": 0.1,
@@ -36,10 +32,6 @@ OWN: dict[str, Any] = {
     "max_norm": 0.5,
     "ema_decay": 0.9,
 }
-
-
-def fitted(**options: Any) -> MLPClassifier:
-    return MLPClassifier(**{"max_iter": 30, "random_state": 0} | options).fit(X, Y)
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -118,79 +110,6 @@ def test_options_may_change_between_fits() -> None:
         model.set_params(**options).fit(X, Y)
         model.partial_fit(X, Y)
     assert model.score(X, Y) > 0.9
-
-
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_class_weights_are_sample_weights(solver: str) -> None:
-    by_class = fitted(class_weight={0: 1.0, 1: 3.0, 2: 0.5}, solver=solver)
-    weights = np.array([1.0, 3.0, 0.5])[Y]
-    model = MLPClassifier(max_iter=30, random_state=0, solver=solver)
-    by_sample = model.fit(X, Y, sample_weight=weights)
-    np.testing.assert_allclose(by_class.coefs_[0], by_sample.coefs_[0], atol=1e-9)
-
-
-@pytest.mark.parametrize("weight", [-2.0, float("nan"), float("inf")])
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_a_class_weight_is_a_finite_number_of_0_or_more(
-    solver: str, weight: float
-) -> None:
-    with pytest.raises(ValueError, match="class_weight must be finite and at least 0"):
-        fitted(class_weight={0: weight}, solver=solver)
-
-
-def test_not_all_class_weights_are_0() -> None:
-    with pytest.raises(ValueError, match="class_weight must be above 0 for some class"):
-        fitted(class_weight={0: 0.0, 1: 0.0, 2: 0.0})
-
-
-def test_a_part_may_lack_classes_that_have_weights() -> None:
-    """As for scikit-learn's SGDClassifier."""
-    names = np.array(["a", "b", "c"])
-    for y, classes in (Y, [0, 1, 2]), (names[Y], names):
-        part, options = Y < 2, {"hidden_layer_sizes": (8,), "random_state": 0}
-        model = MLPClassifier(class_weight={classes[0]: 3.0, classes[2]: 5.0})
-        model.set_params(**options).partial_fit(X[part], y[part], classes=classes)
-        other = MLPClassifier(**options)
-        weights = np.where(Y == 0, 3.0, 1.0)[part]
-        other.partial_fit(X[part], y[part], weights, classes)
-        np.testing.assert_array_equal(model.coefs_[0], other.coefs_[0])
-    labels = np.stack([Y == 0, Y == 1], axis=1)[Y == 2]
-    model = MLPClassifier((8,), class_weight=[{1: 2.0}, {1: 5.0}])
-    assert model.partial_fit(X[Y == 2], labels, classes=[0, 1]).n_iter_ == 1
-
-
-def test_a_part_may_have_only_classes_of_weight_0() -> None:
-    """Before other parts it changes nothing."""
-    model = MLPClassifier((8,), class_weight={0: 0.0, 1: 1.0, 2: 5.0}, random_state=0)
-    part = X[Y == 0], Y[Y == 0]
-    before = model.partial_fit(*part, classes=[0, 1, 2]).coefs_[0]
-    np.testing.assert_array_equal(model.partial_fit(*part).coefs_[0], before)
-    assert model.loss_ == 0.0
-    assert (model.partial_fit(X, Y).coefs_[0] != before).any()
-
-
-def test_a_part_s_weights_are_of_known_classes() -> None:
-    y, classes = np.zeros(len(X), int), [0, 1, 2]
-    for weights, words in (
-        ({3: 1.0}, r"classes, \[0, 1, 2\], are not in class_weight"),
-        ({0: 0.0, 1: 0.0, 2: 0.0}, "must be above 0 for some class"),
-        ({2: -1.0}, "must be finite and at least 0"),
-    ):
-        model = MLPClassifier(class_weight=weights)
-        with pytest.raises(ValueError, match=words):
-            model.partial_fit(X, y, classes=classes)
-
-
-def test_balanced_classes() -> None:
-    rows = np.r_[0:50, 50:100, 100:103]
-    plain, balanced = (
-        MLPClassifier(max_iter=60, random_state=0, class_weight=weight)
-        .fit(X[rows], Y[rows]).predict(X)
-        for weight in (None, "balanced")
-    )  # fmt: skip
-    assert np.sum(balanced == 2) > np.sum(plain == 2)
-    with pytest.raises(ValueError, match="'balanced' is not supported for partial_fit"):
-        MLPClassifier(class_weight="balanced").partial_fit(X, Y, classes=[0, 1, 2])
 
 
 @pytest.mark.parametrize("y", [Y, Y == 0], ids=["many", "two"])
@@ -338,72 +257,6 @@ def test_a_validation_loss_is_against_plain_targets(y: Any) -> None:
     curves = smooth.validation_loss_curve_, plain.validation_loss_curve_
     np.testing.assert_allclose(*curves, rtol=1e-6)
     assert smooth.validation_scores_ == plain.validation_scores_
-
-
-@pytest.mark.parametrize("early_stopping", [False, True])
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_a_warning_that_is_an_error_loses_nothing(
-    solver: str, early_stopping: bool
-) -> None:
-    options = {"solver": solver, "early_stopping": early_stopping, "max_iter": 3}
-    model = MLPClassifier(random_state=0, **options)
-    with (
-        warnings.catch_warnings(action="error", category=ConvergenceWarning),
-        pytest.raises(ConvergenceWarning),
-    ):
-        model.fit(X, Y)
-    same_fit(model, fitted(**options))
-
-
-def test_an_interrupt_s_warning_that_is_an_error_loses_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    expected = fitted(max_iter=3)
-    interrupt_after(3, monkeypatch)
-    model = MLPClassifier(random_state=0)
-    with (
-        warnings.catch_warnings(action="error"),
-        pytest.raises(UserWarning, match="interrupted by user"),
-    ):
-        model.fit(X, Y)
-    same_fit(model, expected)
-
-
-def same_fit(model: MLPClassifier, expected: MLPClassifier) -> None:
-    for name in "coefs_", "intercepts_":
-        for got, wanted in zip(
-            getattr(model, name), getattr(expected, name), strict=True
-        ):
-            np.testing.assert_array_equal(got, wanted)
-    assert (model.n_iter_, model.loss_) == (expected.n_iter_, expected.loss_)
-
-
-def interrupt_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Interrupt training after some epochs."""
-    left, epoch = iter(range(count)), stochastic.epoch
-
-    def interrupted(*args: Any) -> Any:
-        if next(left, None) is None:
-            raise KeyboardInterrupt
-        return epoch(*args)
-
-    monkeypatch.setattr(stochastic, "epoch", interrupted)
-
-
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_a_warning_names_the_line_that_fits(
-    solver: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = MLPClassifier(solver=solver, max_iter=3, random_state=0)
-    with pytest.warns(ConvergenceWarning, match="onverge") as told:
-        model.fit(X, Y)
-    assert [warning.filename for warning in told] == [__file__]
-    if solver == "lbfgs":
-        return
-    interrupt_after(1, monkeypatch)
-    with pytest.warns(UserWarning, match="interrupted by user") as told:
-        model.fit(X, Y)
-    assert [warning.filename for warning in told] == [__file__]
 
 
 def test_in_a_pipeline_with_text_labels() -> None:
