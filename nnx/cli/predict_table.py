@@ -105,7 +105,7 @@ def _header(network: "Network", form: Form, target: str) -> list[str]:
         return ["ImageId", "Label"]
     names = [target]
     if network.task == "regression":
-        names = [each.name for each in network.targets]
+        names = [target.name for target in network.targets]
     elif network.task == "multilabel":
         names = list(network.classes)
     if form.probabilities:

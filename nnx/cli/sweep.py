@@ -92,7 +92,7 @@ def sweep(
     settings, searched = complete(values, str(config)), load(space, values)
     every = _every_seed(settings["seed"], seeds)
     library()  # refused before data are loaded
-    most, options = int(min(trials, size(searched))), on(device)
+    count, options = int(min(trials, size(searched))), on(device)
     start = partial(begin.run, options=options, threads=threads)
     with threads_limited(threads):
         with doing(f"reading {settings['dataset']}", quiet=quiet):
@@ -106,9 +106,9 @@ def sweep(
                 f"{HELD_OUT} of the training images, held out"
             )
         if not quiet:
-            sweep_results.introduce(opened, data, most, trials)
+            sweep_results.introduce(opened, data, count, trials)
         run_of = partial(_run, values, searched, data, start)
-        _work(opened, most, metric, run_of, quiet)
+        _work(opened, count, metric, run_of, quiet)
     sweep_results.report(opened, metric, partial(_config, values, data), json, quiet)
 
 
@@ -242,7 +242,7 @@ def _config(
 
 def _work(
     sweep: "Sweep",
-    most: int,
+    count: int,
     metric: str,
     run_of: "Callable[[Trial, int], Run]",
     quiet: bool,
@@ -258,7 +258,7 @@ def _work(
     def on_wait(running: int) -> None:
         say(f"nnx: waiting for {running} trials that other processes are training")
 
-    with closing(trials.to_train(sweep, most, on_wait)) as coming:
+    with closing(trials.to_train(sweep, count, on_wait)) as coming:
         for trial in coming:
             say(sweep_results.beginning(trial))
             with remembered() as signals:
@@ -266,7 +266,7 @@ def _work(
             if scores is not None:
                 trials.finish(sweep, trial, scores)
                 finished = trials.outcomes(sweep)
-                say(sweep_results.ending(trial, finished, most, metric))
+                say(sweep_results.ending(trial, finished, count, metric))
             if signals:
                 show.note("nnx: stopped and saved; the same command continues")
                 raise typer.Exit(EXIT[signals[0]])

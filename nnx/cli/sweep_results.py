@@ -46,7 +46,7 @@ def ending(
 
     finished: of all trials, the best first
     """
-    [own] = [each for each in finished if each.number == trial.number]
+    [own] = [outcome for outcome in finished if outcome.number == trial.number]
     best = finished[0]
     leads = f", best {_number(best, metric)} in trial {best.number}"
     return (
@@ -73,7 +73,7 @@ def report(
     from nnx.sweep.trials import BEST_NAME, outcomes, runs_of
 
     finished = outcomes(sweep)
-    scored = [each for each in finished if each.scores]
+    scored = [outcome for outcome in finished if outcome.scores]
     if not scored:
         show.note(f"nnx: all {len(finished)} trials failed: narrow the space")
         raise typer.Exit(1)
@@ -143,9 +143,9 @@ def _table(scored: Sequence["Outcome"], metric: str, names: list[str]) -> None:
     from nnx.training.log import METRIC_NAMES
 
     rows = [
-        [str(each.number), _number(each, metric)]
-        + [_short(each.params[name]) for name in names]
-        for each in scored[:SHOWN]
+        [str(outcome.number), _number(outcome, metric)]
+        + [_short(outcome.params[name]) for name in names]
+        for outcome in scored[:SHOWN]
     ]
     show.table("", ["trial", f"validation {METRIC_NAMES[metric]}", *names], rows)
 
@@ -163,17 +163,17 @@ def _described(
     """
     rows = [
         {
-            "trial": each.number,
-            f"validation_{metric}": each.mean if each.scores else None,
-            "deviation": each.deviation,
-            "scores": [*each.scores],
-            "settings": {**each.params},
+            "trial": outcome.number,
+            f"validation_{metric}": outcome.mean if outcome.scores else None,
+            "deviation": outcome.deviation,
+            "scores": [*outcome.scores],
+            "settings": {**outcome.params},
         }
-        for each in finished
+        for outcome in finished
     ]
     return {
         "trials": len(finished),
-        "failed": sum(not each.scores for each in finished),
+        "failed": sum(not outcome.scores for outcome in finished),
         "best": rows[0],
         "importance": {**shares},
         "run": str(folder) if folder.is_dir() else None,
@@ -195,8 +195,8 @@ def _draw(
 
     if not shares:
         return
-    scores = [each.mean for each in scored]
-    values = {name: [each.params[name] for each in scored] for name in shares}
+    scores = [outcome.mean for outcome in scored]
+    values = {name: [outcome.params[name] for outcome in scored] for name in shares}
     log = {n for n, s in sweep.space.items() if not isinstance(s, dict) and s.log}
     try:
         from nnx.report import style

@@ -181,8 +181,8 @@ def _no_code(field: str) -> float:
 
 def _most(form: Form) -> int:
     """Return the number of rows per block."""
-    most = max(_FEWEST, _BLOCK // len(form.names))
-    return max(1, min(most, _BLOCK_TEXT // max(1, form.longest)))
+    rows = max(_FEWEST, _BLOCK // len(form.names))
+    return max(1, min(rows, _BLOCK_TEXT // max(1, form.longest)))
 
 
 def _explain(path: Path, delimiter: str, width: int) -> None:

@@ -38,12 +38,12 @@ def table_of(frame: Any, source: str, text: Collection[str] = ()) -> Table:
     labels = list(frame.columns)
     names = [str(label) for label in labels]
     places = wanted(source, names, None, ())
-    kept = tuple(names[i] for i in places)
+    read = tuple(names[i] for i in places)
     values = tuple(
         column_of(frame[labels[i]], f"{source}, column {names[i]!r}", names[i] in text)
         for i in places
     )
-    return _checked(source, kept, values)
+    return _checked(source, read, values)
 
 
 def table_of_array(
@@ -78,11 +78,11 @@ def joined(x: Table, y: Table) -> Table:
     """
     if x.rows != y.rows:
         raise InputError(f"{x.source} has {x.rows} rows, and {y.source} {y.rows}")
-    both = [name for name in y.names if name in x.names]
-    if both:
+    shared = [name for name in y.names if name in x.names]
+    if shared:
         raise InputError(
-            f"{both[0]!r} is a column of both {x.source} and {y.source}: leave it out "
-            "of one"
+            f"{shared[0]!r} is a column of both {x.source} and {y.source}: leave it "
+            "out of one"
         )
     own = len(x.names)
 

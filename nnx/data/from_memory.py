@@ -66,22 +66,22 @@ def dataset(
         raise InputError("x_test and y_test go together: give both, or neither")
     if not isinstance(name, str):
         raise InputError(f"name must be a text, not {in_few_words(name)}")
-    told = checked(options)
+    table = checked(options)
     if validation is not None:
         validation = checked_pair("validation", validation)
-        told = told._replace(validation_data=IN_MEMORY)
+        table = table._replace(validation_data=IN_MEMORY)
     tested = None if x_test is None else (x_test, y_test)
     pairs = [
-        None if pair is None else (pair[0], _without_one_hot(pair[1], told.task))
+        None if pair is None else (pair[0], _without_one_hot(pair[1], table.task))
         for pair in ((x, y), tested, validation)
     ]
     _check_scale(scale, is_frame(x))
     if is_frame(x) or scale in ("standard", "none"):
-        return _of_tables(name, pairs, told, scale)
-    usual = TableOptions(validation_data=told.validation_data)
-    if told._replace(task="auto", standardize="both") != usual:
+        return _of_tables(name, pairs, table, scale)
+    usual = TableOptions(validation_data=table.validation_data)
+    if table._replace(task="auto", standardize="both") != usual:
         raise InputError("drop, categorical and missing are for data frames")
-    return _of_pixels(name, pairs, told, scale)
+    return _of_pixels(name, pairs, table, scale)
 
 
 def _check_scale(scale: Any, of_frame: bool) -> None:
@@ -121,8 +121,8 @@ def split_like(
             raise InputError(f"{sources[1]} names {given}; what is predicted is {own}")
         return split_of(table, like.columns, aim_of(like, known or target))
     raw = _rows(x, sources[0])
-    most = like.frame.maximum
-    require_known(raw, most, f"uint8 up to {min(most, 255)}, or floats up to 1")
+    maximum = like.frame.maximum
+    require_known(raw, maximum, f"uint8 up to {min(maximum, 255)}, or floats up to 1")
     images = raw.values
     if images.dtype.kind == "f":
         images = np.require(images, np.float32, "C")
@@ -130,22 +130,26 @@ def split_like(
     return Split(images, labels(aim_of(like, names), targets))
 
 
-def _of_tables(name: str, pairs: list[Any], told: TableOptions, scale: Any) -> Dataset:
-    text = told.categorical
+def _of_tables(
+    name: str, pairs: list[Any], options: TableOptions, scale: Any
+) -> Dataset:
+    text = options.categorical
     first, target = table_of_pair(pairs[0], _SOURCES[0], None, text)
-    require_columns(first.source, first.names, told.drop)
+    require_columns(first.source, first.names, options.drop)
     test, validation = (
         None if pair is None else table_of_pair(pair, sources, target, text)[0]
         for pair, sources in zip(pairs[1:], _SOURCES[1:], strict=True)
     )
     if scale == "none":
-        of_targets = told.standardize in ("both", "targets")
-        told = told._replace(standardize="targets" if of_targets else "none")
-    told = told._replace(target=target)
-    return table_set(name, first, told, test, validation)
+        of_targets = options.standardize in ("both", "targets")
+        options = options._replace(standardize="targets" if of_targets else "none")
+    options = options._replace(target=target)
+    return table_set(name, first, options, test, validation)
 
 
-def _of_pixels(name: str, pairs: list[Any], told: TableOptions, scale: Any) -> Dataset:
+def _of_pixels(
+    name: str, pairs: list[Any], options: TableOptions, scale: Any
+) -> Dataset:
     given = [
         (*pair, *sources)
         for pair, sources in zip(pairs, _SOURCES, strict=True)
@@ -159,10 +163,10 @@ def _of_pixels(name: str, pairs: list[Any], told: TableOptions, scale: Any) -> D
                 f"{source} has {len(part)} rows, and {target.source} {target.rows}"
             )
     first, names = targets[0], targets[0].names
-    task, decided = decide(first, names, told.task)
+    task, decided = decide(first, names, options.task)
     classes = names if task == "classification" else ()
     rows, held, held_note = held_out(first, (), classes, pairs[1] is not None)
-    aim = fit_aim(first, names, task, rows, told.standardize in ("both", "targets"))
+    aim = fit_aim(first, names, task, rows, options.standardize in ("both", "targets"))
     splits = [Split(x, labels(aim, y)) for x, y in zip(images, targets, strict=True)]
     train, test = splits[0], splits[min(1, len(splits) - 1)]
     if pairs[1] is None:
@@ -179,7 +183,7 @@ def _of_pixels(name: str, pairs: list[Any], told: TableOptions, scale: Any) -> D
         task=task,
         targets=aim.targets,
         validation=None if pairs[2] is None else splits[-1],
-        options=told._replace(target=names),
+        options=options._replace(target=names),
     )
 
 

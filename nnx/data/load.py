@@ -165,8 +165,8 @@ def _missing(source: PathLike, path: Path) -> str:
             "nnx.train(…, resume=True), or give --dataset"
         )
     is_name = isinstance(source, str) and path.name == source and not path.suffix
-    there = [*NAMES, *_beside(path)] if is_name else _beside(path)
-    lower = {name.lower(): name for name in reversed(there)}
+    names = [*NAMES, *_beside(path)] if is_name else _beside(path)
+    lower = {name.lower(): name for name in reversed(names)}
     near = get_close_matches(path.name.lower(), lower, n=1)
     hint = f"; did you mean {path.with_name(lower[near[0]])}?" if near else ""
     if is_name:
@@ -178,7 +178,7 @@ def _missing(source: PathLike, path: Path) -> str:
 def _beside(path: Path) -> list[str]:
     """Return the names in a path's folder, at most `_MOST_BESIDE`."""
     with suppress(OSError):
-        return [each.name for each in islice(path.parent.iterdir(), _MOST_BESIDE)]
+        return [entry.name for entry in islice(path.parent.iterdir(), _MOST_BESIDE)]
     return []
 
 

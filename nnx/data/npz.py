@@ -64,9 +64,9 @@ def read_images(path: Path) -> RawArray:
         names = [name[:-4] for name in archive.namelist() if name.endswith(".npy")]
         known = [name for name in ("x_test", "x") if name in names]
         if not known and len(names) != 1:
-            there = ascii(", ".join(names[:10])) if names else "no array in it"
+            present = ascii(", ".join(names[:10])) if names else "no array in it"
             raise InputError(
-                f"{path}: no array is called x or x_test; there is {there}"
+                f"{path}: no array is called x or x_test; there is {present}"
             )
         key = (known or names)[0]
         values = _read(path, archive, key)

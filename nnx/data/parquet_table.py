@@ -70,9 +70,9 @@ def read_blocks(
         index = _unnamed_index(file)
         places = wanted_in_blocks(str(path), every, needed, copied, index)
         names, first = [every[i] for i in places], 0
-        both = list(dict.fromkeys([*names, *([copied] if copied else [])]))
-        rows = max(1, BLOCK // max(1, len(both)))
-        for batch in file.iter_batches(batch_size=rows, columns=both):
+        columns = list(dict.fromkeys([*names, *([copied] if copied else [])]))
+        rows = max(1, BLOCK // max(1, len(columns)))
+        for batch in file.iter_batches(batch_size=rows, columns=columns):
             block = _checked(pa.Table.from_batches([batch]))
             ids = list(map(str, block.column(copied).to_pylist())) if copied else []
             yield _table(path, block.select(names), names, text, first), ids

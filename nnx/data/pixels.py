@@ -80,10 +80,10 @@ def require_known(
     values = part.values
     low, high = float(values.min()), float(values.max())
     _refuse(part, ~np.isfinite(values), "is not a finite number")
-    most = {"b": 1, "u": brightest, "f": 1}.get(values.dtype.kind, -1)
+    maximum = {"b": 1, "u": brightest, "f": 1}.get(values.dtype.kind, -1)
     if values.dtype.itemsize > 1 and values.dtype.kind != "f":
-        most = -1
-    if low < 0 or high > most:
+        maximum = -1
+    if low < 0 or high > maximum:
         raise InputError(
             f"{part.source} is {values.dtype} from {low:g} to {high:g}, of unknown "
             f"scale: give {advice}"
@@ -175,24 +175,24 @@ def as_trained(part: RawArray, maximum: int, divisor: int) -> tuple[Array, int]:
     return np.require(part.values, np.float32, "C") / np.float32(divisor or 1), divisor
 
 
-def _survey(part: RawArray, most: int = 255) -> tuple[float, bool]:
+def _survey(part: RawArray, maximum: int = 255) -> tuple[float, bool]:
     """Return the brightest value, and whether all values are whole numbers.
 
-    Values outside [0, most] are refused.
+    Values outside [0, maximum] are refused.
     """
     values = part.values
-    if values.dtype == np.uint8 and most >= 255:
+    if values.dtype == np.uint8 and maximum >= 255:
         # In range by its type; one bright pixel settles it.
         bright = any(block.max() > 1 for _, block in row_blocks(values))
         return (255.0 if bright else float(values.max())), True
     high, whole = 0.0, True
     for start, block in row_blocks(values):
-        inside = (block >= 0) & (block <= most)  # false for NaN
+        inside = (block >= 0) & (block <= maximum)  # false for NaN
         if not inside.all():
             row, column = map(int, np.unravel_index(inside.argmin(), inside.shape))
             value = block[row, column]
             finite = np.isfinite(value)
-            reason = f"is outside 0-{most}" if finite else "is not a finite number"
+            reason = f"is outside 0-{maximum}" if finite else "is not a finite number"
             place = part.place(start + row, column)
             raise NoPicturesError(f"{place}: pixel value {value:g} {reason}")
         high = max(high, float(block.max()))

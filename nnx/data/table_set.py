@@ -154,7 +154,7 @@ def aim_of(like: Any, target: Sequence[str]) -> Aim:
     """
     names = target
     if like.targets:
-        names = [each.name for each in like.targets]
+        names = [target.name for target in like.targets]
     elif like.task == "multilabel":
         names = like.classes
     return Aim(tuple(names), like.task, like.classes, like.targets)

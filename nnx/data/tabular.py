@@ -93,9 +93,9 @@ def are_empty(values: Values) -> Array:
 
 def require_columns(source: str, names: Sequence[str], asked: Collection[str]) -> None:
     """Refuse a table that lacks one of the columns asked for; names: its columns."""
-    there = set(names)
+    present = set(names)
     for name in asked:
-        if name not in there:
+        if name not in present:
             hint = _of_pieces(name, names, asked)
             raise InputError(
                 f"{source}: no column is called {name!r}; there are {listed(names)}"
@@ -132,9 +132,9 @@ def wanted(
     """
     require_columns(source, names, without)
     counts, left_out = Counter(names), {"", *without}
-    kept = {*names} if only is None else {*only}
+    chosen = {*names} if only is None else {*only}
     places = [
-        i for i, name in enumerate(names) if name in kept and name not in left_out
+        i for i, name in enumerate(names) if name in chosen and name not in left_out
     ]
     for i in places:
         if counts[names[i]] > 1:

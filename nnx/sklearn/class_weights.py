@@ -21,8 +21,8 @@ def sample_weights(class_weight: Any, y: Array, known: Array | None) -> Array:
     """
     n = len(y)
     if known is not None:
-        each = known if y.ndim == 1 else np.tile([[0], [1]], y.shape[1])
-        y = np.concatenate([each, y])
+        every_class = known if y.ndim == 1 else np.tile([[0], [1]], y.shape[1])
+        y = np.concatenate([every_class, y])
     weights = compute_sample_weight(class_weight, y)
     if not np.all((weights >= 0.0) & np.isfinite(weights)):
         raise ValueError(
