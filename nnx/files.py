@@ -134,6 +134,9 @@ def readable(path: Path) -> Iterator[None]:
     if there not in ("", "a folder"):
         raise InputError(f"{path}: cannot be read: it is {there}, not a regular file")
     try:
+        # Since Python 3.14 a path that cannot be looked up is one that does not exist.
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.stat(path)
         yield
     except MemoryError:
         raise OutOfMemoryError(f"{path}: {_no_room(path)}") from None

@@ -102,8 +102,9 @@ def _load_table(
         )
     if source not in NAMES:
         _refuse_data_dir(source, data_dir)
-        if not path.exists():
-            raise MissingDataError(_missing(source, path))
+        with readable(path):
+            if not path.exists():
+                raise MissingDataError(_missing(source, path))
     if path.suffix.lower() not in TABLES or path.is_dir():
         raise InputError(
             f"{source}: target is for a table in a file: one of {', '.join(TABLES)}"

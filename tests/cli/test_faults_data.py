@@ -68,6 +68,18 @@ def test_1_a_path_that_is_no_data(
     bad_data(dataset, *says)
 
 
+def test_1_a_table_that_cannot_be_looked_up(
+    refused: Callable[..., str], cwd: Path
+) -> None:
+    (cwd / "loop.csv").symlink_to("loop.csv")
+    for table, reason in (
+        ("loop.csv", "it is a link without an end"),
+        ("n" * 300, "File name too long"),
+    ):
+        says = f": cannot be read: {reason}"
+        refused("train", table, "--target", "x", says=(says,))
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_1_a_folder_that_may_not_be_read(
     bad_data: Callable[..., None], cwd: Path
