@@ -45,7 +45,8 @@ class Problem(NamedTuple):
 
     def __repr__(self) -> str:
         """What a failure prints; the arrays themselves are long."""
-        shapes = [f"{array.dtype}{array.shape}" for array in (*self.images, self.order)]
+        arrays = *self.images[:2], self.order
+        shapes = [f"{array.dtype}{array.shape}" for array in arrays]
         sizes = [len(layer.weight) for layer in self.layers]
         return (
             f"{sizes} {self.layers[0].weight.dtype}, pixels, labels, order {shapes}, "
