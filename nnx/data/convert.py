@@ -13,8 +13,7 @@ from nnx.data.columns import numbers
 from nnx.data.dataset import Array
 from nnx.data.npy import MAX_HEADER, NUMPYS_HEADER, mapped
 from nnx.data.read_table import read_blocks
-from nnx.data.table import label_columns
-from nnx.data.tabular import Table
+from nnx.data.tabular import Table, label_columns
 from nnx.errors import InputError
 
 # A column gets the first of these types that represents all its numbers exactly.

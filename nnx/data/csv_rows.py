@@ -1,4 +1,4 @@
-"""A CSV file as rows of fields, in blocks, and the place of a field in it.
+"""A CSV file as rows of fields, in blocks, and the place of a row in it.
 
 Accepted: commas, semicolons or tabs; quotes, also around line ends; a byte-order mark;
 any line ending. Lines that are empty or have only spaces are not rows; but in a file
@@ -15,11 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnx.data.dataset import Array
-from nnx.data.tabular import is_code, written_number
+from nnx.data.tabular import is_code, label_columns, written_number
 from nnx.errors import InputError
 from nnx.files import readable
 
-MAX_COLUMNS = 100_000
 LONGEST_LINE = 1 << 24  # bytes
 # Least rows, and fields, per block: reading is twice as fast if a block fits the cache.
 _FEWEST, _BLOCK = 128, 1 << 12
@@ -38,40 +37,127 @@ def readable_text(path: Path) -> Iterator[None]:
             raise InputError(f"{path}: not UTF-8 text ({error.reason})") from None
 
 
-class Form(NamedTuple):
-    """The form of a CSV file, determined before its rows are read.
+class CsvFile(NamedTuple):
+    """A CSV file, and what is known before its rows are read.
 
     delimiter: the character between fields
-    names: the fields of the first line
+    names: of the columns, or 1, 2, … if the first line is a row; empty if no line is
+    named: whether the first line names the columns
     longest: length of the longest line, in bytes
     """
 
+    path: Path
     delimiter: str
     names: list[str]
+    named: bool
     longest: int
 
+    def blocks(self, skipped: int = 0) -> Iterator[list[list[str]]]:
+        """Yield the rows below the header, each as wide as the first line, in blocks.
 
-def form_of(path: Path) -> Form:
-    """Return the form of a file that has at least one row.
+        skipped: number of rows to skip at the beginning
+        """
+        width = len(self.names)
+        with open(self.path, encoding=ENCODING, newline="") as file:
+            rows = _reader(file, self.delimiter)
+            try:
+                first = next(row for row in rows if not _is_blank(row, 2))
+                rows = rows if self.named else chain([first], rows)
+                while block := list(islice(rows, self._most())):
+                    if set(map(len, block)) != {width}:
+                        block = [row for row in block if not _is_blank(row, width)]
+                        if any(len(row) != width for row in block):
+                            break
+                    left, skipped = block[skipped:], max(0, skipped - len(block))
+                    if left:
+                        yield left
+                else:
+                    return
+            except csv.Error:
+                pass
+        self._explain()
+
+    def number_blocks(self, codes: Collection[int] = ()) -> Iterator[Array]:
+        """Yield the rows' numbers, (n, width) float64, up to a block with other fields.
+
+        NumPy parses them, in less than half the time that `blocks` takes.
+
+        codes: indices of the columns in which a code is not a number
+        """
+        width = len(self.names)
+        reading: dict[Any, Any] = dict.fromkeys(codes, _no_code)
+        with open(self.path, encoding=ENCODING, newline="") as file:
+            blank = "\r\n" if width == 1 else " \r\n"
+            lines = (line for line in file if line.strip(blank))
+            if self.named and next(lines).count('"') % 2:
+                return  # the header continues on the next line
+            while block := list(islice(lines, self._most())):
+                try:
+                    values = np.loadtxt(
+                        block,
+                        comments=None,
+                        delimiter=self.delimiter,
+                        ndmin=2,
+                        converters=reading,
+                    )
+                except ValueError:
+                    return
+                if values.shape != (len(block), width):
+                    return
+                yield values
+
+    def line_of(self, row: int) -> int:
+        """Return the number of the line that a row begins in; row 0 may be a header."""
+        rows = _numbered(self.path, self.delimiter, len(self.names))
+        with readable(self.path):
+            line, _ = next(islice(rows, row, None))
+        return line
+
+    def _most(self) -> int:
+        """Return the number of rows per block."""
+        rows = max(_FEWEST, _BLOCK // len(self.names))
+        return max(1, min(rows, _BLOCK_TEXT // max(1, self.longest)))
+
+    def _explain(self) -> None:
+        """Refuse the first row that is not as wide as the first line."""
+        width = len(self.names)
+        for line, row in _numbered(self.path, self.delimiter, width):
+            if len(row) != width:
+                raise InputError(
+                    f"{self.path}, line {line}: {len(row):,} columns, but the first "
+                    f"line has {width:,}"
+                )
+
+
+def examined(path: Path, named: bool | None = None) -> CsvFile:
+    """Return a CSV file with what its first line and its longest line say.
+
+    named: whether the first line names the columns; None: whether it looks so
 
     Raises:
-        InputError: the file is empty, has NUL bytes, a line that is too long, or too
-            many columns
+        InputError: the file has NUL bytes, or a line that is too long
     """
     longest = longest_line(path)
     with open(path, encoding=ENCODING, newline="") as file:
         first = next((line for line in file if line.strip()), "")
-    if not first:
-        raise InputError(f"{path}: no rows: the file is empty")
     delimiter = max(",;\t", key=first.count)
-    number, fields = next(_numbered(path, delimiter), (1, []))
-    if not fields:
-        raise InputError(f"{path}: no rows: the file is empty")
-    if len(fields) > MAX_COLUMNS:
-        raise InputError(
-            f"{path}, line {number}: {len(fields):,} columns; at most {MAX_COLUMNS:,}"
-        )
-    return Form(delimiter, [field.strip() for field in fields], longest)
+    _, fields = next(_numbered(path, delimiter), (1, []))
+    names = [field.strip() for field in fields]
+    named = is_header(names) if named is None else named
+    if not named:
+        names = [str(i) for i in range(1, len(names) + 1)]
+    return CsvFile(path, delimiter, names, named, longest)
+
+
+def is_header(fields: list[str]) -> bool:
+    """Return whether a first line names columns.
+
+    It does if one field is "label" or none is a number; or if the fields are 0, 1, 2,
+    …, which pandas writes above columns without names.
+    """
+    named = any(fields) and all(written_number(field) is None for field in fields)
+    counted = len(fields) > 2 and fields == [str(i) for i in range(len(fields))]
+    return named or counted or bool(label_columns(fields))
 
 
 def longest_line(path: Path) -> int:
@@ -110,89 +196,11 @@ def _is_blank(row: list[str], width: int) -> bool:
     return not row or (len(row) == 1 and width > 1 and not row[0].strip())
 
 
-def blocks(
-    path: Path, form: Form, named: bool = True, skipped: int = 0
-) -> Iterator[list[list[str]]]:
-    """Yield the rows below the header, each as wide as the header, in blocks.
-
-    named: whether there is a header
-    skipped: number of rows to skip at the beginning
-    """
-    width = len(form.names)
-    with open(path, encoding=ENCODING, newline="") as file:
-        rows = _reader(file, form.delimiter)
-        try:
-            first = next(row for row in rows if not _is_blank(row, 2))
-            rows = rows if named else chain([first], rows)
-            while block := list(islice(rows, _most(form))):
-                if set(map(len, block)) != {width}:
-                    block = [row for row in block if not _is_blank(row, width)]
-                    if any(len(row) != width for row in block):
-                        break
-                left, skipped = block[skipped:], max(0, skipped - len(block))
-                if left:
-                    yield left
-            else:
-                return
-        except csv.Error:
-            pass
-    _explain(path, form.delimiter, width)
-
-
-def number_blocks(
-    path: Path, form: Form, named: bool = True, codes: Collection[int] = ()
-) -> Iterator[Array]:
-    """Yield the rows' numbers, (n, width) float64, up to a block with other fields.
-
-    NumPy parses them, in less than half the time that `blocks` takes.
-
-    named: whether there is a header
-    codes: indices of the columns in which a code is not a number
-    """
-    width = len(form.names)
-    reading: dict[Any, Any] = dict.fromkeys(codes, _no_code)
-    with open(path, encoding=ENCODING, newline="") as file:
-        blank = "\r\n" if width == 1 else " \r\n"
-        lines = (line for line in file if line.strip(blank))
-        if named and next(lines).count('"') % 2:
-            return  # the header continues on the next line
-        while block := list(islice(lines, _most(form))):
-            try:
-                values = np.loadtxt(
-                    block,
-                    comments=None,
-                    delimiter=form.delimiter,
-                    ndmin=2,
-                    converters=reading,
-                )
-            except ValueError:
-                return
-            if values.shape != (len(block), width):
-                return
-            yield values
-
-
 def _no_code(field: str) -> float:
     value = None if is_code(field) else written_number(field)
     if value is None:
         raise ValueError
     return value
-
-
-def _most(form: Form) -> int:
-    """Return the number of rows per block."""
-    rows = max(_FEWEST, _BLOCK // len(form.names))
-    return max(1, min(rows, _BLOCK_TEXT // max(1, form.longest)))
-
-
-def _explain(path: Path, delimiter: str, width: int) -> None:
-    """Refuse the first row that is not as wide as the header."""
-    for at, row in _numbered(path, delimiter, width):
-        if len(row) != width:
-            raise InputError(
-                f"{path}, line {at}: {len(row):,} columns, but the first line has "
-                f"{width:,}"
-            )
 
 
 def _numbered(
@@ -216,19 +224,3 @@ def _numbered(
                 f"{path}, line {begins}: a quote in this row is not closed, or not "
                 f"doubled, or a field has over {csv.field_size_limit():,} characters"
             ) from None
-
-
-def place_of(
-    path: Path,
-    form: Form,
-    places: list[int],
-    first: int,
-    named: bool,
-    row: int,
-    column: int,
-) -> str:
-    """Return the place of a field, where row 0 is row `first` below the header."""
-    rows = _numbered(path, form.delimiter, len(form.names))
-    with readable(path):
-        line, _ = next(islice(rows, first + row + named, None))
-    return f"{path}, line {line}, column {form.names[places[column]][:40]!r}"

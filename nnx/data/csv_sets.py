@@ -6,8 +6,8 @@ import numpy as np
 
 from nnx.data.assemble import assemble
 from nnx.data.dataset import Dataset, RawArray, RawSplit
-from nnx.data.table import label_columns, read
-from nnx.data.tabular import NoPicturesError
+from nnx.data.table import read
+from nnx.data.tabular import NoPicturesError, label_columns
 from nnx.errors import InputError
 
 FOLDER = ("train_X.csv", "train_label.csv", "test_X.csv", "test_label.csv")

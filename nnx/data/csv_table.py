@@ -12,17 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nnx.data.csv_rows import (
-    Form,
-    blocks,
-    form_of,
-    number_blocks,
-    place_of,
-    readable_text,
-)
+from nnx.data.csv_rows import CsvFile, examined, readable_text
 from nnx.data.dataset import Array
-from nnx.data.limits import refuse_larger
-from nnx.data.table import is_header
+from nnx.data.limits import MAX_COLUMNS, refuse_larger
 from nnx.data.tabular import (
     Table,
     Values,
@@ -55,22 +47,22 @@ def read(
             occurs twice; a quote is not closed; the text is not UTF-8
     """
     with readable_text(path):
-        form = form_of(path)
-        header = form.names
+        file = _opened(path, named=True)
+        header = file.names
         places = wanted(str(path), header, only, without)
         kinds = {i: header[i] in text for i in places}
         named = {i for i in places if header[i] in codes}
-        readings = _parse(path, form, kinds, named)
+        readings = _parse(file, kinds, named)
         # If text follows blocks of numbers, the column must be read again as text.
         late = {i: True for i, reading in readings.items() if reading.late}
         if late:
-            readings |= _parse(path, form, late, named)
+            readings |= _parse(file, late, named)
         values = [readings[i].values(keep_text=header[i] in text) for i in places]
         if values and not length(values[0]):
             raise InputError(f"{path}: no rows: only a header line")
         unnamed = [i + 1 for i, name in enumerate(header) if not name]
         notes = tuple(f"column {i} has no name: left out" for i in unnamed[:3])
-        place = partial(place_of, path, form, places, 0, True)
+        place = partial(_place, file, places, 0)
         return Table(
             str(path), tuple(header[i] for i in places), tuple(values), place, notes
         )
@@ -88,24 +80,20 @@ def read_blocks(
     Arguments as for `nnx.data.read_table.read_blocks`.
     """
     with readable_text(path):
-        form = form_of(path)
-        header = form.names
-        named = needed is not None or bool(copied) or is_header(header)
-        if not named:
-            header = [str(i) for i in range(1, len(header) + 1)]
-            form = form._replace(names=header)
+        file = _opened(path, named=needed is not None or bool(copied) or None)
+        header = file.names
         places, first = wanted_in_blocks(str(path), header, needed, copied), 0
         names = tuple(header[i] for i in places)
 
         def table(values: Iterable[Values]) -> Table:
-            place = partial(place_of, path, form, places, first, named)
+            place = partial(_place, file, places, first)
             return Table(str(path), names, tuple(values), place)
 
         if len(places) == len(header) and not text and not copied:
-            for columns in number_blocks(path, form, named):
+            for columns in file.number_blocks():
                 yield table(columns.T), []
                 first += len(columns)
-        for block in blocks(path, form, named, first):
+        for block in file.blocks(first):
             fields, values = list(zip(*block, strict=True)), []
             for i in places:
                 reading = _Reading(header[i] in text)
@@ -116,6 +104,25 @@ def read_blocks(
             first += len(block)
         if not first:
             raise InputError(f"{path}: no rows: only a header line")
+
+
+def _opened(path: Path, named: bool | None) -> CsvFile:
+    """Return a CSV file that has a row, and not too many columns; as by `examined`."""
+    file = examined(path, named)
+    if not file.names:
+        raise InputError(f"{path}: no rows: the file is empty")
+    if len(file.names) > MAX_COLUMNS:
+        raise InputError(
+            f"{path}, line {file.line_of(0)}: {len(file.names):,} columns; at most "
+            f"{MAX_COLUMNS:,}"
+        )
+    return file
+
+
+def _place(file: CsvFile, places: list[int], first: int, row: int, column: int) -> str:
+    """Return the place of a field; row 0 is row `first` below the header."""
+    line, name = file.line_of(file.named + first + row), file.names[places[column]]
+    return f"{file.path}, line {line}, column {name[:40]!r}"
 
 
 class _Reading:
@@ -173,7 +180,7 @@ def _numbers(fields: tuple[str, ...], with_codes: bool) -> Array:
 
 
 def _parse(
-    path: Path, form: Form, kinds: dict[int, bool], codes: set[int]
+    file: CsvFile, kinds: dict[int, bool], codes: set[int]
 ) -> dict[int, _Reading]:
     """Read columns.
 
@@ -182,18 +189,18 @@ def _parse(
     """
     readings = {i: _Reading(is_text, i in codes) for i, is_text in kinds.items()}
     done = 0
-    if len(kinds) == len(form.names) and not any(kinds.values()):
-        for columns in number_blocks(path, form, codes=codes):
-            done = _counted(path, done, columns.shape)
+    if len(kinds) == len(file.names) and not any(kinds.values()):
+        for columns in file.number_blocks(codes):
+            done = _counted(file.path, done, columns.shape)
             for i, reading in readings.items():
                 reading.add_numbers(columns[:, i].copy())
-    for block in blocks(path, form, skipped=done):
-        done = _counted(path, done, (len(block), len(kinds)))
+    for block in file.blocks(done):
+        done = _counted(file.path, done, (len(block), len(kinds)))
         fields = list(zip(*block, strict=True))
         for i, reading in readings.items():
             if reading.add(fields[i]) > _MAX_TEXT:
                 raise InputError(
-                    f"{path}, column {i + 1}: over {_MAX_TEXT >> 20} million "
+                    f"{file.path}, column {i + 1}: over {_MAX_TEXT >> 20} million "
                     "characters of text, the most that is read: leave it out"
                 )
     return readings

@@ -11,6 +11,8 @@ MAX_EXPANSION = 1032
 # Unpacked data must fit in memory; MNIST takes a hundredth of this.
 MAX_UNPACKED = 4 << 30
 
+MAX_COLUMNS = 100_000
+
 
 def refuse_larger(path: Path, size: int, how: str = "as numbers") -> None:
     """Refuse a table of more than `MAX_UNPACKED` bytes, counted as `how` says."""

@@ -12,10 +12,16 @@ import numpy as np
 
 from nnx.data import npz
 from nnx.data.assemble import assemble
-from nnx.data.csv_rows import MAX_COLUMNS
 from nnx.data.dataset import Array, Dataset, RawArray, RawSplit
-from nnx.data.table import label_columns
-from nnx.data.tabular import NoPicturesError, Table, as_text, wanted, wanted_in_blocks
+from nnx.data.limits import MAX_COLUMNS
+from nnx.data.tabular import (
+    NoPicturesError,
+    Table,
+    as_text,
+    label_columns,
+    wanted,
+    wanted_in_blocks,
+)
 from nnx.errors import InputError, first_line
 from nnx.files import readable
 
@@ -107,7 +113,7 @@ def load_file(path: Path, name: str) -> Dataset:
     """
     table = _table(path)
     names, kinds = table.dtype.names, table.dtype
-    labels = label_columns(list(names))
+    labels = label_columns(names)
     if len(labels) != 1:
         raise NoPicturesError(f"{path}: has {len(labels)} label columns, expected one")
     label = labels[0]

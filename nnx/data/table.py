@@ -13,7 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from nnx.data.csv_rows import ENCODING, LONGEST_LINE, longest_line, readable_text
+from nnx.data.csv_rows import (
+    ENCODING,
+    LONGEST_LINE,
+    is_header,
+    longest_line,
+    readable_text,
+)
 from nnx.data.dataset import Array, RawArray
 from nnx.data.tabular import NoPicturesError, written_number
 from nnx.errors import InputError, first_line
@@ -95,22 +101,6 @@ def _fields(line: str, delimiter: str) -> list[str]:
         return [f.strip() for f in next(csv.reader([line], delimiter=delimiter), [""])]
     except csv.Error:
         return [f.strip() for f in line.split(delimiter)]
-
-
-def is_header(fields: list[str]) -> bool:
-    """Return whether a first line names columns.
-
-    It does if one field is "label" or none is a number; or if the fields are 0, 1, 2,
-    …, which pandas writes above columns without names.
-    """
-    named = any(fields) and not any(map(_is_number, fields))
-    counted = len(fields) > 2 and fields == [str(i) for i in range(len(fields))]
-    return named or counted or bool(label_columns(fields))
-
-
-def label_columns(names: list[str]) -> list[int]:
-    """Return the indices of the columns called "label", in any case."""
-    return [i for i, name in enumerate(names) if name.lower() == "label"]
 
 
 def _is_number(field: str) -> bool:

@@ -167,6 +167,11 @@ def wanted_in_blocks(
     return wanted(source, names, needed, {*beside, *index} - {*(needed or ())})
 
 
+def label_columns(names: Sequence[str]) -> list[int]:
+    """Return the indices of the columns called "label", in any case."""
+    return [i for i, name in enumerate(names) if name.lower() == "label"]
+
+
 def listed(names: Sequence[str]) -> str:
     """Return the first names, as shown in messages."""
     shown = ", ".join(repr(name[:40]) for name in names[:10])
