@@ -52,11 +52,29 @@ class CsvFile(NamedTuple):
     named: bool
     longest: int
 
-    def blocks(self, skipped: int = 0) -> Iterator[list[list[str]]]:
-        """Yield the rows below the header, each as wide as the first line, in blocks.
+    def blocks(self, codes: Collection[int] | None = None) -> Iterator[Any]:
+        """Yield the rows below the header in blocks, as numbers or as lists of fields.
 
-        skipped: number of rows to skip at the beginning
+        A block of numbers is (n, width) float64. NumPy parses it in less than half the
+        time that fields take. From the first block on that has other fields, all are
+        lists of fields, each as wide as the first line.
+
+        codes: indices of the columns in which a code is not a number; None: yield no
+            numbers
         """
+        done = 0
+        if codes is not None:
+            for numbers in self._number_blocks(codes):
+                if numbers is None:
+                    break
+                yield numbers
+                done += len(numbers)
+            else:
+                return
+        yield from self._field_blocks(done)
+
+    def _field_blocks(self, skipped: int) -> Iterator[list[list[str]]]:
+        """Yield all rows as fields but for so many skipped at the beginning."""
         width = len(self.names)
         with open(self.path, encoding=ENCODING, newline="") as file:
             rows = _reader(file, self.delimiter)
@@ -77,20 +95,16 @@ class CsvFile(NamedTuple):
                 pass
         self._explain()
 
-    def number_blocks(self, codes: Collection[int] = ()) -> Iterator[Array]:
-        """Yield the rows' numbers, (n, width) float64, up to a block with other fields.
-
-        NumPy parses them, in less than half the time that `blocks` takes.
-
-        codes: indices of the columns in which a code is not a number
-        """
+    def _number_blocks(self, codes: Collection[int]) -> Iterator[Array | None]:
+        """Yield blocks of numbers; last None if a block has other fields."""
         width = len(self.names)
         reading: dict[Any, Any] = dict.fromkeys(codes, _no_code)
         with open(self.path, encoding=ENCODING, newline="") as file:
             blank = "\r\n" if width == 1 else " \r\n"
             lines = (line for line in file if line.strip(blank))
             if self.named and next(lines).count('"') % 2:
-                return  # the header continues on the next line
+                yield None  # the header continues on the next line
+                return
             while block := list(islice(lines, self._most())):
                 try:
                     values = np.loadtxt(
@@ -101,8 +115,9 @@ class CsvFile(NamedTuple):
                         converters=reading,
                     )
                 except ValueError:
-                    return
-                if values.shape != (len(block), width):
+                    values = None
+                if values is None or values.shape != (len(block), width):
+                    yield None
                     return
                 yield values
 

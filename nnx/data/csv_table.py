@@ -89,18 +89,18 @@ def read_blocks(
             place = partial(_place, file, places, first)
             return Table(str(path), names, tuple(values), place)
 
-        if len(places) == len(header) and not text and not copied:
-            for columns in file.number_blocks():
-                yield table(columns.T), []
-                first += len(columns)
-        for block in file.blocks(first):
-            fields, values = list(zip(*block, strict=True)), []
-            for i in places:
-                reading = _Reading(header[i] in text)
-                reading.add(fields[i])
-                values.append(reading.values(keep_text=header[i] in text))
-            ids = list(fields[header.index(copied)]) if copied else []
-            yield table(values), ids
+        in_numbers = len(places) == len(header) and not text and not copied
+        for block in file.blocks(() if in_numbers else None):
+            if isinstance(block, np.ndarray):
+                yield table(block.T), []
+            else:
+                fields, values = list(zip(*block, strict=True)), []
+                for i in places:
+                    reading = _Reading(header[i] in text)
+                    reading.add(fields[i])
+                    values.append(reading.values(keep_text=header[i] in text))
+                ids = list(fields[header.index(copied)]) if copied else []
+                yield table(values), ids
             first += len(block)
         if not first:
             raise InputError(f"{path}: no rows: only a header line")
@@ -188,14 +188,15 @@ def _parse(
     codes: indices of the columns that are text if a number in them is a code
     """
     readings = {i: _Reading(is_text, i in codes) for i, is_text in kinds.items()}
-    done = 0
-    if len(kinds) == len(file.names) and not any(kinds.values()):
-        for columns in file.number_blocks(codes):
-            done = _counted(file.path, done, columns.shape)
+    in_numbers = len(kinds) == len(file.names) and not any(kinds.values())
+    rows = 0
+    for block in file.blocks(codes if in_numbers else None):
+        rows += len(block)
+        refuse_larger(file.path, 8 * rows * len(kinds))
+        if isinstance(block, np.ndarray):
             for i, reading in readings.items():
-                reading.add_numbers(columns[:, i].copy())
-    for block in file.blocks(done):
-        done = _counted(file.path, done, (len(block), len(kinds)))
+                reading.add_numbers(block[:, i].copy())
+            continue
         fields = list(zip(*block, strict=True))
         for i, reading in readings.items():
             if reading.add(fields[i]) > _MAX_TEXT:
@@ -204,10 +205,3 @@ def _parse(
                     "characters of text, the most that is read: leave it out"
                 )
     return readings
-
-
-def _counted(path: Path, done: int, shape: tuple[int, int]) -> int:
-    """Return the number of rows including these; refuse too many."""
-    done += shape[0]
-    refuse_larger(path, 8 * done * shape[1])
-    return done

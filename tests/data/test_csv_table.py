@@ -105,6 +105,13 @@ def test_text_that_comes_late_is_text_from_the_first_row(table, monkeypatch):
     assert said(found.values[1]) == [*map(str, range(9)), "x", "10"]
 
 
+def test_a_file_of_numbers_is_parsed_once(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_rows.CsvFile, "_field_blocks", None)
+    assert table("a,b\n1,2\n3,4\n").rows == 2
+    [(block, _)] = csv_table.read_blocks(tmp_path / "table.csv")
+    assert block.rows == 2
+
+
 def test_numbers_that_no_other_program_reads_are_text(table):
     found = table("a,b,c\n1_0,\u0661,0x1\n2_0,\u0662,0x2\n")
     assert all(isinstance(column, Text) for column in found.values)
