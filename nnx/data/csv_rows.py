@@ -6,8 +6,9 @@ with one column, spaces or "" below the first row are an empty field.
 """
 
 import csv
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -152,19 +153,28 @@ def examined(path: Path, named: bool | None = None) -> CsvFile:
     Raises:
         InputError: the file has NUL bytes, or a line that is too long
     """
-    longest = longest_line(path)
     with open(path, encoding=ENCODING, newline="") as file:
-        first = next((line for line in file if line.strip()), "")
+        lines = iter(partial(file.readline, LONGEST_LINE), "")
+        first = next((line for line in lines if line.strip()), "")
+    longest = _longest_line(path)
     delimiter = max(",;\t", key=first.count)
     _, fields = next(_numbered(path, delimiter), (1, []))
     names = [field.strip() for field in fields]
-    named = is_header(names) if named is None else named
+    named = _is_header(names) if named is None else named
     if not named:
         names = [str(i) for i in range(1, len(names) + 1)]
     return CsvFile(path, delimiter, names, named, longest)
 
 
-def is_header(fields: list[str]) -> bool:
+def numbers(fields: Sequence[str]) -> Array:
+    """Return fields as numbers, (n,) float64; ValueError if one is text or empty."""
+    joined = "".join(fields)
+    if "_" in joined or not joined.isascii():
+        raise ValueError
+    return np.fromiter(map(float, fields), np.float64, len(fields))
+
+
+def _is_header(fields: list[str]) -> bool:
     """Return whether a first line names columns.
 
     It does if one field is "label" or none is a number; or if the fields are 0, 1, 2,
@@ -175,7 +185,7 @@ def is_header(fields: list[str]) -> bool:
     return named or counted or bool(label_columns(fields))
 
 
-def longest_line(path: Path) -> int:
+def _longest_line(path: Path) -> int:
     """Return the length of the longest line, in bytes.
 
     Knowing it, rows are read without checking the length of each line.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnx.data.csv_rows import CsvFile, examined, readable_text
+from nnx.data.csv_rows import CsvFile, examined, numbers, readable_text
 from nnx.data.dataset import Array
 from nnx.data.limits import MAX_COLUMNS, refuse_larger
 from nnx.data.tabular import (
@@ -139,7 +139,9 @@ class _Reading:
         """Add a block's fields; return the number of characters of text so far."""
         if not self._is_text:
             try:
-                self._parts.append(_numbers(fields, self._with_codes))
+                if self._with_codes and any(map(is_code, fields)):
+                    raise ValueError
+                self._parts.append(numbers(fields))
                 return 0
             except ValueError:
                 self._is_text, self.late = True, bool(self._parts)
@@ -162,21 +164,11 @@ class _Reading:
         if not self._is_text:
             return whole
         if not keep_text:
-            numbers = [number(field) for field in self._known]
+            known = [number(field) for field in self._known]
             are_names = self._with_codes and any(map(is_code, self._known))
-            if None not in numbers and not are_names:
-                return np.array(numbers, np.float64)[whole]
+            if None not in known and not are_names:
+                return np.array(known, np.float64)[whole]
         return text_column(list(self._known), whole)
-
-
-def _numbers(fields: tuple[str, ...], with_codes: bool) -> Array:
-    """Return fields as numbers; raise ValueError if one is text, empty, or a code."""
-    joined = "".join(fields)
-    if "_" in joined or not joined.isascii():
-        raise ValueError
-    if with_codes and any(map(is_code, fields)):
-        raise ValueError
-    return np.fromiter(map(float, fields), np.float64, len(fields))
 
 
 def _parse(

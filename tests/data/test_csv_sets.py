@@ -113,7 +113,7 @@ def test_forms_of_the_file(tmp_path, lines, form):
         ([HEADER], "no samples: only a header line"),
         (["label", "1", "0"], "no samples"),
         ([""], "no samples: the file is empty"),
-        ([HEADER, '"1,2,3,4,5'], "line 2: 1 columns"),
+        ([HEADER, '"1,2,3,4,5'], "line 2: a quote in this row is not closed"),
         ([HEADER, *ROWS, "1,2,3,4,1_0"], "line 22, column 5: '1_0' is not a number"),
         ([HEADER, *ROWS, "1,٣,3,4,5"], r"line 22, column 2: '\u0663' is not a number"),
     ],
