@@ -71,7 +71,6 @@ def _of_one(
     """Return the files of a run's pictures and report, which are then written."""
     from nnx.cli.progress import doing
     from nnx.network import Network
-    from nnx.report.document import Scores
     from nnx.report.write import write
     from nnx.training.checkpoint import is_of
     from nnx.training.evaluate import evaluate
@@ -83,9 +82,8 @@ def _of_one(
     test = evaluate(network, data)
     if not is_of(run, data):
         show.note(f"nnx: {data.name}: not the data that this run was trained on")
-    scores = Scores(test.loss, test.score, test.metric, test.rmse)
     with doing("drawing"):
-        return write(folder, kind, network, data, settings, log, scores)
+        return write(folder, kind, network, data, settings, log, test)
 
 
 def _compared(runs: list[Path]) -> "Figure":

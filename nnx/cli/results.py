@@ -158,16 +158,22 @@ def draw(run: "Run", result: "Result", quiet: bool) -> None:
     The run is done: what cannot be drawn is said, and does not fail it.
     """
     from nnx.cli.progress import doing
+    from nnx.training.evaluate import Evaluation
 
     try:
-        from nnx.report.document import Scores
         from nnx.report.write import write
     except Exception as error:  # as for a backend of matplotlib that there is not
         show.note(f"nnx: the run is done, but matplotlib cannot draw it: {error}")
         return
     assert run.folder is not None
     known = result.network, run.data, run.settings, result.log
-    test = Scores(result.test_loss, result.test_score, result.metric, result.test_rmse)
+    test = Evaluation(
+        result.test_loss,
+        result.test_score,
+        result.metric,
+        len(run.data.test.labels),
+        rmse=result.test_rmse,
+    )
     try:
         with doing("drawing pictures", quiet=quiet):
             *pictures, report = write(run.folder, "png", *known, test)

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib import resources
 from string import Template
-from typing import Any, NamedTuple
+from typing import Any
 
 from nnx import __version__, cores
-from nnx.data.dataset import Array
 from nnx.installation import PACKAGES, versions
 from nnx.network import Network
 from nnx.settings import ROWS, Settings, complete
 from nnx.settings.values import as_option
+from nnx.training.evaluate import Evaluation
 from nnx.training.folder import REPORT_NAME
-from nnx.training.log import METRIC_NAMES, METRICS, Row, best
+from nnx.training.log import METRIC_NAMES, Row, best
 
 TYPES = {"png": "image/png", "svg": "image/svg+xml"}
 # Each picture's heading, and how to read it.
@@ -45,28 +45,17 @@ WORDS = {
 }  # fmt: skip
 
 
-class Scores(NamedTuple):
-    """The network's mean loss on the test images, and its accuracy or R².
-
-    rmse: of each target of a regression, in the target's unit
-    """
-
-    loss: float
-    score: float
-    metric: str = METRICS[0]
-    rmse: Array | None = None
-
-
 def document(
     network: Network,
     dataset: str,
     settings: Settings,
     log: Sequence[Row],
-    test: Scores,
+    test: Evaluation,
     pictures: Iterable[tuple[str, str, bytes]],
 ) -> bytes:
     """Return the content of the report.
 
+    test: of the network on the test images
     pictures: of each the name, the kind (png or svg) and the bytes
     """
     results = _results(network, log, test)
@@ -107,7 +96,7 @@ def _pairs(values: Mapping[str, str]) -> str:
     return f'<div class="scroll"><table>{"".join(rows)}</table></div>'
 
 
-def _results(network: Network, log: Sequence[Row], test: Scores) -> dict[str, str]:
+def _results(network: Network, log: Sequence[Row], test: Evaluation) -> dict[str, str]:
     word, nats = METRIC_NAMES[test.metric], " nats" if test.metric == "accuracy" else ""
     results = {f"test {word}": _score(test.score, test.metric, test.loss) + nats}
     results |= _errors(network, test)
@@ -122,7 +111,7 @@ def _results(network: Network, log: Sequence[Row], test: Scores) -> dict[str, st
     return results | {"epochs": str(last.epoch), "training": f"{last.seconds:.2f} s"}
 
 
-def _errors(network: Network, test: Scores) -> dict[str, str]:
+def _errors(network: Network, test: Evaluation) -> dict[str, str]:
     """Return each target's error, in the target's unit."""
     if test.rmse is None:
         return {}

@@ -6,9 +6,10 @@ from nnx import files
 from nnx.data.dataset import Dataset
 from nnx.network import Network
 from nnx.report import style
-from nnx.report.document import Scores, document
+from nnx.report.document import document
 from nnx.report.pictures import pictures
 from nnx.settings import Settings
+from nnx.training.evaluate import Evaluation
 from nnx.training.folder import REPORT_NAME
 from nnx.training.log import Row
 
@@ -20,13 +21,13 @@ def write(
     data: Dataset,
     settings: Settings,
     log: tuple[Row, ...],
-    test: Scores,
+    test: Evaluation,
 ) -> list[Path]:
     """Write the pictures, and the report that contains them; return the files.
 
     kind: png or svg
     data: the data set that the network was trained on, or one like it
-    test: the network's scores on the test images
+    test: of the network on the test images
 
     Raises:
         InputError: a file cannot be written

@@ -7,7 +7,7 @@ import pytest
 from drawing import Watched
 
 import nnx
-from nnx.report.document import Scores, document
+from nnx.report.document import document
 from nnx.settings import complete
 
 
@@ -16,9 +16,9 @@ def test_no_word_is_taken_apart(browser: Any, tmp_path: Path, width: int) -> Non
     network, data = nnx.Network([64, 8, 10], seed=0), nnx.load("digits")
     result = nnx.train(network, data, epochs=2, backend="numpy")
     settings = complete({"dataset": "digits", "epochs": 2})
-    scores = Scores(result.test_loss, result.test_accuracy)
+    test = nnx.evaluate(result.network, data)
     file = tmp_path / "report.html"
-    page = document(network, "digits", settings, result.log, scores, [])
+    page = document(network, "digits", settings, result.log, test, [])
     file.write_bytes(page)
     viewport = {"width": width, "height": 800}
     with Watched(browser, file.as_uri(), viewport=viewport) as watched:

@@ -9,7 +9,6 @@ import pytest
 import nnx
 from nnx.data.dataset import Dataset
 from nnx.network import Network
-from nnx.report.document import Scores
 from nnx.report.write import write
 from nnx.settings import complete
 from nnx.training.folder import OF_CLASSES
@@ -56,8 +55,7 @@ def _page(
     settings = complete(
         {"dataset": "digits", "epochs": 3, "seed": 5, "class_weights": {"3": 2.0}}
     )
-    found = nnx.evaluate(network, data)
-    scores = Scores(found.loss, found.score)
+    scores = nnx.evaluate(network, data)
     *_, page = write(folder, kind, network, data, settings, log, scores)
     return _Read(page.read_text("utf-8"))
 

@@ -8,7 +8,7 @@ from nnx.data.dataset import Column, Dataset, Frame, Split, Target
 from nnx.errors import InputError
 from nnx.maths.state import Layer
 from nnx.report import predictions, style, values
-from nnx.report.document import Scores, document
+from nnx.report.document import document
 from nnx.report.pictures import pictures
 from nnx.settings import complete
 from nnx.training.evaluate import evaluate
@@ -148,8 +148,7 @@ def test_what_a_run_of_values_is_shown_by() -> None:
 def test_the_report_has_the_error_in_the_target_s_unit() -> None:
     network, data = _exact()
     found = evaluate(network, data)
-    scores = Scores(found.loss, found.score, found.metric, found.rmse)
-    page = document(network, "adds", complete({"dataset": "digits"}), (), scores, [])
+    page = document(network, "adds", complete({"dataset": "digits"}), (), found, [])
     assert "test RMSE of sum" in page.decode()
     assert f"{2 / np.sqrt(3):.4g}" in page.decode()
 

@@ -13,7 +13,7 @@ import nnx
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError
 from nnx.model_file import load as load_model
-from nnx.report.document import Scores, document
+from nnx.report.document import document
 from nnx.settings import ROWS, as_text, complete
 from nnx.training.class_weights import class_weights
 from nnx.training.folder import load_settings
@@ -108,6 +108,6 @@ def test_a_run_by_names_is_that_by_numbers_and_goes_on(
     assert on.train_loss == ours.train_loss
     extra = load_model(tmp_path / "checkpoint.safetensors").extra
     assert extra["settings"]["class_weights"] == {"b": 4.0}
-    test = Scores(on.test_loss, on.test_score, on.metric)
+    test = nnx.evaluate(on.network, data)
     settings = load_settings(tmp_path)
     assert b"class_weights" in document(on.network, "x", settings, on.log, test, [])
