@@ -1,8 +1,6 @@
 """`nnx sweep`."""
 
 from contextlib import closing
-from functools import partial
-from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,25 +8,16 @@ import typer
 
 from nnx.cli import begin, show, sweep_results
 from nnx.cli.options import Device, Json, Threads, number, on, path, threads_limited
+from nnx.cli.trial_runs import TrialRuns, UntrainableError
 from nnx.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nnx.data.dataset import Dataset, Split
-    from nnx.sweep.space import Space
     from nnx.sweep.trials import Sweep, Trial
-    from nnx.training.run import Run
 
 # What is held out to compare trials by, where the run's settings hold out nothing.
 HELD_OUT = 0.1
-# Before the first trial, at most PAIRS pairs of values are checked with the data, of
-# which IMAGES images are enough.
-PAIRS, IMAGES = 500, 10
-
-
-class UntrainableError(InputError):
-    """A trial's settings contradict each other, the network or the data."""
 
 
 def sweep(
@@ -93,12 +82,12 @@ def sweep(
     every = _every_seed(settings["seed"], seeds)
     library()  # refused before data are loaded
     count, options = int(min(trials, size(searched))), on(device)
-    start = partial(begin.run, options=options, threads=threads)
     with threads_limited(threads):
         with doing(f"reading {settings['dataset']}", quiet=quiet):
             begin.check_backend(settings, options)  # refused before data are loaded
             data = load_data(settings)
-            metric = _checked(values, searched, data, start)
+            runs = TrialRuns(values, searched, data, options, threads)
+            metric = runs.checked_metric()
         opened = study.opened(storage, settings, searched, every)
         if held_out and not quiet:
             show.note(
@@ -107,9 +96,8 @@ def sweep(
             )
         if not quiet:
             sweep_results.introduce(opened, data, count, trials)
-        run_of = partial(_run, values, searched, data, start)
-        _work(opened, count, metric, run_of, quiet)
-    sweep_results.report(opened, metric, partial(_config, values, data), json, quiet)
+        _work(opened, runs, count, metric, quiet)
+    sweep_results.report(opened, runs, metric, json, quiet)
 
 
 def _values(file: Path) -> tuple[dict[str, Any], bool]:
@@ -126,54 +114,6 @@ def _values(file: Path) -> tuple[dict[str, Any], bool]:
     return {**values, "validation_fraction": HELD_OUT}, True
 
 
-def _checked(
-    values: dict[str, Any],
-    space: "Space",
-    data: "Dataset",
-    start: "Callable[..., Run]",
-) -> str:
-    """Return the metric of all trials, refused where these do not fit the data.
-
-    Each value is checked with the data and a network, and pairs of values are.
-
-    start: as `begin.run`, without the options that trials share
-    """
-    from nnx.settings import layered
-    from nnx.sweep.space import covering, ends
-
-    few = _few(data)
-    # With from, all trials have its network, which takes time to load.
-    pairs = islice(covering(space, 2), 0 if values.get("from") else PAIRS)
-    for chosen in chain(covering(space, 1), pairs):
-        try:
-            start(_narrow(layered(values, chosen)), few, None)
-        except InputError as error:
-            which = sweep_results.in_words(chosen)
-            raise InputError(f"{error}; in the combination {which}") from None
-    for chosen in ends(space):
-        run = start(layered(values, chosen), data, None)
-    return run.plan.metric
-
-
-def _few(data: "Dataset") -> "Dataset":
-    """Return the data with a few images in each part, for quick checks of settings."""
-
-    def few(part: "Split") -> "Split":
-        return part._replace(images=part.images[:IMAGES], labels=part.labels[:IMAGES])
-
-    validation = data.validation and few(data.validation)
-    return data._replace(
-        train=few(data.train), test=few(data.test), validation=validation
-    )
-
-
-def _narrow(values: dict[str, Any]) -> dict[str, Any]:
-    """Return settings with one unit in each hidden layer, for quick checks of them."""
-    from nnx.settings import complete
-
-    return {**values, "hidden": [1] * len(complete(values)["hidden"])}
-
-
 def _every_seed(first: int, count: int) -> list[int]:
     """Return the seeds of each trial."""
     from nnx.settings.values import read_value
@@ -185,67 +125,8 @@ def _every_seed(first: int, count: int) -> list[int]:
     return list(range(first, first + count))
 
 
-def _run(
-    values: dict[str, Any],
-    space: "Space",
-    data: "Dataset",
-    start: "Callable[..., Run]",
-    trial: "Trial",
-    seed: int,
-) -> "Run":
-    """Return a trial's run with this seed, as far as it is if it was interrupted.
-
-    start: as for `_checked`
-
-    Raises:
-        UntrainableError: no run can have the trial's settings
-        InputError: the fault is not the trial's: other settings make no run either, or
-            its folder cannot be used
-    """
-    from nnx.settings import layered
-    from nnx.sweep.space import ends
-    from nnx.training.folder import can_resume, load_settings
-
-    folder = trial.runs[seed]
-    if can_resume(folder):
-        # The backend may be another machine's own choice.
-        own = {**load_settings(folder), "backend": values.get("backend", "auto")}
-        return start(own, data, folder, resume=True)
-    own = layered(values, {**trial.settings, "seed": seed})
-    try:
-        return start(own, data, folder, overwrite=True)
-    except InputError as error:
-        sound = layered(values, ends(space)[0])
-        if _fits(start, own, data) or not _fits(start, sound, data):
-            raise
-        raise UntrainableError(str(error)) from None
-
-
-def _fits(start: "Callable[..., Run]", values: dict[str, Any], data: "Dataset") -> bool:
-    """Return whether a run without a folder can have these settings."""
-    try:
-        start(values, data, None)
-    except InputError:
-        return False
-    return True
-
-
-def _config(
-    values: dict[str, Any], data: "Dataset", settings: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the settings that a trial's run is given, in the form of a file."""
-    from nnx.settings import as_text, layered
-    from nnx.training.data import described
-
-    return as_text(layered({}, layered(values, settings) | described(data)))
-
-
 def _work(
-    sweep: "Sweep",
-    count: int,
-    metric: str,
-    run_of: "Callable[[Trial, int], Run]",
-    quiet: bool,
+    sweep: "Sweep", runs: TrialRuns, count: int, metric: str, quiet: bool
 ) -> None:
     """Train trials until so many are finished; at a signal, save the one under way."""
     from nnx.cli.signals import EXIT, remembered
@@ -262,7 +143,7 @@ def _work(
         for trial in coming:
             say(sweep_results.beginning(trial))
             with remembered() as signals:
-                scores = _scores(trial, run_of, lambda: bool(signals), quiet)
+                scores = _scores(trial, runs, lambda: bool(signals), quiet)
             if scores is not None:
                 trials.finish(sweep, trial, scores)
                 finished = trials.outcomes(sweep)
@@ -274,7 +155,7 @@ def _work(
 
 def _scores(
     trial: "Trial",
-    run_of: "Callable[[Trial, int], Run]",
+    runs: TrialRuns,
     should_stop: "Callable[[], bool]",
     quiet: bool,
 ) -> list[float] | None:
@@ -285,7 +166,7 @@ def _scores(
     scores = []
     try:
         for seed in trial.runs:
-            with closing(run_of(trial, seed)) as run:
+            with closing(runs.of(trial, seed)) as run:
                 compiled(run.compile(), quiet)
                 result = run.follow(should_stop=should_stop)
             if result.stopped:

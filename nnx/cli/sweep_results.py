@@ -1,6 +1,6 @@
 """What `nnx sweep` says of its trials, and what it leaves in the end."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ import typer
 from nnx.cli import show
 
 if TYPE_CHECKING:
+    from nnx.cli.trial_runs import TrialRuns
     from nnx.data.dataset import Dataset
     from nnx.sweep.trials import Outcome, Sweep, Trial
 
@@ -56,17 +57,11 @@ def ending(
 
 
 def report(
-    sweep: "Sweep",
-    metric: str,
-    config: Callable[[dict[str, Any]], dict[str, Any]],
-    json: bool,
-    quiet: bool,
+    sweep: "Sweep", runs: "TrialRuns", metric: str, json: bool, quiet: bool
 ) -> None:
     """Write the best trial's settings and the picture, and print what all came to.
 
     Where no trial has a score, the command ends with status 1.
-
-    config: returns what a settings file of a trial with these settings holds
     """
     from nnx import files
     from nnx.sweep.proposals import importances
@@ -79,7 +74,7 @@ def report(
         raise typer.Exit(1)
     folder = runs_of(sweep, scored[0].number)[sweep.seeds[0]]
     best, shares = sweep.folder / BEST_NAME, importances(sweep.journal.study)
-    files.write(best, _best(sweep, scored[0], folder, config))
+    files.write(best, _best(sweep, runs, scored[0], folder))
     _draw(sweep, scored, shares, metric, quiet)
     if json:
         show.as_json(_described(finished, shares, metric, folder, best))
@@ -94,12 +89,7 @@ def report(
     )
 
 
-def _best(
-    sweep: "Sweep",
-    outcome: "Outcome",
-    folder: Path,
-    config: Callable[[dict[str, Any]], dict[str, Any]],
-) -> bytes:
+def _best(sweep: "Sweep", runs: "TrialRuns", outcome: "Outcome", folder: Path) -> bytes:
     """Return the settings file of a trial's run, or a new one if it was deleted."""
     import tomli_w
 
@@ -109,7 +99,7 @@ def _best(
     if (folder / CONFIG_NAME).is_file():
         return (folder / CONFIG_NAME).read_bytes()
     settings = settings_of(sweep.space, outcome.params)
-    return tomli_w.dumps(config({**settings, "seed": sweep.seeds[0]})).encode()
+    return tomli_w.dumps(runs.config({**settings, "seed": sweep.seeds[0]})).encode()
 
 
 def _score(outcome: "Outcome", metric: str) -> str:

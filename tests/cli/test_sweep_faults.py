@@ -12,6 +12,7 @@ from cli_files import config, tree
 
 from nnx.backend import Backend
 from nnx.cli import sweep as command
+from nnx.cli import trial_runs
 from nnx.errors import InputError
 from nnx.settings import as_text, complete
 from nnx.sweep import journal, space, trials
@@ -77,7 +78,7 @@ def test_seeds_beyond_the_largest(refused: Refused, files: Path) -> None:
 def swept(files: Path, monkeypatch: pytest.MonkeyPatch, seeds: int = 1) -> None:
     """Run the command in this process, with no pair of settings checked."""
     monkeypatch.chdir(files)
-    monkeypatch.setattr(command, "PAIRS", 0)
+    monkeypatch.setattr(trial_runs, "PAIRS", 0)
     command.sweep(Path("run.toml"), Path("space.toml"), Path("swept"), 9, seeds)
 
 
