@@ -1,7 +1,7 @@
 """Data sets from arrays or data frames in memory, whose scale is never guessed."""
 
 from numbers import Real
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -29,7 +29,13 @@ from nnx.data.targets import decide, fit_aim, labels
 from nnx.errors import InputError, in_few_words
 
 SCALES = "auto", "standard", "none"
-_SOURCES = ("x", "y"), ("x_test", "y_test"), ("x of validation", "y of validation")
+# What x and y of each part are called in messages.
+_SOURCES = {
+    "train": ("x", "y"),
+    "test": ("x_test", "y_test"),
+    "validation": ("x of validation", "y of validation"),
+}
+Pairs: TypeAlias = dict[str, tuple[Any, Any]]  # x and y of each part that is given
 
 
 def dataset(
@@ -67,14 +73,14 @@ def dataset(
     if not isinstance(name, str):
         raise InputError(f"name must be a text, not {in_few_words(name)}")
     table = checked(options)
+    pairs: Pairs = {"train": (x, y)}
+    if x_test is not None:
+        pairs["test"] = x_test, y_test
     if validation is not None:
-        validation = checked_pair("validation", validation)
+        pairs["validation"] = checked_pair("validation", validation)
         table = table._replace(validation_data=IN_MEMORY)
-    tested = None if x_test is None else (x_test, y_test)
-    pairs = [
-        None if pair is None else (pair[0], _without_one_hot(pair[1], table.task))
-        for pair in ((x, y), tested, validation)
-    ]
+    for part, (of_x, of_y) in pairs.items():
+        pairs[part] = of_x, _without_one_hot(of_y, table.task)
     _check_scale(scale, is_frame(x))
     if is_frame(x) or scale in ("standard", "none"):
         return _of_tables(name, pairs, table, scale)
@@ -98,7 +104,7 @@ def _check_scale(scale: Any, of_frame: bool) -> None:
 
 
 def split_like(
-    like: Any, x: Any, y: Any, sources: tuple[str, str] = _SOURCES[2]
+    like: Any, x: Any, y: Any, sources: tuple[str, str] = _SOURCES["validation"]
 ) -> Split:
     """Return more samples in the form of those in a data set, or of a network's.
 
@@ -130,59 +136,58 @@ def split_like(
     return Split(images, labels(aim_of(like, names), targets))
 
 
-def _of_tables(
-    name: str, pairs: list[Any], options: TableOptions, scale: Any
-) -> Dataset:
+def _of_tables(name: str, pairs: Pairs, options: TableOptions, scale: Any) -> Dataset:
     text = options.categorical
-    first, target = table_of_pair(pairs[0], _SOURCES[0], None, text)
+    first, target = table_of_pair(pairs["train"], _SOURCES["train"], None, text)
     require_columns(first.source, first.names, options.drop)
-    test, validation = (
-        None if pair is None else table_of_pair(pair, sources, target, text)[0]
-        for pair, sources in zip(pairs[1:], _SOURCES[1:], strict=True)
-    )
+    others = {
+        part: table_of_pair(pair, _SOURCES[part], target, text)[0]
+        for part, pair in pairs.items()
+        if part != "train"
+    }
     if scale == "none":
         of_targets = options.standardize in ("both", "targets")
         options = options._replace(standardize="targets" if of_targets else "none")
     options = options._replace(target=target)
-    return table_set(name, first, options, test, validation)
+    return table_set(name, first, options, **others)
 
 
-def _of_pixels(
-    name: str, pairs: list[Any], options: TableOptions, scale: Any
-) -> Dataset:
-    given = [
-        (*pair, *sources)
-        for pair, sources in zip(pairs, _SOURCES, strict=True)
-        if pair is not None
-    ]
-    images, maximum, notes = _scaled([_rows(x, s) for x, _, s, _ in given], scale)
-    targets = [target_table(y, s) for _, y, _, s in given]
-    for part, target, (*_, source, _) in zip(images, targets, given, strict=True):
-        if len(part) != target.rows:
+def _of_pixels(name: str, pairs: Pairs, options: TableOptions, scale: Any) -> Dataset:
+    images, maximum, notes = _scaled(
+        [_rows(x, _SOURCES[part][0]) for part, (x, _) in pairs.items()], scale
+    )
+    targets = [target_table(y, _SOURCES[part][1]) for part, (_, y) in pairs.items()]
+    for part, pixels, target in zip(pairs, images, targets, strict=True):
+        if len(pixels) != target.rows:
             raise InputError(
-                f"{source} has {len(part)} rows, and {target.source} {target.rows}"
+                f"{_SOURCES[part][0]} has {len(pixels)} rows, and {target.source} "
+                f"{target.rows}"
             )
     first, names = targets[0], targets[0].names
     task, decided = decide(first, names, options.task)
     classes = names if task == "classification" else ()
-    rows, held, held_note = held_out(first, (), classes, pairs[1] is not None)
+    rows, held, held_note = held_out(first, (), classes, "test" in pairs)
     aim = fit_aim(first, names, task, rows, options.standardize in ("both", "targets"))
-    splits = [Split(x, labels(aim, y)) for x, y in zip(images, targets, strict=True)]
-    train, test = splits[0], splits[min(1, len(splits) - 1)]
-    if pairs[1] is None:
-        train, test = (Split(*(of[r] for of in train)) for r in (rows, held))
-    shape = np.shape(pairs[0][0])
+    splits = {
+        part: Split(x, labels(aim, target))
+        for part, x, target in zip(pairs, images, targets, strict=True)
+    }
+    if "test" not in splits:
+        whole = splits["train"]
+        for part, which in ("train", rows), ("test", held):
+            splits[part] = Split(whole.images[which], whole.labels[which])
+    shape = np.shape(pairs["train"][0])
     size = (shape[1], shape[2]) if len(shape) > 2 else None
     return Dataset(
         name,
-        train,
-        test,
+        splits["train"],
+        splits["test"],
         aim.classes,
         frame_of(images[0].shape[1], size, maximum),
         (*notes, decided, *held_note),
         task=task,
         targets=aim.targets,
-        validation=None if pairs[2] is None else splits[-1],
+        validation=splits.get("validation"),
         options=options._replace(target=names),
     )
 
