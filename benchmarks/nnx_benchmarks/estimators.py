@@ -4,7 +4,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,53 +50,55 @@ LEGEND = (
 )
 
 
+class Task(NamedTuple):
+    """Data, the class of the estimators that are fitted to it, and their options."""
+
+    kind: str
+    x: Array
+    y: Array
+    options: Mapping[str, Any] = {}
+
+    def fitted(self, name: str, **more: Any) -> Any:
+        """Return an implementation's estimator, fitted."""
+        options = {"random_state": 0, **self.options, **more}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            made = getattr(MODULES[name], self.kind)(**options)
+            return made.fit(self.x, self.y)
+
+
 def measure(images: Dataset, rounds: int, note: Note) -> Iterator[Report]:
     """Yield a report of how long each takes on scikit-learn's tables, and on images."""
-    work: dict[str, tuple[str, Array, Array, Mapping[str, Any]]] = {}
+    tasks = dict[str, Task]()
     for name, kind in TABLES.items():
         x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
         x = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-9)
         y = (y - y.mean()) / y.std() if kind == "MLPRegressor" else y
-        work[f"{name}, {len(y)} rows"] = kind, x, y, {}
+        tasks[f"{name}, {len(y)} rows"] = Task(kind, x, y)
     pixels = images.train.images.reshape(len(images.train.labels), -1)
+    few = {"max_iter": EPOCHS}
     for dtype in "float32", "float64":
         x = (pixels / images.frame.maximum).astype(dtype)
-        few = {"max_iter": EPOCHS}
         title = f"{images.name}, {len(x)} images, {dtype}, {EPOCHS} epochs"
-        work[title] = "MLPClassifier", x, images.train.labels, few
+        tasks[title] = Task("MLPClassifier", x, images.train.labels, few)
     tables = [
-        Table(title, COLUMNS, _rows(title, *problem, rounds, about(title, note)))
-        for title, problem in work.items()
+        Table(title, COLUMNS, _rows(title, task, rounds, about(title, note)))
+        for title, task in tasks.items()
     ]
     yield Report(tables, {}, LEGEND)
 
 
-def _fit(name: str, kind: str, x: Array, y: Array, options: Mapping[str, Any]) -> Any:
-    """Return an implementation's estimator, fitted."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return getattr(MODULES[name], kind)(random_state=0, **options).fit(x, y)
-
-
-def _rows(
-    title: str,
-    kind: str,
-    x: Array,
-    y: Array,
-    options: Mapping[str, Any],
-    rounds: int,
-    note: Note,
-) -> list[dict[str, Any]]:
+def _rows(title: str, task: Task, rounds: int, note: Note) -> list[dict[str, Any]]:
     """Return a row for each implementation; those whose loss differs have no speed."""
     fitted: dict[str, Any] = {}
 
     def job(name: str) -> Iterator[float]:
         if name == "nnx":  # compile the backend that "auto" may take then
-            _fit(name, kind, x, y, {**options, "max_iter": 1, "backend": AUTO})
+            task.fitted(name, max_iter=1, backend=AUTO)
         while True:
             time.sleep(REST)
             began = time.perf_counter()
-            fitted[name] = _fit(name, kind, x, y, options)
+            fitted[name] = task.fitted(name)
             yield time.perf_counter() - began
 
     spent = in_turn({name: job(name) for name in MODULES}, rounds, note)
@@ -104,7 +106,7 @@ def _rows(
     for name, seconds in spent.items():
         model, reference = fitted[name], fitted["scikit-learn"]
         off = abs(model.loss_ - reference.loss_) / reference.loss_
-        agrees = off <= NEAR[str(x.dtype)] and model.n_iter_ == reference.n_iter_
+        agrees = off <= NEAR[str(task.x.dtype)] and model.n_iter_ == reference.n_iter_
         ratios = [a / b for a, b in zip(seconds, spent["nnx"], strict=True)]
         row = {
             "data": title,
@@ -113,7 +115,7 @@ def _rows(
             "over_nnx": median(ratios) if agrees else None,
             "epochs": model.n_iter_,
             "loss": model.loss_,
-            "score": model.score(x, y),
+            "score": model.score(task.x, task.y),
             "no_speed_because": None if agrees else f"its loss is off by {off:.1e}",
         }
         rows.append(row)
