@@ -1,9 +1,21 @@
-"""Small files of every kind, written where a test wants them."""
+"""Small files of every kind, written where a test wants them, and their refusal."""
 
 import gzip
 
 import numpy as np
+import pytest
 from idx_files import IDX_NAMES, idx_bytes
+
+from nnx.errors import InputError
+
+
+def refusal(read, *args, **options):
+    """Return the words, in one line, in which these arguments are refused."""
+    with pytest.raises(InputError) as caught:
+        read(*args, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
 
 
 def samples(count, *, height=4, width=5, classes=3, seed=0):

@@ -1,8 +1,11 @@
 """Data sets of arrays and frames in memory: what is inferred, and what never is."""
 
+from functools import partial
+
 import numpy as np
 import pandas
 import pytest
+from data_files import refusal
 
 import nnx
 from nnx.data.from_memory import split_like
@@ -20,11 +23,7 @@ FRAME = pandas.DataFrame(
 )
 
 
-def refused(*args, **kwargs):
-    with pytest.raises(InputError) as caught:
-        nnx.dataset(*args, **kwargs)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+refused = partial(refusal, nnx.dataset)
 
 
 def test_pictures_of_bytes():

@@ -4,12 +4,11 @@ from functools import partial
 
 import numpy as np
 import pytest
-from data_files import samples
+from data_files import refusal, samples
 from idx_files import idx_bytes
 
 from nnx.data import idx
 from nnx.data.idx import read_images, read_labels
-from nnx.errors import InputError
 
 # Without the clock: what it packs is in names of tests, which xdist compares.
 compress = partial(gzip.compress, mtime=0)
@@ -23,12 +22,9 @@ def write(tmp_path, data, name="images"):
     return path
 
 
-def refusal(read, path):
-    with pytest.raises(InputError) as caught:
-        read(path)
-    message = str(caught.value)
+def refused(read, path):
+    message = refusal(read, path)
     assert message.startswith(str(path))
-    assert "\n" not in message
     return message
 
 
@@ -77,7 +73,7 @@ def test_gzip_of_several_members_is_one_file(tmp_path):
     ],
 )
 def test_refuses_plain_files(tmp_path, data, said):
-    assert said in refusal(read_images, write(tmp_path, data))
+    assert said in refused(read_images, write(tmp_path, data))
 
 
 @pytest.mark.parametrize(
@@ -102,13 +98,13 @@ def test_refuses_plain_files(tmp_path, data, said):
     ],
 )
 def test_refuses_compressed_files(tmp_path, data, said):
-    assert said in refusal(read_images, write(tmp_path, data, "images.gz"))
+    assert said in refused(read_images, write(tmp_path, data, "images.gz"))
 
 
 def test_truncated_gzip_says_how_much_arrived(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (100, 28, 28))
     packed = compress(idx_bytes(images))
-    message = refusal(read_images, write(tmp_path, packed[:40_000], "images.gz"))
+    message = refused(read_images, write(tmp_path, packed[:40_000], "images.gz"))
     needs, has = (
         int(word) for word in message.replace(",", "").split() if word.isdigit()
     )
@@ -117,7 +113,7 @@ def test_truncated_gzip_says_how_much_arrived(tmp_path):
 
 
 def test_images_given_as_labels(tmp_path):
-    message = refusal(read_labels, write(tmp_path, idx_bytes(IMAGES)))
+    message = refused(read_labels, write(tmp_path, idx_bytes(IMAGES)))
     assert "expected labels" in message
     assert "found images" in message
 
@@ -125,21 +121,21 @@ def test_images_given_as_labels(tmp_path):
 def test_bomb_is_read_no_further_than_its_header_says(tmp_path):
     """A header of 140 bytes before 64 MiB of zeros: only one byte more is unpacked."""
     bomb = compress(idx_bytes(IMAGES) + bytes(64 << 20))
-    assert "trailing" in refusal(read_images, write(tmp_path, bomb, "images.gz"))
+    assert "trailing" in refused(read_images, write(tmp_path, bomb, "images.gz"))
 
 
 def test_more_than_the_limit_must_be_unpacked_first(tmp_path, monkeypatch):
     monkeypatch.setattr(idx, "MAX_UNPACKED", 139)
     path = write(tmp_path, compress(idx_bytes(IMAGES)), "images.gz")
-    assert "unpack it first" in refusal(read_images, path)
+    assert "unpack it first" in refused(read_images, path)
 
 
 def test_what_the_system_refuses_is_said_in_one_line(tmp_path, monkeypatch):
-    assert "No such file" in refusal(read_images, tmp_path / "missing")
-    assert "Is a directory" in refusal(read_images, tmp_path)
+    assert "No such file" in refused(read_images, tmp_path / "missing")
+    assert "Is a directory" in refused(read_images, tmp_path)
 
     def denied(*_):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("builtins.open", denied)
-    assert "Permission denied" in refusal(read_images, tmp_path / "closed")
+    assert "Permission denied" in refused(read_images, tmp_path / "closed")
