@@ -1,4 +1,4 @@
-"""A CSV file as rows of fields, in blocks, and the place of a row in it.
+"""A CSV file as rows of numbers or of fields, in blocks, and the lines they are in.
 
 Accepted: commas, semicolons or tabs; quotes, also around line ends; a byte-order mark;
 any line ending. Lines that are empty or have only spaces are not rows; but in a file

@@ -1,8 +1,7 @@
 """A CSV file as named columns of numbers or text.
 
-Accepted: commas, semicolons or tabs; quotes, also around line ends; a byte-order mark;
-any line ending. The first line names the columns. To read a 10⁶-line file within
-seconds, a whole block of fields is parsed as numbers, and as text if that fails.
+The first line names the columns. To read a 10⁶-line file within seconds, a whole block
+of fields is parsed as numbers, and as text if that fails.
 """
 
 from collections.abc import Collection, Iterable, Iterator
