@@ -128,9 +128,10 @@ def wanted(
     without: names of columns to leave out
 
     Raises:
-        InputError: a name occurs twice, or a column to leave out does not exist
+        InputError: a name occurs twice, or a column to read or to leave out does not
+            exist
     """
-    require_columns(source, names, without)
+    require_columns(source, names, [*without, *(only or ())])
     counts, left_out = Counter(names), {"", *without}
     chosen = {*names} if only is None else {*only}
     places = [

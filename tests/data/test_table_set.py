@@ -252,6 +252,26 @@ def test_another_table_for_the_network_of_one(write):
         load_like(write("other.csv", 9), data)
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet", "npy"])
+@pytest.mark.parametrize("both", [[], ["y"]])
+def test_another_table_without_the_columns(write, tmp_path, kind, both):
+    """Of some columns and of none; the error names all that are there."""
+    data, other = nnx.load(write(), target="y"), tmp_path / f"other.{kind}"
+    frame = pandas.DataFrame({name: [1, 2, 3] for name in ["p", *both, "q"]})
+    if kind == "csv":
+        frame.to_csv(other, index=False)
+    elif kind == "parquet":
+        frame.to_parquet(other, index=False)
+    else:
+        np.save(other, frame.to_records(index=False))
+    missing = "a" if both else "y"
+    listed = ", ".join(map(repr, frame.columns))
+    with pytest.raises(InputError) as caught:
+        load_like(other, data, ["y"])
+    words = f"no column is called {missing!r}; there are {listed}"
+    assert str(caught.value) == f"{other}: {words}"
+
+
 @pytest.mark.parametrize("said", [("0", "1"), ("False", "True")])
 def test_another_table_for_the_network_of_several_labels(write, said):
     labels = {"l1": lambda i: said[i % 2], "l2": lambda i: said[i % 3 == 0]}
