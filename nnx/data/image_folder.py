@@ -13,6 +13,10 @@ from nnx.files import readable
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".pbm", ".ppm", ".pnm")
 FRAME = Frame(28, 28, 255, 20)
+AS_DRAWINGS = (
+    f"every picture becomes a light shape on black, of {FRAME.width}x{FRAME.height} "
+    "pixels, as nnx predict prepares it"
+)
 
 
 def load(folder: Path, name: str) -> Dataset:
@@ -41,6 +45,7 @@ def load(folder: Path, name: str) -> Dataset:
             test, test_notes = _read(folder / "test", classes)
             notes += test_notes
     size = FRAME.height, FRAME.width
+    notes += (AS_DRAWINGS,)
     return assemble(name, train, test, size=size, classes=classes, notes=notes)
 
 
@@ -69,7 +74,7 @@ def _classes(folder: Path) -> tuple[str, ...]:
 
 
 def _read(folder: Path, classes: tuple[str, ...]) -> tuple[RawSplit, tuple[str, ...]]:
-    """Return the pictures of every class, and a note if there are other files."""
+    """Return the pictures of every class, and notes on other files and empty ones."""
     # Imported here because of Pillow, which no other source of data needs.
     from nnx.data import picture
 
@@ -89,11 +94,20 @@ def _read(folder: Path, classes: tuple[str, ...]) -> tuple[RawSplit, tuple[str, 
     pixels = np.empty((len(pictures), FRAME.height * FRAME.width), np.uint8)
     for row, path in enumerate(pictures):
         pixels[row] = picture.read(path, FRAME).pixels.reshape(-1)
-    note = f"{folder}: files ignored, as they are not pictures: {ignored}"
+    notes = list[str]()
+    if ignored:
+        notes += [f"{folder}: files ignored, as they are not pictures: {ignored}"]
+    empty = np.flatnonzero(~pixels.any(axis=1))
+    if len(empty):
+        more = ", …" if len(empty) > 1 else ""
+        notes += [
+            f"in {len(empty):,} of {len(pictures):,} pictures nothing stands out, so "
+            f"all is 0: {pictures[empty[0]]}{more}"
+        ]
 
     def place(row: int, _: int) -> str:
         return str(pictures[row])
 
     images = RawArray(pixels, str(folder), place)
     split = RawSplit(images, RawArray(np.array(labels, np.int64), str(folder), place))
-    return split, (note,) if ignored else ()
+    return split, tuple(notes)

@@ -56,6 +56,25 @@ def test_two_parts(tmp_path):
     assert "not pictures: 1" in data.notes[0]
 
 
+def test_says_how_pictures_are_prepared_and_which_are_empty(tmp_path):
+    """A photograph becomes a small shape, and a page without one nothing at all."""
+    for name, grey in ("a", 0), ("b", 90):
+        for i in range(6):
+            photo = Image.new("L", (50, 40), 255)
+            photo.paste(grey, (10, 10, 20 + i, 30))
+            (tmp_path / name).mkdir(exist_ok=True)
+            photo.save(tmp_path / name / f"{i}.png")
+    data = load(tmp_path, "mine")
+    as_drawings = "every picture becomes a light shape on black, of 28x28 pixels"
+    assert f"{as_drawings}, as nnx predict prepares it" in data.notes
+    assert not any("nothing stands out" in note for note in data.notes)
+    for i in 2, 4:
+        Image.new("L", (50, 40), 200).save(tmp_path / "b" / f"{i}.png")
+    empty = load(tmp_path, "mine").notes[0]
+    place = tmp_path / "b" / "2.png"
+    assert empty == f"in 2 of 12 pictures nothing stands out, so all is 0: {place}, …"
+
+
 @pytest.mark.usefixtures("flat")
 def test_refuses_folders(tmp_path):
     write(tmp_path, ["7"])
