@@ -58,7 +58,7 @@ def document(
     test: of the network on the test images
     pictures: of each the name, the kind (png or svg) and the bytes
     """
-    results = _results(network, log, test)
+    results = _results(network, log, test, keeps_best=settings["patience"] > 0)
     sections = [_section("Results", _pairs(results))]
     for name, kind, content in pictures:
         heading, words = WORDS[name]
@@ -96,16 +96,24 @@ def _pairs(values: Mapping[str, str]) -> str:
     return f'<div class="scroll"><table>{"".join(rows)}</table></div>'
 
 
-def _results(network: Network, log: Sequence[Row], test: Evaluation) -> dict[str, str]:
+def _results(
+    network: Network, log: Sequence[Row], test: Evaluation, *, keeps_best: bool
+) -> dict[str, str]:
     word, nats = METRIC_NAMES[test.metric], " nats" if test.metric == "accuracy" else ""
     results = {f"test {word}": _score(test.score, test.metric, test.loss) + nats}
     results |= _errors(network, test)
     if not log:
         return results
     last, chosen = log[-1], best(log)
-    if chosen.validation_score is not None:
-        best_score = _score(chosen.validation_score, chosen.metric)
-        results[f"best validation {word}"] = f"{best_score}, in epoch {chosen.epoch}"
+    kept = chosen if keeps_best else last
+    if kept.validation_score is not None:
+        held_out = _score(kept.validation_score, kept.metric, kept.validation_loss)
+        results[f"validation {word}"] = f"{held_out}{nats}, in epoch {kept.epoch}"
+    if kept.epoch != chosen.epoch and chosen.validation_score is not None:
+        results[f"best validation {word}"] = (
+            f"{_score(chosen.validation_score, chosen.metric)}, in epoch "
+            f"{chosen.epoch}; its weights were not kept, as they are with --patience"
+        )
     running = _score(last.train_score, last.metric, last.train_loss)
     results[f"training {word} in the last epoch"] = f"{running}{nats} (running mean)"
     return results | {"epochs": str(last.epoch), "training": f"{last.seconds:.2f} s"}

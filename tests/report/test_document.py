@@ -9,6 +9,7 @@ import pytest
 import nnx
 from nnx.data.dataset import Dataset
 from nnx.network import Network
+from nnx.report.document import document
 from nnx.report.write import write
 from nnx.settings import complete
 from nnx.training.folder import OF_CLASSES
@@ -58,6 +59,28 @@ def _page(
     scores = nnx.evaluate(network, data)
     *_, page = write(folder, kind, network, data, settings, log, scores)
     return _Read(page.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("patience", [0, 2])
+def test_validation_of_the_weights_that_were_kept(
+    data: Dataset, result: nnx.Result, patience: int
+) -> None:
+    """Without patience they are those of the last epoch, however good another was."""
+    shares = (0.5, 0.75), (0.25, 0.9), (0.3, 0.8)
+    log = [
+        row._replace(validation_loss=loss, validation_score=score)
+        for row, (loss, score) in zip(result.log, shares, strict=True)
+    ]
+    settings = complete({"validation_fraction": 0.1, "patience": patience})
+    content = document(result.network, "digits", settings, log, Scores(0.4, 0.7), [])
+    text = _Read(content.decode()).text
+    other = "best validation accuracy90.00%, in epoch 2; its weights were not kept"
+    if patience:
+        assert "validation accuracy90.00%, loss 0.2500 nats, in epoch 2" in text
+        assert "best validation" not in text
+    else:
+        assert "validation accuracy80.00%, loss 0.3000 nats, in epoch 3" in text
+        assert other in text
 
 
 @pytest.mark.parametrize("kind", ["png", "svg"])
