@@ -191,9 +191,11 @@ def _tables(classes: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
 
 def _numbers(network: "Network", rows: list[dict[str, Any]]) -> None:
     """Print a table of values, or of each label's probability."""
+    from nnx.training.scores import quantity
+
     if network.task == "regression":
         columns = [target.name for target in network.targets]
-        cells = [[show.quantity(v) for v in row["values"].values()] for row in rows]
+        cells = [[quantity(v) for v in row["values"].values()] for row in rows]
         title = ""
     else:
         columns, title = list(network.classes), "probability of each label in %"

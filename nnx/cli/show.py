@@ -1,7 +1,6 @@
 """What commands print: results on stdout, everything else on stderr."""
 
 import json
-import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -67,14 +66,6 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
 def score(value: float, metric: str) -> str:
     """Return an accuracy as 98.12 %, and another metric with four digits."""
     return percent(value) if metric == "accuracy" else f"{value:.4f}"
-
-
-def quantity(value: float) -> str:
-    """Return a number in four digits, or all that are before the point."""
-    if value and not 1e-4 <= abs(value) < 1e9:
-        return f"{value:.3e}"
-    before = math.floor(math.log10(abs(value))) + 1 if value else 1
-    return f"{value:,.{max(0, 4 - before)}f}"
 
 
 def samples(columns: Sequence[Any]) -> str:

@@ -25,11 +25,13 @@ def described(targets: Sequence["Target"], evaluation: "Evaluation") -> dict[str
 
 def print_table(targets: Sequence["Target"], evaluation: "Evaluation") -> None:
     """Print each target's R², and its RMSE in its own unit."""
+    from nnx.training.scores import quantity
+
     known = described(targets, evaluation)
     if not known:
         return
     rows = [
-        [each["name"], f"{each['r2']:.4f}", show.quantity(each["rmse"])]
+        [each["name"], f"{each['r2']:.4f}", quantity(each["rmse"])]
         for each in known["targets"]
     ]
     show.line("")
@@ -40,7 +42,9 @@ def rmse(targets: Sequence["Target"], errors: "Array | None") -> str:
     """Return each target's RMSE in words, with its name where there are several."""
     if errors is None:
         return ""
-    said = [show.quantity(float(error)) for error in errors]
+    from nnx.training.scores import quantity
+
+    said = [quantity(float(error)) for error in errors]
     if len(targets) > 1:
         names = (target.name for target in targets)
         said = [f"{name} {error}" for name, error in zip(names, said, strict=True)]

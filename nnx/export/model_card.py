@@ -16,6 +16,7 @@ from nnx.network import Network
 from nnx.settings import as_text
 from nnx.training.evaluate import Evaluation, evaluate
 from nnx.training.log import METRIC_NAMES
+from nnx.training.scores import quantity
 
 LIBRARY = "library_name: nnx-mlp"
 METRIC_TYPES = {"accuracy": "accuracy", "r2": "r_squared"}
@@ -117,7 +118,7 @@ def _results(network: Network, data: Dataset, found: Evaluation) -> str:
     if found.rmse is not None:
         names = [target.name for target in network.targets]
         rows = [
-            [_cell(name), f"{rmse:.5g}"]
+            [_cell(name), quantity(rmse)]
             for name, rmse in zip(names, found.rmse, strict=True)
         ]
         lines += [_table(["target", "root mean squared error"], rows)]

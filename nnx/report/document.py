@@ -16,6 +16,7 @@ from nnx.settings.values import as_option
 from nnx.training.evaluate import Evaluation
 from nnx.training.folder import REPORT_NAME
 from nnx.training.log import METRIC_NAMES, Row, best
+from nnx.training.scores import quantity
 
 TYPES = {"png": "image/png", "svg": "image/svg+xml"}
 # Each picture's heading, and how to read it.
@@ -124,7 +125,7 @@ def _errors(network: Network, test: Evaluation) -> dict[str, str]:
     if test.rmse is None:
         return {}
     named = zip(network.targets, test.rmse, strict=True)
-    return {f"test RMSE of {target.name}": f"{error:.4g}" for target, error in named}
+    return {f"test RMSE of {target.name}": quantity(error) for target, error in named}
 
 
 def _score(score: float, metric: str, loss: float | None = None) -> str:

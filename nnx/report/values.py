@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from nnx.data.arrays import Array, as_array
 from nnx.errors import InputError
@@ -16,6 +16,8 @@ from nnx.training import scores
 ACROSS, TARGETS, POINTS = 3, 9, 2000
 # Most characters of a name, and of a title if three panels are side by side.
 NAME, TITLE = 20, 30
+# Values on an axis that are written out, as in 1,500,000.
+LARGE, TOO_LARGE = 1e4, 1e7
 
 
 def predictions(
@@ -65,7 +67,7 @@ def residuals(
     true, predicted = _checked(true, predicted, names)
     figure, panels = _panels("Residuals: predicted - true", len(true), names)
     chosen, rmse = _spread(len(true)), np.sqrt(np.mean((predicted - true) ** 2, 0))
-    titles = _titles(names, [f"RMSE {one:.4g}" for one in rmse])
+    titles = _titles(names, [f"RMSE {scores.quantity(one)}" for one in rmse])
     for i, (panel, title) in enumerate(zip(panels, titles, strict=False)):
         x, y = predicted[:, i], predicted[:, i] - true[:, i]
         panel.axhline(0.0, color=style.QUIET, linewidth=1.0)
@@ -111,7 +113,7 @@ def _panels(
     height = {1: 4.6, 2: 4.2, 3: 3.1}[across]
     width = style.WIDTH if across > 1 else 5.6
     figure = style.new(0.35 + lines * height, title, width)
-    room: Any = {"left": 0.85, "bottom": 0.55, "top": 0.65, "apart": 0.85}
+    room: Any = {"left": 0.95, "bottom": 0.55, "top": 0.65, "apart": 0.95}
     panels = style.panels(figure, [1.0] * across, **room, lines=lines)
     for panel in panels[shown:]:
         panel.set_axis_off()
@@ -146,4 +148,11 @@ def _points(panel: Any, x: Array, y: Array) -> None:
 def _words(panel: Any, title: str, x: str, y: str) -> None:
     style.plain(panel, title, x, y)
     for axis in panel.xaxis, panel.yaxis:
-        axis.set_major_locator(MaxNLocator(nbins=5))
+        low, high = axis.get_view_interval()
+        largest = max(abs(low), abs(high))
+        # With a far smaller range, or longer numbers, matplotlib's own are shorter.
+        if LARGE <= largest < TOO_LARGE and high - low > largest / LARGE:
+            axis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
+            axis.set_major_locator(MaxNLocator(nbins=3 if largest >= 1e6 else 4))
+        else:
+            axis.set_major_locator(MaxNLocator(nbins=5))

@@ -104,7 +104,7 @@ class Result(NamedTuple):
             return "no validation set"
         words = f"{METRIC_NAMES[self.metric]} {score:.4f}, loss {loss:.4f}"
         if part == "test" and self.test_rmse is not None:
-            words += f", RMSE {', '.join(f'{error:.4g}' for error in self.test_rmse)}"
+            words += f", RMSE {', '.join(map(scores.quantity, self.test_rmse))}"
         return words
 
 

@@ -1,5 +1,6 @@
 """Scores of outputs: accuracy, or R² for a regression."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,14 @@ from nnx.training.log import METRICS
 
 # Errors divided by a smaller sum of squares could overflow.
 SMALLEST = 1e-200
+
+
+def quantity(value: float) -> str:
+    """Return a number in four digits, or all that are before the point."""
+    if value and not 1e-4 <= abs(value) < 1e9:
+        return f"{value:.3e}"
+    before = math.floor(math.log10(abs(value))) + 1 if value else 1
+    return f"{value:,.{max(0, 4 - before)}f}"
 
 
 def metric(loss: str) -> str:

@@ -62,12 +62,28 @@ def test_one_target_needs_no_second_axis(draw: object) -> None:
         assert np.shape(panel.collections[0].get_offsets()) == (3, 2)
 
 
+@pytest.mark.parametrize("size", [3e4, 3e6])
+def test_large_values_are_written_out(size: float) -> None:
+    """As they are in tables, and not in powers of ten at the end of an axis."""
+    true = np.linspace(0.1, 1, 7) * size
+    for draw in values.predictions, values.residuals:
+        figure = draw(true, true[::-1])
+        figure.draw_without_rendering()
+        [panel] = figure.axes
+        for axis in panel.xaxis, panel.yaxis:
+            assert not axis.get_offset_text().get_text()
+            words = [label.get_text() for label in axis.get_ticklabels()]
+            assert all(len(word) < 5 or "," in word for word in words)
+    size = np.sqrt(np.mean((true - true[::-1]) ** 2))
+    assert panel.get_title(loc="left") == f"value: RMSE {size:,.0f}"
+
+
 def test_a_constant_that_is_predicted_exactly_can_be_drawn() -> None:
     same = np.full(3, 0.1)
     [panel] = values.predictions(same, same).axes
     assert panel.get_title(loc="left") == "value: R² 1.0000"
     [panel] = values.residuals(same, same).axes
-    assert panel.get_title(loc="left") == "value: RMSE 0"
+    assert panel.get_title(loc="left") == "value: RMSE 0.000"
 
 
 def test_many_rows_and_targets_are_drawn_in_part_and_it_is_said() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nnx
-from nnx.cli import classes, show
+from nnx.cli import classes
 from nnx.cli import values as printed
 from nnx.data.dataset import Column, Dataset, Frame, Split, Target, in_units
 from nnx.training import scores
@@ -100,7 +100,7 @@ def test_what_is_printed_of_values(capsys: pytest.CaptureFixture[str]) -> None:
     _, heading, _, *rows = capsys.readouterr().out.splitlines()
     assert heading.split() == ["target", "R²", "RMSE"]
     assert rows[1].split()[0] == "t1"
-    assert rows[1].split()[2] == show.quantity(found.rmse[1])
+    assert rows[1].split()[2] == scores.quantity(found.rmse[1])
 
 
 def test_what_is_printed_of_labels(capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,7 +130,7 @@ def test_what_is_printed_of_labels(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )  # fmt: skip
 def test_a_quantity_has_four_digits(value: float, text: str) -> None:
-    assert show.quantity(value) == text
+    assert scores.quantity(value) == text
 
 
 @pytest.mark.parametrize("task", ["regression", "multilabel"])
