@@ -23,6 +23,7 @@ function boardOf(frame, changed, say) {
   width.value = STROKE / frame.box;
   let strokes = [];
   let former = [];
+  let underway = false; // whether the last stroke may still go on
 
   function draw() {
     pen.clearRect(0, 0, canvas.width, canvas.height);
@@ -37,17 +38,21 @@ function boardOf(frame, changed, say) {
   }
   function begin(point) {
     former.push(strokes);
+    underway = true;
     change([...strokes, { points: [point], width: (width.value / 100) * side }]);
   }
   function goOn(points) {
+    if (!underway) return;
     const last = strokes.at(-1);
     change([...strokes.slice(0, -1), { ...last, points: [...last.points, ...points] }]);
   }
   function undo() {
+    underway = false;
     if (former.length) change(former.pop());
   }
   function clear() {
     if (!strokes.length) return;
+    underway = false;
     former.push(strokes);
     change([]);
   }

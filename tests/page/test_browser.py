@@ -119,6 +119,33 @@ def test_by_keyboard_alone(browser: Any, exported: str) -> None:
         assert watched.troubles == []
 
 
+@pytest.mark.parametrize("key", ["Escape", "Backspace"])
+def test_what_is_undone_while_it_is_drawn_stays_undone(
+    browser: Any, exported: str, key: str
+) -> None:
+    """The rest of its stroke would join the stroke before, or have none to join."""
+    with Watched(browser, exported) as watched:
+        watched.draw(ONE)
+        before = watched.answer()["pixels"]
+        page, box = watched.page, watched.page.locator("#board").bounding_box()
+        across, down = (box["x"], box["width"]), (box["y"], box["height"])
+        for i, share in enumerate((0.2, 0.5, 0.8)):
+            page.mouse.move(*(start + share * side for start, side in (across, down)))
+            if i == 0:
+                page.mouse.down()
+            if i == 1:
+                page.keyboard.press(key)
+        page.mouse.up()
+        watched.settle()
+        assert watched.troubles == []
+        if key == "Escape":
+            assert watched.best() == "?"
+        else:
+            assert watched.answer()["pixels"] == before
+        watched.draw(SEVEN)
+        assert watched.best() != "?"
+
+
 def test_a_finger_draws(browser: Any, exported: str) -> None:
     options = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
     with Watched(browser, exported, **options) as watched:
