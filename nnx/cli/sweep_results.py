@@ -125,6 +125,8 @@ def in_words(params: Mapping[str, Any]) -> str:
 def _short(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(map(_short, value))
+    if value == "":  # as an option takes no hidden layers, or no distortion
+        return '""'
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -1,5 +1,6 @@
 """What mattered in a sweep: each setting's share, and scores against the main ones."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -60,7 +61,7 @@ def _panel(
 ) -> Any:
     """Draw each trial's score against one setting; return the best trial's point."""
     numbers = all(type(value) in (int, float) for value in values)
-    choices = sorted(set(map(str, values)))
+    choices = sorted(set(map(str, values)), key=_in_order)
     x = list(values) if numbers else [choices.index(str(value)) for value in values]
     best = scores.index(max(scores))
     others = [i for i in range(len(x)) if i != best]
@@ -77,7 +78,7 @@ def _panel(
     elif numbers:
         panel.xaxis.set_major_locator(MaxNLocator(nbins=5))
     else:
-        shown = style.shortened(choices, LETTERS)
+        shown = style.shortened([choice or '""' for choice in choices], LETTERS)
         panel.set_xticks(range(len(choices)), shown)
         if sum(map(len, shown)) > LINE:
             panel.tick_params(axis="x", rotation=20)
@@ -85,3 +86,9 @@ def _panel(
                 label.set(ha="right", rotation_mode="anchor")
         panel.set_xlim(-0.5, len(choices) - 0.5)
     return drawn
+
+
+def _in_order(choice: str) -> list[tuple[int, int, str]]:
+    """Return a key by which choices are in the order of the numbers in them."""
+    parts = [part for part in re.split(r"(\d+)", choice) if part]
+    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from cli_files import tree
 
+from nnx.cli.sweep_results import in_words
 from nnx.errors import InputError
 from nnx.settings import Settings, complete
 from nnx.sweep import space, trials
@@ -35,6 +36,11 @@ dropout = { low = 0.0, high = 0.4, step = 0.1 }
 SWEEP = "sweep", "run.toml", "--space", "space.toml", "--storage", "swept"
 DAMAGED = "journal.log: damaged, or not a journal of a sweep"
 AGAIN = "train", "--config", "swept/best.toml", "--out", "again", "--json"
+
+
+def test_a_choice_of_nothing_is_seen() -> None:
+    said = in_words({"hidden": "", "augment": "shift=1", "dropout": 0.25})
+    assert said == 'hidden="", augment=shift=1, dropout=0.25'
 
 
 @pytest.fixture

@@ -23,8 +23,17 @@ def test_shares_and_the_scores_against_the_foremost_two() -> None:
     [legend] = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["the best trial"]
     names = [label.get_text() for label in widths.get_xticklabels()]
-    assert names == [r"\$8", "16,8", "8"]
+    assert names == ["8", "16,8", r"\$8"]
     assert style.encoded(figure, "png").startswith(b"\x89PNG")
+
+
+def test_choices_are_in_the_order_of_their_numbers_and_none_is_seen() -> None:
+    values = {"hidden": ["128", "64", "", "128,16", "128,8", "tanh"]}
+    figure = mattered({"hidden": 1.0}, values, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], "r2")
+    names = [label.get_text() for label in figure.axes[1].get_xticklabels()]
+    assert names == ['""', "64", "128", "128,8", "128,16", "tanh"]
+    [others, best] = [p.get_offsets().tolist() for p in figure.axes[1].collections]
+    assert (others[2], best) == ([0.0, 0.3], [[5.0, 0.6]])
 
 
 def test_long_choices_are_told_apart_and_lie_apart() -> None:
