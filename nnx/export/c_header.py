@@ -88,7 +88,7 @@ def _comment(network: Network, int8: bool, said: str, arrays: dict[str, Array]) 
 
 def _plain(text: str) -> str:
     """Return text for a comment: ASCII, without characters that continue a line."""
-    return re.sub(r"[^ -~]|[?\\]", "_", text)
+    return re.sub(r"[^ -~]|[?\\]", "_", text.replace("²", "2"))
 
 
 def _out_type(network: Network, int8: bool) -> str:

@@ -88,5 +88,5 @@ SIGMOID = """
 """
 VALUES = """
     for (i = 0; i < NNX_OUTPUTS; i++)
-        values[i] = x[i] * nnx_target_scale[i] + nnx_target_mean[i];
+        values[i] = (double)x[i] * nnx_target_scale[i] + nnx_target_mean[i];
 """

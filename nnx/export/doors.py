@@ -60,6 +60,11 @@ def exit_name(network: Network) -> str:
     return "values" if network.task == "regression" else "probabilities"
 
 
+def samples(network: Network) -> str:
+    """Return what the network's samples are called: rows of a table, or images."""
+    return "rows" if network.columns else "images"
+
+
 def described(network: Network) -> str:
     """Return a one-line description of the network."""
     hidden = dict.fromkeys(network.activation[:-1])

@@ -10,7 +10,7 @@ from typing import Any
 from nnx import __version__, files
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError
-from nnx.export.doors import described, entrance
+from nnx.export.doors import described, entrance, samples
 from nnx.model_file import MODEL_NAME
 from nnx.network import Network
 from nnx.settings import as_text
@@ -112,7 +112,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 def _results(network: Network, data: Dataset, found: Evaluation) -> str:
     score = _percent(found.score) if found.counts is not None else f"{found.score:.4f}"
     lines = [
-        f"On the {found.images:,} test rows of {_cell(data.name)}: "
+        f"On the {found.images:,} test {samples(network)} of {_cell(data.name)}: "
         f"{METRIC_NAMES[found.metric]} **{score}**, loss {found.loss:.4f}."
     ]
     if found.rmse is not None:
@@ -128,7 +128,9 @@ def _results(network: Network, data: Dataset, found: Evaluation) -> str:
             [_cell(name), _percent(precision), _percent(recall), f"{int(n):,}"]
             for name, precision, recall, n in zip(network.classes, *parts, strict=True)
         ]
-        lines += [_table(["class", "precision", "recall", "test rows"], rows)]
+        lines += [
+            _table(["class", "precision", "recall", f"test {samples(network)}"], rows)
+        ]
     return "\n\n".join(lines)
 
 
@@ -152,9 +154,10 @@ def _use(network: Network) -> str:
 
 
 def _data(network: Network, data: Dataset, settings: Mapping[str, Any] | None) -> str:
-    rows = f"{len(data.test.images):,} rows to test"
+    kind = samples(network)
+    rows = f"{len(data.test.images):,} {kind} to test"
     if settings is not None and settings["dataset"] == data.source:
-        rows = f"{len(data.train.images):,} rows to train on and {rows}"
+        rows = f"{len(data.train.images):,} {kind} to train on and {rows}"
     if network.columns:
         columns = ", ".join(_cell(column.name) for column in network.columns)
         takes = f"Columns: {columns}."
@@ -195,10 +198,12 @@ def _limits(
     if settings is not None and not any(settings[name] for name in chosen_by):
         limits += [
             "- No validation set was held out: if settings were chosen by the test "
-            "rows, the score above flatters it."
+            f"{samples(network)}, the score above flatters it."
         ]
     if network.task == "regression":
-        limits += ["- Far from its training rows its values mean nothing."]
+        limits += [
+            f"- Far from its training {samples(network)} its values mean nothing."
+        ]
     else:
         limits += [
             "- Its probabilities have not been calibrated, and it has no answer for "

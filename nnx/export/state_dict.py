@@ -8,7 +8,7 @@ import numpy as np
 
 from nnx import model_file
 from nnx.data.dataset import Array, units
-from nnx.errors import InputError
+from nnx.errors import InputError, printable
 from nnx.export.doors import as_json, entrance, feature_names
 from nnx.maths.activations import LEAKY_SLOPE
 from nnx.network import Network
@@ -110,7 +110,7 @@ def _units(network: Network) -> str:
     """Return a remark on the input for a comment; escaped names cannot end its line."""
     if not network.columns:
         return f", from 0 to {network.frame.maximum}"
-    names = [as_json(name)[1:-1] for name in feature_names(network)]
+    names = [printable(name) for name in feature_names(network)]
     return f": {', '.join(names[:MOST_NAMES])}{', …' if names[MOST_NAMES:] else ''}"
 
 

@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-STRICT = "-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-O1"
+STRICT = (
+    "-std=c99", "-Wall", "-Wextra", "-pedantic", "-Wconversion", "-Wdouble-promotion",
+    "-Werror", "-O1",
+)  # fmt: skip
 SOURCE = """#include "model.h"
 void predict(const char *x, char *y, int n, int of_x, int of_y)
 {

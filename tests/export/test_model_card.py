@@ -35,6 +35,8 @@ def test_a_classification(data: Dataset, tmp_path: Path) -> None:
     assert front["split"] == "test"
     assert front["type"] == "accuracy"
     assert f"**{accuracy:.2%}**" in text
+    assert "On the 60 test images of" in text
+    assert "60 images to test" in text
     assert 'dataset = "secret.csv"' in text
     assert "/home/me" not in text
     assert text.count("\n---\n") == 1

@@ -13,6 +13,7 @@ from safetensors.numpy import save as serialize
 
 import nnx
 from nnx import memory
+from nnx.data.dataset import Column, Frame
 from nnx.errors import InputError
 from nnx.export import state_dict
 from nnx.network import Network
@@ -35,6 +36,15 @@ def test_the_printed_lines_give_the_network_s_outputs(
     # PyTorch's softplus is straight above 20, which is 2e-9 off.
     tolerance = max(case.tolerance, 1e-8)
     assert np.abs(found.detach().numpy() - wanted).max() <= tolerance
+
+
+def test_names_in_the_printed_lines_can_be_read(tmp_path: Path) -> None:
+    """In any alphabet, but none of them ends the comment that it is in."""
+    columns = tuple(Column(name) for name in ("size (m²)", "Größe", "a\nimport os"))
+    network = Network([3, 2]).replace(columns=columns, frame=Frame(1, 3, 1, 0))
+    lines = nnx.export.pytorch(network, tmp_path / "a.safetensors")
+    comment = "# features (n, 3): size (m²), Größe, a\\nimport os"
+    assert comment in lines.splitlines()
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
