@@ -1,4 +1,4 @@
-"""An .npz archive with x_train, y_train, x_test and y_test.
+"""An .npz archive with x_train, y_train and, for testing, x_test and y_test.
 
 NumPy reads the arrays. Before that, what each header claims is compared with what the
 archive can hold, and nothing that could run code is accepted.
@@ -7,7 +7,7 @@ archive can hold, and nothing that could run code is accepted.
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -24,7 +24,7 @@ KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def load(path: Path, name: str) -> Dataset:
-    """Return the samples of an .npz archive.
+    """Return the samples of an .npz archive; without a test part, a tenth is held out.
 
     The images may be (n, height, width), (n, height, width, 1) or (n, features).
 
@@ -33,9 +33,14 @@ def load(path: Path, name: str) -> Dataset:
             header claims
     """
     with _opened(path) as archive:
-        _check_names(path, archive)
-        arrays = {key: _read(path, archive, key) for key in KEYS}
+        keys = _keys(path, archive)
+        arrays = {key: _read(path, archive, key) for key in keys}
     return assembled(path, name, arrays)
+
+
+def keys_of(present: Collection[str]) -> tuple[str, ...]:
+    """Return the names in `KEYS` that are needed: all, or those of a training part."""
+    return KEYS[:2] if {*KEYS} & {*present} == {*KEYS[:2]} else KEYS
 
 
 def assembled(path: Path, name: str, arrays: Mapping[str, Array]) -> Dataset:
@@ -43,15 +48,16 @@ def assembled(path: Path, name: str, arrays: Mapping[str, Array]) -> Dataset:
 
     path: of the archive or folder with the arrays
     """
-    train, test = (
+    train, *tests = (
         RawSplit(_images(path, x, arrays[x]), _labels(path, y, arrays[y]))
         for x, y in (KEYS[:2], KEYS[2:])
+        if x in arrays
     )
-    shape, other = arrays["x_train"].shape[1:], arrays["x_test"].shape[1:]
-    if other != shape:
+    shape = arrays["x_train"].shape[1:]
+    if tests and (other := arrays["x_test"].shape[1:]) != shape:
         raise InputError(f"{path}: x_test has images of {other}, x_train of {shape}")
     size = (shape[0], shape[1]) if len(shape) > 1 else None
-    return assemble(name, train, test, size=size)
+    return assemble(name, train, tests[0] if tests else None, size=size)
 
 
 def read_images(path: Path) -> RawArray:
@@ -88,12 +94,15 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         raise InputError(f"{path}: damaged ({first_line(error)})") from None
 
 
-def _check_names(path: Path, archive: zipfile.ZipFile) -> None:
+def _keys(path: Path, archive: zipfile.ZipFile) -> tuple[str, ...]:
+    """Return the names of the arrays to read; refuse an archive that lacks one."""
     present = [name[:-4] for name in archive.namelist() if name.endswith(".npy")]
-    missing = [key for key in KEYS if key not in present]
+    keys = keys_of(present)
+    missing = [key for key in keys if key not in present]
     if missing:
         there = ascii(", ".join(present[:10])) if present else "no array in it"
         raise InputError(f"{path}: missing {', '.join(missing)}; there is {there}")
+    return keys
 
 
 def _read(path: Path, archive: zipfile.ZipFile, key: str) -> Array:

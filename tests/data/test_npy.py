@@ -113,6 +113,17 @@ def test_arrays_that_do_not_fit_are_refused(tmp_path, others, says):
     assert says in refusal(load, write(tmp_path / "set", **others))
 
 
+def test_without_a_test_part_a_tenth_is_held_out(tmp_path):
+    folder = write(
+        tmp_path / "set", x_train=IMAGES.repeat(5, 0), y_train=LABELS.repeat(5)
+    )
+    for name in "x_test", "y_test":
+        (folder / f"{name}.npy").unlink()
+    data = load(folder)
+    assert (len(data.train.labels), len(data.test.labels)) == (54, 6)
+    assert any("no test part" in note for note in data.notes)
+
+
 def test_a_missing_array_is_named(tmp_path):
     (write(tmp_path / "set") / "y_test.npy").unlink()
     with pytest.raises(InputError, match=r"missing y_test\.npy"):

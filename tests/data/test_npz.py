@@ -101,6 +101,19 @@ def test_refuses_arrays(tmp_path, changes, said):
     assert said in refused(write(tmp_path, **changes))
 
 
+def test_without_a_test_part_a_tenth_is_held_out(tmp_path):
+    """As of every other kind of file."""
+    many = np.tile(X, (10, 1, 1)), np.tile(Y, 10)
+    np.savez(tmp_path / "set.npz", x_train=many[0], y_train=many[1], other=Y)
+    data = load(tmp_path / "set.npz", "mine")
+    assert (len(data.train.labels), len(data.test.labels)) == (81, 9)
+    assert any("no test part" in note for note in data.notes)
+    for missing in "x_test", "y_test":
+        arrays = {key: ARRAYS[key] for key in KEYS if key != missing}
+        np.savez(tmp_path / "set.npz", **arrays)
+        assert f"missing {missing};" in refusal(tmp_path / "set.npz")
+
+
 def test_missing_keys_are_named_with_what_is_there(tmp_path):
     path = tmp_path / "set.npz"
     np.savez(path, x_train=X, labels=Y)
