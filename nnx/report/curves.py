@@ -6,9 +6,7 @@ from typing import Any
 
 from matplotlib.ticker import (
     MaxNLocator,
-    NullFormatter,
     PercentFormatter,
-    StrMethodFormatter,
 )
 
 from nnx.errors import InputError, in_few_words
@@ -120,8 +118,7 @@ def _scale(panel: Any) -> None:
     values = [y for line in panel.get_lines() for y in line.get_ydata()]
     if 0 < 10 * min(values) <= max(values):
         panel.set_yscale("log")
-        panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        panel.yaxis.set_minor_formatter(NullFormatter())
+        style.mark_decades(panel.yaxis, min(values), max(values))
 
 
 def _line(

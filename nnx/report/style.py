@@ -18,6 +18,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from nnx.errors import InputError, in_few_words
 from nnx.network import Network, checked
@@ -28,6 +29,7 @@ COLOURS = BLUE, ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00", INK
 DASHES = "-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1))
 CANVASES = {"png": FigureCanvasAgg, "svg": FigureCanvasSVG}
 DPI = 110
+DECADES = 100  # a logarithmic axis with at least this range has only powers of ten
 WIDTH = 9.5  # inches
 # Gap between pictures, and height of a line of text, in widths of a picture.
 GAP, LINE = 0.08, 0.16
@@ -42,6 +44,14 @@ def line(number: int) -> tuple[str, Any]:
     """Return the color and the dashes of a line; the first 49 are all different."""
     turn, place = divmod(number, len(COLOURS))
     return COLOURS[place], DASHES[(place + turn) % len(DASHES)]
+
+
+def mark_decades(axis: Any, low: float, high: float) -> None:
+    """Number a logarithmic axis from low to high: 1, 10, …, or 1, 2, 5, 10 if short."""
+    steps = (1.0, 2.0, 5.0) if high < DECADES * low else (1.0,)
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def literal(text: str) -> str:

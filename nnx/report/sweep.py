@@ -5,11 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from matplotlib.ticker import (
-    LogLocator,
     MaxNLocator,
-    NullFormatter,
     PercentFormatter,
-    StrMethodFormatter,
 )
 
 from nnx.report import style
@@ -18,7 +15,6 @@ from nnx.training.log import METRIC_NAMES
 # Most settings with a bar, most settings with a panel, and most characters of a choice.
 BARS, PANELS, LETTERS = 12, 2, 14
 LINE = 24  # characters of choices that fit side by side below a panel
-DECADES = 100  # a logarithmic axis with at least this range has only powers of ten
 
 
 def mattered(
@@ -71,10 +67,7 @@ def _panel(
     style.plain(panel, "", name)
     if log:
         panel.set_xscale("log")
-        few = max(x) < DECADES * min(x)
-        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
-        panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        panel.xaxis.set_minor_formatter(NullFormatter())
+        style.mark_decades(panel.xaxis, min(x), max(x))
     elif numbers:
         panel.xaxis.set_major_locator(MaxNLocator(nbins=5))
     else:

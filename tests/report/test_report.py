@@ -270,3 +270,20 @@ def test_words_beside_a_scale_are_on_the_picture(fall: float) -> None:
     style.encoded(figure, "png")
     draw = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     assert figure.axes[0].yaxis.get_tightbbox(draw).x0 > 0
+
+
+@pytest.mark.parametrize(("first", "last"), [(1.9, 0.15), (8.0, 0.11), (9e3, 2.0)])
+def test_a_logarithmic_loss_has_numbers_enough_to_be_read(
+    first: float, last: float
+) -> None:
+    """With powers of ten alone, some axes had a single one."""
+    log = [LOG[0]._replace(train_loss=first, test_loss=first)]
+    log += [LOG[1]._replace(train_loss=last, test_loss=last)]
+    figure = curves.curves(log)
+    figure.draw_without_rendering()
+    axis = figure.axes[0].yaxis
+    low, high = sorted(axis.get_view_interval())
+    ticks = axis.get_major_ticks()
+    shown = [t.label1.get_text() for t in ticks if low <= t.get_loc() <= high]
+    assert figure.axes[0].get_yscale() == "log"
+    assert 3 <= len([text for text in shown if text]) <= 8
