@@ -127,7 +127,7 @@ def _scaling(
     if not len(present):
         raise InputError(
             f"{table.source}: column {name!r} has only empty fields in the training "
-            "rows: leave it out"
+            "rows: leave it out with drop"
         )
     median = float(np.median(present)) if fill else None
     if not standardize:
@@ -155,12 +155,12 @@ def _categories(table: Table, i: int, rows: Array, fill: bool) -> Column:
     if not present:
         raise InputError(
             f"{table.source}: column {name!r} has only empty fields in the training "
-            "rows: leave it out"
+            "rows: leave it out with drop"
         )
     if too_many(len(present), len(rows)):
         raise InputError(
             f"{table.source}: column {name!r} has {len(present):,} different texts in "
-            f"{len(rows):,} rows, too many to learn from: leave it out"
+            f"{len(rows):,} rows, too many to learn from: leave it out with drop"
         )
     # Among equally frequent categories take the first, for any order of the rows.
     usual = max(present, key=lambda pair: counts[pair[1]])[0] if fill else None

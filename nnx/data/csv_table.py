@@ -193,6 +193,7 @@ def _parse(
             if reading.add(fields[i]) > _MAX_TEXT:
                 raise InputError(
                     f"{file.path}, column {i + 1}: over {_MAX_TEXT >> 20} million "
-                    "characters of text, the most that is read: leave it out"
+                    "characters of text, the most that is read: leave it out "
+                    "with drop"
                 )
     return readings

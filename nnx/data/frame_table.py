@@ -162,7 +162,8 @@ def column_of(column: Any, place: str, is_text: bool = False) -> Values:
         return as_text(values) if is_text else values
     if array.ndim != 1 or array.dtype.kind not in "bUTO":
         raise InputError(
-            f"{place}: is {array.dtype}, neither numbers nor text: leave it out"
+            f"{place}: is {array.dtype}, neither numbers nor text: leave it "
+            "out with drop"
         )
     items = array.tolist()
     if array.dtype.kind == "O":
@@ -199,7 +200,8 @@ def _field(item: Any, place: str) -> float | str | None:
             return int(item) if isinstance(item, Integral) else near
         raise InputError(f"{place}: holds a number too large for a float")
     raise InputError(
-        f"{place}: holds {type(item).__name__}, neither numbers nor text: leave it out"
+        f"{place}: holds {type(item).__name__}, neither numbers nor text: leave it "
+        "out with drop"
     )
 
 

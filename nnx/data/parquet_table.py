@@ -179,7 +179,9 @@ def _values(column: Any, place: str, is_text: bool) -> Values:
     if pa.types.is_boolean(kind):
         column = pc.if_else(column, "True", "False")
     elif not _is_text(kind):
-        raise InputError(f"{place}: is {kind}, neither numbers nor text: leave it out")
+        raise InputError(
+            f"{place}: is {kind}, neither numbers nor text: leave it out with drop"
+        )
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     whole = column.unify_dictionaries().combine_chunks()

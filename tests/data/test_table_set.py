@@ -131,7 +131,12 @@ def test_empty_fields(write):
         ({"y": lambda i: "x"}, {}, "training needs ≥2 classes, found only 'x'"),
         ({"y": lambda i: i / 2}, {"task": "classification"}, "line 3, column 'y': 0.5"),
         ({"y": lambda i: i % 3}, {"task": "multilabel"}, "line 4, column 'y': a label"),
-        ({"city": lambda i: f"n{i}"}, {}, "'city' has 36 different texts in 36 rows"),
+        (
+            {"city": lambda i: f"n{i}"},
+            {},
+            "'city' has 36 different texts in 36 rows, too many to learn from: leave "
+            "it out with drop",
+        ),
         ({}, {"target": "z"}, "no column is called 'z'; there are 'a', 'city', 'y'"),
         ({}, {"drop": "z"}, "no column is called 'z'"),
         ({}, {"categorical": "z"}, "no column is called 'z'"),
