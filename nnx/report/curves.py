@@ -75,7 +75,7 @@ def compared(logs: Mapping[str, Sequence[Row]]) -> style.Picture:
         raise InputError("runs of classes and of a regression cannot be compared")
     [metric] = metrics
     unit = _unit("loss", metric)
-    style.plain(loss, "loss of the validation set, or the test images", "epoch", unit)
+    style.plain(loss, "loss of the validation set, or the test set", "epoch", unit)
     style.plain(score, f"{METRIC_NAMES[metric]} of the same", "epoch")
     _scale(loss)
     _percent(score, metric)

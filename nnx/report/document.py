@@ -22,8 +22,8 @@ TYPES = {"png": "image/png", "svg": "image/svg+xml"}
 # Each picture's heading, and how to read it.
 WORDS = {
     "curves": ("Epoch by epoch", "Training minimizes the loss. If it keeps falling on "
-        "the training images but not on the others, the network is overfitting: it "
-        "memorizes its images."),
+        "the training data but not on the others, the network is overfitting: it "
+        "memorizes what it is trained on."),
     "confusion": ("Confusion matrix", "Each row is a true class, each column a "
         "predicted class. The darker a cell, the more frequent the mistake."),
     "labels": ("Label by label", "Precision is the share of the predictions of a label "
@@ -136,7 +136,8 @@ def _score(score: float, metric: str, loss: float | None = None) -> str:
 def _epochs(log: Sequence[Row]) -> str:
     """Return the log as a table, without columns that are empty."""
     names = [name for name, value in log[-1].named.items() if value is not None]
-    head = "".join(f'<th scope="col">{n.replace("_", " ")}</th>' for n in names)
+    shown = [name.replace("_", " ").replace("r2", METRIC_NAMES["r2"]) for name in names]
+    head = "".join(f'<th scope="col">{name}</th>' for name in shown)
     lines = (
         "".join(f'<td class="number">{_number(row.named[n])}</td>' for n in names)
         for row in log

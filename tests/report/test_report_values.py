@@ -13,6 +13,7 @@ from nnx.report.pictures import pictures
 from nnx.settings import complete
 from nnx.training.evaluate import evaluate
 from nnx.training.folder import PICTURES
+from nnx.training.log import Row
 
 TRUE = np.array([[1.0, 100.0], [2.0, 300.0], [4.0, 200.0]])
 OFF = TRUE + np.array([[0.5, 0.0], [0.0, -10.0], [-0.5, 10.0]])
@@ -167,6 +168,21 @@ def test_the_report_has_the_error_in_the_target_s_unit() -> None:
     page = document(network, "adds", complete({"dataset": "digits"}), (), found, [])
     assert "test RMSE of sum" in page.decode()
     assert f"{2 / np.sqrt(3):.4g}" in page.decode()
+
+
+def test_a_table_s_report_is_not_of_images() -> None:
+    network, _ = _exact()
+    log = [Row(1, 0.5, 0.25, None, None, 0.5, 0.25, 0.1, "r2")]
+    known = (
+        network,
+        "adds",
+        complete({"dataset": "digits"}),
+        log,
+        Scores(0.5, 0.2, "r2"),
+    )
+    text = document(*known, [("curves", "png", b"")]).decode()
+    assert ">train R²</th>" in text
+    assert "images" not in text
 
 
 def test_what_a_run_of_several_labels_is_shown_by() -> None:
