@@ -111,7 +111,7 @@ def test_without_a_test_part_a_tenth_is_held_out(tmp_path):
     for missing in "x_test", "y_test":
         arrays = {key: ARRAYS[key] for key in KEYS if key != missing}
         np.savez(tmp_path / "set.npz", **arrays)
-        assert f"missing {missing};" in refusal(tmp_path / "set.npz")
+        assert f"missing {missing};" in refused(tmp_path / "set.npz")
 
 
 def test_missing_keys_are_named_with_what_is_there(tmp_path):

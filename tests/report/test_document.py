@@ -12,6 +12,7 @@ from nnx.network import Network
 from nnx.report.document import document
 from nnx.report.write import write
 from nnx.settings import complete
+from nnx.training.evaluate import Evaluation
 from nnx.training.folder import OF_CLASSES
 from nnx.training.log import Row
 
@@ -72,7 +73,8 @@ def test_validation_of_the_weights_that_were_kept(
         for row, (loss, score) in zip(result.log, shares, strict=True)
     ]
     settings = complete({"validation_fraction": 0.1, "patience": patience})
-    content = document(result.network, "digits", settings, log, Scores(0.4, 0.7), [])
+    test = Evaluation(0.4, 0.7, "accuracy", 9)
+    content = document(result.network, "digits", settings, log, test, [])
     text = _Read(content.decode()).text
     other = "best validation accuracy90.00%, in epoch 2; its weights were not kept"
     if patience:

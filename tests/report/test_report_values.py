@@ -11,7 +11,7 @@ from nnx.report import predictions, style, values
 from nnx.report.document import document
 from nnx.report.pictures import pictures
 from nnx.settings import complete
-from nnx.training.evaluate import evaluate
+from nnx.training.evaluate import Evaluation, evaluate
 from nnx.training.folder import PICTURES
 from nnx.training.log import Row
 
@@ -173,14 +173,9 @@ def test_the_report_has_the_error_in_the_target_s_unit() -> None:
 def test_a_table_s_report_is_not_of_images() -> None:
     network, _ = _exact()
     log = [Row(1, 0.5, 0.25, None, None, 0.5, 0.25, 0.1, "r2")]
-    known = (
-        network,
-        "adds",
-        complete({"dataset": "digits"}),
-        log,
-        Scores(0.5, 0.2, "r2"),
-    )
-    text = document(*known, [("curves", "png", b"")]).decode()
+    settings, test = complete({"dataset": "digits"}), Evaluation(0.5, 0.2, "r2", 9)
+    drawn = [("curves", "png", b"")]
+    text = document(network, "adds", settings, log, test, drawn).decode()
     assert ">train R²</th>" in text
     assert "images" not in text
 
