@@ -16,6 +16,8 @@ HERE = Path(__file__).parent
 GXX = ["g++", "-std=c++17", "-fPIC", "-w"]
 LIBRARY = [*GXX, "-O3", "-shared"]
 KERNEL = [*GXX, "-O1", "-fpermissive"]
+# A misaligned access, which a device refuses, is a trap.
+KERNEL += ["-fsanitize=alignment", "-fsanitize-undefined-trap-on-error"]
 # Linking with no more takes a quarter less time in all.
 LINKED = ["-shared", "-nostdlib", "-Wl,--no-as-needed,-lm"]
 ENTRY = re.compile(

@@ -95,7 +95,9 @@ def test_no_more_shared_memory_than_was_asked_for(cupy: Any) -> None:
 FAULTS = {
     "deadlock: 31 of 32 threads wait": "if (lane) while (*x == 0) emu_yield();",
     "LAUNCH_FAILED: f: a kernel called": "__syncwarp(); if (lane == 9) __trap();",
-    "an illegal address": "__syncthreads(); *(float*)(8 + lane) = 1;",
+    "an illegal address": "__syncthreads(); *(float*)(8 + 4 * lane) = 1;",
+    "MISALIGNED_ADDRESS": "__syncthreads(); *(float2*)(x + 1) = make_float2(1, 2);",
+    "no multiple of what is accessed": "emu_copy((float*)x, (float*)x + 1, 16);",
     "a warp meet at": "if (lane) __syncwarp(); else __shfl_sync(~0u, 1, 0);",
 }
 FAILING = """

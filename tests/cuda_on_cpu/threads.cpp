@@ -66,6 +66,11 @@ extern "C" void emu_trap() { fail(LAUNCH_FAILED, "a kernel called __trap()"); }
 
 static void on_fault(int) { fail(ILLEGAL_ADDRESS, "an illegal address was used"); }
 
+// Where an access is no multiple of its size, g++ has the kernel trap; see build.py.
+static void on_misaligned(int) {
+  fail(MISALIGNED_ADDRESS, "an address is no multiple of what is accessed there");
+}
+
 static void meet(Barrier& barrier) {
   progress = true;
   if (++barrier.arrived == barrier.members) {
@@ -183,6 +188,7 @@ extern "C" void emu_mma_bf16_16x8x16(float c[4], const unsigned a[4],
 }
 
 extern "C" void emu_copy(void* to, const void* from, int size) {
+  if (((uintptr_t)to | (uintptr_t)from) % size) on_misaligned(0);
   emu_thread->copies.push_back({to, from, size, emu_thread->group});
 }
 
@@ -346,11 +352,17 @@ static void poison(const Kernel& kernel) {
   memset(kernel.statics, POISON, kernel.statics_end - kernel.statics);
 }
 
+static void handle(int signal, void (*handler)(int), struct sigaction* before) {
+  struct sigaction action = {};
+  action.sa_handler = handler;
+  action.sa_flags = SA_NODEFER;
+  sigaction(signal, &action, before);
+}
+
 int run_threads(const Kernel& kernel, unsigned shared, void** args, bool together) {
-  struct sigaction on_fault_here = {}, before;
-  on_fault_here.sa_handler = on_fault;
-  on_fault_here.sa_flags = SA_NODEFER;
-  sigaction(SIGSEGV, &on_fault_here, &before);
+  struct sigaction before[2];
+  handle(SIGSEGV, on_fault, &before[0]);
+  handle(SIGILL, on_misaligned, &before[1]);
   entry = kernel.entry;
   arguments = args;
   failure = 0;
@@ -359,7 +371,8 @@ int run_threads(const Kernel& kernel, unsigned shared, void** args, bool togethe
     poison(kernel);
     run_blocks(b, together ? count : 1, shared);
   }
-  sigaction(SIGSEGV, &before, nullptr);
+  sigaction(SIGSEGV, &before[0], nullptr);
+  sigaction(SIGILL, &before[1], nullptr);
   return failure;
 }
 
