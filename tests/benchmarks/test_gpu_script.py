@@ -60,5 +60,5 @@ def test_one_step_stops_no_other_and_time_stops_all(
 def test_a_step_that_there_is_not(variables: dict[str, str], tmp_path: Path) -> None:
     done = ran(variables, "-o", tmp_path / "results", "tests", "sleep")
     assert done.returncode == 2
-    assert "no step is called sleep; there are machine check tests" in done.stderr
+    assert "no step is called sleep; there are machine tests check" in done.stderr
     assert not (tmp_path / "results").exists()
