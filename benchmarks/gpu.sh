@@ -47,11 +47,12 @@ tests() {
 # Without CuPy's pool, so that what lies beside an array is not another array's.
 unpooled='import cupy; cupy.cuda.set_allocator(None); from nnx.__main__ import main
 main()'
+# A network whose last layer is computed by tiles, and one with all else.
 sanitize() {
     local tool train=(train --backend cupy --dataset digits --epochs 1 --batch-size 600
         --quiet --no-plots)
     for tool in memcheck racecheck; do
-        sanitized "${train[@]}" --hidden 24 --out "$scratch/$tool" &&
+        sanitized "${train[@]}" --hidden '' --out "$scratch/$tool" &&
             sanitized "${train[@]}" --hidden 24,17 --optimizer adam --batch-norm \
                 --dropout 0.2 --clip-norm 1 --out "$scratch/$tool-2" || return
     done
