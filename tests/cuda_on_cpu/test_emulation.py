@@ -146,6 +146,30 @@ def test_what_a_warp_does_together(cupy: Any, name: str) -> None:
         assert found == [5, lane ^ 3, down, up, inside, ballot, lane // 2, 1]
 
 
+COPIED = """
+extern "C" __global__ void f(int* from, int* out) {
+  __shared__ int shared[1];
+  *shared = 1;
+  emu_copy(shared, from, 4);
+  emu_close_copies();
+  out[0] = *shared;
+  emu_wait_copies(0);
+  out[1] = *shared;
+}
+"""
+
+
+def test_a_copy_is_made_at_once_or_when_it_is_waited_for(cupy: Any) -> None:
+    """By the order: one shows what is read too early, the other what is still read."""
+    f, seen = kernel(cupy, COPIED), set()
+    for name in ORDERS:
+        from_, out = cupy.full(1, 2, np.int32), cupy.empty(2, np.int32)
+        with order(name):
+            f((1,), (1,), (from_, out))
+        seen.add(tuple(cupy.asnumpy(out).tolist()))
+    assert seen == {(1, 2), (2, 2)}
+
+
 ORDERED = """
 extern "C" __global__ void f(int* next, int* out) {
   __syncthreads();

@@ -27,7 +27,7 @@ struct Block {
   Barrier named[16];  // of some of its warps
 };
 
-// Of memory that a thread has asked for, made only when it waits; from null it is 0.
+// Of memory that a thread has asked for, made at once or when it waits; from null it is 0.
 struct Copy { void* to; const void* from; int size; unsigned group; };
 
 struct Thread {
