@@ -4,9 +4,9 @@
 // The numbers of a step's images, in shared memory or, if the batch is too large for it,
 // where the epoch's order lies; steps count from the launch's first.
 __device__ inline const Number* images(const Run& run, int step) {
-  const long long* order = run.order + run.at + static_cast<long long>(step) * BATCH;
-  return static_cast<const Number*>(
-      ORDER_SHARED ? static_cast<const void*>(shared_order(step)) : order);
+  if (ORDER_SHARED) return reinterpret_cast<const Number*>(shared_order(step));
+  const long long from = run.at + static_cast<long long>(step) * BATCH;
+  return reinterpret_cast<const Number*>(run.order + from);
 }
 
 // A step as one block sees it. step: its number in this launch; batch: how many images
