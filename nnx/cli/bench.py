@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from nnx.cli import show
 from nnx.cli.bench_report import JSON_NAME, PICTURE_NAME, report
+from nnx.cli.flags import Group
 from nnx.cli.options import BackendOrAll, DataDir, Device, Json, number, on, path
 from nnx.errors import InputError
 
@@ -50,7 +50,7 @@ Out = Annotated[
 ]
 
 
-class Group(TyperGroup):
+class BenchGroup(Group):
     """Tells what became of a former option, and takes no other word for a command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -67,7 +67,7 @@ class Group(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-app = typer.Typer(cls=Group, invoke_without_command=True)
+app = typer.Typer(cls=BenchGroup, invoke_without_command=True)
 
 
 @app.callback()

@@ -7,10 +7,13 @@ from typing import Annotated
 import typer
 
 from nnx.cli import show
+from nnx.cli.flags import Group
 from nnx.cli.options import expanded
 
 app = typer.Typer(
-    no_args_is_help=True, help="List and download data sets; convert tables."
+    cls=Group,
+    no_args_is_help=True,
+    help="List and download data sets; convert tables.",
 )
 
 

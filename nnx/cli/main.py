@@ -29,11 +29,13 @@ from nnx.cli import (
     sweep,
     train,
 )
+from nnx.cli.flags import Command, Group
 from nnx.errors import NnxError, OutOfMemoryError, one_line
 from nnx.settings.other_names import ALSO_CALLED
 
 app = typer.Typer(
     name="nnx",
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -93,8 +95,10 @@ def nnx(
     """
 
 
-def _flow(commands: typer.Typer) -> None:
+def _shown(commands: typer.Typer) -> None:
     """Have help's paragraphs fill the terminal's lines, and not the docstrings' own."""
+    for command in commands.registered_commands:
+        command.cls = Command
     for each in (*commands.registered_commands, commands.registered_callback):
         if each is not None and (text := inspect.getdoc(each.callback)):
             paragraphs = text.split("\n\n")
@@ -102,7 +106,7 @@ def _flow(commands: typer.Typer) -> None:
 
 
 for _each in app, bench.app, data.app:
-    _flow(_each)
+    _shown(_each)
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ def predict(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE…",
+            metavar="FILE",
             help="Pictures of any size: PNG, JPEG, BMP, GIF or PNM; or one table: "
             "CSV, TSV, Parquet, or an .npz of pictures.",
         ),

@@ -197,6 +197,13 @@ def test_help_fills_its_lines(run: Run, command: str) -> None:
             assert len(f" {line} {after.split()[0]}") > 79, line
 
 
+@pytest.mark.parametrize("command", ["", "train", "predict", "data", "bench"])
+def test_help_shows_no_type_of_a_flag(run: Run, command: str) -> None:
+    shown = run(*command.split(), "--help").stdout
+    assert re.search(r"^│ --help +-h +Show", shown, re.M)
+    assert "<bool>" not in shown
+
+
 def test_without_a_command_help_is_shown(run: Run) -> None:
     ran = run()
     assert (ran.returncode, ran.stderr) == (
