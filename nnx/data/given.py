@@ -58,6 +58,11 @@ def dataset(data: Any, validation: Any = None) -> Dataset:
 
 def checked_pair(name: str, given: Any) -> tuple[Any, Any]:
     """Return x and y; raise InputError if the argument is not a pair."""
+    if isinstance(given, Split):
+        raise InputError(
+            "a part of a data set does not tell its scale: give the whole data set, "
+            "with data._replace(test=…) to test on another part, or a pair (x, y)"
+        )
     if not isinstance(given, tuple) or len(given) != 2:
         hint = "; for a share of the data, set validation_fraction"
         raise InputError(

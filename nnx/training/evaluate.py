@@ -15,7 +15,6 @@ from nnx.data.dataset import (
     IN_MEMORY,
     Array,
     Dataset,
-    Split,
     check_images,
     check_labels,
     check_range,
@@ -161,11 +160,6 @@ def _of_pair(network: Network, pair: Any) -> Dataset:
     """Return rows in memory as a data set of the network's, all of them for testing."""
     from nnx.data import from_memory
 
-    if isinstance(pair, Split):
-        raise InputError(
-            "a part of a data set does not tell its scale: give the data set, with "
-            "data._replace(test=…) for another part, or a pair (x, y)"
-        )
     x, y = given.checked_pair("data", pair)
     split = from_memory.split_like(network, x, y, ("x", "y"))
     return Dataset(

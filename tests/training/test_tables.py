@@ -139,6 +139,16 @@ def test_a_pair_and_another_to_choose_by():
         nnx.train(network, (x, y), validation=nnx.Split(x[:9, :2], y[:9]))
 
 
+def test_a_part_of_a_data_set_is_not_a_pair():
+    """Its bytes from 0 to 16 would be taken as pixels of up to 255."""
+    data = nnx.load("digits")
+    network = nnx.Network([64, 4, 10])
+    with pytest.raises(InputError, match="does not tell its scale: give the whole"):
+        nnx.train(network, data.train, epochs=1)
+    with pytest.raises(InputError, match="does not tell its scale: give the whole"):
+        nnx.dataset(*data.train, validation=data.test)
+
+
 def test_floats_beyond_1_are_refused_of_pixels_and_taken_of_columns():
     x = np.random.default_rng(0).random((60, 4)) * 255
     y = np.arange(60) % 2
