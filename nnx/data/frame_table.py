@@ -97,6 +97,7 @@ def table_of_pair(
     sources: tuple[str, str],
     names: Sequence[str] | None,
     text: Collection[str],
+    columns: Sequence[str] | None = None,
 ) -> tuple[Table, tuple[str, ...]]:
     """Return x and y as one table, and the names of y's columns in it.
 
@@ -104,11 +105,15 @@ def table_of_pair(
     y: an array, a series, a data frame, or names of columns of x
     names: of y's columns; None: their own
     text: names of a frame's columns to read as text, as for `table_of`
+    columns: names of an array's columns; None: x0, x1, …
     """
     (x, y), source = pair, sources[0]
-    table = table_of(x, source, text) if is_frame(x) else table_of_array(x, source)
-    if is_frame(x) and (columns := _names_in(y, table)):
-        return table, columns
+    if is_frame(x):
+        table = table_of(x, source, text)
+        if named := _names_in(y, table):
+            return table, named
+    else:
+        table = table_of_array(x, source, columns)
     target = target_table(y, sources[1], names)
     return joined(table, target), target.names
 

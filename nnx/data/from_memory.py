@@ -109,7 +109,8 @@ def split_like(
     """Return more samples in the form of those in a data set, or of a network's.
 
     like: the data set, or the network
-    x, y: as for `dataset`; pixels must be uint8, or floats in [0, 1]
+    x, y: as for `dataset`; pixels must be uint8, or floats in [0, 1]; an array has the
+        columns in their order
     sources: names of x and y for messages
 
     Raises:
@@ -121,7 +122,8 @@ def split_like(
     y = _without_one_hot(y, like.task)
     if like.columns:
         text = [column.name for column in like.columns if column.categories]
-        table, target = table_of_pair((x, y), sources, names, text)
+        own_names = [column.name for column in like.columns]
+        table, target = table_of_pair((x, y), sources, names, text, own_names)
         if known and {*target} != {*known}:
             own, given = ", ".join(known), ", ".join(target)
             raise InputError(f"{sources[1]} names {given}; what is predicted is {own}")

@@ -100,10 +100,30 @@ def test_rows_of_a_frame_are_scaled_as_in_training() -> None:
     network = train(Network([2, 8, 2]), data, epochs=60).network
     x = new[["b", "a"]]
     right = np.mean(np.array(network.classes)[network.predict(x)] == new.kind)
-    for pair in (x, new.kind), (x, new.kind.to_numpy()), (new, "kind"), (new, ["kind"]):
+    as_array = new[["a", "b"]].to_numpy()
+    for pair in (
+        (x, new.kind), (x, new.kind.to_numpy()), (new, "kind"), (new, ["kind"]),
+        (as_array, new.kind), (as_array.tolist(), list(new.kind)),
+        (as_array.astype(np.float32), new.kind),
+    ):  # fmt: skip
         found = evaluate(network, pair)
         assert (found.images, found.accuracy) == (100, right)
     assert right > 0.9
+    with pytest.raises(InputError, match="x has 3 columns, not 2"):
+        evaluate(network, (np.c_[as_array, as_array[:, 0]], new.kind))
+
+
+def test_rows_of_an_array_with_text_are_those_of_its_frame() -> None:
+    frame = _frame().assign(kind=["Oslo", "Bern", "Rome"] * 100)[["kind", "a", "sum"]]
+    data = dataset(frame[:200], "sum")
+    x, y = frame[200:].drop(columns="sum"), frame["sum"][200:]
+    network = train(Network([4, 8, 1], init="glorot"), data, epochs=20).network
+    found = evaluate(network, (x, y))
+    assert evaluate(network, (x.to_numpy(), y.to_numpy())).score == found.score
+    chosen_by = x.to_numpy(), y.to_numpy()
+    by_array = train(network, data, validation=chosen_by, epochs=1)
+    by_frame = train(network, data, validation=(x, y), epochs=1)
+    assert by_array.validation_score == by_frame.validation_score
 
 
 def test_rows_of_arrays_are_scaled_as_in_training() -> None:
