@@ -206,7 +206,7 @@ def test_a_table_s_own_values_are_no_features() -> None:
     features = network.features(x)
     for scaled in data.test.images, features, features.astype(np.float64), features[:1]:
         assert network.predict(scaled).shape == (len(scaled),)
-    for raw in x, x[:1], x.tolist(), x.round().astype(int):
+    for raw in x, x[:1], x.tolist(), x.round().astype(int), x.astype(np.float32):
         with pytest.raises(InputError, match=r"stand there: .*network\.features"):
             network.predict(raw)
     far = np.array([[9.0, 0.0, 0.0]])  # of one column, and no row of the table's

@@ -11,6 +11,7 @@ from nnx import files
 from nnx.automatic import DEFAULT
 from nnx.backend import Backend, choose
 from nnx.data import given, table_options
+from nnx.data.arrays import as_array
 from nnx.data.dataset import (
     IN_MEMORY,
     Array,
@@ -19,7 +20,9 @@ from nnx.data.dataset import (
     check_labels,
     check_range,
 )
+from nnx.data.frame_table import is_frame
 from nnx.errors import InputError
+from nnx.likeness import refuse_scaled
 from nnx.maths import evaluation
 from nnx.maths.arrays import map_arrays
 from nnx.maths.blocks import BLOCK
@@ -161,6 +164,8 @@ def _of_pair(network: Network, pair: Any) -> Dataset:
     from nnx.data import from_memory
 
     x, y = given.checked_pair("data", pair)
+    if network.columns and not is_frame(x):
+        refuse_scaled(as_array(x, "x"), network.columns)
     split = from_memory.split_like(network, x, y, ("x", "y"))
     return Dataset(
         IN_MEMORY,

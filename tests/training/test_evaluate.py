@@ -111,6 +111,8 @@ def test_rows_of_a_frame_are_scaled_as_in_training() -> None:
     assert right > 0.9
     with pytest.raises(InputError, match="x has 3 columns, not 2"):
         evaluate(network, (np.c_[as_array, as_array[:, 0]], new.kind))
+    with pytest.raises(InputError, match="scaled already, as by network.features"):
+        evaluate(network, (network.features(x), new.kind))
 
 
 def test_rows_of_an_array_with_text_are_those_of_its_frame() -> None:
