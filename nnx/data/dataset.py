@@ -17,6 +17,7 @@ Array: TypeAlias = Any
 IN_MEMORY = "in memory"
 # One class of many, any number of several labels, or numbers.
 TASKS = "classification", "multilabel", "regression"
+_PARTS = "train", "test", "validation"
 
 
 class Frame(NamedTuple):
@@ -150,6 +151,15 @@ class Dataset(NamedTuple):
     def outputs(self) -> int:
         """Number of outputs of a network for this data."""
         return len(self.targets or self.classes)
+
+    def __repr__(self) -> str:
+        """Return the task, the outputs, the parts and the notes, a line each."""
+        names = [target.name for target in self.targets] or self.classes
+        lines = [f"Dataset {self.name}: {self.task} of {', '.join(names)}"[:100]]
+        for part, split in zip(_PARTS, self.parts, strict=False):
+            shape, dtype = (getattr(split.images, a, "?") for a in ("shape", "dtype"))
+            lines.append(f"  {part:10} {shape} {dtype}")
+        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
 
 
 class RawArray(NamedTuple):

@@ -115,10 +115,13 @@ def _decided(table: Table, names: Sequence[str]) -> tuple[str, str]:
             raise InputError(f"{table.place(typo, i)}: {not_number(values, typo)}")
         refuse_written_otherwise(table, i, "give task classification")
         return "classification", ", as it is text"
+    if bool(np.any(values != np.rint(values))):
+        return "regression", ", as not all are whole numbers"
     different = len(np.unique(values))
-    if are_few(different, len(values)) and bool(np.all(values == np.rint(values))):
-        return "classification", f", as it has {different} different whole numbers"
-    return "regression", ""
+    why = f", as it has {different:,} different whole numbers"
+    if are_few(different, len(values)):
+        return "classification", why
+    return "regression", f"{why}: for classes, give task classification"
 
 
 def are_few(different: int, rows: int) -> bool:

@@ -32,6 +32,11 @@ from nnx.training import scores, windows
 from nnx.training.class_weights import class_weights
 from nnx.training.plan import Part, Plan, Position
 
+_ASK_FOR_CLASSES = (
+    "; the target is taken for numbers: for classes, give its data set task="
+    '"classification", as in nnx.dataset(x, y, task="classification")'
+)
+
 
 def fitted(network: Network, data: Dataset, settings: Settings) -> Network:
     """Return the network with the classes, task, columns and targets of the data.
@@ -47,10 +52,12 @@ def fitted(network: Network, data: Dataset, settings: Settings) -> Network:
         check_range(part.images, data.columns, f"{data.name}: ")
         check_labels(np.asarray(part.labels), len(part.images), data)
     if (network.sizes[0], network.sizes[-1]) != (features, outputs):
+        is_guess = data.task == "regression" and data.options.task == "auto"
         raise InputError(
             f"{data.name} has {features} features and {outputs} "
-            f"{'targets' if data.targets else 'classes'}; "
-            f"a network {network} does not fit it"
+            f"{'targets' if data.targets else 'classes'}; a network {network} does not "
+            f"fit it: its sizes must begin with {features} and end with {outputs}"
+            f"{_ASK_FOR_CLASSES if is_guess else ''}"
         )
     finite(network.layers, "layers")
     frame = checked_frame(data.frame, features)

@@ -283,3 +283,30 @@ def test_targets_of_a_frame_are_found_by_name():
     for y in targets, targets[["v", "u"]]:
         labels = split_like(data, FRAME, y).labels
         assert (labels == split_like(data, FRAME, targets.to_numpy()).labels).all()
+
+
+def test_a_data_set_says_what_it_is_and_what_was_decided():
+    x = np.random.default_rng(0).random((200, 4))
+    data = nnx.dataset(
+        x, np.arange(200) % 50, name="mine", validation=(x, x[:, 0] * 50)
+    )
+    assert repr(data).splitlines() == [
+        "Dataset mine: regression of target",
+        "  train      (180, 4) float32",
+        "  test       (20, 4) float32",
+        "  validation (200, 4) float32",
+        *(f"  {note}" for note in data.notes),
+    ]
+    decided = (
+        "target 'target': regression, as it has 50 different whole numbers: for "
+        "classes, give task classification"
+    )
+    assert decided in data.notes
+    of_floats = nnx.dataset(x, x[:, 0])
+    assert (
+        "target 'target': regression, as not all are whole numbers" in of_floats.notes
+    )
+    digits = repr(nnx.load("digits")).splitlines()
+    assert digits[0] == "Dataset digits: classification of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    many = nnx.dataset(x, [f"class {i:030d}" for i in range(100)] * 2)
+    assert len(repr(many).splitlines()[0]) == 100

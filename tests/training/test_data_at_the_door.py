@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from usable import usable
 
-from nnx import Network, evaluate, train
+from nnx import Network, dataset, evaluate, train
 from nnx.backend import Backend
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError
@@ -18,6 +18,18 @@ SETTINGS = {"epochs": 3, "batch_size": 16, "learning_rate": 0.3, "l2": 1e-3, "se
 def test_a_network_that_does_not_fit(data: Dataset) -> None:
     with pytest.raises(InputError, match=r"blobs has 25 features and 3 classes"):
         train(Network([24, 3]), data)
+    x, y = data.train.images / 255, np.arange(len(data.train.labels))
+    with pytest.raises(InputError) as refused:
+        train(Network([25, 8, len(y)]), (x, y))
+    assert str(refused.value) == (
+        f"in memory has 25 features and 1 targets; a network 25-8-{len(y)} does not "
+        "fit it: its sizes must begin with 25 and end with 1; the target is taken for "
+        'numbers: for classes, give its data set task="classification", as in '
+        'nnx.dataset(x, y, task="classification")'
+    )
+    as_told = dataset(x, y * 1.5, task="regression")
+    with pytest.raises(InputError, match="end with 1$"):
+        train(Network([25, 8, 3]), as_told)
 
 
 @pytest.mark.parametrize("pixels", ["unit", "raw"])
