@@ -6,6 +6,7 @@ in the guide. A new setting is a new row.
 """
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Annotated, Any, TypedDict, get_type_hints
 
 from nnx.maths.activations import ACTIVATIONS
@@ -208,3 +209,19 @@ def _rows(settings: type[Any]) -> dict[str, Row]:
 
 ROWS = _rows(Settings)
 TRAINING = tuple(_rows(TrainingSettings))
+
+
+def _described(name: str) -> str:
+    """Return what help() says of a setting: name, default and help, in short lines."""
+    row = ROWS[name]
+    default = repr(row.kind.write(row.default)) if row.default != () else "none"
+    return fill(f"{name} ({default}): {row.help}", 80, subsequent_indent="    ")
+
+
+TrainingSettings.__doc__ = "\n\n".join(
+    [
+        f"{TrainingSettings.__doc__}",
+        "\n".join(map(_described, TRAINING)),
+        'The guide says what else each may be, under "All settings".',
+    ]
+)

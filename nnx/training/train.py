@@ -61,7 +61,7 @@ def train(
         on stderr
     on_progress: called about ten times a second, and at the end of each epoch
     should_stop: called as often; once it returns true, the run is saved and ends
-    settings: epochs, batch_size, learning_rate, …: see nnx.TrainingSettings
+    settings: epochs, batch_size, …: help(nnx.TrainingSettings) describes all
 
     Raises:
         InputError: settings and data do not fit
