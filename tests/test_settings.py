@@ -191,7 +191,7 @@ def test_python_keywords_are_checked_too(data: Dataset) -> None:
     for options, says in (
         ({"learning_rate": -1}, r"^learning_rate must be a number above 0 .*, not -1"),
         ({"lr": 0.1}, "no setting is called 'lr'; did you mean learning_rate"),
-        ({"hidden": [3]}, "hidden is a setting of the network or of the command"),
+        ({"hidden": [3]}, "nnx.train takes no hidden: give the widths to nnx.Network"),
     ):
         with pytest.raises(InputError, match=says):
             nnx.train(network, data, **options)

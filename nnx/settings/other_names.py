@@ -61,9 +61,25 @@ ALSO_CALLED = {
     "data": "dataset",
     "augmentation": "augment",
 } | RENAMED
-# What `nnx.train` takes in place of a setting, or of another library's argument.
+# What to give in place of a setting that `nnx.train` does not take, or of another
+# library's argument.
+_TO_NETWORK, _TO_DATA = "it to nnx.Network", "it to nnx.dataset or nnx.load"
 OF_TRAIN = {
+    "dataset": "the data set, or its name, after the network",
+    "data_dir": "it to nnx.load",
+    "target": _TO_DATA,
+    "task": _TO_DATA,
+    "drop": _TO_DATA,
+    "categorical": _TO_DATA,
+    "missing": _TO_DATA,
+    "standardize": _TO_DATA,
+    "test_data": "it to nnx.load, or x_test and y_test to nnx.dataset",
     "validation_data": "validation, as a pair (x, y)",
+    "hidden": "the widths to nnx.Network, as in nnx.Network([784, 128, 10])",
+    "activation": _TO_NETWORK,
+    "init": _TO_NETWORK,
+    "dtype": _TO_NETWORK,
+    "from": "the trained network",
     "device": "backend=nnx.find(name, device=…)",
     "precision": "backend=nnx.find(name, precision=…)",
     "threads": 'backend=nnx.find("numba", threads=…)',
@@ -71,6 +87,11 @@ OF_TRAIN = {
     "callbacks": "a function as on_progress",
     "verbose": "progress=True",
     "warm_start": "the trained network",
+    "loss": "the task to nnx.dataset or nnx.load, which determines the loss",
+    "criterion": "the task to nnx.dataset or nnx.load, which determines the loss",
+    "metrics": "none: the result has the loss, and the accuracy or R²",
+    "shuffle": "none: the rows are shuffled in each epoch",
+    "sample_weight": "class_weights, or use the estimators of nnx.sklearn",
 }
 ACTIVATIONS = {
     "swish": "silu",

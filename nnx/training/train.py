@@ -15,10 +15,10 @@ from nnx.data.dataset import IN_MEMORY, Dataset, Split
 from nnx.errors import InputError, in_few_words
 from nnx.maths.shards import ALONE
 from nnx.network import Network, checked
-from nnx.settings import ROWS, Settings, TrainingSettings, complete, layered
-from nnx.settings.other_names import OF_TRAIN
+from nnx.settings import Settings, TrainingSettings, complete, layered
+from nnx.settings.other_names import OF_TRAIN, OPTIONS
 from nnx.settings.table import TRAINING
-from nnx.settings.values import regression_rate
+from nnx.settings.values import regression_rate, suggestion
 from nnx.training import origin
 from nnx.training.data import described as described_data
 from nnx.training.folder import can_resume, is_begun, load_settings
@@ -122,12 +122,12 @@ def _settings(
     which the command makes its network and data.
     """
     for name in settings:
-        if name in OF_TRAIN:
-            raise InputError(f"nnx.train takes no {name}: give {OF_TRAIN[name]}")
-        if name in ROWS and name not in TRAINING:
+        if instead := OF_TRAIN.get(name) or OF_TRAIN.get(suggestion(name) or ""):
+            raise InputError(f"nnx.train takes no {name}: give {instead}")
+        if not (name in OPTIONS or suggestion(name)):
             raise InputError(
-                f"{name} is a setting of the network or of the command; nnx.train "
-                f"takes {', '.join(TRAINING)}"
+                f"no setting is called {in_few_words(name)}; nnx.train takes "
+                f"{', '.join(TRAINING)}"
             )
     if resumed is None or not is_begun(resumed):
         base = described_data(data) | origin.described(network)

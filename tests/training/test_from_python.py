@@ -13,6 +13,9 @@ from nnx import Network, train
 from nnx.backend import Backend
 from nnx.data.dataset import Dataset, Split
 from nnx.errors import InputError
+from nnx.settings import ROWS
+from nnx.settings.other_names import OF_TRAIN
+from nnx.settings.table import TRAINING
 from nnx.training import loop
 from nnx.training.folder import load_settings
 from nnx.training.plan import Progress
@@ -29,7 +32,7 @@ STEPS = 10
         ("lr", "no setting is called 'lr'; did you mean learning_rate?"),
         ("epoch", "no setting is called 'epoch'; did you mean epochs?"),
         ("drop_out", "no setting is called 'drop_out'; did you mean dropout?"),
-        ("qwertz", "no setting is called 'qwertz'; there are dataset, data_dir,"),
+        ("qwertz", "no setting is called 'qwertz'; nnx.train takes epochs, batch_si"),
         ("averaging", "averaging is now called ema_decay"),
         (
             "validation",
@@ -40,7 +43,13 @@ STEPS = 10
             "threads",
             'nnx.train takes no threads: give backend=nnx.find("numba", threads=…)',
         ),
-        ("hidden", "hidden is a setting of the network or of the command; nnx.train"),
+        ("hidden", "nnx.train takes no hidden: give the widths to nnx.Network, as in"),
+        ("layers", "nnx.train takes no layers: give the widths to nnx.Network, as in"),
+        ("dtype", "nnx.train takes no dtype: give it to nnx.Network"),
+        ("task", "nnx.train takes no task: give it to nnx.dataset or nnx.load"),
+        ("loss", "nnx.train takes no loss: give the task to nnx.dataset or nnx.load"),
+        ("metrics", "nnx.train takes no metrics: give none: the result has the loss"),
+        ("preset", "'preset' is not a setting: give the command --preset"),
         ("validation_data", "nnx.train takes no validation_data: give validation, as"),
         ("device", "nnx.train takes no device: give backend=nnx.find(name, device=…)"),
         ("verbose", "nnx.train takes no verbose: give progress=True"),
@@ -48,7 +57,7 @@ STEPS = 10
         ("precision", "nnx.train takes no precision: give backend=nnx.find(name, pr"),
         ("callbacks", "nnx.train takes no callbacks: give a function as on_progress"),
         ("nesterov", "no setting is called 'nesterov'; did you mean optimizer?"),
-        ("dataset", "dataset is a setting of the network or of the command; nnx.t"),
+        ("dataset", "nnx.train takes no dataset: give the data set, or its name, af"),
     ],
 )
 def test_a_name_that_is_no_setting_of_training(
@@ -61,6 +70,11 @@ def test_a_name_that_is_no_setting_of_training(
         assert str(refused.value).startswith(words)
         assert "\n" not in str(refused.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_of_every_setting_that_train_does_not_take_it_is_said_what_does() -> None:
+    assert {*ROWS} - {*TRAINING} - {"backend"} <= {*OF_TRAIN}
+    assert not {*OF_TRAIN} & {*TRAINING}
 
 
 def test_a_value_that_a_setting_may_not_have(network: Network, data: Dataset) -> None:
