@@ -292,9 +292,8 @@ class Network:
 
 def checked(network: Any) -> Network:
     """Return the argument; raise InputError if it is not a network."""
-    if not isinstance(network, Network):
-        raise InputError(
-            f"expected an nnx.Network, not a {type(network).__name__}; "
-            "nnx.Network.load gives a trained one"
-        )
-    return network
+    if isinstance(network, Network):
+        return network
+    has_one = isinstance(getattr(network, "network", None), Network)
+    hint = "give result.network" if has_one else "nnx.Network.load gives a trained one"
+    raise InputError(f"expected an nnx.Network, not a {type(network).__name__}; {hint}")

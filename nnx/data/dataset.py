@@ -12,7 +12,6 @@ from nnx.errors import InputError, in_few_words
 # Each library has its own array type; docstrings give the shapes.
 Array: TypeAlias = Any
 
-
 # The source of a data set that is not from a file.
 IN_MEMORY = "in memory"
 # One class of many, any number of several labels, or numbers.
@@ -226,8 +225,9 @@ def checked_frame(frame: Frame, features: int | None = None) -> Frame:
 def check_images(images: Array, features: int) -> None:
     """Refuse images that are not one or more rows of `features` finite numbers."""
     if images.ndim != 2 or len(images) == 0 or images.shape[1] != features:
+        one = "; give one as array[None]" if math.prod(images.shape) == features else ""
         raise InputError(
-            f"expected images of shape (n, {features}), got {images.shape}"
+            f"expected images of shape (n, {features}), got {images.shape}{one}"
         )
     kind = images.dtype.kind
     finite = kind == "f" and np.isfinite(extremes(images)).all()

@@ -22,8 +22,8 @@ def loaded(data: Any) -> Dataset:
         return load(data)
     if not isinstance(data, Dataset):
         raise InputError(
-            "expected a data set, as nnx.load gives it, or its name or path, not a "
-            f"{type(data).__name__}"
+            "expected a data set, as nnx.load gives it or nnx.dataset makes it of "
+            f"arrays, or its name or path, not a {type(data).__name__}"
         )
     _check_fields(data)
     parts = {"train": data.train, "test": data.test, "validation": data.validation}

@@ -59,7 +59,8 @@ def load(
     Raises:
         InputError: the name or path does not exist, or a file is invalid
     """
-    files.given(source, "a data set, or its name")
+    what = "a data set, or its name (nnx.dataset takes arrays and data frames)"
+    files.given(source, what)
     table = checked({"target": target, **options})
     if table != TableOptions():
         return _load_table(source, data_dir, table)

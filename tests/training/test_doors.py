@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 
 import nnx
@@ -82,6 +83,21 @@ def test_what_is_no_network(other: Any, data: Dataset) -> None:
         nnx.train(other, data)
 
 
+def test_a_result_is_no_network(network: Network, data: Dataset) -> None:
+    result = nnx.train(network, data, epochs=1)
+    says = "^expected an nnx.Network, not a Result; give result.network$"
+    for use in nnx.train, nnx.evaluate:
+        with pytest.raises(InputError, match=says):
+            use(result, data)
+
+
+def test_arrays_are_not_loaded() -> None:
+    frame = pandas.DataFrame({"a": [1.0]})
+    for arrays in frame, np.ones((3, 4)), [1, 2]:
+        with pytest.raises(InputError, match="nnx.dataset takes arrays and data"):
+            nnx.load(arrays)
+
+
 @pytest.mark.parametrize("other", [None, 3, np.zeros((3, 25)), {}])
 def test_what_is_no_data_set(other: Any, network: Network) -> None:
     for use in nnx.train, nnx.evaluate:
@@ -124,7 +140,9 @@ def test_data_made_by_hand_of_other_arrays(network: Network, data: Dataset) -> N
         ),
         ([["a"] * 25], "images must be finite numbers"),
         ([[None] * 25], "images must be finite numbers"),
-        ("digits", r"expected images of shape \(n, 25\), got \(\)"),
+        ("digits", r"expected images of shape \(n, 25\), got \(\)$"),
+        ([1] * 25, r"n, 25\), got \(25,\); give one as array\[None\]$"),
+        (np.ones((5, 5)), r"n, 25\), got \(5, 5\); give one as array\[None\]$"),
     ],
 )
 def test_images_that_are_no_rows(
