@@ -109,8 +109,8 @@ def split_like(
     """Return more samples in the form of those in a data set, or of a network's.
 
     like: the data set, or the network
-    x, y: as for `dataset`; pixels must be uint8, or floats in [0, 1]; an array has the
-        columns in their order
+    x, y: as for `dataset`; pixels must be integers as in training, booleans, or floats
+        in [0, 1]; an array has the columns in their order
     sources: names of x and y for messages
 
     Raises:
@@ -128,14 +128,23 @@ def split_like(
             own, given = ", ".join(known), ", ".join(target)
             raise InputError(f"{sources[1]} names {given}; what is predicted is {own}")
         return split_of(table, like.columns, aim_of(like, known or target))
-    raw = _rows(x, sources[0])
-    maximum = like.frame.maximum
-    require_known(raw, maximum, f"uint8 up to {min(maximum, 255)}, or floats up to 1")
-    images = raw.values
-    if images.dtype.kind == "f":
-        images = np.require(images, np.float32, "C")
+    images = _pixels_like(like.frame.maximum, x, sources[0])
     targets = target_table(y, sources[1], names)
     return Split(images, labels(aim_of(like, names), targets))
+
+
+def _pixels_like(maximum: int, x: Any, source: str) -> Array:
+    """Return pictures in the form of a data set, as `Network.predict` takes them.
+
+    maximum: the value of a fully lit pixel in integers; booleans are black and white
+    """
+    raw = _rows(x, source)
+    if as_array(x, source).dtype.kind == "b":
+        return raw.values.astype(np.float32)
+    if raw.values.dtype.kind in "ui":
+        return divided(raw, maximum)
+    require_known(raw, maximum, f"uint8 up to {min(maximum, 255)}, or floats up to 1")
+    return np.require(raw.values, np.float32, "C")
 
 
 def _of_tables(name: str, pairs: Pairs, options: TableOptions, scale: Any) -> Dataset:

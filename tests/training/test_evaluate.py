@@ -156,7 +156,15 @@ def test_pixels_in_memory(data: Dataset) -> None:
     loss = evaluate(network, data).loss
     assert evaluate(network, (images, names)).loss == loss
     assert evaluate(network, (images / 255, names)).loss == pytest.approx(loss)
+    for dtype in np.int64, ">i2", np.uint16:
+        assert evaluate(network, (images.astype(dtype), names)).loss == loss
+    lit = images > 99
+    by_hand = evaluate(network, (lit / 1.0, names))
+    assert evaluate(network, (lit, names)).loss == by_hand.loss
+    right = np.array(network.classes)[network.predict(lit)] == names
+    assert by_hand.accuracy == np.mean(right)
     for pair, says in (
+        ((images * 2 + np.int64(300), names), r"x\[0, \d+\]: .* is outside 0-255"),
         ((images[:, 1:], names), "in memory does not fit the network: features, .* 24"),
         ((images[1:], names), "label for each of 59 images, got .* shape .60,"),
         ((images[:1], ["owl"]), "class 'owl' is in no training row"),
