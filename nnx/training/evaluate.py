@@ -32,6 +32,7 @@ from nnx.network import Network, checked
 from nnx.tensors import finite
 from nnx.training import scores, windows
 from nnx.training.data import load_data
+from nnx.training.log import METRIC_NAMES
 from nnx.training.prepare import check_huber_delta, loss_of, on_device
 
 
@@ -57,6 +58,13 @@ class Evaluation(NamedTuple):
     counts: Array | None = None
     r2: Array | None = None
     rmse: Array | None = None
+
+    def __repr__(self) -> str:
+        """Return the score and the loss in one line, without what each class has."""
+        words = f"{METRIC_NAMES[self.metric]} {self.score:.4f}, loss {self.loss:.4f}"
+        if self.rmse is not None:
+            words += f", RMSE {', '.join(f'{error:.4g}' for error in self.rmse)}"
+        return f"Evaluation on {self.images:,} samples: {words}"
 
     @property
     def accuracy(self) -> float:

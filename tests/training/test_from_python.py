@@ -170,6 +170,32 @@ def test_a_result_in_print(network: Network, data: Dataset) -> None:
     assert test.split()[2] == f"{result.test_accuracy:.4f},"
 
 
+def test_progress_and_evaluation_in_print(
+    network: Network, data: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`on_progress=print` is a line at a time, and not the weights."""
+    result = train(network, data, on_progress=print, **SETTINGS)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 3
+    assert all(line.startswith("Progress: ") for line in lines)
+    row = result.log[-1]
+    assert lines[-1].startswith(
+        f"Progress: 3.00 of 3 epochs, loss {row.train_loss:.4f}, accuracy "
+        f"{row.train_score:.4f}, "
+    )
+    found = nnx.evaluate(result.network, data)
+    assert repr(found) == (
+        f"Evaluation on {found.images} samples: accuracy {found.score:.4f}, loss "
+        f"{found.loss:.4f}"
+    )
+    x = np.random.default_rng(0).random((90, 2))
+    values = nnx.dataset(x, np.stack([x[:, 0], 9 - x[:, 1]], axis=1))
+    fit = train(Network([2, 2], init="glorot"), values, epochs=9)
+    assert repr(nnx.evaluate(fit.network, values)).endswith(
+        repr(fit).splitlines()[-1].removeprefix("  test        R²")
+    )
+
+
 def test_a_callback_that_returns_nothing_does_not_stop(data: Dataset) -> None:
     def watch() -> None: ...
 
