@@ -217,11 +217,11 @@ class Network:
             raise InputError(
                 f"a network {self} takes {self.sizes[0]} pixels, not named columns"
             )
+        names = [column.name for column in self.columns]
         if is_frame(frame):
             text = [column.name for column in self.columns if column.categories]
-            table = table_of(frame, "the data frame", text)
+            table = table_of(frame, "the data frame", text, names)
         else:
-            names = [column.name for column in self.columns]
             table = table_of_array(frame, "the array", names)
         return features(self.columns, table)
 

@@ -26,18 +26,26 @@ def is_frame(x: Any) -> bool:
     return hasattr(x, "columns") and hasattr(x, "__getitem__")
 
 
-def table_of(frame: Any, source: str, text: Collection[str] = ()) -> Table:
+def table_of(
+    frame: Any,
+    source: str,
+    text: Collection[str] = (),
+    only: Collection[str] | None = None,
+    without: Collection[str] = (),
+) -> Table:
     """Return a data frame as a table; its index is not a column.
 
     text: names of columns to read as text, even if they have only numbers
+    only, without: names of columns to read (None: all) and to leave out
 
     Raises:
-        InputError: there are no rows, a name occurs twice, or a column holds anything
-            but numbers, booleans and text
+        InputError: there are no rows, a name is missing or occurs twice, or a column
+            that is read holds anything but numbers, booleans and text
     """
     labels = list(frame.columns)
     names = [str(label) for label in labels]
-    places = wanted(source, names, None, ())
+    require_columns(source, names, only or ())
+    places = wanted(source, names, only, without)
     read = tuple(names[i] for i in places)
     values = tuple(
         column_of(frame[labels[i]], f"{source}, column {names[i]!r}", names[i] in text)
@@ -95,9 +103,10 @@ def joined(x: Table, y: Table) -> Table:
 def table_of_pair(
     pair: tuple[Any, Any],
     sources: tuple[str, str],
-    names: Sequence[str] | None,
-    text: Collection[str],
+    names: Sequence[str] | None = None,
+    text: Collection[str] = (),
     columns: Sequence[str] | None = None,
+    without: Collection[str] = (),
 ) -> tuple[Table, tuple[str, ...]]:
     """Return x and y as one table, and the names of y's columns in it.
 
@@ -105,26 +114,31 @@ def table_of_pair(
     y: an array, a series, a data frame, or names of columns of x
     names: of y's columns; None: their own
     text: names of a frame's columns to read as text, as for `table_of`
-    columns: names of an array's columns; None: x0, x1, …
+    columns: names of a frame's columns to read beside those of y, and of all of an
+        array's; None: all, or x0, x1, …
+    without: names of columns to leave out of a frame
     """
     (x, y), source = pair, sources[0]
     if is_frame(x):
-        table = table_of(x, source, text)
-        if named := _names_in(y, table):
+        named = _names_in(y, source, [str(label) for label in x.columns])
+        only = None if columns is None else [*columns, *named]
+        table = table_of(x, source, text, only, without)
+        if named:
             return table, named
     else:
         table = table_of_array(x, source, columns)
+        require_columns(source, table.names, without)
     target = target_table(y, sources[1], names)
     return joined(table, target), target.names
 
 
-def _names_in(y: Any, table: Table) -> tuple[str, ...]:
-    """Return y as names of the table's columns, or () if it is something else."""
+def _names_in(y: Any, source: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return y as names of a frame's columns, or () if it is something else."""
     if isinstance(y, str):
-        require_columns(table.source, table.names, [y])
+        require_columns(source, names, [y])
         return (y,)
     is_list = isinstance(y, list | tuple) and bool(y)
-    return tuple(y) if is_list and all(name in table.names for name in y) else ()
+    return tuple(y) if is_list and all(name in names for name in y) else ()
 
 
 def target_table(y: Any, source: str, names: Sequence[str] | None = None) -> Table:

@@ -24,7 +24,6 @@ from nnx.data.given import checked_pair
 from nnx.data.pixels import as_pixels, divided, require_known
 from nnx.data.table_options import checked
 from nnx.data.table_set import aim_of, held_out, split_of, table_set
-from nnx.data.tabular import require_columns
 from nnx.data.targets import decide, fit_aim, labels
 from nnx.errors import InputError, in_few_words
 
@@ -149,10 +148,13 @@ def _pixels_like(maximum: int, x: Any, source: str) -> Array:
 
 def _of_tables(name: str, pairs: Pairs, options: TableOptions, scale: Any) -> Dataset:
     text = options.categorical
-    first, target = table_of_pair(pairs["train"], _SOURCES["train"], None, text)
-    require_columns(first.source, first.names, options.drop)
+    drop = options.drop
+    first, target = table_of_pair(
+        pairs["train"], _SOURCES["train"], text=text, without=drop
+    )
+    used = [name for name in first.names if name not in (*target, *drop)]
     others = {
-        part: table_of_pair(pair, _SOURCES[part], target, text)[0]
+        part: table_of_pair(pair, _SOURCES[part], target, text, used)[0]
         for part, pair in pairs.items()
         if part != "train"
     }

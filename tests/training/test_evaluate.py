@@ -115,6 +115,33 @@ def test_rows_of_a_frame_are_scaled_as_in_training() -> None:
         evaluate(network, (network.features(x), new.kind))
 
 
+def test_columns_that_are_not_needed_may_be_of_any_kind() -> None:
+    """Of a table in a file, too, they are not read: dates, lists, names."""
+    rows = [[i] for i in range(300)]
+    frame = _frame().assign(when=pandas.Timestamp(0), parts=rows)
+    with pytest.raises(InputError, match="'when': is datetime64.*: leave it out"):
+        dataset(frame, "kind")
+    x_test = frame[200:].drop(columns="when"), frame.kind[200:]
+    drop = ["when", "parts", "sum", "less"]
+    data = dataset(frame[:200], "kind", drop=drop, validation=(frame[200:], "kind"))
+    beside = dataset(
+        frame[:200].drop(columns="kind"), frame.kind[:200], *x_test, drop=drop
+    )
+    assert len(data.columns) == len(beside.columns) == 2
+    network = train(Network([2, 8, 2]), data, epochs=5).network
+    assert network.predict(frame).shape == (300,)
+    assert evaluate(network, (frame, "kind")) is not None
+    assert evaluate(network, (frame, frame.kind)).images == 300
+    for call in (
+        lambda: dataset(frame, "kind", drop=["When"]),
+        lambda: network.predict(frame.drop(columns="a")),
+    ):
+        with pytest.raises(
+            InputError, match="no column is called .*; there are .*when"
+        ):
+            call()
+
+
 def test_rows_of_an_array_with_text_are_those_of_its_frame() -> None:
     frame = _frame().assign(kind=["Oslo", "Bern", "Rome"] * 100)[["kind", "a", "sum"]]
     data = dataset(frame[:200], "sum")
@@ -138,8 +165,10 @@ def test_rows_of_arrays_are_scaled_as_in_training() -> None:
     for targets in y, y[["less", "sum"]], y.to_numpy():
         found = evaluate(network, (x, targets))
         np.testing.assert_allclose(found.rmse, (errors**2).mean() ** 0.5, rtol=1e-5)
+    named = frame.rename(columns={"a": "x0", "b": "x1"})
     for given, says in (
-        ((frame, "sum"), "y names sum; what is predicted is sum, less"),
+        ((frame, y), "x: no column is called 'x0'; there are 'a', 'b', 'kind', 'sum'"),
+        ((named, "sum"), "y names sum; what is predicted is sum, less"),
         ((x, y["sum"]), "y, column|y has 1 columns, not 2"),
         ((x[:5], y), "x has 5 rows, and y 100"),
         ((x, y, x), r"data must be a pair \(x, y\), not .*, or a data set"),
