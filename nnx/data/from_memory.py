@@ -50,8 +50,8 @@ def dataset(
 ) -> Dataset:
     """Return a data set made from arrays or data frames in memory.
 
-    x: (n, features), or pictures (n, height, width); or a data frame with columns of
-        numbers or text
+    x: (n, features), or pictures (n, height, width), also with an axis of one channel;
+        or a data frame with columns of numbers or text
     y: (n,) classes, as numbers or text, or numbers to predict; or (n, targets), or (n,
         classes) one-hot. If x is a data frame, y may also be the name of a column of x,
         or a list of names
@@ -189,7 +189,7 @@ def _of_pixels(name: str, pairs: Pairs, options: TableOptions, scale: Any) -> Da
         whole = splits["train"]
         for part, which in ("train", rows), ("test", held):
             splits[part] = Split(whole.images[which], whole.labels[which])
-    shape = np.shape(pairs["train"][0])
+    shape = _without_channel(np.shape(pairs["train"][0]))
     size = (shape[1], shape[2]) if len(shape) > 2 else None
     return Dataset(
         name,
@@ -208,7 +208,7 @@ def _of_pixels(name: str, pairs: Pairs, options: TableOptions, scale: Any) -> Da
 def _rows(x: Any, source: str) -> RawArray:
     """Return pictures, or rows of features, as (n, features)."""
     array = as_array(x, source)
-    if array.ndim not in (2, 3) and not (array.ndim == 4 and array.shape[-1] == 1):
+    if len(_without_channel(array.shape)) not in (2, 3):
         raise InputError(
             f"{source} should have shape (n, features) or (n, height, width), not "
             f"{array.shape}"
@@ -218,6 +218,14 @@ def _rows(x: Any, source: str) -> RawArray:
     rows = array.reshape(len(array), -1)
     rows = rows.astype(np.uint8) if rows.dtype.kind == "b" else rows
     return RawArray(rows, source, lambda row, column: f"{source}[{row}, {column}]")
+
+
+def _without_channel(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of pictures without an axis of one channel, as in PyTorch."""
+    for axis in 3, 1:
+        if len(shape) == 4 and shape[axis] == 1:
+            return shape[:axis] + shape[axis + 1 :]
+    return shape
 
 
 def _scaled(

@@ -310,3 +310,15 @@ def test_a_data_set_says_what_it_is_and_what_was_decided():
     assert digits[0] == "Dataset digits: classification of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
     many = nnx.dataset(x, [f"class {i:030d}" for i in range(100)] * 2)
     assert len(repr(many).splitlines()[0]) == 100
+
+
+@pytest.mark.parametrize("shape", [(60, 1, 4, 5), (60, 4, 5, 1)])
+def test_pictures_with_an_axis_of_one_channel(shape):
+    """First as in PyTorch, or last as in Keras."""
+    data = nnx.dataset(PICTURES.reshape(shape), CLASSES)
+    plain = nnx.dataset(PICTURES, CLASSES)
+    assert data.frame == plain.frame
+    assert (data.train.images == plain.train.images).all()
+    more = split_like(plain, PICTURES.reshape(shape), CLASSES)
+    assert more.images.shape == (60, 20)
+    assert "not (60, 2, 2, 5)" in refused(PICTURES.reshape(60, 2, 2, 5), CLASSES)
