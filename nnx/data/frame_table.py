@@ -42,7 +42,7 @@ def table_of(
         InputError: there are no rows, a name is missing or occurs twice, or a column
             that is read holds anything but numbers, booleans and text
     """
-    labels = list(frame.columns)
+    labels = _labels(frame, source)
     names = [str(label) for label in labels]
     require_columns(source, names, only or ())
     places = wanted(source, names, only, without)
@@ -52,6 +52,14 @@ def table_of(
         for i in places
     )
     return _checked(source, read, values)
+
+
+def _labels(frame: Any, source: str) -> list[Any]:
+    """Return the labels of a frame's columns; refuse a frame that is a plan alone."""
+    if callable(getattr(type(frame), "collect", None)):  # as LazyFrame of Polars
+        kind = type(frame).__name__
+        raise InputError(f"{source} is a {kind}, without rows yet: give its collect()")
+    return list(frame.columns)
 
 
 def table_of_array(
@@ -120,7 +128,7 @@ def table_of_pair(
     """
     (x, y), source = pair, sources[0]
     if is_frame(x):
-        named = _names_in(y, source, [str(label) for label in x.columns])
+        named = _names_in(y, source, [*map(str, _labels(x, source))])
         only = None if columns is None else [*columns, *named]
         table = table_of(x, source, text, only, without)
         if named:

@@ -322,3 +322,18 @@ def test_pictures_with_an_axis_of_one_channel(shape):
     more = split_like(plain, PICTURES.reshape(shape), CLASSES)
     assert more.images.shape == (60, 20)
     assert "not (60, 2, 2, 5)" in refused(PICTURES.reshape(60, 2, 2, 5), CLASSES)
+
+
+def test_a_frame_that_is_not_computed_yet():
+    class LazyFrame:  # as of Polars
+        columns = ("a", "old")
+
+        def __getitem__(self, name):
+            raise TypeError("'LazyFrame' object is not subscriptable")
+
+        def collect(self):
+            return FRAME
+
+    message = "x is a LazyFrame, without rows yet: give its collect()"
+    assert refused(LazyFrame(), "old") == message
+    assert refused(FRAME.drop(columns="old"), LazyFrame()).startswith("y is a LazyFr")
