@@ -177,7 +177,7 @@ class Network:
         return TASK_LOSSES[self.task]
 
     def predict(self, images: Any, *, backend: str | Backend = DEFAULT) -> Array:
-        """Return the most probable class of each image, (n,) int64.
+        """Return the place in `classes` of each image's likeliest class, (n,) int64.
 
         A multi-label network returns 1 for each label with a probability above 0.5 and
         0 for the others, (n, labels) int64. A regression returns values in the targets'
