@@ -12,8 +12,6 @@ True
 # command handles signals; until then, Python answers one with a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from nnx import export, plots, sklearn
     from nnx.backend import Backend, find
     from nnx.backend import names as backends
@@ -29,7 +27,8 @@ if TYPE_CHECKING:
     from nnx.likeness import doubt
     from nnx.network import Network
     from nnx.settings import Settings, TrainingSettings
-    from nnx.training.evaluate import evaluate
+    from nnx.training.evaluate import Evaluation, evaluate
+    from nnx.training.plan import Progress
     from nnx.training.result import Result
     from nnx.training.train import train
     from nnx.verify.gradcheck import gradcheck
@@ -42,9 +41,11 @@ __version__ = "0.1.0"
 _HOMES = {
     "Backend": "nnx.backend",
     "Dataset": "nnx.data.dataset",
+    "Evaluation": "nnx.training.evaluate",
     "Frame": "nnx.data.dataset",
     "Network": "nnx.network",
     "NnxError": "nnx.errors",
+    "Progress": "nnx.training.plan",
     "Result": "nnx.training.result",
     "Settings": "nnx.settings",
     "Split": "nnx.data.dataset",
@@ -70,9 +71,11 @@ _HOMES = {
 __all__ = [
     "Backend",
     "Dataset",
+    "Evaluation",
     "Frame",
     "Network",
     "NnxError",
+    "Progress",
     "Result",
     "Settings",
     "Split",
@@ -98,16 +101,19 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> "Any":
-    if name not in _HOMES:
-        raise AttributeError(f"module 'nnx' has no attribute {name!r}")
-    from importlib import import_module
+# A type checker that saw this function would take any name for one of the module's.
+if not TYPE_CHECKING:
 
-    home, _, original = _HOMES[name].partition(":")
-    module = import_module(home)
-    value = module if home == f"nnx.{name}" else getattr(module, original or name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'nnx' has no attribute {name!r}")
+        from importlib import import_module
+
+        home, _, original = _HOMES[name].partition(":")
+        module = import_module(home)
+        value = module if home == f"nnx.{name}" else getattr(module, original or name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -11,11 +11,13 @@ nnx.train(network, data, epoch=3)
 nnx.train(network, data, epochs="3")
 nnx.train(network, data, hidden=(128,))
 nnx.train(network, data, l1=1e-5, augment="shift=2", class_weights=(1.0, 2.0))
+nnx.Netwrok([64, 10])
+def watch(progress: nnx.Progress, found: nnx.Evaluation) -> None: ...
 """
 
 
 def test_keywords_of_train(pytestconfig: pytest.Config) -> None:
-    """Of the six calls, the four wrong ones are refused, each in its line."""
+    """Of the seven calls, the five wrong ones are refused, each in its line."""
     api = pytest.importorskip(
         "mypy.api", reason="mypy is not installed: pip install nnx-mlp[dev]"
     )
@@ -28,12 +30,13 @@ def test_keywords_of_train(pytestconfig: pytest.Config) -> None:
     )
     errors = [line for line in said.splitlines() if ": error:" in line]
     assert failed == ""
-    assert [line.split(":")[1] for line in errors] == ["5", "6", "7", "8"], said
+    assert [line.split(":")[1] for line in errors] == ["5", "6", "7", "8", "10"], said
     words = [
         'Unexpected keyword argument "lr" for "train"',
         'Unexpected keyword argument "epoch" for "train"; did you mean "epochs"?',
         'Argument "epochs" to "train" has incompatible type "str"; expected "int"',
         'Unexpected keyword argument "hidden" for "train"',
+        'Module has no attribute "Netwrok"; maybe "Network"?',
     ]
     for line, word in zip(errors, words, strict=True):
         assert word in line
