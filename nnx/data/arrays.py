@@ -21,6 +21,8 @@ def as_array(given: Any, what: str = "images") -> Array:
         if hasattr(given, "resolve_neg"):  # a tensor of PyTorch
             given = given.detach().resolve_neg()
         refuse_masked(given, what)
+        if callable(getattr(given, "toarray", None)):  # of SciPy; NumPy would nest it
+            raise InputError(f"{what}: a sparse matrix, give what toarray() returns")
         return np.asarray(given)
     except InputError:
         raise

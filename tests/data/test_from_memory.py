@@ -324,6 +324,17 @@ def test_pictures_with_an_axis_of_one_channel(shape):
     assert "not (60, 2, 2, 5)" in refused(PICTURES.reshape(60, 2, 2, 5), CLASSES)
 
 
+def test_sparse_matrices_are_refused_with_a_way_out():
+    sparse = pytest.importorskip("scipy.sparse", reason="needs SciPy")
+    dense = np.random.default_rng(0).random((60, 4))
+    says = "a sparse matrix, give what toarray() returns"
+    for kind in sparse.csr_matrix, sparse.coo_array:
+        assert refused(kind(dense), CLASSES) == f"x: {says}"
+        assert refused(dense, kind(np.eye(3)[CLASSES % 3])) == f"y: {says}"
+        with pytest.raises(InputError, match="^images: a sparse matrix, give"):
+            nnx.Network([4, 2]).predict(kind(dense))
+
+
 def test_a_frame_that_is_not_computed_yet():
     class LazyFrame:  # as of Polars
         columns = ("a", "old")
