@@ -86,7 +86,8 @@ def load(
 def _refuse_data_dir(source: PathLike, data_dir: PathLike | None) -> None:
     if data_dir is not None:
         raise InputError(
-            f"data_dir is for {', '.join(PUBLISHED)}, not for {source}: leave it out"
+            f"data_dir is for {', '.join(PUBLISHED)}, not for {source}: leave it out; "
+            "to predict a column of a table, name it as target"
         )
 
 

@@ -70,7 +70,7 @@ def train(
         OutOfMemoryError: the device has too little memory
     """
     flags = {"resume": resume, "overwrite": overwrite, "tensorboard": tensorboard}
-    _check_told(flags | {"progress": progress}, on_progress, should_stop)
+    _check_told(settings, flags | {"progress": progress}, on_progress, should_stop)
     network, out = checked(network), _folder(out, resume)
     data = given.dataset(data, validation)
     communicator = backend.ops.communicator if isinstance(backend, Backend) else ALONE
@@ -81,8 +81,18 @@ def train(
         return run.follow(show, should_stop)
 
 
-def _check_told(flags: Mapping[str, Any], *functions: Any) -> None:
-    """Refuse flags that are not bool and functions that cannot be called."""
+def _check_told(
+    settings: Mapping[str, Any], flags: Mapping[str, Any], *functions: Any
+) -> None:
+    """Refuse names of no setting, flags that are not bool, and uncallable functions."""
+    for name in settings:
+        if instead := OF_TRAIN.get(name) or OF_TRAIN.get(suggestion(name) or ""):
+            raise InputError(f"nnx.train takes no {name}: give {instead}")
+        if not (name in OPTIONS or suggestion(name)):
+            raise InputError(
+                f"no setting is called {in_few_words(name)}; nnx.train takes "
+                f"{', '.join(TRAINING)}"
+            )
     for name, flag in flags.items():
         if not isinstance(flag, bool):
             raise InputError(f"{name} must be True or False, not {in_few_words(flag)}")
@@ -121,14 +131,6 @@ def _settings(
     Those given are laid over those of the resumed run, or for a new run over those with
     which the command makes its network and data.
     """
-    for name in settings:
-        if instead := OF_TRAIN.get(name) or OF_TRAIN.get(suggestion(name) or ""):
-            raise InputError(f"nnx.train takes no {name}: give {instead}")
-        if not (name in OPTIONS or suggestion(name)):
-            raise InputError(
-                f"no setting is called {in_few_words(name)}; nnx.train takes "
-                f"{', '.join(TRAINING)}"
-            )
     if resumed is None or not is_begun(resumed):
         base = described_data(data) | origin.described(network)
     else:

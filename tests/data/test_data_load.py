@@ -132,7 +132,9 @@ def test_a_missing_path_is_short_and_tells_of_a_near_name(tmp_path, options):
 def test_a_data_dir_beside_a_path_is_what_is_wrong(tmp_path):
     (tmp_path / "t.csv").write_text("a,y\n1,2\n")
     for options in {}, {"target": "y"}:
-        with pytest.raises(InputError, match="data_dir is for mnist, .*leave it out"):
+        with pytest.raises(
+            InputError, match="data_dir is for mnist, .*leave it out; to"
+        ):
             load(tmp_path / "t.csv", tmp_path, **options)
 
 

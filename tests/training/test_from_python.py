@@ -77,6 +77,15 @@ def test_of_every_setting_that_train_does_not_take_it_is_said_what_does() -> Non
     assert not {*OF_TRAIN} & {*TRAINING}
 
 
+def test_a_name_that_is_no_setting_is_refused_before_data_are_read(
+    network: Network, tmp_path: Path
+) -> None:
+    (tmp_path / "table.csv").write_text("a,b\n1,x\n2,y\n")
+    for path in tmp_path / "table.csv", "nowhere.csv":
+        with pytest.raises(InputError, match="takes no target: give it to nnx.dataset"):
+            train(network, path, target="b")  # type: ignore[call-arg]
+
+
 def test_a_value_that_a_setting_may_not_have(network: Network, data: Dataset) -> None:
     with pytest.raises(InputError, match="epochs must be an integer from 1 to .*not 0"):
         train(network, data, epochs=0)
