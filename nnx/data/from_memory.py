@@ -36,6 +36,13 @@ _SOURCES = {
 }
 Pairs: TypeAlias = dict[str, tuple[Any, Any]]  # x and y of each part that is given
 
+# What `nnx.load` is given as an option of a table, and `dataset` as an argument.
+_GIVEN_AS = {
+    "target": "it as y, the name of a column or several",
+    "test_data": "x_test and y_test",
+    "validation_data": "validation, as a pair (x, y)",
+}
+
 
 def dataset(
     x: Any,
@@ -71,7 +78,7 @@ def dataset(
         raise InputError("x_test and y_test go together: give both, or neither")
     if not isinstance(name, str):
         raise InputError(f"name must be a text, not {in_few_words(name)}")
-    table = checked(options)
+    table = _options(options)
     pairs: Pairs = {"train": (x, y)}
     if x_test is not None:
         pairs["test"] = x_test, y_test
@@ -87,6 +94,13 @@ def dataset(
     if table._replace(task="auto", standardize="both") != usual:
         raise InputError("drop, categorical and missing are for data frames")
     return _of_pixels(name, pairs, table, scale)
+
+
+def _options(given: dict[str, Any]) -> TableOptions:
+    """Return checked options; refuse those that `dataset` has as arguments."""
+    for name in given.keys() & _GIVEN_AS.keys():
+        raise InputError(f"nnx.dataset takes no {name}: give {_GIVEN_AS[name]}")
+    return checked(given)
 
 
 def _check_scale(scale: Any, of_frame: bool) -> None:

@@ -261,6 +261,20 @@ def test_options_of_frames_are_refused_beside_pixels():
     assert "a data frame's columns are not pixels" in refused(FRAME, "old", scale=255)
 
 
+@pytest.mark.parametrize(
+    ("option", "instead"),
+    [
+        ("target", "it as y"),
+        ("test_data", "x_test and y_t"),
+        ("validation_data", "val"),
+    ],
+)
+def test_an_option_of_a_file_is_not_ignored(option, instead):
+    for x in FRAME[["age"]], FRAME[["age"]].to_numpy() / 99:
+        message = refused(x, CLASSES, **{option: "other.csv"})
+        assert message.startswith(f"nnx.dataset takes no {option}: give {instead}")
+
+
 def test_more_rows_are_made_as_the_data_set_was():
     data = nnx.dataset(PICTURES, ["cat", "dog", "eel"] * 20)
     more = split_like(data, PICTURES[:6] / 255, ["eel"] * 6)
