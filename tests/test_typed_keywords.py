@@ -12,12 +12,13 @@ nnx.train(network, data, epochs="3")
 nnx.train(network, data, hidden=(128,))
 nnx.train(network, data, l1=1e-5, augment="shift=2", class_weights=(1.0, 2.0))
 nnx.Netwrok([64, 10])
+nnx.sklearn.MLPClasifier()
 def watch(progress: nnx.Progress, found: nnx.Evaluation) -> None: ...
 """
 
 
 def test_keywords_of_train(pytestconfig: pytest.Config) -> None:
-    """Of the seven calls, the five wrong ones are refused, each in its line."""
+    """Of the eight calls, the six wrong ones are refused, each in its line."""
     api = pytest.importorskip(
         "mypy.api", reason="mypy is not installed: pip install nnx-mlp[dev]"
     )
@@ -30,13 +31,14 @@ def test_keywords_of_train(pytestconfig: pytest.Config) -> None:
     )
     errors = [line for line in said.splitlines() if ": error:" in line]
     assert failed == ""
-    assert [line.split(":")[1] for line in errors] == ["5", "6", "7", "8", "10"], said
+    assert [int(line.split(":")[1]) for line in errors] == [5, 6, 7, 8, 10, 11], said
     words = [
         'Unexpected keyword argument "lr" for "train"',
         'Unexpected keyword argument "epoch" for "train"; did you mean "epochs"?',
         'Argument "epochs" to "train" has incompatible type "str"; expected "int"',
         'Unexpected keyword argument "hidden" for "train"',
         'Module has no attribute "Netwrok"; maybe "Network"?',
+        'Module has no attribute "MLPClasifier"; maybe "MLPClassifier"?',
     ]
     for line, word in zip(errors, words, strict=True):
         assert word in line

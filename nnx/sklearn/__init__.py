@@ -4,7 +4,7 @@
 are imported on first use and need scikit-learn, which is an extra of this package.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nnx.sklearn.estimators import MLPClassifier, MLPRegressor
@@ -12,20 +12,22 @@ if TYPE_CHECKING:
 __all__ = ["MLPClassifier", "MLPRegressor"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'nnx.sklearn' has no attribute {name!r}")
-    try:
-        import sklearn.utils.validation  # noqa: F401
-    except ImportError:
-        raise ImportError(
-            "nnx.sklearn needs scikit-learn: pip install 'nnx-mlp[sklearn]'"
-        ) from None
-    from nnx.sklearn import estimators
+if not TYPE_CHECKING:  # who saw it would take any name for one of the module's
 
-    value = getattr(estimators, name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module 'nnx.sklearn' has no attribute {name!r}")
+        try:
+            import sklearn.utils.validation  # noqa: F401
+        except ImportError:
+            raise ImportError(
+                "nnx.sklearn needs scikit-learn: pip install 'nnx-mlp[sklearn]'"
+            ) from None
+        from nnx.sklearn import estimators
+
+        value = getattr(estimators, name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
