@@ -173,7 +173,7 @@ def _check_together(settings: Any) -> None:
         name = "patience" if settings["patience"] else "schedule plateau"
         raise InputError(
             f"{name} needs a validation set: set validation_fraction, such as 0.1, or "
-            "validation_data"
+            "give validation data"
         )
     course, optimizer = settings["momentum_schedule"], settings["optimizer"]
     if course.name == "plateau":
