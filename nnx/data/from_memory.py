@@ -85,8 +85,7 @@ def dataset(
     if validation is not None:
         pairs["validation"] = checked_pair("validation", validation)
         table = table._replace(validation_data=IN_MEMORY)
-    for part, (of_x, of_y) in pairs.items():
-        pairs[part] = of_x, _without_one_hot(of_y, table.task)
+    pairs = _with_classes(pairs, table.task)
     _check_scale(scale, is_frame(x))
     if is_frame(x) or scale in ("standard", "none"):
         return _of_tables(name, pairs, table, scale)
@@ -262,6 +261,21 @@ def _scaled(
     for part in parts:
         require_known(part)
     return as_pixels(parts)
+
+
+def _with_classes(pairs: Pairs, task: str) -> Pairs:
+    """Return pairs with one-hot rows of y as class numbers.
+
+    Where the first y keeps several columns, so does every other one: its few rows may
+    have a single 1 each by chance.
+    """
+    made: Pairs = {}
+    for part, (x, y) in pairs.items():
+        y = _without_one_hot(y, task)
+        made[part] = x, y
+        if task in ("auto", "classification") and np.shape(y)[1:] > (1,):
+            task = "multilabel"
+    return made
 
 
 def _without_one_hot(y: Any, task: str) -> Any:

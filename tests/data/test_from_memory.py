@@ -115,6 +115,17 @@ def test_what_is_learnt_is_told_by_y(y, task, outputs):
     assert (data.classes or tuple(t.name for t in data.targets)) == outputs
 
 
+@pytest.mark.parametrize("scale", ["auto", "standard"])
+@pytest.mark.parametrize("y", [[[1, 1, 0], [0, 0, 0]], [[0.5, 1, 0], [2, 0, 0]]])
+def test_a_part_of_several_columns_that_looks_one_hot_is_not(y, scale):
+    """Each row of a small part may have a single 1 by chance."""
+    x, few = np.eye(20)[:, :4], (np.eye(20)[:2, :4], [[0, 1, 0], [1, 0, 0]])
+    options = {"scale": scale, "standardize": "columns"}
+    data = nnx.dataset(x, y * 10, *few, validation=few, **options)
+    for part in data.test, data.validation:
+        np.testing.assert_array_equal(part.labels, few[1])
+
+
 def test_a_frame_and_the_name_of_a_column():
     data = nnx.dataset(FRAME, "old", missing="fill")
     assert data.classes == ("False", "True")
