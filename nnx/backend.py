@@ -16,6 +16,7 @@ from nnx.errors import (
     NnxError,
     UnknownBackendError,
     UnusableBackendError,
+    first_line,
     in_few_words,
 )
 from nnx.maths import steps
@@ -129,7 +130,8 @@ def find(name: str, **options: Any) -> Backend:
     Raises:
         UnknownBackendError: no installed package provides a backend of this name
         InputError: an option that the backend does not take
-        MissingLibraryError, UnusableBackendError: raised by the backend
+        MissingLibraryError: raised by the backend
+        UnusableBackendError: likewise, or its library cannot be imported
     """
     offered = _offered()
     if isinstance(name, str) and name == "gpu":
@@ -146,7 +148,16 @@ def find(name: str, **options: Any) -> Backend:
                 f"backend {name!r} takes no {option}, and {in_few_words(value)} was "
                 "given; choose a --backend that does"
             )
-    loaded = load(**options)
+    try:
+        loaded = load(**options)
+    except NnxError:
+        raise
+    except Exception as error:  # whatever a broken library raises while it is imported
+        raise UnusableBackendError(
+            f"backend {name!r} cannot be loaded ({type(error).__name__}: "
+            f"{first_line(error)}): check its library and its environment variables, "
+            "or choose another --backend"
+        ) from error
     if not isinstance(loaded, Backend):
         raise BackendError(
             f"backend {name!r}: {offered[name].value} returned no nnx.backend.Backend"

@@ -46,8 +46,8 @@ def in_few_words(value: Any, most: int = LONGEST) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of a library's message, or its error's type if empty."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    """Return a message's first line that is not blank, or the error's type if none."""
+    return next(filter(str.strip, str(error).splitlines()), type(error).__name__)
 
 
 class NnxError(Exception):

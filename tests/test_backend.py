@@ -151,6 +151,34 @@ def test_a_broken_package_spoils_no_other(
         assert str(refused.value) == why["broken"]
 
 
+@pytest.mark.parametrize(
+    ("name", "raised"),
+    [
+        ("torch", "OSError: libcudart.so.13: no such file"),
+        ("torch", "ImportError: libtorch_cpu.so: undefined symbol: iJIT_NotifyEvent"),
+        ("jax", "RuntimeError: jaxlib version 0.4 is older than jax"),
+        ("numba", "ValueError: Number of threads specified must be > 0."),
+    ],
+)
+def test_a_library_that_is_broken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, raised: str
+) -> None:
+    """It is not called missing, and spoils no other backend."""
+    kind, _, words = raised.partition(": ")
+    (tmp_path / f"{name}.py").write_text(f"raise {kind}({f'{chr(10)}{words}!'!r})")
+    for module in [each for each in sys.modules if each.partition(".")[0] == name]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = "numba_cpu" if name == "numba" else f"{name}_any"
+    own = {name: f"nnx_backends.{folder}:load"}
+    offered(monkeypatch, numpy=NUMPY, **own)
+    working, why = backends.usable()
+    assert [backend.name for backend in working] == ["numpy"]
+    assert why[name].startswith(f"backend {name!r} cannot be loaded ({raised}!): ")
+    assert "check its library and its environment variables" in why[name]
+    assert backends.find("auto").name == "numpy"
+
+
 def test_auto_is_the_first_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
     """A short run takes what is there at once."""
     assert backends.AUTOMATIC == ("numba", "numpy")

@@ -25,7 +25,7 @@ def load(device: str | None = None) -> Backend:
     """
     try:
         import jax
-    except ImportError:
+    except ModuleNotFoundError:
         raise MissingLibraryError(
             "backend 'jax' needs JAX, which is not installed: "
             "pip install 'nnx-mlp[jax]'"

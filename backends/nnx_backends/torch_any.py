@@ -32,7 +32,7 @@ def load(device: str = "cpu") -> Backend:
     try:
         import torch
         from array_api_compat import torch as xp
-    except ImportError:
+    except ModuleNotFoundError:
         raise MissingLibraryError(
             "backend 'torch' needs PyTorch, which is not installed: "
             "pip install 'nnx-mlp[torch]'"
