@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from nnx.cli import show
+from nnx.cli.signals import by_the_system
 from nnx.errors import NnxError
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ def together(name: str) -> Iterator["Communicator"]:
     """
     from nnx.communicator import find
 
-    communicator, streams = find(name), (sys.stdout, sys.stderr)
+    with by_the_system():  # MPI waits for all processes, one of which may have failed
+        communicator = find(name)
+    streams = sys.stdout, sys.stderr
     if communicator.rank > 0:
         sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     try:

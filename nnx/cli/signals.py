@@ -3,8 +3,9 @@
 What answers them changes as the program goes on, and is none of Python's own from its
 first line to its last. `begin` ends it at once while it is imported, `raised` unwinds a
 command, so that it leaves nothing half done, `remembered` is for training, which goes
-on to the end of its step, and `over` for when all is done. A signal that is ignored, as
-nohup has it, stays so.
+on to the end of its step, and `over` for when all is done. Python has no answer while
+processes are joined, `by_the_system`. A signal that is ignored, as nohup has it, stays
+so.
 """
 
 import os
@@ -80,6 +81,13 @@ def at_once(tidy: Callable[[], None]) -> Iterator[None]:
         _end(number, frame)
 
     with _answered(end):
+        yield
+
+
+@contextmanager
+def by_the_system() -> Iterator[None]:
+    """Have the system end nnx at a signal, where a call may not return to Python."""
+    with _answered(signal.SIG_DFL):
         yield
 
 

@@ -65,6 +65,31 @@ def test_a_signal_is_answered_in_one_line(part: str, tmp_path: Path) -> None:
     assert (ran.returncode, ran.stdout) == (status, said)
 
 
+def test_a_signal_while_other_processes_are_waited_for() -> None:
+    """Joining them is one call in C, for ever if one of them cannot start."""
+    code = (
+        "import sys\n"
+        "from collections import deque\n"
+        "from itertools import repeat\n"
+        "import nnx.communicator\n"
+        "from nnx.__main__ import main\n"
+        "def joined(name):\n"
+        "    print('joining', flush=True)\n"
+        "    deque(repeat(0), maxlen=0)\n"
+        "nnx.communicator.find = joined\n"
+        "sys.argv = ['nnx', 'train', '--distributed', 'mpi']\n"
+        "main()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=-1) as waiting:
+        assert waiting.stdout is not None
+        waiting.stdout.readline()
+        waiting.terminate()
+        try:
+            assert waiting.wait(20) == -signal.SIGTERM
+        finally:
+            waiting.kill()
+
+
 def test_ctrl_c_while_what_answers_it_is_imported() -> None:
     """From the program's first line on, no answer is Python's, with its traceback."""
     code = (
