@@ -1,6 +1,7 @@
 """A run's checkpoint: its position, and what identifies the run."""
 
 import json
+import operator
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -20,14 +21,15 @@ from nnx.model_file import CHECKPOINT_NAME, Stored
 from nnx.network import Network
 from nnx.settings import as_text, complete
 from nnx.settings.table import DTYPES
+from nnx.training import log
 from nnx.training.finite import check_arrays
-from nnx.training.log import Row
-from nnx.training.plan import Position
+from nnx.training.plan import Plan, Position
 
 if TYPE_CHECKING:
     from nnx.training.run import Run
 
 DIGITS = 16  # hexadecimal digits of the data's digest
+LONGEST = 1e10  # seconds of a run, in which a step's milliseconds still count
 # These may change on resuming: a run may go on for more epochs, on another machine, and
 # with data that were moved, which are compared by content. Any other change would make
 # it a different run.
@@ -81,7 +83,8 @@ def load(path: Path, run: "Run") -> tuple[Position, tuple[str, ...]]:
         )
     try:
         rounds = _check_same(path, stored, run)
-        position = _position(stored, run.position, run.backend)
+        position = _position(stored, run.position, run.backend, run.plan.metric)
+        _check_place(position, run.plan)
     except InputError:
         raise
     except model_file.NO_DESCRIPTION as error:
@@ -127,8 +130,23 @@ def _check_same(path: Path, stored: Stored, run: "Run") -> tuple[str, ...]:
     return tuple(different[name] for name in ROUNDS if name in different)
 
 
-def _position(stored: Stored, begun: Position, backend: Backend) -> Position:
-    """Return the position in a file, whose arrays have the form of those in `begun`."""
+def _check_place(position: Position, plan: Plan) -> None:
+    """Refuse, with ValueError, a position that no run of this plan comes to."""
+    step, epochs = position.state.step, len(position.log)
+    if not 0 <= plan.steps_done(position) < plan.steps_per_epoch:
+        raise ValueError(f"step {step} is not in epoch {epochs + 1}")
+    began = position.log[-1].seconds if position.log else 0.0
+    if not 0.0 <= began <= position.seconds <= LONGEST:
+        raise ValueError(f"{position.seconds} seconds, of which {began} in its log")
+
+
+def _position(
+    stored: Stored, begun: Position, backend: Backend, metric: str
+) -> Position:
+    """Return the position in a file, whose arrays have the form of those in `begun`.
+
+    metric: of the log
+    """
     extra, plain = stored.extra, inference_layers(begun.state, xp=backend.xp)
     has_best = any(name.startswith("best.") for name in stored.arrays)
     form = begun._replace(best=plain if has_best else None)
@@ -146,9 +164,9 @@ def _position(stored: Stored, begun: Position, backend: Backend) -> Position:
 
     state, best = map_arrays(read, (_arrays_of(form), form.best))
     return Position(
-        state=state._replace(step=int(extra["step"])),
-        seconds=float(extra["seconds"]),
-        log=tuple(Row(*row) for row in extra["log"]),
+        state=state._replace(step=operator.index(extra["step"])),
+        seconds=float(extra["seconds"] * 1.0),
+        log=log.restored(extra["log"], metric),
         best=best,
     )
 

@@ -134,6 +134,26 @@ def from_csv(content: bytes, source: str) -> tuple[Row, ...]:
     return log
 
 
+def restored(rows: list[Any], metric: str) -> tuple[Row, ...]:
+    """Return the rows in a checkpoint, which are lists.
+
+    Raises:
+        ArithmeticError, TypeError, ValueError: they are not the rows of a run's log
+    """
+    log = tuple(Row(*row) for row in rows)
+    for epoch, row in enumerate(log, 1):
+        epochs, *numbers, of = row
+        # Times 1.0 refuses texts and lists.
+        train_loss, train_score, *tested, seconds = (
+            None if x is None else float(x * 1.0) for x in numbers
+        )
+        measured = None not in (train_loss, train_score, seconds)
+        parts = any(None not in part for part in (tested[:2], tested[2:]))
+        if (epochs, of) != (epoch, metric) or not (measured and parts):
+            raise ValueError(f"epoch {epoch} of its log is {[*row]}")
+    return log
+
+
 def _row(fields: list[str], metric: str) -> Row:
     """Return a line's row; it must have the numbers of the validation or test set."""
     values: dict[str, float | None] = {

@@ -12,7 +12,7 @@ from bits import assert_same_bits
 from nnx import Network, train
 from nnx.data.dataset import Dataset
 from nnx.errors import DivergedError, InputError
-from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME, load
+from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME, load, save
 from nnx.settings import complete
 from nnx.training import checkpoint, loop
 from nnx.training.folder import LOG_NAME, load_settings
@@ -205,3 +205,35 @@ def test_what_rounds_otherwise_is_told(
     assert resumed("numba", network) == ("backend (was numpy, now numba)",)
     double = Network([25, 7, 3], "tanh", seed=2, dtype="float64")
     assert resumed("numpy", double) == ("dtype (was float32, now float64)",)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"step": 10**9},
+        {"step": -1},
+        {"step": 7.0},
+        {"seconds": -1.0},
+        {"seconds": 1e300},
+        {"seconds": "nan"},
+        {"log": []},
+        {"log": [[1, *[0.5] * 7, "accuracy"]]},
+        {"log": [[1, *[0.5] * 7, "r2"], [2, *[0.5] * 7, "r2"]]},
+        {"log": [[1, *[0.5] * 7, "accuracy"], [1, *[0.5] * 7, "accuracy"]]},
+        {"log": [[1, *[None] * 7, "accuracy"], [2, *[0.5] * 7, "accuracy"]]},
+        {"log": [[1, *["0.5"] * 7, "accuracy"], [2, *[0.5] * 7, "accuracy"]]},
+        {"log": 5},
+    ],
+    ids=str,
+)
+def test_a_forged_position_is_not_continued(
+    tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    """It could train for ever, or end in a traceback."""
+    network, path = Network([64, 10]), tmp_path / CHECKPOINT_NAME
+    train(network, "digits", epochs=2, batch_size="full", out=tmp_path)
+    stored = load(path)
+    save(path, stored.network, stored.arrays, stored.extra | changed)
+    with pytest.raises(InputError, match="not a checkpoint") as refused:
+        train(network, "digits", epochs=4, out=tmp_path, resume=True)
+    assert "\n" not in str(refused.value)
