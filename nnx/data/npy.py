@@ -59,6 +59,7 @@ def _header(path: Path) -> tuple[tuple[int, ...], np.dtype, int]:
                 raise ValueError(f"format {version}, expected (1, 0) or (2, 0)")
             read = _READERS[version]
             shape, fortran, dtype = read(file, max_header_size=MAX_HEADER)
+            npz.require_integers(shape)
         except OSError:
             raise
         except Exception as error:  # exceptions for forged headers are not documented

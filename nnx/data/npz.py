@@ -142,12 +142,19 @@ def _check_header(where: str, stream: IO[bytes], has: int) -> None:
         if version != (1, 0):  # later versions allow headers of up to 4 GiB
             raise ValueError(f"format {version}, expected (1, 0)")
         shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        require_integers(shape)
     except Exception as error:  # exceptions for forged headers are not documented
         raise InputError(f"{where}: not a plain array ({first_line(error)})") from None
     require_numbers(where, [dtype])
     needs = stream.tell() + math.prod(shape) * dtype.itemsize
     if needs != has or min(shape, default=0) < 0:
         raise InputError(f"{where}: truncated: needs {needs} bytes, has {has}")
+
+
+def require_integers(shape: tuple[int, ...]) -> None:
+    """Refuse, with ValueError, True in a shape, which NumPy reads as a number."""
+    if bool in map(type, shape):
+        raise ValueError(f"shape {shape}")
 
 
 def require_numbers(where: str, dtypes: Sequence[np.dtype]) -> None:

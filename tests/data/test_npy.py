@@ -82,6 +82,7 @@ def saved(path, values, **how):
         (lambda p: saved(p, np.uint8(7)), "no samples"),
         (lambda p: saved(p, IMAGES).replace(b"(12, 4", b"(-2, 4"), "not a whole .npy"),
         (lambda p: saved(p, IMAGES).replace(b"(12, 4", b"(1.5,4"), "not a whole .npy"),
+        (lambda p: saved(p, IMAGES).replace(b"(12, ", b"(True,"), "not a whole .npy"),
         (lambda p: saved(p, IMAGES).replace(b"{'des", b"[[[[["), "not a whole .npy"),
         (lambda p: saved(p, np.zeros(3, [("a", "O")])), "never loaded"),
         (lambda p: saved(p, np.zeros(3, [("a", "u1", 4)])), "expected integers"),

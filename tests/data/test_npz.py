@@ -127,6 +127,7 @@ def test_missing_keys_are_named_with_what_is_there(tmp_path):
     [
         (npy(X, shape=(1 << 40, 28, 28)), "truncated: needs"),
         (npy(X, shape=(-9, -16, 16)), "truncated: needs"),
+        (npy(X[:1], shape=(True, 28, 28)), "x_train: not a plain array"),
         (npy(X)[:-1], "truncated: needs"),
         (npy(X) + b"\0", "truncated: needs"),
         (b"\x80\x04N.", "x_train"),
