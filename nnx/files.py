@@ -102,6 +102,8 @@ def holding(folder: Path, what: str) -> Iterator[None]:
     """
     try:
         yield
+    except FileExistsError:  # a file, or a link to nothing
+        raise InputError(f"{folder}: cannot hold {what}: it is no folder") from None
     except OSError as error:
         raise InputError(f"{folder}: cannot hold {what}: {error.strerror}") from None
 

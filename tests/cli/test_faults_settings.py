@@ -122,7 +122,7 @@ Refused = Callable[..., str]
         ("--lr", "0.1", "--learning-rate"),
         ("--layers", "5", "--hidden) (see nnx train --help)"),
         ("--out", "", "'--out': the name of a folder is missing"),
-        ("--out", "old run/log.csv", "log.csv: cannot hold a run: "),
+        ("--out", "old run/log.csv", "log.csv: cannot hold a run: it is no folder"),
         ("--out", "n" * 300, "cannot hold a run: File name too long"),
     ],
     ids=lambda value: value[:20],
