@@ -19,7 +19,7 @@ STREAM = np.uint64(Stream.DISTORTION)
 FIELD, BYTES = np.uint64(distortion.OWN // 4), 16
 WIDTH = 2  # of a tile, in vectors
 HEIGHT = ROWS[WIDTH]
-tile = tiles.PRODUCTS[WIDTH]
+tile = tiles.tile_product(WIDTH)
 
 
 def smoothing(hyper: Hyperparameters, real: Any) -> tuple[Array, Array]:

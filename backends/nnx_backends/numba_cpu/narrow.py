@@ -23,15 +23,14 @@ from nnx_backends.numba_cpu.records import (
     units_gradient,
 )
 from nnx_backends.numba_cpu.team import partition
-from nnx_backends.numba_cpu.tiles import LOW, LOW_PRODUCTS, LOW_WIDTHS, moved
-from nnx_backends.numba_cpu.vectors import VECTOR, Matrix, pointer
+from nnx_backends.numba_cpu.tiles import LOW, moved, tile_product
+from nnx_backends.numba_cpu.vectors import VECTOR, WIDEST, Matrix, pointer
 
 # A layer with at most so many units is narrow. Measured; see docs/performance.md.
 UNITS = 32
 # Columns at a time in the update: images and sums stay in the L1 cache. A row has 25
 # lines, an odd number, so that rows do not map to the same sets of the cache.
 STRIP = 400
-WIDTH = max(LOW_WIDTHS)  # of tiles, in vectors
 
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
@@ -199,7 +198,7 @@ def _input_gradient(run, layer, step, hyper):
     """Set this thread's rows of dx to dz @ weight.T."""
     dz, w = of_units(run, layer, layer.dz), _weight(run, run.parameters, layer)
     dx = matrix(layer.dx, layer.batch, layer.x_stride, run.one)
-    rows, columns = partition(step.batch, IMAGES, step), WIDTH * VECTOR // run.itemsize
+    rows, columns = partition(step.batch, IMAGES, step), WIDEST * VECTOR // run.itemsize
     tiled, one = layer.inputs - layer.inputs % columns, run.one
     b = Matrix(pointer(w), 0, layer.inputs, 1)
     for k in range(0, tiled, columns):
@@ -256,7 +255,7 @@ def _sum_biases(run, layer, step, hyper):
 
 
 PRODUCT = Kernel(_product, "narrow")
-INPUT_GRADIENT = Kernel(_input_gradient, "narrow", tile=LOW_PRODUCTS[WIDTH])
+INPUT_GRADIENT = Kernel(_input_gradient, "narrow", tile=tile_product(WIDEST, rows=LOW))
 DESCEND, STORE = Kernel(_descend, "narrow"), Kernel(_store, "narrow")
 SUM_BIASES = Kernel(_sum_biases, "narrow")
 

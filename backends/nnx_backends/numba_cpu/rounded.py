@@ -33,7 +33,7 @@ from nnx_backends.numba_cpu.tiles import (
     DX_COLUMNS,
     DX_WIDTH,
     moved,
-    tiles_of_words,
+    tile_product,
     transpose,
 )
 from nnx_backends.numba_cpu.vectors import ROWS, Matrix, pointer, pointer_at
@@ -232,7 +232,7 @@ def _transpose(run, layer, k, step, packed):
                 transpose(square, moved(row, first))
 
 
-_own = {"tile": tiles_of_words(DX_WIDTH), "rows": ROWS[DX_WIDTH]}
+_own = {"tile": tile_product(DX_WIDTH, words=True), "rows": ROWS[DX_WIDTH]}
 INPUT_GRADIENT = Kernel(_input_gradient, "rounded", **_own)
 
 
@@ -240,7 +240,7 @@ INPUT_GRADIENT = Kernel(_input_gradient, "rounded", **_own)
 def multiply(width: int, *, listed: bool) -> Kernel:
     """Return the kernel of a layer's products; see `wide.multiply`."""
     own_rows = ROWS[width]
-    names = {"tile": tiles_of_words(width), "rows": own_rows}
+    names = {"tile": tile_product(width, words=True), "rows": own_rows}
     if not listed:
         return Kernel(_multiply, f"{width}_rounded", **names)
     names["list_inputs"] = nonzero.listing_inputs(own_rows, pairs=True)
@@ -252,7 +252,7 @@ def over(width: int, use: Any, *, listed: bool) -> Any:
 
     A word has the numbers of two of the listed images.
     """
-    tile, rows = tiles_of_words(width, packed=True), ROWS[width]
+    tile, rows = tile_product(width, packed=True, words=True), ROWS[width]
     list_images = nonzero.listing_images(rows) if listed else nonzero.list_all
     pair = pairing(rows)
 

@@ -27,11 +27,11 @@ COLUMNS = WIDEST * VECTOR // 4  # of the widest tile, float32
 DX_WIDTH = 2
 DX_COLUMNS = DX_WIDTH * VECTOR // 4
 LINE = 64  # bytes
-LOW = 4  # rows of low tiles
-LOW_WIDTHS = [width for width, rows in ROWS.items() if rows >= LOW]
+LOW = 4  # rows of low tiles, which may have any width
 
 
-def _product(width, *, rows=None, packed=False, words=False):
+@cache
+def tile_product(width, *, rows=None, packed=False, words=False):
     """Return an intrinsic for a tile of C = alpha A B + beta C; width: in vectors.
 
     A, B and C are each a `Matrix`; the rows of B and C are contiguous. C is not read if
@@ -190,14 +190,3 @@ def copying(count):
 def moved(a, at):
     """Return a matrix that begins `at` numbers later."""
     return Matrix(a.data, a.at + at, a.row, a.column)
-
-
-PRODUCTS = {width: _product(width) for width in range(1, WIDEST + 1)}
-LOW_PRODUCTS = {width: _product(width, rows=LOW) for width in LOW_WIDTHS}
-PACKED_PRODUCTS = {width: _product(width, packed=True) for width in PRODUCTS}
-
-
-@cache
-def tiles_of_words(width, *, packed=False):
-    """Return a tile's intrinsic for words; see `_product`."""
-    return _product(width, packed=packed, words=True)

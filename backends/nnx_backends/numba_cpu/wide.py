@@ -29,8 +29,8 @@ from nnx_backends.numba_cpu.tiles import (
     COLUMNS,
     DX_COLUMNS,
     DX_WIDTH,
-    PRODUCTS,
     moved,
+    tile_product,
     transpose,
 )
 from nnx_backends.numba_cpu.vectors import (
@@ -163,7 +163,7 @@ SUM_BIASES = Kernel(_sum_biases, "wide")
 
 
 INPUT_GRADIENT = Kernel(
-    _input_gradient, "wide", tile=PRODUCTS[DX_WIDTH], rows=ROWS[DX_WIDTH]
+    _input_gradient, "wide", tile=tile_product(DX_WIDTH), rows=ROWS[DX_WIDTH]
 )
 
 
@@ -174,7 +174,7 @@ def multiply(width: int, *, listed: bool) -> Kernel:
     listed: whether it is the first layer's, which skips inputs that are 0
     """
     rows = ROWS[width]
-    names = {"tile": PRODUCTS[width], "rows": rows}
+    names = {"tile": tile_product(width), "rows": rows}
     if not listed:
         return Kernel(_multiply, str(width), **names)
     names["list_inputs"] = nonzero.listing_inputs(rows)

@@ -16,11 +16,10 @@ from nnx_backends.numba_cpu.kernel import Kernel
 from nnx_backends.numba_cpu.layout import LINE
 from nnx_backends.numba_cpu.records import own_panels, own_weights, scratch
 from nnx_backends.numba_cpu.tiles import (
-    PACKED_PRODUCTS,
-    PRODUCTS,
     copying,
     fetch,
     moved,
+    tile_product,
 )
 from nnx_backends.numba_cpu.vectors import ROWS, Matrix, pointer
 from nnx_backends.numba_cpu.wide import (
@@ -72,7 +71,7 @@ def _over_tiles(width, use):
     use(tile, goal, a, b, first, terms, layer): the tile is a @ b, summed over these
         terms, and belongs to the weight's numbers from `first` on
     """
-    tile, rows = PRODUCTS[width], ROWS[width]
+    tile, rows = tile_product(width), ROWS[width]
     copy = copying(rows)
 
     @inner_njit()
@@ -99,7 +98,7 @@ def _over_tiles(width, use):
 
 def _over_listed(width, use):
     """Return the same for the first layer, which skips inputs that are 0."""
-    tile, rows = PACKED_PRODUCTS[width], ROWS[width]
+    tile, rows = tile_product(width, packed=True), ROWS[width]
     list_images, copy = nonzero.listing_images(rows), copying(rows)
 
     @inner_njit()
