@@ -5,12 +5,11 @@ once per block of images; for the input gradient, a weight is rounded while it i
 transposed. Zeros among the first layer's inputs are skipped, as in `wide`.
 """
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 
-from nnx_backends.numba_cpu import nonzero
+from nnx_backends.numba_cpu import nonzero, wide
 from nnx_backends.numba_cpu.bfloat16 import neighbours, pairing, rows_together, twice
 from nnx_backends.numba_cpu.cache import inner_njit
 from nnx_backends.numba_cpu.elementary import like
@@ -23,7 +22,6 @@ from nnx_backends.numba_cpu.records import (
     own_inputs,
     own_outputs,
     own_panels,
-    own_products,
     own_weights,
     pixel_parts,
     scratch,
@@ -40,7 +38,6 @@ from nnx_backends.numba_cpu.vectors import ROWS, Matrix, pointer, pointer_at
 from nnx_backends.numba_cpu.wide import (
     LISTED,
     PACKED,
-    PART,
     TILE,
     packing,
     panels_at,
@@ -53,7 +50,6 @@ LANES = 16  # float32 numbers, or words, in a vector
 own: Any = None
 tile: Any = None
 rows: Any = None
-list_inputs: Any = None
 
 
 def scratch_size(places: list[Place]) -> int:
@@ -140,50 +136,21 @@ ROUND_UNITS_GRADIENT = Kernel(_round_gradient, "units", own=_of_units)
 ROUND_INPUT_GRADIENT = Kernel(_round_gradient, "inputs", own=_of_inputs)
 
 
-def _multiply(run, layer, step, hyper):
-    """Set this thread's panels of y to x @ weight."""
-    x, w, columns = _x_of(run, layer, step), _panels_of(run, layer), layer.columns
-    y = Matrix(pointer_at(layer.y, run.one), 0, layer.stride, 1)
-    panels, depth = own_products(layer, step)[1], (layer.inputs + 1) // 2
-    for first in range(0, step.batch, PART):
-        last = min(first + PART, step.batch)
-        for p in range(panels[0], panels[1]):
-            b = moved(w, p * layer.rows // 2 * columns)
-            for i in range(first, last, rows):
-                a, c = moved(x, i * x.row), moved(y, i * y.row + p * columns)
-                tile(a, b, c, depth, run.one, like(0.0, run.one))
-
-
-def _multiply_listed(run, layer, step, hyper):
-    """Set this thread's part of y to x @ weight, skipping inputs that are 0."""
-    x, w, columns = _x_of(run, layer, step), _panels_of(run, layer), layer.columns
-    y = Matrix(pointer_at(layer.y, run.one), 0, layer.stride, 1)
-    images, panels = own_products(layer, step)
-    marks, lists = nonzero.marks_of(run, layer, step), nonzero.lists_of(run, step)
-    room = layer.inputs // 2 + nonzero.BESIDES
-    part = max(rows, min(PART, LISTED // room * rows))
-    for first in range(images[0], images[1], part):
-        last = min(first + part, images[1])
-        for p in range(panels[0], panels[1]):
-            b, at = moved(w, p * layer.rows // 2 * columns), 0
-            for i in range(first, last, rows):
-                if p == panels[0]:
-                    list_inputs(marks, i, layer.inputs, lists, at)
-                a, c = moved(x, i * x.row), moved(y, i * y.row + p * columns)
-                tile(a, b, c, nonzero.terms(lists, at), run.one, like(0.0, run.one))
-                at += room
+@inner_njit()
+def _weight_of(run, layer):
+    """Return a layer's panels, one below the other, in words of two rows' numbers."""
+    return panels_at(run.rounded, run, layer)
 
 
 @inner_njit()
-def _panels_of(run, layer):
-    """Return a layer's panels, one below the other, in words of two rows' numbers."""
-    words = pointer_at(run.rounded, run.one)
-    return Matrix(words, layer.weight_at, layer.columns, 1)
+def _numbers(terms):
+    """Return how many words hold so many terms."""
+    return (terms + 1) // 2
 
 
 def _round_weight(run, layer, step, hyper):
     """Round the part of the weight that this thread has changed last."""
-    w, words = panels_at(run.parameters, run, layer), _panels_of(run, layer)
+    w, words = panels_at(run.parameters, run, layer), _weight_of(run, layer)
     inputs, panels = own(layer, step)
     for p in range(panels[0], panels[1]):
         for k in range(inputs[0], inputs[1], 2):
@@ -205,7 +172,7 @@ ROUND_PANELS = Kernel(_round_weight, "panels", own=_whole_panels)
 def _input_gradient(run, layer, step, hyper):
     """Set this thread's columns of dx to dz @ weight.T."""
     dz, dx = _words(layer.dz_rounded, layer.stride, run), pointer_at(layer.dx, run.one)
-    dx, depth = Matrix(dx, 0, layer.x_stride, 1), layer.panels * layer.columns // 2
+    dx, depth = Matrix(dx, 0, layer.x_stride, 1), layer.panels * layer.columns
     packed = packing(run, step, DX_COLUMNS)
     left, right = partition(layer.inputs, DX_COLUMNS, step)
     for k in range(left, right, DX_COLUMNS):
@@ -236,15 +203,10 @@ _own = {"tile": tile_product(DX_WIDTH, words=True), "rows": ROWS[DX_WIDTH]}
 INPUT_GRADIENT = Kernel(_input_gradient, "rounded", **_own)
 
 
-@cache
 def multiply(width: int, *, listed: bool) -> Kernel:
     """Return the kernel of a layer's products; see `wide.multiply`."""
-    own_rows = ROWS[width]
-    names = {"tile": tile_product(width, words=True), "rows": own_rows}
-    if not listed:
-        return Kernel(_multiply, f"{width}_rounded", **names)
-    names["list_inputs"] = nonzero.listing_inputs(own_rows, pairs=True)
-    return Kernel(_multiply_listed, f"{width}_rounded", **names)
+    factors = {"x_of": _x_of, "weight_of": _weight_of, "numbers": _numbers}
+    return wide.multiply(width, listed=listed, words=True, **factors)
 
 
 def over(width: int, use: Any, *, listed: bool) -> Any:

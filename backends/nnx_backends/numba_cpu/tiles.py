@@ -40,9 +40,9 @@ def tile_product(width, *, rows=None, packed=False, words=False):
 
     rows: of the tile; by default as many as the registers hold
     packed: A has only the columns of the listed terms, one after another
-    words: A and B consist of words of two terms each; see `bfloat16`. If A is packed
-        too, the list has two rows of B for each word of A; B's words hold a number
-        twice, and one half of each is used
+    words: A and B consist of words of two terms each; see `bfloat16`. A list is of
+        words. If A is packed too, the list has two rows of B for each word of A; B's
+        words hold a number twice, and one half of each is used
     """
     rows = rows or ROWS[width]
 
@@ -76,7 +76,7 @@ def _sum_terms(code, args, kind, totals, width, *, packed, words):
     a_data, a_at, a_row, a_column = code.matrix(args[0])
     b_data, b_at, b_row, _ = code.matrix(args[1])
     rows_at = [builder.gep(a_data, [code.at(a_at, r, a_row)]) for r in range(rows)]
-    count, term = _terms(builder, kind, args[3])
+    count, term = _terms(builder, kind, args[3], words)
     add = code.add_pairs if words else code.add_product
 
     def row_of_b(now):
@@ -112,9 +112,11 @@ def _add_up(code, totals, data, places, factor, keep):
         code.store(builder.load(total), data, place)
 
 
-def _terms(builder, kind, value):
-    """Return how many terms a sum has, and a function that generates their indices."""
+def _terms(builder, kind, value, words):
+    """Return how many numbers of A have terms, and what generates their indices."""
     if isinstance(kind, types.Integer):
+        if words:
+            value = builder.ashr(builder.add(value, value.type(1)), value.type(1))
         return value, lambda i: i
     lists, at, count = (builder.extract_value(value, i) for i in range(3))
 

@@ -75,6 +75,18 @@ def panels_at(address, run, layer):
 
 
 @inner_njit()
+def weight_of(run, layer):
+    """Return a layer's panels, one below the other."""
+    return panels_at(run.parameters, run, layer)
+
+
+@inner_njit()
+def numbers(terms):
+    """Return how many numbers hold so many terms of a sum."""
+    return terms
+
+
+@inner_njit()
 def packing(run, step, columns):
     """Return this thread's memory for packed numbers, in rows of `columns`."""
     return Matrix(pointer(scratch(run, step, 1, SCRATCH)), TILE, columns, 1)
@@ -84,12 +96,12 @@ def _multiply(run, layer, step, hyper):
     """Set this thread's panels of y to x @ weight."""
     x, columns = x_of(run, layer, step), layer.columns
     y = Matrix(pointer_at(layer.y, run.one), 0, layer.stride, 1)
-    w = panels_at(run.parameters, run, layer)
+    w = weight_of(run, layer)
     zero, panels = like(0.0, run.one), own_panels(layer, step)
     for first in range(0, step.batch, PART):
         last = min(first + PART, step.batch)
         for p in range(panels[0], panels[1]):
-            b = moved(w, p * layer.rows * columns)
+            b = moved(w, numbers(p * layer.rows) * columns)
             for i in range(first, last, rows):
                 a, c = moved(x, i * x.row), moved(y, i * y.row + p * columns)
                 tile(a, b, c, layer.inputs, run.one, zero)
@@ -99,15 +111,15 @@ def _multiply_listed(run, layer, step, hyper):
     """Set this thread's part of y to x @ weight, skipping inputs that are 0."""
     x, columns = x_of(run, layer, step), layer.columns
     y = Matrix(pointer_at(layer.y, run.one), 0, layer.stride, 1)
-    w = panels_at(run.parameters, run, layer)
+    w = weight_of(run, layer)
     zero, (images, panels) = like(0.0, run.one), own_products(layer, step)
     marks, lists = nonzero.marks_of(run, layer, step), nonzero.lists_of(run, step)
-    room = layer.inputs + nonzero.BESIDES
+    room = numbers(layer.inputs) + nonzero.BESIDES
     part = max(rows, min(PART, LISTED // room * rows))
     for first in range(images[0], images[1], part):
         last = min(first + part, images[1])
         for p in range(panels[0], panels[1]):
-            b, at = moved(w, p * layer.rows * columns), 0
+            b, at = moved(w, numbers(p * layer.rows) * columns), 0
             for i in range(first, last, rows):
                 if p == panels[0]:
                     list_inputs(marks, i, layer.inputs, lists, at)
@@ -168,17 +180,21 @@ INPUT_GRADIENT = Kernel(
 
 
 @cache
-def multiply(width: int, *, listed: bool) -> Kernel:
+def multiply(
+    width: int, *, listed: bool, words: bool = False, **factors: Any
+) -> Kernel:
     """Return the kernel of a layer's products; width: of a panel, in vectors.
 
     listed: whether it is the first layer's, which skips inputs that are 0
+    words: whether the factors are words of two terms, see `bfloat16`
+    factors: what then stands for `x_of`, `weight_of` and `numbers`
     """
-    rows = ROWS[width]
-    names = {"tile": tile_product(width), "rows": rows}
+    rows, kind = ROWS[width], f"{width}_rounded" if words else str(width)
+    names = {"tile": tile_product(width, words=words), "rows": rows, **factors}
     if not listed:
-        return Kernel(_multiply, str(width), **names)
-    names["list_inputs"] = nonzero.listing_inputs(rows)
-    return Kernel(_multiply_listed, str(width), **names)
+        return Kernel(_multiply, kind, **names)
+    names["list_inputs"] = nonzero.listing_inputs(rows, pairs=words)
+    return Kernel(_multiply_listed, kind, **names)
 
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
