@@ -20,7 +20,7 @@ from nnx import cores
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Images, State
 from nnx_backends.numba_cpu import steps
-from nnx_backends.numba_cpu.memory import pixel_dtype
+from nnx_backends.numba_cpu.images import pixel_dtype
 from nnx_backends.numba_cpu.program import Shape, every_kernel
 from nnx_backends.numba_cpu.run import planned
 from nnx_backends.numba_cpu.threads import Threads

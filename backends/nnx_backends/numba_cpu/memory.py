@@ -1,4 +1,4 @@
-"""The arrays that kernels read and write; conversion from and to a state."""
+"""The memory of a state that steps are taken from; conversion from and to it."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -7,8 +7,7 @@ import numpy as np
 
 from nnx.maths.arrays import Array
 from nnx.maths.hyperparameters import Distortion, Hyperparameters
-from nnx.maths.losses import LOSSES
-from nnx.maths.state import Images, Parameters, RunningStats, State
+from nnx.maths.state import Parameters, RunningStats, State
 from nnx_backends.numba_cpu import (
     batch_norm,
     dropout,
@@ -20,6 +19,7 @@ from nnx_backends.numba_cpu import (
     rounded,
     wide,
 )
+from nnx_backends.numba_cpu.images import ImageMemory
 from nnx_backends.numba_cpu.layout import Place
 from nnx_backends.numba_cpu.program import LARGE
 from nnx_backends.numba_cpu.records import LAYER, run_dtype
@@ -28,8 +28,11 @@ SCRATCH = max(narrow.UNITS * narrow.STRIP, wide.SCRATCH, 2 * batch_norm.STRIP)
 
 
 class Memory(NamedTuple):
-    """Arrays named as in `records.run_dtype`, except for these.
+    """A team's memory of a state; arrays are named as in `records.run_dtype`.
 
+    These are not there:
+
+    places: where each layer is in the flat arrays
     optimizer_state: (2, size), first and second; statistics: (2, units), means and
         variances; x: (team, batch, stride), a block of images for each thread, or
         (2, batch, stride), one block for all threads and the next block
@@ -38,10 +41,7 @@ class Memory(NamedTuple):
         in words of one number twice, and words of y and of dz together in one row
     """
 
-    pixels: Array
-    labels: Array
-    weights: Array
-    order: Array
+    places: list[Place]
     class_weights: Array
     parameters: Array
     rounded: Array
@@ -58,46 +58,24 @@ class Memory(NamedTuple):
     masks: Array
     marks: Array
     lists: Array
-    losses: Array
-    scores: Array
-    logits: Array
     tall: Array
     broad: Array
 
+    @property
+    def team(self) -> int:
+        """The number of threads that it has room for."""
+        return len(self.scratch)
 
-def memory(
+
+def state_memory(
     state: State,
-    images: Images,
-    order: Array,
     places: list[Place],
     hyper: Hyperparameters,
     team: int,
-    latest: Memory | None = None,
     *,
     rounds: bool = False,
 ) -> Memory:
-    """Return a team's memory for steps with the images of an order.
-
-    rounds: whether factors are rounded to bfloat16
-    latest: memory that already holds this state, for the same team size and steps
-    """
-    real: Any = state.layers[0].weight.dtype.type
-    own = latest or _of_state(state, places, hyper, team, rounds)
-    return own._replace(
-        pixels=np.ascontiguousarray(images.pixels, pixel_dtype(images, real)),
-        labels=_labels(images, order, hyper, real),
-        weights=_weights(images, order, real),
-        order=order,
-        losses=np.zeros(len(order), real),
-        scores=_scores(len(order), places[-1].outputs, hyper, real),
-        logits=np.empty((len(order), places[-1].outputs), real),
-    )
-
-
-def _of_state(
-    state: State, places: list[Place], hyper: Hyperparameters, team: int, rounds: bool
-) -> Memory:
-    """Return the memory of a state and of intermediate results, without images."""
+    """Return a team's memory of a state; rounds: whether factors are rounded."""
     real: Any = state.layers[0].weight.dtype.type
     first, last, size = places[0], places[-1], layout.length(places)
     units = last.unit_at + layout.whole(last.outputs, layout.LINE)
@@ -105,16 +83,16 @@ def _of_state(
     masks = max(masks, gather.NOISE_BYTES)
     copies = 2 if _is_shared(hyper, first) else team
     tall, broad = elastic.smoothing(hyper, np.dtype(real))
-    none, stride = np.zeros(0, real), layout.stride(first.inputs)
+    stride = layout.stride(first.inputs)
     size_of_all = last.output_at + last.batch * last.stride
     room = max(SCRATCH, rounded.scratch_size(places)) if rounds else SCRATCH
     return Memory(
-        *(none, none, none, none),
+        places=places,
         class_weights=np.array(hyper.class_weights or (1.0,) * last.outputs, real),
         parameters=_packed([state.layers], places, 1, real)[0],
         rounded=layout.zeros((size if rounds else 0,), real),
         optimizer_state=_packed(state.optimizer_state, places, 2, real),
-        ema=_packed([state.ema], places, 1, real)[0] if state.ema else none,
+        ema=_packed([state.ema], places, 1, real)[0] if state.ema else np.zeros(0),
         gradients=layout.zeros((size,), real),
         statistics=_pack_statistics(state.running_stats, places, units, real),
         scales=layout.zeros((units,), real),
@@ -128,38 +106,9 @@ def _of_state(
         lists=np.zeros(
             (team, max(wide.LISTED, first.inputs + nonzero.BESIDES)), np.int32
         ),
-        losses=none,
-        scores=none,
-        logits=none,
         tall=tall,
         broad=broad,
     )
-
-
-def _labels(images: Images, order: Array, hyper: Hyperparameters, real: Any) -> Array:
-    """Return the labels of images, or their targets, (images, outputs)."""
-    kind = np.int64 if hyper.loss == "cross_entropy" else real
-    taken = np.take(images.labels, order, axis=0)
-    return np.ascontiguousarray(taken, kind)
-
-
-def _weights(images: Images, order: Array, real: Any) -> Array:
-    if images.weights is None:
-        return np.ones(len(order), real)
-    return np.take(images.weights, order).astype(real, copy=False)
-
-
-def _scores(images: int, outputs: int, hyper: Hyperparameters, real: Any) -> Array:
-    """Return an array for whether each image is right, or for its squared errors."""
-    if LOSSES[hyper.loss].counts:
-        return np.zeros(images, np.uint8)
-    return np.zeros((images, outputs), real)
-
-
-def pixel_dtype(images: Images, real: Any) -> np.dtype[Any]:
-    """Return the type that kernels read pixels in; other types are converted first."""
-    kind: np.dtype[Any] = images.pixels.dtype
-    return kind if kind in (np.uint8, np.float32, np.float64) else np.dtype(real)
 
 
 def _is_shared(hyper: Hyperparameters, first: Place) -> bool:
@@ -194,11 +143,16 @@ def _pack_statistics(
 
 
 def run_record(
-    memory: Memory, first_step: int, count: int, epoch: int, hyper: Hyperparameters
+    memory: Memory,
+    images: ImageMemory,
+    first_step: int,
+    count: int,
+    epoch: int,
+    hyper: Hyperparameters,
 ) -> Array:
     """Return the record that all steps and threads share, (1,)."""
     run = np.zeros(1, run_dtype(memory.parameters.dtype))
-    arrays = memory._asdict()
+    arrays = memory._asdict() | images._asdict()
     arrays["first"], arrays["second"] = memory.optimizer_state
     arrays["means"], arrays["variances"] = memory.statistics
     numbers: dict[str, float] = {
@@ -211,7 +165,7 @@ def run_record(
         "itemsize": memory.parameters.itemsize,
         "size": len(memory.parameters),
         "units": len(memory.scales),
-        "images": len(memory.order),
+        "images": len(images.order),
         "apart": memory.scratch.shape[1],
         "masks_apart": memory.masks.shape[1],
         "marks_apart": memory.marks[0].size,
@@ -229,9 +183,10 @@ def run_record(
     return run
 
 
-def layer_records(memory: Memory, places: list[Place], hyper: Hyperparameters) -> Array:
+def layer_records(memory: Memory, hyper: Hyperparameters) -> Array:
     """Return a record for each layer, (layers,)."""
-    layers, rounds = np.zeros(len(places), LAYER), memory.x_rounded.size > 0
+    places, rounds = memory.places, memory.x_rounded.size > 0
+    layers = np.zeros(len(places), LAYER)
     matrices = {"z": 0, "normalized": 1, "y": 2, "dz": 3}
     if rounds:
         matrices |= {"dz_twice": 4, "y_rounded": 5}
@@ -269,30 +224,20 @@ def layer_records(memory: Memory, places: list[Place], hyper: Hyperparameters) -
 
 
 def state_after(
-    state: State, memory: Memory, places: list[Place], count: int, batch_size: int
+    state: State, memory: Memory, count: int, sums: tuple[Array, Array]
 ) -> State:
-    """Return the state after `count` steps."""
+    """Return the state after `count` steps; sums: of the epoch's losses and scores."""
+    places = memory.places
     stats = zip(state.running_stats, places, strict=False)
     trees = zip(memory.optimizer_state, state.optimizer_state, strict=False)
     return State(
         state.step + count,
         layout.unpack(memory.parameters, places),
-        _added(state.loss_sum, memory.losses, batch_size),
-        _added(state.score_sum, memory.scores, batch_size),
+        *sums,
         tuple(layout.unpack(parameters, places) for parameters, _ in trees),
         tuple(old and _unpack_statistics(memory, place) for old, place in stats),
         layout.unpack(memory.ema, places) if state.ema else (),
     )
-
-
-def _added(total: Array, of_images: Array, batch_size: int) -> Array:
-    """Return a total plus the numbers of the images of further steps, (images, …)."""
-    if of_images.dtype == np.uint8:
-        return total + of_images.sum(dtype=np.int64)
-    starts = np.arange(0, len(of_images), batch_size)
-    sums = np.add.reduceat(of_images, starts) if len(starts) else of_images
-    # Step by step, so that the sum does not depend on where a run was interrupted.
-    return np.cumsum(np.concatenate([total[None], sums]), axis=0)[-1]
 
 
 def _unpack_statistics(memory: Memory, place: Place) -> RunningStats:

@@ -7,20 +7,21 @@ import numpy as np
 from nnx.maths import network
 from nnx.maths import steps as plain
 from nnx.maths.arrays import Array
-from nnx.maths.blocks import BLOCK, block_count
+from nnx.maths.blocks import BLOCK, block_count, blocks
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.ops import Ops
 from nnx.maths.shards import ALONE, Communicator, own_shards, summed
 from nnx.maths.state import Images, Layers, Parameters, State
 from nnx_backends.memories import Memories
 from nnx_backends.numba_cpu import bfloat16, layout, program, steps
+from nnx_backends.numba_cpu.images import ImageMemory, image_memory, sums_after
 from nnx_backends.numba_cpu.layout import Place
 from nnx_backends.numba_cpu.memory import (
     Memory,
     layer_records,
-    memory,
     run_record,
     state_after,
+    state_memory,
 )
 from nnx_backends.numba_cpu.narrow import UNITS
 from nnx_backends.numba_cpu.program import Program, Shape, shapes_of
@@ -32,27 +33,28 @@ from nnx_backends.step_numbers import step_numbers
 # Multiplications that a thread must have to do for starting it to pay off.
 WORTH_A_THREAD = 20_000_000
 NO_CALLS = np.zeros(0, steps.CALL)
-# Arrays that each call replaces in a state's memory; kept, they would keep a whole data
-# set alive.
-OF_IMAGES = "pixels", "labels", "weights", "order", "losses", "scores", "logits"
 
 
 class Work(NamedTuple):
-    """The arguments of the compiled steps.
+    """What compiled steps are called with, except for their programs.
 
-    use: distinguishes this memory from memory for other steps
-    team: the number of threads; run, layers, hypers: records; programs: of each block
-        of a batch, and of each step
+    run, layers, hypers: records
     """
 
+    threads: Threads
     memory: Memory
-    places: list[Place]
-    use: Any
-    team: int
+    images: ImageMemory
     run: Array
     layers: Array
     hypers: Array
-    programs: tuple[Array, Array]
+
+    def train(self, every_block: Array, every_step: Array) -> None:
+        """Call the compiled steps in a team; for 0 steps, only compile them."""
+        steps_of_threads = np.zeros(self.memory.team, STEP)
+        steps_of_threads["clip"] = 1.0
+        team = self.memory.team if self.run["steps"][0] else 1
+        records = self.run, self.layers, self.hypers, steps_of_threads
+        self.threads.run(team, steps.train, *records, every_block, every_step)
 
 
 def run_steps(
@@ -69,23 +71,36 @@ def run_steps(
 ) -> State:
     """Return the state after `count` more steps; like `nnx.maths.steps.run_steps`.
 
+    Batch normalization needs other shards' sums within a step, so its steps in shards
+    are those of the plain maths.
+
     rounds: whether factors of float32 products are rounded to bfloat16
     communicator: of the processes that divide the shards of a batch
     """
-    how = threads, memories, rounds
-    if hyper.shards > 1:
-        return _run_shards(state, images, order, count, hyper, communicator, *how)
-    work = _work(state, images, order, count, hyper, *how)
-    _train(threads, work)
-    after = state_after(state, work.memory, work.places, count, hyper.batch_size)
-    _keep(memories, after, work)
+    if hyper.batch_norm and hyper.shards > 1:
+        ops = Ops(np, communicator=communicator)
+        return plain.run_steps(state, images, order, count, hyper, ops)
+    team = threads.size(hyper.batch_size // hyper.shards // 4)
+    places, shapes = planned(state.layers, hyper, threads.most, rounds=rounds)
+    # The memory does not depend on these numbers, which may change between calls.
+    use = places, hyper._replace(learning_rate=0.0, l2=0.0), team
+    memory = memories.take(state, use)
+    if memory is None:
+        rounds = any(shape.rounds for shape in shapes)
+        memory = state_memory(state, places, hyper, team, rounds=rounds)
+    work = _work(state, images, order, count, hyper, threads, memory)
+    pixels, weighted = work.images.pixels.dtype, images.weights is not None
+    every_block = program.every_block(shapes, pixels, hyper, weighted=weighted)
+    real, every_step = memory.parameters.dtype, program.every_step(shapes, hyper)
+    programs = _calls(every_block, real), _calls(every_step, real)
+    if hyper.shards > 1 and count > 0:
+        sums = _train_shards(work, programs, state, hyper, communicator)
+    else:
+        work.train(*programs)
+        sums = sums_after(state, work.images, hyper.batch_size)
+    after = state_after(state, memory, count, sums)
+    memories.keep(after, use, memory)
     return after
-
-
-def _keep(memories: Memories[Memory], state: State, work: Work) -> None:
-    """Keep the memory of a state, without the images that led to it."""
-    own = work.memory._replace(**dict.fromkeys(OF_IMAGES))
-    memories.keep(state, work.use, own)
 
 
 def way(
@@ -103,66 +118,51 @@ def way(
     return f"nothing rounded, as no layer has over {UNITS} units in float32"
 
 
-def _run_shards(
+def _train_shards(
+    work: Work,
+    programs: tuple[Array, Array],
     state: State,
-    images: Images,
-    order: Array,
-    count: int,
     hyper: Hyperparameters,
     communicator: Communicator,
-    threads: Threads,
-    memories: Memories[Memory],
-    rounds: bool,
-) -> State:
-    """Return the same for batches in shards; this process computes its own shards.
+) -> tuple[Array, Array]:
+    """Take steps with batches in shards; return the sums of losses and of scores.
 
-    Batch normalization needs other shards' sums within a step, so its steps are those
-    of the plain maths.
+    This process computes its own shards.
     """
-    if hyper.batch_norm:
-        ops = Ops(np, communicator=communicator)
-        return plain.run_steps(state, images, order, count, hyper, ops)
-    work = _work(state, images, order, count, hyper, threads, memories, rounds)
-    own, size, sums = work.memory, hyper.batch_size, (state.loss_sum, state.score_sum)
-    if count == 0:
-        _train(threads, work)
-    for i in range(count):
+    every_block, every_step = programs
+    loss_sum, score_sum = state.loss_sum, state.score_sum
+    shards = own_shards(hyper.shards, communicator)
+    for i, rows in enumerate(blocks(len(work.images.order), hyper.batch_size)):
         work.run["steps"], work.run["begin"] = 1, i
-        rows = slice(i * size, min((i + 1) * size, len(own.order)))
-        shards = own_shards(hyper.shards, communicator)
         parts = [
-            _shard(work, threads, rows, i, hyper.shards, copy=len(shards) > 1)
+            _shard(work, every_block, rows, i, hyper.shards, copy=len(shards) > 1)
             for i in shards
         ]
-        own.gradients[:], *of_step = summed(parts, communicator)
-        sums = tuple(a + b for a, b in zip(sums, of_step, strict=True))
-        work.run["top"] = work.run["bottom"] = 0
-        _train(threads, work)
-    after = state_after(state, own, work.places, count, size)
-    after = after._replace(loss_sum=sums[0], score_sum=sums[1])
-    _keep(memories, after, work)
-    return after
+        work.memory.gradients[:], loss, score = summed(parts, communicator)
+        loss_sum, score_sum = loss_sum + loss, score_sum + score
+        work.train(NO_CALLS, every_step)
+    return loss_sum, score_sum
 
 
 def _shard(
-    work: Work, threads: Threads, rows: slice, shard: int, shards: int, *, copy: bool
+    work: Work, every_block: Array, rows: slice, shard: int, shards: int, *, copy: bool
 ) -> tuple[Array, Array, Array]:
     """Return a shard's part of a batch's gradients, flat, and of its two sums.
 
     rows: of the batch in the order
     copy: whether to copy the gradients, as another shard is computed before the sum
     """
-    own, n = work.memory, rows.stop - rows.start
+    gradients, n = work.memory.gradients, rows.stop - rows.start
     top, bottom = shard * n // shards, (shard + 1) * n // shards
     if top == bottom:
-        own.gradients[:] = 0.0
+        gradients[:] = 0.0
     work.run["top"], work.run["bottom"] = top, bottom
-    _train(threads, work._replace(programs=(work.programs[0], work.programs[1][:0])))
-    images = slice(rows.start + top, rows.start + bottom)
-    counts = own.scores.dtype == np.uint8
-    scores = own.scores[images].sum(axis=0, dtype=np.int64 if counts else None)
-    gradients = own.gradients.copy() if copy else own.gradients
-    return gradients, own.losses[images].sum(), scores
+    work.train(every_block, NO_CALLS)
+    own = slice(rows.start + top, rows.start + bottom)
+    losses, scores = work.images.losses[own], work.images.scores[own]
+    counts = scores.dtype == np.uint8
+    of_scores = scores.sum(axis=0, dtype=np.int64 if counts else None)
+    return gradients.copy() if copy else gradients, losses.sum(), of_scores
 
 
 def _work(
@@ -172,40 +172,23 @@ def _work(
     count: int,
     hyper: Hyperparameters,
     threads: Threads,
-    memories: Memories[Memory],
-    rounds: bool,
+    memory: Memory,
 ) -> Work:
-    """Return the arguments of the compiled steps for `count` steps."""
-    per_epoch = max(1, block_count(len(order), hyper.batch_size))
-    first = state.step % per_epoch * hyper.batch_size
-    index = np.ascontiguousarray(
-        order[first : first + count * hyper.batch_size], np.int64
-    )
-    team = threads.size(hyper.batch_size // hyper.shards // 4)
-    places, shapes = planned(state.layers, hyper, threads.most, rounds=rounds)
-    rounds = any(shape.rounds for shape in shapes)
-    # The memory does not depend on these numbers, which may change between calls.
-    use = places, hyper._replace(learning_rate=0.0, l2=0.0), team
-    latest = memories.take(state, use)
-    own = memory(state, images, index, places, hyper, team, latest, rounds=rounds)
-    weighted = images.weights is not None
-    every_block = program.every_block(
-        shapes, own.pixels.dtype, hyper, weighted=weighted
-    )
-    real = own.parameters.dtype
-    run = run_record(own, state.step, count, state.step // per_epoch, hyper)
+    """Return what `count` compiled steps from a state, in its memory, are called with.
+
+    order: of the epoch's images, as for `run_steps`
+    """
+    size = hyper.batch_size
+    per_epoch = max(1, block_count(len(order), size))
+    epoch, done = divmod(state.step, per_epoch)
+    index = np.ascontiguousarray(order[done * size : (done + count) * size], np.int64)
+    own = image_memory(images, index, state.layers, hyper)
+    run = run_record(memory, own, state.step, count, epoch, hyper)
     # Kernels count images from the first of the data set, which a window may lack.
     run["pixels"] -= (images.first or 0) * own.pixels[0].nbytes
-    return Work(
-        own,
-        places,
-        use,
-        team,
-        run,
-        layer_records(own, places, hyper),
-        _hypers(hyper, state.step, count, per_epoch),
-        (_calls(every_block, real), _calls(program.every_step(shapes, hyper), real)),
-    )
+    numbers = step_numbers(hyper, HYPER.names or (), state.step, count, per_epoch)
+    hypers = numbers.view(HYPER).ravel()
+    return Work(threads, memory, own, run, layer_records(memory, hyper), hypers)
 
 
 def planned(
@@ -238,41 +221,17 @@ def logits(
         return network.logits(layers, x, activations, Ops(np))
     hyper = Hyperparameters(activations, pixel_scale, min(n, BLOCK))
     state = State(0, layers, np.zeros((), dtype), np.zeros((), np.int64))
-    team = threads.size(products // WORTH_A_THREAD)
-    images = Images(pixels, np.zeros(n, np.int64))
+    images, count = Images(pixels, np.zeros(n, np.int64)), block_count(n, BLOCK)
     places, shapes = planned(layers, hyper, threads.most, rounds=False)
-    own = memory(state, images, np.arange(n), places, hyper, team)
-    count = block_count(n, hyper.batch_size)
-    work = Work(
-        own,
-        places,
-        None,
-        team,
-        run_record(own, 0, count, 0, hyper),
-        layer_records(own, places, hyper),
-        _hypers(hyper, 0, count, count),
-        (_calls(program.logits(shapes, own.pixels.dtype, hyper), dtype), NO_CALLS),
-    )
-    _train(threads, work)
-    return own.logits
+    team = threads.size(products // WORTH_A_THREAD)
+    memory = state_memory(state, places, hyper, team)
+    work = _work(state, images, np.arange(n), count, hyper, threads, memory)
+    calls = program.logits(shapes, work.images.pixels.dtype, hyper)
+    work.train(_calls(calls, dtype), NO_CALLS)
+    return work.images.logits
 
 
 def _calls(program: Program, real: Any) -> Array:
     """Return a program as the array of calls that the compiled steps make."""
     calls = [(kernel.address(real) if kernel else 0, i) for kernel, i in program]
     return np.array(calls, steps.CALL)
-
-
-def _train(threads: Threads, work: Work) -> None:
-    """Call the compiled steps in a team; for 0 steps, only compile them."""
-    own_steps = np.zeros(work.team, STEP)
-    own_steps["clip"] = 1.0
-    team = work.team if work.run["steps"][0] else 1
-    numbers = work.run, work.layers, work.hypers, own_steps
-    threads.run(team, steps.train, *numbers, *work.programs)
-
-
-def _hypers(hyper: Hyperparameters, first: int, count: int, per_epoch: int) -> Array:
-    """Return a record of numbers for each step, or one record that all steps share."""
-    names = HYPER.names or ()
-    return step_numbers(hyper, names, first, count, per_epoch).view(HYPER).ravel()
