@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -21,7 +22,8 @@ from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Images, State
 from nnx_backends.numba_cpu import steps
 from nnx_backends.numba_cpu.images import pixel_dtype
-from nnx_backends.numba_cpu.program import Shape, every_kernel
+from nnx_backends.numba_cpu.kernel import Kernel
+from nnx_backends.numba_cpu.program import every_kernel
 from nnx_backends.numba_cpu.run import planned
 from nnx_backends.numba_cpu.threads import Threads
 
@@ -33,8 +35,8 @@ COMPILES_ANEW = (
 )
 LOADED = 1.0  # seconds; a first kernel that takes longer was compiled, not loaded
 
-# The arguments of `every_kernel`, which select the kernels, and the numbers' dtype.
-Wanted = tuple[list[Shape], Any, Hyperparameters, dict[str, Any], Any]
+# A function that returns a run's kernels, and the dtype that they are compiled for.
+Wanted = tuple[Callable[[], list[Kernel]], Any]
 
 
 def note() -> str:
@@ -59,17 +61,16 @@ def compile_kernels(
         for rounding in (rounds, False)
     )
     real = state.layers[0].weight.dtype
-    pixels = pixel_dtype(images, real)
-    weighted = images.weights is not None
+    weighted, pixels = images.weights is not None, pixel_dtype(images, real)
     how: dict[str, Any] = {"weighted": weighted, "evaluated": evaluated}
-    kernels = every_kernel(shapes, pixels, hyper, **how)
-    compiles = bool(note())
+    wanted = partial(every_kernel, shapes, pixels, hyper, **how)
+    kernels, compiles = wanted(), bool(note())
     if not compiles:
         began = time.perf_counter()
         kernels[0].address(real)
         compiles = time.perf_counter() - began > LOADED
     share_out = compiles and threads.most > 1
-    with _helper((shapes, pixels, hyper, how, real) if share_out else None) as its:
+    with _helper((wanted, real) if share_out else None) as its:
         reached = -1
         for mine, kernel in enumerate(kernels):
             now = min(mine + its(), len(kernels) - 1)
@@ -118,10 +119,9 @@ def _helper(wanted: Wanted | None) -> Iterator[Callable[[], int]]:
 
 def _help() -> None:
     """Compile the kernels, last one first, and write a byte after each."""
-    shapes, pixels, hyper, how, real = pickle.load(sys.stdin.buffer)
+    wanted, real = pickle.load(sys.stdin.buffer)
     Thread(target=_end_with_parent, daemon=True).start()
-    kernels = every_kernel(shapes, pixels, hyper, **how)
-    for kernel in reversed(kernels):
+    for kernel in reversed(wanted()):
         kernel.address(real)
         os.write(sys.stdout.fileno(), b".")
 
