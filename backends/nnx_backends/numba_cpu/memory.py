@@ -215,11 +215,7 @@ def layer_records(memory: Memory, hyper: Hyperparameters) -> Array:
             "x_stride": place.stride,
         }
         if rounds:
-            before |= {
-                "x_rounded": here["y_rounded"],
-                "dx_rounded": here["dz_rounded"],
-                "dx_twice": here["dz_twice"],
-            }
+            before["x_rounded"] = here["y_rounded"]
     return layers
 
 

@@ -66,7 +66,7 @@ def every_block(
     yield from forward(shapes, pixels, hyper)
     yield loss.kernel(hyper, weighted=weighted), len(shapes) - 1
     if shapes[-1].rounds:
-        yield rounded.ROUND_LOSS_GRADIENT, len(shapes) - 1
+        yield rounded.ROUND_ROWS, len(shapes) - 1
     yield BARRIER
     for i in reversed(range(len(shapes))):
         if i > 0:
@@ -75,7 +75,7 @@ def every_block(
         if i > 0 and shapes[i - 1].normalized:
             yield batch_norm.BACKWARD, i - 1
             if shapes[i - 1].rounds:
-                yield rounded.ROUND_UNITS_GRADIENT, i - 1
+                yield rounded.ROUND_UNITS, i - 1
         yield from _update(shapes[i], i, hyper)
         if i > 0 and shapes[i - 1].normalized:
             yield BARRIER
@@ -158,7 +158,7 @@ def _input_gradient(shapes: list[Shape], i: int, hyper: Hyperparameters) -> Prog
     if shapes[i - 1].activation != "identity":
         yield activations.backward(shapes[i - 1].activation), i
     if shapes[i - 1].rounds and not shapes[i - 1].normalized:
-        yield rounded.ROUND_INPUT_GRADIENT, i
+        yield rounded.ROUND_COLUMNS if shapes[i].width else rounded.ROUND_ROWS, i - 1
 
 
 def is_stored(hyper: Hyperparameters) -> bool:

@@ -54,8 +54,8 @@ def _record(integers: str, *others: tuple[str, Any]) -> np.dtype[Any]:
 # unit_at: where its units begin in arrays with one number per unit
 # x, z, y: addresses of its inputs, of its activation's arguments and of its outputs;
 #     dx, dz: of the loss's gradients with respect to x and z
-# x_rounded, y_rounded, dx_rounded, dz_rounded: the same in words of two bfloat16
-#     numbers; dx_twice, dz_twice: in words that hold one number twice; see `rounded`
+# x_rounded, y_rounded, dz_rounded: the same in words of two bfloat16 numbers;
+#     dz_twice: in words that hold one number twice; see `rounded`
 # x_z: the previous layer's z; normalized: the products, normalized, before gamma
 # x_apart: bytes from one thread's x to the next thread's; x_turn: bytes between the two
 #     copies of x that blocks use alternately; x_stride, stride: numbers from one row to
@@ -63,7 +63,7 @@ def _record(integers: str, *others: tuple[str, Any]) -> np.dtype[Any]:
 LAYER = _record(
     "number inputs outputs panels rows columns images weight_at bias_at gamma_at "
     "unit_at x dx x_z x_apart x_turn x_stride z normalized y dz batch stride "
-    "x_rounded y_rounded dx_rounded dz_rounded dx_twice dz_twice"
+    "x_rounded y_rounded dz_rounded dz_twice"
 )
 
 # A step, as one thread of a team sees it. rank, size: the thread's, and the team's

@@ -19,7 +19,6 @@ from nnx_backends.numba_cpu.records import (
     IMAGES,
     block,
     own_columns,
-    own_inputs,
     own_outputs,
     own_panels,
     own_weights,
@@ -98,11 +97,11 @@ def _round_gradient(run, layer, step, hyper):
 
     Only the input gradient needs the latter; the first layer has no input gradient.
     """
-    part, addresses, stride, number = own(layer, step)
-    dz = Matrix(pointer_at(addresses[0], run.one), 0, stride, 1)
-    if number > 0:
-        _round(dz, stride, part, _words(addresses[1], stride, run))
-    doubled = Matrix(pointer_at(addresses[2], run.one), 0, stride, 1)
+    part, stride = own(layer, step), layer.stride
+    dz = Matrix(pointer_at(layer.dz, run.one), 0, stride, 1)
+    if layer.number > 0:
+        _round(dz, stride, part, _words(layer.dz_rounded, stride, run))
+    doubled = Matrix(pointer_at(layer.dz_twice, run.one), 0, stride, 1)
     for i in range(part.top, part.bottom):
         for j in range(part.left, part.right, np.uint64(LANES)):
             at = i * np.uint64(stride) + j
@@ -110,30 +109,26 @@ def _round_gradient(run, layer, step, hyper):
 
 
 @inner_njit()
-def _of_rows(layer, step):
-    part = block(partition(step.batch, IMAGES, step), (0, layer.outputs))
-    addresses = layer.dz, layer.dz_rounded, layer.dz_twice
-    return part, addresses, layer.stride, layer.number
+def _rows(layer, step):
+    return block(partition(step.batch, IMAGES, step), (0, layer.outputs))
 
 
 @inner_njit()
-def _of_units(layer, step):
-    part = block((0, step.batch), own_columns(layer, step))
-    addresses = layer.dz, layer.dz_rounded, layer.dz_twice
-    return part, addresses, layer.stride, layer.number
+def _units(layer, step):
+    return block((0, step.batch), own_columns(layer, step))
 
 
 @inner_njit()
-def _of_inputs(layer, step):
-    addresses = layer.dx, layer.dx_rounded, layer.dx_twice
-    return own_inputs(layer, step), addresses, layer.x_stride, layer.number - 1
+def _columns(layer, step):
+    return block((0, step.batch), partition(layer.outputs, DX_COLUMNS, step))
 
 
 ROUND_IMAGES, ROUND_OUTPUTS = Kernel(_round_images), Kernel(_round_outputs)
-# For the gradient that the loss sets, a normalized layer's, and an input gradient
-ROUND_LOSS_GRADIENT = Kernel(_round_gradient, "rows", own=_of_rows)
-ROUND_UNITS_GRADIENT = Kernel(_round_gradient, "units", own=_of_units)
-ROUND_INPUT_GRADIENT = Kernel(_round_gradient, "inputs", own=_of_inputs)
+# For a gradient that the loss or a narrow layer has set, batch normalization, and a
+# wide layer
+ROUND_ROWS = Kernel(_round_gradient, "rows", own=_rows)
+ROUND_UNITS = Kernel(_round_gradient, "units", own=_units)
+ROUND_COLUMNS = Kernel(_round_gradient, "columns", own=_columns)
 
 
 @inner_njit()
