@@ -52,7 +52,8 @@ def train(
     backend: a name in nnx.backends(), a Backend, or "auto": the resumed run's, or the
         fastest on the CPU; nnx.find(name).in_shards(nnx.processes("mpi")) for all
         processes started by mpiexec, the first of which has the folder
-    out: a folder for settings, log, checkpoint and model, as `nnx train` writes them
+    out: a folder for settings, log, checkpoint and model, as `nnx train` writes them;
+        without one, an interrupt (Ctrl-C) loses what was trained
     resume: continue from the folder's checkpoint, with the same bits as one long run
         and its settings unless others are given; without a checkpoint, begin a new run
     overwrite: replace a run that is in the folder
