@@ -168,7 +168,7 @@ def test_commands_that_are_incomplete(refused: Refused, old_run: Path) -> None:
     batch = "--batch-norm", "--batch-size", "1"
     refused("train", *batch, says=("batch_norm needs a batch_size of 2 or more",))
     refused("trian", says=("No such command 'trian'", "(see nnx --help)"))
-    refused("predict", old_run, says=("Missing argument 'FILE…'",))
+    refused("predict", old_run, says=("Missing argument 'FILE'",))
     refused("data", "fetch", "mnits", says=("choose from mnist, fashion-mnist",))
     refused("gradcheck", "--backend", "abacus", says=("no backend is called",))
     refused("train", "--resume", says=("--resume needs --out",))
