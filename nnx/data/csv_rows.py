@@ -7,7 +7,7 @@ with one column, spaces or "" below the first row are an empty field.
 
 import csv
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nnx.data.csv_integers import integers
 from nnx.data.dataset import Array
 from nnx.data.tabular import is_code, label_columns, written_number
 from nnx.errors import InputError
@@ -57,8 +58,8 @@ class CsvFile(NamedTuple):
         """Yield the rows below the header in blocks, as numbers or as lists of fields.
 
         A block of numbers is (n, width) float64. NumPy parses it in less than half the
-        time that fields take. From the first block on that has other fields, all are
-        lists of fields, each as wide as the first line.
+        time that fields take, and whole numbers in a thirtieth. From the first block on
+        that has other fields, all are lists of fields, each as wide as the first line.
 
         codes: indices of the columns in which a code is not a number; None: yield no
             numbers
@@ -99,28 +100,37 @@ class CsvFile(NamedTuple):
     def _number_blocks(self, codes: Collection[int]) -> Iterator[Array | None]:
         """Yield blocks of numbers; last None if a block has other fields."""
         width = len(self.names)
-        reading: dict[Any, Any] = dict.fromkeys(codes, _no_code)
         with open(self.path, encoding=ENCODING, newline="") as file:
             blank = "\r\n" if width == 1 else " \r\n"
             lines = (line for line in file if line.strip(blank))
             if self.named and next(lines).count('"') % 2:
                 yield None  # the header continues on the next line
                 return
+            whole = True  # as long as all blocks were
             while block := list(islice(lines, self._most())):
-                try:
-                    values = np.loadtxt(
-                        block,
-                        comments=None,
-                        delimiter=self.delimiter,
-                        ndmin=2,
-                        converters=reading,
-                    )
-                except ValueError:
-                    values = None
-                if values is None or values.shape != (len(block), width):
+                values = integers(block, width, self.delimiter) if whole else None
+                whole = values is not None
+                if values is None:
+                    values = self._floats(block, codes)
+                if values is None:
                     yield None
                     return
                 yield values
+
+    def _floats(self, lines: Sequence[str], codes: Collection[int]) -> Array | None:
+        """Return the numbers of lines, (lines, width) float64; None if not all are."""
+        reading: dict[Any, Any] = dict.fromkeys(codes, _no_code)
+        with suppress(ValueError):
+            values = np.loadtxt(
+                lines,
+                comments=None,
+                delimiter=self.delimiter,
+                ndmin=2,
+                converters=reading,
+            )
+            if values.shape == (len(lines), len(self.names)):
+                return values
+        return None
 
     def line_of(self, row: int) -> int:
         """Return the number of the line that a row begins in; row 0 may be a header."""

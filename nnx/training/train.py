@@ -58,8 +58,7 @@ def train(
         and its settings unless others are given; without a checkpoint, begin a new run
     overwrite: replace a run that is in the folder
     tensorboard: also write the log for TensorBoard, to `tensorboard` in the folder
-    progress: show a bar on the terminal or in the notebook, elsewhere a line per epoch
-        on stderr
+    progress: show a bar; outside terminals and notebooks, a line per epoch on stderr
     on_progress: called about ten times a second, and at the end of each epoch
     should_stop: called as often; once it returns true, the run is saved and ends
     settings: epochs, batch_size, …: help(nnx.TrainingSettings) describes all
