@@ -78,6 +78,10 @@ class Backend:
     own_steps: Callable[..., State] | None = None
     memory: Callable[[], float] = lambda: inf
 
+    def __repr__(self) -> str:
+        """Return the name and the device, without the functions."""
+        return f"Backend({self.name!r}, device={self.device!r})"
+
     @property
     def xp(self) -> Namespace:
         """The array API namespace."""

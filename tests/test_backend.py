@@ -55,6 +55,10 @@ def test_a_package_that_offers_something_else(monkeypatch: pytest.MonkeyPatch) -
         backends.find("odd")
 
 
+def test_a_backend_prints_as_one_line() -> None:
+    assert repr(backends.find("numpy")) == "Backend('numpy', device='cpu')"
+
+
 def test_the_record_stays_small() -> None:
     assert len(fields(Backend)) <= 10
     assert len(Ops._fields) <= 6

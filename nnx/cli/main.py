@@ -96,7 +96,7 @@ def nnx(
 
 
 def _shown(commands: typer.Typer) -> None:
-    """Have help's paragraphs fill the terminal's lines, and not the docstrings' own."""
+    """Have help's paragraphs fill the terminal's lines, and flags be without a type."""
     for command in commands.registered_commands:
         command.cls = Command
     for each in (*commands.registered_commands, commands.registered_callback):

@@ -63,7 +63,7 @@ class Evaluation(NamedTuple):
         """Return the score and the loss in one line, without what each class has."""
         words = f"{METRIC_NAMES[self.metric]} {self.score:.4f}, loss {self.loss:.4f}"
         if self.rmse is not None:
-            words += f", RMSE {', '.join(f'{error:.4g}' for error in self.rmse)}"
+            words += f", RMSE {', '.join(map(scores.quantity, self.rmse))}"
         return f"Evaluation on {self.images:,} samples: {words}"
 
     @property
