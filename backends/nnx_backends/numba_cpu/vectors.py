@@ -3,7 +3,7 @@
 They are LLVM's, on whole registers of this processor (LLVM Language Reference Manual).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -14,17 +14,28 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 
+def _features() -> Mapping[str, bool]:
+    """Return which instructions Numba compiles for; NUMBA_CPU_FEATURES may tell."""
+    if config.CPU_FEATURES is None:
+        host: Mapping[str, bool] = binding.get_host_cpu_features()
+        return host
+    told = [each.strip() for each in config.CPU_FEATURES.split(",")]
+    return {each[1:]: each[0] == "+" for each in told if each}
+
+
+HAS = _features()
+
+
 def _registers() -> tuple[int, dict[int, int]]:
     """Return the bytes of a vector register, and the rows of tiles by their width.
 
     A tile's sums, a row of vectors and one number fit into the 16 or 32 registers.
     """
-    has = binding.get_host_cpu_features()
-    if has.get("avx512f"):
+    if HAS.get("avx512f"):
         return 64, {1: 6, 2: 6, 3: 6, 4: 6}
-    if has.get("avx2"):
+    if HAS.get("avx2"):
         return 32, {1: 6, 2: 6, 3: 4}
-    return 16, {1: 6, 2: 6, 3: 6, 4: 6} if has.get("neon") else {1: 6, 2: 6}
+    return 16, {1: 6, 2: 6, 3: 6, 4: 6} if HAS.get("neon") else {1: 6, 2: 6}
 
 
 VECTOR, ROWS = _registers()
@@ -36,9 +47,7 @@ def _has_bfloat16() -> bool:
 
     LLVM 15, which older versions of Numba use, has no vectors of them.
     """
-    has = binding.get_host_cpu_features().get("avx512bf16") and config.ENABLE_AVX
-    if config.CPU_FEATURES is not None:
-        has = "+avx512bf16" in config.CPU_FEATURES.split(",")
+    has = HAS.get("avx512bf16") and config.ENABLE_AVX
     return bool(has) and binding.llvm_version_info >= (16,)
 
 
