@@ -45,7 +45,9 @@ def _known(number: float) -> float | None:
 
 def print_tables(data: "Dataset", evaluation: "Evaluation") -> None:
     """Print each class's precision and recall, and the confusion or what is worst."""
-    classes, images = data.classes, show.samples(data.columns)
+    from nnx.training.scores import samples
+
+    classes, images = data.classes, samples(data.columns)
     tables = described(classes, evaluation)
     if not tables:
         return

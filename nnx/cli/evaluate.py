@@ -55,6 +55,7 @@ def evaluate(
     from nnx.network import Network
     from nnx.training.evaluate import evaluate as run
     from nnx.training.log import METRIC_NAMES
+    from nnx.training.scores import samples
 
     network = Network.load(model)
     chosen = backend_of(backend, device, threads)
@@ -83,7 +84,7 @@ def evaluate(
             f"{data.name}: test {METRIC_NAMES[result.metric]} "
             f"{show.score(result.score, result.metric)}{whole} "
             f"(loss {result.loss:.4f}) on {result.images:,} "
-            f"{show.samples(data.columns)}"
+            f"{samples(data.columns)}"
         )
         classes.print_tables(data, result)
         values.print_table(data.targets, result)

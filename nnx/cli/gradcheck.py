@@ -111,6 +111,7 @@ def _of_network(
     from nnx.settings.values import as_option
     from nnx.training.data import load_data
     from nnx.training.folder import settings_of
+    from nnx.training.scores import samples
     from nnx.verify.own_network import IMAGES, check
 
     network = Network.load(path)
@@ -132,8 +133,8 @@ def _of_network(
         options = {name: as_option(name, _value(settings, name)) for name in minimized}
         loss = ", ".join(f"{name}={value}" for name, value in options.items())
         minimizes = LOSSES["huber" if settings["huber_delta"] else network.loss]
-        samples = f"{images} training {show.samples(data.columns)}"
-        title = f"{network} on {samples} of {data.name}: {minimizes}"
+        tested = f"{images} training {samples(data.columns)}"
+        title = f"{network} on {tested} of {data.name}: {minimizes}"
         _print(f"{title} with {loss}" if loss else title, results)
     return all(row.within_bound for row in results)
 

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -66,11 +65,6 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
 def score(value: float, metric: str) -> str:
     """Return an accuracy as 98.12 %, and another metric with four digits."""
     return percent(value) if metric == "accuracy" else f"{value:.4f}"
-
-
-def samples(columns: Sequence[Any]) -> str:
-    """Return what samples are called: rows of a table's columns, or else images."""
-    return "rows" if columns else "images"
 
 
 def percent(fraction: float) -> str:

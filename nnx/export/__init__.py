@@ -14,11 +14,11 @@ from nnx.data import given
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError, in_few_words
 from nnx.export import c_header, model_card, onnx_graph, quantized, state_dict
-from nnx.export.doors import samples
 from nnx.network import Network, checked
 from nnx.settings import complete
 from nnx.training.evaluate import check_fits, evaluate
 from nnx.training.log import METRIC_NAMES
+from nnx.training.scores import samples
 
 
 def onnx(network: Network, path: str | PathLike[str]) -> None:
@@ -99,7 +99,7 @@ def c_content(
     score, full = quantized.score(network, data), evaluate(network, data)
     said = (
         f"test {METRIC_NAMES[full.metric]} of 8 bits {score:.4f} on {full.images:,} "
-        f"{samples(network)} of {data.name}, {full.score:.4f} of "
+        f"{samples(network.columns)} of {data.name}, {full.score:.4f} of "
         f"{network.layers[0].bias.dtype}"
     )
     return c_header.content(network, int8=True, said=said), said

@@ -41,7 +41,7 @@ def entrance(network: Network) -> Door:
         numeric = not column.categories
         mean += [column.mean if numeric else 0.0] * column.width
         scale += [column.scale if numeric else 1.0] * column.width
-    if not any(mean) and all(each == 1.0 for each in scale):
+    if not any(mean) and all(factor == 1.0 for factor in scale):
         return Door("features", "float64")
     return Door("features", "float64", 1.0, np.array(mean), np.array(scale))
 
@@ -58,11 +58,6 @@ def feature_names(network: Network) -> list[str]:
 def exit_name(network: Network) -> str:
     """Return the name of the network's outputs."""
     return "values" if network.task == "regression" else "probabilities"
-
-
-def samples(network: Network) -> str:
-    """Return what the network's samples are called: rows of a table, or images."""
-    return "rows" if network.columns else "images"
 
 
 def described(network: Network) -> str:

@@ -10,13 +10,13 @@ from typing import Any
 from nnx import __version__, files
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError
-from nnx.export.doors import described, entrance, samples
+from nnx.export.doors import described, entrance
 from nnx.model_file import MODEL_NAME
 from nnx.network import Network
 from nnx.settings import as_text
 from nnx.training.evaluate import Evaluation, evaluate
 from nnx.training.log import METRIC_NAMES
-from nnx.training.scores import quantity
+from nnx.training.scores import quantity, samples
 
 LIBRARY = "library_name: nnx-mlp"
 METRIC_TYPES = {"accuracy": "accuracy", "r2": "r_squared"}
@@ -111,8 +111,9 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 def _results(network: Network, data: Dataset, found: Evaluation) -> str:
     score = _percent(found.score) if found.counts is not None else f"{found.score:.4f}"
+    kind = samples(network.columns)
     lines = [
-        f"On the {found.images:,} test {samples(network)} of {_cell(data.name)}: "
+        f"On the {found.images:,} test {kind} of {_cell(data.name)}: "
         f"{METRIC_NAMES[found.metric]} **{score}**, loss {found.loss:.4f}."
     ]
     if found.rmse is not None:
@@ -128,9 +129,7 @@ def _results(network: Network, data: Dataset, found: Evaluation) -> str:
             [_cell(name), _percent(precision), _percent(recall), f"{int(n):,}"]
             for name, precision, recall, n in zip(network.classes, *parts, strict=True)
         ]
-        lines += [
-            _table(["class", "precision", "recall", f"test {samples(network)}"], rows)
-        ]
+        lines += [_table(["class", "precision", "recall", f"test {kind}"], rows)]
     return "\n\n".join(lines)
 
 
@@ -154,7 +153,7 @@ def _use(network: Network) -> str:
 
 
 def _data(network: Network, data: Dataset, settings: Mapping[str, Any] | None) -> str:
-    kind = samples(network)
+    kind = samples(network.columns)
     rows = f"{len(data.test.images):,} {kind} to test"
     if settings is not None and settings["dataset"] == data.source:
         rows = f"{len(data.train.images):,} {kind} to train on and {rows}"
@@ -198,12 +197,11 @@ def _limits(
     if settings is not None and not any(settings[name] for name in chosen_by):
         limits += [
             "- No validation set was held out: if settings were chosen by the test "
-            f"{samples(network)}, the score above flatters it."
+            f"{samples(network.columns)}, the score above flatters it."
         ]
     if network.task == "regression":
-        limits += [
-            f"- Far from its training {samples(network)} its values mean nothing."
-        ]
+        kind = samples(network.columns)
+        limits += [f"- Far from its training {kind} its values mean nothing."]
     else:
         limits += [
             "- Its probabilities have not been calibrated, and it has no answer for "

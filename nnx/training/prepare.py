@@ -176,7 +176,7 @@ def plan_of(
         has_validation=validation is not None,
         patience=settings["patience"],
         window=window,
-        samples="rows" if data.columns else "images",
+        samples=scores.samples(data.columns),
     )
 
 

@@ -87,7 +87,7 @@ class Result(NamedTuple):
         """Summarize the result in five lines of at most 100 characters."""
         end = ", stopped" if self.stopped else ", early" if self.ended_early else ""
         chosen = f", weights of epoch {self.best_epoch}" if self.best_epoch else ""
-        samples = "rows" if self.network.columns else "images"
+        samples = scores.samples(self.network.columns)
         lines = (
             f"Result of {len(self.log)} epochs{end}{chosen}, in {self.seconds:.2f} s, "
             f"{self.images_per_second:,.0f} {samples}/s",

@@ -6,12 +6,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from nnx.data.arrays import near_one
-from nnx.data.dataset import Array, Split, Target
+from nnx.data.dataset import Array, Column, Split, Target
 from nnx.maths.losses import LOSSES
 from nnx.training.log import METRICS
 
 # Errors divided by a smaller sum of squares could overflow.
 SMALLEST = 1e-200
+
+
+def samples(columns: Sequence[Column]) -> str:
+    """Return what samples are called: rows of a table's columns, or else images."""
+    return "rows" if columns else "images"
 
 
 def quantity(value: float) -> str:
