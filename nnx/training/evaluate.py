@@ -173,7 +173,8 @@ def _of_pair(network: Network, pair: Any) -> Dataset:
 
     x, y = given.checked_pair("data", pair)
     if network.columns and not is_frame(x):
-        refuse_scaled(as_array(x, "x"), network.columns)
+        x = as_array(x, "x")
+        refuse_scaled(x, network.columns)
     split = from_memory.split_like(network, x, y, ("x", "y"))
     return Dataset(
         IN_MEMORY,
