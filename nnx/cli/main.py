@@ -99,14 +99,14 @@ def _shown(commands: typer.Typer) -> None:
     """Have help's paragraphs fill the terminal's lines, and flags be without a type."""
     for command in commands.registered_commands:
         command.cls = Command
-    for each in (*commands.registered_commands, commands.registered_callback):
-        if each is not None and (text := inspect.getdoc(each.callback)):
+    for entry in (*commands.registered_commands, commands.registered_callback):
+        if entry is not None and (text := inspect.getdoc(entry.callback)):
             paragraphs = text.split("\n\n")
-            each.help = "\n\n".join(part.replace("\n", " ") for part in paragraphs)
+            entry.help = "\n\n".join(part.replace("\n", " ") for part in paragraphs)
 
 
-for _each in app, bench.app, data.app:
-    _shown(_each)
+for _app in app, bench.app, data.app:
+    _shown(_app)
 
 
 def main() -> None:

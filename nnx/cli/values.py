@@ -31,8 +31,8 @@ def print_table(targets: Sequence["Target"], evaluation: "Evaluation") -> None:
     if not known:
         return
     rows = [
-        [each["name"], f"{each['r2']:.4f}", quantity(each["rmse"])]
-        for each in known["targets"]
+        [target["name"], f"{target['r2']:.4f}", quantity(target["rmse"])]
+        for target in known["targets"]
     ]
     show.line("")
     show.table("", ["target", "R²", "RMSE"], rows)

@@ -175,12 +175,12 @@ def numbers(table: Table, i: int, rows: Array) -> Array:
     """
     values = table.values[i]
     if isinstance(values, Text):
-        each = np.array([number(text) for text in values.values] + [np.nan], object)
-        is_text = np.array([value is None for value in each])[values.codes[rows]]
+        parsed = np.array([number(text) for text in values.values] + [np.nan], object)
+        is_text = np.array([value is None for value in parsed])[values.codes[rows]]
         if is_text.any():
             row = int(rows[is_text.argmax()])
             raise InputError(f"{table.place(row, i)}: {not_number(values, row)}")
-        own = each.astype(np.float64)[values.codes[rows]]
+        own = parsed.astype(np.float64)[values.codes[rows]]
     else:
         own = np.asarray(values[rows], np.float64)
     beyond = np.abs(own) > LARGEST
@@ -217,8 +217,8 @@ def _codes(table: Table, i: int, column: Column, rows: Array) -> Array:
     fill = -1 if column.fill is None else known[str(column.fill)]
     own = values.codes[rows]
     unseen = len(known)
-    found = [known.get(text, unseen) for text in values.values]
-    which = np.array([*found, fill], np.int64)[own]
+    places = [known.get(text, unseen) for text in values.values]
+    which = np.array([*places, fill], np.int64)[own]
     _refuse_empty(table, i, rows, which < 0)
     if (which == unseen).any():
         row = int(rows[(which == unseen).argmax()])

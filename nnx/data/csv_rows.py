@@ -57,20 +57,20 @@ class CsvFile(NamedTuple):
     def blocks(self, codes: Collection[int] | None = None) -> Iterator[Any]:
         """Yield the rows below the header in blocks, as numbers or as lists of fields.
 
-        A block of numbers is (n, width) float64. NumPy parses it in less than half the
-        time that fields take, and whole numbers in a thirtieth. From the first block on
-        that has other fields, all are lists of fields, each as wide as the first line.
+        A block of numbers is (n, width) float64; NumPy parses it in less than half the
+        time that fields take. From the first block on that has other fields, all are
+        lists of fields, each as wide as the first line.
 
         codes: indices of the columns in which a code is not a number; None: yield no
             numbers
         """
         done = 0
         if codes is not None:
-            for numbers in self._number_blocks(codes):
-                if numbers is None:
+            for block in self._number_blocks(codes):
+                if block is None:
                     break
-                yield numbers
-                done += len(numbers)
+                yield block
+                done += len(block)
             else:
                 return
         yield from self._field_blocks(done)

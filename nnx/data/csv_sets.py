@@ -77,15 +77,15 @@ def _read(path: Path) -> tuple[CsvFile, list[Array]]:
         file = examined(path)
         if not file.names:
             raise InputError(f"{path}: no samples: the file is empty")
-        found, rows = list[Array](), 0
+        parsed, rows = list[Array](), 0
         for block in file.blocks(codes=()):
             values = _parsed(file, block, rows) if isinstance(block, list) else block
             with np.errstate(over="ignore"):  # gives infinity, which is refused later
-                found.append(values.astype(np.float32))
+                parsed.append(values.astype(np.float32))
             rows += len(block)
     if not rows:
         raise InputError(f"{path}: no samples: only a header line")
-    return file, found
+    return file, parsed
 
 
 def _place(file: CsvFile, row: int, column: int) -> str:

@@ -150,8 +150,9 @@ def _pixels_like(maximum: int, x: Any, source: str) -> Array:
 
     maximum: the value of a fully lit pixel in integers; booleans are black and white
     """
-    raw = _rows(x, source)
-    if as_array(x, source).dtype.kind == "b":
+    array = as_array(x, source)
+    raw = _rows(array, source)
+    if array.dtype.kind == "b":
         return raw.values.astype(np.float32)
     if raw.values.dtype.kind in "ui":
         return divided(raw, maximum)
@@ -192,15 +193,17 @@ def _of_pixels(name: str, pairs: Pairs, options: TableOptions, scale: Any) -> Da
     first, names = targets[0], targets[0].names
     task, decided = decide(first, names, options.task)
     classes = names if task == "classification" else ()
-    rows, held, held_note = held_out(first, (), classes, "test" in pairs)
-    aim = fit_aim(first, names, task, rows, options.standardize in ("both", "targets"))
+    train_rows, test_rows, note = held_out(first, (), classes, "test" in pairs)
+    aim = fit_aim(
+        first, names, task, train_rows, options.standardize in ("both", "targets")
+    )
     splits = {
         part: Split(x, labels(aim, target))
         for part, x, target in zip(pairs, images, targets, strict=True)
     }
     if "test" not in splits:
         whole = splits["train"]
-        for part, which in ("train", rows), ("test", held):
+        for part, which in ("train", train_rows), ("test", test_rows):
             splits[part] = Split(whole.images[which], whole.labels[which])
     shape = _without_channel(np.shape(pairs["train"][0]))
     size = (shape[1], shape[2]) if len(shape) > 2 else None
@@ -210,7 +213,7 @@ def _of_pixels(name: str, pairs: Pairs, options: TableOptions, scale: Any) -> Da
         splits["test"],
         aim.classes,
         frame_of(images[0].shape[1], size, maximum),
-        (*notes, decided, *held_note),
+        (*notes, decided, *note),
         task=task,
         targets=aim.targets,
         validation=splits.get("validation"),

@@ -100,8 +100,8 @@ def _keys(path: Path, archive: zipfile.ZipFile) -> tuple[str, ...]:
     keys = keys_of(present)
     missing = [key for key in keys if key not in present]
     if missing:
-        there = ascii(", ".join(present[:10])) if present else "no array in it"
-        raise InputError(f"{path}: missing {', '.join(missing)}; there is {there}")
+        names = ascii(", ".join(present[:10])) if present else "no array in it"
+        raise InputError(f"{path}: missing {', '.join(missing)}; there is {names}")
     return keys
 
 

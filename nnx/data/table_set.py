@@ -100,7 +100,7 @@ def table_set(
     task, decided = decide(table, options.target, options.task)
     of_text = options.categorical
     of_text += options.target if task == "classification" else ()
-    rows, held, note = held_out(table, names, of_text, test is not None)
+    rows, test_rows, note = held_out(table, names, of_text, test is not None)
     scaled = ("both", "targets"), ("both", "columns")
     of_aim, of_columns = (options.standardize in those for those in scaled)
     aim = fit_aim(table, options.target, task, rows, of_aim)
@@ -109,7 +109,7 @@ def table_set(
         table, names, rows, fill=fill, standardize=of_columns, categorical=categorical
     )
     train = split_of(table, columns, aim, rows)
-    tested = split_of(test or table, columns, aim, held if test is None else None)
+    tested = split_of(test or table, columns, aim, test_rows if test is None else None)
     notes = *table.notes, decided, _described(columns), *_filled(table, names), *note
     return Dataset(
         name,
@@ -219,8 +219,8 @@ def held_out(
         return np.arange(total), np.arange(0), ()
     if total < 2:
         raise InputError(f"{table.source}: training needs 2 or more rows, not {total}")
-    train, held = held_out_rows(total, max(1, total // TEST_PART))
-    back = np.zeros(len(held), bool)
+    train, tested = held_out_rows(total, max(1, total // TEST_PART))
+    back = np.zeros(len(tested), bool)
     looked_at = list(dict.fromkeys([*names, *of_text]))
     for name, i in zip(looked_at, table.places(looked_at), strict=True):
         values = table.values[i]
@@ -231,18 +231,18 @@ def held_out(
             known = np.zeros(len(column.values) + 1, bool)
             known[column.codes[train]] = True
             known[-1] = True  # an empty field
-            back |= ~known[column.codes[held]]
+            back |= ~known[column.codes[tested]]
     if back.all():
         raise InputError(
             f"{table.source}: no row can be held out for testing, as each has a text "
             "that no other row has: leave such a column out, or give a table to test on"
         )
-    train = np.sort(np.concatenate([train, held[back]]))
+    train = np.sort(np.concatenate([train, tested[back]]))
     note = (
         f"no test part: {(~back).sum():,} of {total:,} rows, always the same ones, are "
         "held out"
     )
-    return train, held[~back], (note,)
+    return train, tested[~back], (note,)
 
 
 def _described(columns: Sequence[Column]) -> str:

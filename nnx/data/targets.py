@@ -148,21 +148,21 @@ def _classes(table: Table, name: str, rows: Array) -> tuple[str, ...]:
                 "text or whole numbers; task regression predicts numbers"
             )
     column = as_text(values)
-    found = [column.values[code] for code in np.unique(column.codes[rows])]
-    if len(found) > MAX_CLASSES:
+    texts = [column.values[code] for code in np.unique(column.codes[rows])]
+    if len(texts) > MAX_CLASSES:
         raise InputError(
-            f"{table.source}: column {name!r} has {len(found):,} classes; at most "
+            f"{table.source}: column {name!r} has {len(texts):,} classes; at most "
             f"{MAX_CLASSES} are possible"
         )
-    if len(found) < 2:
+    if len(texts) < 2:
         raise InputError(
-            f"{table.source}: training needs ≥2 classes, found only {listed(found)} in "
+            f"{table.source}: training needs ≥2 classes, found only {listed(texts)} in "
             f"column {name!r}"
         )
-    each = [number(text) for text in found]
-    if None in each:
-        return tuple(sorted(found))
-    return tuple(text for _, text in sorted(zip(each, found, strict=True)))
+    numbers = [number(text) for text in texts]
+    if None in numbers:
+        return tuple(sorted(texts))
+    return tuple(text for _, text in sorted(zip(numbers, texts, strict=True)))
 
 
 def _class_numbers(aim: Aim, table: Table, i: int) -> Array:

@@ -56,16 +56,16 @@ def content(network: Network, *, int8: bool = False, said: str = "") -> bytes:
 
 def _arrays(network: Network, int8: bool) -> dict[str, Array]:
     """Return all arrays in the header, by their names in it."""
-    found, door = dict[str, Array](), entrance(network)
+    arrays, door = dict[str, Array](), entrance(network)
     if door.mean is not None and door.scale is not None:
-        found |= {"nnx_mean": door.mean, "nnx_scale": door.scale}
+        arrays |= {"nnx_mean": door.mean, "nnx_scale": door.scale}
     layers: Sequence[Quantized | Layer] = quantized(network) if int8 else network.layers
     for i, layer in enumerate(layers):
-        found |= {f"nnx_{n}_{i}": array for n, array in layer._asdict().items()}
+        arrays |= {f"nnx_{n}_{i}": array for n, array in layer._asdict().items()}
     if network.task == "regression":
         mean, scale = units(network.targets)
-        found |= {"nnx_target_mean": mean, "nnx_target_scale": scale}
-    return found
+        arrays |= {"nnx_target_mean": mean, "nnx_target_scale": scale}
+    return arrays
 
 
 def _comment(network: Network, int8: bool, said: str, arrays: dict[str, Array]) -> str:

@@ -35,8 +35,9 @@ COMPILES_ANEW = (
 )
 LOADED = 1.0  # seconds; a first kernel that takes longer was compiled, not loaded
 
-# A function that returns a run's kernels, and the dtype that they are compiled for.
-Wanted = tuple[Callable[[], list[Kernel]], Any]
+# What a helper gets: a function that lists a run's kernels, and the dtype to compile
+# them for.
+Job = tuple[Callable[[], list[Kernel]], Any]
 
 
 def note() -> str:
@@ -63,14 +64,14 @@ def compile_kernels(
     real = state.layers[0].weight.dtype
     weighted, pixels = images.weights is not None, pixel_dtype(images, real)
     how: dict[str, Any] = {"weighted": weighted, "evaluated": evaluated}
-    wanted = partial(every_kernel, shapes, pixels, hyper, **how)
-    kernels, compiles = wanted(), bool(note())
+    list_kernels = partial(every_kernel, shapes, pixels, hyper, **how)
+    kernels, compiles = list_kernels(), bool(note())
     if not compiles:
         began = time.perf_counter()
         kernels[0].address(real)
         compiles = time.perf_counter() - began > LOADED
     share_out = compiles and threads.most > 1
-    with _helper((wanted, real) if share_out else None) as its:
+    with _helper((list_kernels, real) if share_out else None) as its:
         reached = -1
         for mine, kernel in enumerate(kernels):
             now = min(mine + its(), len(kernels) - 1)
@@ -81,10 +82,10 @@ def compile_kernels(
 
 
 @contextmanager
-def _helper(wanted: Wanted | None) -> Iterator[Callable[[], int]]:
+def _helper(job: Job | None) -> Iterator[Callable[[], int]]:
     """Start a helper if there are cores and a cache; give a count of its kernels."""
     helper = None
-    if wanted and cores.available() > 1 and steps.train.stats.cache_path:
+    if job and cores.available() > 1 and steps.train.stats.cache_path:
         with suppress(OSError):  # no room for another process
             helper = subprocess.Popen(
                 [sys.executable, "-P", "-m", __name__],
@@ -106,7 +107,7 @@ def _helper(wanted: Wanted | None) -> Iterator[Callable[[], int]]:
 
     try:
         with suppress(OSError):  # it may have ended
-            helper.stdin.write(pickle.dumps(wanted))
+            helper.stdin.write(pickle.dumps(job))
             helper.stdin.flush()
         yield its
     finally:
@@ -119,9 +120,9 @@ def _helper(wanted: Wanted | None) -> Iterator[Callable[[], int]]:
 
 def _help() -> None:
     """Compile the kernels, last one first, and write a byte after each."""
-    wanted, real = pickle.load(sys.stdin.buffer)
+    list_kernels, real = pickle.load(sys.stdin.buffer)
     Thread(target=_end_with_parent, daemon=True).start()
-    for kernel in reversed(wanted()):
+    for kernel in reversed(list_kernels()):
         kernel.address(real)
         os.write(sys.stdout.fileno(), b".")
 

@@ -19,8 +19,8 @@ def _features() -> Mapping[str, bool]:
     if config.CPU_FEATURES is None:
         host: Mapping[str, bool] = binding.get_host_cpu_features()
         return host
-    told = [each.strip() for each in config.CPU_FEATURES.split(",")]
-    return {each[1:]: each[0] == "+" for each in told if each}
+    named = [name.strip() for name in config.CPU_FEATURES.split(",")]
+    return {name[1:]: name[0] == "+" for name in named if name}
 
 
 HAS = _features()
