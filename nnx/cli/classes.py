@@ -45,7 +45,7 @@ def _known(number: float) -> float | None:
 
 def print_tables(data: "Dataset", evaluation: "Evaluation") -> None:
     """Print each class's precision and recall, and the confusion or what is worst."""
-    from nnx.training.scores import samples
+    from nnx.training.scores import percent, samples
 
     classes, images = data.classes, samples(data.columns)
     tables = described(classes, evaluation)
@@ -54,7 +54,7 @@ def print_tables(data: "Dataset", evaluation: "Evaluation") -> None:
     rows = [
         [
             row["name"],
-            *(_percent(row[of]) for of in ("precision", "recall")),
+            *(percent(row[of]) for of in ("precision", "recall")),
             f"{row['images']:,}",
         ]
         for row in tables["classes"]
@@ -84,6 +84,8 @@ def _print_worst(
     classes: tuple[str, ...], counts: list[list[int]], images: str
 ) -> None:
     """Print the most frequent mix-ups."""
+    from nnx.training.scores import percent
+
     pairs = [
         (n, i, j)
         for i, row in enumerate(counts)
@@ -92,7 +94,7 @@ def _print_worst(
     ]
     worst = sorted(pairs, key=lambda pair: -pair[0])[:MOST]
     rows = [
-        [classes[i], classes[j], f"{n:,}", _percent(n / sum(counts[i]))]
+        [classes[i], classes[j], f"{n:,}", percent(n / sum(counts[i]))]
         for n, i, j in worst
     ]
     if not worst:
@@ -100,10 +102,6 @@ def _print_worst(
         return
     title = f"the most frequent of {len(pairs):,} kinds of mistake; --json has all"
     show.table(title, ["true class", "predicted", images, "of the class"], rows)
-
-
-def _percent(fraction: float | None) -> str:
-    return "–" if fraction is None else show.percent(fraction)
 
 
 def _width(columns: list[str], rows: list[list[str]]) -> int:

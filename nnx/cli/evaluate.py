@@ -54,8 +54,7 @@ def evaluate(
     from nnx.cli.progress import doing
     from nnx.network import Network
     from nnx.training.evaluate import evaluate as run
-    from nnx.training.log import METRIC_NAMES
-    from nnx.training.scores import samples
+    from nnx.training.scores import in_words, samples
 
     network = Network.load(model)
     chosen = backend_of(backend, device, threads)
@@ -81,8 +80,7 @@ def evaluate(
     else:
         whole = " with all labels right" if data.task == "multilabel" else ""
         show.line(
-            f"{data.name}: test {METRIC_NAMES[result.metric]} "
-            f"{show.score(result.score, result.metric)}{whole} "
+            f"{data.name}: test {in_words(result.score, result.metric)}{whole} "
             f"(loss {result.loss:.4f}) on {result.images:,} "
             f"{samples(data.columns)}"
         )

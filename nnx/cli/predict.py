@@ -179,8 +179,10 @@ def _row(
 
 def _tables(classes: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
     """Print a table of probabilities; of the best ones, where all have no room."""
+    from nnx.training.scores import percent
+
     title, columns = "", ["confidence"]
-    chances = [[show.percent(row["confidence"])] for row in rows]
+    chances = [[percent(row["confidence"])] for row in rows]
     room = ROOM - max(len(row["doubt"] or "") for row in rows)
     if sum(max(6, len(name) + 1) for name in classes) <= room:
         title, columns = "probability of each class in %", list(classes)

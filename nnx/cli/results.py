@@ -85,6 +85,7 @@ def _report(run: "Run", result: "Result", json: bool) -> None:
     """Print a run's outcome: a table on a terminal, two lines elsewhere, or JSON."""
     from nnx.model_file import MODEL_NAME
     from nnx.training.log import METRIC_NAMES
+    from nnx.training.scores import score_text
 
     assert run.folder is not None
     model, precision = str(run.folder / MODEL_NAME), run.settings["precision"]
@@ -96,7 +97,7 @@ def _report(run: "Run", result: "Result", json: bool) -> None:
     for split, words in SPLITS.items():
         loss, score = (getattr(result, f"{split}_{of}") for of in ("loss", "score"))
         if score is not None:
-            said = show.score(score, result.metric), f"{loss:.4f}"
+            said = score_text(score, result.metric), f"{loss:.4f}"
             parts[words.format(METRIC_NAMES[result.metric])] = said
     rounded = "" if precision == "full" else f"; precision {precision}"
     early = " (ended early)" if result.ended_early else ""

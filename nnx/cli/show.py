@@ -60,13 +60,3 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     if title:
         console.print(printable(title), style="bold")
     console.print(drawn)
-
-
-def score(value: float, metric: str) -> str:
-    """Return an accuracy as 98.12 %, and another metric with four digits."""
-    return percent(value) if metric == "accuracy" else f"{value:.4f}"
-
-
-def percent(fraction: float) -> str:
-    """Return 0.9812 as 98.12 %."""
-    return f"{100 * fraction:.2f} %"

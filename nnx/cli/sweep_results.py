@@ -112,9 +112,11 @@ def _score(outcome: "Outcome", metric: str) -> str:
 
 
 def _number(outcome: "Outcome", metric: str) -> str:
+    from nnx.training.scores import score_text
+
     about = outcome.deviation
-    spread = "" if about is None else f" ± {show.score(about, metric)}"
-    return show.score(outcome.mean, metric) + spread
+    spread = "" if about is None else f" ± {score_text(about, metric)}"
+    return score_text(outcome.mean, metric) + spread
 
 
 def in_words(params: Mapping[str, Any]) -> str:

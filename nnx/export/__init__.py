@@ -17,8 +17,7 @@ from nnx.export import c_header, model_card, onnx_graph, quantized, state_dict
 from nnx.network import Network, checked
 from nnx.settings import complete
 from nnx.training.evaluate import check_fits, evaluate
-from nnx.training.log import METRIC_NAMES
-from nnx.training.scores import samples
+from nnx.training.scores import in_words, samples, score_text
 
 
 def onnx(network: Network, path: str | PathLike[str]) -> None:
@@ -98,9 +97,9 @@ def c_content(
     check_fits(network, data)
     score, full = quantized.score(network, data), evaluate(network, data)
     said = (
-        f"test {METRIC_NAMES[full.metric]} of 8 bits {score:.4f} on {full.images:,} "
-        f"{samples(network.columns)} of {data.name}, {full.score:.4f} of "
-        f"{network.layers[0].bias.dtype}"
+        f"test {in_words(score, full.metric)} in 8 bits on {full.images:,} "
+        f"{samples(network.columns)} of {data.name}, "
+        f"{score_text(full.score, full.metric)} in {network.layers[0].bias.dtype}"
     )
     return c_header.content(network, int8=True, said=said), said
 

@@ -16,7 +16,7 @@ from nnx.network import Network
 from nnx.settings import as_text
 from nnx.training.evaluate import Evaluation, evaluate
 from nnx.training.log import METRIC_NAMES
-from nnx.training.scores import quantity, samples
+from nnx.training.scores import percent, quantity, samples, score_text
 
 LIBRARY = "library_name: nnx-mlp"
 METRIC_TYPES = {"accuracy": "accuracy", "r2": "r_squared"}
@@ -110,11 +110,11 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def _results(network: Network, data: Dataset, found: Evaluation) -> str:
-    score = _percent(found.score) if found.counts is not None else f"{found.score:.4f}"
     kind = samples(network.columns)
     lines = [
         f"On the {found.images:,} test {kind} of {_cell(data.name)}: "
-        f"{METRIC_NAMES[found.metric]} **{score}**, loss {found.loss:.4f}."
+        f"{METRIC_NAMES[found.metric]} **{score_text(found.score, found.metric)}**, "
+        f"loss {found.loss:.4f}."
     ]
     if found.rmse is not None:
         names = [target.name for target in network.targets]
@@ -126,15 +126,11 @@ def _results(network: Network, data: Dataset, found: Evaluation) -> str:
     elif len(network.classes) <= MOST_CLASSES:
         parts = found.precision, found.recall, found.counts[2]  # type: ignore[index]
         rows = [
-            [_cell(name), _percent(precision), _percent(recall), f"{int(n):,}"]
+            [_cell(name), percent(precision), percent(recall), f"{int(n):,}"]
             for name, precision, recall, n in zip(network.classes, *parts, strict=True)
         ]
         lines += [_table(["class", "precision", "recall", f"test {kind}"], rows)]
     return "\n\n".join(lines)
-
-
-def _percent(share: float) -> str:
-    return "–" if math.isnan(share) else f"{share:.2%}"
 
 
 def _use(network: Network) -> str:
@@ -219,6 +215,6 @@ def _limits(
             share, name = min(known)
             limits += [
                 f"- Of {_cell(name)}, the class it finds worst, it finds "
-                f"{_percent(share)}."
+                f"{percent(share)}."
             ]
     return "\n".join(limits)

@@ -16,7 +16,7 @@ from nnx.settings.values import as_option
 from nnx.training.evaluate import Evaluation
 from nnx.training.folder import REPORT_NAME
 from nnx.training.log import METRIC_NAMES, Row, best
-from nnx.training.scores import quantity
+from nnx.training.scores import quantity, score_text
 
 TYPES = {"png": "image/png", "svg": "image/svg+xml"}
 # Each picture's heading, and how to read it.
@@ -129,7 +129,7 @@ def _errors(network: Network, test: Evaluation) -> dict[str, str]:
 
 
 def _score(score: float, metric: str, loss: float | None = None) -> str:
-    shown = f"{score:.2%}" if metric == "accuracy" else f"{score:.4f}"
+    shown = score_text(score, metric)
     return shown if loss is None else f"{shown}, loss {loss:.4f}"
 
 

@@ -32,7 +32,6 @@ from nnx.network import Network, checked
 from nnx.tensors import finite
 from nnx.training import scores, windows
 from nnx.training.data import load_data
-from nnx.training.log import METRIC_NAMES
 from nnx.training.prepare import check_huber_delta, loss_of, on_device
 
 
@@ -61,7 +60,7 @@ class Evaluation(NamedTuple):
 
     def __repr__(self) -> str:
         """Return the score and the loss in one line, without what each class has."""
-        words = f"{METRIC_NAMES[self.metric]} {self.score:.4f}, loss {self.loss:.4f}"
+        words = f"{scores.in_words(self.score, self.metric)}, loss {self.loss:.4f}"
         if self.rmse is not None:
             words += f", RMSE {', '.join(map(scores.quantity, self.rmse))}"
         return f"Evaluation on {self.images:,} samples: {words}"

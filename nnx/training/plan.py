@@ -10,7 +10,7 @@ from nnx.maths.blocks import block_count
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Images, Layers, State
 from nnx.training import scores
-from nnx.training.log import METRIC_NAMES, Row, ended_early
+from nnx.training.log import Row, ended_early
 
 
 class Position(NamedTuple):
@@ -130,7 +130,7 @@ class Progress(NamedTuple):
         """Return one line; the position holds the whole network."""
         return (
             f"Progress: {self.epochs:.2f} of {self.total_epochs} epochs, loss "
-            f"{self.loss:.4f}, {METRIC_NAMES[self.metric]} {self.score:.4f}, "
+            f"{self.loss:.4f}, {scores.in_words(self.score, self.metric)}, "
             f"{self.images_per_second:,.0f} {self.samples}/s"
         )
 

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 from nnx.training.log import METRIC_NAMES, best
 from nnx.training.plan import Progress
+from nnx.training.scores import in_words, score_text
 
 # Texts before and after the bar; the first pair that leaves the bar room is used.
 FORMS = (
@@ -57,7 +58,7 @@ def _line(progress: Progress) -> None:
         row = progress.position.log[-1]
         print(
             f"epoch {row.epoch}/{progress.total_epochs}  train loss "
-            f"{row.train_loss:.4f} {METRIC_NAMES[row.metric]} {row.train_score:.4f}  "
+            f"{row.train_loss:.4f} {in_words(row.train_score, row.metric)}  "
             f"{_monitored(progress)}  {progress.images_per_second:,.0f} "
             f"{progress.samples}/s",
             file=sys.stderr,
@@ -70,8 +71,8 @@ def _monitored(progress: Progress) -> str:
     position, row = progress.position, progress.position.log[-1]
     loss, score = row.monitored
     chosen = f"  best epoch {best(position.log).epoch}" if position.best else ""
-    metric = METRIC_NAMES[row.metric]
-    return f"{progress.part} loss {loss:.4f} {metric} {score:.4f}{chosen}"
+    words = in_words(score, row.metric)
+    return f"{progress.part} loss {loss:.4f} {words}{chosen}"
 
 
 @contextmanager
@@ -130,6 +131,7 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
 def words(progress: Progress, width: int) -> tuple[str, str]:
     """Return the texts before and after the bar on a terminal of this width."""
     log, total = progress.position.log, progress.total_epochs
+    score = score_text(log[-1].monitored[1], progress.metric) if log else "–"
     epoch = f"{math.ceil(progress.epochs):>{len(str(total))}}/{total}"
     values = {
         "epoch": epoch,
@@ -137,7 +139,7 @@ def words(progress: Progress, width: int) -> tuple[str, str]:
         "part": progress.part,
         "short": SHORT[progress.part],
         "metric": METRIC_NAMES[progress.metric],
-        "score": f"{log[-1].monitored[1]:.4f}" if log else f"{'–':>6}",
+        "score": f"{score:>7}",
         "speed": f"{progress.images_per_second:,.0f}",
         "samples": progress.samples,
     }
@@ -162,10 +164,11 @@ def _row(progress: Progress) -> str:
     """Return the row of the epoch that has ended; a star marks the best so far."""
     position, row = progress.position, progress.position.log[-1]
     loss, score = row.monitored
+    train, scored = (score_text(x, row.metric) for x in (row.train_score, score))
     star = "*" if position.best and best(position.log) is row else " "
     return (
         f"{row.epoch:>{_epoch_width(progress)}}  {_loss(row.train_loss):>10}  "
-        f"{row.train_score:8.4f}  {_loss(loss):>9}  {score:8.4f}{star} "
+        f"{train:>8}  {_loss(loss):>9}  {scored:>8}{star} "
         f"{progress.images_per_second:9,.0f}"
     )
 

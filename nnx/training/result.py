@@ -12,7 +12,7 @@ from nnx.maths.network import inference_layers
 from nnx.network import Network
 from nnx.training import loop, scores
 from nnx.training.finite import check_arrays, check_loss
-from nnx.training.log import METRIC_NAMES, Row, best, columns
+from nnx.training.log import Row, best, columns
 from nnx.training.plan import Part
 from nnx.training.prepare import part_of
 
@@ -102,7 +102,7 @@ class Result(NamedTuple):
         score, loss = getattr(self, f"{part}_score"), getattr(self, f"{part}_loss")
         if score is None:
             return "no validation set"
-        words = f"{METRIC_NAMES[self.metric]} {score:.4f}, loss {loss:.4f}"
+        words = f"{scores.in_words(score, self.metric)}, loss {loss:.4f}"
         if part == "test" and self.test_rmse is not None:
             words += f", RMSE {', '.join(map(scores.quantity, self.test_rmse))}"
         return words

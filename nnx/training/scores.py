@@ -8,7 +8,7 @@ import numpy as np
 from nnx.data.arrays import near_one
 from nnx.data.dataset import Array, Column, Split, Target
 from nnx.maths.losses import LOSSES
-from nnx.training.log import METRICS
+from nnx.training.log import METRIC_NAMES, METRICS
 
 # Errors divided by a smaller sum of squares could overflow.
 SMALLEST = 1e-200
@@ -17,6 +17,23 @@ SMALLEST = 1e-200
 def samples(columns: Sequence[Column]) -> str:
     """Return what samples are called: rows of a table's columns, or else images."""
     return "rows" if columns else "images"
+
+
+def percent(fraction: float | None) -> str:
+    """Return 0.9812 as 98.12 %, and – for None or NaN."""
+    if fraction is None or math.isnan(fraction):
+        return "–"
+    return f"{100 * fraction:.2f} %"
+
+
+def in_words(score: float, metric: str) -> str:
+    """Return a score after its metric's name: "accuracy 98.12 %" or "R² 0.9812"."""
+    return f"{METRIC_NAMES[metric]} {score_text(score, metric)}"
+
+
+def score_text(score: float, metric: str) -> str:
+    """Return an accuracy in percent, and an R² in four digits."""
+    return percent(score) if metric == "accuracy" else f"{score:.4f}"
 
 
 def quantity(value: float) -> str:

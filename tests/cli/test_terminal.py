@@ -90,8 +90,8 @@ def stay(sent: str) -> list[str]:
 @pytest.mark.parametrize(
     ("columns", "bar"),
     [
-        (60, r" *\d+/50 [━╸╺]{8,} loss \d\.\d+ val. \d\.\d+ [\d,]+/s \d\d:\d\d"),
-        (80, r"epoch .*/50 [━╸╺]{8,} loss [\d.]+ · test [\d.]+ · [\d,]+ images/s \d"),
+        (60, r" *\d+/50 [━╸╺]{8,} loss \d\.\d+ val. +[\d.]+ % [\d,]+/s \d\d:\d\d"),
+        (80, r"epoch .*/50 [━╸╺]{8,} loss [\d.]+ · test +[\d.]+ % · [\d,]+ images/s "),
         (120, r"epoch .*/50 [━╸╺]{20,} loss .* · test accuracy .* images/s \d\d:"),
     ],
 )

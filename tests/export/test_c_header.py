@@ -158,7 +158,7 @@ def test_int8_wants_data(data: Dataset, tmp_path: Path) -> None:
         nnx.export.c(Network([25, 3]), tmp_path / "a.h", int8=True, data=data)
     odd = data._replace(name="a\\\n??/ü")
     said = nnx.export.c(network, tmp_path / "a.h", int8=True, data=odd)
-    assert re.match(r"test accuracy of 8 bits 0\.\d+ on 60 images of ", said)
+    assert re.match(r"test accuracy \d+\.\d+ % in 8 bits on 60 images of ", said)
     assert predict(
         (tmp_path / "a.h").read_bytes(), tmp_path, data.test.images, 3, "float32"
     ).shape == (60, 3)

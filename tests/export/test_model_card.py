@@ -34,7 +34,7 @@ def test_a_classification(data: Dataset, tmp_path: Path) -> None:
     assert front["value"] == f"{accuracy:.6g}"
     assert front["split"] == "test"
     assert front["type"] == "accuracy"
-    assert f"**{accuracy:.2%}**" in text
+    assert f"**{100 * accuracy:.2f} %**" in text
     assert "On the 60 test images of" in text
     assert "60 images to test" in text
     assert 'dataset = "secret.csv"' in text

@@ -76,12 +76,12 @@ def test_validation_of_the_weights_that_were_kept(
     test = Evaluation(0.4, 0.7, "accuracy", 9)
     content = document(result.network, "digits", settings, log, test, [])
     text = _Read(content.decode()).text
-    other = "best validation accuracy90.00%, in epoch 2; its weights were not kept"
+    other = "best validation accuracy90.00 %, in epoch 2; its weights were not kept"
     if patience:
-        assert "validation accuracy90.00%, loss 0.2500 nats, in epoch 2" in text
+        assert "validation accuracy90.00 %, loss 0.2500 nats, in epoch 2" in text
         assert "best validation" not in text
     else:
-        assert "validation accuracy80.00%, loss 0.3000 nats, in epoch 3" in text
+        assert "validation accuracy80.00 %, loss 0.3000 nats, in epoch 3" in text
         assert other in text
 
 
@@ -93,7 +93,8 @@ def test_a_report(tmp_path: Path, data: Dataset, result: nnx.Result, kind: str) 
     assert all(source.startswith("data:image/") for source in sources)
     assert all(value for tag, name, value in page.attributes if name == "alt")
     assert not [value for _, name, value in page.attributes if name == "href"]
-    assert f"{result.test_accuracy:.2%}, loss {result.test_loss:.4f}" in page.text
+    score = f"{100 * result.test_accuracy:.2f} %"
+    assert f"{score}, loss {result.test_loss:.4f}" in page.text
     assert f"{result.log[2].train_score:.4f}" in page.text
     chosen = page.text.index("Settings of this run"), page.text.index("Settings left")
     for own in "seed5", "class_weights3=2":

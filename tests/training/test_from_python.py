@@ -122,10 +122,10 @@ def test_progress_is_what_the_command_shows(
         (row.train_loss, row.train_score) for row in result.log
     ]
     lines = capsys.readouterr().err.splitlines()
-    assert lines == [
+    assert [line.replace(" %", "%") for line in lines] == [
         f"epoch {row.epoch}/3  train loss {row.train_loss:.4f} accuracy "
-        f"{row.train_score:.4f}  test loss {row.test_loss:.4f} accuracy "
-        f"{row.test_score:.4f}  {end.images_per_second:,.0f} images/s"
+        f"{row.train_score:.2%}  test loss {row.test_loss:.4f} accuracy "
+        f"{row.test_score:.2%}  {end.images_per_second:,.0f} images/s"
         for row, end in zip(result.log, ends, strict=True)
     ]
 
@@ -157,8 +157,10 @@ def test_the_bar_knows_what_is_measured_before_an_epoch_has_ended(
     how = SETTINGS | {"validation_fraction": fraction, "progress": True}
     result = train(network, data, on_progress=seen.append, **how)
     bars = [" ".join(bar(progress, 200)) for progress in seen]
-    assert f" · {part} {metric}      – · " in bars[0]
-    assert f" · {part} {metric} {result.log[-1].monitored[1]:.4f} · " in bars[-1]
+    score = result.log[-1].monitored[1]
+    last = f"{score:.4f}" if is_table else f"{100 * score:.2f} %"
+    assert f" · {part} {metric}       – · " in bars[0]
+    assert f" · {part} {metric} {last:>7} · " in bars[-1]
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
     for text in (*bars, *lines, repr(result).splitlines()[0]):
@@ -172,11 +174,11 @@ def test_a_result_in_print(network: Network, data: Dataset) -> None:
     assert first.endswith(" images/s")
     assert sizes == "  network     206 parameters, 25-7-3"
     assert training.split() == [
-        *("training", "accuracy", f"{result.train_accuracy:.4f},"),
+        *("training", "accuracy", f"{100 * result.train_accuracy:.2f}", "%,"),
         *("loss", f"{result.train_loss:.4f}"),
     ]
     assert validation.split() == ["validation", "no", "validation", "set"]
-    assert test.split()[2] == f"{result.test_accuracy:.4f},"
+    assert test.split()[2] == f"{100 * result.test_accuracy:.2f}"
 
 
 def test_progress_and_evaluation_in_print(
@@ -190,12 +192,12 @@ def test_progress_and_evaluation_in_print(
     row = result.log[-1]
     assert lines[-1].startswith(
         f"Progress: 3.00 of 3 epochs, loss {row.train_loss:.4f}, accuracy "
-        f"{row.train_score:.4f}, "
+        f"{100 * row.train_score:.2f} %, "
     )
     found = nnx.evaluate(result.network, data)
     assert repr(found) == (
-        f"Evaluation on {found.images} samples: accuracy {found.score:.4f}, loss "
-        f"{found.loss:.4f}"
+        f"Evaluation on {found.images} samples: accuracy {100 * found.score:.2f} %, "
+        f"loss {found.loss:.4f}"
     )
     x = np.random.default_rng(0).random((90, 2))
     values = nnx.dataset(x, np.stack([x[:, 0], 9 - x[:, 1]], axis=1))
