@@ -23,6 +23,7 @@ from nnx.data.tabular import (
     as_text,
     listed,
     number,
+    numbered,
     written_otherwise,
 )
 from nnx.errors import InputError
@@ -213,10 +214,10 @@ def _filled(table: Table, i: int, column: Column, rows: Array) -> Array:
 def _codes(table: Table, i: int, column: Column, rows: Array) -> Array:
     """Return the number of each row's category, (k,) int64."""
     values = as_text(table.values[i])
-    known = {text: n for n, text in enumerate(column.categories)}
+    known = numbered(column.categories)
     fill = -1 if column.fill is None else known[str(column.fill)]
     own = values.codes[rows]
-    unseen = len(known)
+    unseen = len(column.categories)
     places = [known.get(text, unseen) for text in values.values]
     which = np.array([*places, fill], np.int64)[own]
     _refuse_empty(table, i, rows, which < 0)

@@ -225,6 +225,14 @@ def as_text(values: Values) -> Text:
     return text_column([as_field(value) for value in different], codes)
 
 
+def numbered(names: Sequence[str]) -> dict[str, int]:
+    """Return each name's place; that of true and false in whatever capitals."""
+    spellings = [{name} for name in names]
+    if [name.lower() for name in names] == ["false", "true"]:
+        spellings = [{n, n.lower(), n.upper(), n.capitalize()} for n in names]
+    return {text: i for i, texts in enumerate(spellings) for text in texts}
+
+
 def as_field(value: float) -> str:
     """Return the shortest text that is read as this number."""
     if isinstance(value, int):

@@ -14,7 +14,16 @@ from nnx.data.columns import (
 )
 from nnx.data.dataset import Array, Target, units
 from nnx.data.labels import MAX_CLASSES
-from nnx.data.tabular import Table, Text, Values, are_empty, as_text, listed, number
+from nnx.data.tabular import (
+    Table,
+    Text,
+    Values,
+    are_empty,
+    as_text,
+    listed,
+    number,
+    numbered,
+)
 from nnx.errors import InputError
 
 # Whole numbers are classes if there are at most MOST_CLASSES different ones, and at
@@ -167,7 +176,7 @@ def _classes(table: Table, name: str, rows: Array) -> tuple[str, ...]:
 
 def _class_numbers(aim: Aim, table: Table, i: int) -> Array:
     column = as_text(table.values[i])
-    known = {text: n for n, text in enumerate(aim.classes)}
+    known = numbered(aim.classes)
     own = np.array([known.get(text, -1) for text in column.values])[column.codes]
     if (own < 0).any():
         row = int((own < 0).argmax())

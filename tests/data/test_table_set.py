@@ -292,6 +292,25 @@ def test_another_table_for_the_network_of_several_labels(write, said):
     )
 
 
+@pytest.mark.parametrize(
+    ("no", "yes"), [("false", "true"), ("FALSE", "TRUE"), ("False", "True")]
+)
+def test_booleans_in_another_spelling(write, no, yes):
+    """R writes TRUE, and SQL true; pandas reads both as its True."""
+    spelled = {
+        "city": lambda i: no if i % 3 else yes,
+        "y": lambda i: no if i % 2 else yes,
+    }
+    data = nnx.load(write(**spelled), target="y")
+    assert data.classes == data.columns[1].categories == (no, yes)
+    network = nnx.Network([3, 2]).replace(columns=data.columns, classes=data.classes)
+    frame = pandas.DataFrame({"a": [0, 1, 2], "city": [True, False, False]})
+    features = network.features(frame)
+    np.testing.assert_array_equal(features[:, 1:], [[0, 1], [1, 0], [1, 0]])
+    found = nnx.evaluate(network, (frame, frame["city"].rename("y")))
+    np.testing.assert_array_equal(found.confusion.sum(axis=1), [2, 1])
+
+
 BEYOND = 2**53  # float64 has no number between this and the next but one
 
 
