@@ -232,7 +232,7 @@ class Perceptron(BaseEstimator):
         """Minimize in the highest precision available; keep the features' dtype."""
         dtype = best_dtype(x)
         samples = samples_of(place, x, targets, weights, dtype)
-        layers, found = lbfgs.minimized(
+        layers, found, penalty = lbfgs.minimized(
             self._layers(place, dtype),
             samples,
             self._hyper(samples.size),
@@ -242,9 +242,10 @@ class Perceptron(BaseEstimator):
             maxiter=self.max_iter,
             gtol=self.tol,
         )
+        self.n_iter_ = min(found.nit, self.max_iter)
+        self.loss_ = epochs.reported(self, float(found.fun) - penalty) + penalty
         if self.verbose:
-            print(f"{found.nit} iterations, loss = {found.fun:.8f}: {found.message}")
-        self.n_iter_, self.loss_ = min(found.nit, self.max_iter), float(found.fun)
+            print(f"{found.nit} iterations, loss = {self.loss_:.8f}: {found.message}")
         self._keep(layers, place, dtype_name(x))
         if found.status != 0:  # last: the user's filter may make it an error
             warnings.warn(

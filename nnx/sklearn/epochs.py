@@ -56,7 +56,7 @@ def fit(
             optimizer, loss, penalty = stochastic.epoch(
                 optimizer, train, order, hyper, float(model.alpha), place.backend
             )
-            _record(model, loss * _share(model) + penalty, train.size)
+            _record(model, reported(model, loss) + penalty, train.size)
             if validation and _is_best(
                 model, optimizer.state, validation, hyper, place
             ):
@@ -166,7 +166,7 @@ def _is_best(
     """Record the validation loss and score; return whether this epoch is the best."""
     layers = inference_layers(state, xp=place.backend.xp)
     loss, score = stochastic.validated(layers, validation, hyper, place.backend)
-    model.validation_loss_curve_.append(loss * _share(model))
+    model.validation_loss_curve_.append(reported(model, loss))
     model.validation_scores_.append(score)
     if model.verbose:
         print(f"Validation score: {score:f}")
@@ -178,10 +178,10 @@ def _is_best(
     return True
 
 
-def _share(model: Any) -> float:
-    """Return the factor of reported losses: errors are per output, not summed."""
-    loss = model._task()[0]
-    return 1.0 / model.n_outputs_ if loss in ("squared_error", "huber") else 1.0
+def reported(model: Any, loss: float) -> float:
+    """Return a mean loss as models report it: errors are per output, not summed."""
+    summed = model._task()[0] not in ("squared_error", "huber")
+    return loss if summed else loss / model.n_outputs_
 
 
 def _after(model: Any, optimizer: Optimizer) -> tuple[Optimizer, bool]:

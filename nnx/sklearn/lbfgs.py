@@ -52,43 +52,48 @@ def minimized(
     alpha: float,
     backend: Backend,
     **options: Any,
-) -> tuple[Layers, OptimizeResult]:
-    """Return the layers that minimize the penalized loss, and SciPy's result.
+) -> tuple[Layers, OptimizeResult, float]:
+    """Return the layers that minimize the penalized loss, SciPy's result, the penalty.
 
     layers: on the device, like those of the result
     options: of SciPy's method: maxiter, maxfun, gtol
     """
+    n, weights = samples.size, samples.weights
+    whole = float(n) if weights is None else float(np.sum(weights))
+    hyper = hyper._replace(batch_size=n, l2=alpha / whole if whole > 0.0 else 0.0)
     shapes = [layer.weight.shape for layer in layers]
     packing = Packing(shapes, backend.to_numpy(layers[0].bias).dtype, backend)
     found = minimize(
-        _objective(layers, samples, hyper, alpha, packing),
+        _objective(layers, samples, hyper, packing),
         packing.packed(layers),
         method="L-BFGS-B",
         jac=True,
         options=options,
     )
-    return packing.unpacked(found.x), found
+    layers = packing.unpacked(found.x)
+    return layers, found, _penalty(layers, hyper, backend)
 
 
 def _objective(
     layers: Layers,
     samples: Samples,
     hyper: Hyperparameters,
-    alpha: float,
     packing: Packing,
 ) -> Callable[[Array], tuple[float, Array]]:
     """Return a function from a vector to the penalized mean loss and its gradient."""
     backend, n = packing.backend, samples.size
-    whole = float(n) if samples.weights is None else float(np.sum(samples.weights))
-    hyper = hyper._replace(batch_size=n, l2=alpha / whole if whole > 0.0 else 0.0)
     state = initial_state(layers, hyper, backend.ops)
     index = backend.from_numpy(np.arange(n))
 
     def objective(vector: Array) -> tuple[float, Array]:
         now = state._replace(layers=packing.unpacked(vector))
         result = batch_gradients(now, samples.images, index, hyper, backend.ops)
-        penalty = 0.5 * hyper.l2 * squares(now.layers, backend) if alpha else 0.0
         loss = float(backend.to_numpy(result.loss_sum)) / n
+        penalty = _penalty(now.layers, hyper, backend)
         return loss + penalty, packing.packed(result.gradients)
 
     return objective
+
+
+def _penalty(layers: Parameters, hyper: Hyperparameters, backend: Backend) -> float:
+    return 0.5 * hyper.l2 * squares(layers, backend) if hyper.l2 else 0.0

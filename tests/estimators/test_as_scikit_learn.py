@@ -108,6 +108,18 @@ def test_the_same_regression(loss: str, data: Any, early_stopping: bool) -> None
     assert b.score(x, y) == pytest.approx(a.score(x, y))
 
 
+@pytest.mark.parametrize("data", [values, targets])
+def test_the_loss_of_lbfgs_is_a_mean_over_outputs(data: Any) -> None:
+    """scikit-learn's too, but its slopes are those of the sum, so weights differ."""
+    x, y = data()
+    options = {"solver": "lbfgs", "alpha": 10.0, "max_iter": 3}
+    _, model = both("MLPRegressor", hidden_layer_sizes=(), **options)
+    model.fit(x, y)
+    penalty = 5.0 * np.sum(model.coefs_[0] ** 2) / len(x)
+    wanted = 0.5 * np.mean((y - model.predict(x)) ** 2) + penalty
+    assert model.loss_ == pytest.approx(wanted, rel=1e-9)
+
+
 def test_the_same_labels() -> None:
     x, y = several()
     a, b = (each.fit(x, y) for each in both("MLPClassifier", solver="sgd"))
