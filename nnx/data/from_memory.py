@@ -183,14 +183,19 @@ def _of_pixels(name: str, pairs: Pairs, options: TableOptions, scale: Any) -> Da
     images, maximum, notes = _scaled(
         [_rows(x, _SOURCES[part][0]) for part, (x, _) in pairs.items()], scale
     )
-    targets = [target_table(y, _SOURCES[part][1]) for part, (_, y) in pairs.items()]
+    first = target_table(pairs["train"][1], _SOURCES["train"][1])
+    names = first.names
+    targets = [first] + [
+        target_table(y, _SOURCES[part][1], names)
+        for part, (_, y) in pairs.items()
+        if part != "train"
+    ]
     for part, pixels, target in zip(pairs, images, targets, strict=True):
         if len(pixels) != target.rows:
             raise InputError(
                 f"{_SOURCES[part][0]} has {len(pixels)} rows, and {target.source} "
                 f"{target.rows}"
             )
-    first, names = targets[0], targets[0].names
     task, decided = decide(first, names, options.task)
     classes = names if task == "classification" else ()
     train_rows, test_rows, note = held_out(first, (), classes, "test" in pairs)

@@ -42,6 +42,23 @@ def test_a_test_part_of_its_own():
     assert "no test part" not in " ".join(data.notes)
 
 
+@pytest.mark.parametrize("scale", ["auto", "standard"])
+@pytest.mark.parametrize(
+    ("y", "other"),
+    [
+        (pandas.Series(CLASSES, name="kind"), CLASSES),
+        (CLASSES, pandas.Series(CLASSES, name="kind")),
+        (pandas.DataFrame({"kind": CLASSES}), pandas.Series(CLASSES, name="label")),
+    ],
+)
+def test_classes_of_another_part_need_no_name(y, other, scale):
+    x = PICTURES.reshape(60, 20)
+    parts = {"validation": (x[:8], other[:8]), "scale": scale}
+    data = nnx.dataset(x, y, x[:7], other[:7], **parts)
+    np.testing.assert_array_equal(data.test.labels, CLASSES[:7])
+    np.testing.assert_array_equal(data.validation.labels, CLASSES[:8])
+
+
 def test_floats_from_0_to_1_are_as_they_are():
     x = GENERATOR.random((60, 7))
     data = nnx.dataset(x, CLASSES, x[:9], CLASSES[:9])
