@@ -31,7 +31,8 @@ def content(
 
     settings: of the training, complete; None if unknown
     """
-    found = evaluate(network, data)
+    delta = settings["huber_delta"] if settings else 0.0
+    found = evaluate(network, data, huber_delta=delta)
     name = f"{data.name} {network}"
     sections = [
         _front(network, data, found, name),

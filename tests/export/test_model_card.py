@@ -78,6 +78,10 @@ def test_a_regression(data: Dataset, tmp_path: Path) -> None:
     nnx.export.card(network, tmp_path / "card.md", own)
     text = (tmp_path / "card.md").read_text("utf-8")
     assert _front(text)["pipeline_tag"] == "tabular-regression"
+    found = nnx.evaluate(network, own, huber_delta=0.01)
+    nnx.export.card(network, tmp_path / "card.md", own, {"huber_delta": 0.01})
+    assert f"loss {found.loss:.4f}." in (tmp_path / "card.md").read_text("utf-8")
+    assert f"loss {found.loss:.4f}." not in text
     assert _front(text)["type"] == "r_squared"
     assert "| price | " in text
     assert "network.predict(pixels)" in text
