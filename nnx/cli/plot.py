@@ -79,7 +79,7 @@ def _of_one(
     settings = load_settings(run)
     network, log = Network.load(run), _log(run)
     data = tested_on(run, network, settings, dataset, data_dir)
-    test = evaluate(network, data)
+    test = evaluate(network, data, huber_delta=settings["huber_delta"])
     if not is_of(run, data):
         show.note(f"nnx: {data.name}: not the data that this run was trained on")
     with doing("drawing"):

@@ -51,11 +51,16 @@ def test_a_regression_from_its_table_to_its_score(
     assert ours.read_bytes() == theirs.read_bytes()
 
 
-def test_a_run_with_huber_s_loss_is_evaluated_by_it(run: Run, houses: Path) -> None:
+def test_a_run_with_huber_s_loss_is_evaluated_by_it(
+    run: Run, cwd: Path, houses: Path
+) -> None:
     huber = "--huber-delta", "0.1", "--epochs", "2", "--json", "--out", "run"
     trained = answer(run(*PRICE, *huber))
     tested = answer(run("evaluate", "run", "--json"))
     assert tested["test_loss"] == pytest.approx(trained["test_loss"], rel=1e-6)
+    assert run("plot", "run").returncode == 0
+    report = (cwd / "run/report.html").read_text()
+    assert f"{tested['test_r2']:.4f}, loss {tested['test_loss']:.4f}" in report
 
 
 def test_a_table_with_its_columns_in_another_order(
