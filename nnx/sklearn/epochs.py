@@ -180,8 +180,8 @@ def _is_best(
 
 def reported(model: Any, loss: float) -> float:
     """Return a mean loss as models report it: errors are per output, not summed."""
-    summed = model._task()[0] not in ("squared_error", "huber")
-    return loss if summed else loss / model.n_outputs_
+    is_error = model._task()[0] in ("squared_error", "huber")
+    return loss / model.n_outputs_ if is_error else loss
 
 
 def _after(model: Any, optimizer: Optimizer) -> tuple[Optimizer, bool]:
