@@ -29,6 +29,7 @@ _KINDS = (
 )
 VARIABLE = "NNX_DATA_DIR"
 _MOST_BESIDE = 5000
+_NETWORK = ".safetensors"  # what the files of a run's network end in
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -126,6 +127,10 @@ def _load_file(path: Path) -> Dataset:
         return _load_pixels(path)
     if path.suffix.lower() == ".npz":
         return npz.load(path, path.stem)
+    if path.suffix.lower() == _NETWORK:
+        raise InputError(_no_data_but_network(path, path.parent))
+    if path.suffix.lower() == ".toml":
+        raise InputError(f"{path}: settings, not data: nnx train --config {path}")
     if "ubyte" in path.name:
         raise InputError(f"{path}: one of four IDX files: give the folder they are in")
     raise InputError(f"{path}: not a kind of file that nnx reads; give {_KINDS}")
@@ -154,10 +159,19 @@ def _load_folder(path: Path) -> Dataset:
         return npy.load_folder(path, name)
     if image_folder.holds_pictures(path):
         return image_folder.load(path, name)
+    if any(path.glob(f"*{_NETWORK}")):
+        raise InputError(_no_data_but_network(path, path))
     raise InputError(
         f"{path}: no data in this folder; looked for {idx_folder.EXPECTED}, "
         f"{', '.join(csv_sets.FOLDER)}, {', '.join(npy.FOLDER)}, and subfolders of "
         "pictures; to download a set: nnx data fetch mnist"
+    )
+
+
+def _no_data_but_network(path: Path, run: Path) -> str:
+    return (
+        f"{path}: a trained network, not data: nnx train --from {path} starts a new "
+        f"run with its weights, nnx train --out {run} --resume continues its run"
     )
 
 

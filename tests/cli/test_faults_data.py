@@ -51,7 +51,10 @@ def bad_data(refused: Callable[..., str], old_run: Path) -> Callable[..., None]:
             ),
         ),
         ("old run/log.csv/x.csv", ("x.csv: no such file or folder",)),
-        ("old run/config.toml", ("not a kind of file that nnx reads; give a folder",)),
+        ("old run/log.jsonl", ("not a kind of file that nnx reads; give a folder",)),
+        ("old run/config.toml", ("settings, not data: nnx train --config old run/c",)),
+        ("old run", ("not data: nnx train --from old run st", "--out old run --res")),
+        ("old run/model.safetensors", ("a trained network", "--out old run --resume")),
         ("squares/t10k-labels-idx1-ubyte", ("give the folder they are in",)),
         (
             "/dev/null",
