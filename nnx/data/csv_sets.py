@@ -96,11 +96,14 @@ def _parsed(file: CsvFile, block: list[list[str]], first: int) -> Array:
     """Return the numbers of a block whose first row is row `first`."""
     try:
         return numbers([*chain.from_iterable(block)]).reshape(len(block), -1)
-    except ValueError:
-        for i, column in np.ndindex(len(block), len(file.names)):
+    except ValueError:  # for a field that is none, or has spaces not of ASCII
+        values = np.empty((len(block), len(file.names)))
+        for i, column in np.ndindex(values.shape):
             field = block[i][column].strip()
-            if written_number(field) is None:
+            number = written_number(field)
+            if number is None:
                 why = f"{field[:40]!a} is not a number" if field else "empty field"
                 place = _place(file, first + i, column)
                 raise NoPicturesError(f"{place}: {why}") from None
-        raise
+            values[i, column] = number
+        return values
