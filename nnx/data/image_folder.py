@@ -8,6 +8,7 @@ import numpy as np
 from nnx.data.assemble import assemble
 from nnx.data.dataset import Dataset, Frame, RawArray, RawSplit
 from nnx.data.labels import MAX_CLASSES
+from nnx.data.tabular import listed
 from nnx.errors import InputError
 from nnx.files import readable
 
@@ -15,8 +16,10 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".pbm", ".ppm", ".p
 FRAME = Frame(28, 28, 255, 20)
 AS_DRAWINGS = (
     f"every picture becomes a light shape on black, of {FRAME.width}x{FRAME.height} "
-    "pixels, as nnx predict prepares it"
+    "pixels, as nnx predict prepares it; to learn from color or more pixels, give them "
+    "in an .npz"
 )
+_LAYOUT = "give a subfolder per class, or folders train and test that each have them"
 
 
 def load(folder: Path, name: str) -> Dataset:
@@ -44,6 +47,10 @@ def load(folder: Path, name: str) -> Dataset:
                 )
             test, test_notes = _read(folder / "test", classes)
             notes += test_notes
+            if others := sorted({*_subfolders(folder)} - {"train", "test"}):
+                notes += (
+                    f"{folder}: not read beside train and test: {listed(others)}",
+                )
     size = FRAME.height, FRAME.width
     notes += (AS_DRAWINGS,)
     return assemble(name, train, test, size=size, classes=classes, notes=notes)
@@ -60,6 +67,12 @@ def _subfolders(folder: Path) -> list[str]:
     return [name for name in names if not name.startswith(".")]
 
 
+def _is_picture(path: Path) -> bool:
+    """Return whether a path is a picture's; macOS adds hidden files named like it."""
+    is_hidden = path.name.startswith(".")
+    return path.suffix.lower() in SUFFIXES and not is_hidden and path.is_file()
+
+
 def _classes(folder: Path) -> tuple[str, ...]:
     names = _subfolders(folder)
     numeric = all(name.isdecimal() for name in names)
@@ -67,8 +80,8 @@ def _classes(folder: Path) -> tuple[str, ...]:
     if not 2 <= len(classes) <= MAX_CLASSES:
         count = len(classes) if classes[1:] else f"only {', '.join(classes) or 'files'}"
         raise InputError(
-            f"{folder}: needs ≥2 classes, at most {MAX_CLASSES}, found {count}; give a "
-            "subfolder per class, or folders train and test that each have them"
+            f"{folder}: needs ≥2 classes, at most {MAX_CLASSES}, found {count}; "
+            f"{_LAYOUT}"
         )
     return classes
 
@@ -80,23 +93,28 @@ def _read(folder: Path, classes: tuple[str, ...]) -> tuple[RawSplit, tuple[str, 
 
     pictures: list[Path] = []
     labels: list[int] = []
-    ignored = 0
+    ignored: list[Path] = []
     for label, name in enumerate(classes):
         if not (folder / name).is_dir():  # a test part may lack classes
             continue
-        files = sorted(path for path in (folder / name).iterdir() if path.is_file())
-        of_class = [path for path in files if path.suffix.lower() in SUFFIXES]
+        inside = sorted((folder / name).iterdir())
+        of_class = [path for path in inside if _is_picture(path)]
         if not of_class:
-            raise InputError(f"{folder / name}: no pictures ({', '.join(SUFFIXES)})")
+            raise InputError(
+                f"{folder / name}: no pictures ({', '.join(SUFFIXES)}); {_LAYOUT}"
+            )
         pictures += of_class
         labels += [label] * len(of_class)
-        ignored += len(files) - len(of_class)
+        ignored += sorted({*inside} - {*of_class})
     pixels = np.empty((len(pictures), FRAME.height * FRAME.width), np.uint8)
     for row, path in enumerate(pictures):
         pixels[row] = picture.read(path, FRAME).pixels.reshape(-1)
     notes = list[str]()
     if ignored:
-        notes += [f"{folder}: files ignored, as they are not pictures: {ignored}"]
+        notes += [
+            f"{folder}: not read: {len(ignored):,}, such as {ignored[-1]}; pictures "
+            f"are files that end in {', '.join(SUFFIXES)}"
+        ]
     empty = np.flatnonzero(~pixels.any(axis=1))
     if len(empty):
         more = ", …" if len(empty) > 1 else ""

@@ -48,12 +48,17 @@ def test_one_folder_holds_a_tenth_out(tmp_path):
 def test_two_parts(tmp_path):
     write(tmp_path / "train", ["10", "9", "0"])
     write(tmp_path / "test", ["10"], suffix=".JPG")
-    (tmp_path / "train" / "9" / "notes.txt").touch()
+    for ignored in "a.webp", "._11.png", "notes.txt":
+        (tmp_path / "train" / "9" / ignored).touch()
+    (tmp_path / "train" / "9" / "more.png").mkdir()
+    (tmp_path / "valid").mkdir()
     data = load(tmp_path, "mine")
     assert data.classes == ("0", "9", "10")
     assert greys(data.train) == {1: 2, 2: 2, 11: 1, 12: 1, 21: 0, 22: 0}
     assert greys(data.test) == {1: 2, 2: 2}
-    assert "not pictures: 1" in data.notes[0]
+    last = tmp_path / "train" / "9" / "notes.txt"
+    assert f"not read: 4, such as {last}; pictures are files that" in data.notes[0]
+    assert f"{tmp_path}: not read beside train and test: 'valid'" in data.notes
 
 
 def test_says_how_pictures_are_prepared_and_which_are_empty(tmp_path):
@@ -66,7 +71,8 @@ def test_says_how_pictures_are_prepared_and_which_are_empty(tmp_path):
             photo.save(tmp_path / name / f"{i}.png")
     data = load(tmp_path, "mine")
     as_drawings = "every picture becomes a light shape on black, of 28x28 pixels"
-    assert f"{as_drawings}, as nnx predict prepares it" in data.notes
+    assert f"{as_drawings}, as nnx predict prepares it" in data.notes[0]
+    assert "color or more pixels, give them in an .npz" in data.notes[0]
     assert not any("nothing stands out" in note for note in data.notes)
     for i in 2, 4:
         Image.new("L", (50, 40), 200).save(tmp_path / "b" / f"{i}.png")
