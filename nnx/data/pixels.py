@@ -26,7 +26,8 @@ def as_pixels(parts: list[RawArray]) -> tuple[list[Array], int, tuple[str, ...]]
     returns: images (n, features) uint8 or float32, maximum 255 or 1, notes
 
     Raises:
-        InputError: a value is NaN, infinite, or outside [0, 255]
+        InputError: a value is NaN, infinite, or outside [0, 255]; one part is in
+            [0, 1], and another is not
     """
     surveys = [_survey(part) for part in parts]
     values = [part.values for part in parts]
@@ -37,6 +38,12 @@ def as_pixels(parts: list[RawArray]) -> tuple[list[Array], int, tuple[str, ...]]
             return images, 1, ("pixels are 0 or 1: binary images",)
         return images, 255, ()
     if brightest > 1:
+        for part, (high, whole) in zip(parts, surveys, strict=True):
+            if high <= 1 and not whole:
+                raise InputError(
+                    f"{part.source}: pixels from 0 to 1, beside others up to "
+                    f"{brightest:g}: give both parts on one scale"
+                )
         images = [made(v, _divided, np.float32) for v in values]
         return images, 1, ("pixels are not whole numbers: divided by 255",)
     if all(_multiples(v) for v in values):

@@ -66,6 +66,14 @@ def test_parts_are_judged_together():
     assert (images.dtype, maximum) == (np.uint8, 255)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_parts_on_two_scales_are_refused(order):
+    """A test part that was divided before would be all but black."""
+    parts = [[[0, 255]], [[0, 0.5]]]
+    with pytest.raises(InputError, match="file: pixels from 0 to 1, beside .* 255: "):
+        judged(*parts[::order])
+
+
 def test_read_only_input_is_left_as_it_is():
     values = np.array([[0.25, 0.5], [0.75, 300 / 255 - 0.2]])
     values.flags.writeable = False
