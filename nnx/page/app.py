@@ -45,6 +45,8 @@ def app(network: Network, *, hosts: list[str]) -> Starlette:
     async def reply(request: Request) -> Response:
         if request.headers.get("content-type") != KIND:
             return _refusal(415, f"the type must be {KIND}")
+        if request.headers.get("x-network", shown.key) != shown.key:
+            return _refusal(409, "this page is of another network: reload it")
         size = network.sizes[0]
         content = await _body(request, size)
         if content is None:

@@ -3,6 +3,7 @@
 const FEW = 12;
 const MOST = 10;
 const SAY_AFTER = 700;
+const ANSWERED_WITHIN = 5000;
 const WORTH_SAYING = 0.01;
 const FLATNESS = 4;
 const LONG_NAME = 8;
@@ -24,9 +25,12 @@ async function answerOf(pixels) {
   if (layers) return forward(layers, pixels, data.pixelScale);
   const response = await fetch("answer", {
     method: "POST",
-    headers: { "Content-Type": "application/octet-stream" },
+    headers: { "Content-Type": "application/octet-stream", "X-Network": data.key },
     body: pixels,
+    signal: AbortSignal.timeout?.(ANSWERED_WITHIN),
   });
+  // The server was started anew for another network, of which this is not the page.
+  if (response.status === 409) location.reload();
   if (!response.ok) throw new Error(await response.text());
   return response.json();
 }

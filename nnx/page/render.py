@@ -18,10 +18,14 @@ SCRIPTS = "prepare.js", "network.js", "board.js", "page.js"
 
 
 class Page(NamedTuple):
-    """A page, and its permissions as a Content-Security-Policy."""
+    """A page, its permissions as a Content-Security-Policy, and its network's key.
+
+    key: differs for networks that are described in another way
+    """
 
     html: str
     policy: str
+    key: str
 
 
 def page(network: Network, *, alone: bool) -> Page:
@@ -42,11 +46,13 @@ def page(network: Network, *, alone: bool) -> Page:
         "form-action": "'none'",
     }
     policy = "; ".join(f"{name} {allowed}" for name, allowed in rules.items())
+    facts = described(network, alone=alone)
+    key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     # Escaped, so that no name of a class can end the element with the data.
-    data = json.dumps(described(network, alone=alone)).replace("<", "\\u003c")
+    data = json.dumps(facts | {"key": key}).replace("<", "\\u003c")
     parts = {"policy": policy, "style": style, "script": script, "data": data}
     html = re.sub(r"{{(\w+)}}", lambda m: parts[m[1]], _asset("page.html"))
-    return Page(html, policy)
+    return Page(html, policy, key)
 
 
 def described(network: Network, *, alone: bool) -> dict[str, Any]:

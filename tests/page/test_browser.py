@@ -169,6 +169,33 @@ def test_a_server_that_went_away(browser: Any, digits: nnx.Network) -> None:
         assert "is nnx serve still running" in page.inner_text("#trouble")
 
 
+def test_a_server_that_does_not_answer(browser: Any, served: str) -> None:
+    """It was stopped by Ctrl-Z, or the machine is asleep."""
+    with Watched(browser, "about:blank") as watched:
+        at_once = "AbortSignal.timeout = () => AbortSignal.abort()"
+        watched.page.add_init_script(at_once)
+        watched.page.goto(served)
+        watched.draw(ONE)
+        assert "is nnx serve still running" in watched.page.inner_text("#trouble")
+
+
+def test_a_server_that_has_another_network_by_now(
+    browser: Any, digits: nnx.Network, served: str
+) -> None:
+    """Its answers would get the names of the former one's classes."""
+    former = rendered(digits.replace(classes=tuple("abcdefghij")), alone=False).html
+    with Watched(browser, "about:blank") as watched:
+        page = watched.page
+        page.route(served, times=1, handler=lambda route: route.fulfill(
+            body=former, content_type="text/html"
+        ))  # fmt: skip
+        page.goto(served)
+        assert page.inner_text("#title") == "Draw one of 10 classes"
+        with page.expect_navigation():
+            page.locator("#board").click()
+        assert page.inner_text("#title") == "Draw a digit"
+
+
 def test_activations_are_those_of_the_maths(browser: Any, exported: str) -> None:
     z = np.array([-1000.0, -20, -3, -0.5, 0, 1e-4, 0.7, 4, 30, 1000])
     with Watched(browser, exported) as watched:

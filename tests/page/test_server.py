@@ -83,6 +83,7 @@ def test_bytes_stand_for_pixels_that_are_none(
         (400, {"body": bytes([17] * 64)}),
         (415, {"headers": {"Content-Type": "application/json"}}),
         (415, {"headers": {}}),
+        (409, {"headers": KIND | {"X-Network": "another"}}),
         (404, {"path": "/nothing"}),
         (404, {"path": "/../../etc/passwd", "method": "GET", "body": None}),
         (405, {"method": "GET", "body": None}),
