@@ -13,8 +13,8 @@ WINDOW = 1 / 4
 # In levels of 255: light is even if it varies by less along the border.
 EVEN = 8
 # In levels of 255: stronger noise is blurred, with a radius of 1 / PEN of the picture's
-# longer side.
-NOISY, PEN = 24, 128
+# longer side. Once its light is evened, a page of 12 has specks that count as ink.
+NOISY, PEN = 10, 128
 ROWS = 256  # corrected at once: floats of a large picture would need much memory
 
 
