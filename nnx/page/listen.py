@@ -1,5 +1,6 @@
 """A listening socket, and the server that uses it."""
 
+import errno
 import socket
 from typing import Any
 
@@ -27,9 +28,11 @@ def listening(host: str, port: int) -> socket.socket:
         opened.listen(socket.SOMAXCONN)
     except OSError as error:
         opened.close()
+        advice = "give another --port (0 is any that is free)"
+        if error.errno == errno.EADDRNOTAVAIL:
+            advice = "--host is an address of this machine, or 0.0.0.0 for all"
         raise InputError(
-            f"cannot listen on port {port} of {host}: {error.strerror}; give another "
-            "--port (0 is any that is free)"
+            f"cannot listen on port {port} of {host}: {error.strerror}; {advice}"
         ) from None
     return opened
 

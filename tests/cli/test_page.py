@@ -59,6 +59,8 @@ def test_ports_and_hosts_that_cannot_be_had(
         refused("serve", old_run, "--port", port, says=says)
     refused("serve", old_run, "--port", "65536", says=("65536",))
     refused("serve", old_run, "--host", "no such host", says=("--host no such host",))
+    says = ("of 8.8.8.8: ", "an address of this machine")
+    refused("serve", old_run, "--host", "8.8.8.8", says=says)
 
 
 @pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
