@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from nnx.errors import InputError, OutOfMemoryError, WriteError, in_few_words
 
+PACKED = ".gz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz"
 MAX_SETTINGS = 4 << 20  # bytes of a settings file
 
 
@@ -118,6 +119,12 @@ def remove_parts(folder: Path, *names: str) -> None:
     for name in names:
         for part in folder.glob(f".{name}.*part"):
             part.unlink(missing_ok=True)
+
+
+def refuse_packed(path: Path) -> None:
+    """Refuse a packed file, of a kind that is read only when it is unpacked."""
+    if path.suffix.lower() in PACKED:
+        raise InputError(f"{path}: packed: unpack it, and give the file inside")
 
 
 @contextmanager

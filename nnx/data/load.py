@@ -18,7 +18,7 @@ from nnx.data.table_options import checked
 from nnx.data.table_set import load_table
 from nnx.data.tabular import NoPicturesError
 from nnx.errors import InputError
-from nnx.files import readable
+from nnx.files import readable, refuse_packed
 
 _KINDS = (
     "a folder of IDX files, a CSV file with a label column, a table with a target, "
@@ -109,6 +109,7 @@ def _load_table(
             if not path.exists():
                 raise MissingDataError(_missing(source, path))
     if path.suffix.lower() not in TABLES or path.is_dir():
+        refuse_packed(path)
         raise InputError(
             f"{source}: target is for a table in a file: one of {', '.join(TABLES)}"
         )
@@ -133,6 +134,7 @@ def _load_file(path: Path) -> Dataset:
         raise InputError(f"{path}: settings, not data: nnx train --config {path}")
     if "ubyte" in path.name:
         raise InputError(f"{path}: one of four IDX files: give the folder they are in")
+    refuse_packed(path)
     raise InputError(f"{path}: not a kind of file that nnx reads; give {_KINDS}")
 
 

@@ -144,6 +144,7 @@ def _decoded(path: Path, steps: list[str]) -> Image.Image:
     except MemoryError:
         raise OutOfMemoryError(f"{path}: out of memory: no room for it") from None
     except UnidentifiedImageError as error:
+        files.refuse_packed(path)
         raise InputError(f"{path}: not a known kind of picture; {ACCEPTED}") from error
     except Image.DecompressionBombError as error:
         raise InputError(f"{path}: too large; {ACCEPTED}") from error

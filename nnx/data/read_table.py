@@ -7,6 +7,7 @@ from typing import Any
 from nnx.data import csv_table, npy, parquet_table
 from nnx.data.tabular import Table
 from nnx.errors import InputError
+from nnx.files import refuse_packed
 
 KINDS = ".csv", ".tsv", ".txt", ".parquet", ".npy"
 _MODULES = {".parquet": parquet_table, ".npy": npy}
@@ -66,5 +67,6 @@ def _module(path: Path) -> Any:
     """Return the module that reads files of this kind."""
     suffix = path.suffix.lower()
     if suffix not in KINDS:
+        refuse_packed(path)
         raise InputError(f"{path}: not a table: give one of {', '.join(KINDS)}")
     return _MODULES.get(suffix, csv_table)

@@ -83,6 +83,18 @@ def test_1_a_table_that_cannot_be_looked_up(
         refused("train", table, "--target", "x", says=(says,))
 
 
+def test_1_a_packed_table(
+    refused: Callable[..., str], cwd: Path, old_run: Path
+) -> None:
+    """Kaggle's are, and pandas unpacks them."""
+    (cwd / "train.csv.zip").write_bytes(b"PK\3\4")
+    says = ("train.csv.zip: packed: unpack it, and give the file inside",)
+    refused("train", "train.csv.zip", says=says)
+    refused("predict", old_run, "train.csv.zip", says=says, status=1)
+    refused("train", "train.csv.zip", "--target", "y", says=says)
+    refused("train", "--test-data", "train.csv.zip", "--target", "y", says=says)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_1_a_folder_that_may_not_be_read(
     bad_data: Callable[..., None], cwd: Path
