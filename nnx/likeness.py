@@ -8,13 +8,12 @@ outside the subspace.
 """
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from nnx.automatic import DEFAULT
-from nnx.data.dataset import Array, Column, Frame, Split
+from nnx.data.dataset import Array, Frame, Split
 from nnx.errors import InputError
 from nnx.maths.blocks import blocks
 
@@ -32,11 +31,6 @@ STRANGE, IMPROBABLE = 0.012, 0.004
 # Without a likeness, an answer with a probability below this is unsure.
 GUESS = 0.5
 UNLIKE, UNSURE = "unlike its training pictures", "unsure"
-# Bounds in standard deviations: the median row of scaled values is hardly ever FAR from
-# a column's mean, and that of unscaled values, once scaled, is NEAR it.
-FAR, NEAR, LOOKED_AT = 5.0, 3.0, 1000
-# The scaled values of so few rows may well be far from a column's mean.
-FEW_ROWS = 20
 
 
 class Likeness(NamedTuple):
@@ -89,92 +83,6 @@ def doubt(
         chances = network.predict_proba(pixels, backend=backend)
         [found] = doubts(network.likeness, pixels, chances, network.frame)
     return found
-
-
-def check_integers(images: Array, maximum: int) -> None:
-    """Refuse integers in memory that cannot be pixels as in the training data.
-
-    images: (n, features); floats, and rows in a file, are accepted
-    maximum: the value of a fully lit pixel in the training data
-
-    Raises:
-        InputError: an integer is below 0 or above maximum
-    """
-    is_byte = images.dtype == np.uint8 and maximum >= 255  # in range by its type
-    if is_byte or images.dtype.kind not in "iu" or not isinstance(images, np.ndarray):
-        return
-    low, high = int(images.min()), int(images.max())
-    if low < 0 or high > maximum:
-        raise InputError(
-            f"integers are pixels from 0 to {maximum}, as in training, and these are "
-            f"from {low} to {high}; floats are from 0 to 1"
-        )
-
-
-def refuse_unscaled(rows: Array, columns: Sequence[Column]) -> None:
-    """Refuse a table's rows that are recognizably not scaled.
-
-    rows: (n, columns); a few of float32, as from `Network.features`, are accepted
-    columns: of the network
-
-    Raises:
-        InputError: there is a column of text, or the numbers are close to the unscaled
-            training rows and would be far outside the range of scaled ones
-    """
-    if rows.ndim != 2 or len(rows) == 0 or rows.shape[1] != len(columns):
-        return
-    is_text = rows.dtype.kind not in "iuf" or any(each.width > 1 for each in columns)
-    few = rows.dtype == np.float32 and len(rows) < FEW_ROWS
-    if is_text or (not few and _is_unscaled(rows, columns)):
-        raise InputError(
-            "these are a table's values as they stand there: give a data frame, or "
-            f"what network.features(array) makes of them; up to {FEW_ROWS - 1} rows of "
-            "float32 are taken as scaled"
-        )
-
-
-def refuse_scaled(rows: Array, columns: Sequence[Column]) -> None:
-    """Refuse features of a table in place of its values, where they are recognizable.
-
-    rows: (n, columns); those of another type than float32 are accepted, and a few
-    columns: of the network
-
-    Raises:
-        InputError: all numbers are near 0, as features are, but in some column all are
-            the same for values of the training rows, and not near their mean
-    """
-    features = rows.dtype == np.float32 and rows.shape[1:] == (len(columns),)
-    if not features or len(rows) < FEW_ROWS or any(each.categories for each in columns):
-        return
-    as_features, as_values, scale = _distances(rows, columns)
-    spread = rows[:LOOKED_AT].std(axis=0, dtype=np.float64)
-    same = (spread > 1 / FAR) & (spread < scale / FAR) & (as_values > 1.0)
-    if (as_features < NEAR).all() and same.any():
-        raise InputError(
-            "x has features that are scaled already, as by network.features: give the "
-            "table's values as they stand there"
-        )
-
-
-def _is_unscaled(rows: Array, columns: Sequence[Column]) -> bool:
-    """Return whether numbers are likely a table's unscaled values."""
-    if_scaled, if_not, scale = _distances(rows, columns)
-    return bool((if_scaled > FAR).any() and (if_not < NEAR).all()) and bool(
-        (scale != 1.0).any() or any(each.mean for each in columns)
-    )
-
-
-def _distances(rows: Array, columns: Sequence[Column]) -> tuple[Array, Array, Array]:
-    """Return how far the median row is from the columns' means, in deviations.
-
-    First if the rows are features, then if they are a table's values; and the scales.
-    """
-    own = np.asarray(rows[:LOOKED_AT], np.float64)
-    mean, scale = np.array([(each.mean, each.scale) for each in columns]).T
-    if_scaled, if_not = (
-        np.median(np.abs(each), axis=0) for each in (own, (own - mean) / scale)
-    )
-    return if_scaled, if_not, scale
 
 
 def directions(images: Array, frame: Frame) -> Array:

@@ -1,6 +1,5 @@
 """A network on the host, which can be created, applied, saved and loaded."""
 
-import math
 from collections.abc import Sequence
 from os import PathLike
 from typing import Any, Self
@@ -10,7 +9,6 @@ import numpy as np
 from nnx import files, model_file
 from nnx.automatic import DEFAULT
 from nnx.backend import Backend, choose
-from nnx.data.arrays import as_array
 from nnx.data.columns import features
 from nnx.data.dataset import (
     TASKS,
@@ -18,8 +16,6 @@ from nnx.data.dataset import (
     Column,
     Frame,
     Target,
-    check_images,
-    check_range,
     checked_frame,
     frame_of,
     in_units,
@@ -27,7 +23,8 @@ from nnx.data.dataset import (
 from nnx.data.frame_table import is_frame, table_of, table_of_array
 from nnx.errors import InputError, in_few_words
 from nnx.first_layers import first_layers
-from nnx.likeness import Likeness, check_integers, refuse_unscaled
+from nnx.inputs import rows_of
+from nnx.likeness import Likeness
 from nnx.maths import evaluation
 from nnx.maths.arrays import map_arrays
 from nnx.maths.blocks import BLOCK, blocks
@@ -241,7 +238,7 @@ class Network:
 
     def _outputs(self, images: Any, backend: str | Backend) -> Array:
         """Return the probabilities, or the scaled values of a regression."""
-        chosen, rows = choose(backend), self._rows(images)
+        chosen, rows = choose(backend), rows_of(self, images)
         scale = self.pixel_scale(rows.dtype)
         hyper = Hyperparameters(self.activation, scale, BLOCK, loss=self.loss)
         parts = []
@@ -259,29 +256,11 @@ class Network:
 
         images: as for `predict`, which also gives the errors
         """
-        rows = np.asarray(self._rows(images))
+        rows = np.asarray(rows_of(self, images))
         layers = finite(self.layers, "layers")
         x = rows.astype(self.layers[0].weight.dtype) * self.pixel_scale(rows.dtype)
         caches = forward(layers, x, self.activation, Ops(np)).caches
         return [cache.x for cache in caches[1:]]
-
-    def _rows(self, images: Any) -> Array:
-        """Return images as an array (n, features), after checking them."""
-        if self.columns and is_frame(images):
-            images = self.features(images)
-        array, width = as_array(images), self.sizes[0]
-        if array.dtype.kind == "O":
-            array = as_array(array.tolist())  # finds a common dtype, if there is one
-        if array.dtype.kind == "b":
-            array = array.astype(np.float32)  # black and white, whatever the maximum
-        if array.ndim > 2 and math.prod(array.shape[1:]) == width:
-            array = array.reshape(-1, width)
-        refuse_unscaled(array, self.columns)
-        check_images(array, width)
-        check_range(array, self.columns)
-        if not self.columns and self.frame.maximum > 0:
-            check_integers(array, self.frame.maximum)
-        return array
 
     def __str__(self) -> str:
         return "-".join(str(size) for size in self.sizes)

@@ -40,6 +40,7 @@ ROOMS = {
     "network": (
         "nnx.network",
         "nnx.first_layers",
+        "nnx.inputs",
         "nnx.likeness",
         "nnx.model_file",
         "nnx.tensors",

@@ -22,7 +22,7 @@ from nnx.data.dataset import (
 )
 from nnx.data.frame_table import is_frame
 from nnx.errors import InputError
-from nnx.likeness import refuse_scaled
+from nnx.inputs import refuse_scaled
 from nnx.maths import evaluation
 from nnx.maths.arrays import map_arrays
 from nnx.maths.blocks import BLOCK
