@@ -64,24 +64,28 @@ def check_integers(images: Array, maximum: int) -> None:
 
 
 def refuse_unscaled(rows: Array, columns: Sequence[Column]) -> None:
-    """Refuse a table's rows that are recognizably not scaled.
+    """Refuse a table's rows that are not scaled, or may not be.
 
-    rows: (n, columns); a few of float32, as from `Network.features`, are accepted
-    columns: of the network
+    rows: (n, columns); float32, as from `Network.features`, is accepted unless there
+        are many rows that are recognizably not scaled
+    columns: of the network; if none is scaled, any numbers are accepted
 
     Raises:
-        InputError: there is a column of text, or the numbers are close to the unscaled
-            training rows and would be far outside the range of scaled ones
+        InputError: there is a column of text; the numbers are not float32; or they are
+            close to the unscaled training rows and would be far outside the range of
+            scaled ones
     """
     if rows.ndim != 2 or len(rows) == 0 or rows.shape[1] != len(columns):
         return
     is_text = rows.dtype.kind not in "iuf" or any(each.width > 1 for each in columns)
-    few = rows.dtype == np.float32 and len(rows) < FEW_ROWS
-    if is_text or (not few and _is_unscaled(rows, columns)):
+    is_scaled = any((each.mean, each.scale) != (0.0, 1.0) for each in columns)
+    is_known = rows.dtype == np.float32
+    if is_known and len(rows) >= FEW_ROWS:
+        is_known = not _are_unscaled(rows, columns)
+    if is_text or (is_scaled and not is_known):
         raise InputError(
-            "these are a table's values as they stand there: give a data frame, or "
-            f"what network.features(array) makes of them; up to {FEW_ROWS - 1} rows of "
-            "float32 are taken as scaled"
+            "these are a table's values as they stand there (scaled ones are float32): "
+            "give a data frame, or what network.features(array) makes of them"
         )
 
 
@@ -108,12 +112,10 @@ def refuse_scaled(rows: Array, columns: Sequence[Column]) -> None:
         )
 
 
-def _is_unscaled(rows: Array, columns: Sequence[Column]) -> bool:
+def _are_unscaled(rows: Array, columns: Sequence[Column]) -> bool:
     """Return whether numbers are likely a table's unscaled values."""
-    if_scaled, if_not, scale = _distances(rows, columns)
-    return bool((if_scaled > FAR).any() and (if_not < NEAR).all()) and bool(
-        (scale != 1.0).any() or any(each.mean for each in columns)
-    )
+    if_scaled, if_not, _ = _distances(rows, columns)
+    return bool((if_scaled > FAR).any() and (if_not < NEAR).all())
 
 
 def _distances(rows: Array, columns: Sequence[Column]) -> tuple[Array, Array, Array]:

@@ -182,14 +182,14 @@ class Network:
 
         images: (n, features) or (n, height, width); integers are pixels as in the
             training data, floats are in [0, 1]. For a table: a data frame, whose
-            columns are found by name and scaled, or an array from `features`; other
-            arrays must be scaled already
+            columns are found by name and scaled, or an array from `features`, whose
+            float32 tells it from the values themselves
 
         Raises:
             InputError: images have another shape, are not finite, or are outside [0, 1]
                 (floats) or the range of training (integers); a data frame that
-                `features` refuses; an array that is plainly not scaled; weights or
-                outputs are not finite
+                `features` refuses; an array that is plainly not scaled, or not float32
+                where columns are scaled; weights or outputs are not finite
         """
         outputs = self._outputs(images, backend)
         if self.task == "classification":
