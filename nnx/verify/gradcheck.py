@@ -27,7 +27,7 @@ def gradcheck(*, backend: str | Backend) -> list[Agreement]: ...
 @overload
 def gradcheck(
     network: Network,
-    data: Dataset | str | PathLike[str],
+    data: Dataset | tuple[Any, Any] | str | PathLike[str],
     *,
     backend: str | Backend = DEFAULT,
     l1: float = 0.0,
@@ -65,9 +65,12 @@ def gradcheck(
         raise InputError(
             f"gradcheck takes {', '.join(own_network.MINIMIZED)}, not {min(unknown)}"
         )
-    if isinstance(network, Network) and isinstance(data, Dataset | str | PathLike):
+    if isinstance(network, Network) and isinstance(data, tuple | str | PathLike):
         settings = complete(minimized)
-        return own_network.check(network, given.loaded(data), settings, backend)
+        return own_network.check(network, given.dataset(data), settings, backend)
     if isinstance(network, Network) or data is not None or minimized:
-        raise InputError("gradcheck takes a Network and a Dataset, or a backend alone")
+        raise InputError(
+            "gradcheck takes a Network and a data set or a pair (x, y), or a backend "
+            "alone"
+        )
     return gradients.gradcheck(backend if network is None else network)

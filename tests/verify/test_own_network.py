@@ -57,6 +57,14 @@ def test_digits() -> None:
         np.testing.assert_array_equal(layer.weight, weight)
 
 
+def test_a_pair_is_taken_as_for_training() -> None:
+    x = np.random.default_rng(0).random((60, 4))
+    network, y = Network([4, 5, 3], "tanh"), np.arange(60) % 3
+    assert nnx.gradcheck(network, (x, y)) == nnx.gradcheck(network, nnx.dataset(x, y))
+    with pytest.raises(InputError, match="a part of a data set does not tell its sc"):
+        nnx.gradcheck(network, nnx.dataset(x, y).train)
+
+
 @pytest.mark.parametrize("options", [{}, union(*OPTIONS)], ids=["plain", "all"])
 def test_every_backend(
     data: Dataset, backend: Backend, options: dict[str, Any]
@@ -288,7 +296,7 @@ def test_what_it_may_be_called_with(
         (("numpy", data), {}),
         ((), {"l2": 0.1}),
     ):
-        with pytest.raises(InputError, match="a Network and a Dataset, or a backend"):
+        with pytest.raises(InputError, match="a Network and a data set or a pair"):
             anything(*args, **options)
     with pytest.raises(InputError, match="gradcheck takes l1, l2, .*, not dropout"):
         anything(Network([25, 3]), data, dropout=0.5)
