@@ -106,6 +106,8 @@ class Network:
     def replace(self, **attributes: Any) -> Self:
         """Return a copy of the network with some attributes replaced.
 
+        The copy has weights of its own, also where layers are given.
+
         Raises:
             InputError: networks have no such attribute, or the attributes do not fit
                 each other
@@ -116,7 +118,8 @@ class Network:
                 raise InputError(f"a network has no {name}; it has {known}")
         if {"layers", "classes"} <= {*attributes}:  # the likeness is of other pictures
             attributes = {"likeness": None} | attributes
-        return self.of(**model_file.fitting(vars(self) | attributes))
+        found = model_file.fitting(vars(self) | attributes)
+        return self.of(**found | {"layers": map_arrays(np.array, found["layers"])})
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:

@@ -322,6 +322,16 @@ def test_attributes_as_lists_and_numpy_s_numbers(tmp_path: Path) -> None:
         assert getattr(loaded, name) == getattr(network, name)
 
 
+def test_a_copy_has_weights_of_its_own() -> None:
+    network = Network([4, 5, 3])
+    layers = [Layer(*(part.copy() for part in layer)) for layer in network.layers]
+    for copy in network.replace(), network.replace(layers=layers):
+        copy.layers[0].weight[:] = 7
+        copy.layers[1].bias[:] = 7
+    for layer in network.layers + layers:
+        assert not any((part == 7).any() for part in layer)
+
+
 def test_a_likeness_belongs_to_its_classes() -> None:
     from nnx.likeness import Likeness, shapes
 

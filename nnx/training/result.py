@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from nnx import blas
 from nnx.data.dataset import Array, Dataset
 from nnx.likeness import Likeness, few, learnt
@@ -124,9 +122,8 @@ def result_of(run: "Run", *, trained: bool) -> Result:
     images = len(position.log) * plan.images + plan.images_done(position)
     validation = monitored if plan.has_validation else (None, None)
     done = plan.is_done(position)
-    # Copy the layers: a backend holds a state's memory as long as its arrays exist.
-    copied = map_arrays(lambda array: np.array(backend.to_numpy(array)), layers)
-    network = run.network.replace(layers=copied)
+    # A copy: a backend holds a state's memory as long as its arrays exist.
+    network = run.network.replace(layers=map_arrays(backend.to_numpy, layers))
     return Result(
         network=network.replace(likeness=_likeness(run, network)),
         train_loss=train.loss,

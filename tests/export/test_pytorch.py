@@ -86,6 +86,20 @@ def test_through_pytorch_and_back(
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_training_goes_on_in_pytorch_without_the_network() -> None:
+    torch = _torch()
+    nn = torch.nn
+    # A weight of one row is also one column's in memory.
+    model = nn.Sequential(nn.Linear(9, 4), nn.ReLU(), nn.Linear(4, 1))
+    network = nnx.from_pytorch(model, "relu")
+    before = [part.copy() for layer in network.layers for part in layer]
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 1
+    after = [part for layer in network.layers for part in layer]
+    assert all(map(np.array_equal, before, after))
+
+
 @pytest.mark.parametrize(("approximate", "warned"), [("none", 1), ("tanh", 0)])
 def test_an_exact_gelu_is_told(approximate: str, warned: int) -> None:
     nn = _torch().nn
