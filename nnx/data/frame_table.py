@@ -54,11 +54,16 @@ def table_of(
 
 
 def _labels(frame: Any, source: str) -> list[Any]:
-    """Return the labels of a frame's columns; refuse a frame that is a plan alone."""
+    """Return the labels of a frame's columns; refuse a frame that is a plan alone.
+
+    PyArrow's tables have their columns themselves as `columns`.
+    """
     if callable(getattr(type(frame), "collect", None)):  # as LazyFrame of Polars
         kind = type(frame).__name__
         raise InputError(f"{source} is a {kind}, without rows yet: give its collect()")
-    return list(frame.columns)
+    return list(
+        frame.column_names if hasattr(type(frame), "column_names") else frame.columns
+    )
 
 
 def table_of_array(
@@ -216,7 +221,12 @@ def _as_numbers(fields: list[Any]) -> Array:
 
 def _field(item: Any, place: str) -> float | str | None:
     """Return an object as a number or text; None for a missing value."""
-    if item is None or type(item).__name__ == "NAType" or item != item:
+    is_array = bool(getattr(item, "shape", ()))
+    if (
+        item is None
+        or type(item).__name__ == "NAType"
+        or (not is_array and item != item)
+    ):
         return None
     if isinstance(item, str | bool | np.bool_):
         return str(item)

@@ -377,6 +377,22 @@ def test_sparse_matrices_are_refused_with_a_way_out():
             nnx.Network([4, 2]).predict(kind(dense))
 
 
+def test_a_table_of_pyarrow_is_a_frame():
+    pyarrow = pytest.importorskip("pyarrow", reason="needs PyArrow")
+    ours, theirs = (
+        nnx.dataset(frame, "old", missing="fill")
+        for frame in (pyarrow.Table.from_pandas(FRAME), FRAME)
+    )
+    assert ours.columns == theirs.columns
+    np.testing.assert_array_equal(ours.train.images, theirs.train.images)
+
+
+def test_a_column_of_arrays():
+    frame = FRAME.assign(age=list(np.ones((60, 3))))
+    says = "x, column 'age': holds ndarray, neither numbers nor text: leave it out"
+    assert refused(frame, "old").startswith(says)
+
+
 def test_a_frame_that_is_not_computed_yet():
     class LazyFrame:  # as of Polars
         columns = ("a", "old")
