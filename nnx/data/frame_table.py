@@ -153,6 +153,22 @@ def _names_in(y: Any, source: str, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(y) if is_list and all(name in names for name in y) else ()
 
 
+def categories_of(
+    pair: tuple[Any, Any], source: str, without: Collection[str]
+) -> tuple[str, ...]:
+    """Return the names of x's columns of pandas' category dtype, without those of y.
+
+    x, y: as for `table_of_pair`
+    without: names of more columns to leave out
+    """
+    x, y = pair
+    if not (is_frame(x) and hasattr(x, "dtypes")):
+        return ()
+    kinds = dict(zip(map(str, _labels(x, source)), map(str, x.dtypes), strict=True))
+    out = {*without, *_names_in(y, source, [*kinds])}
+    return tuple(n for n, kind in kinds.items() if kind == "category" and n not in out)
+
+
 def target_table(y: Any, source: str, names: Sequence[str] | None = None) -> Table:
     """Return the targets as a table.
 

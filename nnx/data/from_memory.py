@@ -16,6 +16,7 @@ from nnx.data.dataset import (
     frame_of,
 )
 from nnx.data.frame_table import (
+    categories_of,
     is_frame,
     table_of_pair,
     target_table,
@@ -58,7 +59,7 @@ def dataset(
     """Return a data set made from arrays or data frames in memory.
 
     x: (n, features), or pictures (n, height, width), also with an axis of one channel;
-        or a data frame with columns of numbers or text
+        or a data frame with columns of numbers or text, or of pandas' categories
     y: (n,) classes, as numbers or text, or numbers to predict; or (n, targets), or (n,
         classes) one-hot. If x is a data frame, y may also be the name of a column of x,
         or a list of names
@@ -161,8 +162,10 @@ def _pixels_like(maximum: int, x: Any, source: str) -> Array:
 
 
 def _of_tables(name: str, pairs: Pairs, options: TableOptions, scale: Any) -> Dataset:
-    text = options.categorical
     drop = options.drop
+    own = categories_of(pairs["train"], _SOURCES["train"][0], drop)
+    text = tuple(dict.fromkeys(options.categorical + own))
+    options = options._replace(categorical=text)
     first, target = table_of_pair(
         pairs["train"], _SOURCES["train"], text=text, without=drop
     )

@@ -377,6 +377,19 @@ def test_sparse_matrices_are_refused_with_a_way_out():
             nnx.Network([4, 2]).predict(kind(dense))
 
 
+def test_numbers_that_pandas_calls_categories():
+    codes = pandas.Series([3, 1, 7] * 20)
+    frame = FRAME[["age"]].assign(code=codes, more=codes, old=codes)
+    ours = frame.astype({"code": "category", "more": "category", "old": "category"})
+    options = {"drop": ["more"], "x_test": frame, "y_test": "old"}
+    theirs = nnx.dataset(frame, "old", categorical=["code"], **options)
+    data = nnx.dataset(ours, "old", **options)
+    assert data.columns == theirs.columns
+    assert data.columns[1].categories == data.classes == ("1", "3", "7")
+    np.testing.assert_array_equal(data.test.images, theirs.test.images)
+    assert data.options == theirs.options
+
+
 def test_a_table_of_pyarrow_is_a_frame():
     pyarrow = pytest.importorskip("pyarrow", reason="needs PyArrow")
     ours, theirs = (
