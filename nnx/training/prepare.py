@@ -1,5 +1,6 @@
 """A run's plan, made from settings, a network and data after checking that they fit."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,7 @@ def fitted(network: Network, data: Dataset, settings: Settings) -> Network:
             f"fit it: its sizes must begin with {features} and end with {outputs}"
             f"{_ASK_FOR_CLASSES if is_guess else ''}"
         )
+    _refuse_other_places(network, data)
     finite(network.layers, "layers")
     frame = checked_frame(data.frame, features)
     _check_task(data, settings)
@@ -78,6 +80,33 @@ def fitted(network: Network, data: Dataset, settings: Settings) -> Network:
         targets=data.targets,
         likeness=None,
     )
+
+
+def _refuse_other_places(network: Network, data: Dataset) -> None:
+    """Refuse columns, classes or targets that the network knows at other places.
+
+    Its weights would be those of others. Classes "0", "1", … may be a new network's.
+    """
+    numbered = tuple(str(i) for i in range(len(network.classes)))
+    for kind in "columns", "classes", "targets":
+        own = getattr(network, kind)
+        places = {} if own == numbered else {n: i for i, n in enumerate(_names(own))}
+        for i, name in enumerate(_names(getattr(data, kind))):
+            if places.get(name, i) != i:
+                order = "" if kind == "classes" else "give them in its order, or "
+                raise InputError(
+                    f"{data.name} has {name!r} at place {i + 1} of its {kind}, and the "
+                    f"trained network at place {places[name] + 1}: {order}to learn all "
+                    f"anew, give network.replace({kind}=data.{kind})"
+                )
+
+
+def _names(parts: Sequence[Any]) -> Iterator[str]:
+    """Yield the names of classes, targets or columns, the latter once per feature."""
+    for part in parts:
+        for category in getattr(part, "categories", ()) or ("",):
+            name = part if isinstance(part, str) else part.name
+            yield f"{name}={category}" if category else name
 
 
 def _check_task(data: Dataset, settings: Settings) -> None:

@@ -175,3 +175,34 @@ def test_the_settings_are_what_the_loader_takes():
     assert may_be == table_options.MAY_BE
     usual = dataset.TableOptions()._asdict()
     assert {name: ROWS[name].default for name in usual} == usual
+
+
+def test_what_a_trained_network_knows_stays_at_its_place():
+    """Weights do not move: another order would begin with each at another column."""
+    x = np.random.default_rng(0).normal(5, 2, (60, 2))
+    frame = pandas.DataFrame(x, columns=["a", "b"]).assign(c=["x", "y", "z"] * 20)
+    y = np.array(["no", "yes"] * 30)
+
+    def train(network, x, y):
+        return nnx.train(network, (x, y), epochs=1, backend="numpy").network
+
+    network = train(nnx.Network([5, 2]), frame, y)
+    assert train(network, frame * 2, y).columns != network.columns  # other scales
+    last = frame.assign(c=frame.c.replace("z", "zz"))  # another one at its place
+    for data in (last, y), (frame, np.where(y == "no", "a", "b")):
+        assert train(network, *data).sizes == (5, 2)
+    for kind, place, data in (
+        ("columns", "'b' at place 1", (frame[["b", "a", "c"]], y)),
+        ("columns", "'c=y' at place 3", (frame.assign(c=["y", "z", "zz"] * 20), y)),
+        ("classes", "'yes' at place 1", (frame, np.where(y == "no", "zero", "yes"))),
+    ):
+        words = rf"{place} of its {kind}, .*network\.replace\({kind}=data\.{kind}\)"
+        with pytest.raises(InputError, match=words):
+            train(network, *data)
+        changed = {kind: getattr(nnx.dataset(*data), kind)}
+        assert train(network.replace(**changed), *data).sizes == (5, 2)
+    # The numbered classes may be those of a new network.
+    assert train(nnx.Network([5, 2]), frame, np.arange(60) % 2 + 1).classes == (
+        "1",
+        "2",
+    )
