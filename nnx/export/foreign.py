@@ -10,9 +10,25 @@ import numpy as np
 from nnx.data import given
 from nnx.data.dataset import Array, Dataset
 from nnx.errors import InputError, in_few_words
+from nnx.maths.activations import LEAKY_SLOPE
 from nnx.maths.state import Layer, Layers
 from nnx.network import Network
 from nnx.settings.values import read_value
+
+# The activations of nnx, by what PyTorch prints for their modules.
+_ACTIVATIONS = {
+    "ReLU()": "relu",
+    "ReLU(inplace=True)": "relu",
+    f"LeakyReLU(negative_slope={LEAKY_SLOPE})": "leaky_relu",
+    "ELU(alpha=1.0)": "elu",
+    "Tanh()": "tanh",
+    "Sigmoid()": "sigmoid",
+    "Softplus(beta=1.0, threshold=20.0)": "softplus",
+    "SiLU()": "silu",
+    "GELU(approximate='none')": "gelu",
+    "GELU(approximate='tanh')": "gelu",
+}
+_WITHOUT_EFFECT = "Dropout", "Flatten", "Identity"
 
 
 def made(
@@ -79,8 +95,14 @@ def _normalized(
     return Layer(weight.astype(kind), bias.astype(kind))
 
 
-def state_of(module: Any) -> Any:
-    """Return a PyTorch module's state dict; warn of a GELU that is not nnx's."""
+def of_module(module: Any, activation: Any) -> tuple[Any, Any]:
+    """Return a PyTorch module's state dict and its activation; warn of an exact GELU.
+
+    activation: as for `nnx.Network`; None: what the module states, if anything
+
+    Raises:
+        InputError: the module states another activation
+    """
     parts = module.modules() if hasattr(module, "modules") else ()
     kinds = {getattr(m, "approximate", "") for m in parts if type(m).__name__ == "GELU"}
     if kinds - {"tanh"}:
@@ -89,4 +111,29 @@ def state_of(module: Any) -> Any:
             '"tanh"), so its outputs differ slightly',
             stacklevel=3,
         )
-    return module.state_dict()
+    stated = _stated(module)
+    if stated and activation is not None:
+        given = read_value("activation", activation)
+        if (given * len(stated) if len(given) == 1 else given) != stated:
+            raise InputError(
+                f"the module has the activation {','.join(stated)}, not "
+                f"{','.join(given)}: leave activation out"
+            )
+    return module.state_dict(), stated or activation
+
+
+def _stated(module: Any) -> tuple[str, ...]:
+    """Return the activation of each hidden layer of a Sequential.
+
+    Empty if there is none, or if another part or code of its own decides what it does.
+    """
+    found = list[str]()
+    for part in module if type(module).__name__ == "Sequential" else ():
+        kind, name = type(part).__name__, _ACTIVATIONS.get(repr(part), "")
+        if kind == "Linear":
+            found.append("identity")
+        elif name and found[-1:] == ["identity"]:
+            found[-1] = name
+        elif kind not in _WITHOUT_EFFECT:
+            return ()
+    return tuple(found[:-1]) if found[-1:] == ["identity"] else ()

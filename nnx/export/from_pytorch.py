@@ -19,7 +19,7 @@ from nnx import files, memory, model_file
 from nnx.data.dataset import Array, Dataset
 from nnx.errors import InputError, in_few_words
 from nnx.export import state_dict
-from nnx.export.foreign import made, state_of
+from nnx.export.foreign import made, of_module
 from nnx.maths.state import Layer, Layers
 from nnx.network import Network
 from nnx.tensors import check_tensor, read
@@ -48,7 +48,7 @@ def from_pytorch(
     weights: a safetensors file; a file of `torch.save`, which needs PyTorch and is read
         without running code; a module; or a `state_dict` with "NAME.weight" (out, in)
         and optionally "NAME.bias" (out,) for each linear layer
-    activation: as for `nnx.Network`; a file written by nnx states it, and all the rest
+    activation: as for `nnx.Network`; a Sequential states it, a file of nnx's own all
     data: sets classes, pictures and columns; None: classes "0", "1", …, pixels to 255
     pixels: the pixels in training: "unit", in [0, 1], or "raw", as in the data
     normalize: mean and deviation that normalized pixels in [0, 1]; kept in layer 1
@@ -64,7 +64,7 @@ def from_pytorch(
             f"layers must be the layers' names in order, not {in_few_words(layers)}"
         )
     if hasattr(weights, "state_dict") and not isinstance(weights, type):
-        weights = state_of(weights)
+        weights, activation = of_module(weights, activation)
     if isinstance(weights, Mapping):
         source, said, tensors = IN_MEMORY, None, _arrays(IN_MEMORY, weights)
     elif isinstance(weights, str | PathLike):

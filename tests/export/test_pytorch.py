@@ -110,6 +110,32 @@ def test_an_exact_gelu_is_told(approximate: str, warned: int) -> None:
     assert all("GELU that is exact" in str(each.message) for each in told)
 
 
+def test_a_sequential_states_its_activations() -> None:
+    nn = _torch().nn
+    of = {
+        "relu": nn.ReLU(inplace=True), "leaky_relu": nn.LeakyReLU(), "elu": nn.ELU(),
+        "tanh": nn.Tanh(), "sigmoid": nn.Sigmoid(), "softplus": nn.Softplus(),
+        "silu": nn.SiLU(), "gelu": nn.GELU("tanh"),
+    }  # fmt: skip
+    parts: list[Any] = [nn.Flatten(), nn.Linear(9, 3), nn.Linear(3, 3)]
+    for activation in of.values():
+        parts += [activation, nn.Dropout(), nn.Linear(3, 3)]
+    network = nnx.from_pytorch(nn.Sequential(*parts))
+    assert network.activation == ("identity", *of, "identity")
+
+    def hidden(activation: Any, *last: Any) -> Any:
+        return nn.Sequential(nn.Linear(9, 3), activation, nn.Linear(3, 2), *last)
+
+    assert nnx.from_pytorch(hidden(of["silu"]), "swish").activation[0] == "silu"
+    with pytest.raises(InputError, match="has the activation tanh, not relu: leave"):
+        nnx.from_pytorch(hidden(of["tanh"]), "relu")
+    # What nnx does not have, and what it would not compute.
+    for unknown in hidden(nn.LeakyReLU(0.3)), hidden(of["relu"], nn.ReLU()):
+        with pytest.raises(InputError, match="does not say which activation"):
+            nnx.from_pytorch(unknown)
+        assert nnx.from_pytorch(unknown, "relu").sizes == (9, 3, 2)
+
+
 def _weights(**changed: Any) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     shapes = {"0.weight": (4, 9), "0.bias": (4,), "2.weight": (2, 4), "2.bias": (2,)}
