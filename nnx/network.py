@@ -192,7 +192,8 @@ class Network:
             InputError: images have another shape, are not finite, or are outside [0, 1]
                 (floats) or the range of training (integers); a data frame that
                 `features` refuses; an array that is plainly not scaled, or not float32
-                where columns are scaled; weights or outputs are not finite
+                where columns are scaled; weights or outputs are not finite; there is
+                one output, and the network was not trained
         """
         outputs = self._outputs(images, backend)
         if self.task == "classification":
@@ -241,6 +242,12 @@ class Network:
 
     def _outputs(self, images: Any, backend: str | Backend) -> Array:
         """Return the probabilities, or the scaled values of a regression."""
+        if self.task == "classification" and self.sizes[-1] == 1:
+            raise InputError(
+                f"a network {self} has one output and no target for it, as one before "
+                "training: predict with the result.network of nnx.train; for weights "
+                "from elsewhere, give their data set as data"
+            )
         chosen, rows = choose(backend), rows_of(self, images)
         scale = self.pixel_scale(rows.dtype)
         hyper = Hyperparameters(self.activation, scale, BLOCK, loss=self.loss)

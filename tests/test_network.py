@@ -322,6 +322,16 @@ def test_attributes_as_lists_and_numpy_s_numbers(tmp_path: Path) -> None:
         assert getattr(loaded, name) == getattr(network, name)
 
 
+def test_one_output_is_no_class() -> None:
+    """Every image would be of it, with certainty."""
+    network, x = Network([4, 5, 1], init="glorot"), np.eye(4, dtype=np.float32)
+    for ask in network.predict, network.predict_proba:
+        with pytest.raises(InputError, match="no target for it, .* the result.network"):
+            ask(x)
+    result = nnx.train(network, nnx.dataset(x, [0.5, 1, 2, 3]), epochs=1)
+    assert result.network.predict(x).shape == (4,)
+
+
 def test_a_copy_has_weights_of_its_own() -> None:
     network = Network([4, 5, 3])
     layers = [Layer(*(part.copy() for part in layer)) for layer in network.layers]
