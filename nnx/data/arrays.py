@@ -4,6 +4,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from nnx.data.dataset import Split
 from nnx.data.rows import Rows
 from nnx.errors import InputError, first_line
 
@@ -20,15 +21,21 @@ def as_array(given: Any, what: str = "images") -> Array:
     try:
         if hasattr(given, "resolve_neg"):  # a tensor of PyTorch
             given = given.detach().resolve_neg()
+        if isinstance(given, Split):
+            raise InputError(f"{what}: a part of a data set, give its images")
         refuse_masked(given, what)
         if callable(getattr(given, "toarray", None)):  # of SciPy; NumPy would nest it
             raise InputError(f"{what}: a sparse matrix, give what toarray() returns")
-        return np.asarray(given)
+        array = np.asarray(given)
     except InputError:
         raise
     except (TypeError, ValueError, RuntimeError) as error:
         reason = first_line(error)
         raise InputError(f"{what} cannot be converted to an array: {reason}") from None
+    if array.dtype == object and not array.ndim:  # a generator, a dict or a set
+        kind = type(given).__name__
+        raise InputError(f"{what}: a {kind} is no array: give an array or a list")
+    return array
 
 
 def refuse_masked(array: Array, what: str) -> None:

@@ -366,6 +366,17 @@ def test_pictures_with_an_axis_of_one_channel(shape):
     assert "not (60, 2, 2, 5)" in refused(PICTURES.reshape(60, 2, 2, 5), CLASSES)
 
 
+def test_what_is_no_array_is_named():
+    data, y = nnx.dataset(PICTURES, CLASSES), list(CLASSES)
+    assert refused((row for row in PICTURES), y).startswith("x: a generator is no ar")
+    for kind, given in ("set", {*y}), ("dict_values", dict(enumerate(y)).values()):
+        assert refused(PICTURES, given) == (
+            f"y: a {kind} is no array: give an array or a list"
+        )
+    with pytest.raises(InputError, match="^images: a part of a data set, give its im"):
+        nnx.Network([20, 3]).predict(data.test)
+
+
 def test_sparse_matrices_are_refused_with_a_way_out():
     sparse = pytest.importorskip("scipy.sparse", reason="needs SciPy")
     dense = np.random.default_rng(0).random((60, 4))
