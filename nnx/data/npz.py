@@ -166,7 +166,11 @@ def require_numbers(where: str, dtypes: Sequence[np.dtype]) -> None:
         )
     for dtype in dtypes:
         if dtype.kind not in "buif" or dtype.itemsize > 8:
-            raise InputError(f"{where}: holds {dtype}, expected integers or floats")
+            advice = "; from Python, nnx.dataset takes arrays with text as classes"
+            raise InputError(
+                f"{where}: holds {dtype}, expected integers or floats"
+                f"{advice * (dtype.kind in 'US')}"
+            )
 
 
 def _images(path: Path, key: str, values: Array) -> RawArray:
