@@ -61,8 +61,8 @@ def dataset(
     x: (n, features), or pictures (n, height, width), also with an axis of one channel;
         or a data frame with columns of numbers or text, or of pandas' categories
     y: (n,) classes, as numbers or text, or numbers to predict; or (n, targets), or (n,
-        classes) one-hot. If x is a data frame, y may also be the name of a column of x,
-        or a list of names
+        classes) one-hot; a data frame's columns of 0 and 1 are several labels. If x is
+        a data frame, y may also be the name of a column of x, or a list of names
     x_test, y_test: samples for testing; None: a fixed tenth of the rows is held out
     validation: a validation set, as a pair (x, y)
     scale: the scale of the numbers in x. "auto": uint8 are pixels up to 255, and floats

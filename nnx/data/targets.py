@@ -115,7 +115,11 @@ def _decided(table: Table, names: Sequence[str]) -> tuple[str, str]:
     columns = [table.values[table.column(name)] for name in names]
     if len(columns) > 1:
         if all(map(_are_zeros_and_ones, columns)):
-            return "multilabel", ", as all are 0 or 1"
+            why = ", as all are 0 or 1"
+            labels = [_zeros_and_ones(table, table.column(name)) for name in names]
+            if (np.sum(labels, axis=0) == 1).all():
+                why += "; each row has a single 1: for classes, give one column"
+            return "multilabel", why
         return "regression", ""
     values, i = columns[0], table.column(names[0])
     if isinstance(values, Text):

@@ -401,6 +401,19 @@ def test_numbers_that_pandas_calls_categories():
     assert data.options == theirs.options
 
 
+def test_one_hot_columns_are_labels_with_a_remark():
+    """Columns have names, so they are labels as in a file; an array's are classes."""
+    frame = pandas.get_dummies(FRAME.city.fillna("Rome")).assign(age=FRAME.age)
+    cities = ["Bern", "Oslo", "Rome"]
+    remark = "0 or 1; each row has a single 1: for classes, give one column"
+    for x, y in (frame, cities), (frame[["age"]], frame[cities].astype(int)):
+        data = nnx.dataset(x, y)
+        assert (data.task, data.classes) == ("multilabel", tuple(cities))
+        assert any(note.endswith(remark) for note in data.notes)
+    both = nnx.dataset(frame.assign(Rome=True), cities)
+    assert any(note.endswith("as all are 0 or 1") for note in both.notes)
+
+
 def test_a_table_of_pyarrow_is_a_frame():
     pyarrow = pytest.importorskip("pyarrow", reason="needs PyArrow")
     ours, theirs = (
