@@ -7,8 +7,13 @@ from typing import Any
 def plain(value: Any) -> Any:
     """Return numbers and arrays of array libraries as Python's own, within lists too.
 
-    Records, which are tuples of a kind of their own, are left as they are.
+    A series of pandas is by its index, unless that merely counts from 0. Records, which
+    are tuples of a kind of their own, are left as they are.
     """
+    if hasattr(value, "to_dict") and hasattr(value, "tolist"):
+        by_index = value.to_dict()
+        if list(by_index) != list(range(len(by_index))):
+            return plain(by_index)
     if hasattr(value, "tolist") and not isinstance(value, type):
         value = value.tolist()
     if type(value) in (list, tuple):

@@ -60,6 +60,16 @@ def test_a_class_s_name_goes_before_its_number(data: Dataset) -> None:
     assert of({2: 2.0}, fives) == (1.0, 1.0, 2.0)
 
 
+def test_a_series_of_pandas_is_by_its_index(data: Dataset) -> None:
+    series = pytest.importorskip("pandas", reason="needs pandas").Series
+    # As 1 / y.value_counts() has them: the most frequent class comes first.
+    assert of(series({"c": 1.0, "a": 3.0, "b": 2.0}), data) == (3.0, 2.0, 1.0)
+    assert of(series([3.0, 1.0], index=[2, 0]), data) == (1.0, 1.0, 3.0)
+    assert of(series([3.0, 2.0, 1.0]), data) == (3.0, 2.0, 1.0)
+    with pytest.raises(InputError, match="hidden must be"):
+        complete({"hidden": series({"a": 3})})
+
+
 @pytest.mark.parametrize(
     ("value", "says"),
     [
