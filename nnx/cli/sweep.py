@@ -71,11 +71,13 @@ def sweep(
     nnx sweep run.toml --space space.toml --storage sweeps/mine --trials 200 --seeds 5
     """
     from nnx.cli.progress import doing
+    from nnx.maths.shards import ALONE
     from nnx.settings import complete
     from nnx.sweep import trials as study
     from nnx.sweep.journal import library
     from nnx.sweep.space import load, size
     from nnx.training.data import load_data
+    from nnx.training.processes import digest_of
 
     values, held_out = _values(config)
     settings, searched = complete(values, str(config)), load(space, values)
@@ -88,7 +90,8 @@ def sweep(
             data = load_data(settings)
             runs = TrialRuns(values, searched, data, options, threads)
             metric = runs.checked_metric()
-        opened = study.opened(storage, settings, searched, every)
+            digest = digest_of(data, ALONE, needed=True)
+        opened = study.opened(storage, settings, searched, every, digest)
         if held_out and not quiet:
             show.note(
                 f"nnx: {config} sets no validation_fraction: trials are compared on "

@@ -1,6 +1,6 @@
 """A sweep's trials, and their distribution among processes.
 
-    sweep.toml      the definition of the sweep: settings, space and seeds
+    sweep.toml      the definition of the sweep: settings, space, seeds and data
     journal.log     the trials, and their scores
     trial-0000/     a trial's run; with several seeds, a folder with a run for each
     best.toml       in the end, the best trial's settings
@@ -28,6 +28,8 @@ from nnx.sweep.space import Space, as_table, settings_of
 from nnx.training import lock
 
 SWEEP_NAME, BEST_NAME, PICTURE_NAME = "sweep.toml", "best.toml", "sweep.png"
+# Where the data are; they may be moved, because they are compared by content.
+PLACES = "dataset", "data_dir", "test_data", "validation_data"
 WAIT = 0.5  # seconds between checks of the other processes' progress
 
 
@@ -83,11 +85,12 @@ class Outcome(NamedTuple):
 
 
 def opened(
-    folder: Path, settings: Settings, space: Space, seeds: Sequence[int]
+    folder: Path, settings: Settings, space: Space, seeds: Sequence[int], data: str
 ) -> Sweep:
     """Return the sweep in a folder, or create it.
 
     settings: of all trials, complete
+    data: their digest, as in checkpoints
 
     Raises:
         InputError: the folder holds another sweep, or files in the place of this one's;
@@ -95,11 +98,13 @@ def opened(
         MissingLibraryError: Optuna is not installed
     """
     journal.library()
+    definition = as_text(settings) | {"seeds": len(seeds), "data": data}
+    definition["space"] = as_table(space)
     with files.holding(folder, "a sweep"):
         folder.mkdir(parents=True, exist_ok=True)
     with journal.turn(folder):
         _check_free(folder)
-        _check_same(folder, settings, space, len(seeds))
+        _check_same(folder, definition)
         return Sweep(folder, space, seeds, journal.opened(folder))
 
 
@@ -191,15 +196,16 @@ def _check_free(folder: Path) -> None:
         )
 
 
-def _check_same(folder: Path, settings: Settings, space: Space, seeds: int) -> None:
+def _check_same(folder: Path, definition: dict[str, Any]) -> None:
     """Refuse the folder of another sweep; write this one's definition to a new one."""
     import tomli_w
 
     path = folder / SWEEP_NAME
-    text = tomli_w.dumps(as_text(settings) | {"seeds": seeds, "space": as_table(space)})
+    text = tomli_w.dumps(definition)
     if path.exists():
         there, own = files.read_toml(path), tomllib.loads(text)
-        if differ := [name for name in own if there.get(name) != own[name]]:
+        compared = (name for name in own if name not in PLACES)
+        if differ := [name for name in compared if there.get(name) != own[name]]:
             raise InputError(
                 f"{folder}: holds another sweep, which differs in {', '.join(differ)}; "
                 "choose another --storage"

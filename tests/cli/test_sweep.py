@@ -62,9 +62,10 @@ def opened(
     settings: Settings | None = None,
     searched: space.Space | None = None,
     seeds: Sequence[int] = (0,),
+    data: str = "",
 ) -> trials.Sweep:
     searched = searched or {"dropout": space.Range(0.0, 0.9)}
-    return trials.opened(folder, settings or complete({}), searched, seeds)
+    return trials.opened(folder, settings or complete({}), searched, seeds, data)
 
 
 def check_finished(folder: Path, count: int) -> None:
@@ -232,6 +233,7 @@ def test_a_folder_that_is_no_place_for_this_sweep(tmp_path: Path) -> None:
         ({"settings": complete({"epochs": 3, "seed": 1})}, "epochs, seed"),
         ({"searched": {"l2": {0.0: 0.0, 0.1: 0.1}}}, "space"),
         ({"seeds": [0, 1]}, "seeds"),
+        ({"data": "0123456789abcdef"}, "data"),
     ):
         match = f"holds another sweep, which differs in {says}; choose another"
         with pytest.raises(InputError, match=match):

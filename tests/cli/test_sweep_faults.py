@@ -36,7 +36,7 @@ def files(cwd: Path) -> Path:
 
 def opened(folder: Path) -> trials.Sweep:
     searched: space.Space = {"dropout": space.Range(0.0, 0.9)}
-    return trials.opened(folder, complete({}), searched, [0])
+    return trials.opened(folder, complete({}), searched, [0], "")
 
 
 UNTRAINABLE = {
@@ -174,6 +174,22 @@ def test_several_seeds_and_a_regression_once_deleted(
     repeat = "train", "--config", "swept/best.toml", "--out", "again"
     done(*repeat)
     assert config(files / "again") == as_text(before)
+
+
+def test_data_that_were_moved_and_data_that_were_changed(
+    done: Run, refused: Refused, files: Path
+) -> None:
+    """Scores on other data cannot be compared; where the data are does not matter."""
+    rows = "a,b,y\n" + "".join(f"{i},{i % 7},{3 * i - i % 7}\n" for i in range(60))
+    table = "task = 'regression'\ntarget = 'y'\ndataset = 'table.csv'\n"
+    (files / "run.toml").write_text(RUN + table)
+    (files / "table.csv").write_text(rows)
+    done(*SWEEP, "--trials", 1)
+    (files / "table.csv").rename(files / "moved.csv")
+    (files / "run.toml").write_text((RUN + table).replace("table.csv", "moved.csv"))
+    done(*SWEEP, "--trials", 2)
+    (files / "moved.csv").write_text(rows + "60,4,176\n")
+    refused(*SWEEP, says=("swept: holds another sweep, which differs in data; ch",))
 
 
 @pytest.mark.parametrize("name", IN_THE_WAY)
