@@ -18,10 +18,20 @@ _PIECE = 1 << 16
 
 
 def cache_folder(name: str) -> Path:
-    """Return the folder for a data set in the platform's cache."""
+    """Return the folder for a data set in the platform's cache.
+
+    Raises:
+        InputError: this user has no home folder
+    """
     from platformdirs import user_cache_dir
 
-    return Path(user_cache_dir("nnx")) / name
+    try:
+        return Path(user_cache_dir("nnx")) / name
+    except RuntimeError:
+        raise InputError(
+            "no folder to look for data in, as this user has no home: set HOME or "
+            "XDG_CACHE_HOME, or give --data-dir"
+        ) from None
 
 
 def fetch(name: str) -> Path:

@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from data_files import samples
 from idx_files import IDX_NAMES, idx_bytes
+from platformdirs import PlatformDirs
 
 from nnx.data.download import cache_folder, fetch, progress
 from nnx.data.load import load
@@ -144,6 +145,23 @@ def test_cache_that_cannot_be_written(server, monkeypatch):
     monkeypatch.setattr("pooch.retrieve", full)
     with pytest.raises(InputError, match=r"cannot save .*No space left on device"):
         fetch("mnist")
+
+
+def test_no_home(monkeypatch):
+    """As of a number in a container that is no user there."""
+
+    def nobody(uid):
+        raise KeyError(uid)
+
+    def real(app):
+        return PlatformDirs(app).user_cache_dir
+
+    monkeypatch.setattr("platformdirs.user_cache_dir", real)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    with pytest.raises(InputError, match=r"no home: set HOME or XDG_CACHE_HOME, or gi"):
+        cache_folder("mnist")
 
 
 def test_loading_by_name_fetches_what_is_not_there(server):
