@@ -93,11 +93,11 @@ def test_no_team_is_empty_or_too_large() -> None:
     assert (Threads(3).size(0), Threads(3).size(100)) == (1, 3)
 
 
-def test_a_thread_that_cannot_be_started_leaves_none_waiting(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_thread_that_cannot_be_started_is_done_without(
+    monkeypatch: pytest.MonkeyPatch, clock: list[float]
 ) -> None:
-    """As where a process may have no more of them; the next call may have all."""
-    begun, ran, start = list[Thread](), list[int](), Thread.start
+    """As where a user may have no more of them; after a pause the team may have all."""
+    begun, ran, start = list[Thread](), list[tuple[int, int]](), Thread.start
 
     def second_fails(thread: Thread) -> None:
         if begun:
@@ -105,17 +105,20 @@ def test_a_thread_that_cannot_be_started_leaves_none_waiting(
         begun.append(thread)
         start(thread)
 
+    def noted(member: Any) -> None:
+        ran.append((member.rank, member.size))
+
     team, cores = Threads(3), os.sched_getaffinity(0)
     with monkeypatch.context() as patched:
         patched.setattr(Thread, "start", second_fails)
-        with pytest.raises(RuntimeError, match="can't start new thread"):
-            team.run(3, lambda member: ran.append(member.rank))
+        team.run(3, noted)
     begun[0].join(10)
     assert not begun[0].is_alive()
-    assert ran == []
+    assert (ran, team.size(9)) == ([(0, 1)], 2)
     assert os.sched_getaffinity(0) == cores
-    team.run(3, lambda member: ran.append(member.rank))
-    assert sorted(ran) == [0, 1, 2]
+    clock[0] += FIRST_PAUSE
+    team.run(team.size(9), noted)
+    assert sorted(ran[1:]) == [(0, 3), (1, 3), (2, 3)]
 
 
 def _trained(monkeypatch: pytest.MonkeyPatch, *sizes: int) -> State:

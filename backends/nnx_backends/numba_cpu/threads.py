@@ -43,6 +43,7 @@ class Threads:
 
         The calling thread takes rank 0. The function must release Python's GIL. Each
         call starts the other threads anew, so that two teams never wait for each other.
+        Where one of them cannot start, the calling thread does everything.
         """
         counter = np.zeros(1, np.int64)
         if size == 1:
@@ -66,8 +67,12 @@ class Threads:
 
         others = [Thread(target=run, args=(i,), daemon=True) for i in range(1, size)]
         try:
-            for thread in others:
-                thread.start()
+            started = _started(others)
+            if started < len(others):
+                ready.abort()
+                self._reduce(1 + started)
+                function(Team(0, 1, counter), *shared)
+                return
             run(0)
         except BaseException:
             ready.abort()
@@ -89,13 +94,30 @@ class Threads:
             return
         shared = busy < WHOLE_SHARE * wall
         if shared.any():
-            self._size = max(1, len(cores) - int(shared.sum()))
+            self._reduce(max(1, len(cores) - int(shared.sum())))
             self._shared = {core for core, s in zip(cores, shared, strict=True) if s}
-            self._until = time.perf_counter() + self._pause
-            self._pause = min(2 * self._pause, LAST_PAUSE)
         elif self._size == self.most:
             self._pause = FIRST_PAUSE
         self._seconds = np.zeros_like(seconds)
+
+    def _reduce(self, size: int) -> None:
+        """Have a smaller team until the next pause is over."""
+        self._size = size
+        self._until = time.perf_counter() + self._pause
+        self._pause = min(2 * self._pause, LAST_PAUSE)
+
+
+def _started(threads: list[Thread]) -> int:
+    """Start threads, and return how many could be.
+
+    The system may allow no more, as with ulimit -u, or have no memory for a stack.
+    """
+    for i, thread in enumerate(threads):
+        try:
+            thread.start()
+        except RuntimeError:
+            return i
+    return len(threads)
 
 
 def _cores(size: int, shared: set[int | None]) -> list[int | None]:
