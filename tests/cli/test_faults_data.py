@@ -92,7 +92,9 @@ def test_1_a_packed_table(
     refused("train", "train.csv.zip", says=says)
     refused("predict", old_run, "train.csv.zip", says=says, status=1)
     refused("train", "train.csv.zip", "--target", "y", says=says)
-    refused("train", "--test-data", "train.csv.zip", "--target", "y", says=says)
+    (cwd / "t.csv").write_text("a,y\n" + "1,2\n3,4\n" * 9)
+    apart = "--test-data", "train.csv.zip"
+    refused("train", "t.csv", "--target", "y", *apart, says=says)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
