@@ -50,6 +50,6 @@ def serve(
     from nnx.page import listen
 
     opened = listen.listening(host or HOST, port)
-    show.line(f"{model}: draw at {listen.address(opened)} (Ctrl-C ends it)")
+    show.line(f"{model}: draw at {listen.addresses(opened)} (Ctrl-C ends it)")
     with signals.at_once(lambda: None):  # the server raises again what it was sent
         listen.run(app(network, hosts=["*"] if host else LOCAL), opened)

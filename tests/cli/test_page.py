@@ -111,5 +111,7 @@ def test_a_host_that_is_given_is_for_all_names(
 ) -> None:
     process = start("serve", old_run, "--port", "0", "--host", "0.0.0.0")
     line = process.stdout.readline()
-    port = line.split(" at ")[1].split()[0].rstrip("/").rpartition(":")[2]
-    assert get(f"http://127.0.0.1:{port}/", "my-machine.lan")[0] == 200
+    address = line.split(" at ")[1].split(",")[0]
+    port = address.rstrip("/").rpartition(":")[2]
+    assert f"/, on other machines http://{socket.gethostname()}:{port}/ (" in line
+    assert get(address, "my-machine.lan")[0] == 200

@@ -48,7 +48,7 @@ def serve() -> Iterator[Callable[[nnx.Network], str]]:
         started.append((server, thread))
         while not server.started:
             time.sleep(0.01)
-        return listen.address(opened)
+        return listen.addresses(opened)
 
     yield serve
     for server, thread in started:
