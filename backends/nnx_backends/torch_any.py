@@ -12,7 +12,6 @@ from nnx.backend import Backend
 from nnx.denormals import flushed
 from nnx.errors import MissingLibraryError, OutOfMemoryError, UnusableBackendError
 from nnx.maths import steps
-from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.arrays import Array, Namespace
 from nnx.maths.ops import Ops
 from nnx_backends.host_memory import keep_freed
@@ -49,7 +48,11 @@ def load(device: str = "cpu") -> Backend:
         native = np.array(array, kind, order="C")
         return torch.tensor(native, device=place)
 
-    ops = Ops(xp, dense_forward=_forward, update=partial(_update, torch))
+    ops = Ops(
+        xp,
+        dense_forward=lambda x, weight, bias: torch.addmm(bias, x, weight),
+        update=partial(_update, torch),
+    )
     return Backend(
         name="torch",
         device=_in_words(torch, place),
@@ -112,13 +115,6 @@ def _scope(torch: Any, place: Any) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         why = ", ".join(str(error).split(". ")[1:3])
         raise OutOfMemoryError(f"out of memory on {place}: {why}") from None
-
-
-def _forward(
-    x: Array, weight: Array, bias: Array, *, activation: str, xp: Namespace
-) -> Array:
-    """Return `dense.forward`'s output; the matrix product also adds the bias."""
-    return ACTIVATIONS[activation].forward(xp.addmm(bias, x, weight), xp=xp)
 
 
 def _update(torch: Any, parameter: Array, direction: Array, rate: float) -> Array:

@@ -82,17 +82,12 @@ def forward_shard(
         x = x if mask is None else x * mask
         f, normalized = ACTIVATIONS[activation], None
         if isinstance(layer, NormalizedLayer) and stats is not None:
-            z = x @ layer.weight
             z, normalized, stats = yield from batch_norm.forward(
-                z, layer, stats, xp=ops.xp
+                x @ layer.weight, layer, stats, xp=ops.xp
             )
-            y = f.forward(z, xp=ops.xp)
         else:
-            own = "identity" if f.from_z else activation
-            z = y = ops.dense_forward(
-                x, layer.weight, layer.bias, activation=own, xp=ops.xp
-            )
-            y = f.forward(z, xp=ops.xp) if f.from_z else y
+            z = ops.dense_forward(x, layer.weight, layer.bias)
+        y = f.forward(z, xp=ops.xp)
         caches.append(Cache(x, z if f.from_z else y, normalized))
         renewed.append(stats)
         x = y
@@ -156,28 +151,18 @@ def _layer_backward(
     ops: Ops,
 ) -> Sharded[tuple[Array | None, Layer | NormalizedLayer]]:
     """Return the gradients with respect to the layer's input and its parameters."""
-    xp, f = ops.xp, ACTIVATIONS[activation]
-    if f.from_z or cache.normalized is not None:
-        dy = f.backward(dy, cache.output, xp=xp)
-        activation = "identity"
+    dz = ACTIVATIONS[activation].backward(dy, cache.output, xp=ops.xp)
     if isinstance(layer, NormalizedLayer) and cache.normalized is not None:
         dz, dgamma, dbias = yield from batch_norm.backward(
-            dy, layer.gamma, cache.normalized, xp=xp
+            dz, layer.gamma, cache.normalized, xp=ops.xp
         )
-        dx, dweight = dense.product_backward(
-            dz, cache.x, layer.weight, input_gradient=input_gradient
-        )
-        return dx, NormalizedLayer(dweight, dbias, dgamma)
-    dx, dweight, dbias = dense.backward(
-        dy,
-        cache.x,
-        cache.output,
-        layer.weight,
-        activation=activation,
-        input_gradient=input_gradient,
-        xp=xp,
+        of_units: tuple[Array, ...] = (dbias, dgamma)
+    else:
+        of_units = (ops.xp.sum(dz, axis=0),)
+    dx, dweight = dense.backward(
+        dz, cache.x, layer.weight, input_gradient=input_gradient
     )
-    return dx, Layer(dweight, dbias)
+    return dx, type(layer)(dweight, *of_units)
 
 
 def fold_batch_norm(

@@ -11,8 +11,7 @@ from nnx.maths.shards import ALONE, Communicator
 class Ops(NamedTuple):
     """An array API namespace, and functions that a backend may replace by faster ones.
 
-    A replacement takes the arguments of the default. `dense_forward` is never called
-    with an activation whose gradient needs z; that activation is applied separately.
+    A replacement takes the arguments of the default.
 
     logits: like `evaluation.logits` without its `ops`; None: layer by layer
     communicator: the processes that share each batch

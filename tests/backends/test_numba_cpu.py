@@ -140,20 +140,6 @@ def test_distorted_images_do_not_depend_on_where_an_epoch_is_cut() -> None:
     assert_same_bits(state, whole)
 
 
-@pytest.mark.parametrize("units", [3, 20, 40])
-@pytest.mark.parametrize("kinds", ["fdd", "dff", "ffd"])
-def test_a_layer_of_mixed_dtypes(kinds: str, units: int) -> None:
-    """They are promoted, and not read as what they are not."""
-    rng = np.random.default_rng(0)
-    x, weight, bias = (
-        rng.random(shape).astype(kind)
-        for shape, kind in zip([(20, 9), (9, units), units], kinds, strict=True)
-    )
-    y = find("numba").ops.dense_forward(x, weight, bias, activation="relu", xp=np)
-    assert y.dtype == np.float64
-    np.testing.assert_allclose(y, x @ weight + bias, rtol=1e-6)
-
-
 def test_steps_on_layers_of_mixed_dtypes() -> None:
     """All are taken in the first one's dtype."""
     first, *others = Network([9, 40, 50, 3], seed=0).layers
