@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnx import files
-from nnx.data.dataset import TASKS, Array, Column, Frame, Target, checked_frame
+from nnx.data.dataset import Array, Column, Frame, Target, checked_frame
 from nnx.errors import InputError, in_few_words
 from nnx.likeness import Likeness
 from nnx.likeness import shapes as likeness_shapes
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.arrays import named_arrays
 from nnx.maths.state import Layer, Layers
-from nnx.settings.table import DTYPES, PIXELS
+from nnx.settings.table import DTYPES, PIXELS, TASKS
 from nnx.tensors import check_finite, check_tensor, read
 
 # Format 2 added these attributes; in format 1 they have these values, and a network

@@ -11,7 +11,6 @@ from nnx.automatic import DEFAULT
 from nnx.backend import Backend, choose
 from nnx.data.columns import features
 from nnx.data.dataset import (
-    TASKS,
     Array,
     Column,
     Frame,
@@ -32,6 +31,7 @@ from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.network import forward
 from nnx.maths.ops import Ops
 from nnx.maths.state import Layers
+from nnx.settings.table import TASKS
 from nnx.tensors import finite
 
 # The loss that a network of each task is trained with, unless another is chosen.

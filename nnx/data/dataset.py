@@ -14,8 +14,6 @@ Array: TypeAlias = Any
 
 # The source of a data set that is not from a file.
 IN_MEMORY = "in memory"
-# One class of many, any number of several labels, or numbers.
-TASKS = "classification", "multilabel", "regression"
 _PARTS = "train", "test", "validation"
 
 

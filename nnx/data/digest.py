@@ -6,8 +6,9 @@ from itertools import chain
 
 import numpy as np
 
-from nnx.data.dataset import TASKS, Dataset
+from nnx.data.dataset import Dataset
 from nnx.data.rows import row_blocks
+from nnx.settings.table import TASKS
 
 
 def digest(dataset: Dataset) -> str:

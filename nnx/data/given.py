@@ -4,8 +4,9 @@ import os
 from typing import Any, get_args, get_origin, get_type_hints
 
 from nnx.data.arrays import refuse_masked
-from nnx.data.dataset import IN_MEMORY, TASKS, Array, Dataset, Split
+from nnx.data.dataset import IN_MEMORY, Array, Dataset, Split
 from nnx.errors import InputError, in_few_words
+from nnx.settings.table import TASKS
 
 _MODULE = f"{Dataset.__module__}."
 

@@ -4,14 +4,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from nnx import files
-from nnx.data.dataset import TASKS, TableOptions
+from nnx.data.dataset import TableOptions
 from nnx.errors import InputError, in_few_words
-
-MAY_BE = {
-    "task": ("auto", *TASKS),
-    "missing": ("refuse", "fill"),
-    "standardize": ("both", "columns", "targets", "none"),
-}
+from nnx.settings.values import read_value
 
 
 def checked(options: Mapping[str, Any]) -> TableOptions:
@@ -29,12 +24,8 @@ def checked(options: Mapping[str, Any]) -> TableOptions:
             )
         if name in ("target", "drop", "categorical"):
             made[name] = _names(name, value)
-        elif name in MAY_BE:
-            if not isinstance(value, str) or value not in MAY_BE[name]:
-                raise InputError(
-                    f"{name} must be one of {', '.join(MAY_BE[name])}, not "
-                    f"{in_few_words(value)}"
-                )
+        elif name in ("task", "missing", "standardize"):
+            made[name] = read_value(name, value)
         elif not isinstance(value, str) or value:
             made[name] = str(files.given(value, f"a table, as {name}"))
     return TableOptions(**made)

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from nnx.data import given
-from nnx.data.dataset import TASKS, Array, Column, Dataset, Target, units
+from nnx.data.dataset import Array, Column, Dataset, Target, units
 from nnx.errors import InputError
 from nnx.export.foreign import made
 from nnx.maths import activations as maths
 from nnx.maths.state import Layer, Layers
 from nnx.network import Network
+from nnx.settings.table import TASKS
 
 # By scikit-learn's names, and the additional ones of nnx.sklearn's estimators.
 ACTIVATIONS = {name: name for name in maths.ACTIVATIONS} | {"logistic": "sigmoid"}

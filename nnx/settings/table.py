@@ -18,9 +18,8 @@ from nnx.settings.weights import CLASS_WEIGHTS
 PIXELS = "unit", "raw"
 OPTIMIZERS = "sgd", "nesterov", "adam", "rmsprop"
 DTYPES = "float32", "float64"
+# One class of many, any number of several labels, or numbers.
 TASKS = "classification", "multilabel", "regression"
-MISSING = "refuse", "fill"
-STANDARDIZE = "both", "columns", "targets", "none"
 DATASET_HELP = (
     "Data set: a name from 'nnx data list', or a path: a table, a CSV of pictures "
     "with a label column, an .npz, or a folder of IDX files, of .npy files, or of "
@@ -57,10 +56,11 @@ class NetworkSettings(TypedDict, total=False):
         "Columns of a table to leave out, separated by commas.")]
     categorical: Annotated[str | tuple[str, ...], Row((), kinds.COLUMNS, DATA,
         "Columns of a table whose numbers stand for categories, separated by commas.")]
-    missing: Annotated[str, Row("refuse", one_of(MISSING), DATA,
+    missing: Annotated[str, Row("refuse", one_of(("refuse", "fill")), DATA,
         "Empty fields of a table (also NA, N/A, NaN and null): refuse them, or fill "
         "in the column's median or most frequent category.")]
-    standardize: Annotated[str, Row("both", one_of(STANDARDIZE), DATA,
+    standardize: Annotated[str, Row("both", one_of(
+        ("both", "columns", "targets", "none")), DATA,
         "What of a table to scale to mean 0 and standard deviation 1: columns of "
         "numbers, a regression's targets, both or none.")]
     test_data: Annotated[str, Row("", kinds.text(

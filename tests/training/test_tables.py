@@ -5,9 +5,9 @@ import pandas
 import pytest
 
 import nnx
+from nnx.data.dataset import TableOptions
 from nnx.errors import InputError
 from nnx.settings import ROWS
-from nnx.settings.table import MISSING, STANDARDIZE, TASKS
 from nnx.training.data import load_data
 from nnx.training.folder import load_settings
 
@@ -163,17 +163,8 @@ def test_floats_beyond_1_are_refused_of_pixels_and_taken_of_columns():
     nnx.train(network, told, epochs=1, learning_rate=1e-6)
 
 
-def test_the_settings_are_what_the_loader_takes():
-    from nnx.data import dataset, table_options
-
-    assert TASKS == dataset.TASKS
-    may_be = {
-        "task": ("auto", *TASKS),
-        "missing": MISSING,
-        "standardize": STANDARDIZE,
-    }
-    assert may_be == table_options.MAY_BE
-    usual = dataset.TableOptions()._asdict()
+def test_the_settings_have_the_defaults_of_the_loader():
+    usual = TableOptions()._asdict()
     assert {name: ROWS[name].default for name in usual} == usual
 
 
