@@ -20,7 +20,7 @@ from nnx.errors import (
     in_few_words,
 )
 from nnx.maths import steps
-from nnx.maths.arrays import Array, Namespace, map_arrays
+from nnx.maths.arrays import Array, Namespace, moved
 from nnx.maths.ops import Ops
 from nnx.maths.shards import Communicator
 from nnx.maths.state import State
@@ -98,14 +98,8 @@ class Backend:
         communicator: for arrays on the host
         """
 
-        def host(leaf: Any) -> Any:
-            return leaf if isinstance(leaf, int) else self.to_numpy(leaf)
-
-        def device(leaf: Any) -> Any:
-            return leaf if isinstance(leaf, int) else self.from_numpy(leaf)
-
         def of_device(parts: Sequence[Any]) -> Any:
-            return map_arrays(device, of_host(map_arrays(host, list(parts))))
+            return moved(of_host(moved(list(parts), self.to_numpy)), self.from_numpy)
 
         of_host, own = communicator.total, self.own_steps
         if communicator.size > 1:

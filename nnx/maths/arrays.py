@@ -23,6 +23,11 @@ def map_arrays(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
 
 
+def moved(tree: Any, move: Callable[[Array], Array]) -> Any:
+    """Return a tree with its arrays moved by a function; integers stay unchanged."""
+    return map_arrays(lambda x: x if isinstance(x, int) else move(x), tree)
+
+
 def named_arrays(tree: Any, name: str) -> Iterator[tuple[str, Array]]:
     """Yield every array of a tree with its path as its name, as layers.0.weight."""
     if isinstance(tree, tuple | list):

@@ -9,7 +9,7 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
-from nnx.maths.arrays import Array, map_arrays
+from nnx.maths.arrays import Array, moved
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.network import inference_layers
 from nnx.maths.state import State
@@ -128,8 +128,7 @@ def _started(
     known: Optimizer | None = vars(model).get("_optimizer")
     if known is None:
         return begun
-    state, new = map_arrays(place.inward, known.state[1:]), begun.state
-    state = State(known.state.step, *state)
+    state, new = moved(known.state, place.inward), begun.state
     alike = list(map(type, state.layers)) == list(map(type, new.layers))
     if alike and (hyper.batch_norm or hyper.ema_decay > 0.0):
         ema = state.ema if state.ema and new.ema else new.ema
@@ -220,5 +219,4 @@ def _finish(
         )
     if best is not None or not model.early_stopping:
         model._keep(inference_layers(state, xp=place.backend.xp), place, dtype)
-    kept = map_arrays(place.outward, state[1:])
-    model._optimizer = optimizer._replace(state=State(state.step, *kept))
+    model._optimizer = optimizer._replace(state=moved(state, place.outward))

@@ -1,11 +1,10 @@
 """Errors of arrays, and trees of them, against the plain maths in float64."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnx.maths.arrays import Array, map_arrays, named_arrays
+from nnx.maths.arrays import Array, named_arrays
 from nnx.maths.ops import Ops
 from nnx.maths.state import Parameters
 
@@ -36,11 +35,6 @@ class Agreement(NamedTuple):
     def within_bound(self) -> bool:
         """Whether the error is within the bound."""
         return self.max_relative_error <= self.bound
-
-
-def moved(tree: Any, move: Callable[[Array], Array]) -> Any:
-    """Return a tree with its arrays moved by a function; integers stay unchanged."""
-    return map_arrays(lambda x: x if isinstance(x, int) else move(x), tree)
 
 
 def errors(got: Any, expected: Any, dtype: str) -> dict[str, float]:

@@ -15,7 +15,7 @@ import numpy as np
 from nnx.automatic import DEFAULT
 from nnx.backend import Backend, choose
 from nnx.maths import losses, network, regularization, steps
-from nnx.maths.arrays import Array, Namespace, map_arrays, named_arrays
+from nnx.maths.arrays import Array, Namespace, map_arrays, moved, named_arrays
 from nnx.maths.descent import BatchResult
 from nnx.maths.hyperparameters import CONSTANT, Hyperparameters
 from nnx.maths.state import (
@@ -27,7 +27,7 @@ from nnx.maths.state import (
     initial_state,
 )
 from nnx.verify.cases import Case, gradient_cases
-from nnx.verify.compare import PLAIN, Agreement, moved, relative_error
+from nnx.verify.compare import PLAIN, Agreement, relative_error
 from nnx.verify.kinks import forward_batch, is_smooth
 
 BOUND = 1e-6

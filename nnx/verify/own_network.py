@@ -12,13 +12,13 @@ from nnx.backend import Backend, choose
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError
 from nnx.maths import losses
-from nnx.maths.arrays import Array
+from nnx.maths.arrays import Array, moved
 from nnx.maths.state import Images, Layer, initial_state
 from nnx.network import Network
 from nnx.settings import Settings, complete
 from nnx.training.prepare import fitted, hyperparameters
 from nnx.verify import differences
-from nnx.verify.compare import LAST_DIGITS, PLAIN, moved
+from nnx.verify.compare import LAST_DIGITS, PLAIN
 from nnx.verify.differences import Place, Problem
 from nnx.verify.gradients import BOUND, EPSILON, backpropagated
 from nnx.verify.kinks import forward_batch

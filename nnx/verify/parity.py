@@ -16,14 +16,14 @@ import numpy as np
 
 from nnx.backend import Backend, choose, usable
 from nnx.maths import steps
-from nnx.maths.arrays import Array, map_arrays
+from nnx.maths.arrays import Array, map_arrays, moved
 from nnx.maths.descent import BatchResult
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.ops import Ops
 from nnx.maths.state import Images, Layers, State, initial_state
 from nnx.network import Network
 from nnx.verify.cases import PARITY_CASES, Case
-from nnx.verify.compare import BOUNDS, PLAIN, Agreement, change_errors, errors, moved
+from nnx.verify.compare import BOUNDS, PLAIN, Agreement, change_errors, errors
 from nnx.verify.kinks import steps_without_kinks
 
 REFERENCE = "numpy float64"

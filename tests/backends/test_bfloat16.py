@@ -11,11 +11,12 @@ import nnx
 from nnx.backend import Backend
 from nnx.errors import InputError, UnusableBackendError
 from nnx.installation import info
+from nnx.maths.arrays import moved
 from nnx.maths.shards import ALONE
 from nnx.maths.state import State, initial_state
 from nnx.verify import parity, rounding
 from nnx.verify.cases import Case
-from nnx.verify.compare import BOUNDS, errors, moved
+from nnx.verify.compare import BOUNDS, errors
 
 vectors = pytest.importorskip("nnx_backends.numba_cpu.vectors", reason="needs Numba")
 NARROW = 10

@@ -12,13 +12,13 @@ import pytest
 from usable import usable
 
 from nnx.backend import Backend, find
-from nnx.maths.arrays import named_arrays
+from nnx.maths.arrays import moved, named_arrays
 from nnx.maths.hyperparameters import Distortion
 from nnx.maths.shards import ALONE
 from nnx.maths.state import State, initial_state
 from nnx.verify import parity, rounding
 from nnx.verify.cases import PARITY_CASES, Case
-from nnx.verify.compare import BOUNDS, errors, moved
+from nnx.verify.compare import BOUNDS, errors
 
 pytestmark = pytest.mark.gpu
 TF32_BOUND = 0.02  # a number of TF32 has 11 bits

@@ -24,11 +24,11 @@ from usable import usable
 from nnx.backend import Backend
 from nnx.data.dataset import Array
 from nnx.maths import dense, losses, steps
-from nnx.maths.arrays import map_arrays, named_arrays
+from nnx.maths.arrays import map_arrays, moved, named_arrays
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.ops import Ops
 from nnx.maths.state import Images, Layer, State, initial_state
-from nnx.verify.compare import BOUNDS, PLAIN, change_errors, errors, moved
+from nnx.verify.compare import BOUNDS, PLAIN, change_errors, errors
 from nnx.verify.kinks import steps_without_kinks
 from nnx.verify.parity import has_kernels
 

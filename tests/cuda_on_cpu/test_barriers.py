@@ -14,11 +14,11 @@ import cuda_on_cpu
 from cuda_on_cpu.proof import deletions, in_every_order
 from nnx import find
 from nnx.backend import Backend
-from nnx.maths.arrays import named_arrays
+from nnx.maths.arrays import moved, named_arrays
 from nnx.maths.hyperparameters import Distortion
 from nnx.maths.state import Parameters, State, initial_state
 from nnx.verify.cases import Case
-from nnx.verify.compare import BOUNDS, errors, moved
+from nnx.verify.compare import BOUNDS, errors
 from nnx.verify.parity import BEGIN, EPOCH, Problem, problem
 
 pytestmark = pytest.mark.gpu

@@ -9,10 +9,10 @@ import cuda_on_cpu
 from cuda_on_cpu import Counts
 from nnx import Network, find
 from nnx.backend import Backend
+from nnx.maths.arrays import moved
 from nnx.maths.hyperparameters import Distortion
 from nnx.maths.state import Images, initial_state
 from nnx.verify.cases import Case
-from nnx.verify.compare import moved
 
 pytestmark = pytest.mark.gpu
 FUSED: dict[str, dict[str, Any]] = {

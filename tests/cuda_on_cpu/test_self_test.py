@@ -7,12 +7,11 @@ import pytest
 
 import cuda_on_cpu
 from nnx.backend import Backend, find
-from nnx.maths.arrays import named_arrays
+from nnx.maths.arrays import moved, named_arrays
 from nnx.maths.shards import ALONE
 from nnx.maths.state import State, initial_state
 from nnx.verify import parity
 from nnx.verify.cases import Case
-from nnx.verify.compare import moved
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("emulated")]
 # A line of the source, and what a card might do in its place.

@@ -8,13 +8,12 @@ maths on the host. After one failure, the process takes plain steps for all netw
 
 import warnings
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from nnx.maths import steps
-from nnx.maths.arrays import Array, map_arrays, named_arrays
+from nnx.maths.arrays import Array, map_arrays, moved, named_arrays
 from nnx.maths.blocks import block_count
 from nnx.maths.hyperparameters import CONSTANT, Hyperparameters
 from nnx.maths.ops import Ops
@@ -96,16 +95,11 @@ class SelfTest:
         order = first + xp.arange(n) % len(images.pixels)
         count = min(STEPS, block_count(n, hyper.batch_size) - state.step)
         got = run_steps(state, images, order, count, calm)
-        given = state, images, order
-        state, images, order = map_arrays(partial(_on_host, xp), given)
+        state, images, order = moved((state, images, order), xp.asnumpy)
         with np.errstate(all="ignore"):
             expected = steps.run_steps(state, images, order, count, calm, PLAIN)
             layers = map_arrays(xp.asnumpy, got.layers)
             return _change_error(state.layers, layers, expected.layers, count)
-
-
-def _on_host(cupy: Any, leaf: Any) -> Any:
-    return leaf if isinstance(leaf, int) else cupy.asnumpy(leaf)
 
 
 def _change_error(
