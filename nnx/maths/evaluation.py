@@ -18,16 +18,23 @@ def logits(
     activations: tuple[str, ...],
     pixel_scale: float,
     ops: Ops,
+    size: int = BLOCK,
 ) -> Array:
-    """Return the logits of a block of images, (n, classes).
+    """Return the logits of images, (n, outputs), computed block by block.
 
     pixels: (n, in_features), uint8 or floating
     pixel_scale: the factor for pixels
+    size: images of a block, unless the backend has its own `logits`
     """
     if ops.logits is not None:
         return ops.logits(layers, pixels, activations, pixel_scale)
-    x = ops.xp.astype(pixels, layers[0].weight.dtype) * pixel_scale
-    return network.logits(layers, x, activations, ops)
+
+    def of_block(rows: slice) -> Array:
+        x = ops.xp.astype(pixels[rows, :], layers[0].weight.dtype) * pixel_scale
+        return network.logits(layers, x, activations, ops)
+
+    parts = list(map(of_block, blocks(pixels.shape[0], size)))
+    return parts[0] if len(parts) == 1 else ops.xp.concat(parts)
 
 
 def evaluate(
@@ -75,24 +82,5 @@ def outputs(layers: Layers, pixels: Array, hyper: Hyperparameters, ops: Ops) -> 
     pixels: (n, in_features), uint8 or floating
     hyper: as for `evaluate`
     """
-    every = all_logits(layers, pixels, hyper.activations, hyper.pixel_scale, ops)
+    every = logits(layers, pixels, hyper.activations, hyper.pixel_scale, ops)
     return losses.LOSSES[hyper.loss].outputs(every, xp=ops.xp)
-
-
-def all_logits(
-    layers: Layers,
-    pixels: Array,
-    activations: tuple[str, ...],
-    pixel_scale: float,
-    ops: Ops,
-) -> Array:
-    """Return the logits of any number of images, (n, outputs), computed block by block.
-
-    Arguments as for `logits`.
-    """
-    n = pixels.shape[0]
-    parts = [
-        logits(layers, pixels[rows, :], activations, pixel_scale, ops)
-        for rows in blocks(n, BLOCK if ops.logits is None else n)
-    ]
-    return parts[0] if len(parts) == 1 else ops.xp.concat(parts)

@@ -274,7 +274,7 @@ class Perceptron(BaseEstimator):
         with place.backend.scope():
             features, activations = place.inward(x), self._activations()
             how = activations, 1.0, place.backend.ops
-            return evaluation.all_logits(layers, features, *how), place
+            return evaluation.logits(layers, features, *how), place
 
     @property
     def _first_weight(self) -> Any:

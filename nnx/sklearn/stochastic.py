@@ -169,7 +169,7 @@ def validated(
     if hyper.loss == "binary_cross_entropy":  # smoothed already
         targets = xp.astype(targets > 0.5, targets.dtype)
     how = hyper.activations, hyper.pixel_scale, backend.ops
-    logits = evaluation.all_logits(layers, images.pixels, *how)
+    logits = evaluation.logits(layers, images.pixels, *how)
     loss = losses.mean_loss(logits, targets, plain, images.weights, xp=xp)
     outputs = backend.to_numpy(losses.LOSSES[hyper.loss].outputs(logits, xp=xp))
     labels = backend.to_numpy(targets)

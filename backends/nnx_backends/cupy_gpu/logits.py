@@ -2,7 +2,7 @@
 
 from nnx.maths import evaluation
 from nnx.maths.arrays import Array
-from nnx.maths.blocks import BLOCK, blocks
+from nnx.maths.blocks import BLOCK
 from nnx.maths.ops import Ops
 from nnx.maths.state import Layers
 
@@ -26,8 +26,5 @@ def logits(
     ops: without their own `logits`
     """
     widest = max(max(layer.weight.shape) for layer in layers)
-    parts = [
-        evaluation.logits(layers, pixels[rows, :], activations, pixel_scale, ops)
-        for rows in blocks(pixels.shape[0], max(BLOCK, NUMBERS // widest))
-    ]
-    return parts[0] if len(parts) == 1 else ops.xp.concat(parts)
+    size = max(BLOCK, NUMBERS // widest)
+    return evaluation.logits(layers, pixels, activations, pixel_scale, ops, size)
