@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nnx.data.arrays import as_array
-from nnx.data.dataset import Array, Column, check_images, check_range
+from nnx.data.dataset import Array, Column, check_images
 from nnx.data.frame_table import is_frame
 from nnx.errors import InputError
 
@@ -36,8 +36,7 @@ def rows_of(network: "Network", images: Any) -> Array:
     if array.ndim > 2 and math.prod(array.shape[1:]) == width:
         array = array.reshape(-1, width)
     refuse_unscaled(array, network.columns)
-    check_images(array, width)
-    check_range(array, network.columns)
+    check_images(array, width, network.columns)
     if not network.columns and network.frame.maximum > 0:
         check_integers(array, network.frame.maximum)
     return array

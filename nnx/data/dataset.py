@@ -220,34 +220,32 @@ def checked_frame(frame: Frame, features: int | None = None) -> Frame:
     return frame
 
 
-def check_images(images: Array, features: int) -> None:
-    """Refuse images that are not one or more rows of `features` finite numbers."""
+# How far outside [0, 1] a float may be because of rounding.
+_ROUNDING = 1e-3
+
+
+def check_images(
+    images: Array, features: int, columns: Sequence[Column], source: str = ""
+) -> None:
+    """Refuse images that are not one or more rows of `features` finite numbers.
+
+    Floats outside [0, 1] that are not a table's are refused: their scale is unknown.
+
+    columns: of a table, whose features may be any numbers
+    source: beginning of that error's message
+    """
     if images.ndim != 2 or len(images) == 0 or images.shape[1] != features:
         one = "; give one as array[None]" if math.prod(images.shape) == features else ""
         raise InputError(
             f"expected images of shape (n, {features}), got {images.shape}{one}"
         )
     kind = images.dtype.kind
-    finite = kind == "f" and np.isfinite(extremes(images)).all()
-    if kind not in "ui" and not finite:
-        raise InputError("images must be finite numbers")
-
-
-# How far outside [0, 1] a float may be because of rounding.
-_ROUNDING = 1e-3
-
-
-def check_range(images: Array, columns: Sequence[Column], source: str = "") -> None:
-    """Refuse floats outside [0, 1] that are not a table's: their scale is unknown.
-
-    images: accepted by `check_images`
-    columns: of a table, whose features may be any numbers
-    source: beginning of the error's message
-    """
-    if columns or images.dtype.kind != "f":
+    if kind in "ui":
         return
-    low, high = extremes(images)
-    if low < -_ROUNDING or high > 1.0 + _ROUNDING:
+    low, high = extremes(images) if kind == "f" else (math.nan, math.nan)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise InputError("images must be finite numbers")
+    if not columns and (low < -_ROUNDING or high > 1.0 + _ROUNDING):
         raise InputError(
             f"{source}floats are pixels in [0, 1], but these are from {low:g} to "
             f"{high:g}: divide them by the brightest pixel's value, or give their "

@@ -159,7 +159,7 @@ def _checked(network: Network, split: Split, probabilities: Array) -> Array:
     if not isinstance(split, Split):
         raise InputError(f"expected a nnx.Split, not a {type(split).__name__}")
     images = as_array(split.images)
-    check_images(images, network.sizes[0])
+    check_images(images, network.sizes[0], network.columns)
     check_classes(as_array(split.labels, "labels"), len(images), len(network.classes))
     probabilities, wanted = as_array(probabilities), (len(images), network.sizes[-1])
     if probabilities.shape != wanted or probabilities.dtype.kind != "f":

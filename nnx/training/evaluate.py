@@ -18,7 +18,6 @@ from nnx.data.dataset import (
     Dataset,
     check_images,
     check_labels,
-    check_range,
 )
 from nnx.data.frame_table import is_frame
 from nnx.errors import InputError
@@ -256,9 +255,9 @@ def check_fits(network: Network, data: Dataset) -> None:
                 f"{data.name} does not fit the network: its {name} are not those that "
                 "the network was trained on"
             )
-    check_images(data.test.images, network.sizes[0])
-    check_range(data.test.images, data.columns, f"{data.name}: ")
-    check_labels(np.asarray(data.test.labels), len(data.test.images), data)
+    images, source = data.test.images, f"{data.name}: "
+    check_images(images, network.sizes[0], data.columns, source)
+    check_labels(np.asarray(data.test.labels), len(images), data)
 
 
 def _refuse_other_scales(network: Network, data: Dataset) -> None:

@@ -11,7 +11,6 @@ from nnx.data.dataset import (
     Split,
     check_images,
     check_labels,
-    check_range,
     checked_frame,
 )
 from nnx.data.split import train_test_split
@@ -49,8 +48,7 @@ def fitted(network: Network, data: Dataset, settings: Settings) -> Network:
     """
     features, outputs = data.train.images.shape[-1], data.outputs
     for part in data.parts:
-        check_images(part.images, features)
-        check_range(part.images, data.columns, f"{data.name}: ")
+        check_images(part.images, features, data.columns, f"{data.name}: ")
         check_labels(np.asarray(part.labels), len(part.images), data)
     if (network.sizes[0], network.sizes[-1]) != (features, outputs):
         is_guess = data.task == "regression" and data.options.task == "auto"
