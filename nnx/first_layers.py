@@ -9,11 +9,11 @@ import numpy as np
 from nnx import memory
 from nnx.errors import InputError, OutOfMemoryError, in_few_words
 from nnx.maths import initializers
+from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.state import Layer, Layers
 from nnx.settings.plain import plain
 from nnx.settings.values import read_value
 
-HE_FAMILY = "relu", "leaky_relu", "elu"
 LARGEST = 2**31 - 1
 # Bytes per number of the weight being drawn, for random words and the float64 result.
 DRAWING_BYTES = 32
@@ -93,6 +93,6 @@ def _initial(
 ) -> Layer:
     """Return the initial layer i; init "auto" depends on the activation."""
     if init == "auto":
-        init = "he" if activation in HE_FAMILY else "glorot"
+        init = "he" if ACTIVATIONS[activation].bends else "glorot"
     weight = initializers.weight(init, shape, seed=seed, layer=i, xp=np)
     return Layer(weight.astype(dtype), np.zeros(shape[1], dtype))

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from nnx.network import Network
 
 DOUBTFUL = 5  # the exit status
-# What the names of pictures end in.
-PICTURES = ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pbm", ".pgm", ".ppm", ".pnm"
 # Characters beside the file's name and the label, on a terminal of 80.
 ROOM = 60
 
@@ -112,9 +110,10 @@ def predict(
 
 def _check_order(model: Path, files: list[Path]) -> None:
     """Refuse a picture or a table where the model should be."""
-    from nnx.data.unlabelled import KINDS
+    from nnx.data import image_folder, unlabelled
 
-    if model.suffix.lower() in (*PICTURES, *KINDS) and not model.is_dir():
+    kinds = *image_folder.SUFFIXES, *unlabelled.KINDS
+    if model.suffix.lower() in kinds and not model.is_dir():
         models = [f for f in files if f.is_dir() or f.suffix == ".safetensors"]
         first = models[0] if models else "RUN"
         raise InputError(

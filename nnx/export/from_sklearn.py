@@ -10,13 +10,9 @@ from nnx.data import given
 from nnx.data.dataset import Array, Column, Dataset, Target, units
 from nnx.errors import InputError
 from nnx.export.foreign import made
-from nnx.maths import activations as maths
 from nnx.maths.state import Layer, Layers
 from nnx.network import Network
 from nnx.settings.table import TASKS
-
-# By scikit-learn's names, and the additional ones of nnx.sklearn's estimators.
-ACTIVATIONS = {name: name for name in maths.ACTIVATIONS} | {"logistic": "sigmoid"}
 
 FITTED = "activation", "coefs_", "intercepts_", "n_outputs_", "out_activation_"
 
@@ -46,8 +42,7 @@ def from_sklearn(
     if before and data is not None:
         raise InputError("data of pictures and a StandardScaler do not go together")
     classes, layers = _classes(mlp), _layers(mlp, *before)
-    activation = ACTIVATIONS[mlp.activation]
-    network = made(Path(type(mlp).__name__), layers, activation, data, pixels)
+    network = made(Path(type(mlp).__name__), layers, mlp.activation, data, pixels)
     if data is not None:
         if data.task != _task(mlp) or data.classes != classes:
             raise InputError(
@@ -75,9 +70,7 @@ def _parts(estimator: Any) -> tuple[Any, list[Any]]:
     ]
     *before, mlp = used or [estimator]
     name = type(mlp).__name__
-    if not all(hasattr(mlp, each) for each in FITTED) or (
-        mlp.activation not in ACTIVATIONS
-    ):
+    if not all(hasattr(mlp, each) for each in FITTED):
         raise InputError(
             f"{name} is not a fitted MLPClassifier or MLPRegressor of scikit-learn"
         )

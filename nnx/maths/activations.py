@@ -19,11 +19,13 @@ class Activation(NamedTuple):
 
     from_z: whether the gradient is g(dy, z, xp=xp) instead, because f' cannot be
         computed from y
+    bends: whether f bends at 0, as relu does: its first or second derivative jumps
     """
 
     forward: Callable[..., Array]
     backward: Callable[..., Array]
     from_z: bool = False
+    bends: bool = False
 
 
 def identity(z: Array, *, xp: Namespace) -> Array:
@@ -134,9 +136,9 @@ def _gelu_tanh(z: Array, *, xp: Namespace) -> Array:
 
 ACTIVATIONS = {
     "identity": Activation(identity, identity_backward),
-    "relu": Activation(relu, relu_backward),
-    "leaky_relu": Activation(leaky_relu, leaky_relu_backward),
-    "elu": Activation(elu, elu_backward),
+    "relu": Activation(relu, relu_backward, bends=True),
+    "leaky_relu": Activation(leaky_relu, leaky_relu_backward, bends=True),
+    "elu": Activation(elu, elu_backward, bends=True),
     "tanh": Activation(tanh, tanh_backward),
     "sigmoid": Activation(sigmoid, sigmoid_backward),
     "softplus": Activation(softplus, softplus_backward),

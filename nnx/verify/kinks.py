@@ -8,6 +8,7 @@ not compared near kinks.
 import numpy as np
 
 from nnx.maths import network, steps
+from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.arrays import Array
 from nnx.maths.blocks import block, block_count
 from nnx.maths.hyperparameters import Hyperparameters
@@ -18,8 +19,6 @@ from nnx.verify.compare import PLAIN
 
 # Relative to a layer's largest unit; float32's rounding reaches a tenth of this.
 CLEARANCE = 1e-5
-# Activations whose first or second derivative jumps at 0.
-KINKED = "relu", "leaky_relu", "elu"
 # How often images at kinks are replaced in a batch.
 ATTEMPTS = 30
 
@@ -79,7 +78,7 @@ def is_bent(activation: str, outputs: Array) -> Array:
     activation: of the layer
     outputs: (n, 2, batch, out_features)
     """
-    if activation not in KINKED:
+    if not ACTIVATIONS[activation].bends:
         return np.zeros(len(outputs), bool)
     above, below = outputs[:, 0] > 0, outputs[:, 1] > 0
     return np.asarray((above != below).any(axis=(1, 2)))
