@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-import math
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from nnx.errors import InputError
 # determination, 1 - Σ(value - prediction)² / Σ(value - mean)², averaged over targets.
 METRICS = "accuracy", "r2"
 METRIC_NAMES = {"accuracy": "accuracy", "r2": "R²"}
+MAX_FLOAT = sys.float_info.max
 MAX_BYTES = 1 << 27  # of the file: about a million epochs
 
 
@@ -124,61 +125,33 @@ def from_csv(content: bytes, source: str) -> tuple[Row, ...]:
         fitting = [metric for metric in METRICS if header == names(metric)]
         if not fitting:
             raise ValueError(f"expected a header of {','.join(names(METRICS[0]))}")
-        log = tuple(_row(line, fitting[0]) for line in lines)
-        if [row.epoch for row in log] != list(range(1, len(log) + 1)):
-            raise ValueError("expected a line for each epoch from 1 on")
+        rows = [
+            [int(epoch), *(float(text) if text else None for text in texts), *fitting]
+            for epoch, *texts in lines
+        ]
+        return restored(rows, *fitting)
     except InputError:
         raise
-    except (ValueError, csv.Error) as error:
+    except (TypeError, ValueError, csv.Error) as error:
         raise InputError(f"{source}: no log of a run: {error}") from None
-    return log
 
 
 def restored(rows: list[Any], metric: str) -> tuple[Row, ...]:
-    """Return the rows in a checkpoint, which are lists.
+    """Return the rows of a log, which files have as lists.
 
     Raises:
         ArithmeticError, TypeError, ValueError: they are not the rows of a run's log
     """
+    loss, score = (0.0, MAX_FLOAT), (0.0 if metric == "accuracy" else -MAX_FLOAT, 1.0)
     log = tuple(Row(*row) for row in rows)
     for epoch, row in enumerate(log, 1):
-        epochs, *numbers, of = row
+        number, *measured, of = row
         # Times 1.0 refuses texts and lists.
-        train_loss, train_score, *tested, seconds = (
-            None if x is None else float(x * 1.0) for x in numbers
-        )
-        measured = None not in (train_loss, train_score, seconds)
-        parts = any(None not in part for part in (tested[:2], tested[2:]))
-        if (epochs, of) != (epoch, metric) or not (measured and parts):
-            raise ValueError(f"epoch {epoch} of its log is {[*row]}")
+        values = [None if x is None else float(x * 1.0) for x in measured]
+        bounds = zip(values, (*(loss, score) * 3, loss), strict=True)
+        fits = all(x is None or low <= x <= high for x, (low, high) in bounds)
+        given = "".join("-" if x is None else "x" for x in values)
+        parts = given in ("xxxx--x", "xx--xxx", "xxxxxxx")
+        if (number, of) != (epoch, metric) or not (fits and parts):
+            raise ValueError(f"epoch {epoch} of the log is {[*row]}")
     return log
-
-
-def _row(fields: list[str], metric: str) -> Row:
-    """Return a line's row; it must have the numbers of the validation or test set."""
-    values: dict[str, float | None] = {
-        name: float(text) if text else None
-        for name, text in zip(Row._fields[:-1], fields, strict=True)
-    }
-    line = ",".join(fields)
-    given = {name for name, value in values.items() if value is not None}
-    tested = [{f"{part}_loss", f"{part}_score"} for part in ("validation", "test")]
-    parts = [part for part in tested if part <= given]
-    rest = {"epoch", "train_loss", "train_score", "seconds"}
-    if not parts or given != rest.union(*parts):
-        raise ValueError(f"a value is missing in {line}")
-    for name in given:
-        low, high = _range(name, metric)
-        value = values[name]
-        if value is None or not low <= value <= high or math.isinf(value):
-            named = name.replace("score", metric)
-            raise ValueError(f"{named} cannot be {value} in {line}")
-    epoch = int(fields[0])
-    return Row._make([epoch, *list(values.values())[1:], metric])
-
-
-def _range(name: str, metric: str) -> tuple[float, float]:
-    """Return the bounds of a number of a row."""
-    if not name.endswith("score"):
-        return 0.0, math.inf
-    return (0.0 if metric == "accuracy" else -math.inf), 1.0
