@@ -31,7 +31,7 @@ def logits(
 
     def of_block(rows: slice) -> Array:
         x = ops.xp.astype(pixels[rows, :], layers[0].weight.dtype) * pixel_scale
-        return network.logits(layers, x, activations, ops)
+        return network.forward(layers, x, activations, ops).logits
 
     parts = list(map(of_block, blocks(pixels.shape[0], size)))
     return parts[0] if len(parts) == 1 else ops.xp.concat(parts)

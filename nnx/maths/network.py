@@ -11,7 +11,6 @@ from nnx.maths.ops import Ops
 from nnx.maths.shards import Sharded, alone
 from nnx.maths.state import (
     Layer,
-    Layers,
     NormalizedLayer,
     Parameters,
     RunningStats,
@@ -55,6 +54,7 @@ def forward(
     """Return the logits of a batch, and what backward needs.
 
     x: (batch, in_features)
+    activations: a name for each layer
     running_stats: of each layer, or empty if none has batch normalization
     masks: dropout's factors for each layer's input, shaped like it, or None
     """
@@ -92,16 +92,6 @@ def forward_shard(
         renewed.append(stats)
         x = y
     return Forward(x, caches, tuple(renewed))
-
-
-def logits(layers: Layers, x: Array, activations: Sequence[str], ops: Ops) -> Array:
-    """Return the logits of a network at inference, (batch, classes).
-
-    layers: without batch normalization; see `inference_layers`
-    x: (batch, in_features)
-    activations: a name for each layer
-    """
-    return forward(layers, x, activations, ops).logits
 
 
 def backward(

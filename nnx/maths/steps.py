@@ -29,8 +29,7 @@ def run_steps(
     per_epoch = block_count(n, size)
     for now in at_steps(hyper, state.step, count, per_epoch):
         index = order[block(state.step % per_epoch, n, size)]
-        result = batch_gradients(state, images, index, now, ops)
-        state = descend(state, result, now, ops)
+        state = step(state, images, index, now, ops)
     return state
 
 

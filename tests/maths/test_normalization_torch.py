@@ -120,7 +120,7 @@ def test_batch_normalization(activation: str, backend: Backend) -> None:
         else:
             close(gradient.bias, net[3 * i].bias.grad)
     folded = network.fold_batch_norm(moved.layers, result.running_stats, xp=backend.xp)
-    got = network.logits(folded, on_device.pixels, names, backend.ops)
+    got = network.forward(folded, on_device.pixels, names, backend.ops).logits
     net.eval()
     close(backend.to_numpy(got), net(torch.tensor(images.pixels)))
 

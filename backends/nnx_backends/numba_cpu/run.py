@@ -218,7 +218,7 @@ def logits(
     products = n * sum(layer.weight.size for layer in layers)
     if products < WORTH_A_THREAD:
         x = pixels.astype(dtype) * pixel_scale
-        return network.logits(layers, x, activations, Ops(np))
+        return network.forward(layers, x, activations, Ops(np)).logits
     hyper = Hyperparameters(activations, pixel_scale, min(n, BLOCK))
     state = State(0, layers, np.zeros((), dtype), np.zeros((), np.int64))
     images, count = Images(pixels, np.zeros(n, np.int64)), block_count(n, BLOCK)
