@@ -1,10 +1,11 @@
 """Data sets from arrays or data frames in memory, whose scale is never guessed."""
 
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
+from nnx.data import one_hot
 from nnx.data.arrays import as_array
 from nnx.data.dataset import (
     IN_MEMORY,
@@ -22,6 +23,7 @@ from nnx.data.frame_table import (
     target_table,
 )
 from nnx.data.given import checked_pair
+from nnx.data.one_hot import Pairs
 from nnx.data.pixels import as_pixels, divided, require_known
 from nnx.data.table_options import checked
 from nnx.data.table_set import aim_of, held_out, split_of, table_set
@@ -35,8 +37,6 @@ _SOURCES = {
     "test": ("x_test", "y_test"),
     "validation": ("x of validation", "y of validation"),
 }
-Pairs: TypeAlias = dict[str, tuple[Any, Any]]  # x and y of each part that is given
-
 # What `nnx.load` is given as an option of a table, and `dataset` as an argument.
 _GIVEN_AS = {
     "target": "it as y, the name of a column or several",
@@ -86,7 +86,7 @@ def dataset(
     if validation is not None:
         pairs["validation"] = checked_pair("validation", validation)
         table = table._replace(validation_data=IN_MEMORY)
-    pairs = _with_classes(pairs, table.task)
+    pairs = one_hot.in_pairs(pairs, table.task)
     _check_scale(scale, is_frame(x))
     if is_frame(x) or scale in ("standard", "none"):
         return _of_tables(name, pairs, table, scale)
@@ -132,7 +132,7 @@ def split_like(
     named = like.options.target if isinstance(like, Dataset) else ()
     known = aim_of(like, named).names
     names = known or ("target",)
-    y = _without_one_hot(y, like.task)
+    y = one_hot.as_classes(y, like.task)
     if like.columns:
         text = [column.name for column in like.columns if column.categories]
         own_names = [column.name for column in like.columns]
@@ -272,30 +272,3 @@ def _scaled(
     for part in parts:
         require_known(part)
     return as_pixels(parts)
-
-
-def _with_classes(pairs: Pairs, task: str) -> Pairs:
-    """Return pairs with one-hot rows of y as class numbers.
-
-    Where the first y keeps several columns, so does every other one: its few rows may
-    have a single 1 each by chance.
-    """
-    made: Pairs = {}
-    for part, (x, y) in pairs.items():
-        y = _without_one_hot(y, task)
-        made[part] = x, y
-        if task in ("auto", "classification") and np.shape(y)[1:] > (1,):
-            task = "multilabel"
-    return made
-
-
-def _without_one_hot(y: Any, task: str) -> Any:
-    """Return y, with one-hot rows as class numbers if y may be classes."""
-    if is_frame(y) or isinstance(y, str) or task not in ("auto", "classification"):
-        return y
-    array = as_array(y, "y")
-    if array.ndim != 2 or array.shape[1] < 2 or array.dtype.kind not in "buif":
-        return y
-    ones = array == 1
-    one_hot = (ones.sum(axis=1) == 1).all() and (ones | (array == 0)).all()
-    return array.argmax(axis=1) if one_hot else y
