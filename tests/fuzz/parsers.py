@@ -72,7 +72,7 @@ def idx(values: np.ndarray) -> bytes:
 
 @cache
 def archives() -> list[bytes]:
-    arrays = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES / 255}
+    arrays = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES * 1.0}
     streams = io.BytesIO(), io.BytesIO()
     np.savez(streams[0], **arrays, y_test=LABELS)
     np.savez_compressed(streams[1], **arrays, y_test=LABELS)
