@@ -16,8 +16,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".pbm", ".ppm", ".p
 FRAME = Frame(28, 28, 255, 20)
 AS_DRAWINGS = (
     f"every picture becomes a light shape on black, of {FRAME.width}x{FRAME.height} "
-    "pixels, as nnx predict prepares it; to learn from color or more pixels, give them "
-    "in an .npz"
+    "pixels, as nnx predict prepares it; to learn from color or more pixels, give an "
+    ".npz with each picture's numbers as a row of x_train"
 )
 _LAYOUT = "give a subfolder per class, or folders train and test that each have them"
 
@@ -68,9 +68,7 @@ def _subfolders(folder: Path) -> list[str]:
 
 
 def _is_picture(path: Path) -> bool:
-    """Return whether a path is a picture's; macOS adds hidden files named like it."""
-    is_hidden = path.name.startswith(".")
-    return path.suffix.lower() in SUFFIXES and not is_hidden and path.is_file()
+    return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
@@ -97,7 +95,10 @@ def _read(folder: Path, classes: tuple[str, ...]) -> tuple[RawSplit, tuple[str, 
     for label, name in enumerate(classes):
         if not (folder / name).is_dir():  # a test part may lack classes
             continue
-        inside = sorted((folder / name).iterdir())
+        # Without hidden files: macOS adds some that are named like the pictures.
+        inside = sorted(
+            path for path in (folder / name).iterdir() if not path.name.startswith(".")
+        )
         of_class = [path for path in inside if _is_picture(path)]
         if not of_class:
             raise InputError(

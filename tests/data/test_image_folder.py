@@ -57,7 +57,7 @@ def test_two_parts(tmp_path):
     assert greys(data.train) == {1: 2, 2: 2, 11: 1, 12: 1, 21: 0, 22: 0}
     assert greys(data.test) == {1: 2, 2: 2}
     last = tmp_path / "train" / "9" / "notes.txt"
-    assert f"not read: 4, such as {last}; pictures are files that" in data.notes[0]
+    assert f"not read: 3, such as {last}; pictures are files that" in data.notes[0]
     assert f"{tmp_path}: not read beside train and test: 'valid'" in data.notes
 
 
@@ -72,7 +72,7 @@ def test_says_how_pictures_are_prepared_and_which_are_empty(tmp_path):
     data = load(tmp_path, "mine")
     as_drawings = "every picture becomes a light shape on black, of 28x28 pixels"
     assert f"{as_drawings}, as nnx predict prepares it" in data.notes[0]
-    assert "color or more pixels, give them in an .npz" in data.notes[0]
+    assert "color or more pixels, give an .npz with each" in data.notes[0]
     assert not any("nothing stands out" in note for note in data.notes)
     for i in 2, 4:
         Image.new("L", (50, 40), 200).save(tmp_path / "b" / f"{i}.png")
