@@ -170,10 +170,12 @@ def _load_folder(path: Path) -> Dataset:
     )
 
 
-def _no_data_but_network(path: Path, run: Path) -> str:
+def _no_data_but_network(path: Path, folder: Path) -> str:
+    is_run = (folder / "config.toml").is_file()
+    resume = f", nnx train --out {folder} --resume continues its run" if is_run else ""
     return (
         f"{path}: a trained network, not data: nnx train --from {path} starts a new "
-        f"run with its weights, nnx train --out {run} --resume continues its run"
+        f"run with its weights{resume}"
     )
 
 

@@ -44,6 +44,15 @@ def test_each_kind_of_path(tmp_path):
     assert load(str(tmp_path / "idx")).train.images.shape == (12, 20)
 
 
+def test_a_network_s_file_is_no_run(tmp_path):
+    """As nnx import and Network.save write it: there is nothing to resume."""
+    (tmp_path / "mlp.safetensors").touch()
+    assert refused(tmp_path / "mlp.safetensors").endswith("run with its weights")
+    assert refused(tmp_path).endswith("run with its weights")
+    (tmp_path / "config.toml").touch()
+    assert refused(tmp_path).endswith(f"--out {tmp_path} --resume continues its run")
+
+
 @pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize("under", ["", "kmnist"])
 @pytest.mark.parametrize("given", ["argument", "environment"])
