@@ -1,5 +1,6 @@
 """Making a network from layers that another library has trained."""
 
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,6 @@ from nnx.settings.values import read_value
 # The activations of nnx, by what PyTorch prints for their modules.
 _ACTIVATIONS = {
     "ReLU()": "relu",
-    "ReLU(inplace=True)": "relu",
     f"LeakyReLU(negative_slope={LEAKY_SLOPE})": "leaky_relu",
     "ELU(alpha=1.0)": "elu",
     "Tanh()": "tanh",
@@ -29,6 +29,7 @@ _ACTIVATIONS = {
     "GELU(approximate='tanh')": "gelu",
 }
 _WITHOUT_EFFECT = "Dropout", "Flatten", "Identity"
+_PROBABILITIES = "Softmax", "LogSoftmax"  # nnx makes them of a network's outputs, too
 
 
 def made(
@@ -113,11 +114,11 @@ def of_module(module: Any, activation: Any) -> tuple[Any, Any]:
         )
     stated = _stated(module)
     if stated and activation is not None:
-        given = read_value("activation", activation)
-        if (given * len(stated) if len(given) == 1 else given) != stated:
+        named = read_value("activation", activation)
+        if (named * len(stated) if len(named) == 1 else named) != stated:
             raise InputError(
                 f"the module has the activation {','.join(stated)}, not "
-                f"{','.join(given)}: leave activation out"
+                f"{','.join(named)}: leave activation out"
             )
     return module.state_dict(), stated or activation
 
@@ -128,8 +129,12 @@ def _stated(module: Any) -> tuple[str, ...]:
     Empty if there is none, or if another part or code of its own decides what it does.
     """
     found = list[str]()
-    for part in module if type(module).__name__ == "Sequential" else ():
-        kind, name = type(part).__name__, _ACTIVATIONS.get(repr(part), "")
+    parts = [*module] if type(module).__name__ == "Sequential" else []
+    if parts and type(parts[-1]).__name__ in _PROBABILITIES:
+        parts.pop()
+    for part in parts:
+        kind, printed = type(part).__name__, re.sub("(, )?inplace=True", "", repr(part))
+        name = _ACTIVATIONS.get(printed, "")
         if kind == "Linear":
             found.append("identity")
         elif name and found[-1:] == ["identity"]:

@@ -113,7 +113,8 @@ def test_an_exact_gelu_is_told(approximate: str, warned: int) -> None:
 def test_a_sequential_states_its_activations() -> None:
     nn = _torch().nn
     of = {
-        "relu": nn.ReLU(inplace=True), "leaky_relu": nn.LeakyReLU(), "elu": nn.ELU(),
+        "relu": nn.ReLU(inplace=True), "elu": nn.ELU(inplace=True),
+        "leaky_relu": nn.LeakyReLU(inplace=True),
         "tanh": nn.Tanh(), "sigmoid": nn.Sigmoid(), "softplus": nn.Softplus(),
         "silu": nn.SiLU(), "gelu": nn.GELU("tanh"),
     }  # fmt: skip
@@ -127,6 +128,8 @@ def test_a_sequential_states_its_activations() -> None:
         return nn.Sequential(nn.Linear(9, 3), activation, nn.Linear(3, 2), *last)
 
     assert nnx.from_pytorch(hidden(of["silu"]), "swish").activation[0] == "silu"
+    ends = hidden(of["silu"], nn.LogSoftmax(dim=1))
+    assert nnx.from_pytorch(ends).activation[0] == "silu"
     with pytest.raises(InputError, match="has the activation tanh, not relu: leave"):
         nnx.from_pytorch(hidden(of["tanh"]), "relu")
     # What nnx does not have, and what it would not compute.
