@@ -16,11 +16,13 @@ def _read(value: Any) -> Any:
         return EACH.read(value)
     named: dict[str, float] = {}
     for key, weight in value.items():
-        if type(key) not in (str, int) or key == "":
+        is_whole = type(key) is float and key.is_integer()
+        name = str(int(key) if is_whole else key)
+        if not (is_whole or type(key) in (str, int, bool)) or not name:
             raise ValueError
-        if str(key) in named:
-            raise ValueError(f"class {key} is given twice")
-        named[str(key)] = WEIGHT.read(weight)
+        if name in named:
+            raise ValueError(f"class {name} is given twice")
+        named[name] = WEIGHT.read(weight)
     return named or ()
 
 

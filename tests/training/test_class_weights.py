@@ -66,6 +66,10 @@ def test_a_series_of_pandas_is_by_its_index(data: Dataset) -> None:
     assert of(series({"c": 1.0, "a": 3.0, "b": 2.0}), data) == (3.0, 2.0, 1.0)
     assert of(series([3.0, 1.0], index=[2, 0]), data) == (1.0, 1.0, 3.0)
     assert of(series([3.0, 2.0, 1.0]), data) == (3.0, 2.0, 1.0)
+    # The classes of floats that are whole, and of booleans.
+    assert of(series([3.0, 1.0], index=[2.0, 0.0]), data) == (1.0, 1.0, 3.0)
+    two = data._replace(classes=("False", "True"))
+    assert of(series([3.0, 1.0], index=[True, False]), two) == (1.0, 3.0)
     with pytest.raises(InputError, match="hidden must be"):
         complete({"hidden": series({"a": 3})})
 
