@@ -4,7 +4,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from nnx.data.dataset import Split
+from nnx.data.dataset import Dataset, Split
 from nnx.data.rows import Rows
 from nnx.errors import InputError, first_line
 
@@ -21,8 +21,8 @@ def as_array(given: Any, what: str = "images") -> Array:
     try:
         if hasattr(given, "resolve_neg"):  # a tensor of PyTorch
             given = given.detach().resolve_neg()
-        if isinstance(given, Split):
-            raise InputError(f"{what}: a part of a data set, give its images")
+        if isinstance(given, Dataset | Split):
+            raise InputError(f"{what}: a data set, give an array, as data.test.images")
         refuse_masked(given, what)
         if callable(getattr(given, "toarray", None)):  # of SciPy; NumPy would nest it
             raise InputError(f"{what}: a sparse matrix, give what toarray() returns")

@@ -22,8 +22,12 @@ from nnx.errors import InputError
 
 
 def is_frame(x: Any) -> bool:
-    """Return whether x is a data frame of pandas, Polars or another library."""
-    return hasattr(x, "columns") and hasattr(x, "__getitem__")
+    """Return whether x is a data frame of pandas, Polars or another library.
+
+    A data set, which is a tuple, has columns too.
+    """
+    is_indexed = hasattr(x, "__getitem__") and not isinstance(x, tuple)
+    return is_indexed and hasattr(x, "columns")
 
 
 def table_of(

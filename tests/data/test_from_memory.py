@@ -373,8 +373,14 @@ def test_what_is_no_array_is_named():
         assert refused(PICTURES, given) == (
             f"y: a {kind} is no array: give an array or a list"
         )
-    with pytest.raises(InputError, match="^images: a part of a data set, give its im"):
-        nnx.Network([20, 3]).predict(data.test)
+    network = nnx.Network([20, 3])
+    table = nnx.dataset(FRAME[["age"]], CLASSES)
+    of_table = nnx.Network([1, 3]).replace(columns=table.columns)
+    for asked, given in (network, data), (network, data.test), (of_table, table):
+        with pytest.raises(
+            InputError, match=r"^images: .* array, as data\.test\.images"
+        ):
+            asked.predict(given)
 
 
 def test_sparse_matrices_are_refused_with_a_way_out():
