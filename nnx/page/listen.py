@@ -41,8 +41,8 @@ def listening(host: str, port: int) -> socket.socket:
 def addresses(opened: socket.socket) -> str:
     """Return the URL for a browser, and one for other machines' if all may connect."""
     host, port = opened.getsockname()[:2]
-    if (all_of := ipaddress.ip_address(host)).is_unspecified:
-        local = "[::1]" if all_of.version == 6 else "127.0.0.1"
+    if ipaddress.ip_address(host).is_unspecified:
+        local = "[::1]" if ":" in host else "127.0.0.1"
         named = f"http://{socket.gethostname()}:{port}/"
         return f"http://{local}:{port}/, on other machines {named}"
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
