@@ -94,8 +94,9 @@ def _refuse_other_places(network: Network, data: Dataset) -> None:
                 order = "" if kind == "classes" else "give them in its order, or "
                 raise InputError(
                     f"{data.name} has {name!r} at place {i + 1} of its {kind}, and the "
-                    f"trained network at place {places[name] + 1}: {order}to learn all "
-                    f"anew, give network.replace({kind}=data.{kind})"
+                    f"trained network at place {places[name] + 1}: {order}to start "
+                    "from its weights all the same, give "
+                    f"network.replace({kind}=data.{kind})"
                 )
 
 
