@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nnx.data.columns import (
+    FEW,
     features,
     fit,
     numbers,
@@ -110,7 +111,8 @@ def table_set(
     )
     train = split_of(table, columns, aim, rows)
     tested = split_of(test or table, columns, aim, test_rows if test is None else None)
-    notes = *table.notes, decided, _described(columns), *_filled(table, names), *note
+    said = *_filled(table, names), *_row_numbers(table, columns)
+    notes = *table.notes, decided, _described(columns), *said, *note
     return Dataset(
         name,
         train,
@@ -256,3 +258,26 @@ def _filled(table: Table, names: Sequence[str]) -> tuple[str, ...]:
     """Return a note on the number of empty fields, which are filled, or nothing."""
     empty = sum(int(are_empty(table.values[i]).sum()) for i in table.places(names))
     return (f"{empty:,} empty fields are filled",) if empty else ()
+
+
+def _row_numbers(table: Table, columns: Sequence[Column]) -> tuple[str, ...]:
+    """Return a note on each column beside others that is one more in every row.
+
+    Such a number is learned as any other, and in a table of later rows it is far
+    outside the range of the training rows.
+    """
+    if table.rows <= FEW or len(columns) == 1:
+        return ()
+    names = [column.name for column in columns if not column.categories]
+    return tuple(
+        f"column {name!r} numbers the rows: unless the target depends on that, leave "
+        "it out with drop"
+        for name, i in zip(names, table.places(names), strict=True)
+        # The first rows tell nearly always, without reading a long column.
+        if _counts(table.values[i][:FEW]) and _counts(table.values[i])
+    )
+
+
+def _counts(values: Any) -> bool:
+    """Return whether each number, (n,), is one more than the last."""
+    return bool((np.diff(np.asarray(values, np.float64)) == 1).all())

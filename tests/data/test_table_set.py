@@ -47,6 +47,19 @@ def test_classes_of_text(write):
     assert any("no test part: 4 of 40 rows" in note for note in data.notes)
 
 
+def test_a_column_that_numbers_the_rows_is_remarked_on(write):
+    """It is learned as any other number, and later rows are outside its range."""
+    of_rows = {"id": lambda i: 892 + i, "a": lambda i: i * i, "even": lambda i: 2 * i}
+    notes = nnx.load(write(**of_rows), target="y").notes
+    assert [note for note in notes if "numbers the rows" in note] == [
+        "column 'id' numbers the rows: unless the target depends on that, leave it out "
+        "with drop"
+    ]
+    for few in {"rows": 20}, {"id": lambda i: i + (i > 30)}:
+        data = nnx.load(write(**of_rows | few), target="y")
+        assert "numbers the rows" not in str(data.notes)
+
+
 @pytest.mark.parametrize(
     ("target", "task", "outputs"),
     [
