@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -96,7 +97,7 @@ def require_columns(source: str, names: Sequence[str], asked: Collection[str]) -
     present = set(names)
     for name in asked:
         if name not in present:
-            hint = _of_pieces(name, names, asked)
+            hint = _of_pieces(name, names, asked) or _nearest(name, names)
             raise InputError(
                 f"{source}: no column is called {name!r}; there are {listed(names)}"
                 f"{hint}"
@@ -114,6 +115,13 @@ def _of_pieces(name: str, names: Sequence[str], asked: Collection[str]) -> str:
                 f"for --config, [{quoted}]"
             )
     return ""
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    """Return the most similar of the first thousand columns' names as advice, or ""."""
+    lower = {each.lower(): each for each in names[:1000]}
+    near = get_close_matches(name.lower(), lower, n=1, cutoff=0.8)
+    return f"; did you mean {lower[near[0]][:40]!r}?" if near else ""
 
 
 def wanted(

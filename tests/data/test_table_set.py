@@ -60,6 +60,13 @@ def test_a_column_that_numbers_the_rows_is_remarked_on(write):
         assert "numbers the rows" not in str(data.notes)
 
 
+def test_a_column_of_nearly_that_name_is_suggested(write):
+    many = {f"c{i}": lambda i: i for i in range(12)}
+    path = write(**many, SalePrice=lambda i: i / 3)
+    assert refused(path, target="saleprice").endswith("; did you mean 'SalePrice'?")
+    assert "did you mean" not in refused(path, target="rooms")
+
+
 @pytest.mark.parametrize(
     ("target", "task", "outputs"),
     [
