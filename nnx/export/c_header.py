@@ -41,7 +41,8 @@ def content(network: Network, *, int8: bool = False, said: str = "") -> bytes:
         "#include <math.h>\n#include <stdint.h>\n",
         f"#define NNX_FEATURES {network.sizes[0]}",
         f"#define NNX_OUTPUTS {network.sizes[-1]}",
-        f"#define NNX_WIDEST {max(network.sizes)}\n",
+        f"#define NNX_WIDEST {max(network.sizes)}",
+        f"#define NNX_MOST_UNITS {max(network.sizes[1:])}\n",
         _names("nnx_classes", network.classes),
         _names("nnx_targets", [target.name for target in network.targets]),
         _names("nnx_features", feature_names(network)),
@@ -81,9 +82,20 @@ def _comment(network: Network, int8: bool, said: str, arrays: dict[str, Array]) 
         f"    {_out_type(network, int8)} {out}[NNX_OUTPUTS];",
         f"    nnx_predict({door.name}, {out});",
         "",
-        "C99, no memory but the stack; link with -lm.",
+        "C99, no memory but the stack, of which about "
+        f"{_on_the_stack(network, int8):,} bytes; link with -lm.",
     ]
     return "\n".join(f"// {line}".rstrip() for line in lines) + "\n"
+
+
+def _on_the_stack(network: Network, int8: bool) -> int:
+    """Return the bytes of the arrays that the functions declare."""
+    widest, units = max(network.sizes), max(network.sizes[1:])
+    if not int8:
+        real = 4 if network.layers[0].weight.dtype == np.float32 else 8
+        return (widest + units) * real
+    of_x = units if _first_whole(network, int8) else widest
+    return 2 * widest + (of_x + units) * 4 + units * (4 if sums_fit(network) else 8)
 
 
 def _plain(text: str) -> str:
@@ -159,12 +171,13 @@ def _predict(network: Network, int8: bool) -> str:
     door, out, last = entrance(network), exit_name(network), len(network.layers)
     kind = "double" if network.task == "regression" else "REAL"
     softmax = network.task == "classification"
+    of_x = "NNX_MOST_UNITS" if _first_whole(network, int8) else "NNX_WIDEST"
     lines = [
         "",
         f"static inline void nnx_predict(const {TYPES[door.dtype]} *{door.name}, "
         f"{kind} *{out})",
         "{",
-        "    REAL x[NNX_WIDEST], y[NNX_WIDEST]"
+        f"    REAL x[{of_x}], y[NNX_MOST_UNITS]"
         + (", largest, sum = 0;" if softmax else ";"),
         *(["    int16_t q[NNX_WIDEST];", "    float unit;"] if int8 else []),
         "    int i;",
@@ -187,10 +200,15 @@ def _predict(network: Network, int8: bool) -> str:
     return "\n".join(lines) + end + "}\n"
 
 
+def _first_whole(network: Network, int8: bool) -> bool:
+    """Return whether the first layer's input are the bytes that are given."""
+    return int8 and entrance(network).dtype == "uint8"
+
+
 def _first(network: Network, int8: bool) -> list[str]:
     """Return the lines that compute the first layer's input from the arguments."""
     door = entrance(network)
-    if int8 and door.dtype == "uint8":
+    if _first_whole(network, int8):
         return [
             "    (void)x;",
             "    for (i = 0; i < NNX_FEATURES; i++)",
@@ -220,7 +238,7 @@ def _layer(network: Network, i: int, int8: bool, now: str, then: str) -> list[st
         arrays = f"nnx_weight_{i}, nnx_bias_{i}"
         return [f"    nnx_dense({arrays}, {width}, {out}, {now}, {then});"]
     unit = f"nnx_whole({now}, {width}, {levels(network, i)}, q)"
-    if i == 0 and entrance(network).dtype == "uint8":
+    if i == 0 and _first_whole(network, int8):
         unit = _factor(network, int8)
     arrays = f"nnx_weight_{i}, nnx_step_{i}, nnx_bias_{i}"
     return [

@@ -60,7 +60,7 @@ static inline float nnx_whole(const float *x, int n, float most, int16_t *q)
 static inline void nnx_dense(const int8_t *weight, const float *step, const float *bias,
                              int in, int out, const int16_t *q, float unit, float *y)
 {
-    SUM sum[NNX_WIDEST];
+    SUM sum[NNX_MOST_UNITS];
     int i, j;
     for (j = 0; j < out; j++)
         sum[j] = 0;

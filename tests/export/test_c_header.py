@@ -68,6 +68,29 @@ def test_sums_have_room_for_the_widest() -> None:
     assert levels == [32767, 16909, 255]
 
 
+@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize("name", ["every activation, float64", "regression, float32"])
+def test_the_stack_that_it_needs_is_said(name: str, int8: bool, tmp_path: Path) -> None:
+    """A microcontroller may have a few kB of it."""
+    if COMPILER is None or "gcc" not in Path(COMPILER).resolve().name:
+        pytest.skip("needs gcc's -fstack-usage")
+    network = CASES[name].network
+    if name.startswith("every"):
+        frame, size = nnx.load("digits").frame, (600, *network.sizes[1:])
+        network = Network(size, network.activation[:-1], dtype="float64")
+        network = network.replace(frame=frame._replace(height=20, width=30))
+    header = c_header.content(network, int8=int8)
+    predict_it = "void predict(const void *x, void *y) { nnx_predict(x, y); }"
+    source = f"{header.decode()}\n{predict_it}"
+    command = [COMPILER, "-std=c99", "-O1", "-fstack-usage", "-c", "-xc", "-"]
+    subprocess.run(command, cwd=tmp_path, input=source, text=True, check=True)
+    [usage] = tmp_path.glob("*.su")
+    frames = [int(line.split("\t")[1]) for line in usage.read_text().splitlines()]
+    told = re.search(r"the stack, of which about ([\d,]+) bytes", header.decode())
+    assert told is not None
+    assert 0 <= sum(frames) - int(told[1].replace(",", "")) <= 400
+
+
 @pytest.mark.parametrize("bias", [-80, -87, -100, -104])
 def test_outputs_too_small_to_have_a_scale(bias: float, tmp_path: Path) -> None:
     """32767 over the largest would be infinite."""
