@@ -221,8 +221,8 @@ def _loaded_by_torch(path: Path) -> Mapping[str, Any]:
     except Exception as error:  # of pickle, torch or the archive, depending on the file
         said = " ".join(str(error).split())
         what = "holds more than weights" if "Weights only" in said else "is unreadable"
-        few = said.rpartition("WeightsUnpickler error: ")[2][:120]
-        raise InputError(f"{path}: {what}: {few}") from None
+        few = said.rpartition("WeightsUnpickler error: ")[2].partition(". ")[0][:120]
+        raise InputError(f"{path}: {what}: {few}; save its state_dict alone") from None
     for name in INSIDE:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
             loaded = loaded[name]
