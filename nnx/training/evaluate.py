@@ -245,9 +245,12 @@ def check_fits(network: Network, data: Dataset) -> None:
     theirs = (data.train.images.shape[1], data.classes, data.frame.maximum)
     own = (network.sizes[0], network.classes, network.frame.maximum)
     if theirs != own:
+        hint = ""
+        if theirs[:2] == own[:2] and data.columns == network.columns:
+            hint = "; in Python, network.replace(frame=data.frame) takes these pixels"
         raise InputError(
             f"{data.name} does not fit the network: features, classes, brightest pixel "
-            f"are {_words(theirs)}; the network takes {_words(own)}"
+            f"are {_words(theirs)}; the network takes {_words(own)}{hint}"
         )
     for name in "task", "columns", "targets":
         if getattr(data, name) != getattr(network, name):

@@ -49,6 +49,16 @@ def test_data_that_does_not_fit(data: Dataset) -> None:
             evaluate(network, other)
 
 
+def test_a_network_before_training_on_digits() -> None:
+    """Its frame is MNIST's until it is trained; the error has the call that helps."""
+    network, data = Network([64, 10], seed=0), load("digits")
+    with pytest.raises(InputError, match=r"network\.replace\(frame=data\.frame\)"):
+        evaluate(network, data)
+    found = evaluate(network.replace(frame=data.frame), data)
+    scaled = data.test.images / 16, data.test.labels
+    assert found.loss == pytest.approx(evaluate(network, scaled).loss)
+
+
 def test_another_table_by_its_path(tmp_path: Path) -> None:
     """As the command tests on one: scaled as the network has it, all of its rows."""
     rng = np.random.default_rng(0)
