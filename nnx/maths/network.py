@@ -51,7 +51,7 @@ def forward(
     running_stats: Sequence[RunningStats | None] = (),
     masks: Sequence[Array | None] = (),
 ) -> Forward:
-    """Return the logits of a batch, and what backward needs.
+    """Return the logits of a batch, what backward needs, and running statistics.
 
     x: (batch, in_features)
     activations: a name for each layer
