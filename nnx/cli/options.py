@@ -100,7 +100,7 @@ def network_of_pictures(model: Path, instead: str = "") -> "Network":
 
 def classifier_of_pictures(model: Path) -> "Network":
     """Return the network of a model that tells the classes of pictures."""
-    network = network_of_pictures(model)
+    network = network_of_pictures(model, "the page to draw on is for those alone")
     if network.task != "classification":
         gives = "values" if network.task == "regression" else "several labels"
         raise InputError(

@@ -336,7 +336,7 @@ def test_the_page_is_for_classes_of_pictures(
     refused: Callable[..., str], networks: Path, command: str
 ) -> None:
     more = ("--html", "a.html") if command == "export" else ()
-    says = ("takes 2 columns of a table, not pictures",)
+    says = ("takes 2 columns of a table, not pictures: the page to draw on is for",)
     refused(command, networks / "rents", *more, says=says)
 
 
