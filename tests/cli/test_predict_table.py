@@ -62,6 +62,27 @@ def _lines(text: str) -> list[list[str]]:
     return list(csv.reader(text.splitlines()))
 
 
+def test_the_guide_s_commands_for_a_table_of_passengers(done: Run, cwd: Path) -> None:
+    """The columns, and the empty fields, of Kaggle's Titanic."""
+    columns = "PassengerId,Survived,Pclass,Name,Sex,Age,SibSp,Parch,Ticket,Fare,Cabin"
+    rows = [
+        f'{i},{i % 3 // 2},{i % 3 + 1},"Braund, Mr. {i}",{"fe" * (i % 2)}male,'
+        f"{i % 80 if i % 5 else ''},0,1,A/5 {i},{i / 7},{f'C{i}' if i % 4 == 0 else ''}"
+        for i in range(1, 101)
+    ]
+    (cwd / "train.csv").write_text("\n".join([columns, *rows[:70]]))
+    (cwd / "test.csv").write_text("\n".join([columns, *rows[70:]]))
+    guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text("utf-8")
+    example = guide[guide.index("## Predicting a table") :].replace("\\\n", "")
+    for command in re.findall(
+        r"^    nnx (.*(?:Survived|PassengerId).*)", example, re.M
+    ):
+        done(*command.split(), *(("--epochs", 1) if "train" in command else ()))
+    written = _lines((cwd / "submission.csv").read_text())
+    assert written[0] == ["PassengerId", "Survived"]
+    assert [row[0] for row in written[1:]] == [str(i) for i in range(71, 101)]
+
+
 def test_kaggle_s_digits_in_two_commands(done: Run, run: Run, cwd: Path) -> None:
     """From train.csv and test.csv to submission.csv."""
     digits = nnx.load("digits")
