@@ -44,10 +44,11 @@ def predict(
     from nnx.network import Network
 
     network = Network.load(model)
-    _check(network, form)
+    target = _target(model)
+    _check(network, form, target)
     if out is not None and os.path.realpath(out) == os.path.realpath(table):
         raise InputError(f"{out}: is the table itself; choose another --out")
-    header = _header(network, form, _target(model))
+    header = _header(network, form, target)
     rows = 0
     with _opened(out) as write:
         for block in counted(_blocks(network, table, form.id), _images, "rows"):
@@ -62,7 +63,7 @@ def predict(
     return rows
 
 
-def _check(network: "Network", form: Form) -> None:
+def _check(network: "Network", form: Form, target: str) -> None:
     """Refuse a form that the network's predictions do not have."""
     if form.format not in FORMATS:
         raise InputError(
@@ -70,12 +71,12 @@ def _check(network: "Network", form: Form) -> None:
         )
     if form.probabilities and network.task == "regression":
         raise InputError("--probabilities is for classes; this network predicts values")
-    if form.format == "kaggle" and (
-        form.id or form.probabilities or network.task != "classification"
-    ):
+    is_label = network.task == "classification" and target.lower() == "label"
+    if form.format == "kaggle" and (form.id or form.probabilities or not is_label):
         raise InputError(
-            "--format kaggle writes ImageId,Label for one class of many, and nothing "
-            "else; without it, --id COLUMN copies a column before the predictions"
+            "--format kaggle writes ImageId,Label for one class of many, called label, "
+            "and nothing else; without it, --id COLUMN copies a column before the "
+            "predictions"
         )
 
 

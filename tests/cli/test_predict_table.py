@@ -308,6 +308,11 @@ def test_a_million_columns(
             ("test.csv", "--format", "kaggle"),
             "writes ImageId,Label for one class",
         ),
+        (
+            "kinds",
+            ("test.csv", "--format", "kaggle"),
+            "of many, called label, and nothing else; without it, --id COLUMN copies",
+        ),
         ("kinds", ("a.png", "--id", "x"), "--format are for a table: give one of .csv"),
         ("kinds", ("gone.csv",), "gone.csv: cannot be read: No such file"),
         ("kinds", ("test.npz",), "test.npz: not a table: give one of .csv"),
