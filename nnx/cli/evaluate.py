@@ -63,6 +63,9 @@ def evaluate(
     with threads_limited(threads), doing(f"testing on {data.name}"):
         delta = settings.get("huber_delta", 0.0)
         result = run(network, data, backend=chosen, huber_delta=delta)
+    if dataset is not None and not network.columns:
+        for remark in data.notes:  # such as that a tenth is tested
+            show.remark(f"{data.name}: {remark}")
     if json:
         show.as_json(
             {

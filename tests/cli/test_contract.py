@@ -66,6 +66,17 @@ def test_train_json(run: Run, old_run: Path, cwd: Path) -> None:
     assert {"model.safetensors", "config.toml", "log.csv"} <= names
 
 
+def test_of_other_pictures_it_is_said_how_many_are_tested(
+    done: Run, old_run: Path, cwd: Path
+) -> None:
+    """A tenth where they have no test part, as a user's own may have none."""
+    x = np.random.default_rng(0).integers(0, 256, (60, 4, 4), np.uint8)
+    np.savez(cwd / "mine.npz", x_train=x, y_train=np.arange(60) % 3)
+    ran = done("evaluate", old_run, "--dataset", "mine.npz")
+    assert "on 6 images" in ran.stdout
+    assert ran.stderr.startswith("mine: no test part: 6 of 60 samples, always the same")
+
+
 def test_evaluate_json(run: Run, old_run: Path) -> None:
     ran = run("evaluate", old_run, "--json")
     assert (ran.returncode, ran.stderr) == (0, "")
