@@ -48,6 +48,8 @@ STEPS = 10
         ("dtype", "nnx.train takes no dtype: give it to nnx.Network"),
         ("task", "nnx.train takes no task: give it to nnx.dataset or nnx.load"),
         ("loss", "nnx.train takes no loss: give the task to nnx.dataset or nnx.load"),
+        ("cost", "nnx.train takes no cost: give the task to nnx.dataset or nnx.load"),
+        ("lmbda", "no setting is called 'lmbda'; did you mean l2?"),
         ("metrics", "nnx.train takes no metrics: give none: the result has the loss"),
         ("preset", "'preset' is not a setting: give the command --preset"),
         ("validation_data", "nnx.train takes no validation_data: give validation, as"),
