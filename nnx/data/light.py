@@ -12,9 +12,10 @@ SIDE = 96
 WINDOW = 1 / 4
 # In levels of 255: light is even if it varies by less along the border.
 EVEN = 8
-# In levels of 255: stronger noise is blurred, with a radius of 1 / PEN of the picture's
-# longer side. Once its light is evened, a page of 12 has specks that count as ink.
-NOISY, PEN = 10, 128
+# In levels of 255: noise from NOISY on is blurred, because it has specks that count as
+# ink once the light is evened; from HEAVY on, with a radius of 1 / PEN of the picture's
+# longer side, and weaker noise with a smaller one, which leaves small digits readable.
+NOISY, HEAVY, PEN = 5, 24, 128
 ROWS = 256  # corrected at once: floats of a large picture would need much memory
 
 
@@ -97,10 +98,12 @@ def roughness(image: Image.Image) -> float:
 
 def smoothed(image: Image.Image, steps: list[str]) -> Image.Image:
     """Return the picture, blurred if it is noisy."""
-    if roughness(image) < NOISY:
+    found = roughness(image)
+    if found < NOISY:
         return image
     steps.append("noise smoothed")
-    return image.filter(ImageFilter.GaussianBlur(max(image.size) / PEN))
+    radius = min(1.0, found / HEAVY) * max(image.size) / PEN
+    return image.filter(ImageFilter.GaussianBlur(radius))
 
 
 def _small(image: Image.Image) -> Image.Image:

@@ -72,18 +72,17 @@ def test_a_digit_in_much_noise_is_read(tmp_path: Path) -> None:
     assert abs(even - result.pixels).mean() < 6
 
 
-@pytest.mark.parametrize("sigma", [5, 8, 11])
+@pytest.mark.parametrize(("sigma", "ink"), [(3, 0.7), (5, 0.3), (8, 0.3), (11, 0.3)])
 def test_a_small_digit_in_some_noise_and_uneven_light_is_read(
-    sigma: float, tmp_path: Path
+    sigma: float, ink: float, tmp_path: Path
 ) -> None:
     """Specks of it, dark as ink once the light is evened, made the page the digit."""
     rng = np.random.default_rng(0)
     page = Image.new("L", (480, 400), 255)
     page.paste(seven(), (180, 120))
     light = 230 - np.mgrid[0:400, 0:480][1] / 6
-    grey = light * (0.3 + 0.7 * np.asarray(page) / 255) + rng.normal(
-        0, sigma, (400, 480)
-    )
+    grey = light * (ink + (1 - ink) * np.asarray(page) / 255)
+    grey += rng.normal(0, sigma, grey.shape)
     result = read_from(Image.fromarray(np.uint8(grey.clip(0, 255))), tmp_path)
     assert result.doubt is None
     even = read_from(seven(), tmp_path).pixels.astype(int)
