@@ -93,6 +93,6 @@ def _initial(
 ) -> Layer:
     """Return the initial layer i; init "auto" depends on the activation."""
     if init == "auto":
-        init = "he" if ACTIVATIONS[activation].bends else "glorot"
+        init = ACTIVATIONS[activation].init
     weight = initializers.weight(init, shape, seed=seed, layer=i, xp=np)
     return Layer(weight.astype(dtype), np.zeros(shape[1], dtype))

@@ -20,12 +20,15 @@ class Activation(NamedTuple):
     from_z: whether the gradient is g(dy, z, xp=xp) instead, because f' cannot be
         computed from y
     bends: whether f bends at 0, as relu does: its first or second derivative jumps
+    init: the initial weights that suit it, of `initializers`; He's are for rectifiers
+        (He, Zhang, Ren and Sun, arXiv:1502.01852)
     """
 
     forward: Callable[..., Array]
     backward: Callable[..., Array]
     from_z: bool = False
     bends: bool = False
+    init: str = "glorot"
 
 
 def identity(z: Array, *, xp: Namespace) -> Array:
@@ -136,9 +139,9 @@ def _gelu_tanh(z: Array, *, xp: Namespace) -> Array:
 
 ACTIVATIONS = {
     "identity": Activation(identity, identity_backward),
-    "relu": Activation(relu, relu_backward, bends=True),
-    "leaky_relu": Activation(leaky_relu, leaky_relu_backward, bends=True),
-    "elu": Activation(elu, elu_backward, bends=True),
+    "relu": Activation(relu, relu_backward, bends=True, init="he"),
+    "leaky_relu": Activation(leaky_relu, leaky_relu_backward, bends=True, init="he"),
+    "elu": Activation(elu, elu_backward, bends=True, init="he"),
     "tanh": Activation(tanh, tanh_backward),
     "sigmoid": Activation(sigmoid, sigmoid_backward),
     "softplus": Activation(softplus, softplus_backward),
