@@ -14,6 +14,8 @@ The module also shortens users' values for messages, which have one line.
 """
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 LONGEST = 80  # characters of a value in a message
@@ -43,6 +45,13 @@ def in_few_words(value: Any, most: int = LONGEST) -> str:
         many = " of too many digits" if isinstance(error, ValueError) else ""
         return f"one {type(value).__name__}{many}"
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """Return the name that is likely meant, in whatever capitals, or None."""
+    lower = {known.lower(): known for known in reversed([*names])}
+    near = get_close_matches(name.lower(), lower, n=1)
+    return lower[near[0]] if near else None
 
 
 def first_line(error: BaseException) -> str:

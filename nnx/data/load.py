@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,7 +16,7 @@ from nnx.data.read_table import KINDS as TABLES
 from nnx.data.table_options import checked
 from nnx.data.table_set import load_table
 from nnx.data.tabular import NoPicturesError
-from nnx.errors import InputError
+from nnx.errors import InputError, nearest
 from nnx.files import readable, refuse_packed
 
 _KINDS = (
@@ -187,9 +186,8 @@ def _missing(source: PathLike, path: Path) -> str:
         )
     is_name = isinstance(source, str) and path.name == source and not path.suffix
     names = [*NAMES, *_beside(path)] if is_name else _beside(path)
-    lower = {name.lower(): name for name in reversed(names)}
-    near = get_close_matches(path.name.lower(), lower, n=1)
-    hint = f"; did you mean {path.with_name(lower[near[0]])}?" if near else ""
+    near = nearest(path.name, names)
+    hint = f"; did you mean {path.with_name(near)}?" if near else ""
     if is_name:
         hint = hint or f"; the data sets are {', '.join(NAMES)}"
         return f"{source}: neither a data set nor a path{hint}"

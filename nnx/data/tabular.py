@@ -4,13 +4,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from nnx.data.dataset import Array
-from nnx.errors import InputError
+from nnx.errors import InputError, nearest
 
 # Fields that mean a missing value, in lower case.
 MISSING = "", "na", "n/a", "nan", "null"
@@ -97,7 +96,9 @@ def require_columns(source: str, names: Sequence[str], asked: Collection[str]) -
     present = set(names)
     for name in asked:
         if name not in present:
-            hint = _of_pieces(name, names, asked) or _nearest(name, names)
+            near = nearest(name, names[:1000])
+            meant = f"; did you mean {near[:40]!r}?" if near else ""
+            hint = _of_pieces(name, names, asked) or meant
             raise InputError(
                 f"{source}: no column is called {name!r}; there are {listed(names)}"
                 f"{hint}"
@@ -115,13 +116,6 @@ def _of_pieces(name: str, names: Sequence[str], asked: Collection[str]) -> str:
                 f"for --config, [{quoted}]"
             )
     return ""
-
-
-def _nearest(name: str, names: Sequence[str]) -> str:
-    """Return the most similar of the first thousand columns' names as advice, or ""."""
-    lower = {each.lower(): each for each in names[:1000]}
-    near = get_close_matches(name.lower(), lower, n=1, cutoff=0.8)
-    return f"; did you mean {lower[near[0]][:40]!r}?" if near else ""
 
 
 def wanted(
