@@ -124,8 +124,9 @@ def result_of(run: "Run", *, trained: bool) -> Result:
     done = plan.is_done(position)
     # A copy: a backend holds a state's memory as long as its arrays exist.
     network = run.network.replace(layers=map_arrays(backend.to_numpy, layers))
+    network.likeness = _likeness(run, network)
     return Result(
-        network=network.replace(likeness=_likeness(run, network)),
+        network=network,
         train_loss=train.loss,
         train_score=train.score,
         test_loss=test.loss,
