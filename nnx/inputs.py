@@ -76,8 +76,9 @@ def refuse_unscaled(rows: Array, columns: Sequence[Column]) -> None:
     """
     if rows.ndim != 2 or len(rows) == 0 or rows.shape[1] != len(columns):
         return
-    is_text = rows.dtype.kind not in "iuf" or any(each.width > 1 for each in columns)
-    is_scaled = any((each.mean, each.scale) != (0.0, 1.0) for each in columns)
+    has_categories = any(column.width > 1 for column in columns)
+    is_text = rows.dtype.kind not in "iuf" or has_categories
+    is_scaled = any((column.mean, column.scale) != (0.0, 1.0) for column in columns)
     is_known = rows.dtype == np.float32
     if is_known and len(rows) >= FEW_ROWS:
         is_known = not _are_unscaled(rows, columns)
@@ -99,7 +100,8 @@ def refuse_scaled(rows: Array, columns: Sequence[Column]) -> None:
             the same for values of the training rows, and not near their mean
     """
     features = rows.dtype == np.float32 and rows.shape[1:] == (len(columns),)
-    if not features or len(rows) < FEW_ROWS or any(each.categories for each in columns):
+    of_text = any(column.categories for column in columns)
+    if not features or len(rows) < FEW_ROWS or of_text:
         return
     as_features, as_values, scale = _distances(rows, columns)
     spread = rows[:LOOKED_AT].std(axis=0, dtype=np.float64)
@@ -123,8 +125,8 @@ def _distances(rows: Array, columns: Sequence[Column]) -> tuple[Array, Array, Ar
     First if the rows are features, then if they are a table's values; and the scales.
     """
     own = np.asarray(rows[:LOOKED_AT], np.float64)
-    mean, scale = np.array([(each.mean, each.scale) for each in columns]).T
+    mean, scale = np.array([(column.mean, column.scale) for column in columns]).T
     if_scaled, if_not = (
-        np.median(np.abs(each), axis=0) for each in (own, (own - mean) / scale)
+        np.median(np.abs(far), axis=0) for far in (own, (own - mean) / scale)
     )
     return if_scaled, if_not, scale

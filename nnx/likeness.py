@@ -53,8 +53,8 @@ class Likeness(NamedTuple):
 def shapes(classes: int) -> Likeness:
     """Return the shapes of a likeness's arrays."""
     features = PARTS * PARTS * DIRECTIONS
-    each = (classes,)
-    return Likeness((*each, features), (*each, features, AXES), each, each, (2,))
+    mean, axes = (classes, features), (classes, features, AXES)
+    return Likeness(mean, axes, (classes,), (classes,), (2,))
 
 
 def doubt(
@@ -74,15 +74,15 @@ def doubt(
             "expected a picture, as nnx.read_picture gives it, not a "
             f"{type(picture).__name__}"
         )
-    found = picture.doubt
+    reason = picture.doubt
     # A class named by one character is one shape; other classes may have several.
-    if found == "two shapes" and any(len(name) > 1 for name in network.classes):
-        found = None
-    if found is None and network.task == "classification":
+    if reason == "two shapes" and any(len(name) > 1 for name in network.classes):
+        reason = None
+    if reason is None and network.task == "classification":
         pixels = picture.pixels[None]
         chances = network.predict_proba(pixels, backend=backend)
-        [found] = doubts(network.likeness, pixels, chances, network.frame)
-    return found
+        [reason] = doubts(network.likeness, pixels, chances, network.frame)
+    return reason
 
 
 def directions(images: Array, frame: Frame) -> Array:
@@ -93,8 +93,8 @@ def directions(images: Array, frame: Frame) -> Array:
     """
     parts = np.kron(_parts(frame.height), _parts(frame.width)).T
     pictures = images.reshape(-1, frame.height, frame.width)
-    each = [_directions(pictures[some], parts) for some in blocks(len(pictures))]
-    return np.concatenate(each)
+    strengths = [_directions(pictures[rows], parts) for rows in blocks(len(pictures))]
+    return np.concatenate(strengths)
 
 
 def _directions(pictures: Array, parts: Array) -> Array:
@@ -106,12 +106,12 @@ def _directions(pictures: Array, parts: Array) -> Array:
     steep = np.maximum(np.sqrt(across * across + down * down), 1e-9)
     cosine = (across * across - down * down) / steep
     sine = 2 * across * down / steep
-    found = []
+    strengths = []
     for i in range(DIRECTIONS):
         angle = 2 * math.pi * i / DIRECTIONS
         along = math.cos(angle) * cosine + math.sin(angle) * sine
-        found.append(np.maximum(along, 0).reshape(len(grey), -1) @ parts)
-    features = np.sqrt(np.concatenate(found, axis=1))
+        strengths.append(np.maximum(along, 0).reshape(len(grey), -1) @ parts)
+    features = np.sqrt(np.concatenate(strengths, axis=1))
     length = np.linalg.norm(features, axis=1, keepdims=True)
     return features / np.where(length > 0, length, 1)
 
@@ -124,8 +124,8 @@ def _parts(side: int) -> Array:
 
 def few(split: Split) -> Split:
     """Return at most `MOST` of the pictures, evenly spread over the set."""
-    some = slice(None, None, -(-len(split.labels) // MOST))
-    return Split(split.images[some], split.labels[some])
+    which = slice(None, None, -(-len(split.labels) // MOST))
+    return Split(split.images[which], split.labels[which])
 
 
 def learnt(

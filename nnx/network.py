@@ -118,8 +118,9 @@ class Network:
                 raise InputError(f"a network has no {name}; it has {known}")
         if {"layers", "classes"} <= {*attributes}:  # the likeness is of other pictures
             attributes = {"likeness": None} | attributes
-        found = model_file.fitting(vars(self) | attributes)
-        return self.of(**found | {"layers": map_arrays(np.array, found["layers"])})
+        attributes = model_file.fitting(vars(self) | attributes)
+        attributes["layers"] = map_arrays(np.array, attributes["layers"])
+        return self.of(**attributes)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:

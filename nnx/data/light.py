@@ -98,11 +98,11 @@ def roughness(image: Image.Image) -> float:
 
 def smoothed(image: Image.Image, steps: list[str]) -> Image.Image:
     """Return the picture, blurred if it is noisy."""
-    found = roughness(image)
-    if found < NOISY:
+    noise = roughness(image)
+    if noise < NOISY:
         return image
     steps.append("noise smoothed")
-    radius = min(1.0, found / HEAVY) * max(image.size) / PEN
+    radius = min(1.0, noise / HEAVY) * max(image.size) / PEN
     return image.filter(ImageFilter.GaussianBlur(radius))
 
 

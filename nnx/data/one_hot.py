@@ -26,7 +26,10 @@ def in_pairs(pairs: Pairs, task: str) -> Pairs:
 
 
 def as_classes(y: Any, task: str) -> Any:
-    """Return y, with one-hot rows as class numbers if y may be classes."""
+    """Return y, with one-hot rows as class numbers if y may be classes.
+
+    y: as for `nnx.dataset`; one-hot rows, (n, classes), become int64 (n,)
+    """
     if is_frame(y) or isinstance(y, str) or task not in ("auto", "classification"):
         return y
     array = as_array(y, "y")

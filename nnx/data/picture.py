@@ -98,8 +98,8 @@ def read(path: Path, frame: Frame) -> Picture:
     ground, ink = levels(image)
     if ink - ground < MIN_CONTRAST:
         empty = _of_frame(np.zeros((frame.height, frame.width)), frame)
-        found = "noise" if max(roughness(grey), noise(image)) > NOISE else "blank"
-        return Picture(empty, (*steps, f"{found}: no digit found"), found)
+        why = "noise" if max(roughness(grey), noise(image)) > NOISE else "blank"
+        return Picture(empty, (*steps, f"{why}: no digit found"), why)
     if is_its_size:
         steps.append(f"already {image.width}x{image.height}: used as it is")
         digit, small = image, np.asarray(image) / 255
@@ -122,8 +122,8 @@ def _of_frame(light: Array, frame: Frame) -> Array:
 def _decoded(path: Path, steps: list[str]) -> Image.Image:
     """Return the first picture in the file, upright."""
     try:
-        if there := files.other(path):
-            raise InputError(f"{path}: not a file, but {there}; {ACCEPTED}")
+        if kind := files.other(path):
+            raise InputError(f"{path}: not a file, but {kind}; {ACCEPTED}")
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: over {MAX_BYTES >> 20} MiB; {ACCEPTED}")
         # Pillow warns about bombs, which are refused below, and about odd metadata.

@@ -33,11 +33,12 @@ def checked(options: Mapping[str, Any]) -> TableOptions:
 
 def _names(name: str, value: Any) -> tuple[str, ...]:
     """Return the names of columns; value: a collection of names, one name, or ""."""
-    each = [value] if isinstance(value, str) and value else value
-    each = each.tolist() if hasattr(each, "tolist") else each  # an array, or an index
-    if not isinstance(each, Collection) or not all(isinstance(e, str) for e in each):
+    names = [value] if isinstance(value, str) and value else value
+    if hasattr(names, "tolist"):  # an array, or an index
+        names = names.tolist()
+    if not isinstance(names, Collection) or not all(isinstance(e, str) for e in names):
         raise InputError(f"{name} must be names of columns, not {in_few_words(value)}")
-    return tuple(each)
+    return tuple(names)
 
 
 def refuse_contradictions(options: TableOptions) -> None:

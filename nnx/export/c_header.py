@@ -94,8 +94,8 @@ def _on_the_stack(network: Network, int8: bool) -> int:
     if not int8:
         real = 4 if network.layers[0].weight.dtype == np.float32 else 8
         return (widest + units) * real
-    of_x = units if _first_whole(network, int8) else widest
-    return 2 * widest + (of_x + units) * 4 + units * (4 if sums_fit(network) else 8)
+    x_size = units if _takes_bytes(network, int8) else widest
+    return 2 * widest + (x_size + units) * 4 + units * (4 if sums_fit(network) else 8)
 
 
 def _plain(text: str) -> str:
@@ -171,13 +171,13 @@ def _predict(network: Network, int8: bool) -> str:
     door, out, last = entrance(network), exit_name(network), len(network.layers)
     kind = "double" if network.task == "regression" else "REAL"
     softmax = network.task == "classification"
-    of_x = "NNX_MOST_UNITS" if _first_whole(network, int8) else "NNX_WIDEST"
+    x_size = "NNX_MOST_UNITS" if _takes_bytes(network, int8) else "NNX_WIDEST"
     lines = [
         "",
         f"static inline void nnx_predict(const {TYPES[door.dtype]} *{door.name}, "
         f"{kind} *{out})",
         "{",
-        f"    REAL x[{of_x}], y[NNX_MOST_UNITS]"
+        f"    REAL x[{x_size}], y[NNX_MOST_UNITS]"
         + (", largest, sum = 0;" if softmax else ";"),
         *(["    int16_t q[NNX_WIDEST];", "    float unit;"] if int8 else []),
         "    int i;",
@@ -200,15 +200,15 @@ def _predict(network: Network, int8: bool) -> str:
     return "\n".join(lines) + end + "}\n"
 
 
-def _first_whole(network: Network, int8: bool) -> bool:
-    """Return whether the first layer's input are the bytes that are given."""
+def _takes_bytes(network: Network, int8: bool) -> bool:
+    """Return whether the first layer multiplies the bytes that it is given."""
     return int8 and entrance(network).dtype == "uint8"
 
 
 def _first(network: Network, int8: bool) -> list[str]:
     """Return the lines that compute the first layer's input from the arguments."""
     door = entrance(network)
-    if _first_whole(network, int8):
+    if _takes_bytes(network, int8):
         return [
             "    (void)x;",
             "    for (i = 0; i < NNX_FEATURES; i++)",
@@ -238,7 +238,7 @@ def _layer(network: Network, i: int, int8: bool, now: str, then: str) -> list[st
         arrays = f"nnx_weight_{i}, nnx_bias_{i}"
         return [f"    nnx_dense({arrays}, {width}, {out}, {now}, {then});"]
     unit = f"nnx_whole({now}, {width}, {levels(network, i)}, q)"
-    if i == 0 and _first_whole(network, int8):
+    if i == 0 and _takes_bytes(network, int8):
         unit = _factor(network, int8)
     arrays = f"nnx_weight_{i}, nnx_step_{i}, nnx_bias_{i}"
     return [

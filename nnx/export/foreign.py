@@ -128,7 +128,7 @@ def _stated(module: Any) -> tuple[str, ...]:
 
     Empty if there is none, or if another part or code of its own decides what it does.
     """
-    found = list[str]()
+    activations = list[str]()
     parts = [*module] if type(module).__name__ == "Sequential" else []
     if parts and type(parts[-1]).__name__ in _PROBABILITIES:
         parts.pop()
@@ -136,9 +136,9 @@ def _stated(module: Any) -> tuple[str, ...]:
         kind, printed = type(part).__name__, re.sub("(, )?inplace=True", "", repr(part))
         name = _ACTIVATIONS.get(printed, "")
         if kind == "Linear":
-            found.append("identity")
-        elif name and found[-1:] == ["identity"]:
-            found[-1] = name
+            activations.append("identity")
+        elif name and activations[-1:] == ["identity"]:
+            activations[-1] = name
         elif kind not in _WITHOUT_EFFECT:
             return ()
-    return tuple(found[:-1]) if found[-1:] == ["identity"] else ()
+    return tuple(activations[:-1]) if activations[-1:] == ["identity"] else ()

@@ -82,8 +82,8 @@ def from_pytorch(
     if set(tensors) <= {"weight", "bias"}:  # of a single torch.nn.Linear
         tensors = {f"linear.{name}": array for name, array in tensors.items()}
     names = _order(source, tensors, layers)
-    found = _layers(source, tensors, names)
-    return made(source, found, activation, data, pixels, normalize)
+    own = _layers(source, tensors, names)
+    return made(source, own, activation, data, pixels, normalize)
 
 
 def _own(source: Path, said: str, tensors: dict[str, Array]) -> Network:
@@ -149,20 +149,20 @@ def _few(names: Sequence[str]) -> str:
 
 
 def _layers(source: Path, tensors: dict[str, Array], names: list[str]) -> Layers:
-    found = list[Layer]()
+    built = list[Layer]()
     for name in names:
         layer = _layer(source, tensors, name)
-        width, before = len(layer.weight), len(found[-1].bias) if found else None
+        width, before = len(layer.weight), len(built[-1].bias) if built else None
         if before not in (None, width):
             raise InputError(
                 f"{source}: {name[:80]} takes {width} numbers, the layer before it "
                 f"gives {before}; if another comes before it, give layers in order"
             )
-        found.append(layer)
-    kinds = sorted({array.dtype.name for layer in found for array in layer})
+        built.append(layer)
+    kinds = sorted({array.dtype.name for layer in built for array in layer})
     if len(kinds) > 1:
         raise InputError(f"{source}: its layers are {' and '.join(kinds)}")
-    return found
+    return built
 
 
 def _layer(source: Path, tensors: dict[str, Array], name: str) -> Layer:
@@ -277,14 +277,14 @@ def _check_said(path: Path, said: bytes) -> None:
 
 def _arrays(source: Path, tensors: Mapping[str, Any]) -> dict[str, Array]:
     """Return a state dict's tensors as arrays."""
-    found = dict[str, Array]()
+    arrays = dict[str, Array]()
     for name, tensor in tensors.items():
         try:
-            found[name] = _array(source, name, tensor)
+            arrays[name] = _array(source, name, tensor)
         except (RuntimeError, TypeError):  # of PyTorch: sparse, nested, without data
             few = f"{name[:80]} cannot be an array: save weights as dense tensors"
             raise InputError(f"{source}: {few}") from None
-    return found
+    return arrays
 
 
 def _array(source: Path, name: str, tensor: Any) -> Array:

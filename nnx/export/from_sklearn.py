@@ -70,7 +70,7 @@ def _parts(estimator: Any) -> tuple[Any, list[Any]]:
     ]
     *before, mlp = used or [estimator]
     name = type(mlp).__name__
-    if not all(hasattr(mlp, each) for each in FITTED):
+    if not all(hasattr(mlp, name) for name in FITTED):
         raise InputError(
             f"{name} is not a fitted MLPClassifier or MLPRegressor of scikit-learn"
         )
@@ -95,7 +95,7 @@ def _task(mlp: Any) -> str:
 
 
 def _classes(mlp: Any) -> tuple[str, ...]:
-    return tuple(str(each) for each in getattr(mlp, "classes_", ()))
+    return tuple(str(label) for label in getattr(mlp, "classes_", ()))
 
 
 def _layers(mlp: Any, scaler: Any = None) -> Layers:

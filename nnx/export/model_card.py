@@ -32,19 +32,19 @@ def content(
     settings: of the training, complete; None if unknown
     """
     delta = settings["huber_delta"] if settings else 0.0
-    found = evaluate(network, data, huber_delta=delta)
+    test = evaluate(network, data, huber_delta=delta)
     name = f"{data.name} {network}"
     sections = [
-        _front(network, data, found, name),
+        _front(network, data, test, name),
         f"# {_cell(name)}\n\nA fully-connected network, trained by nnx {__version__}: "
         f"{described(network)}.",
-        "## Results\n\n" + _results(network, data, found),
+        "## Results\n\n" + _results(network, data, test),
         "## How to use\n\n" + _use(network),
         "## Data\n\n" + _data(network, data, settings),
     ]
     if settings is not None:
         sections.append("## Training\n\n" + _training(settings))
-    sections.append("## Limits\n\n" + _limits(network, data, found, settings))
+    sections.append("## Limits\n\n" + _limits(network, data, test, settings))
     return ("\n\n".join(sections) + "\n").encode()
 
 
@@ -58,7 +58,7 @@ def check_replaceable(path: Path) -> None:
         raise InputError(f"{path}: is not a model card of nnx; choose another name")
 
 
-def _front(network: Network, data: Dataset, found: Evaluation, name: str) -> str:
+def _front(network: Network, data: Dataset, test: Evaluation, name: str) -> str:
     """Return the metadata, in YAML."""
     is_image = network.frame.box and not network.columns
     task = "tabular-classification"
@@ -84,9 +84,9 @@ def _front(network: Network, data: Dataset, found: Evaluation, name: str) -> str
             f"      type: {_quoted(data.name)}",
             "      split: test",
             "    metrics:",
-            f"    - type: {METRIC_TYPES[found.metric]}",
-            f"      value: {found.score:.6g}",
-            f"      name: test {METRIC_NAMES[found.metric]}",
+            f"    - type: {METRIC_TYPES[test.metric]}",
+            f"      value: {test.score:.6g}",
+            f"      name: test {METRIC_NAMES[test.metric]}",
             "---",
         ]
     )
@@ -110,22 +110,22 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _results(network: Network, data: Dataset, found: Evaluation) -> str:
+def _results(network: Network, data: Dataset, test: Evaluation) -> str:
     kind = samples(network.columns)
     lines = [
-        f"On the {found.images:,} test {kind} of {_cell(data.name)}: "
-        f"{METRIC_NAMES[found.metric]} **{score_text(found.score, found.metric)}**, "
-        f"loss {found.loss:.4f}."
+        f"On the {test.images:,} test {kind} of {_cell(data.name)}: "
+        f"{METRIC_NAMES[test.metric]} **{score_text(test.score, test.metric)}**, "
+        f"loss {test.loss:.4f}."
     ]
-    if found.rmse is not None:
+    if test.rmse is not None:
         names = [target.name for target in network.targets]
         rows = [
             [_cell(name), quantity(rmse)]
-            for name, rmse in zip(names, found.rmse, strict=True)
+            for name, rmse in zip(names, test.rmse, strict=True)
         ]
         lines += [_table(["target", "root mean squared error"], rows)]
     elif len(network.classes) <= MOST_CLASSES:
-        parts = found.precision, found.recall, found.counts[2]  # type: ignore[index]
+        parts = test.precision, test.recall, test.counts[2]  # type: ignore[index]
         rows = [
             [_cell(name), percent(precision), percent(recall), f"{int(n):,}"]
             for name, precision, recall, n in zip(network.classes, *parts, strict=True)
@@ -166,7 +166,7 @@ def _data(network: Network, data: Dataset, settings: Mapping[str, Any] | None) -
             else f"{network.sizes[0]} features from 0 to {frame.maximum}."
         )
     if network.targets:
-        what = "Targets: " + ", ".join(_cell(each.name) for each in network.targets)
+        what = "Targets: " + ", ".join(_cell(target.name) for target in network.targets)
     else:
         what = "Classes: " + ", ".join(map(_cell, network.classes[:MOST_CLASSES]))
         what += ", …" if len(network.classes) > MOST_CLASSES else ""
@@ -186,7 +186,7 @@ def _training(settings: Mapping[str, Any]) -> str:
 def _limits(
     network: Network,
     data: Dataset,
-    found: Evaluation,
+    test: Evaluation,
     settings: Mapping[str, Any] | None,
 ) -> str:
     limits = [f"- It has been tested on {_cell(data.name)} alone."]
@@ -209,8 +209,8 @@ def _limits(
             "- It sees one small picture, centred and scaled as in its data; "
             "`nnx predict` does so with pictures of any size."
         ]
-    if found.counts is not None:
-        shares = list(zip(found.recall, network.classes, strict=True))
+    if test.counts is not None:
+        shares = list(zip(test.recall, network.classes, strict=True))
         known = [pair for pair in shares if not math.isnan(pair[0])]
         if known:
             share, name = min(known)

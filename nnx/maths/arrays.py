@@ -19,7 +19,7 @@ def map_arrays(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
         return None
     if not isinstance(tree, tuple | list):
         return function(tree, *others)
-    parts = [map_arrays(function, *each) for each in zip(tree, *others, strict=True)]
+    parts = [map_arrays(function, *parts) for parts in zip(tree, *others, strict=True)]
     return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
 
 
