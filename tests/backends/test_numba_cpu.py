@@ -250,6 +250,30 @@ for n in (1, 5, 23, 58):
 """
 
 
+@pytest.mark.parametrize(
+    ("machine", "listed", "widest"),
+    [
+        ("arm64", set(), (16, 4)),  # as LLVM lists them on macOS
+        ("aarch64", {"neon"}, (16, 4)),
+        ("x86_64", {"sse2"}, (16, 2)),
+        ("AMD64", {"avx2"}, (32, 3)),
+        ("x86_64", {"avx2", "avx512f"}, (64, 4)),
+    ],
+)
+def test_registers_of_processors(
+    machine: str,
+    listed: set[str],
+    widest: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from nnx_backends.numba_cpu import vectors
+
+    monkeypatch.setattr(vectors, "HAS", listed)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    size, rows = vectors._registers()
+    assert (size, max(rows)) == widest
+
+
 @pytest.mark.sweep
 @pytest.mark.skipif(
     platform.machine() not in ("x86_64", "AMD64"), reason="compiles for x86 processors"

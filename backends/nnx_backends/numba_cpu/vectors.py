@@ -3,7 +3,8 @@
 They are LLVM's, on whole registers of this processor (LLVM Language Reference Manual).
 """
 
-from collections.abc import Iterator, Mapping
+import platform
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -11,16 +12,15 @@ import numpy as np
 from llvmlite import binding, ir
 from numba import config, types
 from numba.core import cgutils
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 
-def _features() -> Mapping[str, bool]:
-    """Return which instructions Numba compiles for; NUMBA_CPU_FEATURES may tell."""
-    if config.CPU_FEATURES is None:
-        host: Mapping[str, bool] = binding.get_host_cpu_features()
-        return host
-    named = [name.strip() for name in config.CPU_FEATURES.split(",")]
-    return {name[1:]: name[0] == "+" for name in named if name}
+def _features() -> set[str]:
+    """Return which instructions Numba compiles for, as its own variables may tell."""
+    named = config.CPU_FEATURES
+    listed = get_host_cpu_features() if named is None else named
+    return {name.strip()[1:] for name in listed.split(",") if name.strip()[:1] == "+"}
 
 
 HAS = _features()
@@ -31,11 +31,13 @@ def _registers() -> tuple[int, dict[int, int]]:
 
     A tile's sums, a row of vectors and one number fit into the 16 or 32 registers.
     """
-    if HAS.get("avx512f"):
+    if "avx512f" in HAS:
         return 64, {1: 6, 2: 6, 3: 6, 4: 6}
-    if HAS.get("avx2"):
+    if "avx2" in HAS:
         return 32, {1: 6, 2: 6, 3: 4}
-    return 16, {1: 6, 2: 6, 3: 6, 4: 6} if HAS.get("neon") else {1: 6, 2: 6}
+    # All 64-bit ARM processors have NEON's 32 registers; on macOS, LLVM lists nothing.
+    arm = platform.machine().lower() in ("arm64", "aarch64")
+    return 16, {1: 6, 2: 6, 3: 6, 4: 6} if arm else {1: 6, 2: 6}
 
 
 VECTOR, ROWS = _registers()
@@ -47,8 +49,7 @@ def _has_bfloat16() -> bool:
 
     LLVM 15, which older versions of Numba use, has no vectors of them.
     """
-    has = HAS.get("avx512bf16") and config.ENABLE_AVX
-    return bool(has) and binding.llvm_version_info >= (16,)
+    return "avx512bf16" in HAS and binding.llvm_version_info >= (16,)
 
 
 HAS_BFLOAT16 = _has_bfloat16()
