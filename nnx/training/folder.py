@@ -207,7 +207,9 @@ def default_folder(name: str) -> Path:
 
 
 def discard(folder: Path) -> None:
-    """Remove a default folder that stayed empty."""
+    """Remove a default folder that stayed empty, but for an open lock of Windows."""
+    with suppress(OSError):
+        (folder / lock.NAME).unlink()
     for each in folder, folder.parent:
         with suppress(OSError):
             each.rmdir()

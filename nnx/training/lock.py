@@ -5,16 +5,20 @@ import platform
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from nnx.errors import InputError
 
 try:
     import fcntl
-except ImportError:  # Windows: only the text in the file tells who has the lock
+except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 NAME = ".nnx.lock"
+# The byte that is locked on Windows, past the text, as nobody can read a locked byte.
+LOCKED = 1 << 20
 
 
 class HeldError(InputError):
@@ -43,6 +47,7 @@ def take(folder: Path, name: str = NAME) -> Callable[[], None]:
                 _lock(file, path)
                 if _is_at(file, path):  # the previous owner did not remove it
                     os.ftruncate(file, 0)
+                    os.lseek(file, 0, os.SEEK_SET)
                     os.write(file, f"{os.getpid()} {platform.node()}".encode())
                     return partial(_release, file, path, os.getpid())
             except BaseException:
@@ -57,22 +62,38 @@ def _lock(file: int, path: Path) -> None:
     """Lock an open file, or refuse."""
     advice = "wait for it to end, or choose another --out"
     try:
-        if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
+        _lock_by_the_system(file)
     except BlockingIOError:
         raise _refusal(file, path.parent, advice) from None
-    except OSError:
-        pass  # a file system without locks, as some network file systems
-    if _is_running(os.pread(file, 1000, 0).decode(errors="replace")):
-        advice += f"; if that process no longer exists, remove {path}"
-        raise _refusal(file, path.parent, advice)
+    except OSError:  # a file system without locks, as some network file systems
+        if _is_running(_words(file)):
+            advice += f"; if that process no longer exists, remove {path}"
+            raise _refusal(file, path.parent, advice) from None
+
+
+def _lock_by_the_system(file: int) -> None:
+    """Lock an open file; raise BlockingIOError if another process has locked it."""
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return
+    msvcrt: Any = import_module("msvcrt")
+    os.lseek(file, LOCKED, os.SEEK_SET)
+    try:
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+    except PermissionError as error:
+        raise BlockingIOError(*error.args) from None
+
+
+def _words(file: int) -> str:
+    """Return the text in the file."""
+    os.lseek(file, 0, os.SEEK_SET)
+    return os.read(file, 1000).decode(errors="replace")
 
 
 def _refusal(file: int, folder: Path, advice: str) -> HeldError:
     words = ""
     for _ in range(20):  # a new owner writes its name just after locking
-        words = os.pread(file, 1000, 0).decode(errors="replace")
+        words = _words(file)
         if words:
             break
         time.sleep(0.01)
@@ -96,6 +117,9 @@ def _is_running(words: str) -> bool:
 
 
 def _is_at(file: int, path: Path) -> bool:
+    """Return whether an open file is still at its path, as on Windows it has to be."""
+    if fcntl is None:
+        return True
     try:
         return os.path.samestat(os.fstat(file), os.stat(path))
     except FileNotFoundError:
@@ -107,7 +131,7 @@ def _release(file: int, path: Path, owner: int) -> None:
     try:
         if os.getpid() == owner and _is_at(file, path):
             os.ftruncate(file, 0)
-            os.unlink(path)
+            os.unlink(path)  # Windows keeps it; empty, it says that nobody has it
     except OSError:
         pass  # the folder is gone, or no longer writable
     finally:

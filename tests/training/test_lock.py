@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -102,9 +103,34 @@ def test_a_file_system_without_locks(
         f"{tmp_path}: process 12 on elsewhere is training here; wait for it to end, or "
         f"choose another --out; if that process no longer exists, remove {path}"
     )
-    monkeypatch.setattr(lock, "fcntl", None)  # as on Windows
-    with pytest.raises(InputError, match="process 12 on elsewhere"):
-        lock.take(tmp_path)
+
+
+def test_windows_locks_a_byte_and_keeps_open_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locking(file: int, how: str, count: int) -> None:
+        assert (os.lseek(file, 0, os.SEEK_CUR), how, count) == (1 << 20, "now", 1)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PermissionError(errno.EACCES, "Permission denied") from None
+
+    def unlink(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Access is denied")
+
+    msvcrt = SimpleNamespace(locking=locking, LK_NBLCK="now")
+    monkeypatch.setitem(sys.modules, "msvcrt", msvcrt)
+    monkeypatch.setattr(lock, "fcntl", None)
+    monkeypatch.delattr(os, "pread")
+    monkeypatch.setattr(os, "unlink", unlink)
+    path = tmp_path / lock.NAME
+    path.write_text("12 elsewhere")  # of a process that was killed
+    for _ in range(2):
+        release = lock.take(tmp_path)
+        with pytest.raises(InputError, match=HERE):
+            lock.take(tmp_path)
+        release()
+        assert path.read_bytes() == b""
 
 
 def test_what_is_no_file_of_a_lock_is_left_alone(tmp_path: Path) -> None:
