@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,9 @@ from nnx.errors import InputError, OutOfMemoryError, WriteError, in_few_words
 
 PACKED = ".gz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz"
 MAX_SETTINGS = 4 << 20  # bytes of a settings file
+# Seconds between attempts to replace a file. Windows refuses while another program has
+# it open, such as a virus scanner for a moment after it was written.
+PAUSES = (0.01, 0.04, 0.15, 0.5, 1.3) if os.name == "nt" else ()
 
 
 def given(path: Any, what: str) -> Path:
@@ -87,12 +91,20 @@ def replaced(path: Path, what: str) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        _replace(temporary, target)
     except OSError as error:
         raise WriteError(f"{path}: cannot write {what}: {error.strerror}") from None
     finally:
         with suppress(OSError):
             os.unlink(temporary)
+
+
+def _replace(temporary: Path, target: Path) -> None:
+    for pause in PAUSES:
+        with suppress(PermissionError):
+            return os.replace(temporary, target)
+        time.sleep(pause)
+    return os.replace(temporary, target)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Files are replaced whole, and nothing but files is replaced."""
 
+import errno
 import os
 import socket
 import stat
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nnx import files
-from nnx.errors import InputError
+from nnx.errors import InputError, WriteError
 
 
 def test_what_a_link_leads_to_is_replaced(tmp_path: Path) -> None:
@@ -95,6 +96,28 @@ def test_devices_and_sockets_are_left_as_they_are(
         with pytest.raises(InputError, match="it is a device"):
             files.write(path, b"new")
     assert Path("null").is_char_device()
+
+
+def test_a_file_that_another_program_reads_on_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The attempt is repeated for a while, as a virus scanner lets go soon."""
+    replace, refusals = os.replace, 2
+
+    def refuse(*paths: Path) -> None:
+        nonlocal refusals
+        refusals -= 1
+        if refusals >= 0:
+            raise PermissionError(errno.EACCES, "Access is denied")
+        replace(*paths)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr(files, "PAUSES", (0.0, 0.0))
+    files.write(tmp_path / "file", b"new")
+    refusals = 3
+    with pytest.raises(WriteError, match="cannot write 5 bytes: Access is denied"):
+        files.write(tmp_path / "file", b"later")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"new"]
 
 
 def test_two_writers_of_a_file_do_not_mix(tmp_path: Path) -> None:
