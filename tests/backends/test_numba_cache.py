@@ -1,5 +1,6 @@
 """Compiled kernels on disk: found again, kept apart, and compiled by two processes."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -93,6 +94,18 @@ print(sum(sum(kernel._compiled.stats.cache_hits.values()) for kernel in kernels)
 def test_a_helper_compiles_the_last_kernels(tmp_path: Path, python: str) -> None:
     hits = int(printed(HELPED, python, NUMBA_CACHE_DIR=str(tmp_path)))
     assert (hits > 0) == (python == "")
+
+
+def test_there_is_no_helper_whose_pipe_would_block(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As every pipe does on Windows before Python 3.12."""
+    first_run = pytest.importorskip("nnx_backends.numba_cpu.first_run")
+    monkeypatch.delattr(os, "set_blocking")
+    monkeypatch.setattr(cores, "available", lambda: 2)
+    monkeypatch.setattr(first_run.subprocess, "Popen", None)
+    with first_run._helper((list, "float32")) as its:
+        assert its() == 0
 
 
 @pytest.mark.sweep
