@@ -74,7 +74,8 @@ def document(
         _section("Settings left at their defaults", _pairs(others)),
         _section("Environment", _pairs(_environment(settings))),
     ]
-    template = Template(resources.files(__package__).joinpath(REPORT_NAME).read_text())
+    file = resources.files(__package__).joinpath(REPORT_NAME)
+    template = Template(file.read_text("utf-8"))
     subtitle = f"{network.parameters:,} parameters, trained by nnx {__version__}"
     page = template.substitute(
         title=escape(f"{dataset}: network {network}"),

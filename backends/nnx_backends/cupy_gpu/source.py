@@ -35,7 +35,11 @@ def source(constants: str) -> str:
 
 @cache
 def _text(name: str) -> str:
-    return files(__package__).joinpath(f"{name}.cu").read_text()
+    # Comments alone go beyond ASCII. CuPy writes the source in the system's encoding,
+    # which on Windows may lack their characters.
+    file = files(__package__).joinpath(f"{name}.cu")
+    with file.open("r", encoding="ascii", errors="ignore") as content:
+        return content.read()
 
 
 def constants(key: KernelKey, precision: str, blocks: int) -> str:
