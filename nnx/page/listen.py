@@ -2,6 +2,7 @@
 
 import errno
 import ipaddress
+import os
 import socket
 from typing import Any
 
@@ -24,7 +25,8 @@ def listening(host: str, port: int) -> socket.socket:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"--host {host}: {reason}") from None
     try:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # on Windows it would share a port that is in use
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind(address)
         opened.listen(socket.SOMAXCONN)
     except OSError as error:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -16,6 +17,7 @@ from PIL import Image
 
 import nnx
 from nnx.maths.activations import ACTIVATIONS
+from nnx.page import listen
 from nnx.page.render import ASSETS, described, page
 
 KIND = {"Content-Type": "application/octet-stream"}
@@ -183,3 +185,14 @@ def test_every_activation_is_in_the_script() -> None:
     table = re.search(r"const ACTIVATIONS = {\n(.*?)\n};", script, re.S)
     assert table
     assert set(re.findall(r"^  (\w+)", table[1], re.M)) == set(ACTIVATIONS)
+
+
+@pytest.mark.parametrize(("system", "shares"), [("posix", True), ("nt", False)])
+def test_a_port_in_use_is_not_shared_on_windows(
+    system: str, shares: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There the option that a server started again needs elsewhere would do that."""
+    monkeypatch.setattr(listen, "os", SimpleNamespace(name=system))
+    with listen.listening("127.0.0.1", 0) as opened:
+        option = opened.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+        assert bool(option) == shares
