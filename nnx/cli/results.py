@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from nnx import cores
@@ -182,7 +181,7 @@ def draw(run: "Run", result: "Result", quiet: bool) -> None:
         show.note(f"nnx: the run is done, but not all of it could be drawn: {error}")
         return
     except BaseException:
-        show.note(f"nnx: the run is done; nnx plot {quote(str(run.folder))} draws it")
+        show.note(f"nnx: the run is done; nnx plot {show.quoted(run.folder)} draws it")
         raise
     if not quiet:
         show.note(f"{len(pictures)} pictures; all on one page: {report}")
@@ -194,7 +193,7 @@ def go_on(
     """Say on stderr how a run that was stopped is gone on with."""
     if run.folder is None or not result.stopped:
         return
-    words = ["nnx train --out", quote(str(run.folder)), "--resume"]
+    words = ["nnx train --out", show.quoted(run.folder), "--resume"]
     # What no settings file holds, and a resumed run needs too.
     for name, value in ("device", device), ("threads", threads):
         words += [] if value is None else [f"--{name} {value}"]

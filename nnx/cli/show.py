@@ -1,12 +1,21 @@
 """What commands print: results on stdout, everything else on stderr."""
 
 import json
+import os
+import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from nnx.errors import printable
+
+
+def quoted(path: Path) -> str:
+    """Return a path as a word of a shell's command."""
+    # Windows' cmd knows double quotes alone, and no path there has one in it.
+    return f'"{path}"' if os.name == "nt" else shlex.quote(str(path))
 
 
 def note(text: str) -> None:

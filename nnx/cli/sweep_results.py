@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -85,7 +84,7 @@ def report(
     show.line(
         f"trials: {len(finished)}{f', {failed} failed' if failed else ''}; best: trial "
         f"{scored[0].number}, {_score(scored[0], metric)}; to repeat it{seed}: nnx "
-        f"train --config {quote(str(best))}"
+        f"train --config {show.quoted(best)}"
     )
 
 

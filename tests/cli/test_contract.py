@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -307,6 +308,14 @@ def test_a_busy_machine_is_told_of(
     results.introduce(run, busy)
     said = capsys.readouterr().err
     assert ("busy: other programs use 1.0 of" in said) == (busy == 1.0)
+
+
+@pytest.mark.parametrize(("system", "quote"), [("posix", "'"), ("nt", '"')])
+def test_a_command_to_copy_has_the_quotes_of_its_shell(
+    system: str, quote: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(show, "os", SimpleNamespace(name=system))
+    assert show.quoted(Path("my runs", "a")) == f"{quote}my runs{os.sep}a{quote}"
 
 
 @pytest.mark.parametrize(
