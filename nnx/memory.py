@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 CGROUP = Path("/sys/fs/cgroup/memory.max")
 OWN_GROUPS = Path("/proc/self/cgroup")
@@ -19,7 +20,7 @@ def available() -> float:
     """
     bounds = [math.inf]
     with suppress(AttributeError, OSError, ValueError):
-        bounds.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        bounds.append(_of_machine())
     with suppress(ImportError):
         import resource
 
@@ -30,6 +31,17 @@ def available() -> float:
         with suppress(OSError, ValueError):  # no such file, or "max": no limit
             bounds.append(int(file.read_text()))
     return min(bounds)
+
+
+def _of_machine() -> float:
+    if hasattr(os, "sysconf"):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    import ctypes
+
+    # Windows' MEMORYSTATUSEX: its own size, then in bytes the total physical memory.
+    status: Any = (ctypes.c_uint64 * 8)(64)
+    ctypes.windll.kernel32.GlobalMemoryStatusEx(status)  # type: ignore[attr-defined]
+    return float(status[1]) or math.inf
 
 
 def _limits() -> Iterator[Path]:

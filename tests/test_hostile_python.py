@@ -3,10 +3,13 @@
 Each used to raise an error of Python's, NumPy's or matplotlib's own, or to be accepted.
 """
 
+import ctypes
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -278,6 +281,20 @@ def test_the_memory_of_a_control_group(
     monkeypatch.setattr(memory, "CGROUP", tmp_path / "memory.max")
     monkeypatch.setattr(memory, "OWN_GROUPS", tmp_path / "own")
     assert memory.available() == 2**20
+
+
+@pytest.mark.parametrize("total", [2**20, 0])
+def test_the_memory_of_windows(total: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def status(numbers: Any) -> None:
+        assert list(numbers) == [ctypes.sizeof(numbers), 0, 0, 0, 0, 0, 0, 0]
+        numbers[1] = total
+
+    kernel = SimpleNamespace(GlobalMemoryStatusEx=status)
+    windows = SimpleNamespace(kernel32=kernel)
+    monkeypatch.setattr(ctypes, "windll", windows, raising=False)
+    monkeypatch.delattr(os, "sysconf")
+    monkeypatch.setattr(memory, "_limits", lambda: ())
+    assert (memory.available() == total) == (total > 0)
 
 
 def test_what_was_given_is_said_in_a_line() -> None:
