@@ -59,7 +59,7 @@ def remembered() -> Iterator[list[int]]:
         _answer(signal.SIG_DFL)
         received.append(number)
         # Nobody else will, if the second one comes while there is a bar.
-        say(f"{_show_cursor()}\nnnx: finishing this step and saving …")
+        say(f"{_show_cursor()}\nnnx: finishing this step and saving")
 
     with _answered(remember):
         yield received
@@ -97,7 +97,10 @@ def over() -> None:
 
 
 def say(text: str) -> None:
-    """Write a line on stderr, past its buffer, which may be in use just now."""
+    """Write a line on stderr, past its buffer, which may be in use just now.
+
+    text: ASCII; a console of Windows takes bytes for those of its own encoding
+    """
     with suppress(OSError, ValueError, AttributeError):  # broken, closed or None
         os.write(sys.stderr.fileno(), f"{text}\n".encode(errors="replace"))
 

@@ -1,5 +1,6 @@
 """Standard output and error, which end no command by being closed or broken."""
 
+import errno
 import os
 import sys
 from io import BufferedWriter, RawIOBase, TextIOWrapper
@@ -31,7 +32,7 @@ class Lenient(RawIOBase):
             written: int | None = self._raw.write(content)
         except OSError as error:
             known, self.lost = self.lost, True
-            if not known and not isinstance(error, self._forgiven):
+            if not (known or isinstance(error, self._forgiven) or _is_closed(error)):
                 raise
             written = None
         return len(content) if written is None else written
@@ -49,6 +50,11 @@ class Lenient(RawIOBase):
         return bool(self._raw.isatty())
 
 
+def _is_closed(error: OSError) -> bool:
+    """Return whether an error says on Windows that nobody reads a pipe any more."""
+    return os.name == "nt" and error.errno == errno.EINVAL
+
+
 def prepare() -> None:
     """Make output possible wherever it goes.
 
@@ -58,7 +64,7 @@ def prepare() -> None:
     for name in "stdout", "stderr":
         stream = getattr(sys, name)
         if stream is None:  # closed, as a shell's >&- does it
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         elif isinstance(stream, TextIOWrapper):
             every = name == "stderr" or stream.isatty()
             forgiven = OSError if every else BrokenPipeError

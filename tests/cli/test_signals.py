@@ -113,4 +113,4 @@ def test_the_second_signal_in_training_is_the_system_s() -> None:
     )
     assert ran.returncode == -signal.SIGTERM
     assert ran.stdout == "[15]\n"
-    assert ran.stderr == "\nnnx: finishing this step and saving …\n"
+    assert ran.stderr == "\nnnx: finishing this step and saving\n"

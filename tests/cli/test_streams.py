@@ -1,18 +1,21 @@
 """Outputs that break: what nobody reads is lost, and nothing else is."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from io import BufferedWriter
+from io import BufferedWriter, RawIOBase, TextIOWrapper
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from cli_command import DEFAULT_SIGNALS, after, arguments, environment
 from cli_files import CSV
 
+from nnx.cli import streams
 from nnx.cli.streams import Lenient
 
 Run = Callable[..., Any]
@@ -138,6 +141,23 @@ def test_an_error_that_is_not_forgiven_is_raised_once() -> None:
         with pytest.raises(OSError, match="No space left"):
             strict.flush()
         strict.flush()  # as Python does once more at its end
+
+
+def test_a_reader_that_leaves_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows says of a pipe without a reader that the argument is invalid."""
+
+    class Closed(RawIOBase):
+        def writable(self) -> bool:
+            return True
+
+        def write(self, content: Any) -> int:
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    stream = TextIOWrapper(BufferedWriter(Closed()))
+    with pytest.raises(OSError, match="Invalid argument"):
+        Lenient(stream, BrokenPipeError).write(b"told of")
+    monkeypatch.setattr(streams, "os", SimpleNamespace(name="nt"))
+    assert Lenient(stream, BrokenPipeError).write(b"lost") == 4
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
