@@ -64,7 +64,8 @@ def holds_pictures(folder: Path) -> bool:
 
 def _subfolders(folder: Path) -> list[str]:
     names = (path.name for path in folder.iterdir() if path.is_dir())
-    return [name for name in names if not name.startswith(".")]
+    # macOS adds __MACOSX to the archives that it packs.
+    return [name for name in names if not name.startswith((".", "__MACOSX"))]
 
 
 def _is_picture(path: Path) -> bool:

@@ -34,7 +34,7 @@ def greys(split):
 
 @pytest.mark.usefixtures("flat")
 def test_one_folder_holds_a_tenth_out(tmp_path):
-    write(tmp_path, ["cat", "ape", ".hidden"], count=8)
+    write(tmp_path, ["cat", "ape", ".hidden", "__MACOSX"], count=8)
     data = load(tmp_path, "mine")
     assert data.classes == ("ape", "cat")
     assert len(data.train.labels) == 15
