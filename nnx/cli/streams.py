@@ -69,9 +69,10 @@ def prepare() -> None:
             every = name == "stderr" or stream.isatty()
             forgiven = OSError if every else BrokenPipeError
             setattr(sys, name, _lenient(stream, forgiven))
-    # Not every encoding has every character; stderr writes them as \\u… already.
+    # Not every encoding has every character. As \\u…, as stderr writes them already,
+    # they stay different ones: two classes would both be "?".
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def has_reader() -> bool:

@@ -298,6 +298,7 @@ def test_an_encoding_that_lacks_characters(run: Run, old_run: Path) -> None:
     for words, status in (["train", "--help"], 0), (blank, 5):
         ran = run(*words, env={"PYTHONIOENCODING": "ascii"})
         assert ran.returncode == status, ran.stderr
+    assert r"\xfc.png" in ran.stdout
 
 
 @pytest.mark.parametrize("busy", [0.1, 1.0])
