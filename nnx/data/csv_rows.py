@@ -36,7 +36,10 @@ def readable_text(path: Path) -> Iterator[None]:
         try:
             yield
         except UnicodeDecodeError as error:
-            raise InputError(f"{path}: not UTF-8 text ({error.reason})") from None
+            raise InputError(
+                f"{path}: not UTF-8 text ({error.reason}): save it as UTF-8, which "
+                "Excel calls CSV UTF-8"
+            ) from None
 
 
 class CsvFile(NamedTuple):

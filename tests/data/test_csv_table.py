@@ -144,7 +144,7 @@ def test_a_column_without_a_name_is_left_out_and_said(table):
         ("a,b,a\n1,2,3\n", ", column 1: another one is also called 'a'"),
         ('a,b\n1,2\n3,"4\n5,6\n', ", line 3: a quote in this row is not closed"),
         ('a,b\n1,"2"3\n', ", line 2: a quote in this row is not closed, or not doub"),
-        (b"a,b\n1,\xff\n", ": not UTF-8 text"),
+        (b"a,b\n1,\xff\n", ": not UTF-8 text (invalid start byte): save it as UTF-8"),
         (b"a,b\n1,2\n3,\0\n", ", line 3: not text: it has NUL bytes"),
         ("a,b\n1,2\n".encode("utf-16"), ": not UTF-8 text"),
         ("a,b\n1,2\n".encode("utf-16-le"), ", line 1: not text: it has NUL bytes"),
