@@ -96,8 +96,10 @@ def phases(workload: Workload, times: Any, count: int) -> dict[str, list[int]]:
     times = times[: barriers * min(count, len(times) // barriers)]
     wait, work = times[:, 1] - times[:, 0], times[1:, 0] - times[:-1, 1]
     return {
+        # The first phase comes after the last barrier of the step before.
         "work": [
-            int(np.median(work[i - 1 :: barriers])) for i in range(1, barriers + 1)
+            int(np.median(work[(i - 1) % barriers :: barriers]))
+            for i in range(barriers)
         ],
         "wait": [int(np.median(wait[i::barriers])) for i in range(barriers)],
     }
@@ -137,8 +139,8 @@ def main() -> None:
         row = results[name] = measured(workload, given.images)
         ms = median(row["ms_per_epoch"])
         print(f"{name:24} {ms:8.2f} ms", row["work"], row["wait"], flush=True)
-    if given.out:
-        given.out.write_text(json.dumps(results, indent=1) + "\n")
+        if given.out:  # anew each time, as a limit may end this before the last network
+            given.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":
