@@ -48,17 +48,19 @@ def fused_bf16() -> Backend:
     return _fused("bf16")
 
 
-def _fused(precision: str, room: int = ROOM) -> Backend:
+def _fused(precision: str, room: int = ROOM, *, hurried: bool = False) -> Backend:
+    """Return the backend; room: as far as the card has it."""
     backend = usable("cupy", fused=False)
     import cupy
     from nnx_backends.cupy_gpu import steps
     from nnx_backends.cupy_gpu.self_test import SelfTest
     from nnx_backends.memories import Memories
 
+    room = min(room, steps.shared_memory(cupy.cuda.Device()))
     run_steps = partial(
         steps.run_steps,
         plain=_no_plain_steps,
-        card=steps.Card(cupy, room, precision),
+        card=steps.Card(cupy, room, precision, hurried),
         memories=Memories(),
         self_test=SelfTest(cupy, precision),
     )
@@ -184,6 +186,30 @@ def test_a_run_is_the_same_however_it_is_cut(fused: Backend) -> None:
     again = fused.run_steps(_copied(fused, one), images, order, 2, hyper)
     further = fused.run_steps(one, images, order, 2, hyper)
     assert _bits(fused, again) == _bits(fused, further) == _bits(fused, whole)
+
+
+def test_a_card_with_a_display_takes_few_steps_in_a_launch(
+    fused: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An epoch of an estimator is one call; the system ends a launch of seconds."""
+    from nnx_backends.cupy_gpu import steps
+
+    launched, launch = list[int](), steps.in_one_launch
+
+    def counted(state: State, *given: Any, **options: Any) -> State:
+        launched.append(given[2])
+        return launch(state, *given, **options)
+
+    hurried = _fused("full", hurried=True)
+    state, images, order, hyper = _begun(hurried)
+    hurried.run_steps(state, images, order, 0, hyper)  # tested, in other launches
+    monkeypatch.setattr(steps, "in_one_launch", counted)
+    monkeypatch.setattr(steps, "MOST_OPERATIONS", 5 * steps.OF_BARRIERS // 2)
+    after = hurried.run_steps(state, images, order, 3, hyper)
+    assert launched == [2, 1]
+    whole = fused.run_steps(state, images, order, 3, hyper)
+    assert launched == [2, 1, 3]
+    assert _bits(hurried, after) == _bits(fused, whole)
 
 
 def _copied(backend: Backend, state: State) -> State:

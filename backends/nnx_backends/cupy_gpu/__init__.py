@@ -86,8 +86,10 @@ def _steps(
     run_steps: Callable[..., State] = partial(first_run.run_steps, ops=ops, cupy=cupy)
     card, self_test = None, SelfTest(cupy, precision)
     if fused:
-        room = steps.shared_memory(cupy.cuda.Device(number))
-        card = steps.Card(cupy, room, precision)
+        device = cupy.cuda.Device(number)
+        hurried = bool(device.attributes.get("KernelExecTimeout"))
+        room = steps.shared_memory(device)
+        card = steps.Card(cupy, room, precision, hurried)
         run_steps = steps.fused(run_steps, card, self_test)
     way = partial(steps.way, card=card, self_test=self_test)
     compiling = partial(first_run.before_training, ops=ops, run_steps=run_steps)

@@ -20,6 +20,8 @@ REMEDIES = {
     "cudaErrorNoDevice": "check that nvidia-smi lists a card, and what "
     "CUDA_VISIBLE_DEVICES hides",
     "cudaErrorDevicesUnavailable": "nvidia-smi shows what has the device to itself",
+    "cudaErrorLaunchTimeout": "a card that also drives a display must not compute for "
+    "seconds at once: take a smaller --batch-size",
     "cudaErrorNoKernelImageForDevice": "this CuPy has no kernels for so old or new "
     f"a card: {INSTALL}",
     "NCCL_ERROR_INVALID_USAGE": "each process of a run needs a card of its own: start "

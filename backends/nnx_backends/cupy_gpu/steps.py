@@ -1,6 +1,6 @@
 """Many training steps in one launch: one kernel for a network and its recipe."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from nnx.maths.arrays import Array
 from nnx.maths.blocks import block_count
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.shards import ALONE, Communicator
-from nnx.maths.state import Images, State
+from nnx.maths.state import Images, Parameters, State
 from nnx_backends.cupy_gpu import layout, nccl
 from nnx_backends.cupy_gpu.layout import Place
 from nnx_backends.cupy_gpu.memory import (
@@ -36,6 +36,9 @@ from nnx_backends.step_numbers import step_numbers
 
 SINCE = 80  # compute capability 8.0, Ampere: TF32 and bfloat16
 ROUNDED = "factors of products rounded to bfloat16"
+# Of a launch that must be short, about half a second on a small card: operations of its
+# products, and how many a step's barriers count for.
+MOST_OPERATIONS, OF_BARRIERS = 10**12, 10**8
 
 
 class Card(NamedTuple):
@@ -44,11 +47,14 @@ class Card(NamedTuple):
     cupy: the library, on the card
     room: bytes of shared memory that a block may have
     precision: of products' factors, one of PRECISIONS
+    hurried: whether the system ends launches that take seconds, as on a card that also
+        drives a display
     """
 
     cupy: Any
     room: int
     precision: str = "full"
+    hurried: bool = False
 
 
 def shared_memory(device: Any) -> int:
@@ -125,8 +131,21 @@ def run_steps(
         key = _key(state, images, n, hyper, card)
         launch = partial(in_one_launch, key=key, card=card, memories=memories)
         if self_test.passed(key, launch, state, images, n, hyper):
-            return launch(state, images, order, count, hyper)
+            for part in _launches(count, state.layers, key, card):
+                state = launch(state, images, order, part, hyper)
+            return state
     return plain(state, images, order, count, hyper, communicator=communicator)
+
+
+def _launches(
+    count: int, layers: Parameters, key: KernelKey, card: Card
+) -> Iterator[int]:
+    """Yield how many of the steps each launch takes; a launch of none compiles."""
+    operations = 6 * key.hyper.batch_size * sum(layer.weight.size for layer in layers)
+    most = MOST_OPERATIONS // (operations + OF_BARRIERS) if card.hurried else count
+    most = max(most, 1)
+    for first in range(0, max(count, 1), most):
+        yield min(most, count - first)
 
 
 def in_one_launch(
