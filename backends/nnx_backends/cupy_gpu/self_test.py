@@ -73,7 +73,7 @@ class SelfTest:
         return not self.failure
 
     def _fail(self, off: float) -> None:
-        self.failure = f"a self-test that was wrong by {off:.2g}"
+        self.failure = f"a kernel that its self-test found wrong by {off:.2g}"
         warnings.warn(
             f"cupy: each operation is a launch of its own, because of {self.failure}, "
             "relative to NumPy's steps; please report it",
