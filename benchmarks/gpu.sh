@@ -15,9 +15,9 @@
 # Results are left in FOLDER (by default benchmarks/results/gpu-TIME), in at most eight
 # files; log.txt has all that was printed. Steps are all by default; each has a limit of
 # its own, SECONDS is that of all of them, and one that fails stops no other. The exit
-# status is the first that was not 0. BENCH may hold further options of nnx bench, such as
-# --workload deep; TORCHDYNAMO_DISABLE=1 leaves PyTorch compiled out, which takes a minute or
-# more to compile for a workload.
+# status is the first that was not 0. BENCH may hold the options of nnx bench that choose
+# what is measured, such as --workload wide; TORCHDYNAMO_DISABLE=1 leaves PyTorch compiled
+# out, which takes a minute or more to compile for a workload.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
@@ -64,9 +64,10 @@ ceilings() { python3 -m nnx bench gpu --out "$out/ceilings"; }
 phases() { python3 benchmarks/phases.py --out "$out/phases.json"; }
 bench-128() { bench 128; }
 bench-1024() { bench 1024; }
+# The limit may cut off what comes last; the rest is kept.
 bench() {
-    python3 -m nnx bench --backend cupy --rivals --batch-size "$1" --rounds 3 ${BENCH:-} \
-        --out "$out/bench-$1"
+    python3 -m nnx bench --backend cupy --rivals --batch-size "$1" --rounds 3 \
+        ${BENCH:---workload classic --workload deep --workload wide} --out "$out/bench-$1"
 }
 # One round: each trains ten epochs and more, and the plain steps take seconds for one.
 time-to() {
