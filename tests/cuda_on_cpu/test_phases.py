@@ -50,6 +50,7 @@ def test_what_was_measured_before_the_end_is_kept(
     monkeypatch.setattr(script, "measured", measured)
     monkeypatch.setattr(script, "NETWORKS", {"one": SMALL, "two": None})
     monkeypatch.setattr(script.cupy, "RawKernel", script.cupy.RawKernel)
+    monkeypatch.setattr(script.steps, "MOST_OPERATIONS", 0)
     monkeypatch.setattr(sys, "argv", ["phases.py", "--out", str(out)])
     with pytest.raises(KeyboardInterrupt):
         script.main()
