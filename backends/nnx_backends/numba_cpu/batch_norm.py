@@ -7,7 +7,7 @@ import numpy as np
 
 from nnx.maths.batch_norm import EPSILON, MOMENTUM
 from nnx_backends.numba_cpu.cache import inner_njit
-from nnx_backends.numba_cpu.elementary import LOOP, like
+from nnx_backends.numba_cpu.elementary import LOOP, like, muladd
 from nnx_backends.numba_cpu.kernel import Kernel
 from nnx_backends.numba_cpu.records import (
     of_units,
@@ -101,8 +101,8 @@ def _set_statistics(y, batch, batch_means, part, means, variances, scales):
     for j in range(last - first):
         k = first + j
         variance = scales[k] / n
-        means[k] = rest * means[k] + share * batch_means[j]
-        variances[k] = rest * variances[k] + unbiased * variance
+        means[k] = muladd(rest, means[k], share * batch_means[j])
+        variances[k] = muladd(rest, variances[k], unbiased * variance)
         scales[k] = one / np.sqrt(variance + like(EPSILON, one))
 
 

@@ -9,7 +9,9 @@ stays NaN. The other functions are Taylor polynomials too, in float64.
 import math
 
 import numpy as np
+from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from nnx.maths import random
@@ -37,6 +39,24 @@ def like(typing, value, example):
         return context.cast(builder, args[0], value, example)
 
     return example(value, example), generate
+
+
+@intrinsic
+def muladd(typing, a, b, c):
+    """Return a · b + c, rounded once where the processor can.
+
+    Of a · b + c · d, the compiler may round either product. On ARM's processors, it is
+    not the same one in whole vectors as in the numbers left over.
+    """
+
+    def generate(context, builder, signature, args):
+        kind = context.get_value_type(a)
+        form = ir.FunctionType(kind, [kind] * 3)
+        name = f"llvm.fmuladd.f{a.bitwidth}"
+        call = cgutils.get_or_insert_function(builder.module, form, name)
+        return builder.call(call, args)
+
+    return a(a, a, a), generate
 
 
 @intrinsic

@@ -11,7 +11,7 @@ import numpy as np
 
 from nnx_backends.numba_cpu import optimizers
 from nnx_backends.numba_cpu.cache import inner_njit
-from nnx_backends.numba_cpu.elementary import LOOP, like
+from nnx_backends.numba_cpu.elementary import LOOP, like, muladd
 from nnx_backends.numba_cpu.kernel import Kernel
 from nnx_backends.numba_cpu.records import (
     GRAIN,
@@ -178,7 +178,8 @@ def _descend_columns(x, dz, w, batch, columns, rate, keep, sums):
         _sum_up(x, dz, sums, m, batch, first, width)
         for u in range(m):
             for k in range(width):
-                w[u, first + k] = keep * w[u, first + k] - rate * sums[u, k]
+                j = first + k
+                w[u, j] = muladd(-rate, sums[u, k], keep * w[u, j])
 
 
 @inner_njit()

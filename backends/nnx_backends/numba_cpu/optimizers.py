@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnx_backends.numba_cpu.cache import inner_njit
-from nnx_backends.numba_cpu.elementary import LOOP, like
+from nnx_backends.numba_cpu.elementary import LOOP, like, muladd
 from nnx_backends.numba_cpu.kernel import Kernel
 from nnx_backends.numba_cpu.records import (
     GRAIN,
@@ -95,7 +95,7 @@ def _loop(direction):
             j = at + i
             slope = optimizer.clip * _penalized(gradient[i], w[j], l1, l2)
             step = direction(slope, first, second, j, optimizer)
-            w[j] = keep * w[j] - optimizer.learning_rate * step
+            w[j] = muladd(-optimizer.learning_rate, step, keep * w[j])
 
     return loop
 
@@ -118,22 +118,23 @@ def _sgd(slope, first, second, j, optimizer):
 
 @_direction
 def _momentum(slope, first, second, j, optimizer):
-    velocity = optimizer.momentum * first[j] + slope
+    velocity = muladd(optimizer.momentum, first[j], slope)
     first[j] = velocity
     return velocity
 
 
 @_direction
 def _nesterov(slope, first, second, j, optimizer):
-    velocity = optimizer.momentum * first[j] + slope
+    velocity = muladd(optimizer.momentum, first[j], slope)
     first[j] = velocity
-    return slope + optimizer.momentum * velocity
+    return muladd(optimizer.momentum, velocity, slope)
 
 
 @_direction
 def _adam(slope, first, second, j, optimizer):
-    mean = optimizer.momentum * first[j] + optimizer.mean_rest * slope
-    square = optimizer.beta2 * second[j] + optimizer.square_rest * (slope * slope)
+    mean = muladd(optimizer.momentum, first[j], optimizer.mean_rest * slope)
+    rest = optimizer.square_rest * (slope * slope)
+    square = muladd(optimizer.beta2, second[j], rest)
     first[j], second[j] = mean, square
     root = np.sqrt(optimizer.square_correction * square) + optimizer.epsilon
     return optimizer.mean_correction * mean / root
@@ -141,9 +142,10 @@ def _adam(slope, first, second, j, optimizer):
 
 @_direction
 def _rmsprop(slope, first, second, j, optimizer):
-    square = optimizer.beta2 * first[j] + optimizer.square_rest * (slope * slope)
+    rest = optimizer.square_rest * (slope * slope)
+    square = muladd(optimizer.beta2, first[j], rest)
     root = np.sqrt(square) + optimizer.epsilon
-    velocity = optimizer.momentum * second[j] + slope / root
+    velocity = muladd(optimizer.momentum, second[j], slope / root)
     first[j], second[j] = square, velocity
     return velocity
 
@@ -272,4 +274,4 @@ AVERAGE = Kernel(_average)
 def _mix(a, b, part, keep, rest):
     """Set a part of a to keep · a + rest · b."""
     for i in range(np.uint64(part[0]), np.uint64(part[1])):
-        a[i] = keep * a[i] + rest * b[i]
+        a[i] = muladd(keep, a[i], rest * b[i])
