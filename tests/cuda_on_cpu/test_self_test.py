@@ -1,7 +1,8 @@
 """A kernel that is wrong on the card it runs on is not used. On the emulated device."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -77,6 +78,35 @@ def test_a_wrong_kernel_is_not_used(
     cuda_on_cpu.reset()
     _trained(backend, posed)
     assert "train" not in cuda_on_cpu.launched()
+
+
+def _does_not_compile(cupy: Any) -> Exception:
+    compiler = cupy.cuda.compiler
+    return compiler.CompileException("train.cu(7): error: no\n", "", "", ())
+
+
+def _is_too_large(cupy: Any) -> Exception:
+    return cupy.cuda.driver.CUDADriverError(720)
+
+
+@pytest.mark.parametrize("refusal", [_does_not_compile, _is_too_large])
+def test_a_kernel_that_is_refused_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+    posed: parity.Problem,
+    refusal: Callable[[Any], Exception],
+) -> None:
+    """By the compiler or as it is launched; plain steps need other kernels."""
+    import cupy
+    from nnx_backends.cupy_gpu import steps
+
+    def refused(*_: Any) -> None:
+        raise refusal(cupy)
+
+    monkeypatch.setattr(steps, "_kernel", lambda key, card: refused)
+    backend, plain = find("cupy"), find("cupy", fused=False)
+    with pytest.warns(UserWarning, match="because of a kernel that CUDA refused: "):
+        got = _trained(backend, posed)
+    assert _bits(got, plain) == _bits(_trained(plain, posed), plain)
 
 
 def test_each_kernel_is_tried_once(posed: parity.Problem) -> None:

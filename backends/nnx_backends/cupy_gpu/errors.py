@@ -29,6 +29,14 @@ REMEDIES = {
     "CUDA_ERROR_UNSUPPORTED_PTX_VERSION": "update the driver, which is older than "
     "the compiler",
 }
+# Of one kernel that is not run; others can be, unlike after most errors.
+REFUSED = {
+    "CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE",
+    "CUDA_ERROR_INVALID_IMAGE",
+    "CUDA_ERROR_INVALID_PTX",
+    "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES",
+    "CUDA_ERROR_NO_BINARY_FOR_GPU",
+}
 # After most errors on a device, nothing works on it until the process ends.
 START_AGAIN = (
     "start again: a run's last checkpoint is whole, and --resume goes on from it; if "
@@ -76,7 +84,7 @@ def explained(error: Exception, cupy: Any, device: int) -> NnxError | None:
         )
     if type(error).__module__.partition(".")[0] not in ("cupy", "cupy_backends"):
         return None
-    code = re.split(r"[:\s]", says, maxsplit=1)[0]
+    code = _code(says)
     if isinstance(error, MemoryError) or code in OUT_OF_MEMORY:
         return OutOfMemoryError(
             f"out of memory on cuda:{device}: {_needed(says)}{_free(cupy)}"
@@ -85,6 +93,16 @@ def explained(error: Exception, cupy: Any, device: int) -> NnxError | None:
         f"backend 'cupy' failed on cuda:{device} ({says}): "
         f"{REMEDIES.get(code, START_AGAIN)}"
     )
+
+
+def is_of_one_kernel(error: Exception) -> bool:
+    """Return whether a kernel was not compiled or launched, and others may be."""
+    says = " ".join(str(error).split())
+    return _is_of_the_compiler(error, says) or _code(says) in REFUSED
+
+
+def _code(says: str) -> str:
+    return re.split(r"[:\s]", says, maxsplit=1)[0]
 
 
 def _is_of_the_cache(error: Exception) -> bool:

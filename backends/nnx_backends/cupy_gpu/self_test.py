@@ -3,7 +3,8 @@
 The emulated device (`tests/cuda_on_cpu`) executes threads in any order, but it is not a
 card: its tensor cores and its memory follow NVIDIA's documents as we read them. So
 before a kernel is first used, some of its steps are compared with those of the plain
-maths on the host. After one failure, the process takes plain steps for all networks.
+maths on the host. After one failure, also to compile or launch a kernel, the process
+takes plain steps for all networks.
 """
 
 import warnings
@@ -12,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from nnx.errors import first_line
 from nnx.maths import steps
 from nnx.maths.arrays import Array, map_arrays, moved, named_arrays
 from nnx.maths.blocks import block_count
 from nnx.maths.hyperparameters import CONSTANT, Hyperparameters
 from nnx.maths.ops import Ops
 from nnx.maths.state import Images, Parameters, State
+from nnx_backends.cupy_gpu.errors import is_of_one_kernel
 
 PLAIN = Ops(np)
 # Steps in one launch: the second reads the weights that the first has written.
@@ -34,7 +37,7 @@ BOUNDS = {"full": 0.01, "tf32": 0.2, "bf16": 0.5}
 class SelfTest:
     """Which kernels have been tested on a card, and whether all of them were right.
 
-    failure: how the first wrong one was wrong, or ""
+    failure: what was wrong with the first that was, or ""
     """
 
     def __init__(self, cupy: Any, precision: str) -> None:
@@ -63,21 +66,38 @@ class SelfTest:
         """
         if kernel not in self._tested and not self.failure:
             self._tested.add(kernel)
-            last = block_count(n, hyper.batch_size) - 1
+            self._test(run_steps, state, images, n, hyper)
+        return not self.failure
+
+    def _test(
+        self,
+        run_steps: Callable[..., State],
+        state: State,
+        images: Images,
+        n: int,
+        hyper: Hyperparameters,
+    ) -> None:
+        last = block_count(n, hyper.batch_size) - 1
+        try:
             off = max(
                 self._error(run_steps, state._replace(step=step), images, n, hyper)
                 for step in ({0, last} if self._precision == "full" else {0})
             )
-            if off > BOUNDS[self._precision]:
-                self._fail(off)
-        return not self.failure
+        except Exception as error:
+            if not is_of_one_kernel(error):
+                raise
+            self._fail(f"a kernel that CUDA refused: {first_line(error)[:100]}")
+            return
+        if off > BOUNDS[self._precision]:
+            wrong = f"a kernel that its self-test found wrong by {off:.2g}"
+            self._fail(f"{wrong}, relative to NumPy's steps")
 
-    def _fail(self, off: float) -> None:
-        self.failure = f"a kernel that its self-test found wrong by {off:.2g}"
+    def _fail(self, failure: str) -> None:
+        self.failure = failure
         warnings.warn(
-            f"cupy: each operation is a launch of its own, because of {self.failure}, "
-            "relative to NumPy's steps; please report it",
-            stacklevel=4,
+            f"cupy: each operation is a launch of its own, because of {failure}; "
+            "please report it",
+            stacklevel=5,
         )
 
     def _error(
