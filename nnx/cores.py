@@ -1,30 +1,74 @@
 """How many cores this process may use, and how many other processes keep busy."""
 
+import ctypes
 import os
+import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 CGROUP = Path("/sys/fs/cgroup/cpu.max")
+CPUS = Path("/sys/devices/system/cpu")
 STAT = Path("/proc/stat")
 BUSY = 0.4  # cores kept by other processes from which a machine counts as busy
 
 
 def available() -> int:
-    """Return the number of cores allowed by affinity and a container, at least 1.
+    """Return how many cores a team of threads should have, at least 1.
 
-    A limit of 1.5 cores counts as 2. Source of the format: the kernel's cgroup-v2.
+    As many as affinity and a container allow, without slow ones: see `usable`. A limit
+    of 1.5 cores counts as 2. Source of the format: the kernel's cgroup-v2.
     """
     if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
+        cores = len(usable())
     else:
-        cores = os.cpu_count() or 1
+        cores = _fast_ones_of_apple() or os.cpu_count() or 1
     try:
         quota, period = CGROUP.read_text().split()
         limit = -(-int(quota) // int(period))
     except (OSError, ValueError):  # no such file, or "max": no limit
         return cores
     return max(1, min(cores, limit))
+
+
+def usable() -> set[int]:
+    """Return which cores to use of those that affinity allows, on Linux.
+
+    Threads have equal shares of the work and wait for the slowest: n cores are as fast
+    as n times the slowest of them. Of cores that differ, as ARM's big.LITTLE, the
+    fastest ones are used, as many as are fastest together.
+    """
+    fastest = sorted(os.sched_getaffinity(0), key=_capacity, reverse=True)
+    speeds = {n: n * _capacity(core) for n, core in enumerate(fastest, 1)}
+    return set(fastest[: max(speeds, key=lambda n: (speeds[n], n))])
+
+
+def _fast_ones_of_apple() -> int:
+    """Return how many performance cores an Apple processor has, or 0; see sysctl(3)."""
+    if sys.platform != "darwin":
+        return 0
+    count, size = ctypes.c_int32(), ctypes.c_size_t(4)
+    failed = ctypes.CDLL(None).sysctlbyname(
+        b"hw.perflevel0.logicalcpu",
+        ctypes.byref(count),
+        ctypes.byref(size),
+        None,
+        ctypes.c_size_t(),
+    )
+    return 0 if failed else count.value
+
+
+@cache
+def _capacity(core: int) -> int:
+    """Return a core's speed beside the machine's fastest, which has 1024.
+
+    Source: the kernel's sysfs-devices-system-cpu.
+    """
+    try:
+        return int((CPUS / f"cpu{core}" / "cpu_capacity").read_text())
+    except (OSError, ValueError):
+        return 1024
 
 
 class Times(NamedTuple):
@@ -62,8 +106,8 @@ def _idle() -> float | None:
     """Return the idle seconds of the usable cores since boot; see proc_stat(5)."""
     try:
         lines = STAT.read_text().splitlines()
-        usable = {f"cpu{core}" for core in os.sched_getaffinity(0)}
-        cores = [line.split() for line in lines if line.split()[0] in usable]
+        names = {f"cpu{core}" for core in usable()}
+        cores = [line.split() for line in lines if line.split()[0] in names]
         ticks = sum(int(idle) + int(waiting) for _, _, _, _, idle, waiting, *_ in cores)
         return ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, AttributeError, IndexError):

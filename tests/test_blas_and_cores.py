@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -73,6 +74,54 @@ def test_a_container_s_limit_counts(
     monkeypatch.setattr(cores, "CGROUP", tmp_path / "cpu.max")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     assert cores.available() == expected
+
+
+@pytest.mark.parametrize(
+    ("capacities", "used"),
+    [
+        ([1024] * 8, 8),
+        ([None] * 8, 8),  # the kernel does not tell
+        ([250] * 4 + [1024] * 4, 4),
+        ([300] * 4 + [900] * 3 + [1024], 4),
+        ([600] * 6 + [1024] * 2, 8),  # two cores would be slower than all
+    ],
+)
+def test_slow_cores_are_left_out_where_that_is_faster(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capacities: list[int | None],
+    used: int,
+) -> None:
+    for core, capacity in enumerate(capacities):
+        (tmp_path / f"cpu{core}").mkdir()
+        if capacity is not None:
+            (tmp_path / f"cpu{core}/cpu_capacity").write_text(f"{capacity}\n")
+    monkeypatch.setattr(cores, "_capacity", cores._capacity.__wrapped__)
+    monkeypatch.setattr(cores, "CPUS", tmp_path)
+    monkeypatch.setattr(cores, "CGROUP", tmp_path / "none")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert cores.available() == used
+    assert cores.usable() == set(range(8 - used, 8))
+
+
+@pytest.mark.parametrize("fast", [4, None])
+def test_apple_s_performance_cores_are_counted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fast: int | None
+) -> None:
+    """Its processors of Intel's have no such entry."""
+
+    def entry(name: bytes, count: Any, size: Any, *_: Any) -> int:
+        assert (name, size._obj.value) == (b"hw.perflevel0.logicalcpu", 4)
+        count._obj.value = fast or 0
+        return 0 if fast else -1
+
+    monkeypatch.setattr(cores, "CGROUP", tmp_path / "none")
+    monkeypatch.setattr(cores.sys, "platform", "darwin")
+    libc = SimpleNamespace(sysctlbyname=entry)
+    monkeypatch.setattr(cores.ctypes, "CDLL", lambda _: libc)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert cores.available() == (fast or 8)
 
 
 def test_a_small_product_takes_one_thread() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nnx import cores
 from nnx_backends.numba_cpu.team import Team
 
 # A thread shares its core if it had less than this share of it, over so many seconds.
@@ -130,7 +131,7 @@ def _cores(size: int, shared: set[int | None]) -> list[int | None]:
     """
     if not hasattr(os, "sched_setaffinity"):
         return [None] * size
-    here, usable = ctypes.CDLL(None).sched_getcpu(), os.sched_getaffinity(0)
+    here, usable = ctypes.CDLL(None).sched_getcpu(), cores.usable()
     distance = {core: (core - here) % (max(usable) + 1) for core in usable}
     best = sorted(usable, key=lambda core: (core in shared, distance[core]))
     return list(best[:size]) if len(best) >= size else [None] * size
