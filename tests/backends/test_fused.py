@@ -48,7 +48,13 @@ def fused_bf16() -> Backend:
     return _fused("bf16")
 
 
-def _fused(precision: str, room: int = ROOM, *, hurried: bool = False) -> Backend:
+def _fused(
+    precision: str,
+    room: int = ROOM,
+    *,
+    hurried: bool = False,
+    tensor_cores: bool = True,
+) -> Backend:
     """Return the backend; room: as far as the card has it."""
     backend = usable("cupy", fused=False)
     import cupy
@@ -60,7 +66,7 @@ def _fused(precision: str, room: int = ROOM, *, hurried: bool = False) -> Backen
     run_steps = partial(
         steps.run_steps,
         plain=_no_plain_steps,
-        card=steps.Card(cupy, room, precision, hurried),
+        card=steps.Card(cupy, room, precision, hurried, tensor_cores),
         memories=Memories(),
         self_test=SelfTest(cupy, precision),
     )
@@ -90,6 +96,22 @@ def test_parity_on_a_small_card(case: Case) -> None:
     error = parity.worst_error(
         parity.problem(case, "float32"), _fused("full", room=99 * 1024)
     )
+    assert error <= BOUNDS["float32"]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=[pytest.mark.sweep] if i % 9 else [])
+        for i, case in enumerate(FUSED[::4])
+    ],
+    ids=_name,
+)
+@pytest.mark.parametrize("kilobytes", [64, 96])
+def test_parity_without_tensor_cores(case: Case, kilobytes: int) -> None:
+    """As on a T4 and a V100; blocks are of four and of eight warps."""
+    backend = _fused("full", room=kilobytes * 1024, tensor_cores=False)
+    error = parity.worst_error(parity.problem(case, "float32"), backend)
     assert error <= BOUNDS["float32"]
 
 

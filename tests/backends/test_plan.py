@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 from nnx_backends.cupy_gpu.plan import Plan, plans, shared_bytes, uncovered
-from nnx_backends.cupy_gpu.tiles import LARGE, SMALL
+from nnx_backends.cupy_gpu.tiles import LARGE, SMALL, SMALLEST
 
 from nnx import Network, find
 from nnx.maths.hyperparameters import Distortion, Hyperparameters
 from nnx.maths.state import Layer, State, initial_state
 
 # Bytes of shared memory that a block may have.
-H100, A100, RTX = 227 * 1024, 163 * 1024, 99 * 1024
+H100, A100, RTX, V100, T4 = (kb * 1024 for kb in (227, 163, 99, 96, 64))
 
 
 def recipe(batch: int = 128, **options: Any) -> Hyperparameters:
@@ -42,6 +42,8 @@ def state(*sizes: int, dtype: str = "float32") -> State:
         (H100, (784, 10, 10), 60000, Plan(LARGE, False, False)),
         (A100, (784, 128, 10), 4096, Plan(LARGE, False, False)),
         (RTX, (784, 10, 10), 60000, Plan(SMALL, False, False)),
+        (V100, (784, 128, 10), 128, Plan(SMALL, False, True)),
+        (T4, (784, 128, 10), 128, Plan(SMALLEST, False, True)),
     ],
 )
 def test_the_best_plan_that_fits(
@@ -55,8 +57,13 @@ def test_the_best_plan_that_fits(
 @pytest.mark.parametrize(
     ("begun", "hyper", "room", "reason"),
     [
-        (state(4, 3, 2), recipe(), 0, "a card without TF32 or cooperative launches"),
-        (state(4, 3, 2), recipe(), 64 * 1024, "65536 bytes of shared memory"),
+        (
+            state(4, 3, 2),
+            recipe(),
+            0,
+            "a card of before Volta, or without cooperative launches",
+        ),
+        (state(4, 3, 2), recipe(), 32 * 1024, "32768 bytes of shared memory"),
         (state(4, 3, 2, dtype="float64"), recipe(), H100, "float64"),
         (state(4, 3, 1025), recipe(), H100, "1025 outputs"),
         (state(784, 3000, 2), recipe(60000), H100, "batches of 60000"),
@@ -94,8 +101,8 @@ def test_more_parameters_than_an_int_counts() -> None:
     assert reason == "2,147,484,672 parameters"
 
 
-@pytest.mark.parametrize("room", [H100, A100, RTX])
+@pytest.mark.parametrize("room", [H100, A100, RTX, V100, T4])
 @pytest.mark.parametrize("sizes", [(784, 10), (784, 3000, 1024), (1, 1, 1), (9, 2, 40)])
 def test_any_network_is_covered(room: int, sizes: tuple[int, ...]) -> None:
-    """On each card since compute capability 8.0, which have at least 99 kB."""
+    """On each card since compute capability 7.0."""
     assert uncovered(state(*sizes), recipe(8192), room) == ""

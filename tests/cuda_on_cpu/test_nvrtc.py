@@ -20,11 +20,15 @@ pytestmark = [
 ]
 EXAMPLE = Path(__file__).parent / "example.cu"
 BACKENDS = Path(__file__).parents[2] / "backends" / "nnx_backends"
-H100, RTX = 227 * 1024, 99 * 1024  # bytes of shared memory
+H100, RTX, V100, T4 = (kb * 1024 for kb in (227, 99, 96, 64))  # shared memory's bytes
 
 
 def fused(
-    *sizes: int, precision: str = "full", room: int = H100, **options: Any
+    *sizes: int,
+    precision: str = "full",
+    room: int = H100,
+    tensor_cores: bool = True,
+    **options: Any,
 ) -> str:
     """Return the source of the kernel that trains a network so, on 132 processors.
 
@@ -48,7 +52,7 @@ def fused(
         weighted=False,
         device=0,
     )
-    return source(constants(key, precision, blocks=132))
+    return source(constants(key, precision, 132, tensor_cores=tensor_cores))
 
 
 CLIPPED = {"clip_norm": 0.1, "max_norm": 1.0, "ema_decay": 0.9, "input_dropout": 0.2}
@@ -91,6 +95,23 @@ def test_compiles_and_fits(
     (kernel,) = nvrtc.kernels(made(), architecture)
     assert 0 < kernel.registers <= 255
     assert kernel.spilled <= most
+
+
+OLD = [
+    ("sm_70", V100, (784, 128, 10), {}),
+    ("sm_75", T4, (784, 128, 10), {}),
+    pytest.param("sm_75", T4, (37, 13, 7, 5), CLIPPED, marks=pytest.mark.sweep),
+    pytest.param("sm_75", T4, (784, 800, 800, 10), NORMALIZED, marks=pytest.mark.sweep),
+]
+
+
+@pytest.mark.parametrize(("architecture", "room", "sizes", "options"), OLD)
+def test_compiles_for_cards_without_tensor_cores_of_float32(
+    architecture: str, room: int, sizes: tuple[int, ...], options: dict[str, Any]
+) -> None:
+    text = fused(*sizes, room=room, tensor_cores=False, **options)
+    (kernel,) = nvrtc.kernels(text, architecture)
+    assert kernel.spilled <= 100
 
 
 def test_every_source_is_compiled() -> None:

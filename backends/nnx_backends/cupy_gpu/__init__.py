@@ -89,7 +89,8 @@ def _steps(
         device = cupy.cuda.Device(number)
         hurried = bool(device.attributes.get("KernelExecTimeout"))
         room = steps.shared_memory(device)
-        card = steps.Card(cupy, room, precision, hurried)
+        modern = int(device.compute_capability) >= steps.SINCE
+        card = steps.Card(cupy, room, precision, hurried, modern)
         run_steps = steps.fused(run_steps, card, self_test)
     way = partial(steps.way, card=card, self_test=self_test)
     compiling = partial(first_run.before_training, ops=ops, run_steps=run_steps)

@@ -70,7 +70,8 @@ __device__ inline void sync_team(int number) {
 
 // Copy SIZE bytes to a place in shared memory, see shared(), while the thread goes on; if
 // !there, zeros are written. close_copies() ends a group of copies; wait_copies<N>() waits
-// for all of this thread's groups but the last N.
+// for all of this thread's groups but the last N. Without TENSOR_CORES, copies are made at
+// once.
 #ifdef EMU
 using Shared = char*;
 __device__ inline Shared shared(void* at) { return static_cast<char*>(at); }
@@ -91,8 +92,18 @@ __device__ inline Shared shared(void* at) {
 }
 template <int SIZE>
 __device__ inline void copy_async(Shared at, const void* from, bool there = true) {
+  static_assert(SIZE == 16 || SIZE == 4);
   const int size = there ? SIZE : 0;
-  if constexpr (SIZE == 16) {  // bypasses the L1 cache
+  if constexpr (!TENSOR_CORES && SIZE == 16) {
+    const uint4 q = there ? __ldcg(static_cast<const uint4*>(from)) : make_uint4(0, 0, 0, 0);
+    asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};"
+                 :
+                 : "r"(at), "r"(q.x), "r"(q.y), "r"(q.z), "r"(q.w)
+                 : "memory");
+  } else if constexpr (!TENSOR_CORES) {
+    const unsigned word = there ? __ldcg(static_cast<const unsigned*>(from)) : 0;
+    asm volatile("st.shared.u32 [%0], %1;" : : "r"(at), "r"(word) : "memory");
+  } else if constexpr (SIZE == 16) {  // bypasses the L1 cache
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
                  :
                  : "r"(at), "l"(from), "r"(size)
@@ -104,10 +115,12 @@ __device__ inline void copy_async(Shared at, const void* from, bool there = true
                  : "memory");
   }
 }
-__device__ inline void close_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+__device__ inline void close_copies() {
+  if (TENSOR_CORES) asm volatile("cp.async.commit_group;" ::: "memory");
+}
 template <int N>
 __device__ inline void wait_copies() {
-  asm volatile("cp.async.wait_group %0;" : : "n"(N) : "memory");
+  if (TENSOR_CORES) asm volatile("cp.async.wait_group %0;" : : "n"(N) : "memory");
 }
 // Prefetch a line of memory into the L2 cache.
 __device__ inline void fetch(const void* at) {

@@ -9,7 +9,7 @@ from nnx.maths.blocks import BLOCK
 from nnx.maths.hyperparameters import Hyperparameters
 from nnx.maths.state import Parameters, State
 from nnx_backends.cupy_gpu.layout import FOUR, Place, whole
-from nnx_backends.cupy_gpu.tiles import LARGE, SMALL, TILE, Block
+from nnx_backends.cupy_gpu.tiles import LARGE, SMALL, SMALLEST, TILE, Block
 
 LANES = 32  # of a warp
 MOST_OUTPUTS = 32 * LANES  # a lane keeps every 32nd of a row in registers
@@ -61,7 +61,7 @@ def plans(layers: Parameters, batch: int, room: int) -> list[Plan]:
     by_rows = outputs <= LANES and len(layers) > 1
     every = [
         Plan(block, by_tiles, order_shared)
-        for block in (LARGE, SMALL)
+        for block in (LARGE, SMALL, SMALLEST)
         for order_shared in (True, False)
         for by_tiles in ([False, True] if by_rows else [True])
     ]
@@ -93,7 +93,7 @@ def uncovered(state: State, hyper: Hyperparameters, room: int) -> str:
     high, broad = hyper.image_shape
     distorted = hyper.augment is not None
     reasons = {
-        "a card without TF32 or cooperative launches": room == 0,
+        "a card of before Volta, or without cooperative launches": room == 0,
         "float64": state.layers[0].weight.dtype != np.float32,
         f"{outputs} outputs": outputs > MOST_OUTPUTS,
         f"batches of {hyper.batch_size}": _numbers(state, hyper) > MOST_NUMBERS,

@@ -9,6 +9,9 @@
 // product is high·high alone; if it is BF16, the factors are rounded to bfloat16, which
 // has 8 bits.
 //
+// Cards without TENSOR_CORES multiply in float32. A lane then adds the same products to the
+// same sums, and gets the other lanes' terms by shuffles.
+//
 // A block computes a patch of neighboring tiles at a time. Each tile has the same number
 // of warps, which divide its terms, 16 at a time. The warps that work on the same terms,
 // one for each tile, are a team. A team copies its terms into shared memory, some stages
@@ -65,6 +68,7 @@ struct Split {
 
 template <class Factor, int N>
 __device__ inline Split<N> split(const typename Factor::Part& part, int first) {
+  constexpr bool whole = Factor::exact || !TENSOR_CORES;
   Split<N> s;
 #pragma unroll
   for (int i = 0; i < N; i++) {
@@ -72,9 +76,8 @@ __device__ inline Split<N> split(const typename Factor::Part& part, int first) {
 #pragma unroll
     for (int k = 0; k < 4; k++) {
       x[k] = Factor::number(part, first + i, k);
-      s.high[i][k] = Factor::exact ? __float_as_uint(x[k]) : tf32(x[k]);
-      s.low[i][k] =
-          Factor::exact ? 0u : __float_as_uint(x[k] - __uint_as_float(s.high[i][k]));
+      s.high[i][k] = whole ? __float_as_uint(x[k]) : tf32(x[k]);
+      s.low[i][k] = whole ? 0u : __float_as_uint(x[k] - __uint_as_float(s.high[i][k]));
     }
     if constexpr (PRECISION == BF16) {
       s.high[i][0] = bf16(x[0], x[1]);
@@ -84,11 +87,37 @@ __device__ inline Split<N> split(const typename Factor::Part& part, int first) {
   return s;
 }
 
+// The same as for tensor cores below, of one of the lane's terms. In the accumulator, the
+// lane has its group's two rows, and a column of each of two groups.
+template <int C>
+__device__ inline void add_by_lanes(float (&c)[C][4], const unsigned (&a)[2][4],
+                                    const unsigned (&b)[C][4], int k) {
+  const auto of = [](unsigned word, int from) {
+    return __uint_as_float(__shfl_sync(0xffffffffu, word, from));
+  };
+#pragma unroll
+  for (int m = 0; m < 4; m++) {
+    const int row = 4 * group() + m, column = 8 * member() + m;
+    const float left[2] = {of(a[0][k], row), of(a[1][k], row)};
+#pragma unroll
+    for (int j = 0; j < C; j++) {
+      const float right[2] = {of(b[j][k], column), of(b[j][k], column + 4)};
+#pragma unroll
+      for (int i = 0; i < 4; i++) c[j][i] += left[i / 2] * right[i % 2];
+    }
+  }
+}
+
 // Add the products of two rows and C columns of each group, over the lane's terms k and
 // k + 1. The columns take turns, because an addition to a sum waits for the last one to it.
 template <int C>
 __device__ inline void add_products(float (&c)[C][4], const unsigned (&a)[2][4],
                                     const unsigned (&b)[C][4], int k) {
+  if constexpr (!TENSOR_CORES) {
+    add_by_lanes(c, a, b, k);
+    add_by_lanes(c, a, b, k + 1);
+    return;
+  }
   const unsigned left[4] = {a[0][k], a[1][k], a[0][k + 1], a[1][k + 1]};
 #pragma unroll
   for (int j = 0; j < C; j++) {
@@ -113,10 +142,12 @@ __device__ inline void add_terms(float (&sums)[Left::rows / 2][Right::rows][4],
     }
     // Small products first. Of all orders of the others, the assembler does best with this.
     float sum[C][4] = {};
-    add_products(sum, l.high, r.low, 0);
-    add_products(sum, l.high, r.low, 2);
-    if (!Left::exact) add_products(sum, l.low, r.high, 2);
-    if (!Left::exact) add_products(sum, l.low, r.high, 0);
+    if constexpr (TENSOR_CORES) {
+      add_products(sum, l.high, r.low, 0);
+      add_products(sum, l.high, r.low, 2);
+      if (!Left::exact) add_products(sum, l.low, r.high, 2);
+      if (!Left::exact) add_products(sum, l.low, r.high, 0);
+    }
     add_products(sum, l.high, r.high, 2);
     add_products(sum, l.high, r.high, 0);
 #pragma unroll

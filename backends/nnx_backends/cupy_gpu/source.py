@@ -42,16 +42,19 @@ def _text(name: str) -> str:
         return content.read()
 
 
-def constants(key: KernelKey, precision: str, blocks: int) -> str:
+def constants(
+    key: KernelKey, precision: str, blocks: int, *, tensor_cores: bool = True
+) -> str:
     """Return the constants of a kernel, in CUDA C++.
 
     precision: of products' factors, one of PRECISIONS
     blocks: their number in the launch
+    tensor_cores: whether the card has those of Ampere and later
     """
     places, hyper, plan = key[:3]
     numbers = _shape(places, hyper.batch_size, plan, blocks) | _recipe(hyper)
     numbers |= {"WEIGHTED": key.weighted, "BYTES": key.bytes_as_they_are}
-    numbers |= {"PRECISION": PRECISIONS.index(precision)}
+    numbers |= {"PRECISION": PRECISIONS.index(precision), "TENSOR_CORES": tensor_cores}
     numbers |= _patches(places, hyper.batch_size, blocks, plan.block.warps)
     return "".join(
         [

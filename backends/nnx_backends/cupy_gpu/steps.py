@@ -34,7 +34,10 @@ from nnx_backends.cupy_gpu.tiles import TILE
 from nnx_backends.memories import Memories
 from nnx_backends.step_numbers import step_numbers
 
-SINCE = 80  # compute capability 8.0, Ampere: TF32 and bfloat16
+OLDEST = 70  # compute capability 7.0, Volta: barriers of memory, and of parts of a warp
+SINCE = (
+    80  # Ampere: tensor cores for TF32 and bfloat16, and copies while a thread goes on
+)
 ROUNDED = "factors of products rounded to bfloat16"
 # Of a launch that must be short, about half a second on a small card: operations of its
 # products, and how many a step's barriers count for.
@@ -49,18 +52,20 @@ class Card(NamedTuple):
     precision: of products' factors, one of PRECISIONS
     hurried: whether the system ends launches that take seconds, as on a card that also
         drives a display
+    tensor_cores: whether it has those of Ampere and later
     """
 
     cupy: Any
     room: int
     precision: str = "full"
     hurried: bool = False
+    tensor_cores: bool = True
 
 
 def shared_memory(device: Any) -> int:
-    """Return the bytes a block may have, or 0 on a device without TF32 or barriers."""
+    """Return the bytes a block may have, or 0 on a device that has no grid barriers."""
     attributes = device.attributes
-    usable = int(device.compute_capability) >= SINCE
+    usable = int(device.compute_capability) >= OLDEST
     if not (usable and attributes.get("CooperativeLaunch")):
         return 0
     return int(attributes["MaxSharedMemoryPerBlockOptin"])
@@ -229,7 +234,7 @@ def _kernel(key: KernelKey, card: Card) -> Callable[..., None]:
     threads = LANES * key.plan.block.warps
     shared = shared_bytes(key.plan, last.inputs, last.outputs, batch)
     function = card.cupy.RawKernel(
-        source(constants(key, card.precision, blocks)),
+        source(constants(key, card.precision, blocks, tensor_cores=card.tensor_cores)),
         "train",
         options=("-std=c++17",),
         enable_cooperative_groups=True,

@@ -37,6 +37,7 @@ class Block(NamedTuple):
 
 LARGE = Block(16, 36 * 1024)  # 150 kB of shared memory, beside the last layer's weights
 SMALL = Block(8, 17 * 1024)  # 71 kB, for the many cards that have 99
+SMALLEST = Block(4, 9 * 1024)  # 38 kB, for Turing's 64
 
 
 class Kind(NamedTuple):
