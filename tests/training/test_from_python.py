@@ -218,7 +218,7 @@ def test_a_callback_that_returns_nothing_does_not_stop(data: Dataset) -> None:
 
 def test_a_result_in_print_is_five_short_lines_of_any_run(data: Dataset) -> None:
     network = Network([25, *[100] * 40, 3], "tanh")
-    options = {"validation_fraction": 0.2, "patience": 1, "learning_rate": 1e-9}
+    options = {"validation_fraction": 0.2, "patience": 1, "learning_rate": 1e-30}
     early = train(network, data, epochs=9, **options)
     stopped = train(network, data, should_stop=lambda: True, **options)
     assert "early, weights of epoch 1" in repr(early)
