@@ -62,11 +62,14 @@ def _fused(
     from nnx_backends.cupy_gpu.self_test import SelfTest
     from nnx_backends.memories import Memories
 
-    room = min(room, steps.shared_memory(cupy.cuda.Device()))
+    device = cupy.cuda.Device()
+    room, modern = min(room, steps.shared_memory(device)), steps.is_modern(device)
+    if precision != "full" and not modern:
+        pytest.skip(f"the card has no {precision.upper()}")
     run_steps = partial(
         steps.run_steps,
         plain=_no_plain_steps,
-        card=steps.Card(cupy, room, precision, hurried, tensor_cores),
+        card=steps.Card(cupy, room, precision, hurried, tensor_cores and modern),
         memories=Memories(),
         self_test=SelfTest(cupy, precision),
     )

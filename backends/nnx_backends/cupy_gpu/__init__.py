@@ -89,7 +89,7 @@ def _steps(
         device = cupy.cuda.Device(number)
         hurried = bool(device.attributes.get("KernelExecTimeout"))
         room = steps.shared_memory(device)
-        modern = int(device.compute_capability) >= steps.SINCE
+        modern = steps.is_modern(device)
         card = steps.Card(cupy, room, precision, hurried, modern)
         run_steps = steps.fused(run_steps, card, self_test)
     way = partial(steps.way, card=card, self_test=self_test)

@@ -34,10 +34,10 @@ from nnx_backends.cupy_gpu.tiles import TILE
 from nnx_backends.memories import Memories
 from nnx_backends.step_numbers import step_numbers
 
-OLDEST = 70  # compute capability 7.0, Volta: barriers of memory, and of parts of a warp
-SINCE = (
-    80  # Ampere: tensor cores for TF32 and bfloat16, and copies while a thread goes on
-)
+# Compute capabilities, in tenths. Volta is the first to have barriers of memory and of
+# parts of a block. Ampere has tensor cores for TF32 and bfloat16, and copies to shared
+# memory for which a thread need not wait.
+OLDEST, SINCE = 70, 80
 ROUNDED = "factors of products rounded to bfloat16"
 # Of a launch that must be short, about half a second on a small card: operations of its
 # products, and how many a step's barriers count for.
@@ -69,6 +69,11 @@ def shared_memory(device: Any) -> int:
     if not (usable and attributes.get("CooperativeLaunch")):
         return 0
     return int(attributes["MaxSharedMemoryPerBlockOptin"])
+
+
+def is_modern(device: Any) -> bool:
+    """Return whether a device is of Ampere or later, see `Card`."""
+    return int(device.compute_capability) >= SINCE
 
 
 def fused(
