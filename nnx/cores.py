@@ -1,4 +1,4 @@
-"""How many cores this process may use, and how many other processes keep busy."""
+"""Which cores this process should use, and how many other processes keep busy."""
 
 import ctypes
 import os
@@ -17,13 +17,13 @@ BUSY = 0.4  # cores kept by other processes from which a machine counts as busy
 def available() -> int:
     """Return how many cores a team of threads should have, at least 1.
 
-    As many as affinity and a container allow, without slow ones: see `usable`. A limit
-    of 1.5 cores counts as 2. Source of the format: the kernel's cgroup-v2.
+    As many as affinity and a container allow, without slow ones: see `preferred`. A
+    limit of 1.5 cores counts as 2. Source of the format: the kernel's cgroup-v2.
     """
     if hasattr(os, "sched_getaffinity"):
-        cores = len(usable())
+        cores = len(preferred())
     else:
-        cores = _fast_ones_of_apple() or os.cpu_count() or 1
+        cores = _performance_cores() or os.cpu_count() or 1
     try:
         quota, period = CGROUP.read_text().split()
         limit = -(-int(quota) // int(period))
@@ -32,7 +32,7 @@ def available() -> int:
     return max(1, min(cores, limit))
 
 
-def usable() -> set[int]:
+def preferred() -> set[int]:
     """Return which cores to use of those that affinity allows, on Linux.
 
     Threads have equal shares of the work and wait for the slowest: n cores are as fast
@@ -44,7 +44,7 @@ def usable() -> set[int]:
     return set(fastest[: max(speeds, key=lambda n: (speeds[n], n))])
 
 
-def _fast_ones_of_apple() -> int:
+def _performance_cores() -> int:
     """Return how many performance cores an Apple processor has, or 0; see sysctl(3)."""
     if sys.platform != "darwin":
         return 0
@@ -75,7 +75,7 @@ class Times(NamedTuple):
     """Readings of clocks, in seconds.
 
     now: a monotonic clock
-    idle: total idle time of the cores that this process may use; None if unknown
+    idle: total idle time of the `preferred` cores; None if unknown
     own: processor time of this process
     """
 
@@ -103,10 +103,10 @@ def busy(since: Times) -> float:
 
 
 def _idle() -> float | None:
-    """Return the idle seconds of the usable cores since boot; see proc_stat(5)."""
+    """Return the idle seconds of the `preferred` cores since boot; see proc_stat(5)."""
     try:
         lines = STAT.read_text().splitlines()
-        names = {f"cpu{core}" for core in usable()}
+        names = {f"cpu{core}" for core in preferred()}
         cores = [line.split() for line in lines if line.split()[0] in names]
         ticks = sum(int(idle) + int(waiting) for _, _, _, _, idle, waiting, *_ in cores)
         return ticks / os.sysconf("SC_CLK_TCK")

@@ -72,6 +72,7 @@ def test_a_container_s_limit_counts(
 ) -> None:
     (tmp_path / "cpu.max").write_text(limit)
     monkeypatch.setattr(cores, "CGROUP", tmp_path / "cpu.max")
+    monkeypatch.setattr(cores, "_capacity", lambda core: 1024)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     assert cores.available() == expected
 
@@ -101,14 +102,14 @@ def test_slow_cores_are_left_out_where_that_is_faster(
     monkeypatch.setattr(cores, "CGROUP", tmp_path / "none")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     assert cores.available() == used
-    assert cores.usable() == set(range(8 - used, 8))
+    assert cores.preferred() == set(range(8 - used, 8))
 
 
 @pytest.mark.parametrize("fast", [4, None])
 def test_apple_s_performance_cores_are_counted(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fast: int | None
 ) -> None:
-    """Its processors of Intel's have no such entry."""
+    """Intel's processors in older Macs have no such entry."""
 
     def entry(name: bytes, count: Any, size: Any, *_: Any) -> int:
         assert (name, size._obj.value) == (b"hw.perflevel0.logicalcpu", 4)

@@ -27,6 +27,9 @@ EVERYTHING = {
     "schedule": Schedule("cosine"), "epochs": 2, "image_shape": (5, 5),
     "augment": Distortion(shift=1.0, rotation=10.0, elastic=8.0),
 }  # fmt: skip
+named = pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="cores have no names"
+)
 
 
 @pytest.fixture
@@ -77,16 +80,29 @@ def test_a_moment_says_nothing(clock: list[float]) -> None:
     assert team.size(9) == 2
 
 
+@named
 def test_cores_that_others_keep_are_taken_last(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if not hasattr(of_team.os, "sched_getaffinity"):
-        pytest.skip("this system does not say which core a thread is on")
     monkeypatch.setattr(of_team.os, "sched_getaffinity", lambda _: set(range(4)))
     every = of_team._cores(4, set())
     assert sorted(c for c in every if c is not None) == [0, 1, 2, 3]
     assert every[0] not in of_team._cores(3, {every[0]})
     assert of_team._cores(5, set()) == [None] * 5
+
+
+@named
+def test_slow_cores_are_taken_after_the_fast_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """--threads may ask for more than these; each thread has a core even then."""
+    monkeypatch.setattr(of_team.os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(of_team, "preferred", lambda: {4, 5, 6, 7})
+    assert set(of_team._cores(4, set())) == {4, 5, 6, 7}
+    six = set(of_team._cores(6, set()))
+    assert len(six) == 6
+    assert six > {4, 5, 6, 7}
+    assert 5 not in of_team._cores(7, {5})
 
 
 def test_no_team_is_empty_or_too_large() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nnx import cores
+from nnx.cores import preferred
 from nnx_backends.numba_cpu.team import Team
 
 # A thread shares its core if it had less than this share of it, over so many seconds.
@@ -125,15 +125,20 @@ def _cores(size: int, shared: set[int | None]) -> list[int | None]:
     """Return a core for each thread, the calling thread's first; None if not known.
 
     Two threads that share a core take turns at every barrier. To the scheduler, this
-    looks like work, and it leaves them there for as long as they run.
+    looks like work, and it leaves them there for as long as they run. Slow cores come
+    after the fast ones, of which there may be too few for a team that a user chose.
 
     shared: cores that other programs use, to be taken last
     """
     if not hasattr(os, "sched_setaffinity"):
         return [None] * size
-    here, usable = ctypes.CDLL(None).sched_getcpu(), cores.usable()
-    distance = {core: (core - here) % (max(usable) + 1) for core in usable}
-    best = sorted(usable, key=lambda core: (core in shared, distance[core]))
+    here, allowed = ctypes.CDLL(None).sched_getcpu(), os.sched_getaffinity(0)
+    fast, beyond = preferred(), max(allowed) + 1
+
+    def place(core: int) -> tuple[bool, bool, int]:
+        return core in shared, core not in fast, (core - here) % beyond
+
+    best = sorted(allowed, key=place)
     return list(best[:size]) if len(best) >= size else [None] * size
 
 
