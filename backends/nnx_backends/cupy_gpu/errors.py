@@ -16,12 +16,17 @@ OUT_OF_MEMORY = {
     "CUDA_ERROR_OUT_OF_MEMORY",
     "CUBLAS_STATUS_ALLOC_FAILED",
 }
+TOO_LONG = (
+    "a card that also drives a display must not compute for seconds at once: take a "
+    "smaller --batch-size"
+)
 REMEDIES = {
     "cudaErrorNoDevice": "check that nvidia-smi lists a card, and what "
     "CUDA_VISIBLE_DEVICES hides",
     "cudaErrorDevicesUnavailable": "nvidia-smi shows what has the device to itself",
-    "cudaErrorLaunchTimeout": "a card that also drives a display must not compute for "
-    "seconds at once: take a smaller --batch-size",
+    # Of the runtime, which reads results back, and of the driver, which launches.
+    "cudaErrorLaunchTimeout": TOO_LONG,
+    "CUDA_ERROR_LAUNCH_TIMEOUT": TOO_LONG,
     "cudaErrorNoKernelImageForDevice": "this CuPy has no kernels for so old or new "
     f"a card: {INSTALL}",
     "NCCL_ERROR_INVALID_USAGE": "each process of a run needs a card of its own: start "
