@@ -52,7 +52,7 @@ def _fused(
     precision: str,
     room: int = ROOM,
     *,
-    hurried: bool = False,
+    time_limited: bool = False,
     tensor_cores: bool = True,
 ) -> Backend:
     """Return the backend; room: as far as the card has it."""
@@ -69,7 +69,7 @@ def _fused(
     run_steps = partial(
         steps.run_steps,
         plain=_no_plain_steps,
-        card=steps.Card(cupy, room, precision, hurried, tensor_cores and modern),
+        card=steps.Card(cupy, room, precision, time_limited, tensor_cores and modern),
         memories=Memories(),
         self_test=SelfTest(cupy, precision),
     )
@@ -225,16 +225,16 @@ def test_a_card_with_a_display_takes_few_steps_in_a_launch(
         launched.append(given[2])
         return launch(state, *given, **options)
 
-    hurried = _fused("full", hurried=True)
-    state, images, order, hyper = _begun(hurried)
-    hurried.run_steps(state, images, order, 0, hyper)  # tested, in other launches
+    time_limited = _fused("full", time_limited=True)
+    state, images, order, hyper = _begun(time_limited)
+    time_limited.run_steps(state, images, order, 0, hyper)  # tested, in other launches
     monkeypatch.setattr(steps, "in_one_launch", counted)
     monkeypatch.setattr(steps, "MOST_OPERATIONS", 5 * steps.OF_BARRIERS // 2)
-    after = hurried.run_steps(state, images, order, 3, hyper)
+    after = time_limited.run_steps(state, images, order, 3, hyper)
     assert launched == [2, 1]
     whole = fused.run_steps(state, images, order, 3, hyper)
     assert launched == [2, 1, 3]
-    assert _bits(hurried, after) == _bits(fused, whole)
+    assert _bits(time_limited, after) == _bits(fused, whole)
 
 
 def _copied(backend: Backend, state: State) -> State:

@@ -87,10 +87,10 @@ def _steps(
     card, self_test = None, SelfTest(cupy, precision)
     if fused:
         device = cupy.cuda.Device(number)
-        hurried = bool(device.attributes.get("KernelExecTimeout"))
+        time_limited = bool(device.attributes.get("KernelExecTimeout"))
         room = steps.shared_memory(device)
         modern = steps.is_modern(device)
-        card = steps.Card(cupy, room, precision, hurried, modern)
+        card = steps.Card(cupy, room, precision, time_limited, modern)
         run_steps = steps.fused(run_steps, card, self_test)
     way = partial(steps.way, card=card, self_test=self_test)
     compiling = partial(first_run.before_training, ops=ops, run_steps=run_steps)

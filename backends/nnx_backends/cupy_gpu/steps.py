@@ -50,7 +50,7 @@ class Card(NamedTuple):
     cupy: the library, on the card
     room: bytes of shared memory that a block may have
     precision: of products' factors, one of PRECISIONS
-    hurried: whether the system ends launches that take seconds, as on a card that also
+    time_limited: whether the system ends launches that take seconds, as on a card that also
         drives a display
     tensor_cores: whether it has those of Ampere and later
     """
@@ -58,7 +58,7 @@ class Card(NamedTuple):
     cupy: Any
     room: int
     precision: str = "full"
-    hurried: bool = False
+    time_limited: bool = False
     tensor_cores: bool = True
 
 
@@ -152,7 +152,7 @@ def _launches(
 ) -> Iterator[int]:
     """Yield how many of the steps each launch takes; a launch of none compiles."""
     operations = 6 * key.hyper.batch_size * sum(layer.weight.size for layer in layers)
-    most = MOST_OPERATIONS // (operations + OF_BARRIERS) if card.hurried else count
+    most = MOST_OPERATIONS // (operations + OF_BARRIERS) if card.time_limited else count
     most = max(most, 1)
     for first in range(0, max(count, 1), most):
         yield min(most, count - first)
