@@ -207,7 +207,7 @@ def default_folder(name: str) -> Path:
 
 
 def discard(folder: Path) -> None:
-    """Remove a default folder that stayed empty, but for an open lock of Windows."""
+    """Remove a default folder that stayed empty, but for the lock's file on Windows."""
     with suppress(OSError):
         (folder / lock.NAME).unlink()
     for each in folder, folder.parent:

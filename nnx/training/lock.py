@@ -80,8 +80,8 @@ def _lock_by_the_system(file: int) -> None:
     os.lseek(file, LOCKED, os.SEEK_SET)
     try:
         msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-    except PermissionError as error:
-        raise BlockingIOError(*error.args) from None
+    except PermissionError:
+        raise BlockingIOError from None
 
 
 def _words(file: int) -> str:
