@@ -225,16 +225,17 @@ def test_a_card_with_a_display_takes_few_steps_in_a_launch(
         launched.append(given[2])
         return launch(state, *given, **options)
 
-    time_limited = _fused("full", time_limited=True)
-    state, images, order, hyper = _begun(time_limited)
-    time_limited.run_steps(state, images, order, 0, hyper)  # tested, in other launches
+    limited = _fused("full", time_limited=True)
+    state, images, order, hyper = _begun(limited)
+    for backend in fused, limited:  # tested, in other launches
+        backend.run_steps(state, images, order, 0, hyper)
     monkeypatch.setattr(steps, "in_one_launch", counted)
     monkeypatch.setattr(steps, "MOST_OPERATIONS", 5 * steps.OF_BARRIERS // 2)
-    after = time_limited.run_steps(state, images, order, 3, hyper)
+    after = limited.run_steps(state, images, order, 3, hyper)
     assert launched == [2, 1]
     whole = fused.run_steps(state, images, order, 3, hyper)
     assert launched == [2, 1, 3]
-    assert _bits(time_limited, after) == _bits(fused, whole)
+    assert _bits(limited, after) == _bits(fused, whole)
 
 
 def _copied(backend: Backend, state: State) -> State:

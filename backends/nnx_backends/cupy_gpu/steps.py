@@ -50,8 +50,8 @@ class Card(NamedTuple):
     cupy: the library, on the card
     room: bytes of shared memory that a block may have
     precision: of products' factors, one of PRECISIONS
-    time_limited: whether the system ends launches that take seconds, as on a card that also
-        drives a display
+    time_limited: whether the system ends launches that take seconds, as on a card
+        that also drives a display
     tensor_cores: whether it has those of Ampere and later
     """
 
