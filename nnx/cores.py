@@ -1,6 +1,5 @@
 """Which cores this process should use, and how many other processes keep busy."""
 
-import ctypes
 import os
 import sys
 import time
@@ -48,6 +47,8 @@ def _performance_cores() -> int:
     """Return how many performance cores an Apple processor has, or 0; see sysctl(3)."""
     if sys.platform != "darwin":
         return 0
+    import ctypes
+
     count, size = ctypes.c_int32(), ctypes.c_size_t(4)
     failed = ctypes.CDLL(None).sysctlbyname(
         b"hw.perflevel0.logicalcpu",

@@ -1,5 +1,6 @@
 """What is asked of OpenBLAS, and how many cores are counted."""
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -119,7 +120,7 @@ def test_apple_s_performance_cores_are_counted(
     monkeypatch.setattr(cores, "CGROUP", tmp_path / "none")
     monkeypatch.setattr(cores.sys, "platform", "darwin")
     libc = SimpleNamespace(sysctlbyname=entry)
-    monkeypatch.setattr(cores.ctypes, "CDLL", lambda _: libc)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: libc)
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     assert cores.available() == (fast or 8)
