@@ -8,7 +8,7 @@ takes plain steps for all networks.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -66,38 +66,34 @@ class SelfTest:
         """
         if kernel not in self._tested and not self.failure:
             self._tested.add(kernel)
-            self._test(run_steps, state, images, n, hyper)
+            last = block_count(n, hyper.batch_size) - 1
+            begun = {0, last} if self._precision == "full" else {0}
+            self._judge(
+                self._error(run_steps, state._replace(step=step), images, n, hyper)
+                for step in begun
+            )
         return not self.failure
 
-    def _test(
-        self,
-        run_steps: Callable[..., State],
-        state: State,
-        images: Images,
-        n: int,
-        hyper: Hyperparameters,
-    ) -> None:
-        last = block_count(n, hyper.batch_size) - 1
+    def _judge(self, errors: Iterable[float]) -> None:
+        """Warn of a kernel that is refused or wrong, and remember that.
+
+        errors: of its launches, relative; each launch is made as its error is read
+        """
         try:
-            off = max(
-                self._error(run_steps, state._replace(step=step), images, n, hyper)
-                for step in ({0, last} if self._precision == "full" else {0})
-            )
+            off = max(errors)
         except Exception as error:
             if not is_of_one_kernel(error):
                 raise
-            self._fail(f"a kernel that CUDA refused: {first_line(error)[:100]}")
-            return
-        if off > BOUNDS[self._precision]:
+            self.failure = f"a kernel that CUDA refused: {first_line(error)[:100]}"
+        else:
+            if off <= BOUNDS[self._precision]:
+                return
             wrong = f"a kernel that its self-test found wrong by {off:.2g}"
-            self._fail(f"{wrong}, relative to NumPy's steps")
-
-    def _fail(self, failure: str) -> None:
-        self.failure = failure
+            self.failure = f"{wrong}, relative to NumPy's steps"
         warnings.warn(
-            f"cupy: each operation is a launch of its own, because of {failure}; "
-            "please report it",
-            stacklevel=5,
+            "cupy: each operation is a launch of its own, because of "
+            f"{self.failure}; please report it",
+            stacklevel=4,
         )
 
     def _error(
