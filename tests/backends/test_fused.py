@@ -63,13 +63,13 @@ def _fused(
     from nnx_backends.memories import Memories
 
     device = cupy.cuda.Device()
-    room, modern = min(room, steps.shared_memory(device)), steps.is_modern(device)
-    if precision != "full" and not modern:
+    room, has_tf32 = min(room, steps.shared_memory(device)), steps.has_tf32(device)
+    if precision != "full" and not has_tf32:
         pytest.skip(f"the card has no {precision.upper()}")
     run_steps = partial(
         steps.run_steps,
         plain=_no_plain_steps,
-        card=steps.Card(cupy, room, precision, time_limited, tensor_cores and modern),
+        card=steps.Card(cupy, room, precision, time_limited, tensor_cores and has_tf32),
         memories=Memories(),
         self_test=SelfTest(cupy, precision),
     )

@@ -89,8 +89,8 @@ def _steps(
         device = cupy.cuda.Device(number)
         time_limited = bool(device.attributes.get("KernelExecTimeout"))
         room = steps.shared_memory(device)
-        modern = steps.is_modern(device)
-        card = steps.Card(cupy, room, precision, time_limited, modern)
+        tensor_cores = steps.has_tf32(device)
+        card = steps.Card(cupy, room, precision, time_limited, tensor_cores)
         run_steps = steps.fused(run_steps, card, self_test)
     way = partial(steps.way, card=card, self_test=self_test)
     compiling = partial(first_run.before_training, ops=ops, run_steps=run_steps)
@@ -195,11 +195,12 @@ def _check_precision(cupy: Any, number: int, precision: str) -> None:
     if precision not in PRECISIONS:
         known = ", ".join(PRECISIONS)
         raise InputError(f"precision must be one of {known}, not {precision!r}")
-    capability = int(cupy.cuda.Device(number).compute_capability)
-    if precision != "full" and capability < steps.SINCE:
+    device = cupy.cuda.Device(number)
+    if precision != "full" and not steps.has_tf32(device):
         raise UnusableBackendError(
             f"cuda:{number} has no {precision.upper()}: its compute capability is "
-            f"{capability / 10}, and 8.0 is needed; give no --precision"
+            f"{int(device.compute_capability) / 10}, and {steps.SINCE / 10} is needed; "
+            "give no --precision"
         )
     if precision == "tf32" and os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
         raise InputError(

@@ -49,7 +49,7 @@ def constants(
 
     precision: of products' factors, one of PRECISIONS
     blocks: their number in the launch
-    tensor_cores: whether the card has those of Ampere and later
+    tensor_cores: whether the card has those for TF32
     """
     places, hyper, plan = key[:3]
     numbers = _shape(places, hyper.batch_size, plan, blocks) | _recipe(hyper)

@@ -39,8 +39,8 @@ from nnx_backends.step_numbers import step_numbers
 # memory for which a thread need not wait.
 OLDEST, SINCE = 70, 80
 ROUNDED = "factors of products rounded to bfloat16"
-# Of a launch that must be short, about half a second on a small card: operations of its
-# products, and how many a step's barriers count for.
+# Of a launch that must be short, by estimate half a second on a small card: operations
+# of its products, and how many a step's barriers count for.
 MOST_OPERATIONS, OF_BARRIERS = 10**12, 10**8
 
 
@@ -52,7 +52,7 @@ class Card(NamedTuple):
     precision: of products' factors, one of PRECISIONS
     time_limited: whether the system ends launches that take seconds, as on a card
         that also drives a display
-    tensor_cores: whether it has those of Ampere and later
+    tensor_cores: whether it has those for TF32, see `has_tf32`
     """
 
     cupy: Any
@@ -71,8 +71,8 @@ def shared_memory(device: Any) -> int:
     return int(attributes["MaxSharedMemoryPerBlockOptin"])
 
 
-def is_modern(device: Any) -> bool:
-    """Return whether a device is of Ampere or later, see `Card`."""
+def has_tf32(device: Any) -> bool:
+    """Return whether a device has tensor cores for TF32, as Ampere and later ones."""
     return int(device.compute_capability) >= SINCE
 
 
@@ -152,10 +152,12 @@ def _launches(
 ) -> Iterator[int]:
     """Yield how many of the steps each launch takes; a launch of none compiles."""
     operations = 6 * key.hyper.batch_size * sum(layer.weight.size for layer in layers)
-    most = MOST_OPERATIONS // (operations + OF_BARRIERS) if card.time_limited else count
-    most = max(most, 1)
-    for first in range(0, max(count, 1), most):
-        yield min(most, count - first)
+    limit = count
+    if card.time_limited:
+        limit = MOST_OPERATIONS // (operations + OF_BARRIERS)
+    limit = max(limit, 1)
+    for first in range(0, max(count, 1), limit):
+        yield min(limit, count - first)
 
 
 def in_one_launch(

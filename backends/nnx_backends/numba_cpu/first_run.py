@@ -84,9 +84,10 @@ def compile_kernels(
 @contextmanager
 def _helper(job: Job | None) -> Iterator[Callable[[], int]]:
     """Start a helper if there are cores and a cache; give a count of its kernels."""
-    helper, has_room = None, cores.available() > 1 and steps.train.stats.cache_path
+    helper = None
     # Windows has pipes that do not block since Python 3.12.
-    if job and has_room and hasattr(os, "set_blocking"):
+    can_share = steps.train.stats.cache_path and hasattr(os, "set_blocking")
+    if job and can_share and cores.available() > 1:
         with suppress(OSError):  # no room for another process
             helper = subprocess.Popen(
                 [sys.executable, "-P", "-m", __name__],
