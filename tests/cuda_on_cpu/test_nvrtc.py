@@ -98,20 +98,26 @@ def test_compiles_and_fits(
 
 
 OLD = [
-    ("sm_70", V100, (784, 128, 10), {}),
-    ("sm_75", T4, (784, 128, 10), {}),
-    pytest.param("sm_75", T4, (37, 13, 7, 5), CLIPPED, marks=pytest.mark.sweep),
-    pytest.param("sm_75", T4, (784, 800, 800, 10), NORMALIZED, marks=pytest.mark.sweep),
+    ("sm_70", V100, (784, 128, 10), {}, 0),
+    ("sm_75", T4, (784, 128, 10), {}, 0),
+    pytest.param("sm_75", T4, (37, 13, 7, 5), CLIPPED, 0, marks=pytest.mark.sweep),
+    pytest.param(
+        "sm_75", T4, (784, 800, 800, 10), NORMALIZED, 100, marks=pytest.mark.sweep
+    ),
 ]
 
 
-@pytest.mark.parametrize(("architecture", "room", "sizes", "options"), OLD)
-def test_compiles_for_cards_without_tensor_cores_of_float32(
-    architecture: str, room: int, sizes: tuple[int, ...], options: dict[str, Any]
+@pytest.mark.parametrize(("architecture", "room", "sizes", "options", "most"), OLD)
+def test_compiles_for_cards_without_tf32(
+    architecture: str,
+    room: int,
+    sizes: tuple[int, ...],
+    options: dict[str, Any],
+    most: int,
 ) -> None:
     text = fused(*sizes, room=room, tensor_cores=False, **options)
     (kernel,) = nvrtc.kernels(text, architecture)
-    assert kernel.spilled <= 100
+    assert kernel.spilled <= most
 
 
 def test_every_source_is_compiled() -> None:
