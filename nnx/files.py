@@ -100,6 +100,7 @@ def replaced(path: Path, what: str) -> Iterator[IO[bytes]]:
 
 
 def _replace(temporary: Path, target: Path) -> None:
+    """Move a file to its place, once more after each pause while that is refused."""
     for pause in PAUSES:
         with suppress(PermissionError):
             return os.replace(temporary, target)

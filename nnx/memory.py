@@ -34,6 +34,7 @@ def available() -> float:
 
 
 def _of_machine() -> float:
+    """Return the bytes of the machine's memory, infinite if unknown."""
     if hasattr(os, "sysconf"):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     import ctypes
