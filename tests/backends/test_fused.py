@@ -284,6 +284,28 @@ def test_a_window_shorter_than_a_batch_is_of_its_epoch(fused: Backend) -> None:
     assert losses[0] == pytest.approx(losses[1], rel=BOUNDS["float32"])
 
 
+def test_chunks_smaller_than_a_batch_share_a_kernel(fused: Backend) -> None:
+    """An estimator's `partial_fit` takes chunks of any size; a kernel takes seconds."""
+    from nnx_backends.cupy_gpu import steps
+
+    case = Case((16, 5, 3), "tanh", 200, (("batch_norm", True), ("momentum", 0.9)))
+    posed = parity.problem(case, "float32")
+    layers = moved(posed.layers, fused.from_numpy)
+    state = initial_state(layers, posed.hyper, fused.ops)
+    plain, known = find("cupy", fused=False).run_steps, set[int]()
+    for n in 64, 33, 50:
+        images, order = moved((posed.images, posed.order[:n]), fused.from_numpy)
+        launched, expected = (
+            run(state, images, order, 1, posed.hyper)
+            for run in (fused.run_steps, plain)
+        )
+        got, right = (moved(s.layers, fused.to_numpy) for s in (launched, expected))
+        off = errors(got, right, "float32")
+        assert max(off.values()) <= BOUNDS["float32"]
+        known.add(steps._kernel.cache_info().misses)
+    assert len(known) == 1
+
+
 def test_the_way_is_told(fused: Backend) -> None:
     from nnx_backends.cupy_gpu import steps
 

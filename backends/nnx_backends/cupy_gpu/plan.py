@@ -35,7 +35,7 @@ class Plan(NamedTuple):
 class KernelKey(NamedTuple):
     """All that a kernel, and its memory, depend on.
 
-    hyper: with the real size of a batch, no learning rate, and l2 as 0 or 1
+    hyper: with the most images of a batch, no learning rate, and l2 as 0 or 1
     pixels: their type in CUDA C++
     bytes_as_they_are: whether products read images as bytes from the data set, without
         gathering them first

@@ -206,7 +206,8 @@ def _key(
 
     n: images in the order, which may be fewer than a batch
     """
-    batch = min(hyper.batch_size, n)
+    # Fewer images than a batch are taken by kernels of few sizes.
+    batch = min(hyper.batch_size, max(TILE, 1 << (n - 1).bit_length()))
     fixed = hyper._replace(
         batch_size=batch, learning_rate=0.0, l2=float(hyper.l2 > 0.0)
     )
