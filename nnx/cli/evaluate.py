@@ -49,7 +49,8 @@ def evaluate(
 
     A regression is tested by R² and by the root mean squared error of each target. The
     default data set is the one that the network was trained on. Of another table, all
-    rows are tested.
+    rows are tested, and of another folder of pictures without folders train and test,
+    all pictures, prepared as for [bold]nnx predict[/bold].
     """
     from nnx.cli.progress import doing
     from nnx.network import Network
@@ -111,8 +112,8 @@ def tested_on(
 ) -> "Dataset":
     """Return the data set given, or that of the model's run, to test a network on.
 
-    A table that the run was trained on is split as in the run, whatever its name is
-    now: its other rows would flatter the network.
+    A table, or pictures, that the run was trained on are split as in the run, whatever
+    their name is now: other rows would flatter the network.
 
     settings: as from `tested_by`, or the run's
     """
@@ -121,32 +122,46 @@ def tested_on(
 
     with doing(f"reading {dataset or settings['dataset']}"):
         own = None
-        if dataset is not None and network.columns and "dataset" in settings:
-            own = _own_table(model, network, settings, dataset)
+        if dataset is not None and "dataset" in settings:
+            own = _own(model, network, settings, dataset)
         data = own or load_data(settings, dataset, data_dir, network=network)
     if own:
+        what, rows = "these pictures", "pictures"
+        if data.columns:
+            what, rows = "this table", "rows"
         show.note(
-            f"{data.name}: the run was trained on this table; tested on its "
-            f"{len(data.test.labels):,} test rows alone"
+            f"{data.name}: the run was trained on {what}; tested on its "
+            f"{len(data.test.labels):,} test {rows} alone"
         )
     return data
 
 
-def _own_table(
-    model: Path, network: "Network", settings: Mapping[str, Any], table: str
+def _own(
+    model: Path, network: "Network", settings: Mapping[str, Any], dataset: str
 ) -> "Dataset | None":
-    """Return a table as its run had it, if it is that of the model's run."""
+    """Return a table, or pictures, as the model's run had them, if they are its own."""
+    from nnx.data.load import is_pictures
     from nnx.training.checkpoint import is_of
     from nnx.training.data import load_data
     from nnx.training.folder import of_model
 
-    given, own = Path(os.path.expanduser(table)), Path(settings["dataset"])
+    given, own = Path(os.path.expanduser(dataset)), Path(settings["dataset"])
     with suppress(InputError, OSError):
+        if not (network.columns or (own.is_absolute() and is_pictures(dataset))):
+            return None
         # Where the run's own is no longer there, this may be it.
-        if own.is_file() and not filecmp.cmp(own, given, shallow=False):
+        if own.exists() and not _are_alike(own, given):
             return None
         data = load_data({**settings, "dataset": str(given)})
         made = "columns", "targets", "classes", "task"
         if all(getattr(data, name) == getattr(network, name) for name in made):
             return data if is_of(of_model(model), data) else None
     return None
+
+
+def _are_alike(one: Path, other: Path) -> bool:
+    """Return whether files are the same, or folders have files of the same names."""
+    if one.is_file():
+        return filecmp.cmp(one, other, shallow=False)
+    names = ({path.relative_to(f) for path in f.rglob("*")} for f in (one, other))
+    return next(names) == next(names)

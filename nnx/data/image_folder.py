@@ -2,11 +2,12 @@
 
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nnx.data.assemble import assemble
-from nnx.data.dataset import Dataset, Frame, RawArray, RawSplit
+from nnx.data.dataset import Dataset, Frame, RawArray, RawSplit, Split
 from nnx.data.labels import MAX_CLASSES
 from nnx.data.tabular import listed
 from nnx.errors import InputError
@@ -33,10 +34,10 @@ def load(folder: Path, name: str) -> Dataset:
             or a picture cannot be read
     """
     with readable(folder):
-        parted = all((folder / part).is_dir() for part in ("train", "test"))
+        parted = _is_parted(folder)
         root = folder / "train" if parted else folder
         classes = _classes(root)
-        train, notes = _read(root, classes)
+        train, notes = _read(root, classes, FRAME)
         test = None
         if parted:
             unknown = sorted(set(_subfolders(folder / "test")) - set(classes))
@@ -45,7 +46,7 @@ def load(folder: Path, name: str) -> Dataset:
                 raise InputError(
                     f"{where}: the training pictures have no class of this name"
                 )
-            test, test_notes = _read(folder / "test", classes)
+            test, test_notes = _read(folder / "test", classes, FRAME)
             notes += test_notes
             if others := sorted({*_subfolders(folder)} - {"train", "test"}):
                 notes += (
@@ -56,10 +57,41 @@ def load(folder: Path, name: str) -> Dataset:
     return assemble(name, train, test, size=size, classes=classes, notes=notes)
 
 
+def load_like(folder: Path, like: Any) -> Dataset:
+    """Return all pictures of a folder, to test a network that was trained on others.
+
+    Of a folder with train/ and test/, they are those of test/. They are prepared as for
+    the network's predictions. There may be pictures of some of its classes only.
+
+    like: the network, or a data set
+
+    Raises:
+        InputError: a class is not the network's or has no pictures, or a picture cannot
+            be read
+    """
+    with readable(folder):
+        root = folder / "test" if _is_parted(folder) else folder
+        if not (names := _subfolders(root)):
+            raise InputError(f"{root}: no subfolders; {_LAYOUT}")
+        if unknown := sorted({*names} - {*like.classes}):
+            raise InputError(
+                f"{root / unknown[0]}: the network has no class of this name; its "
+                f"classes are {listed(like.classes)}"
+            )
+        (images, labels), notes = _read(root, like.classes, like.frame)
+    split = Split(images.values, labels.values)
+    name, source = folder.resolve().name, str(folder.absolute())
+    return Dataset(name, split, split, like.classes, like.frame, notes, source)
+
+
 def holds_pictures(folder: Path) -> bool:
     """Return whether there are pictures in the places of this layout."""
     files = chain(folder.glob("*/*"), folder.glob("train/*/*"))
     return any(path.suffix.lower() in SUFFIXES for path in files)
+
+
+def _is_parted(folder: Path) -> bool:
+    return all((folder / part).is_dir() for part in ("train", "test"))
 
 
 def _subfolders(folder: Path) -> list[str]:
@@ -85,7 +117,9 @@ def _classes(folder: Path) -> tuple[str, ...]:
     return classes
 
 
-def _read(folder: Path, classes: tuple[str, ...]) -> tuple[RawSplit, tuple[str, ...]]:
+def _read(
+    folder: Path, classes: tuple[str, ...], frame: Frame
+) -> tuple[RawSplit, tuple[str, ...]]:
     """Return the pictures of every class, and notes on other files and empty ones."""
     # Imported here because of Pillow, which no other source of data needs.
     from nnx.data import picture
@@ -94,7 +128,7 @@ def _read(folder: Path, classes: tuple[str, ...]) -> tuple[RawSplit, tuple[str, 
     labels: list[int] = []
     ignored: list[Path] = []
     for label, name in enumerate(classes):
-        if not (folder / name).is_dir():  # a test part may lack classes
+        if not (folder / name).is_dir():  # pictures for testing may lack classes
             continue
         # Without hidden files: macOS adds some that are named like the pictures.
         inside = sorted(
@@ -108,9 +142,8 @@ def _read(folder: Path, classes: tuple[str, ...]) -> tuple[RawSplit, tuple[str, 
         pictures += of_class
         labels += [label] * len(of_class)
         ignored += sorted({*inside} - {*of_class})
-    pixels = np.empty((len(pictures), FRAME.height * FRAME.width), np.uint8)
-    for row, path in enumerate(pictures):
-        pixels[row] = picture.read(path, FRAME).pixels.reshape(-1)
+    read = [picture.read(path, frame).pixels for path in pictures]
+    pixels = np.array(read).reshape(len(read), frame.height * frame.width)
     notes = list[str]()
     if ignored:
         notes += [

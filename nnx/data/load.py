@@ -1,7 +1,7 @@
 """Finding and loading data by name or path."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -150,16 +150,29 @@ def _load_pixels(path: Path) -> Dataset:
         raise InputError(f"{error}; {hint}") from None
 
 
+def is_pictures(source: PathLike) -> bool:
+    """Return whether `load` reads a folder of pictures."""
+    path = _expanded(source)
+    with readable(path):
+        return (
+            source not in NAMES and path.is_dir() and _reader(path) is image_folder.load
+        )
+
+
+def _reader(folder: Path) -> Callable[[Path, str], Dataset] | None:
+    """Return what reads a folder, by the files in it."""
+    if idx_folder.find(folder):
+        return idx_folder.load
+    if any((folder / file).is_file() for file in csv_sets.FOLDER):
+        return csv_sets.load_folder
+    if any((folder / file).is_file() for file in npy.FOLDER):
+        return npy.load_folder
+    return image_folder.load if image_folder.holds_pictures(folder) else None
+
+
 def _load_folder(path: Path) -> Dataset:
-    name = path.resolve().name
-    if idx_folder.find(path):
-        return idx_folder.load(path, name)
-    if any((path / file).is_file() for file in csv_sets.FOLDER):
-        return csv_sets.load_folder(path, name)
-    if any((path / file).is_file() for file in npy.FOLDER):
-        return npy.load_folder(path, name)
-    if image_folder.holds_pictures(path):
-        return image_folder.load(path, name)
+    if read := _reader(path):
+        return read(path, path.resolve().name)
     if any(path.glob(f"*{_NETWORK}")):
         raise InputError(_no_data_but_network(path, path))
     raise InputError(

@@ -6,10 +6,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from nnx.data import image_folder, table_set
 from nnx.data.dataset import IN_MEMORY, Dataset, TableOptions
-from nnx.data.load import MissingDataError, load
+from nnx.data.load import MissingDataError, is_pictures, load
 from nnx.data.pixels import on_scale
-from nnx.data.table_set import load_like
 from nnx.errors import InputError
 from nnx.network import Network
 
@@ -27,19 +27,23 @@ def load_data(
     """Return the data set that the settings name, or `dataset` instead.
 
     dataset, data_dir: as for `nnx.load`; None: as in the settings
-    network: the network that will take the data of `dataset`; a network of a table
-        takes all rows of the table there
+    network: the network that will be tested on the data of `dataset`: on all rows of a
+        table, and on all pictures of a folder without a test part
 
     Raises:
         InputError: as for `nnx.load`
     """
     if dataset is None:
         return _load_named(settings, data_dir)
-    if network is not None and network.columns:
-        path = Path(os.path.expanduser(dataset))
-        return load_like(path, network, settings["target"])
-    data = load(dataset, data_dir)
-    return data if network is None else on_scale(data, network.frame.maximum)
+    if network is None:
+        return load(dataset, data_dir)
+    path = Path(os.path.expanduser(dataset))
+    if network.columns:
+        return table_set.load_like(path, network, settings["target"])
+    of_pictures = network.task == "classification" and network.frame.box > 0
+    if of_pictures and data_dir is None and is_pictures(dataset):
+        return image_folder.load_like(path, network)
+    return on_scale(load(dataset, data_dir), network.frame.maximum)
 
 
 def _load_named(

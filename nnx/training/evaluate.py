@@ -107,9 +107,9 @@ def evaluate(
 
     data: a data set, or its name or path as for `nnx.load`; or a pair (x, y) as
         `nnx.dataset` takes it, with the same columns as the training data (an array in
-        their order, not scaled), or pixels as for `predict`. A network trained on a
-        table also takes the path of another table with the same columns. It is tested
-        on all rows of a pair or of another table, scaled as in training
+        their order, not scaled), or pixels as for `predict`; or the path of another
+        table with the same columns. The network is tested on all rows of a pair or
+        table, scaled as in training, and on all pictures of a folder without test/
     target: the target column or columns of a table given by its path
     huber_delta: the delta that a regression was trained with, to get the same loss
 

@@ -1,6 +1,7 @@
 """Pictures to predict: bad ones are named, and the others are read all the same."""
 
 import json
+import shutil
 import struct
 import zlib
 from collections.abc import Callable
@@ -140,3 +141,23 @@ def test_a_table_takes_no_pictures(
     png(cwd / "a.png", stroke())
     says = ("old table: takes 3 features that are not a picture",)
     refused("predict", old_table, "a.png", says=says)
+
+
+def test_pictures_that_a_run_has_not_seen_are_all_tested(
+    done: Callable[..., Any], cwd: Path
+) -> None:
+    """Of its own pictures, under whatever name, those alone that it held out."""
+    for kind, pixels in ("bar", stroke()), ("dash", stroke().T):
+        (cwd / "mine" / kind).mkdir(parents=True)
+        for i in range(5):
+            png(cwd / "mine" / kind / f"{i}.png", pixels * (1 - i / 20))
+    done("train", "mine", "--out", "run", "--no-plots", "--epochs", 1)
+    shutil.copytree(cwd / "mine", cwd / "copy")
+    shutil.copytree(cwd / "mine" / "bar", cwd / "others" / "bar")
+    says = "the run was trained on these pictures; tested on its 1 test pictures alone"
+    for name, count in ("mine", 1), ("copy", 1), ("others", 5):
+        ran = done("evaluate", "run", "--dataset", name, "--json")
+        assert json.loads(ran.stdout)["images"] == count
+        assert (f"{name}: {says}" in ran.stderr) == (count == 1)
+    (cwd / "mine").rename(cwd / "moved")
+    assert says in done("evaluate", "run", "--dataset", "moved").stderr

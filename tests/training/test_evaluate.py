@@ -1,11 +1,13 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas
 import pytest
+from PIL import Image
 
-from nnx import Network, dataset, evaluate, load, train
+from nnx import Network, dataset, evaluate, load, read_picture, train
 from nnx.backend import Backend, find
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError
@@ -186,6 +188,29 @@ def test_rows_of_arrays_are_scaled_as_in_training() -> None:
     ):
         with pytest.raises(InputError, match=says):
             evaluate(network, given)
+
+
+@pytest.mark.parametrize("below", ["", "test"])
+def test_a_folder_of_pictures_is_tested_whole(tmp_path: Path, below: str) -> None:
+    """In the network's size; it may lack classes that the network has."""
+    network = train(Network([64, 10], seed=0), load("digits"), epochs=1).network
+    rng, labels = np.random.default_rng(0), [3] * 4 + [7] * 3
+    for i, label in enumerate(labels):
+        folder = tmp_path / below / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        grey = Image.fromarray(rng.integers(0, 256, (9, 9)).astype(np.uint8))
+        grey.resize((60, 50)).save(folder / f"{i}.png")
+    if below:
+        (tmp_path / "train" / "5").mkdir(parents=True)
+        shutil.copy(tmp_path / below / "3" / "0.png", tmp_path / "train" / "5")
+    paths = sorted((tmp_path / below).glob("[37]/*"))
+    pixels = [read_picture(path, network.frame).pixels.ravel() for path in paths]
+    found = evaluate(network, tmp_path)
+    assert found.loss == evaluate(network, (np.array(pixels), labels)).loss
+    assert found.confusion.sum(axis=1).tolist() == [0, 0, 0, 4, 0, 0, 0, 3, 0, 0]
+    (tmp_path / below / "three").mkdir()
+    with pytest.raises(InputError, match=r"three: the network has no class of .* '0',"):
+        evaluate(network, tmp_path)
 
 
 def test_pixels_in_memory(data: Dataset) -> None:
