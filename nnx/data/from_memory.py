@@ -63,7 +63,8 @@ def dataset(
     y: (n,) classes, as numbers or text, or numbers to predict; or (n, targets), or (n,
         classes) one-hot; a data frame's columns of 0 and 1 are several labels. If x is
         a data frame, y may also be the name of a column of x, or a list of names
-    x_test, y_test: samples for testing; None: a fixed tenth of the rows is held out
+    x_test, y_test: samples for testing; None: a fixed tenth of the rows is held out,
+        and of fewer than ten rows none
     validation: a validation set, as a pair (x, y)
     scale: the scale of the numbers in x. "auto": uint8 are pixels up to 255, and floats
         must be in [0, 1]; a number: the brightest pixel's value; "standard": scale each

@@ -9,14 +9,25 @@ from nnx.data.rows import chosen
 def hold_out(split: Split, part: int) -> tuple[list[Split], str]:
     """Return a training and a test part, always the same ones, and a note.
 
-    part: one in this many samples, but at least one, is held out for testing
+    part: one in this many samples is held out for testing; all are in both parts if
+        there are fewer
     """
     total = len(split.labels)
-    count = max(1, total // part)
+    count = total // part
+    if count == 0:
+        return [split, split], none_held_out(total, "samples")
     note = (
         f"no test part: {count} of {total} samples, always the same ones, are held out"
     )
     return list(train_test_split(split, count)), note
+
+
+def none_held_out(total: int, samples: str) -> str:
+    """Return a note that all samples, or rows, are for training and for testing."""
+    return (
+        f"no test part, and too few {samples} to hold any out: the {total} to train on "
+        "are tested"
+    )
 
 
 def train_test_split(split: Split, count: int) -> tuple[Split, Split]:

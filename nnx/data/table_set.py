@@ -18,7 +18,7 @@ from nnx.data.columns import (
 from nnx.data.dataset import Array, Column, Dataset, Frame, Split, TableOptions
 from nnx.data.read_table import read_table
 from nnx.data.rows import Rows, in_file
-from nnx.data.split import held_out_rows
+from nnx.data.split import held_out_rows, none_held_out
 from nnx.data.table_options import refuse_contradictions
 from nnx.data.tabular import (
     Table,
@@ -38,7 +38,8 @@ TEST_PART = 10
 def load_table(path: Path, name: str, options: TableOptions) -> Dataset:
     """Return the data set of a table's file, and of its test and validation files.
 
-    Without a table for testing, a tenth of the rows is held out, always the same ones.
+    Without a table for testing, a tenth of the rows is held out, always the same ones;
+    of fewer than ten rows all are trained and tested on.
     Rows with a category or class that would be missing in training are not held out.
 
     Raises:
@@ -217,11 +218,14 @@ def held_out(
     of_text: names of columns to treat as text, even if they hold numbers
     """
     total = table.rows
+    every, count = np.arange(total), total // TEST_PART
     if has_test:
-        return np.arange(total), np.arange(0), ()
+        return every, every[:0], ()
     if total < 2:
         raise InputError(f"{table.source}: training needs 2 or more rows, not {total}")
-    train, tested = held_out_rows(total, max(1, total // TEST_PART))
+    if count == 0:
+        return every, every, (none_held_out(total, "rows"),)
+    train, tested = held_out_rows(total, count)
     back = np.zeros(len(tested), bool)
     looked_at = list(dict.fromkeys([*names, *of_text]))
     for name, i in zip(looked_at, table.places(looked_at), strict=True):

@@ -1,5 +1,6 @@
 """Data sets of arrays and frames in memory: what is inferred, and what never is."""
 
+import re
 from functools import partial
 
 import numpy as np
@@ -33,6 +34,19 @@ def test_pictures_of_bytes():
     assert [part.images.dtype for part in data.parts] == [np.uint8] * 2
     assert [len(part.labels) for part in data.parts] == [54, 6]
     assert data.source == "in memory"
+
+
+@pytest.mark.parametrize("scale", ["auto", "none"])
+@pytest.mark.parametrize(("rows", "tested"), [(4, 4), (9, 9), (10, 1), (20, 2)])
+def test_too_few_rows_to_hold_any_out(rows, tested, scale):
+    """XOR cannot be learned from three rows, nor be tested on the fourth."""
+    x = np.arange(rows * 3).reshape(rows, 3) / 60
+    data = nnx.dataset(x, np.arange(rows) % 2, scale=scale)
+    assert len(data.test.labels) == tested
+    every = np.concatenate([data.train.images, data.test.images])
+    assert len(np.unique(every, axis=0)) == rows
+    note = f"no test part, and too few [a-z]+ to hold any out: the {rows} to train on"
+    assert any(re.match(note, said) for said in data.notes) == (rows == tested)
 
 
 def test_a_test_part_of_its_own():
