@@ -33,8 +33,8 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="FILE",
-            help="Pictures of any size: PNG, JPEG, BMP, GIF or PNM; or one table: "
-            "CSV, TSV, Parquet, or an .npz of pictures.",
+            help="Pictures of any size (PNG, JPEG, BMP, GIF or PNM) and folders of "
+            "them; or one table: CSV, TSV, Parquet, or an .npz of pictures.",
         ),
     ],
     out: Annotated[
@@ -121,15 +121,25 @@ def _check_order(model: Path, files: list[Path]) -> None:
         )
 
 
+def _all_of(files: list[Path]) -> list[Path]:
+    """Return pictures, with those of folders in place of folders that have some."""
+    from nnx.data.image_folder import pictures_in
+
+    pictures = list[Path]()
+    for file in files:
+        pictures += (file.is_dir() and pictures_in(file)) or [file]
+    return pictures
+
+
 def _of_pictures(
-    model: Path, pictures: list[Path], backend: "Backend", json: bool
+    model: Path, files: list[Path], backend: "Backend", json: bool
 ) -> None:
     """Say what each picture shows, and which answers are doubted."""
     from nnx.data.picture import read
     from nnx.likeness import doubt
 
     network = network_of_pictures(model, "give a table, as in nnx predict RUN test.csv")
-    rows = []
+    rows, pictures = [], _all_of(files)
     for file in pictures:
         try:
             picture = read(file, network.frame)

@@ -90,6 +90,24 @@ def holds_pictures(folder: Path) -> bool:
     return any(path.suffix.lower() in SUFFIXES for path in files)
 
 
+def pictures_in(folder: Path) -> list[Path]:
+    """Return the pictures of a folder, not of its subfolders, in the order of names.
+
+    Raises:
+        InputError: the folder cannot be read
+    """
+    with readable(folder):
+        return [path for path in _files(folder) if _is_picture(path)]
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return what is in a folder, in the order of names, and not hidden.
+
+    macOS adds hidden files that are named like the pictures.
+    """
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
 def _is_parted(folder: Path) -> bool:
     return all((folder / part).is_dir() for part in ("train", "test"))
 
@@ -130,10 +148,7 @@ def _read(
     for label, name in enumerate(classes):
         if not (folder / name).is_dir():  # pictures for testing may lack classes
             continue
-        # Without hidden files: macOS adds some that are named like the pictures.
-        inside = sorted(
-            path for path in (folder / name).iterdir() if not path.name.startswith(".")
-        )
+        inside = _files(folder / name)
         of_class = [path for path in inside if _is_picture(path)]
         if not of_class:
             raise InputError(

@@ -101,6 +101,22 @@ def test_25_what_was_done_to_a_picture_is_printed(
     assert all(name in ran.stdout for name in says)
 
 
+def test_a_folder_s_pictures_are_predicted(run: Run, old_run: Path, cwd: Path) -> None:
+    (cwd / "mine" / "more").mkdir(parents=True)
+    (cwd / "empty").mkdir()
+    for name in "b.png", "a.png", ".hidden.png":
+        png(cwd / "mine" / name, stroke())
+    png(cwd / "c.png", stroke())
+    (cwd / "mine" / "notes.txt").touch()
+    ran = run("predict", old_run, "mine", "c.png", "--json")
+    found = json.loads(ran.stdout)["predictions"]
+    assert [row["file"] for row in found] == ["mine/a.png", "mine/b.png", "c.png"]
+    ran = run("predict", old_run, "empty", "c.png")
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("nnx: empty: not a file, but a folder; ")
+    assert "c.png" in ran.stdout
+
+
 def test_26_odd_sizes_are_read_and_a_blank_one_is_doubted(
     run: Run, old_run: Path, cwd: Path
 ) -> None:
