@@ -41,6 +41,7 @@ def test_pictures_are_those_of_the_csv_file(tmp_path, label, scale):
     names = ["a", "b", "c", "d"]
     names.insert(label, "label")
     pixels = chance.integers(0, 256, (4, 60))
+    pixels[1] = 0
     columns = list(pixels if scale == 1 else np.round(pixels / scale, 4))
     columns.insert(label, np.arange(60) % 3)
     source = as_csv(tmp_path / "mine.csv", names, columns)
@@ -48,21 +49,27 @@ def test_pictures_are_those_of_the_csv_file(tmp_path, label, scale):
     same(load(tmp_path / "mine.npy"), load(source))
     kinds = np.load(tmp_path / "mine.npy").dtype
     assert {kinds[name].str for name in "abcd"} == {"|u1" if scale == 1 else "<f8"}
+    assert kinds["label"].str == "|u1"
 
 
 @pytest.mark.parametrize("task", ["regression", "classification"])
-def test_a_table_is_that_of_the_csv_file(tmp_path, task):
+def test_a_table_is_that_of_the_csv_file(tmp_path, monkeypatch, task):
     chance = np.random.default_rng(0)
     columns = [
         chance.integers(0, 2, 80), chance.normal(size=80), 0.5 * np.arange(80),
-        chance.integers(-5, 5, 80) * 10**9, np.arange(80) % 4,
+        chance.integers(-5, 5, 80) * 10**9, np.minimum(np.arange(80) - 9, 5),
+        np.arange(80) % 4,
     ]  # fmt: skip
-    names = ["few", "größe, m", "半", "large", "kind"]
+    names = ["few", "größe, m", "半", "large", "negative at first", "kind"]
     quoted = [f'"{name}"' for name in names]
     source = as_csv(tmp_path / "mine.csv", quoted, columns)
-    convert(source, tmp_path / "mine.npy")
+    with monkeypatch.context() as small:
+        small.setattr(csv_rows, "_FEWEST", 7)
+        small.setattr(csv_rows, "_BLOCK", 1)
+        convert(source, tmp_path / "mine.npy")
     table = np.load(tmp_path / "mine.npy", allow_pickle=False)
-    assert [table.dtype[i].str for i in range(5)] == ["|u1", "<f8", "<f4", "<f4", "|u1"]
+    types = "|u1", "<f8", "<f4", "<f4", "<f4", "|u1"
+    assert tuple(table.dtype[i].str for i in range(6)) == types
     how = {"target": "größe, m" if task == "regression" else "kind"}
     data, other = load(tmp_path / "mine.npy", **how), load(source, **how)
     assert data.task == task
@@ -123,6 +130,7 @@ def test_numpy_opens_the_file_as_it_is_told_to(tmp_path, columns):
     convert(source, tmp_path / "m.npy")
     told = numpy_load(tmp_path / "m.npy")
     assert ("max_header_size" in told) == (columns > 2)
+    assert mapped(tmp_path / "m.npy").offset % 64 == 0
     opened = eval(told, {"numpy": np})
     assert opened[names[-1]].tolist() == [1, 2]
     if columns > 2:

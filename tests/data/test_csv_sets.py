@@ -4,6 +4,7 @@ from data_files import refusal, samples
 
 from nnx.data.csv_sets import FOLDER, load_file, load_folder
 from nnx.data.dataset import Frame
+from nnx.data.split import held_out_rows
 from nnx.errors import InputError
 
 HEADER = "label,p0,p1,p2,p3"
@@ -119,6 +120,12 @@ def test_forms_of_the_file(tmp_path, lines, form):
 )
 def test_refuses_by_line_and_column(tmp_path, lines, said):
     assert said in refused(write(tmp_path, lines))
+
+
+def test_refuses_a_class_that_all_samples_to_train_on_have(tmp_path):
+    _, held_out = held_out_rows(20, 2)
+    lines = [HEADER, *(f"{int(i in held_out)},{i},0,255,7" for i in range(20))]
+    assert "needs ≥2 classes, found only class 0" in refused(write(tmp_path, lines))
 
 
 def test_refuses_what_is_not_text(tmp_path):

@@ -59,12 +59,13 @@ def test_counts_that_differ_are_both_said(tmp_path):
         load(tmp_path, "mine")
 
 
-def test_test_images_of_another_size(tmp_path):
+@pytest.mark.parametrize("side", [3, 5])
+def test_test_images_of_another_size(tmp_path, side):
     write_idx_folder(tmp_path)
     (tmp_path / f"{IDX_NAMES[2]}.gz").write_bytes(
-        gzip.compress(idx_bytes(np.ones((6, 3, 3))))
+        gzip.compress(idx_bytes(np.ones((6, side, side))))
     )
-    with pytest.raises(InputError, match=r"9 pixels per image, but .* has 20"):
+    with pytest.raises(InputError, match=f"{side**2} pixels per image, but .* has 20"):
         load(tmp_path, "mine")
 
 
