@@ -6,7 +6,19 @@ from hypothesis import strategies as st
 from nnx.data.csv_integers import integers
 
 NUMBERS = st.one_of(st.integers(0, 255), st.integers(0, 10**15 - 1)).map(str)
-OTHERS = ["-1", "+1", "007", "00", "1.5", "1e3", "nan", "1" * 16, "\u0663"]
+OTHERS = [
+    "-1",
+    "+1",
+    "007",
+    "00",
+    "1.5",
+    "12:30",
+    "1/2",
+    "1e3",
+    "nan",
+    "1" * 16,
+    "\u0663",
+]
 
 
 def lines_of(rows, delimiter=",", ending="\n"):

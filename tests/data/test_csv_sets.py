@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from data_files import refusal, samples
 
+from nnx.data import csv_rows
 from nnx.data.csv_sets import FOLDER, load_file, load_folder
 from nnx.data.dataset import Frame
 from nnx.data.split import held_out_rows
@@ -118,7 +119,9 @@ def test_forms_of_the_file(tmp_path, lines, form):
         ([HEADER, *ROWS, "1,٣,3,4,5"], r"line 22, column 2: '\u0663' is not a number"),
     ],
 )
-def test_refuses_by_line_and_column(tmp_path, lines, said):
+def test_refuses_by_line_and_column(tmp_path, monkeypatch, lines, said):
+    monkeypatch.setattr(csv_rows, "_FEWEST", 7)
+    monkeypatch.setattr(csv_rows, "_BLOCK", 1)
     assert said in refused(write(tmp_path, lines))
 
 
@@ -173,6 +176,15 @@ def test_folder_of_four(tmp_path, header, one_hot):
     np.testing.assert_array_equal(data.test.images, images[:3])
     np.testing.assert_array_equal(data.test.labels, labels[:3])
     assert data.notes == ()
+
+
+def test_labels_of_two_classes_begin_with_a_row_and_not_with_names(tmp_path):
+    write_folder(tmp_path, header="none", one_hot=False)
+    (tmp_path / "train_label.csv").write_text("0,1\n1,0\n0,1\n" * 3)
+    (tmp_path / "test_label.csv").write_text("0,1\n1,0\n0,1\n")
+    data = load_folder(tmp_path, "mine")
+    assert data.train.labels.tolist() == [1, 0, 1] * 3
+    assert data.test.labels.tolist() == [1, 0, 1]
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def said(column):
 
 
 def test_columns_of_numbers_and_of_text(table):
-    found = table("age,city\n1,Oslo\n2.5, Bern \n,NA\n1e3,Oslo\n")
+    found = table("age,city\n1,Oslo\n2.5, Bern \nNA ,NA\n1e3,Oslo\n")
     assert found.names == ("age", "city")
     assert said(found.values[0]) == [1, 2.5, None, 1000]
     assert said(found.values[1]) == ["Oslo", "Bern", None, "Oslo"]
@@ -110,8 +110,16 @@ def test_a_file_of_numbers_is_parsed_once(table, tmp_path, monkeypatch):
 
 
 def test_numbers_that_no_other_program_reads_are_text(table):
-    found = table("a,b,c\n1_0,\u0661,0x1\n2_0,\u0662,0x2\n")
+    found = table("a,b,c,d\n1_0,\u0661,0x1,1#\n2_0,\u0662,0x2,2#\n")
     assert all(isinstance(column, Text) for column in found.values)
+    numbers, text = table("a,b\n1.5,2#3\n2.5,4#\n").values
+    assert said(numbers) == [1.5, 2.5]
+    assert said(text) == ["2#3", "4#"]
+
+
+def test_the_first_line_of_a_table_names_its_columns_also_by_numbers(table):
+    assert table("city,2019\nOslo,1\n").names == ("city", "2019")
+    assert table("2018,2019\n3,1\n").names == ("2018", "2019")
 
 
 def test_columns_that_are_text_though_they_hold_numbers(table):
@@ -151,7 +159,9 @@ def test_a_column_without_a_name_is_left_out_and_said(table):
         ("a,b\n1," + "x" * 200_000 + "\n", ", line 2: a quote in this row"),
     ],
 )
-def test_refuses(table, content, words):
+@pytest.mark.parametrize("chunk", [5, csv_rows._CHUNK])
+def test_refuses(table, monkeypatch, content, words, chunk):
+    monkeypatch.setattr(csv_rows, "_CHUNK", chunk)
     assert refused(table, content).startswith(words)
 
 
@@ -161,9 +171,15 @@ def test_columns_without_end(table):
     assert "1,000,000 columns; at most 100,000" in refused(table, content)
 
 
-def test_a_row_without_end(table, monkeypatch):
+@pytest.mark.parametrize("chunk", [4000, csv_rows._CHUNK])
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_row_without_end(table, monkeypatch, chunk, end):
     monkeypatch.setattr(csv_rows, "LONGEST_LINE", 5000)
-    assert "a line is too long" in refused(table, "a,b\n1,2\n" + "3," * 5000)
+    monkeypatch.setattr(csv_rows, "_CHUNK", chunk)
+    for length in 2600, 5000:
+        content = "a,b\n1,2\n" + "3," * length + end
+        assert "a line is too long" in refused(table, content)
+    assert table("a,b\r" + "1,2\r" * 5000).rows == 5000
 
 
 def test_a_file_of_nothing_is_refused_at_once(tmp_path):
@@ -187,3 +203,7 @@ def test_more_text_than_memory_holds(table, monkeypatch):
     content = "a,b\n" + "\n".join(f"text number {i},1" for i in range(9))
     assert "column 1: over" in refused(table, content)
     assert table(content, without=["a"]).rows == 9
+    monkeypatch.setattr(csv_rows, "_FEWEST", 1)
+    monkeypatch.setattr(csv_rows, "_BLOCK", 4)
+    few = "a,b\n" + "\n".join(f"text number {i % 3},1" for i in range(99))
+    assert table(few).rows == 99

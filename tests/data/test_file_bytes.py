@@ -93,5 +93,9 @@ def test_memory_is_used_again_once_its_last_view_is_gone() -> None:
     assert not np.may_share_memory(buffers.take(5000), view)
     del view
     gc.collect()
+    other = np.empty(5000 + 2 * 4096, np.uint8)  # takes memory that is not kept
     places = {a.ctypes.data for a in [buffers.take(5100), buffers.take(5000)]}
     assert where in places
+    assert not np.may_share_memory(other, buffers.take(5000))
+    gc.collect()
+    assert len(buffers.take(5000 + 2 * 4096 - 20)) == 5000 + 2 * 4096 - 20
