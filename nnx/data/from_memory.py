@@ -170,7 +170,7 @@ def _of_tables(name: str, pairs: Pairs, options: TableOptions, scale: Any) -> Da
     first, target = table_of_pair(
         pairs["train"], _SOURCES["train"], text=text, without=drop
     )
-    used = [name for name in first.names if name not in (*target, *drop)]
+    used = [name for name in first.names if name not in target]
     others = {
         part: table_of_pair(pair, _SOURCES[part], target, text, used)[0]
         for part, pair in pairs.items()

@@ -110,7 +110,7 @@ def test_a_scale_that_is_told():
         part.train.images, PICTURES.reshape(60, -1) / 256, rtol=1e-6
     )
     assert "x[0, 0]: pixel value" in refused(PICTURES.astype(int) + 1, CLASSES, scale=1)
-    for scale in 0, -1, 0.5, True, "standardize", None:
+    for scale in 0, -1, 0.5, 1.5, 2**31, True, "standardize", None:
         assert "scale must be one of auto, standard" in refused(
             PICTURES, CLASSES, scale=scale
         )
@@ -124,6 +124,23 @@ def test_columns_of_an_array():
     plain = nnx.dataset(x, x[:, 0], x, x[:, 0], scale="none")
     np.testing.assert_array_equal(plain.train.images, x.astype(np.float32))
     assert plain.targets[0].scale == pytest.approx(x[:, 0].std())
+    raw = nnx.dataset(x, x[:, 0], scale="none", standardize="columns")
+    assert raw.targets[0][1:] == (0, 1)
+
+
+def test_a_column_of_an_array_is_left_out_of_each_part():
+    x = GENERATOR.normal(5, 2, (60, 3))
+    parts = {"x_test": x[:7], "y_test": CLASSES[:7], "validation": (x, CLASSES)}
+    data = nnx.dataset(x, CLASSES, scale="standard", drop=["x1"], **parts)
+    assert [column.name for column in data.columns] == ["x0", "x2"]
+    np.testing.assert_array_equal(data.test.images, data.train.images[:7])
+    np.testing.assert_array_equal(data.validation.images, data.train.images)
+
+
+def test_targets_are_standardized_by_the_training_rows_alone():
+    labels = nnx.dataset(PICTURES, np.arange(60) ** 2 / 7).train.labels
+    assert labels.mean() == pytest.approx(0)
+    assert labels.std() == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -280,6 +297,16 @@ def test_a_masked_column_of_a_data_frame_is_refused():
         ),
         ((PICTURES * np.nan, CLASSES), "x[0, 0]: pixel value nan is not a finite"),
         ((PICTURES, np.array([1j] * 60)), "y, column 0: is complex128, neither"),
+        (
+            (PICTURES, CLASSES / 2, PICTURES, np.stack([CLASSES, CLASSES], 1)),
+            "y_test has 2 columns, not 1",
+        ),
+        (
+            (PICTURES, CLASSES / 2, PICTURES, FRAME[["age", "old"]]),
+            "y_test has 2 columns, not 1",
+        ),
+        ((FRAME[:5], list("abc" * 20)), "x has 5 rows, and y 60"),
+        ((FRAME[["age"]], [None, *CLASSES[1:]]), "y, row 0 (from 0), column 'target'"),
         ((FRAME, "rent"), "x: no column is called 'rent'; there are 'age', 'city'"),
         ((FRAME, FRAME.age), "'age' is a column of both x and y"),
         ((FRAME, "old"), "(from 0), column 'city': empty field"),
@@ -322,6 +349,10 @@ def test_more_rows_are_made_as_the_data_set_was():
     more = split_like(data, PICTURES[:6] / 255, ["eel"] * 6)
     assert more.labels.tolist() == [2] * 6
     assert more.images.dtype == np.float32
+    numbered = nnx.dataset(PICTURES, CLASSES)
+    black, labels = split_like(numbered, PICTURES > 127, np.eye(3)[CLASSES])
+    assert (black.dtype, black.max()) == (np.float32, 1)
+    assert labels.tolist() == CLASSES.tolist()
     with pytest.raises(InputError, match="x of validation is float64 from 0 to 255"):
         split_like(data, PICTURES.astype(float), ["eel"] * 60)
     with pytest.raises(InputError, match="class 'owl' is in no training row"):
