@@ -59,6 +59,9 @@ def test_defaults_are_allowed() -> None:
         ("schedule", ["", "cos", "step:", "linear:to", "step:every=x", "step:rise=1"]),
         ("schedule", ["plateau:patience=0", "plateau:patience=1.5", "cosine:to=nan"]),
         ("schedule", ["cosine:to=1,to=1", 3, None, "constant:every=2"]),
+        ("schedule", ["constant:warmup=-1", "step:every=0", "linear:over=-1"]),
+        ("schedule", ["step:factor=0", "step:factor=2", "inverse:rate=-1"]),
+        ("schedule", ["dip:rise=0", "dip:rise=1", "one-cycle:start=2"]),
         ("schedule", [Schedule("cos"), Schedule("cosine", to=-1.0), ("cosine",)]),
         ("schedule", [Schedule("cosine", to="0.1"), Schedule(["cosine"])]),
         ("schedule", [Schedule("plateau", patience=1.5), Distortion()]),
@@ -381,10 +384,20 @@ def test_settings_are_laid_over_others() -> None:
         layered(base, {"epochs": 0}, "run.toml")
 
 
-def test_an_exponential_schedule_falls_slowly_unless_told_otherwise() -> None:
-    assert notation.schedule("exponential").factor == 0.95
-    assert notation.schedule("exponential:factor=0.5").factor == 0.5
-    assert notation.schedule("step").factor == 0.5
+@pytest.mark.parametrize(
+    "text",
+    [
+        "step:every=10,factor=0.5",
+        "exponential:factor=0.95",
+        "inverse:rate=0.1",
+        "one-cycle:rise=0.3,start=0.04,to=0",
+        "dip:rise=0.3,to=0",
+        "plateau:factor=0.5,patience=5",
+    ],
+)
+def test_what_a_schedule_is_unless_told_otherwise(text: str) -> None:
+    """As the guide and the setting's help have it."""
+    assert notation.schedule(text) == notation.schedule(text.partition(":")[0])
 
 
 def numbers(low: float, high: float) -> st.SearchStrategy[float]:
