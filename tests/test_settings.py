@@ -26,7 +26,7 @@ from nnx.settings import (
 )
 from nnx.settings.kinds import PANELS
 from nnx.settings.other_names import ALSO_CALLED, RENAMED
-from nnx.settings.values import suggestion
+from nnx.settings.values import regression_rate, suggestion
 
 
 def test_every_setting_has_a_row() -> None:
@@ -219,6 +219,22 @@ def test_settings_that_do_not_go_together(settings: dict, says: str) -> None:
         complete(settings, "run.toml")
 
 
+@pytest.mark.parametrize(
+    ("sizes", "rate"),
+    [((2, 1), 0.2), ((10, 1), 0.1), ((4, 6, 9), 0.1), ((10, 30, 20, 1), 0.025)],
+)
+def test_the_rate_of_a_regression_depends_on_the_network(sizes, rate) -> None:
+    assert regression_rate(sizes) == pytest.approx(rate)
+    for settings, expected in (
+        ({}, rate),
+        ({"momentum": 0.5}, rate / 2),
+        ({"learning_rate": 0.3}, 0.3),
+        ({"optimizer": "adam"}, 0.001),
+    ):
+        own = complete(settings, rate=regression_rate(sizes))
+        assert own["learning_rate"] == pytest.approx(expected)
+
+
 def test_what_auto_is() -> None:
     def rates(**settings: object) -> tuple:
         numbers = complete(settings)
@@ -231,6 +247,7 @@ def test_what_auto_is() -> None:
     assert rates(**rising)[0] == 0.002
     assert rates(optimizer="nesterov") == (0.02, 0.9, 0.0)
     assert rates(optimizer="adam") == rates(optimizer="adamw") == (0.001, 0.9, 0.999)
+    assert rates(optimizer="rmsprop") == (0.001, 0.0, 0.99)
     assert rates(optimizer="rmsprop", learning_rate=1) == (1.0, 0.0, 0.99)
     auto = dict.fromkeys(("learning_rate", "momentum", "beta2"), "auto")
     assert rates(optimizer="adam", **auto) == rates(optimizer="adam")

@@ -58,6 +58,8 @@ def test_a_class_s_name_goes_before_its_number(data: Dataset) -> None:
     assert of({"0": 2.0}, fives) == (1.0, 1.0, 2.0)
     assert of({0: 2.0}, fives) == (1.0, 1.0, 2.0)
     assert of({2: 2.0}, fives) == (1.0, 1.0, 2.0)
+    equations = data._replace(classes=("a=b", "c", "d"))
+    assert of(PARSE("a=b=2"), equations) == (2.0, 1.0, 1.0)
 
 
 def test_a_series_of_pandas_is_by_its_index(data: Dataset) -> None:
