@@ -87,6 +87,7 @@ def test_floats_from_0_to_1_are_as_they_are():
         (PICTURES / 255 - 0.5, "x is float64 from -0.5 to 0.5"),
         (PICTURES.astype(int), "x is int64 from 0 to 255"),
         (PICTURES.astype(np.int8), "x is int8 from -128 to 127"),
+        (PICTURES.astype(np.uint16), "x is uint16 from 0 to 255"),
         (np.full((60, 3), 2, int), "x is int64 from 2 to 2"),
     ],
 )
@@ -109,7 +110,10 @@ def test_a_scale_that_is_told():
     np.testing.assert_allclose(
         part.train.images, PICTURES.reshape(60, -1) / 256, rtol=1e-6
     )
+    large = nnx.dataset(4 * PICTURES.astype(int), CLASSES, scale=1020)
+    np.testing.assert_allclose(large.train.images, whole.train.images / 255, rtol=1e-6)
     assert "x[0, 0]: pixel value" in refused(PICTURES.astype(int) + 1, CLASSES, scale=1)
+    assert "x[0, 0]: pixel value nan" in refused(PICTURES * np.nan, CLASSES, scale=255)
     for scale in 0, -1, 0.5, 1.5, 2**31, True, "standardize", None:
         assert "scale must be one of auto, standard" in refused(
             PICTURES, CLASSES, scale=scale

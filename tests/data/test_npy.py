@@ -139,6 +139,9 @@ def test_an_array_without_names_is_no_table(tmp_path):
         load(tmp_path / "x.npy")
     with pytest.raises(InputError, match="columns need names"):
         load(tmp_path / "x.npy", target="a")
+    np.save(tmp_path / "x.npy", np.zeros((3, 2), [("label", "u1"), ("a", "u1")]))
+    with pytest.raises(InputError, match=r"not a table, but .* of shape \(3, 2\)"):
+        load(tmp_path / "x.npy")
 
 
 def test_a_table_without_a_label_asks_for_a_target(tmp_path):
@@ -149,10 +152,30 @@ def test_a_table_without_a_label_asks_for_a_target(tmp_path):
         load(tmp_path / "x.npy", target="c")
 
 
-def test_pixels_of_several_types_are_no_picture(tmp_path):
-    kinds = [("label", "u1"), ("a", "u1"), ("b", "f4")]
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        [("label", "u1"), ("a", "u1"), ("b", "f4")],
+        [("a", "u1"), ("label", "u1"), ("b", "u1")],
+    ],
+)
+def test_pixels_of_several_types_or_apart_are_no_picture(tmp_path, kinds):
     np.save(tmp_path / "x.npy", np.zeros(3, kinds))
     with pytest.raises(InputError, match="column 'b' is not a pixel like the first"):
+        load(tmp_path / "x.npy")
+
+
+def test_a_fault_in_a_table_is_found_where_it_is(tmp_path):
+    kinds = [("label", "i2"), ("a", "i2"), ("b", "i2")]
+    for row, name, words in (3, "b", "pixel value 300"), (2, "label", "label -1"):
+        table = np.zeros(4, kinds)
+        table[name][row] = words.split()[-1]
+        np.save(tmp_path / "x.npy", table)
+        says = rf"x\.npy, row {row + 1}, column '{name}': {words} is"
+        with pytest.raises(InputError, match=says):
+            load(tmp_path / "x.npy")
+    np.save(tmp_path / "x.npy", table[["label"]])
+    with pytest.raises(InputError, match="no samples: no column but the label"):
         load(tmp_path / "x.npy")
 
 

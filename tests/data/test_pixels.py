@@ -64,12 +64,15 @@ def test_fractions_up_to_255_are_divided():
 def test_parts_are_judged_together():
     images, maximum, _ = judged([[0.0, 1.0]], [[0.0, 200.0]])
     assert (images.dtype, maximum) == (np.uint8, 255)
+    images, maximum, _ = judged([[0, 1]], [[0.5, 200.0]])
+    assert (images.max(), maximum) == (np.float32(1 / 255), 1)
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_parts_on_two_scales_are_refused(order):
+@pytest.mark.parametrize("brightest", [0.6, 1])
+def test_parts_on_two_scales_are_refused(order, brightest):
     """A test part that was divided before would be all but black."""
-    parts = [[[0, 255]], [[0, 0.5]]]
+    parts = [[[0, 255]], [[0.5, brightest]]]
     with pytest.raises(InputError, match="file: pixels from 0 to 1, beside .* 255: "):
         judged(*parts[::order])
 

@@ -8,7 +8,7 @@ import pytest
 
 import nnx
 from nnx import Network
-from nnx.data import csv_rows, csv_table
+from nnx.data import csv_rows, csv_table, npy, parquet_table
 from nnx.data.dataset import Array, Column, RawArray
 from nnx.data.pixels import as_pixels, as_trained, on_scale
 from nnx.data.unlabelled import of_columns, of_pixels
@@ -160,6 +160,55 @@ def test_a_fault_is_found_where_it_is(
     (tmp_path / "a.csv").write_text("\n".join(lines))
     with pytest.raises(InputError, match=says):
         list(of_pixels(tmp_path / "a.csv", 3, 255))
+
+
+@pytest.mark.parametrize("kind", ["csv", "npy", "parquet"])
+def test_rows_are_those_of_the_file_in_every_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    for module, name in (npy, "_BLOCK"), (parquet_table, "BLOCK"), (csv_rows, "_BLOCK"):
+        monkeypatch.setattr(module, name, 4)
+    monkeypatch.setattr(csv_rows, "_FEWEST", 1)
+    path, columns = tmp_path / f"a.{kind}", [Column("id"), Column("2019")]
+    ids, values = np.arange(12), np.arange(12) / 2
+    for fault, said in (None, ""), (9, "column '2019': empty field"):
+        values[9] = 4.5 if fault is None else np.nan
+        if kind == "csv":
+            rows = [f"{i},{value}" for i, value in zip(ids, values, strict=True)]
+            path.write_text("\n".join(["id,2019", *rows]).replace("nan", ""))
+        elif kind == "npy":
+            table = np.zeros(12, [("id", "i8"), ("2019", "f8")])
+            table["id"], table["2019"] = ids, values
+            np.save(path, table)
+        else:
+            table = pytest.importorskip("pyarrow").table({"id": ids, "2019": values})
+            pytest.importorskip("pyarrow.parquet").write_table(table, path)
+        if fault is None:
+            for own, seen in (columns, [ids, values]), (columns[1:], [values]):
+                blocks = list(of_columns(path, own, "id"))
+                assert len(blocks) > 1
+                assert [i for block in blocks for i in block.ids] == [*map(str, ids)]
+                images = np.concatenate([block.images for block in blocks])
+                np.testing.assert_array_equal(images, np.transpose(seen))
+        else:
+            place = "line 11" if kind == "csv" else "row 10"
+            with pytest.raises(InputError, match=f"a.{kind}, {place}, {said}"):
+                list(of_columns(path, columns[1:]))
+
+
+def test_the_first_line_names_columns_that_are_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("id,2,3\nx,7,8\n")
+    [block] = of_columns(path, [Column("3"), Column("2")])
+    assert block.images.tolist() == [[8, 7]]
+    [block] = of_pixels(path, 2, 255, "id")
+    assert (block.images.tolist(), block.ids) == ([[7, 8]], ["x"])
+
+
+def test_numbers_that_are_categories_keep_their_zeros(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("code\n02\n01\n")
+    [block] = of_columns(tmp_path / "a.csv", [Column("code", categories=("01", "02"))])
+    assert block.images.tolist() == [[0, 1], [1, 0]]
 
 
 @pytest.mark.parametrize("kind", ["csv", "npy", "parquet"])
