@@ -137,3 +137,21 @@ def test_two_writers_of_a_file_do_not_mix(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     files.remove_parts(tmp_path, "file", "a-*.b")
     assert {each.name for each in tmp_path.iterdir()} == {"file", ".files.part"}
+
+
+def test_content_is_on_the_disk_before_it_replaces_the_old(tmp_path, monkeypatch):
+    """Else a power cut could leave an empty file in the old one's place."""
+    happened, fsync, replace = [], os.fsync, os.replace
+
+    def synchronized(file):
+        happened.append(os.fstat(file).st_size)
+        fsync(file)
+
+    def replaced(*paths):
+        happened.append("replaced")
+        replace(*paths)
+
+    monkeypatch.setattr(os, "fsync", synchronized)
+    monkeypatch.setattr(os, "replace", replaced)
+    files.write(tmp_path / "it", b"12345")
+    assert happened == [5, "replaced"]

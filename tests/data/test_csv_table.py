@@ -41,6 +41,12 @@ def test_columns_of_numbers_and_of_text(table):
     assert found.rows == 4
 
 
+@pytest.mark.parametrize("word", ["", "NA", "N/A", "NaN", "nan", "null", "NULL"])
+def test_words_for_an_empty_field(table, word):
+    found = table(f"age,city\n1,Oslo\n{word},{word}\n")
+    assert [said(column) for column in found.values] == [[1, None], ["Oslo", None]]
+
+
 @pytest.mark.parametrize(
     ("content", "name"),
     [

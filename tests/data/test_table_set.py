@@ -114,6 +114,30 @@ def test_a_table_of_its_own_to_test_on_and_to_choose_by(write):
     np.testing.assert_array_equal(data.test.images, data.train.images[:6])
     np.testing.assert_array_equal(data.validation.labels, data.train.labels[:6])
     assert data.options.test_data == str(test)
+    says = "no column is called 'town'"
+    assert says in refused(path, categorical="town", test_data=test)
+
+
+def test_numbers_in_a_table_to_test_on_are_text_as_in_the_other(write):
+    path, test = (
+        write(a=lambda i: ("01", "x")[i % 2]),
+        write("test.csv", 6, a="01".format),
+    )
+    data = nnx.load(path, target="y", test_data=test)
+    assert data.columns[0].categories == ("01", "x")
+    assert data.test.images[:, :2].tolist() == [[1, 0]] * 6
+
+
+def test_few_rows(write):
+    data = nnx.load(write(rows=6), target="y")
+    assert [len(part.labels) for part in data.parts] == [5, 1]
+    assert refused(write(rows=1)).endswith("training needs 2 or more rows, not 1")
+
+
+def test_classes_of_numbers_in_another_notation_are_the_same(write):
+    data = nnx.load(write(y=lambda i: i % 2), target="y")
+    other = load_like(write("other.csv", y=lambda i: f"{i % 2}.0"), data, ["y"])
+    assert other.test.labels.tolist() == [0, 1] * 20
 
 
 def test_a_category_or_class_of_one_row_is_trained_on(write):
@@ -129,6 +153,9 @@ def test_a_category_or_class_of_one_row_is_trained_on(write):
         assert data.columns[1].categories == ("Oslo", "Rome")
         assert data.classes == ("0", "1", "9")
         assert len(data.test.labels) >= 2
+        assert (np.diff(data.train.images[:, 0]) > 0).all()  # in the file's order
+    path = write(rows=15, city=lambda i: f"city {i}")
+    assert "no row can be held out for testing, as each has a text" in refused(path)
 
 
 def test_empty_fields(write):
