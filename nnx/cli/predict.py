@@ -1,5 +1,7 @@
 """`nnx predict`."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +22,7 @@ from nnx.errors import InputError
 
 if TYPE_CHECKING:
     from nnx.backend import Backend
+    from nnx.data.picture import Picture
     from nnx.network import Network
 
 DOUBTFUL = 5  # the exit status
@@ -127,22 +130,42 @@ def _all_of(files: list[Path]) -> list[Path]:
 
     pictures = list[Path]()
     for file in files:
-        pictures += (file.is_dir() and pictures_in(file)) or [file]
+        found = list[Path]()
+        if os.path.isdir(file):  # unlike Path.is_dir, it never raises
+            with suppress(InputError):  # which `_read` raises
+                found = pictures_in(file)
+        pictures += found or [file]
     return pictures
+
+
+def _read(file: Path, network: "Network") -> "Picture":
+    """Return a picture, prepared for a network.
+
+    Raises:
+        InputError: it cannot be read, or is a folder without pictures
+    """
+    from nnx.data.image_folder import pictures_in
+    from nnx.data.picture import read
+
+    if os.path.isdir(file) and not pictures_in(file):
+        raise InputError(
+            f"{file}: not a file, but a folder without pictures; give each of its "
+            "subfolders that has some"
+        )
+    return read(file, network.frame)
 
 
 def _of_pictures(
     model: Path, files: list[Path], backend: "Backend", json: bool
 ) -> None:
     """Say what each picture shows, and which answers are doubted."""
-    from nnx.data.picture import read
     from nnx.likeness import doubt
 
     network = network_of_pictures(model, "give a table, as in nnx predict RUN test.csv")
     rows, pictures = [], _all_of(files)
     for file in pictures:
         try:
-            picture = read(file, network.frame)
+            picture = _read(file, network)
         except InputError as error:
             show.note(f"nnx: {error}")
             continue

@@ -104,7 +104,7 @@ def test_pictures_that_are_no_files(run: Run, old_run: Path, cwd: Path) -> None:
     ran = run("predict", old_run, "pipe.png", "/dev/zero", "squares", timeout=20)
     assert ran.returncode == 1
     kinds = [line.split("but ")[1].split(";")[0] for line in ran.stderr.splitlines()]
-    assert kinds == ["a pipe", "a device", "a folder"]
+    assert kinds == ["a pipe", "a device", "a folder without pictures"]
 
 
 @pytest.mark.parametrize("name", ["config.toml", "log.csv", "model.safetensors"])

@@ -68,9 +68,9 @@ def test_23_and_24_bad_pictures_among_good_ones(
     for line, (name, words) in zip(complaints, wanted.items(), strict=True):
         assert line.startswith(f"nnx: {name}: ")
         assert words in line
-        # Which kinds are read is no help where there is no file.
+        # Which kinds are read is no help where there is no picture.
         of_kinds = "give a PNG, JPEG, BMP, GIF or PNM picture" in line
-        assert of_kinds == (name != "gone.png")
+        assert of_kinds == (name not in nowhere)
     assert "Traceback" not in ran.stderr
 
 
@@ -111,9 +111,12 @@ def test_a_folder_s_pictures_are_predicted(run: Run, old_run: Path, cwd: Path) -
     ran = run("predict", old_run, "mine", "c.png", "--json")
     found = json.loads(ran.stdout)["predictions"]
     assert [row["file"] for row in found] == ["mine/a.png", "mine/b.png", "c.png"]
-    ran = run("predict", old_run, "empty", "c.png")
+    long = "n" * 300 + ".png"
+    ran = run("predict", old_run, "empty", long, "c.png")
     assert ran.returncode == 1
-    assert ran.stderr.startswith("nnx: empty: not a file, but a folder; ")
+    empty, named = [s for s in ran.stderr.splitlines() if s.startswith("nnx: ")]
+    assert empty.startswith("nnx: empty: not a file, but a folder without pictures; ")
+    assert named.endswith(".png: File name too long")
     assert "c.png" in ran.stdout
 
 
