@@ -59,7 +59,7 @@ def evaluate(
 
     network = Network.load(model)
     chosen = backend_of(backend, device, threads)
-    settings = tested_by(model, dataset, target)
+    settings = tested_by(model, network, dataset, target)
     data = tested_on(model, network, settings, dataset, data_dir)
     with threads_limited(threads), doing(f"testing on {data.name}"):
         delta = settings.get("huber_delta", 0.0)
@@ -92,11 +92,17 @@ def evaluate(
         values.print_table(data.targets, result)
 
 
-def tested_by(model: Path, dataset: str | None, target: str | None) -> dict[str, Any]:
+def tested_by(
+    model: Path, network: "Network", dataset: str | None, target: str | None
+) -> dict[str, Any]:
     """Return the settings of the model's run, or none but the target without one."""
     from nnx.settings.values import read_value
     from nnx.training.folder import settings_of
 
+    if target is not None and not network.columns:
+        raise InputError(
+            f"{model}: was not trained on a table's columns: leave out --target"
+        )
     settings = settings_of(model, needed=dataset is None) or {"target": ()}
     if target is not None:
         settings["target"] = read_value("target", target)
@@ -141,27 +147,33 @@ def _own(
 ) -> "Dataset | None":
     """Return a table, or pictures, as the model's run had them, if they are its own."""
     from nnx.data.load import is_pictures
+    from nnx.model_file import CHECKPOINT_NAME
     from nnx.training.checkpoint import is_of
     from nnx.training.data import load_data
     from nnx.training.folder import of_model
 
     given, own = Path(os.path.expanduser(dataset)), Path(settings["dataset"])
+    run = of_model(model)
     with suppress(InputError, OSError):
         if not (network.columns or (own.is_absolute() and is_pictures(dataset))):
             return None
-        # Where the run's own is no longer there, this may be it.
-        if own.exists() and not _are_alike(own, given):
+        # Where the run's own is no longer there, this may be it; a checkpoint tells.
+        if own.exists():
+            if not _are_alike(own, given):
+                return None
+        elif not (run / CHECKPOINT_NAME).is_file():
             return None
         data = load_data({**settings, "dataset": str(given)})
         made = "columns", "targets", "classes", "task"
         if all(getattr(data, name) == getattr(network, name) for name in made):
-            return data if is_of(of_model(model), data) else None
+            return data if is_of(run, data) else None
     return None
 
 
 def _are_alike(one: Path, other: Path) -> bool:
-    """Return whether files are the same, or folders have files of the same names."""
+    """Return whether files are the same, or folders have pictures of the same names."""
+    from nnx.data.image_folder import names
+
     if one.is_file():
         return filecmp.cmp(one, other, shallow=False)
-    names = ({path.relative_to(f) for path in f.rglob("*")} for f in (one, other))
-    return next(names) == next(names)
+    return names(one) == names(other)

@@ -153,6 +153,6 @@ def _tested_on(
     target: str | None,
 ) -> tuple["Dataset | None", dict[str, Any] | None]:
     """Return the data, and the settings of the model's run where there are any."""
-    settings = tested_by(model, dataset, target)
+    settings = tested_by(model, network, dataset, target)
     data = tested_on(model, network, settings, dataset, data_dir)
     return data, settings if "epochs" in settings else None

@@ -20,6 +20,7 @@ AS_DRAWINGS = (
     "pixels, as nnx predict prepares it; to learn from color or more pixels, give an "
     ".npz with each picture's numbers as a row of x_train"
 )
+_HIDDEN = ".", "__MACOSX"  # which macOS adds to the archives that it packs
 _LAYOUT = "give a subfolder per class, or folders train and test that each have them"
 
 
@@ -90,6 +91,18 @@ def holds_pictures(folder: Path) -> bool:
     return any(path.suffix.lower() in SUFFIXES for path in files)
 
 
+def names(folder: Path) -> set[Path]:
+    """Return where a folder has pictures for `load`, relative to it."""
+    below = chain(folder.glob("*/*"), folder.glob("*/*/*"))
+    places = {path.relative_to(folder) for path in below}
+    return {
+        place
+        for place in places
+        if place.suffix.lower() in SUFFIXES
+        and not any(part.startswith(_HIDDEN) for part in place.parts)
+    }
+
+
 def pictures_in(folder: Path) -> list[Path]:
     """Return the pictures of a folder, not of its subfolders, in the order of names.
 
@@ -114,8 +127,7 @@ def _is_parted(folder: Path) -> bool:
 
 def _subfolders(folder: Path) -> list[str]:
     names = (path.name for path in folder.iterdir() if path.is_dir())
-    # macOS adds __MACOSX to the archives that it packs.
-    return [name for name in names if not name.startswith((".", "__MACOSX"))]
+    return [name for name in names if not name.startswith(_HIDDEN)]
 
 
 def _is_picture(path: Path) -> bool:

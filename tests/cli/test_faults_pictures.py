@@ -178,5 +178,21 @@ def test_pictures_that_a_run_has_not_seen_are_all_tested(
         ran = done("evaluate", "run", "--dataset", name, "--json")
         assert json.loads(ran.stdout)["images"] == count
         assert (f"{name}: {says}" in ran.stderr) == (count == 1)
+    (cwd / "copy" / ".DS_Store").touch()  # as macOS adds them
+    (cwd / "link").mkdir()
+    for kind in "bar", "dash":
+        (cwd / "link" / kind).symlink_to(cwd / "mine" / kind)
+    for name in "copy", "link":
+        assert says in done("evaluate", "run", "--dataset", name).stderr
     (cwd / "mine").rename(cwd / "moved")
     assert says in done("evaluate", "run", "--dataset", "moved").stderr
+    (cwd / "run" / "checkpoint.safetensors").unlink()
+    assert says not in done("evaluate", "run", "--dataset", "moved").stderr
+
+
+def test_a_target_is_for_a_network_of_a_table(
+    refused: Callable[..., str], old_run: Path
+) -> None:
+    says = ("old run: was not trained on a table's columns: leave out --target",)
+    for command in ("evaluate",), ("export", "--card", "card.md"):
+        refused(*command, old_run, "--dataset", "squares", "--target", "y", says=says)
