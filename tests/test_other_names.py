@@ -52,6 +52,8 @@ def test_an_activation_under_another_name_is_the_same_network() -> None:
         ("optimizer", "Adam", "adam"),
         ("optimizer", "AdamW", "adam"),
         ("optimizer", "SGD", "sgd"),
+        ("optimizer", "momentum", "sgd with momentum 0.9"),
+        ("optimizer", "nag", "nesterov, Nesterov's accelerated gradient"),
         ("dtype", "float", "float64"),
     ],
 )
@@ -61,6 +63,12 @@ def test_a_name_that_is_nearly_right_is_told(
     said = rf"^{setting} must be one of .*, not '{name}': did you mean {meant}\?$"
     with pytest.raises(InputError, match=said):
         complete({setting: name})
+
+
+@pytest.mark.parametrize("setting", ["activation", "init", "precision"])
+def test_an_optimizer_is_suggested_for_no_other_setting(setting: str) -> None:
+    with pytest.raises(InputError, match="not 'momentum'$"):
+        complete({setting: "momentum"})
 
 
 def test_settings_under_the_names_of_others_are_told_for_settings_there_are() -> None:

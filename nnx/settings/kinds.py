@@ -130,8 +130,8 @@ def _nearest(name: str, known: Iterable[str], meaning: Mapping[str, str]) -> Val
 
 
 def one_of(names: Iterable[str], meaning: Mapping[str, str] = NO_NAMES) -> Kind:
-    """Return the kind of these names; meaning: other names for some of them."""
-    known = *names, *meaning
+    """Return the kind of these names; meaning: of others, which may be a suggestion."""
+    known = *names, *(key for key, name in meaning.items() if name in names)
 
     def read(value: Any) -> str:
         _require(isinstance(value, str))

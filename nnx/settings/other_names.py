@@ -113,3 +113,8 @@ INITIALIZERS = {
     "lecun_normal": "lecun",
 }
 OPTIMIZERS = {"adamw": "adam"}
+# Suggested only.
+OPTIMIZERS_INSTEAD = {
+    "momentum": "sgd with momentum 0.9",
+    "nag": "nesterov, Nesterov's accelerated gradient",
+}

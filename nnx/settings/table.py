@@ -103,7 +103,9 @@ class TrainingSettings(TypedDict, total=False):
         "a fixed order: any number of processes that divides it trains to the same "
         "bits; 1 is one part per process.")]
     optimizer: Annotated[str, Row(
-        "sgd", one_of(OPTIMIZERS, other_names.OPTIMIZERS), OPTIMIZATION,
+        "sgd",
+        one_of(OPTIMIZERS, other_names.OPTIMIZERS | other_names.OPTIMIZERS_INSTEAD),
+        OPTIMIZATION,
         "Optimizer: sgd (with --momentum, if set), nesterov, adam or rmsprop; adamw "
         "is adam, as weight decay is decoupled in all.")]
     learning_rate: Annotated[float | str, Row("auto", kinds.RATE, OPTIMIZATION,

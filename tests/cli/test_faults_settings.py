@@ -47,6 +47,7 @@ Refused = Callable[..., str]
         ),
         ("--hidden", "9;8", "each from 1 to 100000, as in 128,64, not '9;8'"),
         ("--optimizer", "adamm", "one of sgd, nesterov, adam, rmsprop, adamw, not 'a"),
+        ("--optimizer", "momentum", "did you mean sgd with momentum 0.9?"),
         (
             "--momentum",
             "1",
