@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nnx import __version__, files
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError
@@ -21,6 +23,7 @@ from nnx.training.scores import percent, quantity, samples, score_text
 LIBRARY = "library_name: nnx-mlp"
 METRIC_TYPES = {"accuracy": "accuracy", "r2": "r_squared"}
 MOST_CLASSES = 50
+FEW = 100  # images that tell whether two parts with the same labels are the same
 PATHS = "dataset", "test_data", "validation_data"
 
 
@@ -183,6 +186,14 @@ def _training(settings: Mapping[str, Any]) -> str:
     return f"```toml\n{tomli_w.dumps(texts)}```"
 
 
+def _are_trained_on(data: Dataset, settings: Mapping[str, Any] | None) -> bool:
+    """Return whether the test part is the run's training part, as in a few rows."""
+    if settings is None or settings["dataset"] != data.source:
+        return False
+    pairs = [(p.labels, p.images[:FEW]) for p in (data.train, data.test)]
+    return all(map(np.array_equal, *pairs))
+
+
 def _limits(
     network: Network,
     data: Dataset,
@@ -190,6 +201,11 @@ def _limits(
     settings: Mapping[str, Any] | None,
 ) -> str:
     limits = [f"- It has been tested on {_cell(data.name)} alone."]
+    if _are_trained_on(data, settings):
+        limits += [
+            f"- The test {samples(network.columns)} are those that it was trained on: "
+            "the score above says nothing of others."
+        ]
     chosen_by = "validation_fraction", "validation_data"
     if settings is not None and not any(settings[name] for name in chosen_by):
         limits += [

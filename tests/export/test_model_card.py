@@ -65,6 +65,20 @@ def test_what_settings_were_chosen_by(
     assert ("No validation set was held out" in text) == said
 
 
+def test_of_rows_that_it_was_trained_on(data: Dataset, tmp_path: Path) -> None:
+    """Fewer than ten rows are trained and tested on."""
+    few = nnx.dataset(data.test.images[:9], data.test.labels[:9] % 2)
+    network = Network([25, 2]).replace(classes=few.classes, frame=few.frame)
+    same = "The test images are those that it was trained on: the score above"
+    for own, said in (few, True), (few._replace(test=data.test), False):
+        labels = own.test.labels % 2
+        own = own._replace(test=own.test._replace(labels=labels))
+        settings = complete({"dataset": own.source})
+        nnx.export.card(network, tmp_path / "README.md", own, settings)
+        text = (tmp_path / "README.md").read_text("utf-8")
+        assert (same in text) == said
+
+
 def test_a_regression(data: Dataset, tmp_path: Path) -> None:
     targets = (Target("price", 10.0, 3.0),)
     values = data.test.labels[:, None].astype("float32")
