@@ -291,14 +291,13 @@ def test_chunks_smaller_than_a_batch_share_a_kernel(fused: Backend) -> None:
     case = Case((16, 5, 3), "tanh", 200, (("batch_norm", True), ("momentum", 0.9)))
     posed = parity.problem(case, "float32")
     layers = moved(posed.layers, fused.from_numpy)
-    state = initial_state(layers, posed.hyper, fused.ops)
+    launched = expected = initial_state(layers, posed.hyper, fused.ops)
     plain, known = find("cupy", fused=False).run_steps, set[int]()
     for n in 64, 33, 50:
         images, order = moved((posed.images, posed.order[:n]), fused.from_numpy)
-        launched, expected = (
-            run(state, images, order, 1, posed.hyper)
-            for run in (fused.run_steps, plain)
-        )
+        # From the last chunk's state, whose memory holds numbers of more images.
+        launched = fused.run_steps(launched, images, order, 1, posed.hyper)
+        expected = plain(expected, images, order, 1, posed.hyper)
         got, right = (moved(s.layers, fused.to_numpy) for s in (launched, expected))
         off = errors(got, right, "float32")
         assert max(off.values()) <= BOUNDS["float32"]
