@@ -57,6 +57,7 @@ def cases() -> dict[str, Case]:
     found["float pixels"] = _pixels(
         Network([64, 10]), floats, frame=frame._replace(maximum=1)
     )
+    found["outputs wider than all else"] = _table(Network([5, 3, 90], "tanh"))
     plain = tuple(Column(f"x{i}") for i in range(5))
     found["a table as it is"] = _table(Network([5, 3], seed=1), columns=plain)
     return found
