@@ -84,6 +84,29 @@ def test_what_is_learnt_is_told_by_the_target(write, target, task, outputs):
     assert (data.classes or tuple(t.name for t in data.targets)) == outputs
 
 
+@pytest.mark.parametrize(
+    ("rows", "different", "task"),
+    [
+        (8, 2, "classification"),
+        (14, 3, "regression"),
+        (15, 3, "classification"),
+        (200, 20, "classification"),
+        (200, 21, "regression"),
+    ],
+)
+def test_few_whole_numbers_are_classes(write, rows, different, task):
+    path = write(rows=rows, y=lambda i: i % different)
+    assert nnx.load(path, target="y").task == task
+
+
+def test_a_target_that_is_text_among_numbers_or_missing_is_refused(write):
+    path = write(rows=60, y=lambda i: "x" if i == 7 else i)
+    assert "t.csv, line 9, column 'y': 'x' is not a number" in refused(path)
+    test = write("test.csv", 6, y=lambda i: "" if i == 2 else "yes")
+    says = "test.csv, line 4, column 'y': the target is missing: leave the row out"
+    assert refused(write(), test_data=test).endswith(says)
+
+
 def test_numbers_of_classes_are_in_the_order_of_numbers(write):
     data = nnx.load(write(y=lambda i: (2, 10, 1)[i % 3]), target="y")
     assert data.classes == ("1", "2", "10")

@@ -8,7 +8,7 @@ import pytest
 
 import nnx
 from nnx import Network
-from nnx.data import csv_rows, csv_table, npy, parquet_table
+from nnx.data import csv_rows, csv_table, npy, parquet_table, unlabelled
 from nnx.data.dataset import Array, Column, RawArray
 from nnx.data.pixels import as_pixels, as_trained, on_scale
 from nnx.data.unlabelled import of_columns, of_pixels
@@ -194,6 +194,54 @@ def test_rows_are_those_of_the_file_in_every_block(
             place = "line 11" if kind == "csv" else "row 10"
             with pytest.raises(InputError, match=f"a.{kind}, {place}, {said}"):
                 list(of_columns(path, columns[1:]))
+
+
+@pytest.mark.parametrize("kind", ["csv", "npz"])
+def test_pixels_of_every_block_are_taken_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    for module, name in (
+        (csv_rows, "_FEWEST"),
+        (csv_rows, "_BLOCK"),
+        (unlabelled, "_BLOCK"),
+    ):
+        monkeypatch.setattr(module, name, 2)
+    path, pixels = (
+        tmp_path / f"a.{kind}",
+        np.array([[0, 200], [1, 0], [0, 0], [1, 1]] * 2),
+    )
+
+    def write() -> None:
+        if kind == "npz":
+            np.savez(path, x=pixels[:1], x_test=pixels)
+        else:
+            lines = [f"{a},5,{b}" for a, b in pixels]
+            path.write_text("\n".join(["a,Label,b", *lines]))
+
+    write()
+    blocks = list(of_pixels(path, 2, 255))
+    assert len(blocks) > 2
+    assert {block.images.dtype for block in blocks} == {np.dtype(np.uint8)}
+    images = np.concatenate([block.images for block in blocks])
+    np.testing.assert_array_equal(images, pixels)
+    notes = [note for block in blocks for note in block.notes]
+    left_out = ["the column label is left out"] * (kind == "csv")
+    assert notes == [*left_out, "pixels are assumed to be from 0 to 255"]
+    for width in 1, 3:
+        says = f"a.{kind}: 2 columns of pixels; the network takes {width}"
+        with pytest.raises(InputError, match=says):
+            list(of_pixels(path, width, 255))
+    pixels[6, 1] = 300
+    write()
+    place = "line 8, column 'b'" if kind == "csv" else r"x_test\[6, 1\]"
+    with pytest.raises(InputError, match=f"{place}: pixel value 300"):
+        list(of_pixels(path, 2, 255))
+
+
+def test_an_archive_without_a_row(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros((0, 2), np.uint8))
+    with pytest.raises(InputError, match="no rows"):
+        list(of_pixels(tmp_path / "a.npz", 2, 255))
 
 
 def test_the_first_line_names_columns_that_are_asked_for(tmp_path: Path) -> None:

@@ -58,8 +58,13 @@ def cases() -> dict[str, Case]:
         Network([64, 10]), floats, frame=frame._replace(maximum=1)
     )
     found["outputs wider than all else"] = _table(Network([5, 3, 90], "tanh"))
+    many = _pixels(Network([64, 10]), floats, frame=frame._replace(maximum=1000))
+    found["pixels above 255"] = many._replace(given=many.given * np.float32(1000))
     plain = tuple(Column(f"x{i}") for i in range(5))
     found["a table as it is"] = _table(Network([5, 3], seed=1), columns=plain)
+    for name, *scaled in ("shifted", 3.0, 1.0), ("scaled", 0.0, 3.0):
+        columns = tuple(Column(f"x{i}", *scaled) for i in range(5))
+        found[f"a table that is only {name}"] = _table(Network([5, 3]), columns=columns)
     return found
 
 
@@ -79,7 +84,9 @@ def _table(network: Network, **attributes: object) -> Case:
             [(year - 2000.0) / 12.5, category, (weight + 3.0) / 0.25]
         )
     else:
-        given = features = rng.normal(0, 1, (50, 5))
+        given = rng.normal(0, 1, (50, 5))
+        mean, scale = zip(*((c.mean, c.scale) for c in network.columns), strict=True)
+        features = (given - mean) / scale
     features = features.astype(network.layers[0].weight.dtype)
     ask = network.predict if network.task == "regression" else network.predict_proba
     return Case(network, given, ask(features, backend="numpy"))

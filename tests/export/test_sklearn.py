@@ -39,8 +39,9 @@ def test_classes(activation: str, classes: int, rng: np.random.Generator) -> Non
     np.testing.assert_array_equal(names, mlp.predict(x))
 
 
-def test_several_labels(rng: np.random.Generator) -> None:
-    x, y = rng.normal(0, 1, (90, 5)), rng.integers(0, 2, (90, 3))
+@pytest.mark.parametrize("labels", [2, 3])
+def test_several_labels(labels: int, rng: np.random.Generator) -> None:
+    x, y = rng.normal(0, 1, (90, 5)), rng.integers(0, 2, (90, labels))
     mlp = _fitted("MLPClassifier", x, y)
     network = nnx.from_sklearn(mlp)
     assert network.task == "multilabel"
