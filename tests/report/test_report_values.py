@@ -125,6 +125,7 @@ def test_bars_of_each_label() -> None:
 
 def test_of_many_labels_the_most_frequent() -> None:
     counts = np.tile(np.arange(40), (3, 1))
+    counts[:2] = 40 - counts[:2]
     figure = predictions.labels(counts, [f"l{i}" for i in range(40)])
     names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert names == [f"l{i} ({i})" for i in range(10, 40)]
@@ -172,11 +173,12 @@ def test_the_report_has_the_error_in_the_target_s_unit() -> None:
 
 def test_a_table_s_report_is_not_of_images() -> None:
     network, _ = _exact()
-    log = [Row(1, 0.5, 0.25, None, None, 0.5, 0.25, 0.1, "r2")]
+    log = [Row(1, 0.75, 0.25, None, None, 0.5, 0.2, 0.1, "r2")]
     settings, test = complete({"dataset": "digits"}), Evaluation(0.5, 0.2, "r2", 9)
     drawn = [("curves", "png", b"")]
     text = document(network, "adds", settings, log, test, drawn).decode()
     assert ">train R²</th>" in text
+    assert ">0.2500, loss 0.7500 (running mean)</td>" in text
     assert "images" not in text
 
 
