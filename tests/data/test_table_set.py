@@ -152,8 +152,8 @@ def test_numbers_in_a_table_to_test_on_are_text_as_in_the_other(write):
 
 
 def test_few_rows(write):
-    data = nnx.load(write(rows=6), target="y")
-    assert [len(part.labels) for part in data.parts] == [5, 1]
+    data = nnx.load(write(rows=10), target="y")
+    assert [len(part.labels) for part in data.parts] == [9, 1]
     assert refused(write(rows=1)).endswith("training needs 2 or more rows, not 1")
 
 
