@@ -42,7 +42,7 @@ DERIVATIVES = {
     # (σ(2a))' = 2 a' σ (1 - σ)
     "gelu": lambda z: _gate(z) + z * _gate(z) * _gate(-z) * 2 * _argument_slope(z),
 }
-POINTS = [-20.0, -3.0, -1.0, -0.1, 0.1, 0.5, 1.0, 3.0, 20.0]
+POINTS = [-20.0, -3.0, -1.0, -0.1, 0.0, 0.1, 0.5, 1.0, 3.0, 20.0]
 
 
 def test_every_activation_is_tested() -> None:
@@ -68,6 +68,25 @@ def test_gradient_is_taken_from_the_output_or_from_z(
     dz = ACTIVATIONS[name].backward(dy, cached, xp=backend.xp)
     expected = np.linspace(-2, 3, len(POINTS)) * [DERIVATIVES[name](p) for p in POINTS]
     np.testing.assert_allclose(backend.to_numpy(dz), expected, rtol=1e-6, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("name", "z", "expected"),
+    [
+        ("elu", -1e-9, math.expm1(-1e-9)),
+        ("sigmoid", -40.0, math.exp(-40)),
+        ("softplus", -40.0, math.exp(-40)),
+    ],
+)
+def test_small_values_keep_their_digits(
+    name: str, z: float, expected: float, backend: Backend
+) -> None:
+    """Next to 1, they would be rounded."""
+    y = ACTIVATIONS[name].forward(backend.from_numpy(np.array([z])), xp=backend.xp)
+    np.testing.assert_allclose(backend.to_numpy(y), expected, rtol=1e-14)
+    if name == "softplus":  # whose derivative is the sigmoid
+        slope = ACTIVATIONS[name].backward(y * 0 + 1.0, y, xp=backend.xp)
+        np.testing.assert_allclose(backend.to_numpy(slope), expected, rtol=1e-14)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
