@@ -92,6 +92,12 @@ def test_it_is_learnt_with_one_thread_of_blas(
     assert set(threads) == {1}
 
 
+def test_features_that_are_no_pictures_have_none(data: nnx.Dataset) -> None:
+    rows = data._replace(frame=Frame(1, 64, 16, 0))
+    result = nnx.train(nnx.Network([64, 10]), rows, epochs=1, backend="numpy")
+    assert result.network.likeness is None
+
+
 @pytest.mark.parametrize(
     ("name", "array", "words"),
     [
@@ -124,6 +130,22 @@ def test_of_few_pictures_nothing_is_learnt(data: nnx.Dataset) -> None:
     few = nnx.Split(data.train.images[:200], data.train.labels[:200])
     chances = np.eye(10)[data.test.labels]
     assert learnt(few, data.test, chances, data.frame) is None
+    own = data.train.labels < 9  # and none at all of the last class
+    few = nnx.Split(data.train.images[own], data.train.labels[own])
+    assert learnt(few, data.test, chances, data.frame) is None
+
+
+def test_of_pictures_that_are_all_alike_they_are_told_from_others() -> None:
+    images = np.repeat([np.eye(8), np.eye(8)[::-1]], 50, axis=0).reshape(100, 64)
+    alike, frame = nnx.Split(images, np.repeat([0, 1], 50)), Frame(8, 8, 1, 8)
+    known = learnt(alike, alike, np.eye(2)[alike.labels], frame)
+    assert known is not None
+    assert (known.spread > 0).all()
+    upright = np.zeros((1, 64))
+    upright[:, 3::8] = 1
+    chances = np.eye(2)[[0, 1, 0]]
+    said = doubts(known, np.concatenate([images[[0, 99]], upright]), chances, frame)
+    assert said == [None, None, UNLIKE]
 
 
 def test_without_it_a_guess_is_doubted_alone(network: nnx.Network) -> None:
@@ -144,3 +166,5 @@ def test_a_picture_s_own_doubt_comes_first(network: nnx.Network) -> None:
     words = network.replace(classes=tuple(name * 2 for name in network.classes))
     picture = Picture(noise, (), "two shapes")
     assert nnx.doubt(words, picture, backend="numpy") == UNLIKE
+    several = network.replace(task="multilabel")  # none of them may be likely
+    assert nnx.doubt(several, Picture(noise, (), None), backend="numpy") is None
