@@ -172,8 +172,8 @@ def _own(
 
 def _are_alike(one: Path, other: Path) -> bool:
     """Return whether files are the same, or folders have pictures of the same names."""
-    from nnx.data.image_folder import names
+    from nnx.data.image_folder import relative_paths
 
     if one.is_file():
         return filecmp.cmp(one, other, shallow=False)
-    return names(one) == names(other)
+    return relative_paths(one) == relative_paths(other)

@@ -130,11 +130,11 @@ def _all_of(files: list[Path]) -> list[Path]:
 
     pictures = list[Path]()
     for file in files:
-        found = list[Path]()
+        inside = list[Path]()
         if os.path.isdir(file):  # unlike Path.is_dir, it never raises
             with suppress(InputError):  # which `_read` raises
-                found = pictures_in(file)
-        pictures += found or [file]
+                inside = pictures_in(file)
+        pictures += inside or [file]
     return pictures
 
 

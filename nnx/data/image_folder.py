@@ -91,8 +91,8 @@ def holds_pictures(folder: Path) -> bool:
     return any(path.suffix.lower() in SUFFIXES for path in files)
 
 
-def names(folder: Path) -> set[Path]:
-    """Return where a folder has pictures for `load`, relative to it."""
+def relative_paths(folder: Path) -> set[Path]:
+    """Return the paths of the pictures that `load` reads, relative to the folder."""
     below = chain(folder.glob("*/*"), folder.glob("*/*/*"))
     places = {path.relative_to(folder) for path in below}
     return {

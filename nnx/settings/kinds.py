@@ -5,7 +5,7 @@ refused alike everywhere.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -129,8 +129,8 @@ def _nearest(name: str, known: Iterable[str], meaning: Mapping[str, str]) -> Val
     return ValueError(*(f"did you mean {meaning.get(key, key)}?" for key in near))
 
 
-def one_of(names: Iterable[str], meaning: Mapping[str, str] = NO_NAMES) -> Kind:
-    """Return the kind of these names; meaning: of others, which may be a suggestion."""
+def one_of(names: Collection[str], meaning: Mapping[str, str] = NO_NAMES) -> Kind:
+    """Return the kind of these names; meaning: of other names, or what to suggest."""
     known = *names, *(key for key, name in meaning.items() if name in names)
 
     def read(value: Any) -> str:
@@ -239,7 +239,7 @@ def _is_initializer(name: str) -> bool:
         return False
 
 
-def data_type(names: Iterable[str]) -> Kind:
+def data_type(names: Collection[str]) -> Kind:
     """Return the kind of these types of numbers, by name or as NumPy has them."""
     kind = one_of(names)
 

@@ -113,7 +113,7 @@ INITIALIZERS = {
     "lecun_normal": "lecun",
 }
 OPTIMIZERS = {"adamw": "adam"}
-# Suggested only.
+# Refused, with these words as a suggestion.
 OPTIMIZERS_INSTEAD = {
     "momentum": "sgd with momentum 0.9",
     "nag": "nesterov, Nesterov's accelerated gradient",

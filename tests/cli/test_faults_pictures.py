@@ -109,8 +109,8 @@ def test_a_folder_s_pictures_are_predicted(run: Run, old_run: Path, cwd: Path) -
     png(cwd / "c.png", stroke())
     (cwd / "mine" / "notes.txt").touch()
     ran = run("predict", old_run, "mine", "c.png", "--json")
-    found = json.loads(ran.stdout)["predictions"]
-    assert [row["file"] for row in found] == ["mine/a.png", "mine/b.png", "c.png"]
+    predictions = json.loads(ran.stdout)["predictions"]
+    assert [row["file"] for row in predictions] == ["mine/a.png", "mine/b.png", "c.png"]
     long = "n" * 300 + ".png"
     ran = run("predict", old_run, "empty", long, "c.png")
     assert ran.returncode == 1
