@@ -1,6 +1,6 @@
 """Hyperparameters: the numbers that determine how a network is trained."""
 
-from enum import IntEnum
+from enum import IntEnum, unique
 from typing import NamedTuple
 
 
@@ -56,6 +56,7 @@ class Distortion(NamedTuple):
     sigma: float = 4.0
 
 
+@unique
 class Stream(IntEnum):
     """The purpose of a draw; draws for different purposes never share a counter."""
 
