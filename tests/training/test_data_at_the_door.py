@@ -42,10 +42,12 @@ def test_pixels_as_bytes_or_as_fractions_train_alike(
         test=data.test._replace(images=(data.test.images / 255)),
     )
     settings = SETTINGS | {"pixels": pixels, "learning_rate": 1e-3}
-    a, b = (train(network, each, **settings) for each in (data, scaled))
+    mixed = data._replace(test=scaled.test)
+    a, b, c = (train(network, each, **settings) for each in (data, scaled, mixed))
     np.testing.assert_allclose(
         a.network.layers[0].weight, b.network.layers[0].weight, rtol=1e-6
     )
+    assert [b.test_loss, c.test_loss] == pytest.approx([a.test_loss] * 2, rel=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["float16", ">f4", ">i2", "uint16", "int64"])

@@ -121,9 +121,11 @@ def _plan(
 
 
 CASES: dict[str, tuple[Any, ...]] = {
+    "the pixels": ([[[1.0]]], [[0.0]] * 1024 + [[np.inf]], [[0.0]] * 1025, {}),
     "the product of layer 2": ([[[1e20]], [[1e20]]], [[1.0]], [[0.0]], {}),
     "the loss, squared_error": ([[[1e25]]], [[1.0]], [[0.0]], {}),
     "the loss, poisson": ([[[100.0]]], [[1.0]], [[0.0]], {"loss": "poisson"}),
+    "the sum of the batch's losses": ([[[1.7e19]]], [[1.0]] * 3, [[0.0]] * 3, {}),
     "the gradient of layer 1": ([[[1e-8]], [[1e26]]], [[1.0]], [[0.0]], {}),
     "the state of adam for layer 1": (
         [[[1e9]]], [[1e6]], [[0.0]], {"optimizer": "adam", "beta2": 0.9}

@@ -183,6 +183,7 @@ def test_rows_of_arrays_are_scaled_as_in_training() -> None:
         ((named, "sum"), "y names sum; what is predicted is sum, less"),
         ((x, y["sum"]), "y, column|y has 1 columns, not 2"),
         ((x[:5], y), "x has 5 rows, and y 100"),
+        (data._replace(targets=data.targets[::-1]), "its targets are not those"),
         ((x, y, x), r"data must be a pair \(x, y\), not .*, or a data set"),
         (data.test, r"a part of a data set does not tell its scale: .*_replace\(test="),
     ):

@@ -19,9 +19,11 @@ from nnx.errors import DivergedError, OutOfMemoryError
 from nnx.maths import steps
 from nnx.maths.state import State
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME
+from nnx.settings import complete
 from nnx.training import loop
 from nnx.training.folder import LOG_NAME
 from nnx.training.plan import Progress
+from nnx.training.run import Run
 from nnx.verify import gradients
 
 SETTINGS = {"epochs": 3, "batch_size": 16, "learning_rate": 0.3, "l2": 1e-3, "seed": 5}
@@ -128,6 +130,8 @@ def test_stopped_after_any_step_and_resumed(
         **SETTINGS,
     )
     assert first.stopped == (stop < STEPS)
+    images = stop // 10 * 150 + stop % 10 * 16
+    assert first.images_per_second == pytest.approx(images / first.seconds)
     second = train(network, data, out=tmp_path / "parts", resume=True, **SETTINGS)
     assert not second.stopped
     assert _bits(tmp_path / "parts") == _bits(tmp_path / "whole")
@@ -181,6 +185,12 @@ def test_a_loss_of_the_test_images_that_is_not_finite(data: Dataset) -> None:
     options = {"pixels": "raw", "learning_rate": 1e-30, "validation_fraction": 0.1}
     with pytest.raises(DivergedError, match="the loss is nan when all is done"):
         train(network, dim, epochs=1, **options)
+    # Training images are looked at again, with the weights of the last step.
+    dark = data._replace(test=test_part._replace(images=0 * test_part.images))
+    network = Network([25, 3], init="normal:1e32")
+    options = {"pixels": "raw", "learning_rate": 999, "l2": 0.9, "batch_size": "full"}
+    with pytest.raises(DivergedError, match=r"the loss is \w+ when all is done"):
+        train(network, dark, epochs=1, **options)
 
 
 def test_a_batch_larger_than_the_set_is_the_whole_set(
@@ -193,6 +203,9 @@ def test_a_batch_larger_than_the_set_is_the_whole_set(
     np.testing.assert_array_equal(
         full.network.layers[0].weight, large.network.layers[0].weight
     )
+    run = Run(network, data, complete({"batch_size": "full"}))
+    order = loop.epoch_order(run.plan, run.position)
+    np.testing.assert_array_equal(order, np.arange(150))  # nothing to shuffle
 
 
 def test_progress_is_told(network: Network, data: Dataset) -> None:
@@ -202,6 +215,9 @@ def test_progress_is_told(network: Network, data: Dataset) -> None:
     assert [p.epochs for p in seen] == pytest.approx(np.arange(1, STEPS + 1) / 10)
     assert sum(p.epoch_ended for p in seen) == 3
     assert all(p.images_per_second > 0 for p in seen)
+    ends = [0.0, *(row.seconds for row in seen[-1].position.log)]
+    speeds = [p.images_per_second for p in seen if p.epoch_ended]
+    assert speeds == pytest.approx(150 / np.diff(ends))
 
 
 def test_a_run_without_room_says_what_would_take_less(

@@ -127,6 +127,7 @@ def test_what_is_printed_of_labels(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (0.0, "0.000"), (1.23456, "1.235"), (41234.5, "41,234"), (0.012345, "0.01235"),
         (999.96, "1,000.0"), (1e-7, "1.000e-07"), (-2.5e12, "-2.500e+12"),
+        (-12.3456, "-12.35"),
     ],
 )  # fmt: skip
 def test_a_quantity_has_four_digits(value: float, text: str) -> None:

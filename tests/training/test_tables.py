@@ -192,6 +192,10 @@ def test_what_a_trained_network_knows_stays_at_its_place():
             train(network, *data)
         changed = {kind: getattr(nnx.dataset(*data), kind)}
         assert train(network.replace(**changed), *data).sizes == (5, 2)
+    values = pandas.DataFrame(x, columns=["sum", "less"])
+    of_values = train(nnx.Network([5, 2], init="glorot"), frame, values)
+    with pytest.raises(InputError, match="'less' at place 1 of its targets"):
+        train(of_values, frame, values[["less", "sum"]])
     # The numbered classes may be those of a new network.
     assert train(nnx.Network([5, 2]), frame, np.arange(60) % 2 + 1).classes == (
         "1",

@@ -1,6 +1,7 @@
 """Data in windows: each image once an epoch, and the same bits however a run is cut."""
 
 import tracemalloc
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,7 @@ def test_an_epoch_has_each_image_once_and_no_batch_of_two_windows(
 def test_steps_are_given_the_window_that_their_order_asks_for() -> None:
     made = plan(50, 4, 16, find("numpy"))
     order, coming = windows.order(made, 0), windows.trained(made, Position(begun(made)))
+    assert len({tuple(order[first : first + 16] % 16) for first in (0, 16, 32)}) == 3
     step = 0
     while step < made.steps_per_epoch:
         images = next(coming)
@@ -186,6 +188,8 @@ def test_the_window_is_chosen_by_the_memory_there_is_and_kept(
     assert windows.automatic(in_memory(filed).parts, find("numpy")) == 0
     train(network, filed, out=out, **stop, **settings)
     assert load_settings(out)["window"] == 3000 // 16 // 25
+    small = replace(find("numpy"), memory=lambda: 1600.0)  # as a device's may be
+    assert windows.automatic(in_memory(filed).parts, small) == 1600 // 16 // 25
     monkeypatch.undo()
     train(network, filed, out=out, resume=True)
     assert load_settings(out)["window"] == 7
