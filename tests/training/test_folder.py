@@ -46,6 +46,16 @@ def test_resumed_with_other_settings(
     assert (tmp_path / CHECKPOINT_NAME).read_bytes() == before
 
 
+def test_resumed_with_settings_that_change_no_result(
+    network: Network, data: Dataset, tmp_path: Path
+) -> None:
+    train(network, data, out=tmp_path, **SETTINGS | {"epochs": 1})
+    other = {"checkpoint_seconds": 9, "checkpoint_steps": 9, "keep_checkpoints": 2}
+    train(network, data, out=tmp_path, resume=True, debug_nan=True, **SETTINGS | other)
+    settings = load_settings(tmp_path)
+    assert {name: settings[name] for name in other} == other
+
+
 def test_resumed_with_another_network_or_other_data(
     network: Network, data: Dataset, tmp_path: Path
 ) -> None:
@@ -99,6 +109,11 @@ def test_a_result_without_its_checkpoint(
     with pytest.raises(InputError, match="already holds a run"):
         train(network, data, out=tmp_path, resume=True, **SETTINGS)
     assert _bits(tmp_path) == before
+    for name in RESULTS:
+        (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / "checkpoint-20.safetensors").touch()  # an earlier one is a result, too
+    with pytest.raises(InputError, match=r"already holds a run \(checkpoint-20.safe"):
+        train(network, data, out=tmp_path, **SETTINGS)
 
 
 def test_a_model_is_not_a_checkpoint(

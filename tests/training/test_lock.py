@@ -87,6 +87,9 @@ def test_a_file_system_without_locks(
     def flock(file: int, how: int) -> None:
         raise OSError(error, os.strerror(error))
 
+    def kill(pid: int, signal: int) -> None:
+        raise PermissionError
+
     monkeypatch.setattr(fcntl, "flock", flock)
     release = lock.take(tmp_path)
     with pytest.raises(InputError, match=HERE):
@@ -96,6 +99,11 @@ def test_a_file_system_without_locks(
     for words in "", f"{2**22 + 1} {name}", f"{10**30} {name}":
         path.write_text(words)
         lock.take(tmp_path)()
+    path.write_text(f"12 {name}")
+    with monkeypatch.context() as another_user:
+        another_user.setattr(os, "kill", kill)
+        with pytest.raises(InputError, match="process 12 on "):
+            lock.take(tmp_path)
     path.write_text("12 elsewhere")
     with pytest.raises(InputError) as refused:
         lock.take(tmp_path)
