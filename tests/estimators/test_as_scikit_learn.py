@@ -67,12 +67,18 @@ CLASSIFIED = {
         "solver": "sgd", "learning_rate": "adaptive", "tol": 1.0,
         "n_iter_no_change": 2,
     },
+    "restless": {
+        "solver": "sgd", "learning_rate_init": 0.5, "batch_size": 10, "alpha": 0.0,
+    },
     "alpha": {"alpha": 3.0, "batch_size": 17},
     "early stopping": {"early_stopping": True, "n_iter_no_change": 3},
+    "large tol": {"early_stopping": True, "n_iter_no_change": 9, "tol": 0.5},
     "epsilon": {"epsilon": 1e-3, "beta_1": 0.8, "beta_2": 0.99},
     "unshuffled": {"shuffle": False, "activation": "tanh"},
     "deep": {"hidden_layer_sizes": (30, 20, 10), "activation": "logistic"},
     "lbfgs": {"solver": "lbfgs", "max_iter": 5},
+    "few calls": {"solver": "lbfgs", "max_fun": 7},
+    "lbfgs, large tol": {"solver": "lbfgs", "tol": 0.05},
 }  # fmt: skip
 
 
@@ -89,7 +95,7 @@ def test_the_same_weights(number: int, options: dict[str, Any]) -> None:
         # The penalty is of an epoch's first and last weights, and not of each step's.
         near = 0.02 if options.get("alpha") else 1e-4
         np.testing.assert_allclose(b.loss_curve_, a.loss_curve_, rtol=near)
-        assert (a.best_loss_ is None) == (b.best_loss_ is None)
+        assert b.best_loss_ == (a.best_loss_ and pytest.approx(a.best_loss_, rel=near))
         assert b.validation_scores_ == a.validation_scores_
         assert b.best_validation_score_ == a.best_validation_score_
 
@@ -118,6 +124,8 @@ def test_the_loss_of_lbfgs_is_a_mean_over_outputs(data: Any) -> None:
     penalty = 5.0 * np.sum(model.coefs_[0] ** 2) / len(x)
     wanted = 0.5 * np.mean((y - model.predict(x)) ** 2) + penalty
     assert model.loss_ == pytest.approx(wanted, rel=1e-9)
+    model.set_params(loss="huber", huber_delta=1e9).fit(x, y)
+    assert model.loss_ == pytest.approx(wanted, rel=1e-9)
 
 
 def test_the_same_labels() -> None:
@@ -135,6 +143,19 @@ def test_the_same_by_weighted_samples(solver: str) -> None:
     pair = both("MLPClassifier", solver=solver, max_iter=5, batch_size=40, alpha=1.0)
     a, b = (each.fit(x, y, sample_weight=weights) for each in pair)
     close(a, b, 1e-8)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 5])
+def test_the_same_scores_by_weighted_samples(number: int) -> None:
+    """Of a validation set of values, of two classes, of three, or of five labels."""
+    x, y = {1: values, 5: several}.get(number, lambda: classes(datasets.load_iris))()
+    if number == 2:
+        x, y = x[50:], y[50:]
+    weights = np.random.default_rng(0).exponential(size=len(y))
+    kind = "MLPRegressor" if number == 1 else "MLPClassifier"
+    pair = both(kind, early_stopping=True, validation_fraction=0.3)
+    a, b = (each.fit(x, y, sample_weight=weights) for each in pair)
+    np.testing.assert_allclose(b.validation_scores_, a.validation_scores_, rtol=1e-9)
 
 
 @pytest.mark.parametrize("size", [4, 17])
