@@ -16,7 +16,7 @@ from cli_files import tree
 from nnx.cli.sweep_results import in_words
 from nnx.errors import InputError
 from nnx.settings import Settings, complete
-from nnx.sweep import space, trials
+from nnx.sweep import proposals, space, trials
 
 Run = Callable[..., Any]
 Refused = Callable[..., str]
@@ -146,7 +146,7 @@ def test_a_trial_is_one_process_s_until_that_is_gone(tmp_path: Path) -> None:
     one, other = (trials.to_train(opened(tmp_path), 2) for _ in range(2))
     first, second = next(one), next(other)
     assert [(t.number, t.begun) for t in (first, second)] == [(0, False), (1, False)]
-    trials.finish(opened(tmp_path), first, [0.5])
+    trials.finish(opened(tmp_path), first, [-0.5])  # an R², and better than none
     one.close()
     waited = list[int]()
 
@@ -161,7 +161,7 @@ def test_a_trial_is_one_process_s_until_that_is_gone(tmp_path: Path) -> None:
     trials.finish(opened(tmp_path), again, [])
     assert list(third) == []
     assert [list(each.scores) for each in trials.outcomes(opened(tmp_path))] == [
-        [0.5],
+        [-0.5],
         [],
     ]
 
@@ -194,7 +194,14 @@ BAD_SPACES = {
     "key": ("l2 = { lo = 0, high = 0.1 }", "l2 has no 'lo'; did you mean low?"),
     "end": ("l2 = { high = 0.1 }", "l2 needs both low and high"),
     "words": ("init = { low = 'he', high = 'lecun' }", "init has no range of numbers"),
+    "flags": ("batch_norm = { low = false, high = true }", "has no range of numbers"),
     "log": ("l2 = { low = 0, high = 0.1, log = true }", "low must be above 0"),
+    "no log": ("l2 = { low = 0, high = 0.1, log = 1 }", "log is true or false, not 1"),
+    "both": (
+        "epochs = { low = 1, high = 9, step = 2, log = true }",
+        "a range has a step or log, not both",
+    ),
+    "half step": ("epochs = { low = 1, high = 4, step = 1.5 }", "does not lead from 1"),
     "step": ("epochs = { low = 1, high = 9, step = 3 }", "does not lead from 1 to 9"),
     "fine step": (
         "learning_rate = { low = 0.1, high = 0.4, step = 1e-9 }",
@@ -216,6 +223,40 @@ def test_a_space_that_makes_no_sense(tmp_path: Path, text: str, says: str) -> No
     assert says in str(refusal.value)
 
 
+def test_what_may_be_searched(tmp_path: Path) -> None:
+    own, base = "pixels = ['unit', 'raw']\n", tomllib.loads(RUN)
+    (tmp_path / "space.toml").write_text("augment = ['', 'shift=1']\n" + own)
+    assert space.size(space.load(tmp_path / "space.toml", base)) == 4
+    with pytest.raises(InputError, match="pixels comes with the network given by from"):
+        space.load(tmp_path / "space.toml", base | {"from": "old"})
+    for values, count in (
+        (space.Range(1, 4), 4),
+        (space.Range(1, 9, step=2), 5),
+        (space.Range(0.0, 0.3, step=0.1), 4),  # 0.3 / 0.1 is a little below 3
+        (space.Range(0.0, 0.3), float("inf")),
+    ):
+        assert space.size({"a": values, "b": {1: 1, 2: 2}}) == 2 * count
+
+
+def test_what_is_tried_first_depends_on_the_seed(tmp_path: Path) -> None:
+    sweeps = [opened(tmp_path / str(seed), seeds=[seed]) for seed in range(2)]
+    first, second = (next(trials.to_train(sweep, 1)).params for sweep in sweeps)
+    assert first != second
+
+
+@pytest.mark.parametrize("scores", [[0.5] * 10, [*range(9)]], ids=["equal", "few"])
+def test_scores_that_tell_no_importances(scores: list[float]) -> None:
+    study = optuna.create_study(direction="maximize")
+    for i, score in enumerate(scores):
+        kinds = {"l2": optuna.distributions.FloatDistribution(0, 9)}
+        study.add_trial(
+            optuna.trial.create_trial(
+                params={"l2": i}, distributions=kinds, value=score
+            )
+        )
+    assert proposals.importances(study) == {}
+
+
 def test_what_the_command_refuses(refused: Refused, files: Path) -> None:
     refused(*SWEEP, "--trials", 0, says=("'0' is not an integer from 1",))
     refused(*SWEEP[:4], says=("Missing option '--storage'",))
@@ -228,6 +269,8 @@ def test_what_the_command_refuses(refused: Refused, files: Path) -> None:
 
 def test_a_folder_that_is_no_place_for_this_sweep(tmp_path: Path) -> None:
     opened(tmp_path / "swept")
+    for name in "dataset", "data_dir", "test_data", "validation_data":
+        opened(tmp_path / "swept", settings=complete({name: "moved"}))
     before = tree(tmp_path)
     for other, says in (
         ({"settings": complete({"epochs": 3, "seed": 1})}, "epochs, seed"),
