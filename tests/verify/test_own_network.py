@@ -188,6 +188,21 @@ def test_what_is_at_a_kink_is_left_out(data: Dataset) -> None:
     assert (rows[2].largest, rows[2].max_relative_error) == (0.0, 0.0)
     assert (rows[3].entries, rows[3].at_kinks) == (3, 0)
     assert missed(rows) == []
+    # A step of the first layer bends units of the second.
+    network = Network([25, 4, 3, 3], ["tanh", "relu"], init="zeros,auto,auto")
+    rows = nnx.gradcheck(network, data)
+    assert (rows[1].entries, rows[1].at_kinks) == (0, 4)
+
+
+def test_raw_pixels_stay_raw(data: Dataset) -> None:
+    """A step of a weight is then so much shorter as its input is larger."""
+    network = Network([25, 6, 3], "tanh", init="normal:0.001")
+    unit, raw = (
+        nnx.gradcheck(network.replace(pixels=pixels, frame=data.frame), data)
+        for pixels in ("unit", "raw")
+    )
+    assert missed(unit) == missed(raw) == []
+    assert raw[0].largest > 50 * unit[0].largest
 
 
 def test_a_weight_at_0_is_at_l1_s_kink(data: Dataset) -> None:
