@@ -7,6 +7,7 @@ from scipy.special import softmax as scipy_softmax
 
 from nnx.backend import Backend
 from nnx.maths import losses
+from nnx.maths.hyperparameters import Hyperparameters
 
 
 def test_a_case_worked_by_hand(backend: Backend) -> None:
@@ -64,6 +65,19 @@ def test_labels_of_logits_of_any_size(backend: Backend, dtype: str) -> None:
     gradient = backend.to_numpy(dlogits)
     assert gradient.dtype == backend.to_numpy(loss).dtype == dtype
     np.testing.assert_allclose(gradient, expit(z) - targets, rtol=rtol, atol=rtol)
+
+
+def test_a_sample_counts_as_its_weight_times_that_of_its_class(
+    backend: Backend,
+) -> None:
+    hyper = Hyperparameters(("identity",), 1.0, 2, class_weights=(2.0, 5.0))
+    logits, labels, weights = (
+        backend.from_numpy(np.array(each))
+        for each in ([[0.0, 0.0], [0.0, np.log(3)]], [0, 1], [1.0, 3.0])
+    )
+    mean = losses.mean_loss(logits, labels, hyper, weights, xp=backend.xp)
+    expected = (1 * 2 * np.log(2) + 3 * 5 * np.log(4 / 3)) / (1 * 2 + 3 * 5)
+    assert float(backend.to_numpy(mean)) == pytest.approx(expected, rel=1e-14)
 
 
 def test_softmax(backend: Backend, rng: np.random.Generator) -> None:
