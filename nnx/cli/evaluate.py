@@ -125,12 +125,21 @@ def tested_on(
     """
     from nnx.cli.progress import doing
     from nnx.training.data import load_data
+    from nnx.training.evaluate import check_fits
+    from nnx.training.scores import samples
 
     with doing(f"reading {dataset or settings['dataset']}"):
         own = None
         if dataset is not None and "dataset" in settings:
             own = _own(model, network, settings, dataset)
         data = own or load_data(settings, dataset, data_dir, network=network)
+        changed = not own and _is_changed(model, settings, dataset, data)
+    if changed:
+        check_fits(network, data)
+        show.note(
+            f"{data.name}: differs from what the run was trained on, so it may be "
+            f"tested on {samples(data.columns)} that it was trained on"
+        )
     if own:
         what, rows = "these pictures", "pictures"
         if data.columns:
@@ -168,6 +177,22 @@ def _own(
         if all(getattr(data, name) == getattr(network, name) for name in made):
             return data if is_of(run, data) else None
     return None
+
+
+def _is_changed(
+    model: Path, settings: Mapping[str, Any], dataset: str | None, data: "Dataset"
+) -> bool:
+    """Return whether the data have the path of what the model's run had, but differ."""
+    from nnx.training.checkpoint import is_of
+    from nnx.training.folder import of_model
+
+    own = settings.get("dataset", "")
+    if not os.path.isabs(own):  # the name of a set, which is checked when it is read
+        return False
+    paths = {
+        os.path.realpath(os.path.expanduser(path)) for path in (own, dataset or own)
+    }
+    return len(paths) == 1 and not is_of(of_model(model), data)
 
 
 def _are_alike(one: Path, other: Path) -> bool:

@@ -80,7 +80,7 @@ def _of_one(
     network, log = Network.load(run), _log(run)
     data = tested_on(run, network, settings, dataset, data_dir)
     test = evaluate(network, data, huber_delta=settings["huber_delta"])
-    if not is_of(run, data):
+    if data.source != settings["dataset"] and not is_of(run, data):
         show.note(f"nnx: {data.name}: not the data that this run was trained on")
     with doing("drawing"):
         return write(folder, kind, network, data, settings, log, test)

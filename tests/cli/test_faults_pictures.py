@@ -184,6 +184,13 @@ def test_pictures_that_a_run_has_not_seen_are_all_tested(
         (cwd / "link" / kind).symlink_to(cwd / "mine" / kind)
     for name in "copy", "link":
         assert says in done("evaluate", "run", "--dataset", name).stderr
+    png(cwd / "mine" / "bar" / "5.png", stroke())
+    differs = "mine: differs from what the run was trained on, so it may be tested on"
+    for more, count in ((), 1), (("--dataset", "mine"), 11):
+        ran = done("evaluate", "run", *more, "--json")
+        assert json.loads(ran.stdout)["images"] == count
+        assert f"{differs} images that it was trained on" in ran.stderr
+    (cwd / "mine" / "bar" / "5.png").unlink()
     (cwd / "mine").rename(cwd / "moved")
     assert says in done("evaluate", "run", "--dataset", "moved").stderr
     (cwd / "run" / "checkpoint.safetensors").unlink()
