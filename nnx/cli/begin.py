@@ -71,19 +71,38 @@ def with_origin(values: dict[str, Any]) -> dict[str, Any]:
     if not values.get("from"):
         return values
     origin = expanded(values["from"]).absolute()
-    whole = with_network(values, Network.load(origin), str(origin))
-    if "dataset" not in values:
-        whole = _data_of(origin) | whole
-    return whole | {"from": str(origin)}
+    trained = Network.load(origin)
+    whole = with_network(values, trained, str(origin))
+    of_data = _data_of(origin, trained, values)
+    return of_data | whole | {"from": str(origin)}
 
 
-def _data_of(origin: Path) -> dict[str, Any]:
-    """Return the settings that name the data that a network was trained on."""
+def _data_of(
+    origin: Path, network: "Network", values: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the settings of the data that come with a network, as it was trained on.
+
+    They are all those that name them, or if others are named, how a table is read.
+
+    Raises:
+        InputError: settings contradict how the network's table was read
+    """
+    from nnx.data.table_like import AS_TRAINED
+    from nnx.settings.values import as_option
     from nnx.training.data import NAMES
     from nnx.training.folder import settings_of
 
-    settings = settings_of(origin, needed=True)
-    return {name: settings[name] for name in NAMES}
+    own = settings_of(origin, needed="dataset" not in values) or {}
+    of_table = ("target", *AS_TRAINED) if network.columns else ()
+    for name in of_table:
+        here, given = (each.get(name) for each in (own, values))
+        if own and given not in (None, here):
+            raise InputError(
+                f"{name} of the network in {origin} is {as_option(name, here)}, and "
+                f"not {as_option(name, given)}: leave {name} out, or begin without from"
+            )
+    names = NAMES if "dataset" not in values else of_table
+    return {name: own[name] for name in names if name in own}
 
 
 def network(settings: "Settings", data: "Dataset", *, resume: bool) -> "Network":

@@ -172,7 +172,7 @@ def _own(
                 return None
         elif not (run / CHECKPOINT_NAME).is_file():
             return None
-        data = load_data({**settings, "dataset": str(given)})
+        data = load_data({**settings, "dataset": str(given)}, network=network)
         made = "columns", "targets", "classes", "task"
         if all(getattr(data, name) == getattr(network, name) for name in made):
             return data if is_of(run, data) else None

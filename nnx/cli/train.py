@@ -237,19 +237,20 @@ def _begun(
     """
     from nnx.cli.progress import doing
     from nnx.communicator import first_rank
+    from nnx.network import Network
     from nnx.settings import complete
     from nnx.training.data import load_data
     from nnx.training.folder import can_resume, default_folder, discard
 
     values = first_rank(communicator, make_values)
     old = out if how["resume"] else None
-    how["resume"] = first_rank(
-        communicator, lambda: old is not None and can_resume(old)
-    )
+    resumed = first_rank(communicator, lambda: old is not None and can_resume(old))
+    how["resume"] = resumed
     settings = complete(values)
     begin.check_backend(settings, options)  # refused before data are loaded
+    own = Network.load(old) if old is not None and resumed else None
     with doing(f"reading {settings['dataset']}", quiet=quiet):
-        data = load_data(settings)
+        data = load_data(settings, network=own)
     if classes and data.task == "regression":
         raise InputError(
             f"--require-accuracy is for classes: the score of {data.name} is R²"

@@ -3,18 +3,12 @@
 from numbers import Real
 from typing import Any
 
-import numpy as np
-
 from nnx.data import one_hot
-from nnx.data.arrays import as_array
 from nnx.data.dataset import (
     IN_MEMORY,
-    Array,
     Dataset,
-    RawArray,
     Split,
     TableOptions,
-    frame_of,
 )
 from nnx.data.frame_table import (
     categories_of,
@@ -23,20 +17,16 @@ from nnx.data.frame_table import (
     target_table,
 )
 from nnx.data.given import checked_pair
+from nnx.data.memory_pixels import SOURCES, of_pixels, pixels_like
 from nnx.data.one_hot import Pairs
-from nnx.data.pixels import as_pixels, divided, require_known
+from nnx.data.split import hold_out
+from nnx.data.table_like import aim_of
 from nnx.data.table_options import checked
-from nnx.data.table_set import aim_of, held_out, split_of, table_set
-from nnx.data.targets import decide, fit_aim, labels
+from nnx.data.table_set import TEST_PART, split_of, table_set
+from nnx.data.targets import labels
 from nnx.errors import InputError, in_few_words
 
 SCALES = "auto", "standard", "none"
-# What x and y of each part are called in messages.
-_SOURCES = {
-    "train": ("x", "y"),
-    "test": ("x_test", "y_test"),
-    "validation": ("x of validation", "y of validation"),
-}
 # What `nnx.load` is given as an option of a table, and `dataset` as an argument.
 _GIVEN_AS = {
     "target": "it as y, the name of a column or several",
@@ -53,6 +43,7 @@ def dataset(
     *,
     validation: tuple[Any, Any] | None = None,
     scale: str | float = "auto",
+    like: Any = None,
     name: str = IN_MEMORY,
     **options: Any,
 ) -> Dataset:
@@ -69,6 +60,8 @@ def dataset(
     scale: the scale of the numbers in x. "auto": uint8 are pixels up to 255, and floats
         must be in [0, 1]; a number: the brightest pixel's value; "standard": scale each
         column to mean 0 and standard deviation 1; "none": use any numbers unchanged
+    like: a trained network, or its data set, whose scales, classes and targets these
+        samples get; scale and options are left out then
     options: task and standardize, and for data frames drop, categorical and missing: as
         for `nnx.load`
 
@@ -76,17 +69,14 @@ def dataset(
         InputError: the scale of x is unknown, shapes do not fit, a value is not finite,
             or `nnx.load` would refuse the table
     """
-    if (x_test is None) != (y_test is None):
-        raise InputError("x_test and y_test go together: give both, or neither")
     if not isinstance(name, str):
         raise InputError(f"name must be a text, not {in_few_words(name)}")
-    table = _options(options)
-    pairs: Pairs = {"train": (x, y)}
-    if x_test is not None:
-        pairs["test"] = x_test, y_test
+    table, pairs = _options(options), _pairs((x, y), (x_test, y_test), validation)
     if validation is not None:
-        pairs["validation"] = checked_pair("validation", validation)
         table = table._replace(validation_data=IN_MEMORY)
+    if like is not None:
+        _check_like(like, scale, options)
+        return _dataset_like(like, name, pairs, table)
     pairs = one_hot.in_pairs(pairs, table.task)
     _check_scale(scale, is_frame(x))
     if is_frame(x) or scale in ("standard", "none"):
@@ -94,7 +84,19 @@ def dataset(
     usual = TableOptions(validation_data=table.validation_data)
     if table._replace(task="auto", standardize="both") != usual:
         raise InputError("drop, categorical and missing are for data frames")
-    return _of_pixels(name, pairs, table, scale)
+    return of_pixels(name, pairs, table, scale)
+
+
+def _pairs(train: tuple[Any, Any], test: tuple[Any, Any], validation: Any) -> Pairs:
+    """Return x and y of each part that is given."""
+    if (test[0] is None) != (test[1] is None):
+        raise InputError("x_test and y_test go together: give both, or neither")
+    pairs: Pairs = {"train": train}
+    if test[0] is not None:
+        pairs["test"] = test
+    if validation is not None:
+        pairs["validation"] = checked_pair("validation", validation)
+    return pairs
 
 
 def _options(given: dict[str, Any]) -> TableOptions:
@@ -102,6 +104,41 @@ def _options(given: dict[str, Any]) -> TableOptions:
     for name in given.keys() & _GIVEN_AS.keys():
         raise InputError(f"nnx.dataset takes no {name}: give {_GIVEN_AS[name]}")
     return checked(given)
+
+
+def _check_like(like: Any, scale: Any, options: dict[str, Any]) -> None:
+    if not getattr(like, "classes", ()) and not getattr(like, "targets", ()):
+        raise InputError(
+            "like must be a trained network, or a data set, not "
+            f"{in_few_words(like, 40)}"
+        )
+    for name in [*options, *["scale"] * (scale != "auto")]:
+        raise InputError(f"{name} comes with like: leave one of them out")
+
+
+def _dataset_like(like: Any, name: str, pairs: Pairs, options: TableOptions) -> Dataset:
+    """Return samples in the form of a network's; see `dataset`."""
+    parts = {
+        part: split_like(like, *pair, SOURCES[part]) for part, pair in pairs.items()
+    }
+    train, notes = parts["train"], tuple[str, ...]()
+    test = parts.get("test")
+    if test is None:
+        (train, test), note = hold_out(train, TEST_PART)
+        notes = (note,)
+    return Dataset(
+        name,
+        train,
+        test,
+        like.classes,
+        like.frame,
+        notes,
+        task=like.task,
+        columns=like.columns,
+        targets=like.targets,
+        validation=parts.get("validation"),
+        options=options._replace(target=aim_of(like, ()).names),
+    )
 
 
 def _check_scale(scale: Any, of_frame: bool) -> None:
@@ -118,7 +155,7 @@ def _check_scale(scale: Any, of_frame: bool) -> None:
 
 
 def split_like(
-    like: Any, x: Any, y: Any, sources: tuple[str, str] = _SOURCES["validation"]
+    like: Any, x: Any, y: Any, sources: tuple[str, str] = SOURCES["validation"]
 ) -> Split:
     """Return more samples in the form of those in a data set, or of a network's.
 
@@ -130,8 +167,7 @@ def split_like(
     Raises:
         InputError: the samples do not fit the data set or the network
     """
-    named = like.options.target if isinstance(like, Dataset) else ()
-    known = aim_of(like, named).names
+    known = aim_of(like, ()).names
     names = known or ("target",)
     y = one_hot.as_classes(y, like.task)
     if like.columns:
@@ -142,37 +178,22 @@ def split_like(
             own, given = ", ".join(known), ", ".join(target)
             raise InputError(f"{sources[1]} names {given}; what is predicted is {own}")
         return split_of(table, like.columns, aim_of(like, known or target))
-    images = _pixels_like(like.frame.maximum, x, sources[0])
+    images = pixels_like(like.frame.maximum, x, sources[0])
     targets = target_table(y, sources[1], names)
     return Split(images, labels(aim_of(like, names), targets))
 
 
-def _pixels_like(maximum: int, x: Any, source: str) -> Array:
-    """Return pictures in the form of a data set, as `Network.predict` takes them.
-
-    maximum: the value of a fully lit pixel in integers; booleans are black and white
-    """
-    array = as_array(x, source)
-    raw = _rows(array, source)
-    if array.dtype.kind == "b":
-        return raw.values.astype(np.float32)
-    if raw.values.dtype.kind in "ui":
-        return divided(raw, maximum)
-    require_known(raw, maximum, f"uint8 up to {min(maximum, 255)}, or floats up to 1")
-    return np.require(raw.values, np.float32, "C")
-
-
 def _of_tables(name: str, pairs: Pairs, options: TableOptions, scale: Any) -> Dataset:
     drop = options.drop
-    own = categories_of(pairs["train"], _SOURCES["train"][0], drop)
+    own = categories_of(pairs["train"], SOURCES["train"][0], drop)
     text = tuple(dict.fromkeys(options.categorical + own))
     options = options._replace(categorical=text)
     first, target = table_of_pair(
-        pairs["train"], _SOURCES["train"], text=text, without=drop
+        pairs["train"], SOURCES["train"], text=text, without=drop
     )
     used = [name for name in first.names if name not in target]
     others = {
-        part: table_of_pair(pair, _SOURCES[part], target, text, used)[0]
+        part: table_of_pair(pair, SOURCES[part], target, text, used)[0]
         for part, pair in pairs.items()
         if part != "train"
     }
@@ -181,95 +202,3 @@ def _of_tables(name: str, pairs: Pairs, options: TableOptions, scale: Any) -> Da
         options = options._replace(standardize="targets" if of_targets else "none")
     options = options._replace(target=target)
     return table_set(name, first, options, **others)
-
-
-def _of_pixels(name: str, pairs: Pairs, options: TableOptions, scale: Any) -> Dataset:
-    images, maximum, notes = _scaled(
-        [_rows(x, _SOURCES[part][0]) for part, (x, _) in pairs.items()], scale
-    )
-    first = target_table(pairs["train"][1], _SOURCES["train"][1])
-    names = first.names
-    targets = [first] + [
-        target_table(y, _SOURCES[part][1], names)
-        for part, (_, y) in pairs.items()
-        if part != "train"
-    ]
-    for part, pixels, target in zip(pairs, images, targets, strict=True):
-        if len(pixels) != target.rows:
-            raise InputError(
-                f"{_SOURCES[part][0]} has {len(pixels)} rows, and {target.source} "
-                f"{target.rows}"
-            )
-    task, decided = decide(first, names, options.task)
-    classes = names if task == "classification" else ()
-    train_rows, test_rows, note = held_out(first, (), classes, "test" in pairs)
-    aim = fit_aim(
-        first, names, task, train_rows, options.standardize in ("both", "targets")
-    )
-    splits = {
-        part: Split(x, labels(aim, target))
-        for part, x, target in zip(pairs, images, targets, strict=True)
-    }
-    if "test" not in splits:
-        whole = splits["train"]
-        for part, which in ("train", train_rows), ("test", test_rows):
-            splits[part] = Split(whole.images[which], whole.labels[which])
-    shape = _without_channel(np.shape(pairs["train"][0]))
-    size = (shape[1], shape[2]) if len(shape) > 2 else None
-    return Dataset(
-        name,
-        splits["train"],
-        splits["test"],
-        aim.classes,
-        frame_of(images[0].shape[1], size, maximum),
-        (*notes, decided, *note),
-        task=task,
-        targets=aim.targets,
-        validation=splits.get("validation"),
-        options=options._replace(target=names),
-    )
-
-
-def _rows(x: Any, source: str) -> RawArray:
-    """Return pictures, or rows of features, as (n, features)."""
-    array = as_array(x, source)
-    if len(_without_channel(array.shape)) not in (2, 3):
-        raise InputError(
-            f"{source} should have shape (n, features) or (n, height, width), not "
-            f"{array.shape}"
-        )
-    if not array.size or array.dtype.kind not in "buif":
-        raise InputError(f"{source} has no numbers: {array.dtype} of {array.shape}")
-    rows = array.reshape(len(array), -1)
-    rows = rows.astype(np.uint8) if rows.dtype.kind == "b" else rows
-    return RawArray(rows, source, lambda row, column: f"{source}[{row}, {column}]")
-
-
-def _without_channel(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of pictures without an axis of one channel, as in PyTorch."""
-    for axis in 3, 1:
-        if len(shape) == 4 and shape[axis] == 1:
-            return shape[:axis] + shape[axis + 1 :]
-    return shape
-
-
-def _scaled(
-    parts: list[RawArray], scale: Any
-) -> tuple[list[Array], int, tuple[str, ...]]:
-    """Return images in the form of a data set, their brightest value, and notes."""
-    first = parts[0]
-    for part in parts[1:]:
-        if part.values.shape[1:] != first.values.shape[1:]:
-            raise InputError(
-                f"{part.source} has {part.values.shape[1]} features, and x "
-                f"{first.values.shape[1]}"
-            )
-        if (part.values.dtype.kind == "f") != (first.values.dtype.kind == "f"):
-            raise InputError(
-                f"{part.source} is {part.values.dtype}, and x {first.values.dtype}"
-            )
-    if not isinstance(scale, str):
-        return [divided(part, int(scale)) for part in parts], int(scale), ()
-    for part in parts:
-        require_known(part)
-    return as_pixels(parts)

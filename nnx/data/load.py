@@ -1,7 +1,7 @@
 """Finding and loading data by name or path."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -13,10 +13,11 @@ from nnx.data.dataset import IN_MEMORY, Dataset, TableOptions
 from nnx.data.download import fetch
 from nnx.data.named import NAMES, PUBLISHED, digits, owner
 from nnx.data.read_table import KINDS as TABLES
+from nnx.data.table_like import AS_TRAINED, load_parts_like
 from nnx.data.table_options import checked
 from nnx.data.table_set import load_table
 from nnx.data.tabular import NoPicturesError
-from nnx.errors import InputError, nearest
+from nnx.errors import InputError, in_few_words, nearest
 from nnx.files import readable, refuse_packed
 
 _KINDS = (
@@ -42,12 +43,16 @@ def load(
     data_dir: PathLike | None = None,
     *,
     target: str | Sequence[str] = (),
+    like: Any = None,
     **options: Any,
 ) -> Dataset:
     """Return the data set of a name or path.
 
     target: the column of a table to predict, or several; without it, a table must be
         pictures with a column called label
+    like: a network that was trained on another table, or that table's data set: this
+        table is read as that one was, with the same columns, scales, categories and
+        classes, to train the network further or to compare networks
     options: for a table with a target, the settings task, drop, categorical, missing,
         standardize, test_data and validation_data; the last two are paths of tables
         with the same columns
@@ -62,8 +67,10 @@ def load(
     what = "a data set, or its name (nnx.dataset takes arrays and data frames)"
     files.given(source, what)
     table = checked({"target": target, **options})
-    if table != TableOptions():
-        return _load_table(source, data_dir, table)
+    if like is not None:
+        _check_like(like, options)
+    if like is not None or table != TableOptions():
+        return _load_table(source, data_dir, table, like)
     if source == "digits" and data_dir is None:
         return digits()
     if source in PUBLISHED:
@@ -83,6 +90,19 @@ def load(
     return data._replace(source=str(path.absolute()))
 
 
+def _check_like(like: Any, options: Mapping[str, Any]) -> None:
+    """Refuse what has no table's columns, and options that come with those columns."""
+    if not getattr(like, "columns", ()):
+        raise InputError(
+            "like must be a network that was trained on a table, or a table's data "
+            f"set, not {in_few_words(like, 40)}"
+        )
+    if given := options.keys() & {*AS_TRAINED}:
+        raise InputError(
+            f"{min(given)} comes with the columns of like: leave {min(given)} out"
+        )
+
+
 def _refuse_data_dir(source: PathLike, data_dir: PathLike | None) -> None:
     if data_dir is not None:
         raise InputError(
@@ -92,11 +112,11 @@ def _refuse_data_dir(source: PathLike, data_dir: PathLike | None) -> None:
 
 
 def _load_table(
-    source: PathLike, data_dir: PathLike | None, options: TableOptions
+    source: PathLike, data_dir: PathLike | None, options: TableOptions, like: Any
 ) -> Dataset:
     """Return the data set of a table with a target."""
     path = _expanded(source)
-    if not options.target:
+    if like is None and not options.target:
         usual = TableOptions()._asdict().items()
         given = [name for name, value in usual if getattr(options, name) != value]
         raise InputError(
@@ -118,6 +138,8 @@ def _load_table(
         if (other := getattr(options, name))
     }
     options = options._replace(**paths)
+    if like is not None:
+        return load_parts_like(path, like, options)
     data = load_table(path, path.stem, options)
     return data._replace(source=str(path.absolute()))
 

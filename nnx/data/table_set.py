@@ -24,7 +24,6 @@ from nnx.data.tabular import (
     Table,
     Text,
     are_empty,
-    as_field,
     as_text,
     number,
     require_columns,
@@ -148,63 +147,6 @@ def split_of(
     else:
         images = features(columns, table, which)
     return Split(images, labels(aim, table)[which])
-
-
-def aim_of(like: Any, target: Sequence[str]) -> Aim:
-    """Return the aim of a network or of a data set.
-
-    target: the name of the column of classes, which neither of them stores
-    """
-    names = target
-    if like.targets:
-        names = [target.name for target in like.targets]
-    elif like.task == "multilabel":
-        names = like.classes
-    return Aim(tuple(names), like.task, like.classes, like.targets)
-
-
-def load_like(path: Path, like: Any, target: Sequence[str] = ()) -> Dataset:
-    """Return all rows of a table, to test a network that was trained on another table.
-
-    like: the network, or a data set
-    target: the name of the column of classes, which neither of them stores
-
-    Raises:
-        InputError: the target is not theirs, a column is missing, or the network cannot
-            take a row
-    """
-    aim = aim_of(like, target)
-    if not aim.names:
-        raise InputError(
-            f"{path}: the column of classes is not known: give it as target"
-        )
-    if target and {*target} != {*aim.names}:
-        own, given = (", ".join(names) for names in (aim.names, target))
-        raise InputError(f"{path}: the network predicts {own}, not {given}")
-    text = [column.name for column in like.columns if column.categories]
-    if like.task == "classification" and not all(map(_is_plain, like.classes)):
-        text += aim.names
-    names = [*aim.names, *(column.name for column in like.columns)]
-    table = read_table(path, text=text, only=names)
-    split = split_of(table, like.columns, aim)
-    return Dataset(
-        path.stem,
-        split,
-        split,
-        like.classes,
-        like.frame,
-        source=str(path.absolute()),
-        task=like.task,
-        columns=like.columns,
-        targets=like.targets,
-        options=TableOptions(target=aim.names),
-    )
-
-
-def _is_plain(name: str) -> bool:
-    """Return whether a class's name is a number in its usual notation."""
-    value = number(name)
-    return value is not None and as_field(value) == name
 
 
 def held_out(

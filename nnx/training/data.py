@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from nnx.data import image_folder, table_set
+from nnx.data import image_folder, table_like
 from nnx.data.dataset import IN_MEMORY, Dataset, TableOptions
 from nnx.data.load import MissingDataError, is_pictures, load
 from nnx.data.pixels import on_scale
@@ -27,19 +27,20 @@ def load_data(
     """Return the data set that the settings name, or `dataset` instead.
 
     dataset, data_dir: as for `nnx.load`; None: as in the settings
-    network: the network that will be tested on the data of `dataset`: on all rows of a
-        table, and on all pictures of a folder without a test part
+    network: the network that the data are for: it will be tested on all rows of a table
+        in `dataset`, and on all pictures of a folder without a test part. A table is
+        read with its columns; None: with those of the network that "from" names, if any
 
     Raises:
         InputError: as for `nnx.load`
     """
     if dataset is None:
-        return _load_named(settings, data_dir)
+        return _load_named(settings, data_dir, network)
     if network is None:
         return load(dataset, data_dir)
     path = Path(os.path.expanduser(dataset))
     if network.columns:
-        return table_set.load_like(path, network, settings["target"])
+        return table_like.load_like(path, network, settings["target"])
     of_pictures = network.task == "classification" and network.frame.box > 0
     if of_pictures and data_dir is None and is_pictures(dataset):
         return image_folder.load_like(path, network)
@@ -47,13 +48,21 @@ def load_data(
 
 
 def _load_named(
-    settings: Mapping[str, Any], data_dir: str | PathLike[str] | None
+    settings: Mapping[str, Any],
+    data_dir: str | PathLike[str] | None,
+    network: Network | None,
 ) -> Dataset:
     """Return the data set that the settings name; errors name the command's option."""
     options = {name: settings[name] for name in TableOptions._fields}
-    source = settings["dataset"]
+    source, given = settings["dataset"], dict[str, Any](options)
+    if network is None and settings["target"] and settings["from"]:
+        network = Network.load(settings["from"])
+    if network is not None and network.columns:
+        for name in table_like.AS_TRAINED:
+            del given[name]
+        given["like"] = network
     try:
-        return load(source, data_dir or settings["data_dir"] or None, **options)
+        data = load(source, data_dir or settings["data_dir"] or None, **given)
     except MissingDataError as error:
         if "did you mean" in str(error) or source in (IN_MEMORY, ""):
             raise
@@ -62,6 +71,8 @@ def _load_named(
         if os.path.isabs(source):
             hint = "if the data have moved, --dataset gives their place"
         raise InputError(f"{error}; {hint}") from None
+    as_trained = {name: options[name] for name in table_like.AS_TRAINED}
+    return data._replace(options=data.options._replace(**as_trained))
 
 
 def described(data: Dataset) -> dict[str, Any]:

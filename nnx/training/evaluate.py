@@ -269,8 +269,8 @@ def _refuse_other_scales(network: Network, data: Dataset) -> None:
     if own and {*own} == {*theirs} and network.columns != data.columns:
         raise InputError(
             f"{data.name} does not fit the network: its columns are scaled by its own "
-            "rows, and not as the network's; to test on all its rows, give its path "
-            "(--dataset; nnx.evaluate takes it with the target), or a pair (x, y)"
+            "rows, and not as the network's; read it with like=network: "
+            "nnx.load(path, target=…, like=network) or nnx.dataset(x, y, like=network)"
         )
 
 

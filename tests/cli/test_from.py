@@ -138,3 +138,37 @@ def test_networks_that_are_not_there(refused: Refused, done: Run, tanh: Path) ->
 def test_options_that_say_the_same(done: Run, tanh: Path, cwd: Path) -> None:
     done("train", "squares", "--from", tanh, *OWN, *STILL, "--out", "b")
     assert same(cwd / "b", tanh)
+
+
+def test_a_table_s_network_learns_from_another_table(
+    done: Run, refused: Refused, cwd: Path
+) -> None:
+    """Which is read as its own was, needs no target, and outlives the first."""
+    rows = [f"{i % 7},{('Bern', 'Oslo')[i % 2]},{i % 7 * 5 + i / 9}" for i in range(80)]
+    new = ["more,price,city,size", *(f"x,{i},Oslo,9" for i in range(30))]
+    (cwd / "old.csv").write_text("\n".join(["size,city,price", *rows]))
+    (cwd / "new.csv").write_text("\n".join(new))
+    done("train", "old.csv", "--target", "price", *STILL, "--out", "a")
+    ran = done("train", "new.csv", "--from", "a", *STILL, "--out", "b", "--json")
+    one, other = Network.load(cwd / "a"), Network.load(cwd / "b")
+    assert (one.columns, one.targets) == (other.columns, other.targets)
+    assert same(cwd / "a", cwd / "b")
+    assert config(cwd / "b")["target"] == ["price"]
+    tested = nnx.evaluate(one, nnx.load(cwd / "new.csv", like=one))
+    found = json.loads(ran.stdout)
+    assert (found["test_loss"], tested.images) == (pytest.approx(tested.loss), 3)
+    done("train", "--config", "b/config.toml", "--out", "c", "--quiet")
+    assert same(cwd / "a", cwd / "c")
+    for words, says in (
+        ("--standardize none", "standardize of the network in {a} is both, and not no"),
+        ("--target size", "target of the network in {a} is price, and not size: leave"),
+    ):
+        told = "train", "new.csv", "--from", "a", *words.split()
+        refused(*told, says=(says.format(a=cwd / "a"),))
+    shutil.rmtree(cwd / "a")
+    done("train", "--out", "b", "--resume", "--epochs", "2", "--quiet")
+    says = "the run was trained on this table; tested on its 3 test rows alone"
+    for more, word in ((), ""), (("--dataset", "new.csv"), says):
+        ran = done("evaluate", "b", *more, "--json")
+        assert json.loads(ran.stdout)["images"] == 3
+        assert (word in ran.stderr, "differs" in ran.stderr) == (True, False)

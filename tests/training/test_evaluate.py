@@ -88,7 +88,7 @@ def test_another_table_by_its_path(tmp_path: Path) -> None:
         InputError, match="the column of classes is not known: give it as target"
     ):
         evaluate(network, other)
-    with pytest.raises(InputError, match="scaled by its own rows, .*evaluate takes it"):
+    with pytest.raises(InputError, match="scaled by its own rows, .*like=network"):
         evaluate(network, load(other, **how))
     for given in data, "digits":
         alone = Network([64, 10]) if given == "digits" else network
