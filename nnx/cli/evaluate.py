@@ -182,12 +182,17 @@ def _own(
 def _is_changed(
     model: Path, settings: Mapping[str, Any], dataset: str | None, data: "Dataset"
 ) -> bool:
-    """Return whether the data have the path of what the model's run had, but differ."""
+    """Return whether the data have the path of what the model's run had, but differ.
+
+    Images in a file, which may be larger than memory, are not read for this.
+    """
+    from nnx.data.rows import in_file
     from nnx.training.checkpoint import is_of
     from nnx.training.folder import of_model
 
     own = settings.get("dataset", "")
-    if not os.path.isabs(own):  # the name of a set, which is checked when it is read
+    # The files of a set that has a name are checked whenever they are read.
+    if not os.path.isabs(own) or in_file(data.train.images):
         return False
     paths = {
         os.path.realpath(os.path.expanduser(path)) for path in (own, dataset or own)
