@@ -19,7 +19,7 @@ from nnx.data.frame_table import (
 from nnx.data.given import checked_pair
 from nnx.data.memory_pixels import SOURCES, of_pixels, pixels_like
 from nnx.data.one_hot import Pairs
-from nnx.data.split import hold_out
+from nnx.data.split import hold_out, made_like
 from nnx.data.table_like import aim_of
 from nnx.data.table_options import checked
 from nnx.data.table_set import TEST_PART, split_of, table_set
@@ -126,16 +126,12 @@ def _dataset_like(like: Any, name: str, pairs: Pairs, options: TableOptions) -> 
     if test is None:
         (train, test), note = hold_out(train, TEST_PART)
         notes = (note,)
-    return Dataset(
+    return made_like(
+        like,
         name,
         train,
         test,
-        like.classes,
-        like.frame,
-        notes,
-        task=like.task,
-        columns=like.columns,
-        targets=like.targets,
+        notes=notes,
         validation=parts.get("validation"),
         options=options._replace(target=aim_of(like, ()).names),
     )

@@ -9,6 +9,7 @@ import numpy as np
 from nnx.data.assemble import assemble
 from nnx.data.dataset import Dataset, Frame, RawArray, RawSplit, Split
 from nnx.data.labels import MAX_CLASSES
+from nnx.data.split import made_like
 from nnx.data.tabular import listed
 from nnx.errors import InputError
 from nnx.files import readable
@@ -82,7 +83,7 @@ def load_like(folder: Path, like: Any) -> Dataset:
         (images, labels), notes = _read(root, like.classes, like.frame)
     split = Split(images.values, labels.values)
     name, source = folder.resolve().name, str(folder.absolute())
-    return Dataset(name, split, split, like.classes, like.frame, notes, source)
+    return made_like(like, name, split, split, notes=notes, source=source)
 
 
 def holds_pictures(folder: Path) -> bool:

@@ -1,8 +1,10 @@
-"""Holding out samples if a source has no part for testing."""
+"""Which samples of a source are for training, and which for testing."""
+
+from typing import Any
 
 import numpy as np
 
-from nnx.data.dataset import Array, Split
+from nnx.data.dataset import Array, Dataset, Split
 from nnx.data.rows import chosen
 
 
@@ -43,3 +45,14 @@ def held_out_rows(total: int, count: int) -> tuple[Array, Array]:
     # (NEP 19).
     order = np.random.RandomState(0).permutation(total)
     return np.sort(order[count:]), np.sort(order[:count])
+
+
+def made_like(like: Any, name: str, train: Split, test: Split, **more: Any) -> Dataset:
+    """Return a data set of samples that are in the form of a network's, or of others.
+
+    like: the network, or the data set
+    more: other fields, such as notes
+    """
+    alike = "classes", "frame", "task", "columns", "targets"
+    fields = {field: getattr(like, field) for field in alike}
+    return Dataset(name, train, test, **fields, **more)

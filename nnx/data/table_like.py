@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nnx.data.dataset import Column, Dataset, Split, TableOptions
+from nnx.data.dataset import Column, Dataset, TableOptions
 from nnx.data.read_table import read_table
+from nnx.data.split import made_like
 from nnx.data.table_set import held_out, split_of
 from nnx.data.tabular import Table, as_field, number
 from nnx.data.targets import Aim
@@ -41,7 +42,8 @@ def load_like(path: Path, like: Any, target: Sequence[str] = ()) -> Dataset:
     """
     aim = _checked_aim(path, like, target)
     split = split_of(_read(path, like, aim), like.columns, aim)
-    return _dataset(path, like, split, split, options=TableOptions(target=aim.names))
+    named = {"source": str(path.absolute()), "options": TableOptions(target=aim.names)}
+    return made_like(like, path.stem, split, split, **named)
 
 
 def load_parts_like(path: Path, like: Any, options: TableOptions) -> Dataset:
@@ -67,12 +69,13 @@ def load_parts_like(path: Path, like: Any, options: TableOptions) -> Dataset:
         for part in ("test", "validation")
         if (other := getattr(options, f"{part}_data"))
     }
-    return _dataset(
-        path,
+    return made_like(
         like,
+        path.stem,
         split_of(table, columns, aim, rows),
         parts.get("test") or split_of(table, columns, aim, test_rows),
         notes=(*table.notes, _NOTE, *notes),
+        source=str(path.absolute()),
         validation=parts.get("validation"),
         options=options._replace(target=aim.names),
     )
@@ -103,18 +106,3 @@ def _is_plain(name: str) -> bool:
     """Return whether a class's name is a number in its usual notation."""
     value = number(name)
     return value is not None and as_field(value) == name
-
-
-def _dataset(path: Path, like: Any, train: Split, test: Split, **more: Any) -> Dataset:
-    return Dataset(
-        path.stem,
-        train,
-        test,
-        like.classes,
-        like.frame,
-        source=str(path.absolute()),
-        task=like.task,
-        columns=like.columns,
-        targets=like.targets,
-        **more,
-    )

@@ -20,6 +20,7 @@ from nnx.data.dataset import (
     check_labels,
 )
 from nnx.data.frame_table import is_frame
+from nnx.data.split import made_like
 from nnx.errors import InputError
 from nnx.inputs import refuse_scaled
 from nnx.maths import evaluation
@@ -174,16 +175,7 @@ def _of_pair(network: Network, pair: Any) -> Dataset:
         x = as_array(x, "x")
         refuse_scaled(x, network.columns)
     split = from_memory.split_like(network, x, y, ("x", "y"))
-    return Dataset(
-        IN_MEMORY,
-        split,
-        split,
-        network.classes,
-        network.frame,
-        task=network.task,
-        columns=network.columns,
-        targets=network.targets,
-    )
+    return made_like(network, IN_MEMORY, split, split)
 
 
 def _sums(
