@@ -1,15 +1,13 @@
 """MNIST if it is on this machine, and random bytes of the same shape if not."""
 
 import os
-from pathlib import Path
 
 import numpy as np
 
 import nnx
 from nnx.data.dataset import Array, Dataset, Frame, Split
-from nnx.data.download import cache_folder
-from nnx.data.named import PUBLISHED
-from nnx.errors import InputError
+from nnx.data.download import is_cached
+from nnx.data.load import in_variable
 from nnx.maths.state import Layers
 from nnx_benchmarks.workloads import Problem, Workload
 
@@ -25,16 +23,8 @@ def images(data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     Raises:
         InputError: a data_dir that is given and does not hold MNIST
     """
-    if data_dir is not None:
+    if data_dir is not None or in_variable("mnist") or is_cached("mnist"):
         return nnx.load("mnist", data_dir)
-    if named := os.environ.get("NNX_DATA_DIR"):
-        try:
-            return nnx.load("mnist", named)
-        except InputError:
-            pass  # the folder of another data set
-    files = PUBLISHED["mnist"].files
-    if all((Path(cache_folder("mnist")) / file.name).is_file() for file in files):
-        return nnx.load("mnist")
     return random_bytes(IMAGES)
 
 

@@ -23,7 +23,7 @@ def list_() -> None:
 
     They are looked for in the folder that NNX_DATA_DIR names, then in the cache.
     """
-    from nnx.data.download import cache_folder
+    from nnx.data.download import cache_folder, is_cached
     from nnx.data.load import VARIABLE, in_variable
     from nnx.data.named import NAMES, PUBLISHED
 
@@ -32,10 +32,10 @@ def list_() -> None:
         if name not in PUBLISHED:
             rows.append([name, "comes with nnx", ""])
             continue
-        files, folder = PUBLISHED[name].files, cache_folder(name)
-        here = all((folder / file.name).is_file() for file in files)
-        size = sum(file.size for file in files) / 1e6
-        state = str(folder) if here else f"not here: nnx data fetch {name}"
+        size = sum(file.size for file in PUBLISHED[name].files) / 1e6
+        state = f"not here: nnx data fetch {name}"
+        if is_cached(name):
+            state = str(cache_folder(name))
         if own := in_variable(name):
             state = f"{own} ({VARIABLE})"
         rows.append([name, state, f"{size:.1f} MB"])

@@ -34,6 +34,12 @@ def cache_folder(name: str) -> Path:
         ) from None
 
 
+def is_cached(name: str) -> bool:
+    """Return whether the cache has all files of a published set, intact or not."""
+    folder = cache_folder(name)
+    return all((folder / file.name).is_file() for file in PUBLISHED[name].files)
+
+
 def fetch(name: str) -> Path:
     """Return the folder with the files of a published set, downloading missing ones.
 
