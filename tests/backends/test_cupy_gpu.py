@@ -107,6 +107,13 @@ def test_no_memory_is_held_by_the_error_that_says_so() -> None:
     ]
 
 
+def test_memory_that_the_pool_keeps_is_free() -> None:
+    """What CuPy holds back for the next arrays counts, with a limit and without."""
+    memory = "import nnx; print(nnx.find('cupy').memory())"
+    assert said(memory) == [str(2**30 + 2**20)]
+    assert said(memory, CUPY_GPU_MEMORY_LIMIT=str(2**29)) == [str(2**29 - 2**20)]
+
+
 WAITS = """
 import cupy, nnx, numpy
 from nnx.maths import losses, regularization

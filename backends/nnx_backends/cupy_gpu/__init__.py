@@ -75,7 +75,7 @@ def load(
         first_run=first._replace(note=TF32 if precision == "tf32" else ""),
         scope=scope,
         own_steps=run_steps,
-        memory=partial(_free, cupy, number),
+        memory=lambda: errors.available(cupy, number)[0],
     )
 
 
@@ -100,15 +100,6 @@ def _steps(
 def _from_numpy(cupy: Any, number: int, array: Array) -> Array:
     with cupy.cuda.Device(number):
         return cupy.asarray(array)
-
-
-def _free(cupy: Any, number: int) -> float:
-    """Return the bytes that arrays may still take on a device."""
-    with cupy.cuda.Device(number):
-        free, _ = cupy.cuda.runtime.memGetInfo()
-        pool = cupy.get_default_memory_pool()
-        limit = pool.get_limit() or free + pool.used_bytes()
-        return float(min(free + pool.free_bytes(), limit - pool.used_bytes()))
 
 
 def _device_name(cupy: Any, number: int) -> str:

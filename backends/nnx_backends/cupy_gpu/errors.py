@@ -92,12 +92,21 @@ def explained(error: Exception, cupy: Any, device: int) -> NnxError | None:
     code = _code(says)
     if isinstance(error, MemoryError) or code in OUT_OF_MEMORY:
         return OutOfMemoryError(
-            f"out of memory on cuda:{device}: {_needed(says)}{_free(cupy)}"
+            f"out of memory on cuda:{device}: {_needed(says)}{_free(cupy, device)}"
         )
     return UnusableBackendError(
         f"backend 'cupy' failed on cuda:{device} ({says}): "
         f"{REMEDIES.get(code, START_AGAIN)}"
     )
+
+
+def available(cupy: Any, device: int) -> tuple[int, int]:
+    """Return the bytes that arrays may still take on a device, and a limit or 0."""
+    with cupy.cuda.Device(device):
+        pool = cupy.get_default_memory_pool()
+        free = cupy.cuda.runtime.memGetInfo()[0] + pool.free_bytes()
+        limit = pool.get_limit()
+        return min(free, limit - pool.used_bytes()) if limit else free, limit
 
 
 def is_of_one_kernel(error: Exception) -> bool:
@@ -140,14 +149,9 @@ def _needed(says: str) -> str:
     return f"needs {_size(int(asked[1].replace(',', '')))}, " if asked else ""
 
 
-def _free(cupy: Any) -> str:
-    """Describe the memory that is free, on the card and under the pool's limit."""
+def _free(cupy: Any, device: int) -> str:
     try:
-        pool = cupy.get_default_memory_pool()
-        free = cupy.cuda.runtime.memGetInfo()[0] + pool.free_bytes()
-        limit = pool.get_limit()
-        if limit:
-            free = min(free, limit - pool.used_bytes())
+        free, limit = available(cupy, device)
     except Exception:
         return "free is not known"
     of_limit = f" of a limit of {_size(limit)}" if limit else ""
