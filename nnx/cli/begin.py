@@ -1,4 +1,4 @@
-"""What `nnx train` begins with: a data set that is named, a trained network."""
+"""Beginning a run of `nnx train`: its data set, its network, and the run itself."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def asked(
     given: dict[str, Any], data: str | None, out: Path | None, resume: bool
 ) -> dict[str, Any]:
-    """Return the settings given, and the data set that is named without its option.
+    """Return the given settings, with the data set if it was named without its option.
 
     Raises:
         InputError: options that do not go together
@@ -45,7 +45,7 @@ def _check_preset(data: str) -> None:
 
 
 def _check_origin(given: dict[str, Any], out: Path | None, resume: bool) -> None:
-    """Refuse what does not go with a trained network to begin with."""
+    """Refuse options that contradict --from."""
     if not (origin := given.get("from")):
         return
     from nnx.model_file import MODEL_NAME
@@ -60,10 +60,10 @@ def _check_origin(given: dict[str, Any], out: Path | None, resume: bool) -> None
 
 
 def with_origin(values: dict[str, Any]) -> dict[str, Any]:
-    """Return settings with those that come with the network that is begun with, if any.
+    """Return settings with those that the network of `from` determines, if any.
 
     Raises:
-        InputError: no network there, or one that these settings contradict
+        InputError: there is no network, or the settings contradict it
     """
     from nnx.network import Network
     from nnx.training.origin import with_network
@@ -80,12 +80,13 @@ def with_origin(values: dict[str, Any]) -> dict[str, Any]:
 def _data_of(
     origin: Path, network: "Network", values: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the settings of the data that come with a network, as it was trained on.
+    """Return settings of the data that a network was trained on.
 
-    They are all those that name them, or if others are named, how a table is read.
+    If no other data are named, these are all settings that name them; otherwise those
+    by which the network's table was read.
 
     Raises:
-        InputError: settings contradict how the network's table was read
+        InputError: the settings contradict how the network's table was read
     """
     from nnx.data.table_like import AS_TRAINED
     from nnx.settings.values import as_option
@@ -106,12 +107,12 @@ def _data_of(
 
 
 def network(settings: "Settings", data: "Dataset", *, resume: bool) -> "Network":
-    """Return the network that a run begins with: a new one, or a trained one.
+    """Return the network that a run begins with: a new one, or that of `from`.
 
-    resume: it is replaced by the checkpoint's, and the trained one need not be there
+    resume: the checkpoint will replace it, so that of `from` need not exist any more
 
     Raises:
-        InputError: data that do not fit the trained network
+        InputError: the data do not fit the trained network
     """
     from nnx.network import Network
     from nnx.training.evaluate import check_fits
@@ -132,10 +133,7 @@ def network(settings: "Settings", data: "Dataset", *, resume: bool) -> "Network"
 
 
 def check_backend(settings: "Settings", options: dict[str, Any]) -> None:
-    """Refuse a backend that is named, or told something, and cannot be used.
-
-    options: the backend's
-    """
+    """Refuse a backend that is named, or has options, and cannot be used."""
     from nnx.backend import find
     from nnx.training.prepare import precision
 
@@ -153,10 +151,10 @@ def run(
     resume: bool = False,
     **how: Any,
 ) -> "Run":
-    """Return a run on these data, refused if its parts do not fit.
+    """Return a run on these data; InputError if its parts do not fit.
 
-    values: its settings, as they are given
-    options: the backend's; how: as for `Run`
+    values: the settings as they were given
+    options: of the backend; how: other arguments of `Run`
     """
     from nnx.settings import complete
     from nnx.settings.values import regression_rate

@@ -1,4 +1,4 @@
-"""What `nnx bench` prints and writes of what was measured."""
+"""Printing and writing the results of `nnx bench`."""
 
 import json as json_format
 import shutil
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nnx_benchmarks.report import Report, Table
 
 JSON_NAME, PICTURE_NAME = "bench.json", "bench.png"
-LOOK = 0.5  # seconds for which the machine is looked at before it is measured
+LOOK = 0.5  # seconds in which other programs' use of the cores is measured
 
 
 def report(
@@ -32,9 +32,9 @@ def report(
     out: Path | None,
     json: bool,
 ) -> None:
-    """Measure, print what is reported and write it; status 1 if one disagreed.
+    """Measure, print the reports and write them; exit with status 1 if one disagreed.
 
-    measure: gives a report, or several, each with what those before it have and more
+    measure: yields reports, each of which extends the one before
     """
     from nnx import files
     from nnx.training.folder import default_folder
@@ -54,7 +54,7 @@ def report(
         summary = machine.summary(described)
         of = {"images": images and images.name, "machine": described}
         values, written = so_far.as_json() | of, [folder / JSON_NAME]
-        # Anew each time: what was measured before one that never ends is kept.
+        # Written after each report, in case a later one never ends.
         content = json_format.dumps(values, indent=1) + "\n"
         files.write(written[0], content.encode())
         if not json:
@@ -75,7 +75,7 @@ def report(
 
 
 def _show(tables: "Sequence[Table]", summary: str) -> None:
-    """Print tables, and before them the machine, if it is given."""
+    """Print tables after the summary of the machine, if given."""
     if summary:
         show.line(summary)
     for whole in tables:
@@ -92,7 +92,7 @@ def _show(tables: "Sequence[Table]", summary: str) -> None:
 
 
 def _say_if_busy() -> None:
-    """Say whether other programs keep the cores, after a look at them."""
+    """Print a note if other programs use the cores."""
     moment = cores.times()
     time.sleep(LOOK)
     if (busy := cores.busy(moment)) > cores.BUSY:
@@ -104,7 +104,7 @@ def _say_if_busy() -> None:
 
 
 def _prepared(folder: Path) -> Path:
-    """Return the folder, made; refused where it already holds a result."""
+    """Create and return the folder; refuse one that already holds a result."""
     from nnx import files
 
     existing = [name for name in (JSON_NAME, PICTURE_NAME) if (folder / name).exists()]

@@ -1,4 +1,4 @@
-"""`nnx parity`, and what it shares with `nnx gradcheck`."""
+"""`nnx parity`, and functions that it shares with `nnx gradcheck`."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -54,22 +54,22 @@ def parity(
 
 
 def as_row(result: "Agreement", *names: str, **renamed: str) -> dict[str, Any]:
-    """Return some of a result for JSON, and the error."""
+    """Return some fields of a result for JSON, and the error."""
     named = {name: name for name in names} | renamed
     row = {name: getattr(result, own) for name, own in named.items()}
     return row | {"max_relative_error": finite(result.max_relative_error)}
 
 
 def finite(error: float) -> float | None:
-    """Return an error for JSON, which has no word for infinite but null."""
+    """Return an error for JSON, which has no infinity: null instead."""
     return error if error < float("inf") else None
 
 
 def chosen(name: str, device: str | None) -> "list[Backend]":
-    """Return the backend of this name, or all that can be used, and why others cannot.
+    """Return the backend of this name, or all usable ones; note why others are not.
 
     Raises:
-        InputError: a device of all
+        InputError: a device is given for all
     """
     from nnx.backend import find, usable
 

@@ -1,4 +1,4 @@
-"""How well a network does on each class, and what it takes for what: as tables."""
+"""Tables of each class's precision and recall, and of the confusion matrix."""
 
 import math
 import shutil
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from nnx.data.dataset import Dataset
     from nnx.training.evaluate import Evaluation
 
-# Where there is no terminal; and how many mix-ups are told of.
+# Columns without a terminal; and the most kinds of mistake to list.
 WIDTH, MOST = 80, 10
 
 
 def described(classes: tuple[str, ...], evaluation: "Evaluation") -> dict[str, Any]:
-    """Return what JSON says of the classes; null for what is not known."""
+    """Return the results of each class for JSON; null for what is undefined."""
     counts, confusion = evaluation.counts, evaluation.confusion
     if counts is None:
         return {}
@@ -44,7 +44,7 @@ def _known(number: float) -> float | None:
 
 
 def print_tables(data: "Dataset", evaluation: "Evaluation") -> None:
-    """Print each class's precision and recall, and the confusion or what is worst."""
+    """Print each class's precision and recall, and the confusion matrix if it fits."""
     from nnx.training.scores import percent, samples
 
     classes, images = data.classes, samples(data.columns)
@@ -83,7 +83,7 @@ def print_tables(data: "Dataset", evaluation: "Evaluation") -> None:
 def _print_worst(
     classes: tuple[str, ...], counts: list[list[int]], images: str
 ) -> None:
-    """Print the most frequent mix-ups."""
+    """Print the most frequent mistakes."""
     from nnx.training.scores import percent
 
     pairs = [
@@ -105,7 +105,7 @@ def _print_worst(
 
 
 def _width(columns: list[str], rows: list[list[str]]) -> int:
-    """Return how many columns of a screen a table takes."""
+    """Return a table's width in characters."""
     widths = (max(map(len, cells)) for cells in zip(columns, *rows, strict=True))
     return sum(1 + width for width in widths) - 1
 

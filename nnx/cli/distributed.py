@@ -1,4 +1,4 @@
-"""Many processes as one command: one of them speaks, and they end together."""
+"""Many processes as one command: only the first prints, and they end together."""
 
 import os
 import sys
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def together(name: str) -> Iterator["Communicator"]:
-    """Give the communicator of this name, and let none but the first process speak.
+    """Provide the communicator of this name; only the first process prints.
 
-    An error that all processes come to ends each as usual; that of some is told by
-    them, and ends all the others.
+    An error in all processes ends each as usual. An error in some is printed by these,
+    and ends all others.
     """
     from nnx.communicator import find
 
@@ -44,5 +44,5 @@ def together(name: str) -> Iterator["Communicator"]:
         else:
             traceback.print_exc()
         sys.stderr.flush()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI would say that it aborts
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # hides MPI's own message
         communicator.abort(getattr(error, "exit_status", NnxError.exit_status))

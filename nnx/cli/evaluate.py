@@ -95,7 +95,7 @@ def evaluate(
 def tested_by(
     model: Path, network: "Network", dataset: str | None, target: str | None
 ) -> dict[str, Any]:
-    """Return the settings of the model's run, or none but the target without one."""
+    """Return the settings of the model's run; without a run, only the target."""
     from nnx.settings.values import read_value
     from nnx.training.folder import settings_of
 
@@ -116,12 +116,12 @@ def tested_on(
     dataset: str | None,
     data_dir: Path | None,
 ) -> "Dataset":
-    """Return the data set given, or that of the model's run, to test a network on.
+    """Return the given data set, or that of the model's run, to test a network on.
 
-    A table, or pictures, that the run was trained on are split as in the run, whatever
-    their name is now: other rows would flatter the network.
+    If the run was trained on the given table or pictures, under any name, they are
+    split as in the run: training rows would flatter the network.
 
-    settings: as from `tested_by`, or the run's
+    settings: from `tested_by`, or the run's
     """
     from nnx.cli.progress import doing
     from nnx.training.data import load_data
@@ -154,7 +154,7 @@ def tested_on(
 def _own(
     model: Path, network: "Network", settings: Mapping[str, Any], dataset: str
 ) -> "Dataset | None":
-    """Return a table, or pictures, as the model's run had them, if they are its own."""
+    """Return the table or pictures, split as in the model's run, if it had them."""
     from nnx.data.load import is_pictures
     from nnx.model_file import CHECKPOINT_NAME
     from nnx.training.checkpoint import is_of
@@ -166,7 +166,7 @@ def _own(
     with suppress(InputError, OSError):
         if not (network.columns or (own.is_absolute() and is_pictures(dataset))):
             return None
-        # Where the run's own is no longer there, this may be it; a checkpoint tells.
+        # If the run's data are gone, these may be they, moved; the checkpoint decides.
         if own.exists():
             if not _are_alike(own, given):
                 return None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nnx.data.dataset import Dataset
     from nnx.network import Network
 
-# Each format's option, what it writes, and how such files may end.
+# By each format's option: what it writes, and the suffixes of such files.
 ENDINGS = {
     "html": ("a page's name", (".html", ".htm")),
     "onnx": ("an ONNX file's name", (".onnx",)),
@@ -129,7 +129,7 @@ def _content(
     data: "Dataset | None",
     settings: dict[str, Any] | None,
 ) -> tuple[bytes, str]:
-    """Return what a file holds, and what there is to say of it."""
+    """Return a file's content, and a remark on it or ""."""
     from nnx.export import c_content, model_card, onnx_graph, state_dict
 
     if name == "onnx":
@@ -152,7 +152,7 @@ def _tested_on(
     data_dir: Path | None,
     target: str | None,
 ) -> tuple["Dataset | None", dict[str, Any] | None]:
-    """Return the data, and the settings of the model's run where there are any."""
+    """Return the data to test on, and the settings of the model's run, if any."""
     settings = tested_by(model, network, dataset, target)
     data = tested_on(model, network, settings, dataset, data_dir)
     return data, settings if "epochs" in settings else None

@@ -17,13 +17,13 @@ class Command(TyperCommand):
     """A command."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Return the parameters, with that of help."""
+        """Return the parameters, including --help."""
         return _untyped(super().get_params(ctx))
 
 
 class Group(TyperGroup):
-    """A command of commands."""
+    """A command with subcommands."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Return the parameters, with that of help."""
+        """Return the parameters, including --help."""
         return _untyped(super().get_params(ctx))

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from nnx.verify.compare import Agreement
     from nnx.verify.own_network import ParameterCheck
 
-# What a step draws at random, or computes of its batch; a network outside training,
-# as a model file holds it, has none of it.
+# Settings of what a step draws at random, or computes from its batch. They do not apply
+# outside training, and so not to a model file.
 DRAWN = "batch_norm", "dropout", "input_dropout", "input_noise", "augment"
-# What each loss is called.
+# The losses in words.
 LOSSES = {
     "cross_entropy": "cross-entropy",
     "binary_cross_entropy": "binary cross-entropy",
@@ -140,7 +140,7 @@ def _of_network(
 
 
 def _minimized(settings: "Settings") -> dict[str, Any]:
-    """Return what the run minimizes beyond the mean loss, as it is written."""
+    """Return the settings that change the minimized loss, as written in a file."""
     from nnx.settings import as_text
     from nnx.verify.own_network import MINIMIZED
 
@@ -162,10 +162,7 @@ def _print_json(described: dict[str, Any], results: "list[ParameterCheck]") -> N
 
 
 def _print(title: str, results: "list[ParameterCheck]") -> None:
-    """Print a row for each weight and bias, what is to be said of some, and the worst.
-
-    A remark is on what the numbers alone would not tell.
-    """
+    """Print a row for each weight and bias, remarks on some, and the worst error."""
     from nnx.verify.gradients import BOUND
 
     cells = []
@@ -194,7 +191,7 @@ def _print(title: str, results: "list[ParameterCheck]") -> None:
 
 
 def _remark(row: "ParameterCheck") -> str:
-    """Return what a row's numbers alone would not tell, or nothing."""
+    """Return a remark on what a row's numbers alone would not tell, or ""."""
     from nnx.verify.gradients import BOUND
 
     if row.entries == 0:

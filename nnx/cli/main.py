@@ -1,4 +1,4 @@
-"""The `nnx` command: its subcommands, and what becomes of errors."""
+"""The `nnx` command: its subcommands, and how errors are printed."""
 
 import inspect
 import os
@@ -55,7 +55,7 @@ app.add_typer(bench.app, name="bench")
 app.command("info")(info.info)
 app.add_typer(data.app, name="data")
 
-# What a word that is given without an option is likely to be.
+# The option that a word without one was probably meant for.
 POSITIONAL = {"evaluate": "--dataset", "bench": "--workload"}
 
 
@@ -96,7 +96,7 @@ def nnx(
 
 
 def _shown(commands: typer.Typer) -> None:
-    """Have help's paragraphs fill the terminal's lines, and flags be without a type."""
+    """Let help's paragraphs fill the terminal, and show flags without a type."""
     for command in commands.registered_commands:
         command.cls = Command
     for entry in (*commands.registered_commands, commands.registered_callback):
@@ -119,7 +119,7 @@ def main() -> None:
     os.environ["MPLBACKEND"] = "agg"
     streams.prepare()
     if not debug:
-        # NumPy warns of overflow, and the loss that is no longer finite ends it.
+        # NumPy warns of overflow; a loss that is not finite ends training anyway.
         warnings.simplefilter("ignore", RuntimeWarning)
         warnings.showwarning = _warn
     try:
@@ -138,12 +138,12 @@ def main() -> None:
 
 
 def _warn(message: Warning | str, *where: object, **more: object) -> None:
-    """Print what a library warns of, in one line and without the line of its source."""
+    """Print a library's warning in one line, without the source line that raised it."""
     show.note(f"nnx: {message}")
 
 
 def _explained(error: Exception) -> int:
-    """Print an error that nnx or the argument parser foresaw; return the status."""
+    """Print an expected error in one line and return the status; re-raise others."""
     if isinstance(error, MemoryError):
         advice = "; try a smaller --batch-size or --hidden"
         asked = f" ({error}){advice}" if str(error) else ""  # of an array, by NumPy
@@ -158,7 +158,7 @@ def _explained(error: Exception) -> int:
 
 
 def _usage(error: Any) -> str:
-    """Return what the parser refuses, what was likely meant, and where help is."""
+    """Return the parser's message, with a suggestion and where to find help."""
     context = getattr(error, "ctx", None)
     called = getattr(error, "option_name", "").lstrip("-").replace("-", "_")
     if called in ALSO_CALLED and context is not None:

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their text is read."""
+"""Options that several commands share, and the parsing of their text."""
 
 import os
 from contextlib import suppress
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def expanded(text: str) -> Path:
-    """Return a path; ~ is the user's home, which shells leave as it is in --out=~/x."""
+    """Return a path with ~ expanded, which shells do not do in --out=~/x."""
     if not text:
         raise typer.BadParameter("the name of a folder is missing")
     return Path(os.path.expanduser(text))
@@ -31,7 +31,7 @@ def path(help: str, metavar: str = "DIR", **more: Any) -> Any:
 
 
 def number(kind: type[int] | type[float], help: str, least: float | None = None) -> Any:
-    """Return an option for a number; what is none is refused with its text."""
+    """Return an option for a number, of at least `least`."""
     what = "an integer" if kind is int else "a number"
     what += "" if least is None else f" from {least}"
 
@@ -63,7 +63,7 @@ BackendOrAll = Annotated[
     str, typer.Option("--backend", help="Name of a backend, or all that are usable.")
 ]
 MAX_THREADS = 1024
-# With its name, as Typer 0.27 takes that of a metavar which is the same in capitals.
+# Named explicitly: Typer 0.27 would take the name from a metavar that equals it.
 Device = Annotated[
     str | None,
     typer.Option(
@@ -82,9 +82,9 @@ ModelArgument = Annotated[
 
 
 def network_of_pictures(model: Path, instead: str = "") -> "Network":
-    """Return the network of a model that takes pictures; others are refused.
+    """Return a model's network; refuse one that does not take pictures.
 
-    instead: what to do with others
+    instead: advice for such a network
     """
     from nnx.network import Network
 
@@ -99,7 +99,7 @@ def network_of_pictures(model: Path, instead: str = "") -> "Network":
 
 
 def classifier_of_pictures(model: Path) -> "Network":
-    """Return the network of a model that tells the classes of pictures."""
+    """Return a model's network; refuse one that does not classify pictures."""
     network = network_of_pictures(model, "the page to draw on is for those alone")
     if network.task != "classification":
         gives = "values" if network.task == "regression" else "several labels"
@@ -110,12 +110,12 @@ def classifier_of_pictures(model: Path) -> "Network":
 
 
 def on(device: str | None) -> dict[str, Any]:
-    """Return what `nnx.find` is told of a device: nothing where none was given."""
+    """Return the options of `nnx.find` for a device; none if it is None."""
     return {} if device is None else {"device": device}
 
 
 def backend_of(name: str, device: str | None, threads: int | None = None) -> "Backend":
-    """Return a backend for what takes no time; say so where "gpu" has to be another."""
+    """Return a backend for short work; print a note if "gpu" is not available."""
     from nnx.backend import choose
 
     seconds = 0.0 if name == "gpu" else inf
@@ -126,7 +126,7 @@ def backend_of(name: str, device: str | None, threads: int | None = None) -> "Ba
 
 
 def threads_limited(threads: int | None) -> Any:
-    """Return a context in which the matrix products use so many threads."""
+    """Return a context in which BLAS uses so many threads; None: its default."""
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise InputError(
             f"--threads takes an integer from 1 to {MAX_THREADS}, not {threads}"

@@ -68,7 +68,7 @@ def plot(
 def _of_one(
     run: Path, folder: Path, kind: str, dataset: str | None, data_dir: Path | None
 ) -> list[Path]:
-    """Return the files of a run's pictures and report, which are then written."""
+    """Write a run's pictures and report; return the files."""
     from nnx.cli.progress import doing
     from nnx.network import Network
     from nnx.report.write import write
@@ -87,7 +87,7 @@ def _of_one(
 
 
 def _compared(runs: list[Path]) -> "Figure":
-    """Return the one picture of several runs."""
+    """Return the figure that compares runs."""
     from nnx.report.curves import compared
 
     return compared({str(run): _log(run) for run in runs})

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from nnx.data.picture import Picture
     from nnx.network import Network
 
-DOUBTFUL = 5  # the exit status
-# Characters beside the file's name and the label, on a terminal of 80.
+DOUBTFUL = 5  # exit status if any answer is doubted
+# Characters left for the columns after the file's name and the label, of 80.
 ROOM = 60
 
 
@@ -125,7 +125,7 @@ def _check_order(model: Path, files: list[Path]) -> None:
 
 
 def _all_of(files: list[Path]) -> list[Path]:
-    """Return pictures, with those of folders in place of folders that have some."""
+    """Return files, with each folder that has pictures replaced by these."""
     from nnx.data.image_folder import pictures_in
 
     pictures = list[Path]()
@@ -139,10 +139,10 @@ def _all_of(files: list[Path]) -> list[Path]:
 
 
 def _read(file: Path, network: "Network") -> "Picture":
-    """Return a picture, prepared for a network.
+    """Return the picture in a file, prepared for a network.
 
     Raises:
-        InputError: it cannot be read, or is a folder without pictures
+        InputError: the file cannot be read, or is a folder without pictures
     """
     from nnx.data.image_folder import pictures_in
     from nnx.data.picture import read
@@ -158,7 +158,7 @@ def _read(file: Path, network: "Network") -> "Picture":
 def _of_pictures(
     model: Path, files: list[Path], backend: "Backend", json: bool
 ) -> None:
-    """Say what each picture shows, and which answers are doubted."""
+    """Print what each picture shows, and which answers are doubted."""
     from nnx.likeness import doubt
 
     network = network_of_pictures(model, "give a table, as in nnx predict RUN test.csv")
@@ -187,7 +187,7 @@ def _of_pictures(
 def _row(
     file: Path, network: "Network", pixels: Any, backend: "Backend"
 ) -> dict[str, Any]:
-    """Return what is said of a picture, as JSON has it."""
+    """Return the prediction for a picture, in the form of JSON."""
     if network.task == "regression":
         values = network.predict(pixels, backend=backend).ravel()
         names = (target.name for target in network.targets)
@@ -210,7 +210,7 @@ def _row(
 
 
 def _tables(classes: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    """Print a table of probabilities; of the best ones, where all have no room."""
+    """Print a table of all probabilities, or of the best ones if there is no room."""
     from nnx.training.scores import percent
 
     title, columns = "", ["confidence"]
@@ -240,7 +240,7 @@ def _numbers(network: "Network", rows: list[dict[str, Any]]) -> None:
 def _print(
     title: str, columns: list[str], rows: list[dict[str, Any]], cells: list[list[str]]
 ) -> None:
-    """Print a table of these columns, after the file's name, and before the doubts."""
+    """Print a table of file names, these columns and, if there are any, doubts."""
     if any(row["doubt"] for row in rows):
         columns = [*columns, "doubt"]
         cells = [

@@ -1,4 +1,4 @@
-"""`nnx predict RUN table.csv`: a table's rows, predicted one block after another."""
+"""`nnx predict RUN table.csv`: predictions for a table's rows, block by block."""
 
 import csv
 import io
@@ -23,9 +23,9 @@ FORMATS = "csv", "kaggle"
 class Form(NamedTuple):
     """How predictions are written.
 
-    id: the column that is copied in front of them; "" is the rows' numbers, from 1
-    format: of `FORMATS`; kaggle is the form of Kaggle's Digit Recognizer
-    probabilities: whether each class's is written too
+    id: the column to copy in front of them; "": the rows' numbers, from 1
+    format: of `FORMATS`; "kaggle": that of Kaggle's Digit Recognizer
+    probabilities: whether to write each class's too
     """
 
     id: str = ""
@@ -36,10 +36,7 @@ class Form(NamedTuple):
 def predict(
     model: Path, table: Path, out: Path | None, form: Form, backend: "Backend"
 ) -> int:
-    """Write the predictions of a table's rows, and return how many there are.
-
-    out: a file; None is stdout
-    """
+    """Write predictions for a table's rows to a file or stdout; return how many."""
     from nnx.cli.progress import counted
     from nnx.network import Network
 
@@ -64,7 +61,7 @@ def predict(
 
 
 def _check(network: "Network", form: Form, target: str) -> None:
-    """Refuse a form that the network's predictions do not have."""
+    """Refuse a form that does not fit the network."""
     if form.format not in FORMATS:
         raise InputError(
             f"--format is one of {', '.join(FORMATS)}, not {form.format!r}"
@@ -94,7 +91,7 @@ def _images(block: "Block") -> int:
 
 
 def _target(model: Path) -> str:
-    """Return what the column of classes was called in training, as far as is known."""
+    """Return the name of the target in training, or "label" if unknown."""
     from nnx.training.folder import settings_of
 
     names = settings_of(model, needed=False).get("target", ())
@@ -117,7 +114,7 @@ def _header(network: "Network", form: Form, target: str) -> list[str]:
 def _lines(
     network: "Network", block: "Block", before: int, form: Form, backend: "Backend"
 ) -> Iterator[list[Any]]:
-    """Yield a line of fields for each row, the first of which has so many before it."""
+    """Yield the fields of each row; before: the number of rows in earlier blocks."""
     n = len(block.images)
     ids = block.ids if form.id else range(before + 1, before + n + 1)
     if network.task == "regression":
@@ -139,7 +136,7 @@ def _lines(
 
 @contextmanager
 def _opened(out: Path | None) -> Iterator[Callable[[Any], None]]:
-    """Give a function that writes lines of CSV, into a file that is whole or not."""
+    """Provide a function that writes lines of CSV; the file is complete or absent."""
     from nnx import files
 
     if out is None:

@@ -1,4 +1,4 @@
-"""How compiling is going, and other work that may take a while: on a terminal."""
+"""Progress of compiling and of other long work, on a terminal."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -11,14 +11,14 @@ from nnx.errors import printable
 from nnx.training.progress import draws
 
 Part = TypeVar("Part")
-# Work that is done sooner is not told of.
+# Seconds before anything is shown.
 SOON = 0.5
 
 
 def compiled(shares: Iterable[float], quiet: bool) -> None:
-    """Compile what gives these shares as it goes on, with a bar on a terminal.
+    """Exhaust an iterator that compiles and yields the share done; show it as a bar.
 
-    The bar is there from the first share on, and not where nothing is compiled.
+    The bar appears with the first share, and so only if something is compiled.
     """
     if quiet or not draws():
         with at_once(lambda: None):
@@ -42,7 +42,7 @@ def compiled(shares: Iterable[float], quiet: bool) -> None:
 
 @contextmanager
 def doing(what: str, *, quiet: bool = False) -> Iterator[None]:
-    """Show on a terminal what is being done, once that has taken half a second."""
+    """Show on a terminal what is being done, after half a second."""
     if quiet or not draws():
         yield
         return
@@ -60,9 +60,9 @@ def doing(what: str, *, quiet: bool = False) -> Iterator[None]:
 def counted(
     parts: Iterable[Part], size: Callable[[Part], int], unit: str
 ) -> Iterator[Part]:
-    """Yield parts; once that has taken a second, a terminal shows how much is done.
+    """Yield parts, and after a second show the number of units done on a terminal.
 
-    size: of a part, in units
+    size: returns the units of a part
     """
     began, done = time.monotonic(), 0
     bars: Any = None

@@ -1,4 +1,4 @@
-"""What `nnx train` says before and after a run."""
+"""What `nnx train` prints before and after a run."""
 
 import sys
 from pathlib import Path
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     from nnx.training.result import Result
     from nnx.training.run import Run
 
-# What of a result is in the JSON object.
+# The fields of a result in the JSON object.
 RESULTS = (
     "ended_early", "best_epoch", "train_loss", "train_score", "validation_loss",
     "validation_score", "test_loss", "test_score", "seconds", "images_per_second",
 )  # fmt: skip
-# What its lines say of each part of the data, in this order.
+# Each part of the data in words, in the order of printing.
 SPLITS = {"test": "test {}", "validation": "validation", "train": "training"}
 
 
 def introduce(run: "Run", busy: float, *, resume: bool = False) -> None:
-    """Say on stderr what is about to be trained, and on what.
+    """Print on stderr what is about to be trained, and on what.
 
-    busy: cores that other programs keep
-    resume: whether it was to be gone on with
+    busy: number of cores that other programs use
+    resume: whether --resume was given
     """
     from nnx.training.prepare import without_effect
 
@@ -59,7 +59,7 @@ def introduce(run: "Run", busy: float, *, resume: bool = False) -> None:
         show.remark(f"nnx: {remark}")
     if backend.first_run.note:
         show.remark(f"{backend.name}: {backend.first_run.note}")
-    # The other processes of the run are no other programs.
+    # With several processes, the others are part of this run.
     if busy > cores.BUSY and run.communicator.size == 1:
         show.remark(
             f"the machine is busy: other programs use {busy:.1f} of "
@@ -68,20 +68,20 @@ def introduce(run: "Run", busy: float, *, resume: bool = False) -> None:
 
 
 def tell_way(run: "Run", quiet: bool) -> None:
-    """Say on stderr how the backend takes steps, where there are several ways."""
+    """Print on stderr how the backend takes steps, if there are several ways."""
     if run.way and not quiet:
         show.remark(f"{run.backend.name}: {run.way}")
 
 
 def tell(run: "Run", result: "Result", json: bool, quiet: bool) -> None:
-    """Print a run's outcome, and on stderr why there was nothing to do."""
+    """Print a run's result, and on stderr if there was nothing to do."""
     if run.resumed and not result.trained and not quiet:
         _nothing_to_do(result)
     _report(run, result, json)
 
 
 def _report(run: "Run", result: "Result", json: bool) -> None:
-    """Print a run's outcome: a table on a terminal, two lines elsewhere, or JSON."""
+    """Print a run's result: a table on a terminal, two lines elsewhere, or JSON."""
     from nnx.model_file import MODEL_NAME
     from nnx.training.log import METRIC_NAMES
     from nnx.training.scores import score_text
@@ -121,7 +121,7 @@ def _report(run: "Run", result: "Result", json: bool) -> None:
 
 
 def _described(run: "Run", result: "Result", model: str) -> dict[str, Any]:
-    """Return a run's outcome for JSON."""
+    """Return a run's result for JSON."""
     described = {
         "backend": run.backend.name,
         "device": run.backend.device,
@@ -143,7 +143,7 @@ def _described(run: "Run", result: "Result", model: str) -> dict[str, Any]:
 
 
 def _files(folder: Path) -> None:
-    """Print what lies in a run's folder."""
+    """Print the files in a run's folder."""
     from nnx.training.folder import FILES
 
     show.line(str(folder))
@@ -153,16 +153,13 @@ def _files(folder: Path) -> None:
 
 
 def draw(run: "Run", result: "Result", quiet: bool) -> None:
-    """Write the run's pictures and its report, and say on stderr where they are.
-
-    The run is done: what cannot be drawn is said, and does not fail it.
-    """
+    """Write the run's pictures and report; an error is only printed."""
     from nnx.cli.progress import doing
     from nnx.training.evaluate import Evaluation
 
     try:
         from nnx.report.write import write
-    except Exception as error:  # as for a backend of matplotlib that there is not
+    except Exception as error:  # such as an unknown matplotlib backend
         show.note(f"nnx: the run is done, but matplotlib cannot draw it: {error}")
         return
     assert run.folder is not None
@@ -177,7 +174,7 @@ def draw(run: "Run", result: "Result", quiet: bool) -> None:
     try:
         with doing("drawing pictures", quiet=quiet):
             *pictures, report = write(run.folder, "png", *known, test)
-    except Exception as error:  # what matplotlib raises has no root of its own
+    except Exception as error:  # matplotlib's exceptions have no common base
         show.note(f"nnx: the run is done, but not all of it could be drawn: {error}")
         return
     except BaseException:
@@ -190,11 +187,11 @@ def draw(run: "Run", result: "Result", quiet: bool) -> None:
 def go_on(
     run: "Run", result: "Result", device: str | None, threads: int | None
 ) -> None:
-    """Say on stderr how a run that was stopped is gone on with."""
+    """Print on stderr how to continue a run that was stopped."""
     if run.folder is None or not result.stopped:
         return
     words = ["nnx train --out", show.quoted(run.folder), "--resume"]
-    # What no settings file holds, and a resumed run needs too.
+    # Options of the run that are not in its settings.
     for name, value in ("device", device), ("threads", threads):
         words += [] if value is None else [f"--{name} {value}"]
     words += ["--tensorboard"] if run.tensorboard else []
@@ -202,7 +199,7 @@ def go_on(
 
 
 def _nothing_to_do(result: "Result") -> None:
-    """Say on stderr why a run that was resumed did not go on."""
+    """Print on stderr why a resumed run did not train."""
     epochs = len(result.log)
     if result.ended_early:
         show.remark(

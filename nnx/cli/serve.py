@@ -51,5 +51,5 @@ def serve(
 
     opened = listen.listening(host or HOST, port)
     show.line(f"{model}: draw at {listen.addresses(opened)} (Ctrl-C ends it)")
-    with signals.at_once(lambda: None):  # the server raises again what it was sent
+    with signals.at_once(lambda: None):  # the server re-raises its signal
         listen.run(app(network, hosts=["*"] if host else LOCAL), opened)

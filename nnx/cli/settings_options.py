@@ -20,9 +20,9 @@ KEYWORD = inspect.Parameter.KEYWORD_ONLY
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command with an option for each setting.
 
-    command: called with those that were given, as `given`; its own options are in the
-        help's last panel where they name no other. Its help shows the `FIRST` options;
-        --help-all shows all
+    command: called with the given settings as its first argument. Its own options are
+        in the help's last panel unless they name another. --help shows the options in
+        `FIRST`, --help-all shows all
     """
 
     @wraps(command)
@@ -68,7 +68,7 @@ def _all_help(context: typer.Context, wanted: bool) -> None:
 
 
 def _first_help(context: typer.Context, wanted: bool) -> None:
-    """Show the options that matter first in one panel, and how to see the rest."""
+    """Show the most important options in one panel, and how to see the rest."""
     if wanted:
         command: Any = context.command
         for option in command.params:
@@ -95,7 +95,7 @@ def _parameter(name: str, row: Row) -> inspect.Parameter:
 
 
 def _word(name: str) -> str:
-    """Return what a parameter of this name is called, from_ for from."""
+    """Return a parameter's name for a setting: from_ for from, a keyword."""
     return name + "_" * iskeyword(name)
 
 

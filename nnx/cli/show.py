@@ -1,4 +1,4 @@
-"""What commands print: results on stdout, everything else on stderr."""
+"""Printing by commands: results on stdout, everything else on stderr."""
 
 import json
 import os
@@ -14,17 +14,17 @@ from nnx.errors import printable
 
 def quoted(path: Path) -> str:
     """Return a path as a word of a shell's command."""
-    # Windows' cmd knows double quotes alone, and no path there has one in it.
+    # Windows' cmd knows only double quotes, which no path there can contain.
     return f'"{path}"' if os.name == "nt" else shlex.quote(str(path))
 
 
 def note(text: str) -> None:
-    """Print a remark on stderr, in one line whatever a file is called."""
+    """Print a remark on stderr in one line, even if a file's name has several."""
     typer.echo(printable(" ".join(text.split())), err=True)
 
 
 def remark(text: str) -> None:
-    """Print a remark on stderr, in lines as long as a terminal has room for."""
+    """Print a remark on stderr; on a terminal, wrapped at its width."""
     if not sys.stderr.isatty():
         note(text)
         return
@@ -35,7 +35,7 @@ def remark(text: str) -> None:
 
 
 def line(text: str) -> None:
-    """Print a line of a result on stdout; only for a terminal is it made printable."""
+    """Print a result on stdout; on a terminal, with control characters escaped."""
     if sys.stdout.isatty():
         text = "\n".join(map(printable, text.split("\n")))
     typer.echo(text)
@@ -47,9 +47,9 @@ def as_json(value: dict[str, Any]) -> None:
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """Print a table on stdout; numbers, all but the first column, to the right.
+    """Print a table on stdout; all columns but the first are aligned to the right.
 
-    Only on a terminal is the first column folded, where the table is too wide.
+    On a terminal that is too narrow, the first column is folded.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -63,7 +63,7 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     for row in rows:
         drawn.add_row(*map(printable, row))
     width = None if sys.stdout.isatty() else 10_000
-    # A file's name may look like rich's markup, [red].png for one.
+    # A file's name may look like rich's markup, such as [red].png.
     plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
     console = Console(file=sys.stdout, width=width, **plain)
     if title:

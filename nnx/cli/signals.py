@@ -1,11 +1,10 @@
-"""Ctrl-C, SIGTERM and SIGHUP: a word to the loop first, the end the second time.
+"""Ctrl-C, SIGTERM and SIGHUP: the first asks training to stop, the second ends it.
 
-What answers them changes as the program goes on, and is none of Python's own from its
-first line to its last. `begin` ends it at once while it is imported, `raised` unwinds a
-command, so that it leaves nothing half done, `remembered` is for training, which goes
-on to the end of its step, and `over` for when all is done. Python has no answer while
-processes are joined, `by_the_system`. A signal that is ignored, as nohup has it, stays
-so.
+The handlers change as the program proceeds; Python's own are never in effect. During
+imports, `begin` ends the program at once. `raised` unwinds a command with an exception,
+so that it leaves nothing half done. `remembered` lets training finish its step.
+`by_the_system` is for calls in which Python cannot handle a signal. After `over`, all
+are ignored. A signal that was ignored from the start, as by nohup, stays ignored.
 """
 
 import os
@@ -15,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-# 128 and the signal's number, as shells have it; Windows has no SIGHUP.
+# 128 plus the signal's number, as in shells; Windows has no SIGHUP.
 EXIT = {
     getattr(signal, name): 128 + getattr(signal, name)
     for name in ("SIGINT", "SIGTERM", "SIGHUP")
@@ -27,7 +26,7 @@ SHOW_CURSOR = "\x1b[?25h"
 
 
 class StoppedError(BaseException):
-    """A signal came; no `except Exception` on its way may take it for an error."""
+    """A signal arrived. Not an Exception, so that no `except Exception` catches it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -35,7 +34,7 @@ class StoppedError(BaseException):
 
 
 def begin() -> None:
-    """End nnx at once at a signal, from now on: nothing is done yet."""
+    """From now on, end nnx at once at a signal: nothing has been done yet."""
     _answer(_end)
 
 
@@ -52,13 +51,13 @@ def raised() -> Iterator[None]:
 
 @contextmanager
 def remembered() -> Iterator[list[int]]:
-    """Give a list that the first signal is put in; the second one ends nnx."""
+    """Provide a list to which the first signal is added; the second one ends nnx."""
     received: list[int] = []
 
     def remember(number: int, frame: FrameType | None) -> None:
         _answer(signal.SIG_DFL)
         received.append(number)
-        # Nobody else will, if the second one comes while there is a bar.
+        # A second signal while the bar is drawn would leave the cursor hidden.
         say(f"{_show_cursor()}\nnnx: finishing this step and saving")
 
     with _answered(remember):
@@ -69,14 +68,14 @@ def remembered() -> Iterator[list[int]]:
 def at_once(tidy: Callable[[], None]) -> Iterator[None]:
     """End nnx at the first signal, where there is nothing to save.
 
-    No exception does that: one that is raised while a compiler calls back is lost.
+    An exception would be lost if it were raised while a compiler calls back.
 
-    tidy: called before
+    tidy: called before the end
     """
 
     def end(number: int, frame: FrameType | None) -> None:
         _answer(_end)
-        with suppress(Exception):  # it may be in the midst of what it has to end
+        with suppress(Exception):  # it may interrupt what it tidies
             tidy()
         _end(number, frame)
 
@@ -86,27 +85,27 @@ def at_once(tidy: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def by_the_system() -> Iterator[None]:
-    """Have the system end nnx at a signal, where a call may not return to Python."""
+    """Let the system end nnx at a signal, where a call may not return to Python."""
     with _answered(signal.SIG_DFL):
         yield
 
 
 def over() -> None:
-    """Let no signal change how nnx ends, now that all is done and said."""
+    """Ignore signals from now on, as all is done."""
     _answer(signal.SIG_IGN)
 
 
 def say(text: str) -> None:
-    """Write a line on stderr, past its buffer, which may be in use just now.
+    """Write a line to stderr's descriptor, as its buffer may be in use.
 
-    text: ASCII; a console of Windows takes bytes for those of its own encoding
+    text: ASCII, as consoles on Windows have encodings of their own
     """
     with suppress(OSError, ValueError, AttributeError):  # broken, closed or None
         os.write(sys.stderr.fileno(), f"{text}\n".encode(errors="replace"))
 
 
 def _answer(handler: Handler) -> dict[int, Handler]:
-    """Set what answers the signals that are not ignored; return what did before."""
+    """Set the handler of signals that are not ignored; return the former handlers."""
     former = {number: signal.getsignal(number) for number in EXIT}
     heard = {n: was for n, was in former.items() if was not in (signal.SIG_IGN, None)}
     for number in heard:
@@ -125,7 +124,7 @@ def _answered(handler: Handler) -> Iterator[None]:
 
 
 def _show_cursor() -> str:
-    """Return what shows a terminal's cursor again, which a bar hides."""
+    """Return the escape code that shows the cursor, which a bar hides; or ""."""
     bar = sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
     return SHOW_CURSOR if bar else ""
 
@@ -142,13 +141,13 @@ def _raise(number: int, frame: FrameType | None) -> None:
     _answer(_end)
     while frame is not None:
         if frame.f_code.co_filename == IMPORTING:
-            _end(number)  # modules in C make another error of what is raised in them
+            _end(number)  # modules in C would replace the exception
         frame = frame.f_back
     raise StoppedError(number)
 
 
 def _lost(lost: "sys.UnraisableHookArgs") -> None:
-    """End nnx where the exception was raised in what cannot raise one."""
+    """End nnx if StoppedError was raised where exceptions are lost."""
     if isinstance(lost.exc_value, StoppedError):
         _end(lost.exc_value.number)
     sys.__unraisablehook__(lost)

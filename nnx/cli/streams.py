@@ -1,4 +1,4 @@
-"""Standard output and error, which end no command by being closed or broken."""
+"""Standard output and error that do not end a command when closed or broken."""
 
 import errno
 import os
@@ -8,25 +8,25 @@ from typing import Any
 
 
 class Lenient(RawIOBase):
-    """A stream that loses what it cannot write, and goes on.
+    """A stream that discards what it cannot write.
 
-    stream: what it stands for, which is kept, as it would close the descriptor
-    forgiven: the errors at which that is lost; others are raised
-    lost: whether anything was
+    stream: the stream that it replaces; kept, because its end closes the descriptor
+    forgiven: the errors after which output is discarded; others are raised
+    lost: whether any output was discarded
     """
 
     def __init__(self, stream: TextIOWrapper, forgiven: type[OSError]) -> None:
         super().__init__()
         self._stream, self._forgiven = stream, forgiven
-        # Where Python runs unbuffered, there is nothing between the two.
+        # If Python runs unbuffered, the buffer is the raw stream.
         self._raw: Any = getattr(stream.buffer, "raw", stream.buffer)
         self.lost = False
 
     def write(self, content: Any) -> int:
-        """Write bytes, or part of them; return how many, all where they are lost.
+        """Write bytes, or part of them; return how many, discarded ones included.
 
         Raises:
-            OSError: an error that is not forgiven, the first time
+            OSError: the first error that is not forgiven
         """
         try:
             written: int | None = self._raw.write(content)
@@ -51,32 +51,32 @@ class Lenient(RawIOBase):
 
 
 def _is_closed(error: OSError) -> bool:
-    """Return whether an error says on Windows that nobody reads a pipe any more."""
+    """Return whether an error means on Windows that a pipe's reader has ended."""
     return os.name == "nt" and error.errno == errno.EINVAL
 
 
 def prepare() -> None:
-    """Make output possible wherever it goes.
+    """Replace stdout and stderr by streams that survive a closed pipe or terminal.
 
-    What cannot be said on stderr is not said. Of results, what nobody reads any more is
-    lost (`head` has seen enough, a terminal is gone); a disk that is full is an error.
+    Errors on stderr are ignored. On stdout, output that nobody reads any more is
+    discarded (`head` has ended, the terminal is gone), but a full disk is an error.
     """
     for name in "stdout", "stderr":
         stream = getattr(sys, name)
-        if stream is None:  # closed, as a shell's >&- does it
+        if stream is None:  # closed, as by a shell's >&-
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         elif isinstance(stream, TextIOWrapper):
             every = name == "stderr" or stream.isatty()
             forgiven = OSError if every else BrokenPipeError
             setattr(sys, name, _lenient(stream, forgiven))
-    # Not every encoding has every character. As \\u…, as stderr writes them already,
-    # they stay different ones: two classes would both be "?".
+    # Characters that the encoding lacks become \u…, as on stderr; as "?", two classes
+    # might look the same.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def has_reader() -> bool:
-    """Return whether all that was written to stdout so far could be."""
+    """Return whether no output to stdout has been discarded so far."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     return not getattr(raw, "lost", False)
 

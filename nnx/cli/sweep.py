@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from nnx.sweep.trials import Sweep, Trial
 
-# What is held out to compare trials by, where the run's settings hold out nothing.
+# Fraction held out to compare trials, if the settings hold out nothing.
 HELD_OUT = 0.1
 
 
@@ -104,10 +104,7 @@ def sweep(
 
 
 def _values(file: Path) -> tuple[dict[str, Any], bool]:
-    """Return what all trials have in common, and whether it held out no images.
-
-    Trials are compared by a tenth of the training images then.
-    """
+    """Return the settings that all trials share, and whether HELD_OUT was added."""
     from nnx.files import read_toml
     from nnx.settings import layered
 
@@ -131,7 +128,7 @@ def _every_seed(first: int, count: int) -> list[int]:
 def _work(
     sweep: "Sweep", runs: TrialRuns, count: int, metric: str, quiet: bool
 ) -> None:
-    """Train trials until so many are finished; at a signal, save the one under way."""
+    """Train trials until `count` are finished; at a signal, save the current one."""
     from nnx.cli.signals import EXIT, remembered
     from nnx.sweep import trials
 
@@ -162,7 +159,7 @@ def _scores(
     should_stop: "Callable[[], bool]",
     quiet: bool,
 ) -> list[float] | None:
-    """Return the score of each seed; no score if training fails, None if it stops."""
+    """Return each seed's score; no scores if training fails, None if it is stopped."""
     from nnx.cli.progress import compiled
     from nnx.errors import DivergedError, OutOfMemoryError
 

@@ -1,4 +1,4 @@
-"""What `nnx sweep` says of its trials, and what it leaves in the end."""
+"""What `nnx sweep` prints, and the files that it writes at the end."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,9 +17,9 @@ SHOWN = 10  # trials in the table
 
 
 def introduce(sweep: "Sweep", data: "Dataset", most: int, asked: int) -> None:
-    """Say on stderr what is searched, and how far that is.
+    """Print on stderr what is searched, and how many trials are finished.
 
-    most: trials, of those asked for as many as the space has combinations
+    most: number of trials: those asked for, or fewer if the space has fewer
     """
     from nnx.sweep.trials import outcomes
 
@@ -34,7 +34,7 @@ def introduce(sweep: "Sweep", data: "Dataset", most: int, asked: int) -> None:
 
 
 def beginning(trial: "Trial") -> str:
-    """Say which trial begins, and with what settings."""
+    """Return a line on a trial that begins, with its settings."""
     again = " resumes where it was interrupted" if trial.begun else ""
     return f"trial {trial.number}{again}: {in_words(trial.params)}"
 
@@ -42,9 +42,9 @@ def beginning(trial: "Trial") -> str:
 def ending(
     trial: "Trial", finished: Sequence["Outcome"], most: int, metric: str
 ) -> str:
-    """Say what a trial came to, and how far the sweep is.
+    """Return a line on a trial that ended, and on the sweep so far.
 
-    finished: of all trials, the best first
+    finished: outcomes of all finished trials, the best first
     """
     [own] = [outcome for outcome in finished if outcome.number == trial.number]
     best = finished[0]
@@ -58,9 +58,9 @@ def ending(
 def report(
     sweep: "Sweep", runs: "TrialRuns", metric: str, json: bool, quiet: bool
 ) -> None:
-    """Write the best trial's settings and the picture, and print what all came to.
+    """Write the best trial's settings and the picture, and print the results.
 
-    Where no trial has a score, the command ends with status 1.
+    If no trial has a score, the command exits with status 1.
     """
     from nnx import files
     from nnx.sweep.proposals import importances
@@ -119,14 +119,14 @@ def _number(outcome: "Outcome", metric: str) -> str:
 
 
 def in_words(params: Mapping[str, Any]) -> str:
-    """Return settings as in hidden=128,64, dropout=0.2."""
+    """Return settings as text, such as hidden=128,64, dropout=0.2."""
     return ", ".join(f"{name}={_short(value)}" for name, value in params.items())
 
 
 def _short(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(map(_short, value))
-    if value == "":  # as an option takes no hidden layers, or no distortion
+    if value == "":  # no hidden layers or no distortion, as an option
         return '""'
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
@@ -150,9 +150,9 @@ def _described(
     folder: Path,
     best: Path,
 ) -> dict[str, Any]:
-    """Return what all came to, the best first, for JSON; null where a trial failed.
+    """Return the results for JSON, the best first; a failed trial's score is null.
 
-    The best one's run is null if it was deleted.
+    The best trial's run is null if it was deleted.
     """
     rows = [
         {
@@ -182,7 +182,7 @@ def _draw(
     metric: str,
     quiet: bool,
 ) -> None:
-    """Write the picture of what mattered; what cannot be drawn is only said."""
+    """Write the picture of what mattered; an error is only printed."""
     from nnx import files
     from nnx.sweep.trials import PICTURE_NAME
 
@@ -197,7 +197,7 @@ def _draw(
 
         figure = mattered(shares, values, scores, metric, log)
         content = style.encoded(figure, "png")
-    except Exception as error:  # what matplotlib raises has no root of its own
+    except Exception as error:  # matplotlib's exceptions have no common base
         show.note(
             f"nnx: the sweep is done, but its picture could not be drawn: {error}"
         )

@@ -145,7 +145,7 @@ def train(
 
 
 def _require(accuracy: float, result: "Result") -> None:
-    """End with status 1 where the test accuracy is below this."""
+    """Exit with status 1 if the test accuracy is below this."""
     if result.test_accuracy < accuracy:
         show.note(
             f"nnx: test accuracy {result.test_accuracy:.4f} is below the "
@@ -162,7 +162,7 @@ def _check_accuracy(required: float | None) -> None:
 
 
 def _check_folder(out: Path | None, resume: bool, overwrite: bool) -> None:
-    """Refuse options that do not say what is to become of the folder."""
+    """Refuse options for the folder that contradict each other."""
     if resume and overwrite:
         raise InputError("--resume continues a run, --overwrite replaces it: not both")
     if resume and out is None:
@@ -172,10 +172,9 @@ def _check_folder(out: Path | None, resume: bool, overwrite: bool) -> None:
 def _values(
     given: dict[str, Any], file: Path | None, preset: str | None, old: Path | None
 ) -> dict[str, Any]:
-    """Return the settings given, over the file's, over the preset's; checked.
+    """Return the given settings over the file's, over the preset's; checked.
 
-    old: the folder of the run to go on with, whose settings, if there are any yet, are
-        under all of them
+    old: folder of the run to resume; its settings, if it has any, come under all others
     """
     from nnx.files import read_toml
     from nnx.settings import complete, layered
@@ -205,7 +204,7 @@ def _opened(
     distributed: str,
     **how: Any,
 ) -> Iterator["Run"]:
-    """Give the run, as one of the processes that share it; see `_begun`."""
+    """Provide the run, in one of the processes that share it; see `_begun`."""
     from nnx.cli.distributed import together
     from nnx.communicator import own_cores
 
@@ -227,13 +226,13 @@ def _begun(
     quiet: bool,
     **how: Any,
 ) -> "Run":
-    """Return the run, refused if its parts do not fit.
+    """Return the run; InputError if its parts do not fit.
 
-    What files there are is looked at by the first process, for all.
+    The first process looks at files for all.
 
-    options: the backend's
-    classes: whether the data must have some
-    how: of it to be resumed, as far as there is something to go on with
+    options: of the backend
+    classes: whether the data must have classes
+    how: as for `Run`; resume is ignored if there is no checkpoint
     """
     from nnx.cli.progress import doing
     from nnx.communicator import first_rank

@@ -1,4 +1,4 @@
-"""The runs of a sweep's trials, made of what all of them share."""
+"""The runs of a sweep's trials, made from what all of them share."""
 
 from collections.abc import Mapping
 from itertools import chain, islice
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from nnx.sweep.trials import Trial
     from nnx.training.run import Run
 
-# Before the first trial, at most PAIRS pairs of values are checked with the data, of
-# which IMAGES images are enough.
+# Before the first trial, at most PAIRS pairs of values are checked, with IMAGES images.
 PAIRS, IMAGES = 500, 10
 
 
@@ -24,10 +23,10 @@ class UntrainableError(InputError):
 
 
 class TrialRuns(NamedTuple):
-    """What all trials share, and the runs that are made of it.
+    """What all trials share, and the runs that are made from it.
 
-    values: the settings that are not searched, as they are given
-    options: the backend's
+    values: the settings that are not searched, as given
+    options: of the backend
     threads: as for `Run`
     """
 
@@ -38,9 +37,9 @@ class TrialRuns(NamedTuple):
     threads: int | None
 
     def checked_metric(self) -> str:
-        """Return the metric of all trials, refused where these do not fit the data.
+        """Return the trials' metric; InputError if their settings do not fit the data.
 
-        Each value is checked with the data and a network, and pairs of values are.
+        Each value, and each of many pairs, is checked with the data and a network.
         """
         from nnx.sweep.space import covering, ends
 
@@ -58,12 +57,11 @@ class TrialRuns(NamedTuple):
         return run.plan.metric
 
     def of(self, trial: "Trial", seed: int) -> "Run":
-        """Return a trial's run with this seed, as far as it is if it was interrupted.
+        """Return a trial's run with this seed, resumed if it was interrupted.
 
         Raises:
             UntrainableError: no run can have the trial's settings
-            InputError: the fault is not the trial's: other settings make no run either,
-                or its folder cannot be used
+            InputError: other settings make no run either, or its folder cannot be used
         """
         from nnx.sweep.space import ends
         from nnx.training.folder import can_resume, load_settings
@@ -85,7 +83,7 @@ class TrialRuns(NamedTuple):
             raise UntrainableError(str(error)) from None
 
     def config(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what a settings file of a trial with these settings holds."""
+        """Return the content of a settings file for a trial with these settings."""
         from nnx.settings import as_text, layered
         from nnx.training.data import described
 
@@ -104,7 +102,7 @@ class TrialRuns(NamedTuple):
         )
 
     def _fits(self, values: dict[str, Any]) -> bool:
-        """Return whether a run without a folder can have these settings."""
+        """Return whether a run can have these settings."""
         try:
             self._run(values)
         except InputError:

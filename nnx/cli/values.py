@@ -1,4 +1,4 @@
-"""How well a network predicts each number of a regression: as a table."""
+"""A table of each target's R² and RMSE in a regression."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def described(targets: Sequence["Target"], evaluation: "Evaluation") -> dict[str, Any]:
-    """Return what JSON says of the targets; nothing where there are classes."""
+    """Return the results of each target for JSON; nothing unless a regression."""
     if evaluation.r2 is None or evaluation.rmse is None:
         return {}
     numbers = zip(targets, evaluation.r2, evaluation.rmse, strict=True)
@@ -24,7 +24,7 @@ def described(targets: Sequence["Target"], evaluation: "Evaluation") -> dict[str
 
 
 def print_table(targets: Sequence["Target"], evaluation: "Evaluation") -> None:
-    """Print each target's R², and its RMSE in its own unit."""
+    """Print each target's R², and its RMSE in the target's unit."""
     from nnx.training.scores import quantity
 
     known = described(targets, evaluation)
@@ -39,7 +39,7 @@ def print_table(targets: Sequence["Target"], evaluation: "Evaluation") -> None:
 
 
 def rmse(targets: Sequence["Target"], errors: "Array | None") -> str:
-    """Return each target's RMSE in words, with its name where there are several."""
+    """Return each target's RMSE in words, with its name if there are several."""
     if errors is None:
         return ""
     from nnx.training.scores import quantity
