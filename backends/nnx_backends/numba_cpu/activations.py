@@ -4,7 +4,7 @@ import math
 from functools import cache
 from typing import Any
 
-from nnx.maths.activations import ACTIVATIONS, GELU_CUBIC, GELU_SCALE
+from nnx.maths.activations import ACTIVATIONS, GELU_CUBIC, GELU_SCALE, LEAKY_SLOPE
 from nnx_backends.numba_cpu import dropout, elementary
 from nnx_backends.numba_cpu.cache import inner_njit
 from nnx_backends.numba_cpu.elementary import LOOP, like
@@ -61,8 +61,8 @@ FUNCTIONS = {
         _plain(lambda y: like(1.0, y) if y > 0 else like(0.0, y)),
     ),
     "leaky_relu": (
-        _plain(lambda z: like(0.01, z) * z if z < 0 else z),
-        _plain(lambda y: like(1.0, y) if y > 0 else like(0.01, y)),
+        _plain(lambda z: like(LEAKY_SLOPE, z) * z if z < 0 else z),
+        _plain(lambda y: like(1.0, y) if y > 0 else like(LEAKY_SLOPE, y)),
     ),
     "elu": (
         _exact(lambda z: elementary.expm1(z) if z < 0 else z),
