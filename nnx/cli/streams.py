@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 from io import BufferedWriter, RawIOBase, TextIOWrapper
+from select import select
 from typing import Any
 
 
@@ -29,13 +30,14 @@ class Lenient(RawIOBase):
             OSError: the first error that is not forgiven
         """
         try:
-            written: int | None = self._raw.write(content)
+            while (written := self._raw.write(content)) is None:
+                select([], [self._raw], [])  # there is no room, and it does not wait
         except OSError as error:
             known, self.lost = self.lost, True
             if not (known or isinstance(error, self._forgiven) or _is_closed(error)):
                 raise
-            written = None
-        return len(content) if written is None else written
+            return len(content)
+        return int(written)
 
     def writable(self) -> bool:
         """Return whether it can be written to."""

@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from io import BufferedWriter, RawIOBase, TextIOWrapper
 from pathlib import Path
+from time import sleep
 from types import SimpleNamespace
 from typing import Any
 
@@ -141,6 +143,25 @@ def test_an_error_that_is_not_forgiven_is_raised_once() -> None:
         with pytest.raises(OSError, match="No space left"):
             strict.flush()
         strict.flush()  # as Python does once more at its end
+
+
+def test_an_output_that_does_not_wait_loses_nothing() -> None:
+    """As another program that has the same pipe may have set it."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+
+    def read_later() -> bytes:
+        sleep(0.1)
+        with open(reader, "rb") as pipe:
+            return pipe.read()
+
+    with ThreadPoolExecutor(1) as pool:
+        received = pool.submit(read_later)
+        with open(writer, "w") as pipe:
+            results = BufferedWriter(Lenient(pipe, BrokenPipeError))
+            results.write(bytes(10**6))
+            results.flush()
+    assert len(received.result()) == 10**6
 
 
 def test_a_reader_that_leaves_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
