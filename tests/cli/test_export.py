@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+import nnx
+
 Run = Callable[..., Any]
 Refused = Callable[..., str]
 FILES = {
@@ -98,6 +100,27 @@ def test_weights_of_pytorch_s(run: Run, old_run: Path, cwd: Path) -> None:
     assert of_import == run("evaluate", old_run).stdout
 
 
+def test_an_import_is_as_it_is_told(run: Run, old_run: Path, cwd: Path) -> None:
+    """And as Python does it."""
+    chance = np.random.default_rng(0)
+    sizes = {"out": (3, 7), "first": (7, 16)}
+    drawn = {f"{name}.weight": chance.normal(size=s) for name, s in sizes.items()}
+    save_file(drawn, cwd / "w.safetensors")
+    words = "--activation", "tanh", "--layers", "first,out", "--dataset", "squares"
+    how: Any = {"layers": ("first", "out"), "data": nnx.load(cwd / "squares")}
+    for i, (more, told) in enumerate(
+        (
+            (("--normalize", "0.5,0.25"), {"normalize": (0.5, 0.25)}),
+            (("--pixels", "raw"), {"pixels": "raw"}),
+        )
+    ):
+        ran = run("import", "w.safetensors", *words, *more, "--out", f"{i}.safetensors")
+        assert (ran.returncode, ran.stderr) == (0, "")
+        nnx.from_pytorch(drawn, "tanh", **how, **told).save(cwd / "own.safetensors")
+        made = (cwd / f"{i}.safetensors").read_bytes()
+        assert made == (cwd / "own.safetensors").read_bytes()
+
+
 def test_imports_that_are_refused(refused: Refused, old_run: Path, cwd: Path) -> None:
     weights = {"0.weight": np.ones((4, 9)), "1.weight": np.ones((2, 4))}
     save_file(weights, cwd / "w.safetensors")
@@ -106,6 +129,8 @@ def test_imports_that_are_refused(refused: Refused, old_run: Path, cwd: Path) ->
         (["w.safetensors", *new], "does not say which activation"),
         (["w.safetensors", *new, "--normalize", "1"], "--normalize takes a mean"),
         (["w.safetensors", *new, "--data-dir", "."], "--data-dir needs --dataset"),
+        (["w.safetensors", *new, "--target", "y"], "--target needs --dataset"),
+        (["w.safetensors", "--out", "new"], "new: a model's name must end in .saf"),
         (["w.safetensors", "--out", "w.safetensors"], "already exists"),
         (["nothing.pt", *new], "nothing.pt: "),
         (["w.safetensors"], "--out"),

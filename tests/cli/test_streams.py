@@ -207,17 +207,42 @@ def test_a_signal_that_is_ignored_stays_so(
     assert rows(cwd / "a") == EPOCHS
 
 
-WARNS = """
+DOES = """
 import sys, warnings
 from nnx.cli import main
 
-main.app = lambda **how: warnings.warn("a library\\nis old")
+def app(**how): {}
+
+main.app = app
 sys.argv = ["nnx"]
 main.main()
 """
 
 
-def test_a_warning_is_one_line(cwd: Path) -> None:
-    words = sys.executable, "-c", WARNS
-    ran = subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=True)
-    assert ran.stderr == "nnx: a library is old\n"
+@pytest.mark.parametrize(
+    ("does", "status", "says"),
+    [
+        ('warnings.warn("a library\\nis old")', 0, "nnx: a library is old\n"),
+        (
+            'raise MemoryError("Unable to allocate 9 GiB")',
+            4,
+            "nnx: out of memory (Unable to allocate 9 GiB); try a smaller --batch-size "
+            "or --hidden\n",
+        ),
+        ("raise MemoryError", 4, "nnx: out of memory\n"),
+    ],
+)
+def test_what_libraries_do_is_one_line(
+    does: str, status: int, says: str, cwd: Path
+) -> None:
+    words = sys.executable, "-c", DOES.format(does)
+    ran = subprocess.run(words, cwd=cwd, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (status, "", says)
+
+
+def test_a_fault_of_nnx_is_not_taken_for_one_of_the_user(cwd: Path) -> None:
+    words = sys.executable, "-c", DOES.format("return {}['key']")
+    ran = subprocess.run(words, cwd=cwd, capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("Traceback")
+    assert ran.stderr.endswith("KeyError: 'key'\n")

@@ -99,8 +99,10 @@ def test_what_is_printed_of_values(capsys: pytest.CaptureFixture[str]) -> None:
     printed.print_table(data.targets, found)
     _, heading, _, *rows = capsys.readouterr().out.splitlines()
     assert heading.split() == ["target", "R²", "RMSE"]
-    assert rows[1].split()[0] == "t1"
-    assert rows[1].split()[2] == scores.quantity(found.rmse[1])
+    r2, each = f"{described[1]['r2']:.4f}", [*map(scores.quantity, found.rmse)]
+    assert rows[1].split() == ["t1", r2, each[1]]
+    assert printed.rmse(data.targets, found.rmse) == f"RMSE t0 {each[0]}, t1 {each[1]}"
+    assert printed.rmse(data.targets[:1], found.rmse[:1]) == f"RMSE {each[0]}"
 
 
 def test_what_is_printed_of_labels(capsys: pytest.CaptureFixture[str]) -> None:
