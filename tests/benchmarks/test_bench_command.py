@@ -148,6 +148,7 @@ def test_a_card_that_is_not_there(bench: Run) -> None:
         (["time-to", "98"], "a fraction between 0 and 1, not 98"),
         (["time-to", "0.98"], "time-to needs MNIST"),
         (["time-to", "0.98", "--workload", "all"], "takes one --workload"),
+        (["whole"], "whole needs MNIST"),
     ],
 )
 def test_refused_in_one_line_and_before_all_else(

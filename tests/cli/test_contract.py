@@ -18,14 +18,15 @@ from typer.testing import CliRunner
 
 import nnx
 import nnx.training.run
-from nnx import training
-from nnx.cli import bench_report, results, show
+from nnx import installation, training
+from nnx.cli import bench_report, classes, info, results, show
 from nnx.cli.main import app
 from nnx.data.dataset import Dataset
 from nnx.settings import ROWS, complete
 from nnx.settings.kinds import PANELS
 from nnx.settings.table import FIRST
 from nnx.training import presets
+from nnx.training.evaluate import Evaluation
 
 Run = Callable[..., Any]
 
@@ -138,6 +139,33 @@ def test_info(run: Run) -> None:
     ran = run("info")
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "backend numpy: usable" in ran.stdout
+
+
+def test_what_cannot_be_used_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = installation.info() | {"packages": {"numba": None}, "warning": "slow"}
+    facts["backends"] = {
+        "abacus": {"usable": True, "device": "wood", "precisions": ["bf16"]},
+        "cupy": {"usable": False, "why": "no card"},
+    }
+    monkeypatch.setattr(installation, "info", lambda: facts)
+    info.info()
+    lines = capsys.readouterr().out.splitlines()
+    assert "numba: not installed" in lines
+    assert lines[-3:] == [
+        "warning: slow",
+        "backend abacus: usable, on wood, also in bf16",
+        "backend cupy: not usable: no card",
+    ]
+
+
+def test_a_table_is_converted(done: Run, cwd: Path) -> None:
+    (cwd / "t.csv").write_text("a,b,c\nx,1,2\ny,3,4\nz,5,6\n")
+    ran = done("data", "convert", "t.csv", "t.npy", "--drop", "a, c,")
+    assert ran.stdout == "t.npy: 3 rows of 1 columns, 0.0 MB\n"
+    assert ran.stderr.startswith("NumPy opens it with numpy.load(")
+    assert np.load(cwd / "t.npy")["b"].tolist() == [1, 3, 5]
 
 
 def test_the_first_run_needs_nothing(done: Run, cwd: Path) -> None:
@@ -309,6 +337,33 @@ def test_a_busy_machine_is_told_of(
     results.introduce(run, busy)
     said = capsys.readouterr().err
     assert ("busy: other programs use 1.0 of" in said) == (busy == 1.0)
+
+
+@pytest.mark.parametrize("mistakes", [0, 12])
+def test_mix_ups_are_told_from_the_most_frequent_on(
+    mistakes: int, data: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of 40 classes with 50 images each, where the first few are taken for the next."""
+    confusion = np.eye(40, dtype=np.int64) * 50
+    for i in range(mistakes):
+        confusion[i, i], confusion[i, i + 1] = 49 - i, i + 1
+    right, taken, there = confusion.diagonal(), confusion.sum(0), confusion.sum(1)
+    found = Evaluation(
+        0.1, 0.9, "accuracy", 2000, confusion, np.stack([right, taken, there])
+    )
+    names = tuple(f"c{i}" for i in range(40))
+    classes.print_tables(data._replace(classes=names), found)
+    _, heading, _, first, *lines = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["class", "precision", "recall", "images"]
+    recall = f"{50 - bool(mistakes)}"
+    assert first.split() == ["c0", "100.00", "%", f"{2 * int(recall)}.00", "%", "50"]
+    if not mistakes:
+        assert lines[-1] == "all images are classified correctly"
+        return
+    rows = [line.split() for line in lines[-10:]]
+    assert rows[0] == ["c11", "c12", "12", "24.00", "%"]
+    assert rows[-1] == ["c2", "c3", "3", "6.00", "%"]
+    assert "the most frequent of 12 kinds of mistake; --json has all" in lines
 
 
 @pytest.mark.parametrize(("system", "quote"), [("posix", "'"), ("nt", '"')])

@@ -14,6 +14,7 @@ from usable import usable
 import nnx
 from nnx import Network, evaluate, memory, train
 from nnx.backend import Backend, find
+from nnx.cli import results
 from nnx.data.dataset import Dataset, Split
 from nnx.data.rows import Rows, in_file
 from nnx.errors import DivergedError
@@ -272,3 +273,14 @@ def test_a_reader_that_fails_is_told() -> None:
     made = made._replace(train=made.train._replace(pixels=broken))
     with pytest.raises(nnx.errors.InputError, match="the disk is gone"):
         next(windows.trained(made, Position(begun(made))))
+
+
+def test_a_window_s_size_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = nnx.load(write_folder(tmp_path / "big", size=(300, 300)))
+    settings = complete({"window": 12, "batch_size": 4})
+    run = Run(Network([90_000, 3]), data, settings, backend="numpy")
+    results.introduce(run, 0.0)
+    said = "big: read in windows of 12 images, 1.1 MB each"
+    assert said in capsys.readouterr().err.splitlines()
