@@ -191,6 +191,13 @@ def test_files_that_are_none(refused: Refused, cwd: Path) -> None:
     refused("train", "--config", "", says=("'--config': the name of a",))
 
 
+def test_a_run_that_is_replaced_leaves_no_settings(done: Run, old_run: Path) -> None:
+    assert config(old_run)["hidden"] == [5]
+    train = "train", "squares", "--epochs", 1, "--quiet"
+    done(*train, "--out", old_run, "--overwrite")
+    assert config(old_run)["hidden"] != [5]
+
+
 def test_a_file_does_not_change_a_run_that_is_resumed(
     refused: Refused, old_run: Path, cwd: Path
 ) -> None:

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import nnx
 import nnx.training.run
 from nnx import installation, training
-from nnx.cli import bench_report, classes, info, results, show
+from nnx.cli import begin, bench_report, classes, info, results, show
 from nnx.cli.main import app
 from nnx.data.dataset import Dataset
 from nnx.settings import ROWS, complete
@@ -364,6 +364,36 @@ def test_mix_ups_are_told_from_the_most_frequent_on(
     assert rows[0] == ["c11", "c12", "12", "24.00", "%"]
     assert rows[-1] == ["c2", "c3", "3", "6.00", "%"]
     assert "the most frequent of 12 kinds of mistake; --json has all" in lines
+
+
+@pytest.mark.parametrize("room", [7, 6])
+def test_a_confusion_matrix_is_shown_where_it_has_room(
+    room: int,
+    data: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    confusion = np.array([[9, 0, 1], [2, 8, 0], [3, 4, 3]])
+    counts = np.stack([confusion.diagonal(), confusion.sum(0), confusion.sum(1)])
+    monkeypatch.setattr(classes, "WIDTH", room)
+    found = Evaluation(0.1, 0.9, "accuracy", 30, confusion, counts)
+    classes.print_tables(data, found)
+    lines = capsys.readouterr().out.splitlines()
+    matrix = ["a 9 . 1", "b 2 8 .", "c 3 4 3"]
+    assert (lines[-3:] == matrix) == (room == 7)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize("init", ["auto", "he"])
+def test_a_regression_begins_with_smaller_weights(
+    data: Dataset, task: Any, init: str
+) -> None:
+    given = data._replace(task=task, classes=("a", "b", "c"))
+    made = begin.network(complete({"init": init, "seed": 4}), given, resume=False)
+    drawn = "glorot" if (task, init) == ("regression", "auto") else init
+    wanted = nnx.Network(made.sizes, init=drawn, seed=4)
+    for ours, theirs in zip(made.layers, wanted.layers, strict=True):
+        np.testing.assert_array_equal(ours.weight, theirs.weight)
 
 
 @pytest.mark.parametrize(("system", "quote"), [("posix", "'"), ("nt", '"')])

@@ -174,7 +174,9 @@ def test_pictures_that_a_run_has_not_seen_are_all_tested(
     shutil.copytree(cwd / "mine", cwd / "copy")
     shutil.copytree(cwd / "mine" / "bar", cwd / "others" / "bar")
     says = "the run was trained on these pictures; tested on its 1 test pictures alone"
-    for name, count in ("mine", 1), ("copy", 1), ("others", 5):
+    shutil.copytree(cwd / "mine", cwd / "redrawn")
+    png(cwd / "redrawn" / "bar" / "0.png", stroke().T)
+    for name, count in ("mine", 1), ("copy", 1), ("others", 5), ("redrawn", 10):
         ran = done("evaluate", "run", "--dataset", name, "--json")
         assert json.loads(ran.stdout)["images"] == count
         assert (f"{name}: {says}" in ran.stderr) == (count == 1)

@@ -42,7 +42,8 @@ def tanh(done: Run, old_run: Path, cwd: Path) -> Path:
 def test_a_new_run_begins_with_the_weights(done: Run, tanh: Path, cwd: Path) -> None:
     """With its sizes, activations and data, and settings of its own."""
     before = tree(tanh)
-    ran = done("train", "--from", "tanh", *STILL, "--out", "b", "--l2", "0.1", "--json")
+    begin = "train", "--from", "~/tanh", *STILL, "--out", "b", "--l2", "0.1"
+    ran = done(*begin, "--json", env={"HOME": str(cwd)})
     assert json.loads(ran.stdout)["network"] == "16-6-5-3"
     assert same(cwd / "b", tanh)
     made, own = config(cwd / "b"), config(tanh)
@@ -102,6 +103,7 @@ UNFIT = [
     ("--init he", "--init draws new weights, --from has its own: not both"),
     ("--resume --out tanh", "--from starts a new run, --resume continues one"),
     ("--out tanh", "tanh: is the run given by --from; choose another --out"),
+    ("--from ~/tanh --out tanh --overwrite", "the run given by --from; choose another"),
     ("--out ./tanh --overwrite", "is the run given by --from; choose another --out"),
     ("digits", "digits does not fit the network: features, classes, brightest"),
     ("--dataset four", "four does not fit the network: features, classes, bright"),
@@ -122,7 +124,8 @@ def test_what_does_not_fit(refused: Refused, tanh: Path, cwd: Path) -> None:
     labels = cwd / "four" / "train-labels-idx1-ubyte"
     labels.write_bytes(labels.read_bytes()[:-1] + b"\3")
     for words, says in UNFIT:
-        refused("train", "--from", tanh, *words.split(), says=(says.format(tanh=tanh),))
+        train, says = ("train", "--from", tanh, *words.split()), says.format(tanh=tanh)
+        refused(*train, says=(says,), env={"HOME": str(cwd)})
 
 
 def test_networks_that_are_not_there(refused: Refused, done: Run, tanh: Path) -> None:

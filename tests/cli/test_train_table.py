@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_files import config
+
+from nnx.settings.values import regression_rate
 
 Run = Callable[..., Any]
 
@@ -45,6 +48,9 @@ def test_a_regression_from_its_table_to_its_score(
     assert "columns of numbers: 1, of text: 1; features: 3" in ran.stderr
     assert "test R² 0." in ran.stdout
     assert answer(run("evaluate", "run", "--json"))["test_r2"] > 0.9
+    made = config(cwd / "run")
+    rate = regression_rate((3, *made["hidden"], 1))
+    assert made["learning_rate"] == pytest.approx(rate, rel=1e-9)
     again = run("train", "--config", "run/config.toml", "--out", "again")
     assert again.returncode == 0
     ours, theirs = (cwd / of / "model.safetensors" for of in ("run", "again"))
@@ -113,9 +119,16 @@ def test_the_run_s_own_table_is_tested_on_by_its_test_rows(
     (cwd / "other.csv").write_text(reversed_rows(cwd / "moved.csv"))
     (cwd / "alone").mkdir()
     shutil.copy(cwd / "run/model.safetensors", cwd / "alone")  # of a run not known
-    for model, name in ("run", "other.csv"), ("alone/model.safetensors", "moved.csv"):
+
+    def is_another(model: str, name: str) -> None:
         ran = run("evaluate", model, "--dataset", name, "--json")
         assert (answer(ran)["images"], ran.stderr) == (80, "")
+
+    is_another("run", "other.csv")
+    is_another("alone/model.safetensors", "moved.csv")
+    (cwd / "other.csv").rename(houses)  # another table of that name
+    (cwd / "run" / "checkpoint.safetensors").unlink()
+    is_another("run", "houses.csv")
 
 
 def test_the_run_s_own_table_that_has_changed_is_tested_with_a_word(
@@ -220,8 +233,9 @@ def test_labels_are_tested_on_a_table_of_numbers(
     more = "--epochs", "1", "--backend", "numpy", "--out", "run"
     done("train", "multi.csv", "--target", "l1,l2", *more)
     (cwd / "other.csv").write_text(reversed_rows(cwd / "multi.csv"))
-    tested = answer(run("evaluate", "run", "--dataset", "other.csv", "--json"))
-    assert tested["images"] == 60
+    evaluate = "evaluate", "run", "--dataset", "other.csv"
+    assert answer(run(*evaluate, "--json"))["images"] == 60
+    assert " % with all labels right (loss " in run(*evaluate).stdout
 
 
 def test_classes_are_predicted_as_they_are_written(
