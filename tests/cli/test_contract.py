@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,9 +18,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import nnx
+import nnx.report.write
 import nnx.training.run
 from nnx import installation, training
-from nnx.cli import begin, bench_report, classes, info, results, show
+from nnx.cli import begin, bench_report, classes, info, results, show, signals
 from nnx.cli.main import app
 from nnx.data.dataset import Dataset
 from nnx.settings import ROWS, complete
@@ -337,6 +339,35 @@ def test_a_busy_machine_is_told_of(
     results.introduce(run, busy)
     said = capsys.readouterr().err
     assert ("busy: other programs use 1.0 of" in said) == (busy == 1.0)
+
+
+@pytest.mark.parametrize(("batch", "larger"), [(150, False), (151, True)])
+def test_a_batch_larger_than_the_data_is_told_of(
+    data: Dataset, capsys: pytest.CaptureFixture[str], batch: int, larger: bool
+) -> None:
+    settings = complete({"batch_size": batch})
+    run = training.run.Run(nnx.Network([25, 3]), data, settings, backend="numpy")
+    results.introduce(run, 0.0)
+    end = " · each step takes all 150\n"
+    assert capsys.readouterr().err.endswith(end) == larger
+
+
+def test_pictures_that_ctrl_c_stopped_can_be_drawn_later(
+    data: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stopped(*known: Any) -> None:
+        raise signals.StoppedError(2)
+
+    monkeypatch.setattr(nnx.report.write, "write", stopped)
+    first, settings = nnx.Network([25, 3]), complete({"epochs": 1})
+    run = training.run.Run(first, data, settings, backend="numpy", out=tmp_path / "a")
+    with closing(run), pytest.raises(signals.StoppedError):
+        results.draw(run, run.follow(), quiet=True)
+    said = capsys.readouterr().err
+    assert said == f"nnx: the run is done; nnx plot {tmp_path / 'a'} draws it\n"
 
 
 @pytest.mark.parametrize("mistakes", [0, 12])

@@ -38,8 +38,14 @@ def test_a_wide_table_has_room_on_a_terminal(
     check = ParameterCheck(
         "numpy", 12, "weight", (1024, 1024), 200, 0, 1.2e-10, 1.2e-10, 1e-6
     )
-    gradcheck._print("deep", [check])
-    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+    tiny = check._replace(max_relative_error=0.5, bound=2.0)
+    gradcheck._print("deep", [check, tiny])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[-2:] == [
+        "layer 12 weight: its slopes are too small to compare; rounding hides them",
+        "worst 5.0e-01, below the bounds above",
+    ]
 
 
 def test_json(run: Run, old_run: Path) -> None:
