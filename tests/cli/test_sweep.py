@@ -96,6 +96,8 @@ def test_a_sweep_and_its_best_trial_again(done: Run, run: Run, files: Path) -> N
     assert (swept["trials"], swept["failed"], len(swept["rows"])) == (4, 0, 4)
     check_finished(files / "swept", 4)
     assert swept["importance"] == {}  # which four trials cannot say
+    assert "picture" not in ran.stderr
+    assert not (files / "swept" / "sweep.png").exists()
     check_best_again(run, swept)
     # Once all is done, the same command says the same, and more trials go on.
     ran = run(*SWEEP, "--trials", 4, "--json")

@@ -85,6 +85,8 @@ def test_trials_and_the_best_of_them(
     assert written == f"# {best.number}, 0\n"
     assert err == f"what mattered: {sweep.folder / 'sweep.png'}\n"
     assert (sweep.folder / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    reported(sweep, data, quiet=True)
+    assert capsys.readouterr() == (out, "")
 
 
 def test_a_picture_that_cannot_be_drawn(
