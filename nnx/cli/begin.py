@@ -35,10 +35,9 @@ def asked(
 
 
 def _check_preset(data: str) -> None:
-    from nnx.data.named import NAMES
     from nnx.training import presets
 
-    if data in presets.names() and data not in NAMES and not os.path.exists(data):
+    if data in presets.names() and not os.path.exists(data):
         raise InputError(
             f"{data} is a preset, not a data set: nnx train --preset {data}"
         )

@@ -172,12 +172,12 @@ def _check_folder(out: Path | None, resume: bool, overwrite: bool) -> None:
 def _values(
     given: dict[str, Any], file: Path | None, preset: str | None, old: Path | None
 ) -> dict[str, Any]:
-    """Return the given settings over the file's, over the preset's; checked.
+    """Return the given settings over the file's, over the preset's.
 
     old: folder of the run to resume; its settings, if it has any, come under all others
     """
     from nnx.files import read_toml
-    from nnx.settings import complete, layered
+    from nnx.settings import layered
     from nnx.training import presets
     from nnx.training.folder import is_begun, load_settings
 
@@ -189,10 +189,7 @@ def _values(
     if file is not None:
         values = layered(values, read_toml(file), str(file))
     values = layered(values, given)
-    if old is None:
-        values = begin.with_origin(values)
-    complete(values)
-    return values
+    return values if old is not None else begin.with_origin(values)
 
 
 @contextmanager
