@@ -106,17 +106,22 @@ def test_an_import_is_as_it_is_told(run: Run, old_run: Path, cwd: Path) -> None:
     sizes = {"out": (3, 7), "first": (7, 16)}
     drawn = {f"{name}.weight": chance.normal(size=s) for name, s in sizes.items()}
     save_file(drawn, cwd / "w.safetensors")
-    words = "--activation", "tanh", "--layers", "first,out", "--dataset", "squares"
-    how: Any = {"layers": ("first", "out"), "data": nnx.load(cwd / "squares")}
-    for i, (more, told) in enumerate(
-        (
-            (("--normalize", "0.5,0.25"), {"normalize": (0.5, 0.25)}),
-            (("--pixels", "raw"), {"pixels": "raw"}),
-        )
-    ):
-        ran = run("import", "w.safetensors", *words, *more, "--out", f"{i}.safetensors")
+    rows = [",".join(["cab"[i % 3], *map(str, range(i, i + 16))]) for i in range(12)]
+    names = ",".join(["kind", *(f"x{i}" for i in range(16))])
+    (cwd / "t.csv").write_text("\n".join([names, *rows]))
+    words = "--activation", "tanh", "--layers", "first,out", "--dataset"
+    squares = nnx.load(cwd / "squares")
+    cases: list[tuple[str, Any]] = [
+        ("squares --normalize 0.5,0.25", {"data": squares, "normalize": (0.5, 0.25)}),
+        ("squares --pixels raw", {"data": squares, "pixels": "raw"}),
+        ("t.csv --target kind", {"data": nnx.load(cwd / "t.csv", target="kind")}),
+    ]
+    for i, (more, told) in enumerate(cases):
+        out = "--out", f"{i}.safetensors"
+        ran = run("import", "w.safetensors", *words, *more.split(), *out)
         assert (ran.returncode, ran.stderr) == (0, "")
-        nnx.from_pytorch(drawn, "tanh", **how, **told).save(cwd / "own.safetensors")
+        told |= {"layers": ("first", "out")}
+        nnx.from_pytorch(drawn, "tanh", **told).save(cwd / "own.safetensors")
         made = (cwd / f"{i}.safetensors").read_bytes()
         assert made == (cwd / "own.safetensors").read_bytes()
 
