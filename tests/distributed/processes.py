@@ -1,22 +1,18 @@
 """Processes that train together, here threads: all of them compute the same."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Barrier
 from typing import Any, TypeVar
 
 import numpy as np
+from nnx_backends.exchange import Exchange, total
 
-from nnx.maths.arrays import map_arrays
-from nnx.maths.shards import ALONE, Communicator, tree_sum
+from nnx.maths.arrays import Array
+from nnx.maths.shards import ALONE, Communicator
 
 T = TypeVar("T")
-
-
-def _sent(leaf: Any) -> Any:
-    """Return a copy, as a message is one."""
-    return leaf if isinstance(leaf, int) else np.array(leaf)
 
 
 def together(size: int, work: Callable[[Communicator], T]) -> list[T]:
@@ -32,17 +28,25 @@ def together(size: int, work: Callable[[Communicator], T]) -> list[T]:
         barrier.wait(60)
         return every
 
-    def total(rank: int, parts: Sequence[Any]) -> Any:
-        every = exchanged(rank, map_arrays(_sent, list(parts)))
-        return tree_sum([part for of_rank in every for part in of_rank])
+    def all_gather(rank: int, array: Array) -> Array:
+        return np.stack(exchanged(rank, array))
+
+    def all_to_all(rank: int, pieces: Array) -> Array:
+        assert pieces.flags.c_contiguous  # as messages of MPI and NCCL must be
+        return np.stack([sent[rank] for sent in exchanged(rank, pieces)])
 
     def broadcast(rank: int, value: Any) -> Any:
         return exchanged(rank, value)[0]
 
     def run(rank: int) -> T:
+        by_slots = Exchange(
+            np, size, partial(all_gather, rank), partial(all_to_all, rank)
+        )
         try:
             return work(
-                Communicator(rank, size, partial(total, rank), partial(broadcast, rank))
+                Communicator(
+                    rank, size, partial(total, by_slots), partial(broadcast, rank)
+                )
             )
         except BaseException:
             barrier.abort()
