@@ -145,7 +145,7 @@ def test_steps_in_windows_are_those_with_the_whole_set(
     filed = nnx.load(write_folder(tmp_path, 48, test=12))
     chosen = {"window": 12, "batch_size": 4, "augment": "shift=1", "epochs": 1}
     settings = complete(chosen)
-    run = Run(Network([25, 9, 3], dtype="float64"), filed, settings, backend=backend)
+    run = Run(Network([25, 9, 3]), filed, settings, backend=backend)
     assert run.plan.window == 12
     with run.scope():
         *_, last = run
