@@ -1,5 +1,7 @@
 """What processes agree on before they train together."""
 
+import re
+import sys
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from typing import Any
@@ -11,7 +13,7 @@ from nnx import communicator, cores
 from nnx.backend import Backend, find
 from nnx.communicator import own_cores, place_on_machine
 from nnx.data.dataset import Dataset
-from nnx.errors import InputError, UnusableBackendError
+from nnx.errors import InputError, MissingLibraryError, UnusableBackendError
 from nnx.maths.shards import ALONE, Communicator
 from nnx.network import Network
 from nnx.settings import complete
@@ -51,6 +53,24 @@ def test_a_broken_package_is_one_line(
     monkeypatch.setattr(communicator, "entry_points", lambda group: [point])
     with pytest.raises(UnusableBackendError, match=f"'pigeons': {value} cannot be lo"):
         communicator.find("pigeons")
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [ImportError("libmpi.so.12: cannot open"), RuntimeError("cannot load MPI library")],
+)
+def test_a_missing_mpi_library_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, raised: Exception
+) -> None:
+    class WithoutLibrary:
+        @property
+        def MPI(self) -> None:  # noqa: N802
+            raise raised
+
+    monkeypatch.setitem(sys.modules, "mpi4py", WithoutLibrary())
+    says = f"needs mpi4py and an MPI library ({raised}): pip install 'nnx-mlp[mpi]'"
+    with pytest.raises(MissingLibraryError, match=re.escape(says)):
+        communicator.find("mpi")
 
 
 def test_processes_of_a_machine_share_its_cores(
