@@ -284,6 +284,18 @@ def test_a_window_shorter_than_a_batch_is_of_its_epoch(fused: Backend) -> None:
     assert losses[0] == pytest.approx(losses[1], rel=BOUNDS["float32"])
 
 
+@pytest.mark.parametrize("kind", ["float32", "float64", "int32"])
+def test_pixels_that_are_no_bytes(fused: Backend, kind: str) -> None:
+    """Whole fours of them, as many as products read of bytes in place."""
+    state, images, order, hyper = _begun(fused)
+    others = images._replace(pixels=images.pixels.astype(kind))
+    got, expected = (
+        moved(fused.run_steps(state, each, order, 3, hyper).layers, fused.to_numpy)
+        for each in (others, images)
+    )
+    assert max(errors(got, expected, "float32").values()) <= BOUNDS["float32"]
+
+
 def test_chunks_smaller_than_a_batch_share_a_kernel(fused: Backend) -> None:
     """An estimator's `partial_fit` takes chunks of any size; a kernel takes seconds."""
     from nnx_backends.cupy_gpu import steps
