@@ -150,13 +150,13 @@ def run_steps(
 def _launches(
     count: int, layers: Parameters, key: KernelKey, card: Card
 ) -> Iterator[int]:
-    """Yield how many of the steps each launch takes; a launch of none compiles."""
+    """Yield how many of the steps each launch takes."""
     operations = 6 * key.hyper.batch_size * sum(layer.weight.size for layer in layers)
     limit = count
     if card.time_limited:
         limit = MOST_OPERATIONS // (operations + OF_BARRIERS)
     limit = max(limit, 1)
-    for first in range(0, max(count, 1), limit):
+    for first in range(0, count, limit):
         yield min(limit, count - first)
 
 
