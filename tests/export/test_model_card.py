@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import nnx
@@ -24,25 +25,31 @@ def _front(text: str) -> dict[str, str]:
 
 
 def test_a_classification(data: Dataset, tmp_path: Path) -> None:
-    odd = data._replace(name='a: "b" #\n--- |<', classes=("yes", "|", "<b>"))
+    seen = data.test._replace(labels=np.maximum(data.test.labels, 1))  # no "yes"
+    odd = data._replace(
+        test=seen, name='a: "b" #\n---\n|<', classes=("yes", "|", "<b>")
+    )
     network = Network([25, 3]).replace(classes=odd.classes, frame=odd.frame)
-    settings = complete({"dataset": "/home/me/secret.csv", "data_dir": "/home/me"})
+    names = "dataset", "test_data", "validation_data", "data_dir"
+    settings = complete(dict.fromkeys(names, "/home/me/secret.csv"))
     nnx.export.card(network, tmp_path / "README.md", odd, {**settings})
     text = (tmp_path / "README.md").read_text("utf-8")
     assert text.startswith("---\nlibrary_name: nnx-mlp\npipeline_tag: image-classifi")
-    front, accuracy = _front(text), nnx.evaluate(network, odd).accuracy
+    front, found = _front(text), nnx.evaluate(network, odd)
+    accuracy = found.accuracy
     assert front["value"] == f"{accuracy:.6g}"
     assert front["split"] == "test"
     assert front["type"] == "accuracy"
     assert f"**{100 * accuracy:.2f} %**" in text
     assert "On the 60 test images of" in text
-    assert "60 images to test" in text
+    assert ": 60 images to test." in text  # and no word of others' training
     assert 'dataset = "secret.csv"' in text
     assert "/home/me" not in text
     assert text.count("\n---\n") == 1
-    assert "| \\| |" in text
-    assert "\\<b>" in text
-    assert "No validation set was held out" in text
+    shares = [f"{100 * of[1]:.2f} %" for of in (found.precision, found.recall)]
+    assert f"| \\| | {' | '.join(shares)} | 40 |" in text
+    assert "Of \\<b>, the class it finds worst, it finds 0.00 %." in text
+    assert "It sees one small picture" in text
     nnx.export.card(network, tmp_path / "README.md", odd)
     assert "## Training" not in (tmp_path / "README.md").read_text("utf-8")
 
@@ -70,13 +77,18 @@ def test_of_rows_that_it_was_trained_on(data: Dataset, tmp_path: Path) -> None:
     few = nnx.dataset(data.test.images[:9], data.test.labels[:9] % 2)
     network = Network([25, 2]).replace(classes=few.classes, frame=few.frame)
     same = "The test images are those that it was trained on: the score above"
-    for own, said in (few, True), (few._replace(test=data.test), False):
+    for own, source, said in (
+        (few, few.source, True),
+        (few._replace(test=data.test), few.source, False),
+        (few, "other.csv", False),
+    ):
         labels = own.test.labels % 2
         own = own._replace(test=own.test._replace(labels=labels))
-        settings = complete({"dataset": own.source})
+        settings = complete({"dataset": source})
         nnx.export.card(network, tmp_path / "README.md", own, settings)
         text = (tmp_path / "README.md").read_text("utf-8")
         assert (same in text) == said
+        assert (": 9 images to train on and " in text) == (source == few.source)
 
 
 def test_a_regression(data: Dataset, tmp_path: Path) -> None:
@@ -101,12 +113,42 @@ def test_a_regression(data: Dataset, tmp_path: Path) -> None:
     assert "network.predict(pixels)" in text
 
 
-def test_another_readme_is_left_alone(data: Dataset, tmp_path: Path) -> None:
+def test_a_table(tmp_path: Path) -> None:
+    table = tmp_path / "my_shop.csv"
+    rows = ("1,red,no", "2,blue,no", "3,red,yes", "5,blue,yes") * 5
+    table.write_text("\n".join(["size,a_colour,sold", *rows]))
+    data = nnx.load(table, target="sold")
+    named = {name: getattr(data, name) for name in ("classes", "frame", "columns")}
+    network = Network([3, 2]).replace(**named)
+    nnx.export.card(network, tmp_path / "README.md", data)
+    text = (tmp_path / "README.md").read_text("utf-8")
+    assert _front(text)["pipeline_tag"] == "tabular-classification"
+    assert "nnx predict model.safetensors table.csv" in text
+    assert "network.predict_proba(frame)" in text
+    assert "Columns: size, a\\_colour. Classes: no, yes." in text
+    assert "picture" not in text
+
+
+def test_features_that_are_no_picture_and_many_classes(tmp_path: Path) -> None:
+    features, labels = np.eye(600, 3, dtype=np.uint8), np.arange(600) % 60
+    data = nnx.dataset(features, labels, task="classification")
+    network = Network([3, 60]).replace(classes=data.classes, frame=data.frame)
+    nnx.export.card(network, tmp_path / "README.md", data)
+    text = (tmp_path / "README.md").read_text("utf-8")
+    assert _front(text)["pipeline_tag"] == "tabular-classification"
+    assert "3 features from 0 to 1." in text
+    assert "Classes: 0, 1," in text
+    assert "48, 49, …." in text
+    assert "| class |" not in text
+
+
+@pytest.mark.parametrize("own", ["# My project\n", "---\nlibrary_name: mine\n---\n"])
+def test_another_readme_is_left_alone(own: str, data: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "README.md"
-    path.write_text("# My project\n")
+    path.write_text(own)
     network = Network([25, 3]).replace(classes=data.classes, frame=data.frame)
     with pytest.raises(
         InputError, match=r"README.md: is not a model card of nnx; choose"
     ):
         nnx.export.card(network, path, data)
-    assert path.read_text() == "# My project\n"
+    assert path.read_text() == own
