@@ -255,12 +255,22 @@ def test_gpu_is_the_card_or_what_auto_takes_and_why(
     offered(monkeypatch, cupy=f"{__name__}:_card", numpy=NUMPY)
     for get in backends.find, backends.choose:
         assert get("gpu") is get("gpu", device="1") is card
-    offered(monkeypatch, cupy="nnx_backends.cupy_gpu:load", numpy=NUMPY)
+    team = _team(reference)
+    monkeypatch.setitem(sys.modules, __name__, SimpleNamespace(_team=team))
+    monkeypatch.setattr(backends, "_automatic", team)
+    offered(
+        monkeypatch,
+        cupy="nnx_backends.cupy_gpu:load",
+        team=f"{__name__}:_team",
+        numpy=NUMPY,
+    )
     monkeypatch.setitem(sys.modules, "cupy", None)
-    chosen = backends.choose("gpu", threads=3, seconds=0.5)
     why = "no GPU can be used: backend 'cupy' needs CuPy, which is not installed: pip "
-    assert chosen.name == "numpy"
-    assert chosen.first_run.note.startswith(why)
+    for seconds, name, more in (0.5, "numpy", ""), (60.0, "team", "; 3 threads in 0"):
+        chosen = backends.choose("gpu", threads=3, seconds=seconds)
+        assert chosen.name == name
+        assert chosen.first_run.note.startswith(why)
+        assert chosen.first_run.note.endswith(f"(or [cuda13]){more}")
     with pytest.raises(MissingLibraryError):
         backends.find("gpu")
     with pytest.raises(MissingLibraryError):

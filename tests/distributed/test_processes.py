@@ -10,7 +10,7 @@ import pytest
 from distributed.processes import together
 
 from nnx import communicator, cores
-from nnx.backend import Backend, find
+from nnx.backend import Backend, FirstRun, find
 from nnx.communicator import own_cores, place_on_machine
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError, MissingLibraryError, UnusableBackendError
@@ -119,6 +119,8 @@ def test_a_backend_without_shards_of_its_own_tells_so(data: Dataset) -> None:
         return Run(network, data, settings, backend=backend).way
 
     plain = find("numpy")
-    own = replace(plain, own_steps=plain.run_steps)
+    first = FirstRun("a note")
+    own = replace(plain, own_steps=plain.run_steps, first_run=first)
+    assert own.in_shards(ALONE).first_run.note == "a note"
     assert way(plain) == ""
     assert way(own) == "steps are taken one by one, as batches have shards"
