@@ -31,11 +31,12 @@ def train():
     result = nnx.train(network, data, backend=one, epochs=1)
     result.network.predict(data.test.images, backend=one)
     print(nnx.evaluate(result.network, data, backend=one).accuracy > 0.1)
+    one.from_numpy(data.test.images)
     print(len(cupy.devices) > 50, set(cupy.devices), cupy.cuda.current())
 
 one = nnx.find("cupy", device="cuda:1")
 print(one.device, cupy.cuda.current())
-other = nnx.find("cupy")
+other = nnx.find("cupy", device="cuda")
 print(other.device, cupy.cuda.current())
 thread = Thread(target=train)
 thread.start()
@@ -51,6 +52,46 @@ def test_everything_is_made_on_the_backend_s_device() -> None:
         "True",
         "True {1} 0",
     ]
+
+
+CARD = """
+import cupy, nnx
+cupy.cuda.Device.attributes = {
+    "CooperativeLaunch": 1, "MaxSharedMemoryPerBlock": 48 * 1024,
+    "MaxSharedMemoryPerBlockOptin": 96 * 1024, "KernelExecTimeout": 1,
+}
+for attribute in "KernelExecTimeout", "CooperativeLaunch", "":
+    card = nnx.find("cupy").own_steps.keywords["card"]
+    print(card.room, card.time_limited, card.tensor_cores)
+    cupy.cuda.Device.attributes.pop(attribute, None)
+"""
+
+
+@pytest.mark.parametrize(
+    ("capability", "room", "tensor_cores"),
+    [("61", 0, False), ("70", 96 * 1024, False), ("80", 96 * 1024, True)],
+)
+def test_what_a_card_can_do(capability: str, room: int, tensor_cores: bool) -> None:
+    """And one that drives a display, or that has no barriers for a whole launch."""
+    assert said(CARD, FAKE_CAPABILITY=capability) == [
+        f"{room} True {tensor_cores}",
+        f"{room} False {tensor_cores}",
+        f"0 False {tensor_cores}",
+    ]
+
+
+FREE = """
+import nnx
+print(nnx.find("cupy").memory() / 2**20)
+print(*(nnx.find("cupy", place=place).device[:6] for place in range(4)))
+"""
+
+
+@pytest.mark.parametrize(("limit", "free"), [("0", 1025.0), (str(2**29), 511.0)])
+def test_the_memory_that_arrays_may_take(limit: str, free: float) -> None:
+    """With what the pool keeps of former arrays; and cards are taken in turn."""
+    in_turn = "cuda:0 cuda:1 cuda:0 cuda:1"
+    assert said(FREE, CUPY_GPU_MEMORY_LIMIT=limit) == [str(free), in_turn]
 
 
 PRODUCTS = """
@@ -105,13 +146,6 @@ def test_no_memory_is_held_by_the_error_that_says_so() -> None:
         "out of memory on cuda:0: needs 1.5 GiB, free 1.0 GiB",
         *["True"] * 3,
     ]
-
-
-def test_memory_that_the_pool_keeps_is_free() -> None:
-    """What CuPy holds back for the next arrays counts, with a limit and without."""
-    memory = "import nnx; print(nnx.find('cupy').memory())"
-    assert said(memory) == [str(2**30 + 2**20)]
-    assert said(memory, CUPY_GPU_MEMORY_LIMIT=str(2**29)) == [str(2**29 - 2**20)]
 
 
 WAITS = """
