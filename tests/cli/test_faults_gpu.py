@@ -26,7 +26,7 @@ AT_FIRST = {
     "missing": ("needs CuPy, which is not installed", "pip install 'nnx-mlp[cuda12]'"),
     "broken": ("libcudart.so.12: cannot open", "pip install 'nnx-mlp[cuda12]'"),
     "no-driver": ("finds no NVIDIA driver", "nvidia-smi", "another --backend"),
-    "old-driver": ("driver for CUDA 11.8", "CuPy's CUDA 12.9", "update the driver"),
+    "old-driver": ("driver for CUDA 11.8,", "CuPy's CUDA 12.9:", "update the driver"),
     "no-device": ("no CUDA-capable device", "nvidia-smi lists", "CUDA_VISIBLE_DEVICES"),
     "library": ("lacks a part of CUDA", "libnvrtc.so.12", "pip install"),
     "late-library": ("lacks a part of CUDA", "libcublas.so.12", "pip install"),
