@@ -59,7 +59,6 @@ def made(
         sizes,
         "identity" if activation is None else activation,
         init="zeros",
-        dtype=str(layers[0].bias.dtype),
     ).replace(layers=layers, pixels=pixels)
     if data is None:
         return network

@@ -105,7 +105,7 @@ def test_an_exact_gelu_is_told(approximate: str, warned: int) -> None:
     nn = _torch().nn
     model = nn.Sequential(nn.Linear(9, 4), nn.GELU(approximate), nn.Linear(4, 2))
     with warnings.catch_warnings(record=True, action="always") as told:
-        nnx.from_pytorch(model, "gelu")
+        assert nnx.from_pytorch(model).activation[0] == "gelu"
     assert [each.filename for each in told] == [__file__] * warned
     assert all("GELU that is exact" in str(each.message) for each in told)
 
@@ -159,6 +159,9 @@ def test_names_in_any_order_and_layers_without_bias() -> None:
     }
     with pytest.raises(InputError, match="has layers hidden,out, and no numbers"):
         nnx.from_pytorch(named, "relu")
+    some = {f"fc{i}.weight": np.eye(3, dtype=np.float32) for i in ("", 1)}
+    with pytest.raises(InputError, match="has layers fc,fc1, and no numbers"):
+        nnx.from_pytorch(some, "relu")
     network = nnx.from_pytorch(named, "relu", layers=["hidden", "out"])
     assert network.sizes == (5, 3, 2)
     with pytest.raises(InputError, match="its layers are hidden,out, not hidden"):
@@ -173,7 +176,7 @@ def test_normalized_pixels_become_part_of_the_first_layer() -> None:
     plain = own.replace(columns=(nnx.data.dataset.Column("x"),) * 9)
     wanted = plain.predict_proba(seen.astype(np.float32))
     np.testing.assert_allclose(moved.predict_proba(images), wanted, atol=1e-6)
-    for wrong in ((0, 0), (0,), (np.nan, 1), "ab"):
+    for wrong in ((0, 0), (0,), (np.nan, 1), (10**400, 1), "ab"):
         with pytest.raises(
             InputError, match="normalize must be a mean and a deviation"
         ):
@@ -293,6 +296,32 @@ def test_tied_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         nnx.from_pytorch(path, "tanh")
 
 
+@pytest.mark.parametrize("inside", ["state_dict", "model_state_dict", "model"])
+def test_a_checkpoint_in_half_precision(inside: str, tmp_path: Path) -> None:
+    torch = _torch()
+    module = torch.nn.Linear(9, 4)
+    path = _pt(tmp_path, {"epoch": 3, inside: module.half().state_dict()})
+    (layer,) = nnx.from_pytorch(path).layers
+    assert layer.weight.dtype == layer.bias.dtype == np.float32
+    np.testing.assert_array_equal(layer.weight, module.weight.detach().numpy().T)
+
+
+def test_what_data_say_of_a_network(tmp_path: Path) -> None:
+    table = tmp_path / "prices.csv"
+    table.write_text("\n".join(["size,colour,price", *("1,red,2.5", "2,blue,7") * 9]))
+    data = nnx.load(table, target="price")
+    weights = _weights(**{"0.weight": np.ones((4, 3), np.float32)})
+    weights |= {"2.weight": np.ones((1, 4), np.float32), "2.bias": np.ones(1, "f4")}
+    network = nnx.from_pytorch(weights, "tanh", data=data)
+    for name in "classes", "frame", "task", "columns", "targets":
+        assert getattr(network, name) == getattr(data, name)
+    with pytest.raises(InputError, match="for pixels that were in"):
+        nnx.from_pytorch(weights, "tanh", data=data, normalize=(0, 1))
+    named = nnx.from_pytorch({"0.weight": np.ones((10, 64))}, data="digits")
+    assert named.frame == nnx.load("digits").frame
+    assert nnx.from_pytorch(_weights(), "tanh", pixels="raw").pixels == "raw"
+
+
 def test_data_of_another_shape(data: nnx.Dataset) -> None:
     with pytest.raises(InputError, match="takes 9 features and gives 2 outputs; blobs"):
         nnx.from_pytorch(_weights(), "relu", data=data)
@@ -301,8 +330,10 @@ def test_data_of_another_shape(data: nnx.Dataset) -> None:
 def test_a_file_that_says_itself_what_it_is(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     nnx.export.pytorch(Network([4, 2]), path)
-    with pytest.raises(InputError, match="describes itself: give no activation"):
-        nnx.from_pytorch(path, "relu")
+    digits = nnx.load("digits")
+    for given in {"activation": "relu"}, {"data": digits}, {"layers": ["0"]}:
+        with pytest.raises(InputError, match="describes itself: give no activation"):
+            nnx.from_pytorch(path, **given)
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
