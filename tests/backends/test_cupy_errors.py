@@ -31,7 +31,11 @@ def test_a_launch_that_the_system_ended_is_no_fault_of_the_card(code: str) -> No
         ),
         ("CUBLASError", "CUBLAS_STATUS_ALLOC_FAILED", "out of memory on cuda:0"),
         ("DynamicLibNotFoundError", "Failure finding nvrtc", "lacks a part of CUDA"),
-        ("NVRTCError", f"NVRTC_ERROR_COMPILATION {'x ' * 499}", "cannot compile a kern"),
+        (
+            "NVRTCError",
+            f"NVRTC_ERROR_COMPILATION {'x ' * 499}",
+            "cannot compile a kern",
+        ),
     ],
 )
 def test_an_error_is_known_by_its_code_or_class(

@@ -36,6 +36,16 @@ def test_one_record_for_a_device() -> None:
     assert find("jax", device="cpu") is find("jax", device="cpu")
 
 
+def test_arrays_are_copied(jax_cpu: Backend) -> None:
+    array = np.zeros(1024)
+    moved = jax_cpu.from_numpy(array)
+    array[:] = 1
+    back = jax_cpu.to_numpy(moved)
+    assert not back.any()
+    back[:] = 1  # as a user may write into a network's weights
+    assert not jax_cpu.to_numpy(moved).any()
+
+
 # 110 images in batches of 20: five whole ones, and one of ten.
 IMAGES, BATCH, PER_EPOCH = 110, 20, 6
 

@@ -1,9 +1,11 @@
 """What processes agree on before they train together."""
 
+import os
 import re
 import sys
 from dataclasses import replace
 from importlib.metadata import EntryPoint
+from threading import get_ident
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from distributed.processes import together
 
 from nnx import communicator, cores
 from nnx.backend import Backend, FirstRun, find
-from nnx.communicator import own_cores, place_on_machine
+from nnx.communicator import first_rank, own_cores, place_on_machine
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError, MissingLibraryError, UnusableBackendError
 from nnx.maths.shards import ALONE, Communicator
@@ -80,6 +82,28 @@ def test_processes_of_a_machine_share_its_cores(
     assert together(1, own_cores) == [6]
     assert together(3, own_cores) == [2, 2, 2]
     assert together(8, own_cores) == [1] * 8
+    # Those that were started on cores of their own share none.
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {get_ident()}, raising=False)
+    assert together(3, own_cores) == [6, 6, 6]
+
+
+def test_the_first_process_acts_for_all() -> None:
+    acted = list[int]()
+
+    def act(rank: int) -> int:
+        acted.append(rank)
+        if len(acted) > 1:
+            raise InputError("once is enough")
+        return 5
+
+    def work(communicator: Communicator) -> int:
+        done = first_rank(communicator, lambda: act(communicator.rank))
+        with pytest.raises(InputError, match="once is enough"):
+            first_rank(communicator, lambda: act(communicator.rank))
+        return done
+
+    assert together(3, work) == [5] * 3
+    assert acted == [0, 0]
 
 
 def test_processes_of_a_machine_are_counted_by_rank() -> None:
