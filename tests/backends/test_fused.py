@@ -187,11 +187,12 @@ RECIPE = Case(
     9,
     (("optimizer", "adam"), ("beta2", 0.99), ("dropout", 0.3), ("ema_decay", 0.9)),
 )
+NORMALIZED = RECIPE._replace(options=(*RECIPE.options, ("batch_norm", True)))
 
 
-def _begun(backend: Backend) -> tuple[Any, ...]:
-    """Return the arguments of `run_steps` for the recipe's run, but for the count."""
-    posed = parity.problem(RECIPE, "float32")
+def _begun(backend: Backend, case: Case = RECIPE) -> tuple[Any, ...]:
+    """Return the arguments of `run_steps` for a case's run, but for the count."""
+    posed = parity.problem(case, "float32")
     layers = moved(posed.layers, backend.from_numpy)
     state = initial_state(layers, posed.hyper, backend.ops)
     images, order = moved((posed.images, posed.order), backend.from_numpy)
@@ -203,9 +204,10 @@ def _bits(backend: Backend, state: State) -> list[bytes]:
     return [backend.to_numpy(array).tobytes() for array in arrays]
 
 
-def test_a_run_is_the_same_however_it_is_cut(fused: Backend) -> None:
+@pytest.mark.parametrize("case", [RECIPE, NORMALIZED], ids=_name)
+def test_a_run_is_the_same_however_it_is_cut(fused: Backend, case: Case) -> None:
     """And from a state that no launch has led to, as after a resume."""
-    state, images, order, hyper = _begun(fused)
+    state, images, order, hyper = _begun(fused, case)
     whole = fused.run_steps(state, images, order, 3, hyper)
     one = fused.run_steps(state, images, order, 1, hyper)
     again = fused.run_steps(_copied(fused, one), images, order, 2, hyper)
@@ -260,8 +262,9 @@ def test_a_number_that_is_none_stays_so(
     assert np.isnan(backend.to_numpy(after.loss_sum))
 
 
-def test_a_state_is_left_as_it_was(fused: Backend) -> None:
-    state, images, order, hyper = _begun(fused)
+@pytest.mark.parametrize("case", [RECIPE, NORMALIZED], ids=_name)
+def test_a_state_is_left_as_it_was(fused: Backend, case: Case) -> None:
+    state, images, order, hyper = _begun(fused, case)
     one = fused.run_steps(state, images, order, 1, hyper)
     before = _bits(fused, state), _bits(fused, one)
     fused.run_steps(one, images, order, 2, hyper)
