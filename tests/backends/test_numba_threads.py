@@ -13,7 +13,7 @@ from bits import assert_same_bits
 pytest.importorskip("numba")
 
 from nnx_backends.numba_cpu import threads as of_team
-from nnx_backends.numba_cpu.threads import FIRST_PAUSE, PERIOD, Threads
+from nnx_backends.numba_cpu.threads import FIRST_PAUSE, LAST_PAUSE, PERIOD, Threads
 
 from nnx import Network, find
 from nnx.maths.hyperparameters import Distortion, Hyperparameters, Schedule
@@ -60,6 +60,7 @@ def test_the_pause_grows_until_all_have_a_core(clock: list[float]) -> None:
     team = Threads(2)
     for pause in FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE:
         _took(team, 1.0, 0.5)
+        _took(team, 1.0)  # which says nothing of the other core
         clock[0] += 0.9 * pause
         assert team.size(9) == 1
         clock[0] += 0.2 * pause
@@ -69,6 +70,10 @@ def test_the_pause_grows_until_all_have_a_core(clock: list[float]) -> None:
     assert team.size(9) == 1
     clock[0] += FIRST_PAUSE
     assert team.size(9) == 2
+    for _ in range(9):
+        _took(team, 1.0, 0.5)
+        clock[0] += LAST_PAUSE
+        assert team.size(9) == 2
 
 
 def test_a_moment_says_nothing(clock: list[float]) -> None:
@@ -78,6 +83,54 @@ def test_a_moment_says_nothing(clock: list[float]) -> None:
     assert team.size(9) == 2
     _took(team, 1.0, 1.0, seconds=PERIOD * 3 / 4)
     assert team.size(9) == 2
+    for _ in range(5):
+        _took(team, 1.0, 0.5, seconds=PERIOD / 4)
+    assert team.size(9) == 1
+
+
+def test_a_team_is_followed_as_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = list[set[int | None]]()
+
+    def cores(size: int, taken: set[int | None]) -> list[int | None]:
+        shared.append(taken)
+        return [None] * size
+
+    monkeypatch.setattr(of_team, "_cores", cores)
+    team = Threads(3)
+    team.run(3, lambda member: time.sleep(2 * PERIOD))
+    assert team.size(9) == 1
+    team.run(2, lambda member: None)
+    time.sleep(FIRST_PAUSE)
+    team.run(team.size(9), lambda member: None)
+    assert shared == [set(), {None}, set()]
+
+
+@named
+def test_a_thread_has_a_core_for_a_call_or_does_without() -> None:
+    before = os.sched_getaffinity(0)
+    taken_away = 1023
+    for core in min(before), taken_away:
+        with of_team._on_core(core):
+            assert os.sched_getaffinity(0) in ({core}, before)
+        assert os.sched_getaffinity(0) == before
+
+
+def test_no_thread_waits_for_those_that_a_signal_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, start = list[Thread](), Thread.start
+
+    def second_is_stopped(thread: Thread) -> None:
+        if begun:
+            raise KeyboardInterrupt
+        begun.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(Thread, "start", second_is_stopped)
+    with pytest.raises(KeyboardInterrupt):
+        Threads(3).run(3, lambda member: None)
+    begun[0].join(10)
+    assert not begun[0].is_alive()
 
 
 @named
