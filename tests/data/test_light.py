@@ -101,14 +101,32 @@ def drawn(*lines: list[tuple[int, int]]) -> Image.Image:
     [
         ([[(20, 5), (20, 95)], [(80, 5), (80, 95)]], "two shapes"),
         ([[(5, 20), (95, 20)], [(5, 80), (95, 80)]], "two shapes"),
+        ([[(20, 5), (20, 95)], [(80, 5), (80, 65)]], "two shapes"),
+        ([[(x, 5), (x, 95)] for x in (10, 50, 90)], "two shapes"),
         ([[(20, 5), (20, 95), (80, 95)]], None),
         # A loose stroke: the top of a 5.
         ([[(20, 5), (20, 95), (80, 95)], [(40, 5), (70, 5)]], None),
         # A pen that has skipped.
         ([[(20, 5), (20, 45)], [(20, 49), (20, 95)]], None),
         ([[(x, y), (x + 4, y)] for x in (5, 45, 85) for y in (5, 45, 85)], "noise"),
+        # A digit among specks.
+        (
+            [[(15, 5), (15, 95), (95, 95)]]
+            + [[(x, y), (x + 2, y)] for x in (40, 60, 80) for y in (5, 35, 65)],
+            None,
+        ),
     ],
-    ids=["beside", "above", "one", "loose", "skipped", "many"],
+    ids=[
+        "beside",
+        "above",
+        "shorter",
+        "three",
+        "one",
+        "loose",
+        "skipped",
+        "many",
+        "specks",
+    ],
 )
 def test_shapes_are_counted(lines: list, expected: str | None) -> None:
     assert doubt(drawn(*lines)) == expected
