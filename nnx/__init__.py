@@ -101,7 +101,7 @@ __all__ = [
 ]
 
 
-# A type checker that saw this function would take any name for one of the module's.
+# If a type checker saw this function, it would accept any name as an attribute.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:

@@ -3,7 +3,7 @@
 
 def main() -> None:
     """Run the command line, which is imported only after signals are handled."""
-    # The module that `signal` wraps; importing `signal` takes as long as Python starts.
+    # `signal` wraps this module; importing `signal` takes as long as starting Python.
     import _signal  # type: ignore[import-not-found]
 
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:

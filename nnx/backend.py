@@ -64,7 +64,7 @@ class Backend:
         the library's exceptions leave it as an NnxError with a one-line message
     own_steps: takes many steps at once, called like `run_steps`; None: one by one. If
         it has a parameter `communicator`, it also takes batches in shards
-    memory: returns the free bytes of the device; inf if the device is the host
+    memory: returns the free bytes of the device; inf if unknown or on the host
     """
 
     name: str
@@ -130,6 +130,7 @@ def find(name: str, **options: Any) -> Backend:
         InputError: an option that the backend does not take
         MissingLibraryError: raised by the backend
         UnusableBackendError: likewise, or its library cannot be imported
+        BackendError: the package returns no `Backend`
     """
     offered = _offered()
     if isinstance(name, str) and name == "gpu":

@@ -10,7 +10,7 @@ from typing import NamedTuple
 CGROUP = Path("/sys/fs/cgroup/cpu.max")
 CPUS = Path("/sys/devices/system/cpu")
 STAT = Path("/proc/stat")
-BUSY = 0.4  # cores kept by other processes from which a machine counts as busy
+BUSY = 0.4  # a machine is busy if other processes use more cores than this
 
 
 def available() -> int:
@@ -32,11 +32,11 @@ def available() -> int:
 
 
 def preferred() -> set[int]:
-    """Return which cores to use of those that affinity allows, on Linux.
+    """Return the cores to use of those that affinity allows, on Linux.
 
     Threads have equal shares of the work and wait for the slowest: n cores are as fast
-    as n times the slowest of them. Of cores that differ, as ARM's big.LITTLE, the
-    fastest ones are used, as many as are fastest together.
+    as n times the slowest of them. If cores differ, as in ARM's big.LITTLE, the n
+    fastest are used, with the n for which this product is largest.
     """
     fastest = sorted(os.sched_getaffinity(0), key=_capacity, reverse=True)
     speeds = {n: n * _capacity(core) for n, core in enumerate(fastest, 1)}
@@ -62,7 +62,7 @@ def _performance_cores() -> int:
 
 @cache
 def _capacity(core: int) -> int:
-    """Return a core's speed beside the machine's fastest, which has 1024.
+    """Return a core's speed relative to the machine's fastest core, which has 1024.
 
     Source: the kernel's sysfs-devices-system-cpu.
     """

@@ -28,7 +28,7 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a printable text; a word of over 200 characters is without its middle."""
+    """Return a printable text; the middle of a word of over 200 characters is cut."""
     half = LONGEST_WORD // 2
     return re.sub(
         rf"\S{{{LONGEST_WORD + 1},}}",
@@ -48,7 +48,7 @@ def in_few_words(value: Any, most: int = LONGEST) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """Return the name that is likely meant, in whatever capitals, or None."""
+    """Return the most similar name, ignoring case; None if no name is similar."""
     lower = {known.lower(): known for known in reversed([*names])}
     near = get_close_matches(name.lower(), lower, n=1)
     return lower[near[0]] if near else None

@@ -100,7 +100,7 @@ def replaced(path: Path, what: str) -> Iterator[IO[bytes]]:
 
 
 def _replace(temporary: Path, target: Path) -> None:
-    """Move a file to its place, once more after each pause while that is refused."""
+    """Move a file to its place; if refused, try again after each pause."""
     for pause in PAUSES:
         with suppress(PermissionError):
             return os.replace(temporary, target)
@@ -110,9 +110,9 @@ def _replace(temporary: Path, target: Path) -> None:
 
 @contextmanager
 def holding(folder: Path, what: str) -> Iterator[None]:
-    """Turn failures inside to make or clear a folder into an InputError.
+    """Turn failures to create or clear a folder inside this context into InputError.
 
-    what: the folder is to hold
+    what: description of the folder's content, for the error's message
     """
     try:
         yield
@@ -135,14 +135,14 @@ def remove_parts(folder: Path, *names: str) -> None:
 
 
 def refuse_packed(path: Path) -> None:
-    """Refuse a packed file, of a kind that is read only when it is unpacked."""
+    """Refuse a compressed file or an archive, by its suffix, with InputError."""
     if path.suffix.lower() in PACKED:
         raise InputError(f"{path}: packed: unpack it, and give the file inside")
 
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turn failures to read a path inside into one-line errors that name the path.
+    """Turn failures to read a path in this context into one-line errors that name it.
 
     A pipe, a device or a socket is refused before it is opened, because opening or
     reading it may never end.
@@ -156,7 +156,7 @@ def readable(path: Path) -> Iterator[None]:
     if there not in ("", "a folder"):
         raise InputError(f"{path}: cannot be read: it is {there}, not a regular file")
     try:
-        # Since Python 3.14 a path that cannot be looked up is one that does not exist.
+        # Since Python 3.14, `Path.exists` is false where examining the path fails.
         with suppress(FileNotFoundError, NotADirectoryError):
             os.stat(path)
         yield

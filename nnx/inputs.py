@@ -14,10 +14,11 @@ from nnx.errors import InputError
 if TYPE_CHECKING:
     from nnx.network import Network
 
-# Bounds in standard deviations: the median row of scaled values is hardly ever FAR from
-# a column's mean, and that of unscaled values, once scaled, is NEAR it.
+# Bounds on a column's median distance from the training mean, in standard deviations:
+# that of scaled values is hardly ever above FAR; that of unscaled values is below NEAR
+# once they are scaled. At most LOOKED_AT rows are examined.
 FAR, NEAR, LOOKED_AT = 5.0, 3.0, 1000
-# The scaled values of so few rows may well be far from a column's mean.
+# Scaled values of fewer rows than this may well be far from the mean.
 FEW_ROWS = 20
 
 
@@ -90,14 +91,14 @@ def refuse_unscaled(rows: Array, columns: Sequence[Column]) -> None:
 
 
 def refuse_scaled(rows: Array, columns: Sequence[Column]) -> None:
-    """Refuse features of a table in place of its values, where they are recognizable.
+    """Refuse features of a table in place of its values, if they are recognizable.
 
-    rows: (n, columns); those of another type than float32 are accepted, and a few
-    columns: of the network
+    rows: (n, columns); accepted if not float32, or fewer than `FEW_ROWS`
+    columns: of the network; if one has categories, all rows are accepted
 
     Raises:
-        InputError: all numbers are near 0, as features are, but in some column all are
-            the same for values of the training rows, and not near their mean
+        InputError: all numbers are near 0, as features are, and those of some column,
+            as values, would be nearly constant and far from the training mean
     """
     features = rows.dtype == np.float32 and rows.shape[1:] == (len(columns),)
     of_text = any(column.categories for column in columns)
@@ -120,9 +121,9 @@ def _are_unscaled(rows: Array, columns: Sequence[Column]) -> bool:
 
 
 def _distances(rows: Array, columns: Sequence[Column]) -> tuple[Array, Array, Array]:
-    """Return how far the median row is from the columns' means, in deviations.
+    """Return each column's median distance from its mean, in standard deviations.
 
-    First if the rows are features, then if they are a table's values; and the scales.
+    First if the rows are features, then if they are values; and the scales, (columns,).
     """
     own = np.asarray(rows[:LOOKED_AT], np.float64)
     mean, scale = np.array([(column.mean, column.scale) for column in columns]).T

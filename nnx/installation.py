@@ -18,7 +18,7 @@ PACKAGES = (
 
 
 def info() -> dict[str, Any]:
-    """Return versions, platform, cores, BLAS kernels, and each backend or why not."""
+    """Return versions, platform, cores, BLAS kernels, and which backends work here."""
     import numpy  # noqa: F401  # loads its BLAS, which is then reported
 
     working, why = usable()

@@ -67,7 +67,7 @@ def doubt(
     "unsure" if even the best class is improbable.
 
     Raises:
-        InputError: picture is not from `nnx.read_picture`
+        InputError: picture is not from `nnx.read_picture`, or as for `Network.predict`
     """
     if not hasattr(picture, "doubt"):
         raise InputError(

@@ -46,7 +46,7 @@ def _of_machine() -> float:
 
 
 def _limits() -> Iterator[Path]:
-    """Yield the files that may limit the groups of this process; see cgroups(7)."""
+    """Yield the files that may hold this process's cgroup limits; see cgroups(7)."""
     yield CGROUP
     with suppress(OSError, ValueError):
         for line in OWN_GROUPS.read_text().splitlines():

@@ -63,12 +63,13 @@ def save(
     arrays: dict[str, Array] | None = None,
     extra: dict[str, Any] | None = None,
 ) -> None:
-    """Write a network, and what a checkpoint adds to it; always with the same bytes.
+    """Write a network, and what a checkpoint adds to it; equal content, equal bytes.
 
     network, arrays, extra: as in `Stored`
 
     Raises:
         InputError: an array is not finite; an existing file is left unchanged
+        WriteError: the file cannot be written
     """
     from safetensors.numpy import save as serialize
 

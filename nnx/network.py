@@ -106,7 +106,8 @@ class Network:
     def replace(self, **attributes: Any) -> Self:
         """Return a copy of the network with some attributes replaced.
 
-        The copy has weights of its own, also where layers are given.
+        Weights are copied, given ones too. Given both layers and classes, but no
+        likeness, the copy has none.
 
         Raises:
             InputError: networks have no such attribute, or the attributes do not fit
@@ -135,7 +136,12 @@ class Network:
             return cls.of(**model_file.load(path).network)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the network as safetensors, completely or not at all; refuse NaN."""
+        """Write the network as safetensors, completely or not at all.
+
+        Raises:
+            InputError: the weights are not finite, or attributes do not fit each other
+            WriteError: the file cannot be written
+        """
         model_file.save(files.given(path, "a model"), model_file.fitting(vars(self)))
 
     @property
@@ -154,7 +160,7 @@ class Network:
         Integers are in [0, frame.maximum], floats in [0, 1].
 
         Raises:
-            InputError: dtype is not one, or the frame's maximum is not above 0
+            InputError: not a dtype, or the frame's maximum is not above 0
         """
         try:
             kind = np.dtype(dtype).kind
@@ -178,7 +184,7 @@ class Network:
         return TASK_LOSSES[self.task]
 
     def predict(self, images: Any, *, backend: str | Backend = DEFAULT) -> Array:
-        """Return the place in `classes` of each image's likeliest class, (n,) int64.
+        """Return the index in `classes` of each image's likeliest class, (n,) int64.
 
         A multi-label network returns 1 for each label with a probability above 0.5 and
         0 for the others, (n, labels) int64. A regression returns values in the targets'
