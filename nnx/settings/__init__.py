@@ -1,4 +1,4 @@
-"""Settings: what each is, declared once, and how a run's are checked and written."""
+"""Settings: declared once in a table; checking and writing those of a run."""
 
 from nnx.settings.table import ROWS, Settings, TrainingSettings
 from nnx.settings.values import as_text, complete, layered

@@ -1,7 +1,6 @@
-"""What settings may be: numbers in a range, names of a list, notations.
+"""Kinds of settings: numbers in a range, names from a list, notations.
 
-A `Kind` serves Python, TOML and the command line, so that a value out of range is
-refused alike everywhere.
+Python, TOML and the command line use the same `Kind`, and so refuse the same values.
 """
 
 import math
@@ -25,14 +24,14 @@ def _same(value: Any) -> Any:
 
 
 class Kind(NamedTuple):
-    """What a setting may be.
+    """The values that a setting may have.
 
-    allowed: in words
-    read: returns a value in the one form that is worked with; ValueError, with the
-        reason if there is more to say, for one that the setting may not have
-    metavar: what stands for the value in the command line's help
-    parse: returns a text of the command line as a value for `read`
-    write: returns a value as a settings file has it
+    allowed: description of these values, for messages
+    read: returns a value in its canonical form; raises ValueError for an invalid one,
+        with a message if `allowed` does not say enough
+    metavar: stands for the value in the command line's help
+    parse: converts the command line's text to a value for `read`
+    write: converts a value in canonical form to that in a settings file
     """
 
     allowed: str
@@ -43,7 +42,7 @@ class Kind(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What is known of a setting, besides its name and type.
+    """A row of the table of settings, without the setting's name and type.
 
     default: as `kind.read` returns it
     panel: where the help shows it, one of `PANELS`
@@ -57,7 +56,7 @@ class Row(NamedTuple):
 
 
 def _parse_number(text: str) -> float | str:
-    """Return a number, or the text itself, which is then refused."""
+    """Return a number, or the text itself, which `Kind.read` then refuses."""
     for kind in (int, float):
         try:
             return kind(text)
@@ -67,7 +66,7 @@ def _parse_number(text: str) -> float | str:
 
 
 def _parse_numbers(text: str) -> tuple[float | str, ...] | str:
-    """Return '128,64' as (128, 64), '' as no number, and a word as it is."""
+    """Return '128,64' as (128, 64), '' as (), and other text stripped."""
     numbers = tuple(_parse_number(part) for part in text.split(",") if part.strip())
     is_word = any(isinstance(number, str) for number in numbers)
     return text.strip() if is_word else numbers
@@ -89,7 +88,7 @@ def integer(low: int, high: int) -> Kind:
 
 
 def number(allowed: str, holds: Callable[[float], bool]) -> Kind:
-    """Return the kind of finite numbers for which this holds."""
+    """Return the kind of finite numbers for which `holds` is true."""
 
     def read(value: Any) -> float:
         _require(type(value) in (int, float) and -math.inf < value < math.inf)
@@ -100,7 +99,7 @@ def number(allowed: str, holds: Callable[[float], bool]) -> Kind:
 
 
 def several(allowed: str, each: Kind, metavar: str) -> Kind:
-    """Return the kind of this kind's values: one, a list, or a text as 128,64."""
+    """Return the kind of tuples, given as one value, as a list, or as text: 128,64."""
 
     def read(value: Any) -> tuple[Any, ...]:
         value = _parse_numbers(value) if isinstance(value, str) else value
@@ -112,7 +111,7 @@ def several(allowed: str, each: Kind, metavar: str) -> Kind:
 
 
 def either(kind: Kind, word: str) -> Kind:
-    """Return the kind of this kind's values and of this word."""
+    """Return a kind that also accepts a word."""
 
     def read(value: Any) -> Any:
         return word if isinstance(value, str) and value == word else kind.read(value)
@@ -124,13 +123,13 @@ def either(kind: Kind, word: str) -> Kind:
 
 
 def _nearest(name: str, known: Iterable[str], meaning: Mapping[str, str]) -> ValueError:
-    """Return the refusal of a name, with the one that is likely to be meant."""
+    """Return the error for an unknown name; it suggests the most similar known name."""
     near = get_close_matches(name.lower(), (*known, *meaning), n=1)
     return ValueError(*(f"did you mean {meaning.get(key, key)}?" for key in near))
 
 
 def one_of(names: Collection[str], meaning: Mapping[str, str] = NO_NAMES) -> Kind:
-    """Return the kind of these names; meaning: of other names, or what to suggest."""
+    """Return the kind of names; meaning: of other names, accepted if it is in names."""
     known = *names, *(key for key, name in meaning.items() if name in names)
 
     def read(value: Any) -> str:
@@ -143,7 +142,7 @@ def one_of(names: Collection[str], meaning: Mapping[str, str] = NO_NAMES) -> Kin
 
 
 def text(allowed: str, metavar: str, *, empty: bool = False) -> Kind:
-    """Return the kind of texts that a settings file, which is UTF-8, can hold."""
+    """Return the kind of texts that can be written as UTF-8; empty: allow ""."""
 
     def read(value: Any) -> str:
         _require(isinstance(value, str) and (empty or value != ""))
@@ -161,7 +160,7 @@ def names(
 ) -> Kind:
     """Return the kind of one name for all layers, or one for each: "relu,tanh".
 
-    known: names that may be suggested; meaning: other names for some of them
+    known: names to suggest; meaning: of other names that are accepted
     """
 
     def read(value: Any) -> tuple[str, ...]:
@@ -193,13 +192,13 @@ def record(
     check: Callable[[Any], None],
     write: Callable[[Any], str],
 ) -> Kind:
-    """Return the kind of a record that is written in a notation."""
+    """Return the kind of a record, given as such or as text in its notation."""
 
     def read(value: Any) -> Any:
         _require(isinstance(value, str | made_of))
         if not isinstance(value, str):
             check(value)
-            value = write(value)  # without numbers that it has no use for
+            value = write(value)  # drops numbers that have no effect
         made = parse(value)
         check(made)
         return made
@@ -208,7 +207,7 @@ def record(
 
 
 def schedule(*without: str) -> Kind:
-    """Return the kind of schedules, which does not offer those of these names."""
+    """Return the kind of schedules; without: names that its description omits."""
     words = [
         f"{name}:{','.join(numbers)}" if numbers else name
         for name, numbers in notation.SCHEDULES.items()
@@ -240,7 +239,7 @@ def _is_initializer(name: str) -> bool:
 
 
 def data_type(names: Collection[str]) -> Kind:
-    """Return the kind of these types of numbers, by name or as NumPy has them."""
+    """Return the kind of these dtypes, given by name or as NumPy's types."""
     kind = one_of(names)
 
     def read(value: Any) -> Any:

@@ -1,7 +1,6 @@
-"""Settings that are written in a notation of their own, and the records they become.
+"""Notations of distortions and schedules, and conversion to records and back.
 
-A record is made of the text once, where a setting comes in, and written as text again
-in a settings file.
+Text becomes a record once, where a setting comes in, and text again in a settings file.
 """
 
 from numbers import Real
@@ -10,16 +9,16 @@ from typing import Any
 from nnx.errors import in_few_words
 from nnx.maths.hyperparameters import Distortion, Schedule
 
-# The upper bounds of a distortion, and the narrowest Gaussian that is one.
+# Upper bounds of a distortion's amounts, and the lower bound of sigma.
 LIMITS = Distortion(
     shift=1000, rotation=180, scale=0.95, shear=10, elastic=1000, sigma=100
 )
 LEAST_SIGMA = 0.1
-# The numbers that each schedule has, besides `warmup`, and what they are if not given.
+# The numbers of each schedule besides `warmup`, with their defaults.
 SCHEDULES: dict[str, dict[str, float]] = {
     "constant": {},
     "step": {"every": 10.0, "factor": 0.5},
-    # Half in every epoch, as from step to step, would be over too soon.
+    # The default factor of `step`, applied in every epoch, would decay too fast.
     "exponential": {"factor": 0.95},
     "inverse": {"rate": 0.1},
     "linear": {"to": 0.0, "over": 0.0},
@@ -45,7 +44,7 @@ def distortion(text: str) -> Distortion | None:
     """Return the distortion in "shift=2,rotation=15"; None for "".
 
     Raises:
-        ValueError: names that do not exist or come twice
+        ValueError: a name is unknown or occurs twice, or a value is not a number
     """
     return Distortion(**_numbers(text, Distortion._fields)) if text.strip() else None
 
@@ -59,7 +58,7 @@ def check_distortion(amounts: Distortion | None) -> None:
 
 
 def distortion_text(amounts: Distortion | None) -> str:
-    """Return what `distortion` reads as these amounts."""
+    """Return amounts in the notation that `distortion` reads."""
     if amounts is None:
         return ""
     return _text(amounts._asdict(), Distortion._field_defaults) or "shift=0"
@@ -69,8 +68,8 @@ def schedule(text: str) -> Schedule:
     """Return the schedule in "cosine:warmup=2,to=0.001".
 
     Raises:
-        ValueError: names that do not exist or come twice, numbers that this schedule
-            does not have
+        ValueError: a name is unknown, occurs twice or is not of this schedule, or a
+            value is not a number
     """
     name, colon, rest = text.partition(":")
     name = name.strip()
@@ -82,7 +81,7 @@ def schedule(text: str) -> Schedule:
 
 
 def check_schedule(course: Schedule) -> None:
-    """Refuse a name that does not exist and numbers out of range, with ValueError."""
+    """Refuse, with ValueError, an unknown schedule or a number out of range."""
     if course.name not in list(SCHEDULES):
         raise ValueError(f"no schedule is called {in_few_words(course.name, 40)}")
     for key in ("warmup", *SCHEDULES[course.name]):
@@ -92,14 +91,14 @@ def check_schedule(course: Schedule) -> None:
 
 
 def schedule_text(course: Schedule) -> str:
-    """Return what `schedule` reads as this schedule."""
+    """Return a schedule in the notation that `schedule` reads."""
     usual = {"warmup": 0.0} | SCHEDULES[course.name]
     numbers = {key: getattr(course, key) for key in usual}
     return ":".join(filter(None, [course.name, _text(numbers, usual)]))
 
 
 def _text(numbers: dict[str, float], usual: dict[str, Any]) -> str:
-    """Return "a=1,b=2" for the numbers that are not the usual ones."""
+    """Return "a=1,b=2" for the numbers that differ from the usual ones."""
     return ",".join(
         f"{name}={_shortest(number)}"
         for name, number in numbers.items()
@@ -114,7 +113,7 @@ def _shortest(number: float) -> str:
 
 
 def _numbers(text: str, names: tuple[str, ...]) -> dict[str, float]:
-    """Return "a=1,b=2" as numbers; ValueError for other names and for one twice."""
+    """Return "a=1,b=2" as numbers; ValueError for another name, or one given twice."""
     numbers: dict[str, float] = {}
     for part in text.split(","):
         name, _, number = (piece.strip() for piece in part.partition("="))

@@ -1,11 +1,11 @@
-"""What others call settings, and what settings may be.
+"""Other programs' names for settings and their values.
 
-A setting has one name, and another is told which: with two, both could be given. What
-a setting may be is taken under another name where that means the very same, and
-written under its own.
+A setting has one name, because with two, both could be given: another name is refused,
+and the error gives the right one. Another name of a value is accepted if it means
+exactly the same, and replaced by ours.
 """
 
-# What a command is told beside settings.
+# Options of the command that are not settings.
 OPTIONS = {
     "config", "preset", "out", "resume", "overwrite", "threads", "device", "json",
     "quiet", "require_accuracy", "no_plots", "tensorboard", "distributed",
@@ -15,7 +15,7 @@ RENAMED = {
     "validation": "validation_fraction",
     "early_stopping": "patience",
 }
-# Settings, where no nearest name tells: of scikit-learn, PyTorch, Keras and others.
+# Names in scikit-learn, PyTorch, Keras and others that are not similar to ours.
 ALSO_CALLED = {
     "lr": "learning_rate",
     "eta": "learning_rate",
@@ -102,7 +102,7 @@ ACTIVATIONS = {
     "linear": "identity",
     "leaky-relu": "leaky_relu",
 }
-# Of a normal distribution `he` and `lecun`, of a uniform one `glorot`.
+# Here `he` and `lecun` are normal distributions, and `glorot` is a uniform one.
 INITIALIZERS = {
     "kaiming": "he",
     "kaiming_normal": "he",
@@ -113,7 +113,7 @@ INITIALIZERS = {
     "lecun_normal": "lecun",
 }
 OPTIMIZERS = {"adamw": "adam"}
-# Refused, with these words as a suggestion.
+# Names that are refused with these suggestions.
 OPTIMIZERS_INSTEAD = {
     "momentum": "sgd with momentum 0.9",
     "nag": "nesterov, Nesterov's accelerated gradient",

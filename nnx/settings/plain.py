@@ -1,4 +1,4 @@
-"""Values as they come in: NumPy's numbers as Python's own."""
+"""Converting numbers and arrays of NumPy and other libraries to Python's own."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,8 +7,8 @@ from typing import Any
 def plain(value: Any) -> Any:
     """Return numbers and arrays of array libraries as Python's own, within lists too.
 
-    A series of pandas is by its index, unless that merely counts from 0. Records, which
-    are tuples of a kind of their own, are left as they are.
+    A series of pandas becomes a dictionary by its index, or a list if that counts from
+    0. Named tuples stay unchanged.
     """
     if hasattr(value, "to_dict") and hasattr(value, "tolist"):
         by_index = value.to_dict()

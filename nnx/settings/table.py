@@ -1,8 +1,8 @@
-"""The one table of settings: name, type, default, what each may be, panel and help.
+"""The table of all settings: name, type, default, kind, panel and help of each.
 
-From it come the typed keywords of `nnx.train`, what a settings file may hold, the
-options of `nnx train`, the suggestions for names that do not exist, and the reference
-in the guide. A new setting is a new row.
+It determines the typed keywords of `nnx.train`, the content of a settings file, the
+options of `nnx train`, the suggestions for unknown names, and the reference in the
+guide. A new setting is a new row.
 """
 
 from collections.abc import Mapping, Sequence
@@ -191,7 +191,7 @@ class TrainingSettings(TypedDict, total=False):
     keep_checkpoints: Annotated[int, Row(1, integer(1, 10**6), RUN,
         "Number of checkpoints to keep: the latest, and earlier ones named by their "
         "step.")]
-# A word of Python's, which no class can have as a field.
+# `from` is a keyword of Python, so no class can declare it as a field.
 Origin = TypedDict("Origin", {"from": Annotated[str, Row("", kinds.text(
     "a run's folder or a model file", "RUN", empty=True), NETWORK,
     "Start a new run from the weights of a trained network: a run's folder or a model "
@@ -214,7 +214,7 @@ TRAINING = tuple(_rows(TrainingSettings))
 
 
 def _described(name: str) -> str:
-    """Return what help() says of a setting: name, default and help, in short lines."""
+    """Return a setting's entry in help(): name, default and help, in short lines."""
     row = ROWS[name]
     default = repr(row.kind.write(row.default)) if row.default != () else "none"
     return fill(f"{name} ({default}): {row.help}", 80, subsequent_indent="    ")

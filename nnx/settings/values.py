@@ -1,4 +1,4 @@
-"""A run's settings: checked, filled up, laid over each other, and written."""
+"""Checking, completing, layering and writing the settings of a run."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,8 +11,8 @@ from nnx.settings.other_names import ALSO_CALLED, OPTIONS, RENAMED
 from nnx.settings.plain import plain
 from nnx.settings.table import ROWS, Settings
 
-# What "auto" is, by the optimizer; SGD's rate is multiplied by 1 - momentum, as its
-# velocity is the sum of so many gradients.
+# What "auto" means for each optimizer. SGD's rate is multiplied by 1 - momentum, as its
+# velocity sums up about 1 / (1 - momentum) gradients.
 AUTOMATIC = {
     "sgd": {"learning_rate": 0.2, "momentum": 0.0, "beta2": 0.0},
     "nesterov": {"learning_rate": 0.2, "momentum": 0.9, "beta2": 0.0},
@@ -22,11 +22,13 @@ AUTOMATIC = {
 
 
 def regression_rate(sizes: Sequence[int]) -> float:
-    """Return what the rate of SGD is multiplied from in a regression, if not given.
+    """Return the default learning rate of SGD without momentum for a regression.
 
-    The slope of a squared error has no bound, as that of a class's probability has:
-    about the sum of squares of a layer's inputs is what a rate may be divided by. With
-    inputs of deviation 1, these are at most as many as the network is wide.
+    Unlike that of cross-entropy, the gradient of a squared error is unbounded: the rate
+    must stay below about 1 over the sum of squares of a layer's inputs. If these have
+    standard deviation 1, that sum is about their number.
+
+    sizes: features, hidden widths, and targets
     """
     return min(0.2, 1.0 / (sizes[0] + max(sizes[1:-1], default=0)))
 
@@ -36,15 +38,15 @@ def complete(
 ) -> Settings:
     """Return all settings of a run: these, and defaults for those not given.
 
-    "auto" is a number then, and what is written in a notation is its record.
+    An "auto" in `AUTOMATIC` becomes a number, and text in a notation a record.
 
-    values: by name, as they are written, or as this returned them
-    source: the file they come from, for the error's words
-    rate: what "auto" is for SGD in place of 0.2, as `regression_rate` gives it
+    values: by name, as in a settings file or as returned by this function
+    source: the file they come from, for the error's message
+    rate: what "auto" means for SGD instead of 0.2, see `regression_rate`
 
     Raises:
-        InputError: a setting that does not exist, may not have this value, or makes no
-            sense beside another
+        InputError: a setting does not exist, has an invalid value, or contradicts
+            another
     """
     with _naming(source):
         defaults = {name: row.default for name, row in ROWS.items()}
@@ -57,9 +59,10 @@ def complete(
 def layered(
     base: Mapping[str, Any], values: Mapping[str, Any], source: str = ""
 ) -> dict[str, Any]:
-    """Return settings with others over them, which are checked by themselves.
+    """Return the settings of base, replaced by those of values where given.
 
-    Another optimizer takes its own rates with it, as the old one's do not suit it.
+    Only values are checked, each by itself. If they change the optimizer, the learning
+    rate, momentum, its schedule and beta2 of base are dropped: they suit the old one.
 
     Raises:
         InputError: as for `complete`
@@ -74,7 +77,7 @@ def layered(
 
 
 def as_text(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings as a settings file has them; `complete` reads them again."""
+    """Return settings in the form of a settings file, which `complete` reads."""
     return {name: ROWS[name].kind.write(value) for name, value in settings.items()}
 
 
@@ -87,12 +90,12 @@ def as_option(name: str, value: Any) -> Any:
 
 
 def _short(value: Any) -> str:
-    """Return a value as text, a float without a fraction as in 2."""
+    """Return a value as text; a float without a fraction as an integer."""
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def suggestion(name: str) -> str | None:
-    """Return the setting that is likely to be meant by a name that does not exist."""
+    """Return the setting most likely meant by an unknown name, or None."""
     name = name.lower().replace("-", "_")
     near = get_close_matches(name, ROWS, n=1)
     return ALSO_CALLED.get(name) or (near[0] if near else None)
@@ -107,7 +110,7 @@ def _naming(source: str) -> Iterator[None]:
 
 
 def _read(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return each value in the one form that is worked with."""
+    """Return each value in its canonical form; refuse unknown names."""
     for name in values:
         if name not in ROWS:
             raise InputError(_unknown(name))
@@ -115,10 +118,10 @@ def _read(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_value(name: str, value: Any) -> Any:
-    """Return a setting's value in the one form that is worked with.
+    """Return a setting's value in its canonical form.
 
     Raises:
-        InputError: one that it may not have
+        InputError: the value is invalid
     """
     kind, value = ROWS[name].kind, plain(value)
     try:
@@ -159,7 +162,7 @@ def _fill_automatic(settings: Settings, sgd_rate: float | None) -> None:
 
 
 def _check_together(settings: Any) -> None:
-    """Refuse settings that make no sense beside each other."""
+    """Refuse settings that contradict each other."""
     plateau = settings["schedule"].name == "plateau"
     held_out = settings["validation_fraction"] > 0.0
     if settings["validation_data"] and held_out:

@@ -1,16 +1,16 @@
-"""What the setting `class_weights` may be."""
+"""The kind of the setting `class_weights`."""
 
 from typing import Any
 
 from nnx.settings.kinds import Kind, either, number, several
 
-# A batch of classes that count nothing would have no mean.
+# Not 0: the loss of a batch with only classes of weight 0 would have no mean.
 WEIGHT = number("a number from 0.000001 to 1000000", lambda x: 1e-6 <= x <= 1e6)
 EACH = several(f"{WEIGHT.allowed} for each class", WEIGHT, "WEIGHTS")
 
 
 def _read(value: Any) -> Any:
-    """Return a weight for each class, or those of some by name, with texts as keys."""
+    """Return a tuple with the weight of each class, or weights by class name."""
     value = _parse(value) if isinstance(value, str) else value
     if not isinstance(value, dict):
         return EACH.read(value)
