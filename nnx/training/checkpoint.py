@@ -29,10 +29,9 @@ if TYPE_CHECKING:
     from nnx.training.run import Run
 
 DIGITS = 16  # hexadecimal digits of the data's digest
-LONGEST = 1e10  # seconds of a run, in which a step's milliseconds still count
-# These may change on resuming: a run may go on for more epochs, on another machine, and
-# with data that were moved, which are compared by content. Any other change would make
-# it a different run.
+LONGEST = 1e10  # seconds of a run; float64 resolves a step's milliseconds up to here
+# These may change on resuming: more epochs, another machine, or moved data, which are
+# compared by content. Any other change would make it a different run.
 MAY_CHANGE = {
     "epochs", "dataset", "data_dir", "test_data", "validation_data", "backend",
     "precision", "dtype", "checkpoint_seconds", "checkpoint_steps", "keep_checkpoints",
@@ -68,7 +67,7 @@ def save(path: Path, run: "Run") -> None:
 def load(path: Path, run: "Run") -> tuple[Position, tuple[str, ...]]:
     """Return the position in a checkpoint, on the device, for a run to continue from.
 
-    run: newly begun
+    run: at its initial position
     returns: the position, and descriptions of the changes that affect rounding
 
     Raises:
@@ -131,7 +130,7 @@ def _check_same(path: Path, stored: Stored, run: "Run") -> tuple[str, ...]:
 
 
 def _check_place(position: Position, plan: Plan) -> None:
-    """Refuse, with ValueError, a position that no run of this plan comes to."""
+    """Refuse, with ValueError, a position that no run of this plan reaches."""
     step, epochs = position.state.step, len(position.log)
     if not 0 <= plan.steps_done(position) < plan.steps_per_epoch:
         raise ValueError(f"step {step} is not in epoch {epochs + 1}")

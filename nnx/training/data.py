@@ -27,9 +27,10 @@ def load_data(
     """Return the data set that the settings name, or `dataset` instead.
 
     dataset, data_dir: as for `nnx.load`; None: as in the settings
-    network: the network that the data are for: it will be tested on all rows of a table
-        in `dataset`, and on all pictures of a folder without a test part. A table is
-        read with its columns; None: with those of the network that "from" names, if any
+    network: the network that the data are for. Tables are read with its columns; it is
+        tested on all rows of a table in `dataset`, and on all pictures of a folder
+        without a test part. None: tables are read with the columns of the network that
+        "from" names, if any
 
     Raises:
         InputError: as for `nnx.load`

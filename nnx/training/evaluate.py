@@ -59,7 +59,7 @@ class Evaluation(NamedTuple):
     rmse: Array | None = None
 
     def __repr__(self) -> str:
-        """Return the score and the loss in one line, without what each class has."""
+        """Return the score and the loss in one line, without results by class."""
         words = f"{scores.in_words(self.score, self.metric)}, loss {self.loss:.4f}"
         if self.rmse is not None:
             words += f", RMSE {', '.join(map(scores.quantity, self.rmse))}"
@@ -256,7 +256,7 @@ def check_fits(network: Network, data: Dataset) -> None:
 
 
 def _refuse_other_scales(network: Network, data: Dataset) -> None:
-    """Refuse a table with the network's columns that is not scaled as the network's."""
+    """Refuse a table with the network's columns but other scales or categories."""
     own, theirs = ([c.name for c in of.columns] for of in (network, data))
     if own and {*own} == {*theirs} and network.columns != data.columns:
         raise InputError(

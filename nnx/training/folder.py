@@ -112,7 +112,7 @@ def _check_files(folder: Path) -> None:
 
 
 def remove(folder: Path, *names: str) -> None:
-    """Remove files that show an earlier state of a run that is being continued.
+    """Remove files that are outdated when a run continues.
 
     Raises:
         WriteError: a file cannot be removed
@@ -137,7 +137,7 @@ def remove_events(folder: Path) -> None:
 def _may_be_replaced(path: Path) -> bool:
     """Return whether a settings file is missing, or exactly as a run writes it.
 
-    Such a file is what is left of a run that died before its first checkpoint.
+    A run that died before its first checkpoint leaves such a file.
     """
     if not os.path.exists(path):
         return True

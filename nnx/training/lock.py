@@ -17,7 +17,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 NAME = ".nnx.lock"
-# The byte that is locked on Windows, past the text, as nobody can read a locked byte.
+# Offset of the byte that is locked on Windows: past the text, which must be readable.
 LOCKED = 1 << 20
 
 
@@ -117,7 +117,7 @@ def _is_running(words: str) -> bool:
 
 
 def _is_at(file: int, path: Path) -> bool:
-    """Return whether an open file is still at its path, as on Windows it has to be."""
+    """Return whether an open file is still at its path; on Windows it always is."""
     if fcntl is None:
         return True
     try:
@@ -131,7 +131,7 @@ def _release(file: int, path: Path, owner: int) -> None:
     try:
         if os.getpid() == owner and _is_at(file, path):
             os.ftruncate(file, 0)
-            os.unlink(path)  # Windows keeps it; empty, it says that nobody has it
+            os.unlink(path)  # Windows keeps the file; empty means not locked
     except OSError:
         pass  # the folder is gone, or no longer writable
     finally:

@@ -29,7 +29,7 @@ class Row(NamedTuple):
         validation set; None without one
     test_loss, test_score: the same on the test images; None with a validation set
     seconds: of training since the start of the run, without testing and loading
-    metric: what the scores are, of `METRICS`; files have its name in place of "score"
+    metric: of the scores, one of `METRICS`; its name replaces "score" in files
     """
 
     epoch: int
@@ -64,7 +64,7 @@ def names(metric: str) -> list[str]:
 
 
 def merit(row: Row) -> tuple[float, float]:
-    """Return a key that is greatest for the best epoch: the score, then the loss."""
+    """Return a key that is greatest for the best epoch: the score, then minus loss."""
     loss, score = row.monitored
     return score, -loss
 
@@ -137,7 +137,7 @@ def from_csv(content: bytes, source: str) -> tuple[Row, ...]:
 
 
 def restored(rows: list[Any], metric: str) -> tuple[Row, ...]:
-    """Return the rows of a log, which files have as lists.
+    """Return the rows of a log from the lists in a file.
 
     Raises:
         ArithmeticError, TypeError, ValueError: they are not the rows of a run's log

@@ -152,7 +152,7 @@ def _end_epoch(plan: Plan, progress: Progress) -> Progress:
 
 
 def score(plan: Plan, layers: Layers, part: Part) -> Scored:
-    """Return the loss and score of layers on any number of images."""
+    """Return the loss and score of layers on a part of the data."""
     hyper, ops = plan.hyper._replace(pixel_scale=part.pixel_scale), plan.backend.ops
     loss_sum, score_sum = 0, 0
     for images in windows.all_of(part.images, plan.window, plan.backend):

@@ -31,7 +31,7 @@ class Position(NamedTuple):
 class Part(NamedTuple):
     """Images to score a network on.
 
-    images: on the device, or read in windows as the plan's
+    images: on the device, or read in windows like the training images
     pixel_scale: the factor for their pixels
     variation: `scores.variation` of their labels
     """
@@ -80,7 +80,7 @@ class Plan(NamedTuple):
 
     @property
     def metric(self) -> str:
-        """The metric of the scores, of `log.METRICS`."""
+        """The metric of the scores, one of `log.METRICS`."""
         return scores.metric(self.hyper.loss)
 
     def steps_done(self, position: Position) -> int:
@@ -110,7 +110,7 @@ class Progress(NamedTuple):
     loss, score: of the current epoch so far, or of the whole epoch at its end
     images_per_second: of the current epoch so far, or of the whole epoch at its end
     epoch_ended: whether the position is at the end of an epoch
-    metric: what scores are, of `log.METRICS`
+    metric: of the scores, one of `log.METRICS`
     part: the images that epochs are scored on: "validation" or "test"
     samples: "images" or "rows", as in the plan
     """

@@ -81,9 +81,9 @@ def fitted(network: Network, data: Dataset, settings: Settings) -> Network:
 
 
 def _refuse_other_places(network: Network, data: Dataset) -> None:
-    """Refuse columns, classes or targets that the network knows at other places.
+    """Refuse columns, classes or targets that the network has at other indices.
 
-    Its weights would be those of others. Classes "0", "1", … may be a new network's.
+    Its weights would apply to others. Classes "0", "1", … may be a new network's.
     """
     numbered = tuple(str(i) for i in range(len(network.classes)))
     for kind in "columns", "classes", "targets":
@@ -109,7 +109,7 @@ def _names(parts: Sequence[Any]) -> Iterator[str]:
 
 
 def _check_task(data: Dataset, settings: Settings) -> None:
-    """Refuse settings that have no meaning for the task of the data."""
+    """Refuse settings that do not apply to the task of the data, or to its classes."""
     if data.task != "classification":
         for name in "class_weights", "label_smoothing":
             if settings[name]:
@@ -215,7 +215,7 @@ def first_position(network: Network, plan: Plan) -> Position:
 
 
 def part_of(split: Split, network: Network, backend: Backend, window: int) -> Part:
-    """Return checked images for scoring, as `on_device` moves them."""
+    """Return checked images to score the network on; see `on_device`."""
     images = on_device(split, network, backend, window)
     scale = network.pixel_scale(split.images.dtype)
     return Part(images, scale, scores.variation(split, network.task))
@@ -250,7 +250,7 @@ def steps_per_epoch(data: Dataset, settings: Settings) -> int:
 def hyperparameters(
     network: Network, data: Dataset, settings: Settings
 ) -> Hyperparameters:
-    """Return the hyperparameters, from the settings and what depends on the data.
+    """Return the hyperparameters that the settings, network and data determine.
 
     network: fitted to the data
     """
@@ -277,7 +277,7 @@ def hyperparameters(
 
 
 def precision(settings: Settings) -> dict[str, Any]:
-    """Return a backend's option for the precision; none for the usual one."""
+    """Return a backend's option for the precision; empty for "full"."""
     given = settings["precision"]
     return {} if given == "full" else {"precision": given}
 

@@ -25,7 +25,7 @@ class Result(NamedTuple):
     train_loss, test_loss: mean losses of that network; for classes and labels in nats
     train_score, test_score: accuracy, in [0, 1], or R² of that network
     validation_loss, validation_score: the same on the validation set, or None
-    metric: what the scores are: "accuracy", or "r2" for a regression
+    metric: of the scores: "accuracy", or "r2" for a regression
     seconds: of training, without loading and testing
     images_per_second: throughput of training
     log: a row for each epoch
@@ -56,19 +56,19 @@ class Result(NamedTuple):
 
     @property
     def train_accuracy(self) -> float:
-        """On the training images; AttributeError for a regression, as the next two."""
+        """Accuracy on the training images; AttributeError for a regression."""
         self._check_accuracy()
         return self.train_score
 
     @property
     def test_accuracy(self) -> float:
-        """On the test images."""
+        """Accuracy on the test images; AttributeError for a regression."""
         self._check_accuracy()
         return self.test_score
 
     @property
     def validation_accuracy(self) -> float | None:
-        """On the validation set; None without one."""
+        """Accuracy on the validation set, or None; AttributeError for a regression."""
         self._check_accuracy()
         return self.validation_score
 
@@ -152,8 +152,8 @@ def _likeness(run: "Run", network: Network) -> Likeness | None:
         return None
     train, test = few(data.train), few(data.test)
     probabilities = network.predict_proba(test.images, backend=run.backend)
-    # One thread: these bytes must not depend on the number of threads, as the weights
-    # do not with Numba.
+    # One thread, because the result must not depend on the number of threads: with
+    # Numba, the weights do not.
     with blas.threads_for(0):
         return learnt(train, test, probabilities, data.frame)
 

@@ -41,7 +41,7 @@ class Run:
     """A training run, with or without a folder; iterate over it, or call `follow`.
 
     network: the initial network, fitted to the data
-    data: without the validation set
+    data: its training part is without images held out for validation
     digest: of all the data; empty if there is no folder and only one process
     position: the current position of the run
     resumed: whether the run continues from a checkpoint
@@ -164,7 +164,7 @@ class Run:
                 yield from compile_parts(state, windows.sample(plan), plan.hyper)
 
     def __iter__(self) -> Iterator[Progress]:
-        """Train, and yield the progress about ten times a second; see `scope`."""
+        """Train, and yield the progress about ten times a second; use in `scope`."""
         fit = diagnose.fit if self.settings["debug_nan"] else loop.fit
         for progress in fit(self.plan, self.position):
             self.position = progress.position
@@ -182,6 +182,7 @@ class Run:
         Raises:
             DivergedError: the loss is no longer finite
             OutOfMemoryError: the device has too little memory
+            WriteError: a file cannot be written
         """
         began = self.position
         with self.scope(), self._events() as write_row:

@@ -32,12 +32,12 @@ def in_words(score: float, metric: str) -> str:
 
 
 def score_text(score: float, metric: str) -> str:
-    """Return an accuracy in percent, and an R² in four digits."""
+    """Return an accuracy in percent, or an R² with four decimals."""
     return percent(score) if metric == "accuracy" else f"{score:.4f}"
 
 
 def quantity(value: float) -> str:
-    """Return a number in four digits, or all that are before the point."""
+    """Return a number with four significant digits, or all before the point."""
     if value and not 1e-4 <= abs(value) < 1e9:
         return f"{value:.3e}"
     before = math.floor(math.log10(abs(value))) + 1 if value else 1
@@ -45,7 +45,7 @@ def quantity(value: float) -> str:
 
 
 def metric(loss: str) -> str:
-    """Return the metric of a loss's score, of `log.METRICS`."""
+    """Return the metric of a loss's score, one of `log.METRICS`."""
     return METRICS[0] if LOSSES[loss].counts else METRICS[1]
 
 
@@ -78,7 +78,8 @@ def score(score_sum: Array, images: int, whole: Array | None, of: int) -> float:
     """Return the accuracy in [0, 1], or the mean R² of the targets, which is at most 1.
 
     score_sum: the sum over `images` images, as in `maths.state.State`
-    whole: `variation` of all `of` images of the set; None for accuracy
+    whole: `variation` of all images of the set; None for accuracy
+    of: the number of images of the set
     """
     if whole is None:
         return float(score_sum) / images

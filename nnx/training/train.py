@@ -54,8 +54,8 @@ def train(
         processes started by mpiexec, the first of which has the folder
     out: a folder for settings, log, checkpoint and model, as `nnx train` writes them;
         without one, an interrupt (Ctrl-C) loses what was trained
-    resume: continue from the folder's checkpoint, with the same bits as one long run
-        and its settings unless others are given; without a checkpoint, begin a new run
+    resume: continue from the folder's checkpoint, with its settings unless others are
+        given, to the same bits as one long run; without a checkpoint, begin a new run
     overwrite: replace a run that is in the folder
     tensorboard: also write the log for TensorBoard, to `tensorboard` in the folder
     progress: show a bar; outside terminals and notebooks, a line per epoch on stderr
@@ -84,7 +84,7 @@ def train(
 def _check_told(
     settings: Mapping[str, Any], flags: Mapping[str, Any], *functions: Any
 ) -> None:
-    """Refuse names of no setting, flags that are not bool, and uncallable functions."""
+    """Refuse unknown settings, flags that are not bool, and uncallable functions."""
     for name in settings:
         if instead := OF_TRAIN.get(name) or OF_TRAIN.get(suggestion(name) or ""):
             raise InputError(f"nnx.train takes no {name}: give {instead}")
@@ -128,8 +128,8 @@ def _settings(
 ) -> tuple[Settings, bool]:
     """Return all settings, and whether there is a checkpoint to resume from.
 
-    Those given are laid over those of the resumed run, or for a new run over those with
-    which the command makes its network and data.
+    Given settings replace those of the resumed run, or for a new run, those that
+    describe its data and network.
     """
     if resumed is None or not is_begun(resumed):
         base = described_data(data) | origin.described(network)

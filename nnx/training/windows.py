@@ -47,7 +47,7 @@ def automatic(parts: Iterable[Split], backend: Backend) -> int:
 def kept(
     settings: Settings, data: Dataset, backend: Backend, resumed: bool
 ) -> int | str:
-    """Return the window to store in a run's settings; "auto" if memory holds all."""
+    """Return the window to store in the settings; a new run's "auto" may get a size."""
     if resumed or settings["window"] != "auto":
         return settings["window"]
     return automatic(data.parts, backend) or "auto"
@@ -56,8 +56,8 @@ def kept(
 def whole_batches(window: int, n: int, batch_size: int) -> int:
     """Return the images per window of n images, in whole batches; 0: no windows.
 
-    There are as many windows as windows of the given size would be, all of about the
-    same size; the last may be smaller.
+    There are as many windows as with the given size, but all of about the same size;
+    the last may be smaller.
 
     window: images, or 0
     """
