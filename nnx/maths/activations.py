@@ -119,7 +119,7 @@ def silu_backward(dy: Array, z: Array, *, xp: Namespace) -> Array:
 
 
 def gelu(z: Array, *, xp: Namespace) -> Array:
-    """Return the tanh approximation of z · Φ(z), Φ being the normal distribution.
+    """Return the tanh approximation of z · Φ(z); Φ: the standard normal CDF.
 
     Source: Hendrycks and Gimpel, arXiv:1606.08415.
     """

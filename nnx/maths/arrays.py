@@ -29,7 +29,7 @@ def moved(tree: Any, move: Callable[[Array], Array]) -> Any:
 
 
 def named_arrays(tree: Any, name: str) -> Iterator[tuple[str, Array]]:
-    """Yield every array of a tree with its path as its name, as layers.0.weight."""
+    """Yield every array of a tree with its path as its name: "layers.0.weight"."""
     if isinstance(tree, tuple | list):
         names = getattr(tree, "_fields", range(len(tree)))
         for part, value in zip(names, tree, strict=True):

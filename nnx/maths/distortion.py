@@ -37,6 +37,7 @@ def distort(
     pixels: (n, height * width), of any numeric dtype
     index: (n,), int64 in [0, 2³²), the images' numbers
     size: height, width
+    amounts: upper bounds of the distortion
     """
     shape = index.shape[0], math.prod(size)
     places = matrices(index, size, amounts, seed=seed, epoch=epoch, xp=xp)

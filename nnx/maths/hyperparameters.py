@@ -12,10 +12,10 @@ class Schedule(NamedTuple):
     every: epochs between steps
     factor: the factor applied at each step, per epoch, or at each plateau
     rate: increase of the divisor of "inverse" per epoch
-    to: the final value
-    over: epochs until the final value is reached; 0: all epochs
+    to: the final value, or the lowest one of a dip
+    over: epochs of the whole change; 0: all epochs
     patience: epochs without improvement that make a plateau
-    rise: the fraction of a one-cycle run in which the value rises
+    rise: the fraction of a one-cycle run in which the value rises, or of a dip, falls
     start: the fraction of the base value that a one-cycle run starts from
     """
 

@@ -21,7 +21,7 @@ def cross_entropy(
     """Return each sample's loss in nats, and its gradient with respect to logits.
 
     Each row's largest logit is subtracted first, so that no finite logit overflows.
-    The gradient is softmax(logits) minus the targets.
+    Without class weights, the gradient is softmax(logits) minus the targets.
 
     logits: (batch, classes)
     labels: (batch,), integers in [0, classes)

@@ -23,6 +23,7 @@ class Cache(NamedTuple):
 
     x: (batch, in_features), after dropout
     output: y, or z if the activation's gradient needs z; (batch, out_features)
+    normalized: of batch normalization; None without it
     """
 
     x: Array

@@ -51,7 +51,7 @@ def _high(product: Array) -> Array:
 
 
 def key(seed: int) -> tuple[int, int]:
-    """Return the generator's key of a seed, an integer in [0, 2⁶⁴)."""
+    """Return the generator's key for a seed, an integer in [0, 2⁶⁴)."""
     return seed & WORD, seed >> 32
 
 

@@ -148,7 +148,7 @@ def _of_adam(
     momenta: Sequence[float] | None,
     steps_per_epoch: int,
 ) -> dict[str, list[float]]:
-    """Return Adam's corrections of its means, and its epsilon if it varies.
+    """Return Adam's corrections of its two averages, and its epsilon if it varies.
 
     momenta: β₁ of each step; None if it is constant
     """
