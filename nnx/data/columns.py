@@ -197,7 +197,7 @@ def not_number(values: Text, row: int) -> str:
 
 
 def too_many(categories: int, rows: int) -> bool:
-    """Return whether texts are too many for categories, as names of rows are."""
+    """Return whether texts are too many for categories, as names of rows would be."""
     return categories > min(MAX_CATEGORIES, max(FEW, rows // 2))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from nnx.data.dataset import Array
 
-_DIGITS = 15  # of a number that a float has exactly
+_DIGITS = 15  # whole numbers with up to so many digits are exact in float64
 _ZERO, _LINE_END = ord("0"), ord("\n")
 
 

@@ -22,7 +22,8 @@ from nnx.errors import InputError
 from nnx.files import readable
 
 LONGEST_LINE = 1 << 24  # bytes
-# Least rows, and fields, per block: reading is twice as fast if a block fits the cache.
+# A block has _BLOCK fields, but at least _FEWEST rows: reading is twice as fast if a
+# block fits the cache.
 _FEWEST, _BLOCK = 128, 1 << 12
 _BLOCK_TEXT = 1 << 26  # bytes
 _CHUNK = 1 << 22  # bytes
@@ -79,7 +80,7 @@ class CsvFile(NamedTuple):
         yield from self._field_blocks(done)
 
     def _field_blocks(self, skipped: int) -> Iterator[list[list[str]]]:
-        """Yield all rows as fields but for so many skipped at the beginning."""
+        """Yield the rows as fields, without the first `skipped` rows."""
         width = len(self.names)
         with open(self.path, encoding=ENCODING, newline="") as file:
             rows = _reader(file, self.delimiter)
@@ -109,7 +110,7 @@ class CsvFile(NamedTuple):
             if self.named and next(lines).count('"') % 2:
                 yield None  # the header continues on the next line
                 return
-            whole = True  # as long as all blocks were
+            whole = True  # as long as all blocks have only whole numbers
             while block := list(islice(lines, self._most())):
                 values = integers(block, width, self.delimiter) if whole else None
                 whole = values is not None
@@ -159,12 +160,12 @@ class CsvFile(NamedTuple):
 
 
 def examined(path: Path, named: bool | None = None) -> CsvFile:
-    """Return a CSV file with what its first line and its longest line say.
+    """Return the properties of a CSV file that are needed to read its rows.
 
-    named: whether the first line names the columns; None: whether it looks so
+    named: whether the first line names the columns; None: decide by its fields
 
     Raises:
-        InputError: the file has NUL bytes, or a line that is too long
+        InputError: NUL bytes, a line that is too long, an open quote in the first row
     """
     with open(path, encoding=ENCODING, newline="") as file:
         lines = iter(partial(file.readline, LONGEST_LINE), "")

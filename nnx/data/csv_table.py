@@ -74,7 +74,7 @@ def read_blocks(
     needed: Collection[str] | None = None,
     copied: str = "",
 ) -> Iterator[tuple[Table, list[str]]]:
-    """Yield a CSV file's rows in tables of a few thousand, and a column's own fields.
+    """Yield a CSV file's rows in blocks, each with the fields of the copied column.
 
     Arguments as for `nnx.data.read_table.read_blocks`.
     """
@@ -106,7 +106,7 @@ def read_blocks(
 
 
 def _opened(path: Path, named: bool | None) -> CsvFile:
-    """Return a CSV file that has a row, and not too many columns; as by `examined`."""
+    """Examine a CSV file; refuse one that is empty or has too many columns."""
     file = examined(path, named)
     if not file.names:
         raise InputError(f"{path}: no rows: the file is empty")

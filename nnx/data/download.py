@@ -94,7 +94,7 @@ def _by_hand(name: str, folder: str) -> str:
 
 
 def _retrieve(url: str, file: File, folder: Path) -> None:
-    """Download one file, unless it exists with the right checksum; else replace it."""
+    """Download and replace one file, unless it exists with the right checksum."""
     import pooch
 
     pooch.get_logger().setLevel(logging.WARNING)

@@ -42,7 +42,7 @@ def read(path: Path, first: int, size: int, buffers: Buffers | None) -> np.ndarr
     first: the offset of the first byte
     buffers: memory to read into. With it, a file larger than memory is read without the
         system's cache: its pages would be evicted before they are read again, and
-        copying from and clearing them takes the processor as long as the disk
+        clearing and copying them takes as long as reading the disk
 
     Raises:
         InputError: the file is too short, or cannot be read

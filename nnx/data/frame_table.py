@@ -58,9 +58,9 @@ def table_of(
 
 
 def _labels(frame: Any, source: str) -> list[Any]:
-    """Return the labels of a frame's columns; refuse a frame that is a plan alone.
+    """Return the labels of a frame's columns; refuse a lazy frame.
 
-    PyArrow's tables have their columns themselves as `columns`.
+    In PyArrow's tables, `columns` are the columns themselves.
     """
     if callable(getattr(type(frame), "collect", None)):  # as LazyFrame of Polars
         kind = type(frame).__name__
@@ -130,8 +130,8 @@ def table_of_pair(
     y: an array, a series, a data frame, or names of columns of x
     names: of y's columns; None: their own
     text: names of a frame's columns to read as text, as for `table_of`
-    columns: names of a frame's columns to read beside those of y, and of all of an
-        array's; None: all, or x0, x1, …
+    columns: of a frame, names of the columns to read besides y's (None: all); of an
+        array, the names of all columns (None: x0, x1, …)
     without: names of columns to leave out of a frame
     """
     (x, y), source = pair, sources[0]
@@ -177,8 +177,8 @@ def target_table(y: Any, source: str, names: Sequence[str] | None = None) -> Tab
     """Return the targets as a table.
 
     y: (n,) or (n, targets), or a data frame
-    names: of its columns, where a frame's are not these in another order; None: those
-        of the series or frame, or "target"
+    names: of its columns; a frame with these names keeps its own order. None: those of
+        the series or frame, or else "target", or "target0", "target1", …
     """
     if is_frame(y):
         own = table_of(y, source)
@@ -199,7 +199,7 @@ def target_table(y: Any, source: str, names: Sequence[str] | None = None) -> Tab
 def column_of(column: Any, place: str, is_text: bool = False) -> Values:
     """Return a column in the form of a `Table`; booleans become text.
 
-    column: (n,), numbers, booleans or text, or such objects and missing values
+    column: (n,), numbers, booleans or text; as objects, also missing values
     is_text: whether to return text in any case
 
     Raises:

@@ -27,7 +27,7 @@ from nnx.data.targets import labels
 from nnx.errors import InputError, in_few_words
 
 SCALES = "auto", "standard", "none"
-# What `nnx.load` is given as an option of a table, and `dataset` as an argument.
+# Options of `nnx.load` for a table, and the arguments of `dataset` in their place.
 _GIVEN_AS = {
     "target": "it as y, the name of a column or several",
     "test_data": "x_test and y_test",
@@ -61,7 +61,7 @@ def dataset(
         must be in [0, 1]; a number: the brightest pixel's value; "standard": scale each
         column to mean 0 and standard deviation 1; "none": use any numbers unchanged
     like: a trained network, or its data set, whose scales, classes and targets these
-        samples get; scale and options are left out then
+        samples get, in place of scale and options
     options: task and standardize, and for data frames drop, categorical and missing: as
         for `nnx.load`
 

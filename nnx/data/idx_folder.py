@@ -18,7 +18,7 @@ EXPECTED = ", ".join(f"{stem}[.gz]" for stem in STEMS)
 
 
 def find(folder: Path) -> dict[str, Path]:
-    """Return the paths of the four files, as far as they exist, by published name.
+    """Return the paths of those of the four files that exist, by published name.
 
     An unpacked file is preferred to a .gz, because it is mapped instead of read.
     """

@@ -87,13 +87,13 @@ def load_like(folder: Path, like: Any) -> Dataset:
 
 
 def holds_pictures(folder: Path) -> bool:
-    """Return whether there are pictures in the places of this layout."""
+    """Return whether a folder has pictures in its subfolders, as `load` expects."""
     files = chain(folder.glob("*/*"), folder.glob("train/*/*"))
     return any(path.suffix.lower() in SUFFIXES for path in files)
 
 
 def relative_paths(folder: Path) -> set[Path]:
-    """Return the paths of the pictures that `load` reads, relative to the folder."""
+    """Return the paths, relative to the folder, of all pictures in either layout."""
     below = chain(folder.glob("*/*"), folder.glob("*/*/*"))
     places = {path.relative_to(folder) for path in below}
     return {
@@ -151,7 +151,7 @@ def _classes(folder: Path) -> tuple[str, ...]:
 def _read(
     folder: Path, classes: tuple[str, ...], frame: Frame
 ) -> tuple[RawSplit, tuple[str, ...]]:
-    """Return the pictures of every class, and notes on other files and empty ones."""
+    """Return each class's pictures, and notes on other files and empty pictures."""
     # Imported here because of Pillow, which no other source of data needs.
     from nnx.data import picture
 

@@ -91,7 +91,7 @@ def noise(image: Image.Image) -> float:
 
 
 def roughness(image: Image.Image) -> float:
-    """Return the noise in any light, from differences of neighbors on the border."""
+    """Return `noise`, but in any light: from differences of neighbors on the border."""
     steps = np.diff(border(image).astype(np.float64))
     return float(3 * np.median(abs(steps)) / np.sqrt(2))
 

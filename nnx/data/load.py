@@ -29,7 +29,7 @@ _KINDS = (
 )
 VARIABLE = "NNX_DATA_DIR"
 _MOST_BESIDE = 5000
-_NETWORK = ".safetensors"  # what the files of a run's network end in
+_NETWORK = ".safetensors"  # the suffix of networks' files
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -91,7 +91,7 @@ def load(
 
 
 def _check_like(like: Any, options: Mapping[str, Any]) -> None:
-    """Refuse what has no table's columns, and options that come with those columns."""
+    """Refuse a `like` without a table's columns, and options that it determines."""
     if not getattr(like, "columns", ()):
         raise InputError(
             "like must be a network that was trained on a table, or a table's data "
@@ -173,7 +173,7 @@ def _load_pixels(path: Path) -> Dataset:
 
 
 def is_pictures(source: PathLike) -> bool:
-    """Return whether `load` reads a folder of pictures."""
+    """Return whether `load` would read this source as a folder of pictures."""
     path = _expanded(source)
     with readable(path):
         return (
@@ -182,7 +182,7 @@ def is_pictures(source: PathLike) -> bool:
 
 
 def _reader(folder: Path) -> Callable[[Path, str], Dataset] | None:
-    """Return what reads a folder, by the files in it."""
+    """Return the function that reads the files in a folder; None if it has no data."""
     if idx_folder.find(folder):
         return idx_folder.load
     if any((folder / file).is_file() for file in csv_sets.FOLDER):

@@ -13,7 +13,7 @@ from nnx.data.table_set import held_out
 from nnx.data.targets import decide, fit_aim, labels
 from nnx.errors import InputError
 
-# What x and y of each part are called in messages.
+# Names of x and y of each part in messages.
 SOURCES = {
     "train": ("x", "y"),
     "test": ("x_test", "y_test"),

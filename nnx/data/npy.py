@@ -179,7 +179,7 @@ def read_blocks(
     needed: Collection[str] | None = None,
     copied: str = "",
 ) -> Iterator[tuple[Table, list[str]]]:
-    """Yield a table's rows in tables of a few thousand, and a column's fields.
+    """Yield a table's rows in blocks, each with the fields of the copied column.
 
     Arguments as for `nnx.data.read_table.read_blocks`.
     """

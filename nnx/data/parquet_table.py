@@ -58,7 +58,7 @@ def read_blocks(
     needed: Collection[str] | None = None,
     copied: str = "",
 ) -> Iterator[tuple[Table, list[str]]]:
-    """Yield a Parquet file's rows in tables of a few thousand, and a column's fields.
+    """Yield a Parquet file's rows in blocks, each with the fields of the copied column.
 
     Arguments as for `nnx.data.read_table.read_blocks`.
     """
@@ -115,13 +115,13 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _group_sizes(about: Any) -> list[int]:
-    """Return the unpacked size of each row group in bytes, as the file claims it."""
+    """Return the unpacked size in bytes that the file claims for each row group."""
     groups = range(about.num_row_groups)
     return [about.row_group(i).total_byte_size for i in groups]
 
 
 def _checked(table: Any) -> Any:
-    """Return a table that was read; refuse text that is not UTF-8, or is missing."""
+    """Return a table; refuse invalid content, such as text that is not UTF-8."""
     table.validate(full=True)
     return table
 

@@ -26,8 +26,8 @@ def as_pixels(parts: list[RawArray]) -> tuple[list[Array], int, tuple[str, ...]]
     returns: images (n, features) uint8 or float32, maximum 255 or 1, notes
 
     Raises:
-        InputError: a value is NaN, infinite, or outside [0, 255]; one part is in
-            [0, 1], and another is not
+        InputError: a value is NaN, infinite, or outside [0, 255]; one part has
+            fractions in [0, 1], and another has values above 1
     """
     surveys = [_survey(part) for part in parts]
     values = [part.values for part in parts]
@@ -185,7 +185,8 @@ def as_trained(part: RawArray, maximum: int, divisor: int) -> tuple[Array, int]:
 def _survey(part: RawArray, maximum: int = 255) -> tuple[float, bool]:
     """Return the brightest value, and whether all values are whole numbers.
 
-    Values outside [0, maximum] are refused.
+    For bytes with a value above 1, the brightest is taken as 255. Values outside [0,
+    maximum] are refused.
     """
     values = part.values
     if values.dtype == np.uint8 and maximum >= 255:

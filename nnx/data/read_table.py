@@ -46,7 +46,7 @@ def read_blocks(
     needed: Collection[str] | None = None,
     copied: str = "",
 ) -> Iterator[tuple[Table, list[str]]]:
-    """Yield a table's rows in tables of a few thousand, and a column's own fields.
+    """Yield a table's rows in blocks, each with the fields of the copied column.
 
     If no columns are named, the first line of a CSV file may be a row: then it has
     numbers, and the columns are called 1, 2, …

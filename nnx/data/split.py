@@ -48,7 +48,7 @@ def held_out_rows(total: int, count: int) -> tuple[Array, Array]:
 
 
 def made_like(like: Any, name: str, train: Split, test: Split, **more: Any) -> Dataset:
-    """Return a data set of samples that are in the form of a network's, or of others.
+    """Return a data set of samples in the form of a network's or another data set's.
 
     like: the network, or the data set
     more: other fields, such as notes

@@ -12,7 +12,7 @@ from nnx.data.tabular import Table, as_field, number
 from nnx.data.targets import Aim
 from nnx.errors import InputError
 
-# These are a network's, or a data set's, and cannot be chosen for a table like theirs.
+# Options that a trained network, or its data set, determines for other tables.
 AS_TRAINED = "task", "drop", "categorical", "missing", "standardize"
 _NOTE = "columns, scales, categories and classes are the trained network's"
 
@@ -47,12 +47,12 @@ def load_like(path: Path, like: Any, target: Sequence[str] = ()) -> Dataset:
 
 
 def load_parts_like(path: Path, like: Any, options: TableOptions) -> Dataset:
-    """Return a table in training and test parts, to train such a network further.
+    """Return a table with training and test parts, to train a network further.
 
     The rows held out are those of `load_table`.
 
     like: the network, or a data set
-    options: of them, target, test_data and validation_data
+    options: only target, test_data and validation_data are used
 
     Raises:
         InputError: as for `load_like`

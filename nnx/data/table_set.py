@@ -207,9 +207,9 @@ def _filled(table: Table, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _row_numbers(table: Table, columns: Sequence[Column]) -> tuple[str, ...]:
-    """Return a note on each column beside others that is one more in every row.
+    """Return a note on each column that numbers the rows, unless it is the only one.
 
-    Such a number is learned as any other, and in a table of later rows it is far
+    Such numbers are learned like any others, but in a table of later rows they are far
     outside the range of the training rows.
     """
     if table.rows <= FEW or len(columns) == 1:
@@ -225,5 +225,5 @@ def _row_numbers(table: Table, columns: Sequence[Column]) -> tuple[str, ...]:
 
 
 def _counts(values: Any) -> bool:
-    """Return whether each number, (n,), is one more than the last."""
+    """Return whether each number, (n,), is one more than the number before."""
     return bool((np.diff(np.asarray(values, np.float64)) == 1).all())

@@ -228,7 +228,7 @@ def as_text(values: Values) -> Text:
 
 
 def numbered(names: Sequence[str]) -> dict[str, int]:
-    """Return each name's place; that of true and false in whatever capitals."""
+    """Return each name's index; false and true also as FALSE, False and so on."""
     spellings = [{name} for name in names]
     if [name.lower() for name in names] == ["false", "true"]:
         spellings = [{n, n.lower(), n.upper(), n.capitalize()} for n in names]
@@ -236,7 +236,7 @@ def numbered(names: Sequence[str]) -> dict[str, int]:
 
 
 def as_field(value: float) -> str:
-    """Return the shortest text that is read as this number."""
+    """Return text that reads as exactly this number; whole ones without a point."""
     if isinstance(value, int):
         return str(value)
     whole = np.isfinite(value) and value == np.rint(value)

@@ -26,8 +26,8 @@ from nnx.data.tabular import (
 )
 from nnx.errors import InputError
 
-# Whole numbers are classes if there are at most MOST_CLASSES different ones, and at
-# least ROWS_A_CLASS rows for each.
+# Whole numbers are classes if there are at most two different ones; or at most
+# MOST_CLASSES, with ROWS_A_CLASS rows for each on average.
 MOST_CLASSES, ROWS_A_CLASS = 20, 5
 
 
@@ -52,8 +52,8 @@ def decide(table: Table, names: Sequence[str], task: str) -> tuple[str, str]:
         are classes; several columns of 0 and 1 are labels; anything else is numbers
 
     Raises:
-        InputError: a column is missing, a field is empty, or a few texts are among
-            numbers
+        InputError: a column is missing, a field is empty, a few texts are among
+            numbers, or several columns are to be classes
     """
     for name in names:
         _refuse_empty(table, table.column(name))
