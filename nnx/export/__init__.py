@@ -29,8 +29,8 @@ def onnx(network: Network, path: str | PathLike[str]) -> None:
     for each category of a column of text. Scaling is part of the graph. The outputs are
     "probabilities" (n, classes) and "label", int64: (n,) class numbers, or (n, labels)
     0 or 1 for several labels. A regression has the output "values" (n, targets),
-    float64, in the targets' units. The file's metadata hold the names of classes,
-    features and targets as JSON.
+    float64, in the targets' units. The file's metadata hold the task, and the names of
+    classes, features and targets, as JSON.
 
     Raises:
         InputError: the file cannot be written, or the network is larger than 2 GB
@@ -63,13 +63,13 @@ def c(
     int8: bool = False,
     data: Dataset | None = None,
 ) -> str:
-    """Write a network as a C99 header; return its remark on 8 bits, or "".
+    """Write a network as a C99 header; return its 8-bit test score in words, or "".
 
     The header has one function, `nnx_predict(pixels, probabilities)` or
     `nnx_predict(features, values)`, whose arguments are as for `onnx`, for one row. It
     allocates no memory. All numbers are read back with the same bits.
 
-    int8: use weights of 8 bits, scaled by each unit's largest, and integer sums
+    int8: use 8-bit weights, scaled by each unit's largest weight, and integer sums
     data: a data set, required by int8, whose test images give the accuracy, or R², that
         the header states
 
@@ -86,7 +86,7 @@ def c(
 def c_content(
     network: Network, *, int8: bool, data: Dataset | None
 ) -> tuple[bytes, str]:
-    """Return the header, and its remark on 8 bits or ""; arguments as for `c`."""
+    """Return the header, and its 8-bit test score or ""; arguments as for `c`."""
     if not isinstance(int8, bool):
         raise InputError(f"int8 must be True or False, not {in_few_words(int8)}")
     if not int8:
@@ -114,7 +114,7 @@ def card(
 
     It is Markdown with metadata in YAML, as model hubs read from a README.md.
 
-    settings: of the training, complete, if known
+    settings: of the training, if known
 
     Raises:
         InputError: the data do not fit the network; the file cannot be written, or

@@ -48,15 +48,15 @@ def from_pytorch(
     weights: a safetensors file; a file of `torch.save`, which needs PyTorch and is read
         without running code; a module; or a `state_dict` with "NAME.weight" (out, in)
         and optionally "NAME.bias" (out,) for each linear layer
-    activation: as for `nnx.Network`; a Sequential states it, a file of nnx's own all
-    data: sets classes, pictures and columns; None: classes "0", "1", …, pixels to 255
+    activation: as for `nnx.Network`; None if a Sequential or nnx's own file states it
+    data: gives classes, frame and columns; None: classes "0", "1", …, pixels to 255
     pixels: the pixels in training: "unit", in [0, 1], or "raw", as in the data
-    normalize: mean and deviation that normalized pixels in [0, 1]; kept in layer 1
+    normalize: mean and deviation that normalized pixels in [0, 1]; folded into layer 1
     layers: the layers' names in order, if the numbers in them do not give the order
 
     Raises:
         InputError: the file is damaged or of another kind, a tensor is not a linear
-            layer's, or layers do not fit each other or the data
+            layer's, activation is missing, or layers do not fit each other or the data
     """
     is_list = isinstance(layers, list | tuple)
     if not is_list or not all(isinstance(name, str) for name in layers):
@@ -294,7 +294,7 @@ def _array(source: Path, name: str, tensor: Any) -> Array:
         return np.asarray(tensor)
     tensor = tensor.detach().cpu()
     kind = str(tensor.dtype).rpartition(".")[2]
-    counts = name.rpartition(".")[2] in OF_BATCH_NORM  # refused in words
+    counts = name.rpartition(".")[2] in OF_BATCH_NORM  # refused by _order
     if kind not in ("float16", "float32", "float64") and not counts:
         raise InputError(f"{source}: {name[:80]} is {kind}: save weights as float32")
     return np.asarray(tensor.numpy())

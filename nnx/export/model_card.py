@@ -187,7 +187,7 @@ def _training(settings: Mapping[str, Any]) -> str:
 
 
 def _are_trained_on(data: Dataset, settings: Mapping[str, Any] | None) -> bool:
-    """Return whether the test part is the run's training part, as in a few rows."""
+    """Return whether the test part is the training part, by labels and FEW images."""
     if settings is None or settings["dataset"] != data.source:
         return False
     pairs = [(p.labels, p.images[:FEW]) for p in (data.train, data.test)]
