@@ -56,8 +56,8 @@ def document(
 ) -> bytes:
     """Return the content of the report.
 
-    test: of the network on the test images
-    pictures: of each the name, the kind (png or svg) and the bytes
+    test: the network's results on the test images
+    pictures: the name, the kind (png or svg) and the bytes of each
     """
     results = _results(network, log, test, keeps_best=settings["patience"] > 0)
     sections = [_section("Results", _pairs(results))]

@@ -21,6 +21,8 @@ DEAD, ENOUGH = 1e-6, 50
 def weights(network: Network) -> style.Picture:
     """Return a figure of the first layer's weights, with a picture for each unit.
 
+    Of more than `UNITS` units, those with the largest weights are shown.
+
     Raises:
         InputError: the network does not take pictures
     """
@@ -47,9 +49,10 @@ def weights(network: Network) -> style.Picture:
 def activations(network: Network, images: Array) -> style.Picture:
     """Return a figure of the outputs of hidden units for some images.
 
-    It also states the share of dead units, whose outputs are 0 for every image.
+    With enough images, it also states each layer's share of dead units, whose outputs
+    are 0 for every image.
 
-    images: (n, features); the first ones are shown
+    images: (n, features); the first `SAMPLES` are shown
 
     Raises:
         InputError: the network has no hidden layers, or does not take pictures

@@ -29,7 +29,7 @@ def pictures(
     """Yield the name and figure of each picture that applies to a run.
 
     Curves need an epoch; pictures of weights, units and images need data that are
-    pictures; those of units need hidden layers.
+    pictures, those of units also hidden layers, and those of images a classification.
     """
     test = data.test
     if log:

@@ -126,6 +126,9 @@ def mistakes(network: Network, split: Split, probabilities: Array) -> style.Pict
     """Return a figure of the most confident mistakes, with their probabilities.
 
     probabilities: (n, classes), the network's for the split's images
+
+    Raises:
+        InputError: the network takes no pictures, or the arguments do not fit it
     """
     probabilities = _checked(network, split, probabilities)
     predicted, labels = np.argmax(probabilities, axis=1), np.asarray(split.labels)
@@ -139,7 +142,7 @@ def mistakes(network: Network, split: Split, probabilities: Array) -> style.Pict
 def samples(network: Network, split: Split, probabilities: Array) -> style.Picture:
     """Return a figure of the first images and their predictions.
 
-    probabilities: (n, classes), the network's for the split's images
+    Arguments and errors as for `mistakes`.
     """
     probabilities = _checked(network, split, probabilities)
     first = np.arange(min(_room(network), len(split.labels)))

@@ -12,20 +12,21 @@ from nnx.errors import InputError
 from nnx.report import style
 from nnx.training import scores
 
-# Most panels side by side, most panels, and most points in a panel: more are a blot.
+# Most panels side by side, most panels, and most points in a panel.
 ACROSS, TARGETS, POINTS = 3, 9, 2000
 # Most characters of a name, and of a title if three panels are side by side.
 NAME, TITLE = 20, 30
-# Values on an axis that are written out, as in 1,500,000.
+# From LARGE to TOO_LARGE, values on an axis are written out, as in 1,500,000.
 LARGE, TOO_LARGE = 1e4, 1e7
 
 
 def predictions(
     true: Array, predicted: Array, names: Sequence[str] = ("value",)
 ) -> style.Picture:
-    """Return a figure of predicted against true values, a panel for each target.
+    """Return a figure of predicted against true values, with a panel for each target.
 
-    A row that is predicted exactly lies on the diagonal.
+    A row that is predicted exactly lies on the diagonal. At most `TARGETS` targets are
+    shown.
 
     true, predicted: (n,) or (n, targets), in the targets' units
     names: of the targets
@@ -53,10 +54,11 @@ def predictions(
 def residuals(
     true: Array, predicted: Array, names: Sequence[str] = ("value",)
 ) -> style.Picture:
-    """Return a figure of predicted minus true values, a panel for each target.
+    """Return a figure of predicted minus true values, with a panel for each target.
 
     If the network has learned all that can be learned, the residuals scatter about zero
-    in the same way for small and for large predictions.
+    in the same way for small and for large predictions. At most `TARGETS` targets are
+    shown.
 
     true, predicted, names: as for `predictions`
 

@@ -27,7 +27,7 @@ def write(
 
     kind: png or svg
     data: the data set that the network was trained on, or one like it
-    test: of the network on the test images
+    test: the network's results on the test images
 
     Raises:
         InputError: a file cannot be written
