@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["MLPClassifier", "MLPRegressor"]
 
 
-if not TYPE_CHECKING:  # who saw it would take any name for one of the module's
+if not TYPE_CHECKING:  # or type checkers would accept any name in this module
 
     def __getattr__(name: str) -> object:
         if name not in __all__:

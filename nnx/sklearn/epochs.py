@@ -17,7 +17,7 @@ from nnx.sklearn import stochastic
 from nnx.sklearn.places import Place, dtype_name
 from nnx.sklearn.stochastic import Optimizer, Samples, samples_of
 
-# "adaptive" does not lower rates from this one on.
+# "adaptive" ends training instead of lowering a rate of at most this.
 LEAST_RATE = 1e-6
 NOT_CONVERGED = (
     "Stochastic Optimizer: Maximum iterations ({}) reached and the optimization hasn't "
@@ -51,7 +51,7 @@ def fit(
         while model.n_iter_ < (1 if continued else model.max_iter):
             if model.shuffle:
                 drawn = random.permutation(train.size)
-                if hyper.batch_size < train.size:  # else slower, and the same sums
+                if hyper.batch_size < train.size:  # a single batch needs no shuffling
                     order = order[drawn]
             optimizer, loss, penalty = stochastic.epoch(
                 optimizer, train, order, hyper, float(model.alpha), place.backend

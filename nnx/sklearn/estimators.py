@@ -128,7 +128,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         elif self.n_outputs_ > 1:
             labels = place.outward(xp.astype(logits > 0.0, xp.int64))
             return csr_matrix(to_host(labels)) if self._y_sparse else labels
-        else:  # with a single class always that one
+        else:  # a single class is always predicted
             index = xp.astype(logits[:, 0] > 0.0, xp.int64) * (len(self.classes_) - 1)
         if self.classes_.dtype.kind in "biuf":
             return place.outward(xp.take(place.inward(self.classes_), index))
