@@ -1,1 +1,1 @@
-"""Sweeps: a search of settings that any number of processes work on."""
+"""Sweeps: searches for the best settings, shared by any number of processes."""

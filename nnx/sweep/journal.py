@@ -1,8 +1,8 @@
 """A sweep's journal: an Optuna study in a file that many processes share.
 
-A process reads and writes the journal only while it has the folder's lock, which it
-takes for a moment. The lock ends with its process, so nobody waits for a killed one;
-Optuna's own lock is not used.
+A process reads and writes the journal only while it briefly holds the folder's lock.
+The lock ends with its process, so none waits for a killed one; Optuna's own lock is not
+used.
 """
 
 import json
@@ -105,7 +105,7 @@ def trials(journal: Journal) -> list[Any]:
 def add(journal: Journal, params: dict[str, Any], kinds: dict[str, Any]) -> Any:
     """Add a new trial, in the state "running", and return it.
 
-    It is a single line of the journal, so a trial is never without its settings.
+    The journal gets a single line, so a trial is never without its settings.
 
     kinds: Optuna's distributions of these settings
     """

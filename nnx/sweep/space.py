@@ -113,9 +113,10 @@ def ends(space: Space) -> list[dict[str, Any]]:
 
 
 def covering(space: Space, count: int) -> Iterator[dict[str, Any]]:
-    """Yield all combinations of values of so many settings; a range has its ends.
+    """Yield all combinations of the values of any `count` settings.
 
-    The other settings have their first values. Settings with few values come first.
+    Of a range, only the ends are taken; other settings have their first values. Groups
+    of settings with few combinations come first.
     """
     values = {name: _corners(each) for name, each in space.items()}
     first = {name: each[0] for name, each in values.items()}

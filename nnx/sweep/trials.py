@@ -4,7 +4,7 @@
     journal.log     the trials, and their scores
     trial-0000/     a trial's run; with several seeds, a folder with a run for each
     best.toml       in the end, the best trial's settings
-    sweep.png       and the picture of what mattered
+    sweep.png       and a figure of which settings mattered
 
 The process with the lock on a trial's folder trains it. If the journal lists a trial as
 running but nobody has its lock, it was interrupted, and the next process continues it.
@@ -52,7 +52,7 @@ class Trial(NamedTuple):
     settings: its settings in the form of a run
     runs: the folder of each seed's run
     begun: whether it was interrupted, and is to be continued
-    release: releases it for other processes
+    release: releases its lock
     """
 
     number: int
@@ -95,7 +95,8 @@ def opened(
     Raises:
         InputError: the folder holds another sweep, or files in the place of this one's;
             it cannot be written to; its journal is damaged
-        MissingLibraryError: Optuna is not installed
+        WriteError: as for `journal.turn`
+        MissingLibraryError: Optuna or scikit-learn is not installed
     """
     journal.library()
     definition = as_text(settings) | {"seeds": len(seeds), "data": data}
@@ -159,7 +160,7 @@ def outcomes(sweep: Sweep) -> list[Outcome]:
     """Return the results of the finished trials, the best first.
 
     Raises:
-        InputError: as for `journal.turn`
+        InputError, WriteError: as for `journal.turn`
     """
     with journal.turn(sweep.folder):
         every = journal.trials(sweep.journal)
