@@ -110,7 +110,7 @@ STEPS: tuple[dict[str, Any], ...] = (
 )
 
 # Shards change no gradient, as sums are over all shards of a batch. A batch of 6 gives
-# four shards of one or two images; one of 1500, four that are each part of a block.
+# four shards of one or two images, a batch of 23 four of five or six.
 SHARDED: tuple[dict[str, Any], ...] = (
     {"shards": 4},
     {**COMBINED[2], **COMBINED[4], "batch_norm": True, "shards": 4},

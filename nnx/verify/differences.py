@@ -103,7 +103,7 @@ def _outputs(
 def _losses(posed: Problem, logits: Array) -> Array:
     """Return the batch's mean loss for each step.
 
-    logits: (places, 2, batch, classes)
+    logits: (places, 2, batch, outputs)
     returns: (places, 2)
     """
     hyper, loss = posed.hyper, np.empty(logits.shape[:2])

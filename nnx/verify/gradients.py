@@ -36,8 +36,9 @@ STEP = 7
 # The error of a central difference is of order ε² from the third derivative, and
 # of order 1e-16/ε from rounding; their sum is smallest near ε = 1e-5.
 EPSILON = 1e-5
-# If hidden units and weights are at least this far from 0, there is no kink within ε.
-# A step of a weight moves normalized units further than others.
+# If hidden units, relative to their layer's largest, and weights are at least this far
+# from 0, there is no kink within ε. A step of a weight moves normalized units further
+# than others.
 CLEARANCE = 1e-3
 # Of units before normalization: with a smaller one, the third derivative is large.
 LEAST_DEVIATION = 0.1

@@ -104,7 +104,7 @@ def steps_without_kinks(
     order, count: as for `steps.run_steps`
 
     Raises:
-        ValueError: no image of a batch is clear of kinks
+        ValueError: a batch's images at kinks cannot all be replaced
     """
     order, n, size = order.copy(), len(order), hyper.batch_size
     per_epoch = block_count(n, size)

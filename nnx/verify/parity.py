@@ -47,7 +47,11 @@ class Problem(NamedTuple):
 
 
 def parity(*backends: str | Backend) -> list[Agreement]:
-    """Return the errors of these backends, by default of all usable ones."""
+    """Return the errors of these backends, by default of all usable ones.
+
+    Raises:
+        BackendError: a backend cannot be used
+    """
     return list(each_case([choose(each) for each in backends] or usable()[0]))
 
 
