@@ -19,11 +19,11 @@ function boardOf(frame, changed, say) {
   const side = Math.min(canvas.width, canvas.height);
   const pen = canvas.getContext("2d", { willReadFrequently: true });
   const width = document.getElementById("width");
-  // MNIST's pens draw about 2 of its box's 20 pixels wide, and those of 8x8 digits too.
+  // Strokes are about 2 pixels wide both in MNIST, whose box has 20, and in 8x8 digits.
   width.value = STROKE / frame.box;
   let strokes = [];
   let former = [];
-  let underway = false; // whether the last stroke may still go on
+  let underway = false; // whether the last stroke may still be extended
 
   function draw() {
     pen.clearRect(0, 0, canvas.width, canvas.height);
@@ -84,7 +84,7 @@ function drawStroke(pen, { points, width }) {
     return;
   }
   pen.moveTo(...first);
-  // Through the middles of neighbouring points, so that a quick hand draws no corners.
+  // Curves through the midpoints of neighbouring points: a fast stroke gets no corners.
   points.slice(1, -1).forEach(([x, y], i) => {
     const [nextX, nextY] = points[i + 2];
     pen.quadraticCurveTo(x, y, (x + nextX) / 2, (y + nextY) / 2);

@@ -1,4 +1,4 @@
-// A network in the browser: the same layers as nnx/maths/network.py passes.
+// A network's forward pass in the browser, as in nnx/maths/network.py.
 
 const sigmoid = (z) => Math.exp(Math.min(z, 0)) / (1 + Math.exp(-Math.abs(z)));
 const GELU_SCALE = Math.sqrt(2 / Math.PI);
@@ -15,8 +15,8 @@ const ACTIVATIONS = {
   gelu: (z) => 0.5 * z * (1 + Math.tanh(GELU_SCALE * (z + 0.044715 * z * z * z))),
 };
 
-// Return a layer as the page holds it with its numbers unpacked.
-// layer: {weight: base64 of float16, row by row; scale, bias, activation}
+// Return a layer of the page's data with its weight as float32.
+// layer: {weight: base64 of float16 (in, out), row by row; scale, bias, activation}
 function unpacked({ weight, scale, bias, activation }) {
   const bytes = atob(weight);
   const numbers = new Float32Array(bytes.length / 2);
@@ -27,7 +27,7 @@ function unpacked({ weight, scale, bias, activation }) {
   return { weight: numbers, bias, activation };
 }
 
-// Return the finite number that sixteen bits are.
+// Return the number with these bits in float16; infinity and NaN do not occur.
 function float16(bits) {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;

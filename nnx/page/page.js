@@ -1,9 +1,9 @@
-// The page: what is drawn goes to the network, and what it gives is shown.
+// The page: sends the drawing to the network, and shows the answer.
 
 const FEW = 12;
 const MOST = 10;
-const SAY_AFTER = 700;
-const ANSWERED_WITHIN = 5000;
+const SAY_AFTER = 700; // ms
+const ANSWERED_WITHIN = 5000; // ms
 const WORTH_SAYING = 0.01;
 const FLATNESS = 4;
 const LONG_NAME = 8;
@@ -20,7 +20,7 @@ let again = false;
 let shown = null;
 let saying = 0;
 
-// Return {probabilities, hidden} of height * width bytes: from here, or the server.
+// Return {probabilities, hidden} of height * width bytes, computed here or by a server.
 async function answerOf(pixels) {
   if (layers) return forward(layers, pixels, data.pixelScale);
   const response = await fetch("answer", {
@@ -29,13 +29,13 @@ async function answerOf(pixels) {
     body: pixels,
     signal: AbortSignal.timeout?.(ANSWERED_WITHIN),
   });
-  // The server was started anew for another network, of which this is not the page.
+  // The server now has another network.
   if (response.status === 409) location.reload();
   if (!response.ok) throw new Error(await response.text());
   return response.json();
 }
 
-// Look at the board at the next frame, once however often it has changed since.
+// Call look() before the browser's next frame, once for any number of changes.
 function changed() {
   $("undo").disabled = !board.canUndo();
   $("clear").disabled = board.isEmpty();
@@ -43,7 +43,7 @@ function changed() {
   if (!latest) latest = requestAnimationFrame(() => ((latest = 0), look()));
 }
 
-// Ask for what is on the board; while an answer is on its way, only the newest waits.
+// Ask for an answer to the board; while one is pending, ask again only once it arrives.
 async function look() {
   if (asked) {
     again = true;
@@ -125,14 +125,14 @@ function showInput(pixels, blank) {
   $("input-caption").textContent = `${size}: scaled and centred`;
 }
 
-// Return how many units stand side by side: flat, and where it can be no row short.
+// Return how many columns a flat grid of units has, with a full last row if possible.
 function columnsOf(units) {
   const rows = Math.round(Math.sqrt(units / (FLATNESS * data.hidden.length))) || 1;
   const near = [rows, rows - 1, rows + 1, rows - 2, rows + 2];
   return Math.ceil(units / (near.find((n) => n > 0 && units % n === 0) ?? rows));
 }
 
-// Show a layer's outputs, a square a unit, in the order of the units.
+// Show a layer's outputs, one square for each unit.
 function showLayer(i, units, outputs) {
   const canvas = $("layers").querySelectorAll("canvas")[i];
   const across = columnsOf(units);
@@ -170,7 +170,7 @@ function element(name, classNames, ...children) {
   return made;
 }
 
-// Return how wide a name is in the list, in its font's size.
+// Return a name's width in the list, in em.
 function widthOf(name) {
   const pen = $("input").getContext("2d");
   pen.font = `bold 100px ${getComputedStyle(document.body).fontFamily}`;

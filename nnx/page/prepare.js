@@ -1,5 +1,5 @@
-// What nnx/data/picture.py makes of a picture, for a drawing: light on dark already.
-// Each function is named as there, and rounds as NumPy, Python and Pillow do.
+// Prepares a drawing, which is light on dark, as nnx/data/picture.py and light.py do a
+// picture. Most functions are named as there; all round as NumPy, Python, Pillow do.
 
 const MIN_CONTRAST = 16;
 const BOX_LEVEL = 255 / 5;
@@ -16,7 +16,7 @@ function prepare(grey, width, height, frame) {
   return { pixels: bytes, blank: bytes.every((level) => level === 0) };
 }
 
-// Return the nearest integer, of two the even one.
+// Return the nearest integer, rounding halves to even.
 function rint(number) {
   const below = Math.floor(number);
   const rest = number - below;
@@ -29,7 +29,7 @@ function histogram(grey) {
   return counts;
 }
 
-// Return the level that parts the greys in two (Otsu, 1979).
+// Return the level that separates the greys best (Otsu, 1979).
 function otsu(counts, size) {
   const below = [];
   const mean = [];
@@ -66,7 +66,7 @@ function borderOf(grey, width, height) {
   return border;
 }
 
-// Return the grey at which the ground ends, and the grey of the ink.
+// Return the upper bound of the ground's greys, and the grey of the ink.
 function levels(grey, width, height) {
   const border = borderOf(grey, width, height);
   const middle = median(border);
@@ -78,7 +78,7 @@ function levels(grey, width, height) {
   return [ground, total ? percentile75(inked, total) : ground];
 }
 
-// Return the 75th percentile of counted levels, between two of them where it falls so.
+// Return the 75th percentile of counted levels, interpolated linearly.
 function percentile75(counts, total) {
   const place = 0.75 * (total - 1);
   const at = (index) => {
@@ -145,7 +145,8 @@ function placed(small, across, down, frame) {
   return pixels;
 }
 
-// Return where the ink, but for a few specks, begins and ends in these lines.
+// Return the first line with ink and the line after the last, ignoring specks.
+// counts: the number of inked pixels in each line
 function span(counts) {
   const total = counts.reduce((sum, count) => sum + count, 0);
   let seen = 0;
@@ -156,7 +157,7 @@ function span(counts) {
   ];
 }
 
-// Return where lines of these masses begin, for their centre to be the frame's.
+// Return the index of the first line that puts the center of mass in the middle.
 function start(mass, room, box) {
   const middle = box < room ? room / 2 : (room - 1) / 2;
   const total = mass.reduce((sum, part) => sum + part, 0);
@@ -165,7 +166,7 @@ function start(mass, room, box) {
   return Math.min(room - mass.length, Math.max(0, first));
 }
 
-// Return levels resized with anti-aliasing: across, then down, in float32 between.
+// Return levels resized with anti-aliasing: across, then down, with float32 in between.
 function resized(levels, width, height, newWidth, newHeight) {
   const across = weightsOf(width, newWidth);
   const half = new Float32Array(newWidth * height);
@@ -190,7 +191,7 @@ function resized(levels, width, height, newWidth, newHeight) {
   return whole;
 }
 
-// Return, for each new pixel of a line, the first old one that it has of, and how much.
+// Return, for each new pixel of a line, its first old pixel and the weights from there.
 function weightsOf(size, newSize) {
   const scale = size / newSize;
   const stretch = Math.max(1, scale);

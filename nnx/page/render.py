@@ -20,7 +20,7 @@ SCRIPTS = "prepare.js", "network.js", "board.js", "page.js"
 class Page(NamedTuple):
     """A page, its permissions as a Content-Security-Policy, and its network's key.
 
-    key: differs for networks that are described in another way
+    key: hash of the network's description, by which the server refuses an old page
     """
 
     html: str
