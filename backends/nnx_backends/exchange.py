@@ -1,7 +1,7 @@
 """Tree sums of arrays across processes, over any library that can exchange arrays.
 
-No such library promises an order for its own sums. It therefore only moves the parts:
-each process sums its share of the elements, in the fixed order of the tree.
+No such library promises an order for its own sums. So it only moves the parts, and each
+process sums its share of the elements, in the fixed order of the tree.
 """
 
 import math
@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 from nnx.maths.arrays import Array, map_arrays
 from nnx.maths.shards import tree_sum
 
-# Up to so many elements, one message sends all parts to all and saves the second one.
+# With at most so many elements, each process sends all its parts to all others, in one
+# exchange instead of two.
 FEW = 4096
 
 
 class Exchange(NamedTuple):
-    """How a process exchanges arrays with the others that it was started with.
+    """The functions by which the processes of a run exchange arrays.
 
     np: the arrays' library, with NumPy's names
     size: the number of processes

@@ -38,7 +38,7 @@ def load(device: str | None = None) -> Backend:
 
 @cache
 def _backend(device: str | None) -> Backend:
-    """Return a device's backend, always the same: what it compiled is kept with it."""
+    """Return a device's backend, the same in each call: it holds compiled functions."""
     import jax
     from jax import numpy as jnp
 

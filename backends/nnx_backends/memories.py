@@ -13,8 +13,8 @@ class Memories(Generic[Memory]):
     """The memory of each state that a backend's steps returned, while the state exists.
 
     Steps that continue from such a state, as the training loop's do ten times a second,
-    need not pack what was unpacked just before. For a network larger than the caches,
-    packing took a fifth of the time.
+    need not pack its arrays again. For a network larger than the caches, packing took a
+    fifth of the time.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Memories(Generic[Memory]):
         weakref.finalize(arrays[0], self._known.pop, token, None).atexit = False
 
     def take(self, state: State, use: Any) -> Memory | None:
-        """Return a state's memory, or None; it is the caller's to overwrite."""
+        """Return a state's memory, which the caller may overwrite, or None."""
         own = _arrays(state)
         now, arrays, memory = self._known.pop(id(own[0]), (None, [], None))
         same = len(own) == len(arrays) and all(

@@ -19,6 +19,10 @@ def load(device: str = "CPU_DEVICE") -> Backend:
     """Return the backend on one of array-api-strict's pretended devices.
 
     This sets array-api-strict's strictest flags, for the whole process.
+
+    Raises:
+        MissingLibraryError: array-api-strict is not installed
+        InputError: the device is none of `DEVICES`
     """
     try:
         import array_api_strict as xp

@@ -10,7 +10,8 @@ from nnx.errors import NnxError, OutOfMemoryError, UnusableBackendError
 
 INSTALL = "pip install 'nnx-mlp[cuda12]' (or [cuda13])"
 CACHE_DIR = "set CUPY_CACHE_DIR to a folder that can be written to"
-# Keys are the names with which messages of CUDA, or of its libraries, begin.
+# The codes, here and below, are the words with which messages of CUDA, or of its
+# libraries, begin.
 OUT_OF_MEMORY = {
     "cudaErrorMemoryAllocation",
     "CUDA_ERROR_OUT_OF_MEMORY",
@@ -34,7 +35,7 @@ REMEDIES = {
     "CUDA_ERROR_UNSUPPORTED_PTX_VERSION": "update the driver, which is older than "
     "the compiler",
 }
-# Of one kernel that is not run; others can be, unlike after most errors.
+# Codes for a kernel that cannot run; unlike after most errors, others still can.
 REFUSED = {
     "CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE",
     "CUDA_ERROR_INVALID_IMAGE",
@@ -71,7 +72,7 @@ def translated(cupy: Any, device: int) -> Iterator[None]:
 
 
 def explained(error: Exception, cupy: Any, device: int) -> NnxError | None:
-    """Return the error in nnx's words, or None where it is not CuPy's."""
+    """Return the error as one of nnx's, or None if it is not CuPy's."""
     says = " ".join(str(error).split())
     if _is_of_the_cache(error):
         return UnusableBackendError(
@@ -101,7 +102,10 @@ def explained(error: Exception, cupy: Any, device: int) -> NnxError | None:
 
 
 def available(cupy: Any, device: int) -> tuple[int, int]:
-    """Return the bytes that arrays may still take on a device, and a limit or 0."""
+    """Return the bytes that arrays may still take on a device, and the pool's limit.
+
+    The limit is 0 if there is none.
+    """
     with cupy.cuda.Device(device):
         pool = cupy.get_default_memory_pool()
         free = cupy.cuda.runtime.memGetInfo()[0] + pool.free_bytes()
@@ -110,7 +114,7 @@ def available(cupy: Any, device: int) -> tuple[int, int]:
 
 
 def is_of_one_kernel(error: Exception) -> bool:
-    """Return whether a kernel was not compiled or launched, and others may be."""
+    """Return whether a kernel was not compiled or launched, but others still may be."""
     says = " ".join(str(error).split())
     return _is_of_the_compiler(error, says) or _code(says) in REFUSED
 

@@ -1,4 +1,4 @@
-"""Which recipes one launch can train in many steps, and how its blocks are made up."""
+"""Which recipes can be trained many steps per launch, and the plan of such a launch."""
 
 import math
 from typing import NamedTuple
@@ -80,7 +80,7 @@ def shared_bytes(plan: Plan, inputs: int, outputs: int, batch: int) -> int:
 
 
 def uncovered(state: State, hyper: Hyperparameters, room: int) -> str:
-    """Return why steps are plain ones, or "" if one launch does many.
+    """Return why steps must be plain ones, or "" if one launch can take many.
 
     room: bytes of shared memory that a block may have; 0 on a device that cannot
     """

@@ -37,7 +37,7 @@ BOUNDS = {"full": 0.01, "tf32": 0.2, "bf16": 0.5}
 class SelfTest:
     """Which kernels have been tested on a card, and whether all of them were right.
 
-    failure: what was wrong with the first that was, or ""
+    failure: what was wrong with the first kernel that failed, or ""
     """
 
     def __init__(self, cupy: Any, precision: str) -> None:
@@ -57,8 +57,8 @@ class SelfTest:
         """Return whether a kernel may be used; test it first if it is new.
 
         Tested are an epoch's first steps and, in full precision, its last one, whose
-        batch may be short. (Of two images, batch normalization's gradients are what
-        rounding leaves.)
+        batch may be short. (With batch normalization of two images, gradients cancel
+        except for rounding.)
 
         kernel: identifies it
         run_steps: launches it, called like `nnx.maths.steps.run_steps` without ops
@@ -75,7 +75,7 @@ class SelfTest:
         return not self.failure
 
     def _judge(self, errors: Iterable[float]) -> None:
-        """Warn of a kernel that is refused or wrong, and remember that.
+        """Warn of a kernel that is refused or wrong, and record the failure.
 
         errors: of its launches, relative; each launch is made as its error is read
         """
@@ -123,8 +123,8 @@ def _change_error(
 ) -> float:
     """Return the relative error of the parameters' change, in the Euclidean norm.
 
-    What one unit in the last place per step adds up to is rounding, and not counted. 0
-    if the expected parameters are not finite: there is nothing to compare with.
+    Rounding, of one unit in the last place per step, is not counted. 0 if the expected
+    parameters are not finite: there is nothing to compare with.
     """
     start, mine, other = map(_flat, (before, got, expected))
     if not np.all(np.isfinite(other)):

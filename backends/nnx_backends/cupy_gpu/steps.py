@@ -39,8 +39,8 @@ from nnx_backends.step_numbers import step_numbers
 # memory for which a thread need not wait.
 OLDEST, SINCE = 70, 80
 ROUNDED = "factors of products rounded to bfloat16"
-# Of a launch that must be short, by estimate half a second on a small card: operations
-# of its products, and how many a step's barriers count for.
+# The most operations of a launch that must be short, half a second on a small card by
+# estimate, and how many operations a step's barriers count as.
 MOST_OPERATIONS, OF_BARRIERS = 10**12, 10**8
 
 
@@ -79,7 +79,7 @@ def has_tf32(device: Any) -> bool:
 def fused(
     plain: Callable[..., State], card: Card, self_test: SelfTest
 ) -> Callable[..., State]:
-    """Return what takes many steps in one launch where it can, and else plain ones.
+    """Return a function that takes many steps in a launch if possible, else plain ones.
 
     self_test: of each kernel, on the card
     """
@@ -99,7 +99,7 @@ def way(
 ) -> str:
     """Return how steps are taken, in words; see `uncovered`.
 
-    card: None, where no launch is to take many
+    card: None if each operation is a launch of its own
     """
     said = list[str]()
     if card is not None:
@@ -131,9 +131,9 @@ def run_steps(
     self_test: SelfTest,
     communicator: Communicator = ALONE,
 ) -> State:
-    """Return the state after so many more steps; like `nnx.maths.steps.run_steps`.
+    """Return the state after `count` more steps; like `nnx.maths.steps.run_steps`.
 
-    plain: takes the steps that no launch takes many of; see `uncovered`
+    plain: takes steps that are `uncovered`, or whose kernel failed its test
     self_test: says which kernels must not be used
     """
     if not uncovered(state, hyper, card.room):
@@ -171,16 +171,16 @@ def in_one_launch(
     card: Card,
     memories: Memories[Memory],
 ) -> State:
-    """Return the state after so many more steps, which must not be `uncovered`."""
+    """Return the state after `count` more steps, which must not be `uncovered`."""
     cupy, n = card.cupy, len(order)
     per_epoch = block_count(n, hyper.batch_size)
-    # Of the set, of which the order may be a window that is shorter than a batch.
+    # Counted in the whole set: the order may be a window of it, shorter than a batch.
     epoch = state.step // block_count(len(images.labels), hyper.batch_size)
     at = state.step % per_epoch * hyper.batch_size
     own = memories.take(state, key) or memory(state, key, cupy)
     own.counter.fill(0)
     loss_sum, score_sum = state.loss_sum.copy(), state.score_sum.copy()
-    # Kept until the launch has been made, as their addresses are in it.
+    # Kept until the launch has been made, which has only their addresses.
     given = inputs(images, hyper, cupy)
     given |= {"order": order, "loss_sum": loss_sum, "score_sum": score_sum}
     key0, key1 = random.key(hyper.seed)
@@ -206,7 +206,7 @@ def _key(
 
     n: images in the order, which may be fewer than a batch
     """
-    # Fewer images than a batch are taken by kernels of few sizes.
+    # Fewer images than a batch are rounded up to a power of two, for few kernels.
     batch = min(hyper.batch_size, max(TILE, 1 << (n - 1).bit_length()))
     fixed = hyper._replace(
         batch_size=batch, learning_rate=0.0, l2=float(hyper.l2 > 0.0)

@@ -41,7 +41,7 @@ SMALLEST = Block(4, 9 * 1024)  # 38 kB, for Turing's 64
 
 
 class Kind(NamedTuple):
-    """What is computed tile by tile.
+    """A kind of product, for the estimate of a patch's time.
 
     overhead: a patch's time beyond that of its terms and tiles; the unit is the time in
         which every warp takes DEEP terms; measured on an H100, like FINISH
@@ -82,7 +82,7 @@ def patches(
     possible = [s for s in SHAPES if warps // (s[0] * s[1]) >= kind.teams]
 
     def longest(shapes: tuple[Shape, ...]) -> float:
-        """Return the time of the block that has most to do."""
+        """Return the time of the block with the most work."""
         costs = [kind.overhead + cost(shape, terms, warps) for shape in shapes]
         numbers = [
             turns(grid, shape) for grid, shape in zip(grids, shapes, strict=True)

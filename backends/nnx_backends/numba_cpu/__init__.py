@@ -1,6 +1,7 @@
 """Numba on the CPU: whole training steps, compiled, run by a team of threads.
 
-The compiled steps have every option, in both dtypes; `program` says what a step does.
+The compiled steps have every option, in both dtypes, except for batch normalization in
+shards; `program` says what a step does.
 """
 
 from functools import partial
@@ -33,9 +34,9 @@ def load(threads: int | None = None, precision: str = "full") -> Backend:
         to bfloat16, on a processor that multiplies such numbers
 
     Raises:
-        MissingLibraryError: Numba is missing
-        UnusableBackendError: compiling is disabled in Numba, or Numba cannot be loaded;
-            the processor cannot multiply bfloat16 numbers
+        MissingLibraryError: Numba is missing, or cannot be loaded
+        UnusableBackendError: compiling is disabled in Numba, or memory runs out while
+            it is loaded; the processor cannot multiply bfloat16 numbers
         InputError: threads is not an integer from 1 to 1024; an unknown precision
     """
     _check_options(threads, precision)

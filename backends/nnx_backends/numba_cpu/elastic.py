@@ -75,7 +75,7 @@ def memory(run):
 
 @inner_njit()
 def draw(run):
-    """Return what an image's words depend on besides it; like `random_words.draw`."""
+    """Return what words depend on besides counter and image; see `random_words`."""
     return np.uint64(run.epoch), STREAM, run.seed & WORD, run.seed >> HALF
 
 

@@ -35,8 +35,8 @@ COMPILES_ANEW = (
 )
 LOADED = 1.0  # seconds; a first kernel that takes longer was compiled, not loaded
 
-# What a helper gets: a function that lists a run's kernels, and the dtype to compile
-# them for.
+# A helper's input: a function that lists a run's kernels, and the dtype to compile them
+# for.
 Job = tuple[Callable[[], list[Kernel]], Any]
 
 
@@ -83,7 +83,7 @@ def compile_kernels(
 
 @contextmanager
 def _helper(job: Job | None) -> Iterator[Callable[[], int]]:
-    """Start a helper if there are cores and a cache; give a count of its kernels."""
+    """Start a helper if possible; provide a function that counts its kernels."""
     helper = None
     # Windows has pipes that do not block since Python 3.12.
     can_share = steps.train.stats.cache_path and hasattr(os, "set_blocking")

@@ -1,4 +1,4 @@
-"""The memory of the images that one call's steps take, and what they tell of each."""
+"""The images of one call's steps, and the losses and scores that the steps compute."""
 
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from nnx.maths.state import Images, Parameters, State
 
 
 class ImageMemory(NamedTuple):
-    """Arrays named as in `records.run_dtype`; all but the pixels are in an order."""
+    """Arrays named as in `records.run_dtype`; all but the pixels are in step order."""
 
     pixels: Array
     labels: Array
@@ -25,7 +25,7 @@ class ImageMemory(NamedTuple):
 def image_memory(
     images: Images, order: Array, layers: Parameters, hyper: Hyperparameters
 ) -> ImageMemory:
-    """Return the memory of images in an order, for steps of a network's layers."""
+    """Return the arrays for steps of a network's layers with images in an order."""
     real: Any = layers[0].weight.dtype.type
     outputs = len(layers[-1].bias)
     return ImageMemory(

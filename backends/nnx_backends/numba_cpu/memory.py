@@ -1,4 +1,4 @@
-"""The memory of a state that steps are taken from; conversion from and to it."""
+"""The arrays of the compiled steps, and their conversion from and to a state."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ SCRATCH = max(narrow.UNITS * narrow.STRIP, wide.SCRATCH, 2 * batch_norm.STRIP)
 class Memory(NamedTuple):
     """A team's memory of a state; arrays are named as in `records.run_dtype`.
 
-    These are not there:
+    Other names:
 
     places: where each layer is in the flat arrays
     optimizer_state: (2, size), first and second; statistics: (2, units), means and

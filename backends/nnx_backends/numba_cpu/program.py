@@ -1,4 +1,4 @@
-"""What a step does: a sequence of kernels, and the barriers between them."""
+"""A step's program: a sequence of kernels, and the barriers between them."""
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -26,7 +26,7 @@ from nnx_backends.numba_cpu.vectors import lanes
 
 
 class Shape(NamedTuple):
-    """What decides which kernels a layer has.
+    """The properties of a layer that select its kernels.
 
     width: of its panels in vectors; 0 if it is narrow
     activation: its name; normalized: whether it has batch normalization

@@ -11,7 +11,7 @@ from nnx_backends.numba_cpu.team import partition
 from nnx_backends.numba_cpu.tiles import DX_COLUMNS, LOW
 from nnx_backends.numba_cpu.vectors import pointer_at
 
-GRAIN = 16  # units: a cache line of float32
+GRAIN = 16  # numbers: a cache line of float32
 IMAGES = LOW  # images: the height of a narrow layer's tiles
 
 
@@ -88,8 +88,9 @@ def run_dtype(real: Any) -> np.dtype[Any]:
     Arrays are given by their addresses. The parameters, and arrays with their layout,
     are flat.
 
-    begin: number, in the order, of the first step; top, bottom: the range of a batch's
-        images that gradients are computed for
+    first_step: number of steps taken before those of the order; begin, steps: the first
+        of the order's steps to take, as an index, and how many to take
+    top, bottom: the range of a batch's images that gradients are computed for
     itemsize: bytes per number; size: length of the parameters, with padding
     rounded: weights in words of two rows' bfloat16 numbers, at the weights' places
     first, second: the optimizer's state

@@ -30,13 +30,13 @@ from nnx_backends.numba_cpu.threads import Threads
 from nnx_backends.numba_cpu.vectors import ROWS
 from nnx_backends.step_numbers import step_numbers
 
-# Multiplications that a thread must have to do for starting it to pay off.
+# The fewest multiplications for which starting a thread pays off.
 WORTH_A_THREAD = 20_000_000
 NO_CALLS = np.zeros(0, steps.CALL)
 
 
 class Work(NamedTuple):
-    """What compiled steps are called with, except for their programs.
+    """The arguments of compiled steps, except for their programs.
 
     run, layers, hypers: records
     """
@@ -174,7 +174,7 @@ def _work(
     threads: Threads,
     memory: Memory,
 ) -> Work:
-    """Return what `count` compiled steps from a state, in its memory, are called with.
+    """Return the arguments of `count` compiled steps from a state, in its memory.
 
     order: of the epoch's images, as for `run_steps`
     """
@@ -213,7 +213,7 @@ def logits(
     *,
     threads: Threads,
 ) -> Array:
-    """Return the logits of images, (n, classes); like `nnx.maths.evaluation.logits`."""
+    """Return the logits of images, (n, outputs); like `nnx.maths.evaluation.logits`."""
     n, dtype = len(pixels), layers[0].weight.dtype
     products = n * sum(layer.weight.size for layer in layers)
     if products < WORTH_A_THREAD:

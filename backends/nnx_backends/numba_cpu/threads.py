@@ -27,7 +27,7 @@ class Threads:
     """
 
     def __init__(self, most: int) -> None:
-        """most: the team's size while no other program uses its cores; for layouts."""
+        """most: the team's size while no other program uses its cores."""
         self.most = self._size = most
         self._pause, self._until = FIRST_PAUSE, 0.0
         self._shared = set[int | None]()
@@ -102,14 +102,14 @@ class Threads:
         self._seconds = np.zeros_like(seconds)
 
     def _reduce(self, size: int) -> None:
-        """Have a smaller team until the next pause is over."""
+        """Use a smaller team until the next pause is over."""
         self._size = size
         self._until = time.perf_counter() + self._pause
         self._pause = min(2 * self._pause, LAST_PAUSE)
 
 
 def _started(threads: list[Thread]) -> int:
-    """Start threads, and return how many could be.
+    """Start threads until one cannot start; return how many started.
 
     The system may allow no more, as with ulimit -u, or have no memory for a stack.
     """

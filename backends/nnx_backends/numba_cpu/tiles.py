@@ -36,7 +36,7 @@ def tile_product(width, *, rows=None, packed=False, words=False):
 
     A, B and C are each a `Matrix`; the rows of B and C are contiguous. C is not read if
     beta is 0. It is prefetched at the beginning, as it is often in a farther cache. The
-    terms are the first so many, or those of a list, `nonzero.Terms`.
+    argument `terms` is a number of terms, or a list of some, `nonzero.Terms`.
 
     rows: of the tile; by default as many as the registers hold
     packed: A has only the columns of the listed terms, one after another
@@ -113,7 +113,7 @@ def _add_up(code, totals, data, places, factor, keep):
 
 
 def _terms(builder, kind, value, words):
-    """Return how many numbers of A have terms, and what generates their indices."""
+    """Return the number of terms, or words, and a function that generates an index."""
     if isinstance(kind, types.Integer):
         if words:
             value = builder.ashr(builder.add(value, value.type(1)), value.type(1))

@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 
 
 def _features() -> set[str]:
-    """Return which instructions Numba compiles for, as its own variables may tell."""
+    """Return the processor features that Numba compiles for: its variable's, or all."""
     named = config.CPU_FEATURES
     listed = get_host_cpu_features() if named is None else named
     return {name.strip()[1:] for name in listed.split(",") if name.strip()[:1] == "+"}
@@ -117,7 +117,7 @@ def pointer_at(typing, address, example):
 
 @contextmanager
 def loop_as_written(builder: Any, count: Any) -> Iterator[Any]:
-    """Generate a loop that is not unrolled, and give its index.
+    """Generate a loop that is not unrolled, and provide its index.
 
     Two rounds at once would need more vectors than there are registers.
     """
@@ -230,7 +230,7 @@ class Vectors:
         return self.builder.bitcast(self.take(first, second, which), self.type)
 
     def take(self, a: Any, b: Any, which: list[int]) -> Any:
-        """Return the chosen numbers of a and b; b's are counted on from a's."""
+        """Return the chosen numbers of a and b; b's indices continue those of a."""
         i32 = ir.IntType(32)
         mask = ir.Constant(ir.VectorType(i32, len(which)), which)
         return self.builder.shuffle_vector(a, b, mask)

@@ -187,7 +187,7 @@ def multiply(
 
     listed: whether it is the first layer's, which skips inputs that are 0
     words: whether the factors are words of two terms, see `bfloat16`
-    factors: what then stands for `x_of`, `weight_of` and `numbers`
+    factors: the replacements for `x_of`, `weight_of` and `numbers` that words need
     """
     rows, kind = ROWS[width], f"{width}_rounded" if words else str(width)
     names = {"tile": tile_product(width, words=words), "rows": rows, **factors}
