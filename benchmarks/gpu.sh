@@ -3,30 +3,29 @@
 #
 #     bash benchmarks/gpu.sh [-o FOLDER] [-s SECONDS] [STEP …]
 #
-# It needs no network and no virtual environment: python3 is the one that has CuPy, and
-# with it PyTorch and JAX where rivals are to be measured. What else nnx needs is taken
-# from .gpu, made beforehand in an environment with nnx and a network:
+# It needs no network and no virtual environment. python3 must have CuPy and, to measure
+# rivals, PyTorch and JAX. Other packages that nnx needs are installed from .gpu, which
 #
 #     bash benchmarks/gpu.sh pack
 #
-# has it hold these packages and MNIST, 12 MB. Without .gpu nothing is installed, and
-# python3 must have nnx with its extra [test].
+# fills with them and MNIST (12 MB), in an environment with nnx and a network. Without
+# .gpu nothing is installed, and python3 must have nnx with its extra [test].
 #
 # Results are left in FOLDER (by default benchmarks/results/gpu-TIME), in at most eight
-# files; log.txt has all that was printed. Steps are all by default; each has a limit of
-# its own, SECONDS is that of all of them, and one that fails stops no other. The exit
-# status is the first that was not 0. BENCH may hold the options of nnx bench that choose
-# what is measured, such as --workload wide; TORCHDYNAMO_DISABLE=1 leaves PyTorch compiled
-# out, which takes a minute or more to compile for a workload.
+# files; log.txt has all that was printed. By default all steps run. Each has its own time
+# limit, SECONDS limits all together, and a step that fails does not stop the others. The
+# exit status is that of the first that failed. BENCH may hold options that choose what nnx
+# bench measures, such as --workload wide. TORCHDYNAMO_DISABLE=1 leaves out compiled
+# PyTorch, which compiles for a minute or more per workload.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
-# The tests, eight at a time, compile most of what the check then finds in CuPy's cache: one
-# after another, its fifty kernels take longer than its limit.
+# The tests, eight at a time, compile most kernels that the check then finds in CuPy's
+# cache: alone, the check would compile its fifty kernels for longer than its limit.
 steps=(machine tests check sanitize ceilings phases bench-128 bench-1024 time-to)
 declare -A limits=([machine]=60 [check]=90 [tests]=170 [sanitize]=120 [ceilings]=60 [phases]=110
     [bench-128]=210 [bench-1024]=210 [time-to]=130)
-# What nnx and its tests need beside what a machine for PyTorch and JAX has.
+# Packages that nnx and its tests need, and that come with neither PyTorch nor JAX.
 packages=(array-api-compat array-api-strict hatchling pathspec platformdirs pooch
     starlette tomli-w trove-classifiers uvicorn)
 
@@ -38,13 +37,13 @@ check() {
     python3 -m nnx gradcheck --backend cupy --json &&
         python3 -m nnx parity --backend cupy
 }
-# A new version of a library may warn of what is to come: that is no fault of a kernel.
-# Each test is told as it ends, as the limit may cut them off before the summary.
+# Warnings are not errors: a new version of a library may deprecate something. -v prints
+# each test as it ends, because the limit may end the tests before the summary.
 tests() {
     local workers=$(($(nproc) < 8 ? $(nproc) : 8))
     python3 -m pytest -m gpu --sweep -n "$workers" -v -ra -W default --durations 10
 }
-# Without CuPy's pool, so that what lies beside an array is not another array's.
+# Without CuPy's memory pool, so that no array lies right beside another one.
 unpooled='import cupy; cupy.cuda.set_allocator(None); from nnx.__main__ import main
 main()'
 # A network whose last layer is computed by tiles, and one with all else.
@@ -64,12 +63,12 @@ ceilings() { python3 -m nnx bench gpu --out "$out/ceilings"; }
 phases() { python3 benchmarks/phases.py --out "$out/phases.json"; }
 bench-128() { bench 128; }
 bench-1024() { bench 1024; }
-# The limit may cut off what comes last; the rest is kept.
+# If the limit ends it, the workloads measured before are kept.
 bench() {
     python3 -m nnx bench --backend cupy --rivals --batch-size "$1" --rounds 3 \
         ${BENCH:---workload classic --workload deep --workload wide} --out "$out/bench-$1"
 }
-# One round: each trains ten epochs and more, and the plain steps take seconds for one.
+# One round: each trains for ten or more epochs, and plain steps take seconds per epoch.
 time-to() {
     python3 -m nnx bench time-to 0.98 --backend cupy --rounds 1 --out "$out/time-to"
 }
@@ -80,13 +79,13 @@ pack() {
         cp "${NNX_DATA_DIR:-$(python3 -m nnx data fetch mnist | cut -d' ' -f2-)}"/*.gz \
             .gpu/mnist && du -sh .gpu
 }
-# The tree as it is, with its command and its backends' entry points.
+# Install the working tree, with its command and its backends' entry points.
 install() {
     local pip=(python3 -m pip install -q --no-index --no-deps --target "$site")
     "${pip[@]}" .gpu/*.whl && "${pip[@]}" --no-build-isolation --upgrade .
 }
 
-run() {  # a step, within its limit and what is left of all time
+run() {  # run a step, within its limit and what is left of SECONDS
     local left=$((seconds - SECONDS)) begun=$SECONDS ended
     local limit=$((left < limits[$1] ? left : limits[$1]))
     echo "== $1"

@@ -2,11 +2,13 @@
 
     python benchmarks/phases.py [--images N] [--out FILE.json]
 
-The kernel is compiled with PROFILE, which has the first block note when it comes to
-each grid barrier and when it goes on. A step's phases are the outputs of each hidden
-layer, the head, and the slopes of each layer but the first beside the update of the one
-after it; the last is the update of the first two. A head whose weights do not fit into
-shared memory has three phases: its outputs, the loss, and the slopes before it.
+The kernel is compiled with PROFILE: the first block records when it arrives at each
+grid barrier, and when it leaves it. A step's phases are the outputs of each hidden
+layer; the head, with the slope of the last hidden layer; from layer to layer, the slope
+of the hidden layer before, beside the update of the layer after; and the update of the
+first two layers. A head computed by tiles, see `plan.Plan`, has three phases: its
+outputs, the loss, and the slope of the layer before. Batch normalization has a phase
+for each hidden layer, forward and backward.
 """
 
 import argparse
@@ -45,7 +47,7 @@ NETWORKS = {
     "large, 1024": Workload(LARGE, "relu", 1024, 0.01),
     "large, ciresan": Workload(LARGE, "tanh", 100, 0.01, MOMENTUM | DISTORTED),
 }
-EPOCHS, BARRIERS = 5, 4096  # barriers that are noted, see device.cu
+EPOCHS, BARRIERS = 5, 4096  # barriers that are recorded, see device.cu
 
 
 class Kernel:
@@ -73,25 +75,25 @@ class Kernel:
         self.ended.record()
 
     def milliseconds(self) -> float:
-        """Return what the last launch took, by the card's clock."""
+        """Return the time of the last launch, by the card's clock."""
         return float(cupy.cuda.get_elapsed_time(self.begun, self.ended))
 
     def barriers(self) -> Any:
-        """Return when the first block came to each and went on, (barriers, 2)."""
+        """Return the cycles at which the first block came and left, (barriers, 2)."""
         pointer = self.module.get_global("profile")
         times = cupy.ndarray((2 * BARRIERS,), np.int64, pointer)
         return cupy.asnumpy(times).reshape(BARRIERS, 2)
 
 
 def phases(workload: Workload, times: Any, count: int) -> dict[str, list[int]]:
-    """Return the cycles at work and at the barrier of a step's phases, medians.
+    """Return the median cycles of a step's phases, at work and at the barrier.
 
-    times: of the barriers of so many steps
+    times: (barriers, 2), of `count` steps
     """
     hidden, normalized = len(workload.sizes) - 2, workload.options.get("batch_norm")
     barriers = 2 * hidden + 1 + 2 * hidden * bool(normalized)  # a step's
     barriers += 2 * _head_by_tiles(workload)
-    # Where images are made ready, a barrier comes before the first step.
+    # Distortion prepares images before the first step too, with a barrier after it.
     times = times["augment" in workload.options :]
     times = times[: barriers * min(count, len(times) // barriers)]
     wait, work = times[:, 1] - times[:, 0], times[1:, 0] - times[:-1, 1]
@@ -112,7 +114,7 @@ def _head_by_tiles(workload: Workload) -> bool:
 
 
 def measured(workload: Workload, images: int) -> dict[str, Any]:
-    """Return what an epoch of so many random images takes."""
+    """Return the times of epochs of so many random images, and cycles by phase."""
     draw = np.random.default_rng(0)
     pixels = draw.integers(0, 256, (images, 784), np.uint8)
     problem = Problem(workload, pixels, None, draw.integers(0, 10, images))
@@ -140,7 +142,7 @@ def main() -> None:
         row = results[name] = measured(workload, given.images)
         ms = median(row["ms_per_epoch"])
         print(f"{name:24} {ms:8.2f} ms", row["work"], row["wait"], flush=True)
-        if given.out:  # anew each time, as a limit may end this before the last network
+        if given.out:  # after each network, as a limit may end this before the last one
             given.out.write_text(json.dumps(results, indent=1) + "\n")
 
 

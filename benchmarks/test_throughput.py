@@ -2,9 +2,9 @@
 
     pytest benchmarks -n 0 --benchmark-only -k "classic and not compiled"
 
-What does not agree with float64 fails and has no speed. `nnx bench` takes epochs in
-turn, which this cannot: compare implementations with that, and versions of one with
-this. MNIST where NNX_DATA_DIR or the cache has it, and random bytes where not.
+An implementation that does not agree with float64 fails. Compare implementations by
+`nnx bench`, which takes their epochs in turn, and versions of one implementation by
+this. Images are MNIST's if NNX_DATA_DIR or the cache has it, or else random bytes.
 """
 
 from typing import Any

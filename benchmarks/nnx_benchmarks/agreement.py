@@ -72,7 +72,7 @@ class Agreement(NamedTuple):
     wrong: str = ""
 
     def as_row(self) -> Row:
-        """Return the same as a row of a report."""
+        """Return the fields by their names in a row of a report."""
         return {
             "max_relative_error": self.first,
             "max_relative_error_float64": self.float64,
@@ -148,7 +148,7 @@ def check(
         if compared.workload != problem.workload:
             trainer = implementation.prepare(problem)
     except Exception as error:
-        # Whatever a library raises, the others' results are still worth having.
+        # Whatever a library raises, the others are still measured.
         words = (str(error).strip() or type(error).__name__).splitlines()[0]
         return Agreement(wrong=f"failed: {words}"), None
     usual = expected.bfloat16 if implementation.bfloat16 else expected.rounding
@@ -186,7 +186,9 @@ def first_error(
 def float64_error(
     implementation: Implementation, problem: Problem, expected: Reference
 ) -> float | None:
-    """Return the same in float64, on a trainer with only the first batch's images.
+    """Return `first_error` in float64, on a trainer with the first batch's images only.
+
+    It is None if the implementation has no float64.
 
     problem: without random draws
     """

@@ -198,7 +198,7 @@ def has_floor(note: Note) -> bool:
         with floor(Workload((2, 2), "relu", 1)) as products:
             products(1)
     except Exception as error:
-        # Whatever PyTorch raises, speeds are still worth having.
+        # Whatever PyTorch raises, speeds are still measured.
         note(f"matrix products left out: on a card they are PyTorch's: {error}")
         return False
     return True
@@ -206,7 +206,7 @@ def has_floor(note: Note) -> bool:
 
 @contextmanager
 def floor(workload: Workload) -> Iterator[Callable[[int], dict[str, float]]]:
-    """Give a function for the seconds of an epoch's products, as `floor.floor` does.
+    """Provide a function that measures an epoch's products, as `floor.floor` does.
 
     Raises:
         ImportError: there is no PyTorch

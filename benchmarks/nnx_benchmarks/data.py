@@ -21,7 +21,7 @@ def images(data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     Nothing is downloaded.
 
     Raises:
-        InputError: a data_dir that is given and does not hold MNIST
+        InputError: the given data_dir does not hold MNIST
     """
     if data_dir is not None or in_variable("mnist") or is_cached("mnist"):
         return nnx.load("mnist", data_dir)

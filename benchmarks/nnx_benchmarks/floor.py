@@ -83,9 +83,10 @@ class Products:
 
 @contextmanager
 def floor(workload: Workload) -> Iterator[Callable[[int], dict[str, float]]]:
-    """Give a function for the seconds of an epoch's products, by kernels and threads.
+    """Provide a function that measures an epoch's products, in seconds.
 
-    Each kind of kernels has a process, which sleeps until it is asked.
+    It returns them by kernels and threads. Each kind of kernels has a process, which
+    sleeps between measurements.
     """
     better = advised()
     kinds = [""] if better in (None, os.environ.get(VARIABLE)) else ["", str(better)]
@@ -104,7 +105,7 @@ def floor(workload: Workload) -> Iterator[Callable[[int], dict[str, float]]]:
 
 @contextmanager
 def _process(kernels: str, workload: Workload) -> Iterator[Any]:
-    """Give a process with BLAS kernels of this name, or with this process's if ""."""
+    """Provide a process with BLAS kernels of this name; "": those of this process."""
     process = subprocess.Popen(
         [sys.executable, "-m", "nnx_benchmarks.floor"],
         env=os.environ | ({VARIABLE: kernels} if kernels else {}),

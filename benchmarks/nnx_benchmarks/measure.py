@@ -1,4 +1,4 @@
-"""Agreement first, then speed, in turn: what every measurement here has in common."""
+"""What all measurements have in common: first agreement, then speed, job by job."""
 
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from nnx_benchmarks.workloads import Problem
 # Seconds before each timing, until the threads of the one before are asleep: OpenBLAS's
 # look for more work, and keep a core busy, for 2²⁸ ticks, 0.13 s at 2 GHz.
 REST = 0.2
-SLOW = 10.0  # seconds of compiling and comparing that are worth a line
+SLOW = 10.0  # seconds; compiling and comparing that takes longer is noted
 Note: TypeAlias = Callable[[str], None]
 Key = TypeVar("Key", bound=Hashable)
 
@@ -41,7 +41,7 @@ def check_all(
 
 
 def about(what: str, note: Note) -> Note:
-    """Return a `note` that puts what a text is about before it."""
+    """Return a `note` that begins each text with its subject."""
     return lambda text: note(f"{what}: {text}")
 
 
@@ -70,5 +70,5 @@ def epoch_seconds(trainer: Trainer, problem: Problem, epoch: int) -> float:
 
 
 def order(problem: Problem, epoch: int) -> Array:
-    """Return the order of an epoch's images, the same for all."""
+    """Return the order of an epoch's images, the same for all implementations."""
     return random.permutation(len(problem.labels), seed=0, epoch=epoch, xp=np)

@@ -36,7 +36,7 @@ class NnxTrainer:
         self.images = Images(*map(backend.from_numpy, (problem.pixels, problem.labels)))
 
     def load(self, layers: Layers) -> None:
-        """Begin anew with a copy of these weights."""
+        """Restart training from a copy of these weights."""
         copies, backend = map_arrays(np.copy, list(layers)), self.backend
         with backend.scope():
             own = map_arrays(backend.from_numpy, copies)
@@ -57,7 +57,7 @@ class NnxTrainer:
         return loss / n
 
     def layers(self) -> Layers:
-        """Return the layers in the form for use outside training."""
+        """Return the layers for inference."""
         with self.backend.scope():
             own = inference_layers(self.state, xp=self.backend.xp)
             layers: Layers = map_arrays(self.backend.to_numpy, own)

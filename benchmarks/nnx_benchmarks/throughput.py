@@ -46,7 +46,7 @@ class Bounds(NamedTuple):
     """Bounds that are measured beside the implementations, where they compute.
 
     rates: measures the peak rates
-    floor: gives a function that measures a workload's matrix products; see
+    floor: provides a function that measures a workload's matrix products; see
         `floor.floor`
     """
 
@@ -61,7 +61,7 @@ def measure(
     rounds: int,
     note: Note,
 ) -> Iterator[Report]:
-    """Yield a report after each workload, of it and of those before it.
+    """Yield a report after each workload, on all workloads so far.
 
     workloads: by key
     """

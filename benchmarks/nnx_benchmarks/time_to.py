@@ -23,7 +23,7 @@ LEGEND = f"–: not reached in {MOST_EPOCHS} epochs"
 
 
 class Training(NamedTuple):
-    """One training from the initial weights; seconds: without those of testing."""
+    """One training from the initial weights; seconds: without testing."""
 
     seconds: float
     epochs: int

@@ -12,7 +12,7 @@ class Trainer(Protocol):
     """A network with its training images, in memory of its library's choice."""
 
     def load(self, layers: Layers) -> None:
-        """Begin anew with a copy of these weights, NumPy arrays."""
+        """Restart training from a copy of these weights, NumPy arrays."""
 
     def epoch(self, order: Array, learning_rate: float) -> float:
         """Train on these images, batch by batch, and wait until it is done.
@@ -24,7 +24,7 @@ class Trainer(Protocol):
         """
 
     def layers(self) -> Layers:
-        """Return layers in NumPy that do what the network does now outside training."""
+        """Return NumPy layers for inference, with batch normalization folded in."""
 
 
 class Implementation(NamedTuple):

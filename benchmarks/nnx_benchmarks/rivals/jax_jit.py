@@ -102,7 +102,7 @@ class JaxTrainer:
         return state
 
     def load(self, layers: Layers) -> None:
-        """Begin anew with a copy of these weights."""
+        """Restart training from a copy of these weights."""
         own = map_arrays(jnp.array, list(layers))
         state: Any = initial_state(own, self.hyper, Ops(jnp))
         # If the step here were not an array, or the unused score sum were bound to its
@@ -125,7 +125,7 @@ class JaxTrainer:
         return float(state.loss_sum) / len(order)
 
     def layers(self) -> Layers:
-        """Return the layers in the form for use outside training."""
+        """Return the layers for inference."""
         layers: Layers = map_arrays(np.array, inference_layers(self.state, xp=jnp))
         return layers
 

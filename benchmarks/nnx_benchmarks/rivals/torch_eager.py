@@ -63,7 +63,7 @@ class TorchTrainer:
             return cross_entropy(self.network(x), labels)
 
     def load(self, layers: Layers) -> None:
-        """Begin anew with a copy of these weights."""
+        """Restart training from a copy of these weights."""
         self.copy(layers)
         self.optimizer = optimizer(self.network, self.hyper)
 
@@ -107,7 +107,7 @@ class TorchTrainer:
         return loss.detach() * len(index)
 
     def layers(self) -> Layers:
-        """Return the layers in the form for use outside training."""
+        """Return the layers for inference."""
         return [_layer(*modules) for modules in self.network]
 
 

@@ -1,7 +1,7 @@
 """PyTorch on a card with whole steps captured as CUDA graphs, which are replayed.
 
-There is one graph of a step for each of the two sizes of a batch. Before each replay,
-the batch's indices are copied to where the graph reads them.
+There is one graph of a step for each of the two sizes of a batch and each learning
+rate. Before each replay, the batch's indices are copied to where the graph reads them.
 """
 
 from collections.abc import Callable, Iterator
@@ -59,7 +59,7 @@ class GraphTrainer(TorchTrainer):
         self.optimizer.step()
 
     def load(self, layers: Layers) -> None:
-        """Begin anew with a copy of these weights."""
+        """Restart training from a copy of these weights."""
         self.copy(layers)
         for array in self._memory():
             array.zero_()
