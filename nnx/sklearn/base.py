@@ -62,6 +62,7 @@ class Perceptron(BaseEstimator):
         Raises:
             ValueError: parameters or data are invalid; the network's weights are no
                 longer finite
+            NnxError: the backend cannot be used
         """
         return self._fit(X, y, sample_weight, continued=False)
 

@@ -120,6 +120,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         the others, (n, labels); sparse if the training labels were.
 
         X: (n, n_features)
+
+        Raises:
+            NotFittedError: the estimator has not been fitted
+            ValueError: X has other features than in fitting, or is not finite
         """
         logits, place = self._logits(X, "predict")
         xp = place.backend.xp
@@ -135,18 +139,12 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return self.classes_[place.backend.to_numpy(index)]
 
     def predict_proba(self, X: Any) -> Array:  # noqa: N803
-        """Return the probability of each class or label, (n, classes).
-
-        X: (n, n_features)
-        """
+        """Return each class's or label's probability, (n, classes); see `predict`."""
         probabilities, place = self._probabilities(X, "predict_proba")
         return place.outward(probabilities)
 
     def predict_log_proba(self, X: Any) -> Array:  # noqa: N803
-        """Return the logarithm of each probability, (n, classes).
-
-        X: (n, n_features)
-        """
+        """Return the logarithm of each probability, (n, classes); see `predict`."""
         probabilities, place = self._probabilities(X, "predict_log_proba")
         with np.errstate(divide="ignore"):  # probabilities rounded to 0 give -inf
             return place.outward(place.backend.xp.log(probabilities))
@@ -277,7 +275,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
     def predict(self, X: Any) -> Array:  # noqa: N803
         """Return the values of each row, (n,), or (n, n_outputs) if there are several.
 
-        X: (n, n_features)
+        X and errors as for `MLPClassifier.predict`.
         """
         logits, place = self._logits(X, "predict")
         values = LOSSES[self.loss].outputs(logits, xp=place.backend.xp)
