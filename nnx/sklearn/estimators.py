@@ -40,7 +40,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     clip_norm, max_norm: bounds on the norms of the gradient and of each unit's weights;
         0: no bound
     ema_decay: of the moving average of the weights, used to predict; 0: no average
-    backend, device: as for `nnx.train`; with scikit-learn's array API dispatch, arrays
+    backend, device: as for `nnx.find`; with scikit-learn's array API dispatch, arrays
         of another library stay on their device
 
     Attributes are scikit-learn's, and `validation_loss_curve_` with early stopping.
