@@ -91,7 +91,7 @@ class UnknownBackendError(BackendError):
 
 
 class MissingLibraryError(BackendError):
-    """The backend is known, but its array library is not installed."""
+    """A library that a backend, an export or a command needs is not installed."""
 
 
 class UnusableBackendError(BackendError):

@@ -42,7 +42,7 @@ static inline void nnx_dense(const REAL *weight, const REAL *bias, int in, int o
 }
 """
 DENSE_INT8 = """
-/* q (n): x over its largest number, as integers up to most; returns what one is */
+/* q (n): x over its largest number, as integers up to most; returns q's unit */
 static inline float nnx_whole(const float *x, int n, float most, int16_t *q)
 {
     float largest = 1e-30f, times;

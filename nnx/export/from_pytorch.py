@@ -74,10 +74,8 @@ def from_pytorch(
         few = in_few_words(weights)
         raise InputError(f"weights must be a file, a module or a state_dict, not {few}")
     if said is not None:
-        if activation is not None or data is not None or layers:
-            raise InputError(
-                f"{source}: describes itself: give no activation, data or layers"
-            )
+        if (activation, data, pixels, normalize, *layers) != (None, None, "unit", None):
+            raise InputError(f"{source}: describes itself: give it without options")
         return _own(source, said, tensors)
     if set(tensors) <= {"weight", "bias"}:  # of a single torch.nn.Linear
         tensors = {f"linear.{name}": array for name, array in tensors.items()}

@@ -331,8 +331,14 @@ def test_a_file_that_says_itself_what_it_is(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     nnx.export.pytorch(Network([4, 2]), path)
     digits = nnx.load("digits")
-    for given in {"activation": "relu"}, {"data": digits}, {"layers": ["0"]}:
-        with pytest.raises(InputError, match="describes itself: give no activation"):
+    for given in (
+        {"activation": "relu"},
+        {"data": digits},
+        {"layers": ["0"]},
+        {"pixels": "raw"},
+        {"normalize": (0.1307, 0.3081)},
+    ):
+        with pytest.raises(InputError, match="describes itself: give it without"):
             nnx.from_pytorch(path, **given)
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
