@@ -172,7 +172,9 @@ def _own(
                 return None
         elif not (run / CHECKPOINT_NAME).is_file():
             return None
-        data = load_data({**settings, "dataset": str(given)}, network=network)
+        # Without a checkpoint, columns fitted to the table tell it from others.
+        like = network if settings["from"] else None
+        data = load_data({**settings, "dataset": str(given)}, network=like)
         made = "columns", "targets", "classes", "task"
         if all(getattr(data, name) == getattr(network, name) for name in made):
             return data if is_of(run, data) else None
