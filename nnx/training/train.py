@@ -70,7 +70,7 @@ def train(
         OutOfMemoryError: the device has too little memory
     """
     flags = {"resume": resume, "overwrite": overwrite, "tensorboard": tensorboard}
-    _check_told(settings, flags | {"progress": progress}, on_progress, should_stop)
+    _check_arguments(settings, flags | {"progress": progress}, on_progress, should_stop)
     network, out = checked(network), _folder(out, resume)
     data = given.dataset(data, validation)
     communicator = backend.ops.communicator if isinstance(backend, Backend) else ALONE
@@ -81,7 +81,7 @@ def train(
         return run.follow(show, should_stop)
 
 
-def _check_told(
+def _check_arguments(
     settings: Mapping[str, Any], flags: Mapping[str, Any], *functions: Any
 ) -> None:
     """Refuse unknown settings, flags that are not bool, and uncallable functions."""
