@@ -19,7 +19,7 @@ NO_NAMES: Mapping[str, str] = MappingProxyType({})
 PANELS = "Data", "Network", "Optimization", "Regularization", "Run"
 
 
-def _same(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 
@@ -37,8 +37,8 @@ class Kind(NamedTuple):
     allowed: str
     read: Callable[[Any], Any]
     metavar: str = "NAME"
-    parse: Callable[[str], Any] = _same
-    write: Callable[[Any], Any] = _same
+    parse: Callable[[str], Any] = _unchanged
+    write: Callable[[Any], Any] = _unchanged
 
 
 class Row(NamedTuple):
@@ -110,7 +110,7 @@ def several(allowed: str, each: Kind, metavar: str) -> Kind:
     return Kind(allowed, read, metavar, _parse_numbers, list)
 
 
-def either(kind: Kind, word: str) -> Kind:
+def or_word(kind: Kind, word: str) -> Kind:
     """Return a kind that also accepts a word."""
 
     def read(value: Any) -> Any:
@@ -250,8 +250,8 @@ def data_type(names: Collection[str]) -> Kind:
 
 
 FRACTION = number("a number at least 0 and below 1", lambda x: 0 <= x < 1)
-FRACTION_OR_AUTO = either(FRACTION, "auto")
-RATE = either(
+FRACTION_OR_AUTO = or_word(FRACTION, "auto")
+RATE = or_word(
     number("a number above 0 and up to 1000", lambda x: 0 < x <= 1000), "auto"
 )
 DROPOUT = number("a number from 0 to 0.99", lambda x: 0 <= x <= 0.99)
@@ -266,8 +266,8 @@ COLUMNS = Kind(
     write=list,
 )
 FLAG = Kind("true or false", _flag)
-BATCH_SIZE = either(integer(1, 2**31 - 1), "full")
-WINDOW = either(either(integer(1, 2**31 - 1), "all"), "auto")
+BATCH_SIZE = or_word(integer(1, 2**31 - 1), "full")
+WINDOW = or_word(or_word(integer(1, 2**31 - 1), "all"), "auto")
 WIDTHS = several(
     f"widths of hidden layers, each from 1 to {HIDDEN_LIMIT}, as in 128,64",
     integer(1, HIDDEN_LIMIT),

@@ -48,7 +48,7 @@ def complete(
         InputError: a setting does not exist, has an invalid value, or contradicts
             another
     """
-    with _naming(source):
+    with _errors_naming(source):
         defaults = {name: row.default for name, row in ROWS.items()}
         settings = cast(Settings, defaults | _read(values))
         _fill_automatic(settings, rate)
@@ -67,7 +67,7 @@ def layered(
     Raises:
         InputError: as for `complete`
     """
-    with _naming(source):
+    with _errors_naming(source):
         read = _read(values)
     before = _read({"optimizer": base.get("optimizer", ROWS["optimizer"].default)})
     if read.get("optimizer", before["optimizer"]) != before["optimizer"]:
@@ -102,7 +102,7 @@ def suggestion(name: str) -> str | None:
 
 
 @contextmanager
-def _naming(source: str) -> Iterator[None]:
+def _errors_naming(source: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:

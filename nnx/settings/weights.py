@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nnx.settings.kinds import Kind, either, number, several
+from nnx.settings.kinds import Kind, number, or_word, several
 
 # Not 0: the loss of a batch with only classes of weight 0 would have no mean.
 WEIGHT = number("a number from 0.000001 to 1000000", lambda x: 1e-6 <= x <= 1e6)
@@ -39,7 +39,7 @@ def _write(value: Any) -> Any:
     return value if isinstance(value, dict) else EACH.write(value)
 
 
-CLASS_WEIGHTS = either(
+CLASS_WEIGHTS = or_word(
     Kind(
         f"{EACH.allowed}, or for some by name, as in cat=2,dog=0.5",
         _read,
