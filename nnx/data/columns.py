@@ -21,9 +21,9 @@ from nnx.data.tabular import (
     Table,
     Text,
     as_text,
+    index_by_name,
     listed,
     number,
-    numbered,
     written_otherwise,
 )
 from nnx.errors import InputError
@@ -66,7 +66,7 @@ def fit(
             few texts among numbers
     """
     made = []
-    for name, i in zip(names, table.places(names), strict=True):
+    for name, i in zip(names, table.indices(names), strict=True):
         values = table.values[i]
         if name in categorical or isinstance(values, Text):
             mixed = None if name in categorical else first_text(values)
@@ -103,8 +103,8 @@ def features(columns: Sequence[Column], table: Table, rows: Any = None) -> Array
         )
     out = np.zeros((len(which), width), np.float32)
     at = 0
-    places = table.places([column.name for column in columns])
-    for column, i in zip(columns, places, strict=True):
+    indices = table.indices([column.name for column in columns])
+    for column, i in zip(columns, indices, strict=True):
         if column.categories:
             own = _codes(table, i, column, which)
             out[np.arange(len(which)), at + own] = 1
@@ -214,12 +214,12 @@ def _filled(table: Table, i: int, column: Column, rows: Array) -> Array:
 def _codes(table: Table, i: int, column: Column, rows: Array) -> Array:
     """Return the number of each row's category, (k,) int64."""
     values = as_text(table.values[i])
-    known = numbered(column.categories)
+    known = index_by_name(column.categories)
     fill = -1 if column.fill is None else known[str(column.fill)]
     own = values.codes[rows]
     unseen = len(column.categories)
-    places = [known.get(text, unseen) for text in values.values]
-    which = np.array([*places, fill], np.int64)[own]
+    indices = [known.get(text, unseen) for text in values.values]
+    which = np.array([*indices, fill], np.int64)[own]
     _refuse_empty(table, i, rows, which < 0)
     if (which == unseen).any():
         row = int(rows[(which == unseen).argmax()])

@@ -48,22 +48,22 @@ def read(
     with readable_text(path):
         file = _opened(path, named=True)
         header = file.names
-        places = wanted(str(path), header, only, without)
-        kinds = {i: header[i] in text for i in places}
-        named = {i for i in places if header[i] in codes}
+        indices = wanted(str(path), header, only, without)
+        kinds = {i: header[i] in text for i in indices}
+        named = {i for i in indices if header[i] in codes}
         readings = _parse(file, kinds, named)
         # If text follows blocks of numbers, the column must be read again as text.
         late = {i: True for i, reading in readings.items() if reading.late}
         if late:
             readings |= _parse(file, late, named)
-        values = [readings[i].values(keep_text=header[i] in text) for i in places]
+        values = [readings[i].values(keep_text=header[i] in text) for i in indices]
         if values and not length(values[0]):
             raise InputError(f"{path}: no rows: only a header line")
         unnamed = [i + 1 for i, name in enumerate(header) if not name]
         notes = tuple(f"column {i} has no name: left out" for i in unnamed[:3])
-        place = partial(_place, file, places, 0)
+        place = partial(_place, file, indices, 0)
         return Table(
-            str(path), tuple(header[i] for i in places), tuple(values), place, notes
+            str(path), tuple(header[i] for i in indices), tuple(values), place, notes
         )
 
 
@@ -81,20 +81,20 @@ def read_blocks(
     with readable_text(path):
         file = _opened(path, named=needed is not None or bool(copied) or None)
         header = file.names
-        places, first = wanted_in_blocks(str(path), header, needed, copied), 0
-        names = tuple(header[i] for i in places)
+        indices, first = wanted_in_blocks(str(path), header, needed, copied), 0
+        names = tuple(header[i] for i in indices)
 
         def table(values: Iterable[Values]) -> Table:
-            place = partial(_place, file, places, first)
+            place = partial(_place, file, indices, first)
             return Table(str(path), names, tuple(values), place)
 
-        in_numbers = len(places) == len(header) and not text and not copied
+        in_numbers = len(indices) == len(header) and not text and not copied
         for block in file.blocks(() if in_numbers else None):
             if isinstance(block, np.ndarray):
                 yield table(block.T), []
             else:
                 fields, values = list(zip(*block, strict=True)), []
-                for i in places:
+                for i in indices:
                     reading = _Reading(header[i] in text)
                     reading.add(fields[i])
                     values.append(reading.values(keep_text=header[i] in text))
@@ -118,9 +118,9 @@ def _opened(path: Path, named: bool | None) -> CsvFile:
     return file
 
 
-def _place(file: CsvFile, places: list[int], first: int, row: int, column: int) -> str:
+def _place(file: CsvFile, indices: list[int], first: int, row: int, column: int) -> str:
     """Return the place of a field; row 0 is row `first` below the header."""
-    line, name = file.line_of(file.named + first + row), file.names[places[column]]
+    line, name = file.line_of(file.named + first + row), file.names[indices[column]]
     return f"{file.path}, line {line}, column {name[:40]!r}"
 
 

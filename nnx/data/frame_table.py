@@ -48,11 +48,11 @@ def table_of(
     """
     labels = _labels(frame, source)
     names = [str(label) for label in labels]
-    places = wanted(source, names, only, without)
-    read = tuple(names[i] for i in places)
+    indices = wanted(source, names, only, without)
+    read = tuple(names[i] for i in indices)
     values = tuple(
         column_of(frame[labels[i]], f"{source}, column {names[i]!r}", names[i] in text)
-        for i in places
+        for i in indices
     )
     return _checked(source, read, values)
 
@@ -228,8 +228,8 @@ def column_of(column: Any, place: str, is_text: bool = False) -> Values:
     else:
         said = [str(item) for item in items]
     known = dict.fromkeys(said)
-    places = {text: i for i, text in enumerate(known)}
-    return text_column(list(known), np.array([places[text] for text in said], np.int64))
+    index = {text: i for i, text in enumerate(known)}
+    return text_column(list(known), np.array([index[text] for text in said], np.int64))
 
 
 def _as_numbers(fields: list[Any]) -> Array:

@@ -66,7 +66,7 @@ def load_table(path: Path, name: str, options: TableOptions) -> Dataset:
 def _with_numbers(table: Table, codes: Sequence[str]) -> Table:
     """Return a table whose codes become numbers if there are too many for classes."""
     values = list(table.values)
-    for i in table.places([name for name in codes if name in table.names]):
+    for i in table.indices([name for name in codes if name in table.names]):
         column = values[i]
         if (
             isinstance(column, Text)
@@ -131,7 +131,7 @@ def table_set(
 def _refuse_written_otherwise(
     table: Table, names: Sequence[str], categorical: Collection[str]
 ) -> None:
-    for i in table.places([name for name in names if name not in categorical]):
+    for i in table.indices([name for name in names if name not in categorical]):
         refuse_written_otherwise(table, i, f"give {table.names[i]!r} as categorical")
 
 
@@ -170,7 +170,7 @@ def held_out(
     train, tested = held_out_rows(total, count)
     back = np.zeros(len(tested), bool)
     looked_at = list(dict.fromkeys([*names, *of_text]))
-    for name, i in zip(looked_at, table.places(looked_at), strict=True):
+    for name, i in zip(looked_at, table.indices(looked_at), strict=True):
         values = table.values[i]
         if name in of_text or isinstance(values, Text):
             column = as_text(values)
@@ -202,7 +202,7 @@ def _described(columns: Sequence[Column]) -> str:
 
 def _filled(table: Table, names: Sequence[str]) -> tuple[str, ...]:
     """Return a note on the number of empty fields, which are filled, or nothing."""
-    empty = sum(int(are_empty(table.values[i]).sum()) for i in table.places(names))
+    empty = sum(int(are_empty(table.values[i]).sum()) for i in table.indices(names))
     return (f"{empty:,} empty fields are filled",) if empty else ()
 
 
@@ -218,7 +218,7 @@ def _row_numbers(table: Table, columns: Sequence[Column]) -> tuple[str, ...]:
     return tuple(
         f"column {name!r} numbers the rows: unless the target depends on that, leave "
         "it out with drop"
-        for name, i in zip(names, table.places(names), strict=True)
+        for name, i in zip(names, table.indices(names), strict=True)
         # The first rows tell nearly always, without reading a long column.
         if _counts(table.values[i][:FEW]) and _counts(table.values[i])
     )

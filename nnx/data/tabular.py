@@ -68,9 +68,9 @@ class Table(NamedTuple):
         Raises:
             InputError: there is none
         """
-        return self.places([name])[0]
+        return self.indices([name])[0]
 
-    def places(self, names: Sequence[str]) -> list[int]:
+    def indices(self, names: Sequence[str]) -> list[int]:
         """Return the indices of the columns with these names.
 
         Raises:
@@ -136,16 +136,16 @@ def wanted(
     require_columns(source, names, [*without, *(only or ())])
     counts, left_out = Counter(names), {"", *without}
     chosen = {*names} if only is None else {*only}
-    places = [
+    indices = [
         i for i, name in enumerate(names) if name in chosen and name not in left_out
     ]
-    for i in places:
+    for i in indices:
         if counts[names[i]] > 1:
             raise InputError(
                 f"{source}, column {i + 1}: another one is also called "
                 f"{names[i][:40]!r}"
             )
-    return places
+    return indices
 
 
 def wanted_in_blocks(
@@ -214,8 +214,8 @@ def text_column(fields: Sequence[str], codes: Array) -> Text:
     """
     said = [field.strip() for field in fields]
     texts = [text for text in dict.fromkeys(said) if text.lower() not in MISSING]
-    places = {text: i for i, text in enumerate(texts)}
-    lookup = np.array([*(places.get(text, -1) for text in said), -1], np.int32)
+    index_by_text = {text: i for i, text in enumerate(texts)}
+    lookup = np.array([*(index_by_text.get(text, -1) for text in said), -1], np.int32)
     return Text(tuple(texts), lookup[codes])
 
 
@@ -227,7 +227,7 @@ def as_text(values: Values) -> Text:
     return text_column([as_field(value) for value in different], codes)
 
 
-def numbered(names: Sequence[str]) -> dict[str, int]:
+def index_by_name(names: Sequence[str]) -> dict[str, int]:
     """Return each name's index; false and true also as FALSE, False and so on."""
     spellings = [{name} for name in names]
     if [name.lower() for name in names] == ["false", "true"]:

@@ -20,9 +20,9 @@ from nnx.data.tabular import (
     Values,
     are_empty,
     as_text,
+    index_by_name,
     listed,
     number,
-    numbered,
 )
 from nnx.errors import InputError
 
@@ -99,14 +99,14 @@ def labels(aim: Aim, table: Table) -> Array:
             is in no training row; the message names the place
     """
     rows = np.arange(table.rows)
-    places = [table.column(name) for name in aim.names]
-    for i in places:
+    indices = [table.column(name) for name in aim.names]
+    for i in indices:
         _refuse_empty(table, i)
     if aim.task == "classification":
-        return _class_numbers(aim, table, places[0])
+        return _class_numbers(aim, table, indices[0])
     if aim.task == "multilabel":
-        return np.stack([_zeros_and_ones(table, i) for i in places], axis=1)
-    values = np.stack([numbers(table, i, rows) for i in places], axis=1)
+        return np.stack([_zeros_and_ones(table, i) for i in indices], axis=1)
+    values = np.stack([numbers(table, i, rows) for i in indices], axis=1)
     mean, scale = units(aim.targets)
     return np.asarray((values - mean) / scale)
 
@@ -180,7 +180,7 @@ def _classes(table: Table, name: str, rows: Array) -> tuple[str, ...]:
 
 def _class_numbers(aim: Aim, table: Table, i: int) -> Array:
     column = as_text(table.values[i])
-    known = numbered(aim.classes)
+    known = index_by_name(aim.classes)
     own = np.array([known.get(text, -1) for text in column.values])[column.codes]
     if (own < 0).any():
         row = int((own < 0).argmax())
