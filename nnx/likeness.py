@@ -122,13 +122,13 @@ def _parts(side: int) -> Array:
     return np.float32(part == np.arange(PARTS)[:, None])
 
 
-def few(split: Split) -> Split:
+def sample(split: Split) -> Split:
     """Return at most `MOST` of the pictures, evenly spread over the set."""
     which = slice(None, None, -(-len(split.labels) // MOST))
     return Split(split.images[which], split.labels[which])
 
 
-def learnt(
+def fitted(
     train: Split, held_out: Split, probabilities: Array, frame: Frame
 ) -> Likeness | None:
     """Return the likeness of a network's training pictures.
@@ -160,16 +160,16 @@ def learnt(
 
 
 def _subspace(features: Array) -> tuple[Array, Array, Array, Array]:
-    """Return a class's mean and axes, and the middle and spread of the remainders."""
+    """Return a class's mean and axes, and its log distances' mean and deviation."""
     mean = features.mean(axis=0, dtype=np.float64)
     off = features - mean
     _, axes = np.linalg.eigh(off.T @ off)  # ascending
     axes = axes[:, : -AXES - 1 : -1]
-    left = _left(off, axes)
-    return mean, axes, left.mean(), max(left.std(), LEAST_SPREAD)
+    distance = _log_distance(off, axes)
+    return mean, axes, distance.mean(), max(distance.std(), LEAST_SPREAD)
 
 
-def _left(off: Array, axes: Array) -> Array:
+def _log_distance(off: Array, axes: Array) -> Array:
     """Return the logarithm of the squared distance from the subspace, (n,)."""
     rest = (off**2).sum(axis=1) - ((off @ axes) ** 2).sum(axis=1)
     return np.log(np.maximum(rest, 1e-9))
@@ -184,8 +184,8 @@ def strangeness(known: Likeness, images: Array, taken: Array, frame: Frame) -> A
     features, far = directions(images, frame), np.zeros(len(taken))
     for i in np.unique(taken):
         own = taken == i
-        left = _left(features[own] - known.mean[i], known.axes[i])
-        far[own] = (left - known.middle[i]) / known.spread[i]
+        distance = _log_distance(features[own] - known.mean[i], known.axes[i])
+        far[own] = (distance - known.middle[i]) / known.spread[i]
     return far
 
 

@@ -14,7 +14,7 @@ from nnx import model_file
 from nnx.data.dataset import Frame
 from nnx.data.picture import Picture
 from nnx.errors import InputError
-from nnx.likeness import UNLIKE, UNSURE, directions, doubt, doubts, learnt
+from nnx.likeness import UNLIKE, UNSURE, directions, doubt, doubts, fitted
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +83,9 @@ def test_it_is_learnt_with_one_thread_of_blas(
     def counting(*given: Any) -> Any:
         pools = threadpool_info()
         threads.extend(p["num_threads"] for p in pools if p["user_api"] == "blas")
-        return learnt(*given)
+        return fitted(*given)
 
-    monkeypatch.setattr("nnx.training.result.learnt", counting)
+    monkeypatch.setattr("nnx.training.result.fitted", counting)
     # So large a batch that its products have all threads.
     network = nnx.Network([64, 300, 500, 10])
     nnx.train(network, data, epochs=1, batch_size=256, backend="numpy")
@@ -129,16 +129,16 @@ def test_one_that_is_damaged_is_refused(
 def test_of_few_pictures_nothing_is_learnt(data: nnx.Dataset) -> None:
     few = nnx.Split(data.train.images[:200], data.train.labels[:200])
     chances = np.eye(10)[data.test.labels]
-    assert learnt(few, data.test, chances, data.frame) is None
+    assert fitted(few, data.test, chances, data.frame) is None
     own = data.train.labels < 9  # and none at all of the last class
     few = nnx.Split(data.train.images[own], data.train.labels[own])
-    assert learnt(few, data.test, chances, data.frame) is None
+    assert fitted(few, data.test, chances, data.frame) is None
 
 
 def test_of_pictures_that_are_all_alike_they_are_told_from_others() -> None:
     images = np.repeat([np.eye(8), np.eye(8)[::-1]], 50, axis=0).reshape(100, 64)
     alike, frame = nnx.Split(images, np.repeat([0, 1], 50)), Frame(8, 8, 1, 8)
-    known = learnt(alike, alike, np.eye(2)[alike.labels], frame)
+    known = fitted(alike, alike, np.eye(2)[alike.labels], frame)
     assert known is not None
     assert (known.spread > 0).all()
     upright = np.zeros((1, 64))

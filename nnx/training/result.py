@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nnx import blas
 from nnx.data.dataset import Array, Dataset
-from nnx.likeness import Likeness, few, learnt
+from nnx.likeness import Likeness, fitted, sample
 from nnx.maths.arrays import map_arrays
 from nnx.maths.network import inference_layers
 from nnx.network import Network
@@ -150,12 +150,12 @@ def _likeness(run: "Run", network: Network) -> Likeness | None:
     data = run.data
     if data.task != "classification" or data.columns or not data.frame.box:
         return None
-    train, test = few(data.train), few(data.test)
+    train, test = sample(data.train), sample(data.test)
     probabilities = network.predict_proba(test.images, backend=run.backend)
     # One thread, because the result must not depend on the number of threads: with
     # Numba, the weights do not.
     with blas.threads_for(0):
-        return learnt(train, test, probabilities, data.frame)
+        return fitted(train, test, probabilities, data.frame)
 
 
 def _rmse(data: Dataset, test: loop.Scored) -> Array | None:
