@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 # Bounds on a column's median distance from the training mean, in standard deviations:
 # that of scaled values is hardly ever above FAR; that of unscaled values is below NEAR
-# once they are scaled. At most LOOKED_AT rows are examined.
-FAR, NEAR, LOOKED_AT = 5.0, 3.0, 1000
+# once they are scaled. At most EXAMINED_ROWS are examined.
+FAR, NEAR, EXAMINED_ROWS = 5.0, 3.0, 1000
 # Scaled values of fewer rows than this may well be far from the mean.
 FEW_ROWS = 20
 
@@ -105,7 +105,7 @@ def refuse_scaled(rows: Array, columns: Sequence[Column]) -> None:
     if not features or len(rows) < FEW_ROWS or of_text:
         return
     as_features, as_values, scale = _distances(rows, columns)
-    spread = rows[:LOOKED_AT].std(axis=0, dtype=np.float64)
+    spread = rows[:EXAMINED_ROWS].std(axis=0, dtype=np.float64)
     same = (spread > 1 / FAR) & (spread < scale / FAR) & (as_values > 1.0)
     if (as_features < NEAR).all() and same.any():
         raise InputError(
@@ -125,7 +125,7 @@ def _distances(rows: Array, columns: Sequence[Column]) -> tuple[Array, Array, Ar
 
     First if the rows are features, then if they are values; and the scales, (columns,).
     """
-    own = np.asarray(rows[:LOOKED_AT], np.float64)
+    own = np.asarray(rows[:EXAMINED_ROWS], np.float64)
     mean, scale = np.array([(column.mean, column.scale) for column in columns]).T
     if_scaled, if_not = (
         np.median(np.abs(far), axis=0) for far in (own, (own - mean) / scale)

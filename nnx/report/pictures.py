@@ -17,7 +17,7 @@ from nnx.training.prepare import hyperparameters, split_validation, steps_per_ep
 # Number of points in the plot of the learning rate.
 MOMENTS = 200
 # Images for the outputs of hidden units: enough to tell which units are dead.
-LOOKED_AT = 1000
+EXAMINED_IMAGES = 1000
 
 
 def pictures(
@@ -47,7 +47,7 @@ def pictures(
         return
     yield "weights", layers.weights(network)
     if len(network.layers) > 1:
-        yield "activations", layers.activations(network, test.images[:LOOKED_AT])
+        yield "activations", layers.activations(network, test.images[:EXAMINED_IMAGES])
     if network.task == "classification":
         yield "mistakes", predictions.mistakes(network, test, probabilities)
         yield "samples", predictions.samples(network, test, probabilities)

@@ -25,9 +25,9 @@ from nnx.verify.kinks import forward_batch
 
 # The settings that the minimized loss depends on, except for random ones.
 MINIMIZED = "l1", "l2", "label_smoothing", "class_weights", "huber_delta"
-# The batch has the IMAGES with the largest loss among LOOKED_AT spread over the set: an
-# image that a network has learned perfectly has next to no gradient.
-IMAGES, LOOKED_AT = 16, 1000
+# The batch has the IMAGES with the largest loss among EXAMINED_IMAGES spread over the
+# set: an image that a network has learned perfectly has next to no gradient.
+IMAGES, EXAMINED_IMAGES = 16, 1000
 # Most entries of an array to compare; a smaller array is compared completely.
 ENTRIES = 200
 SEED = 0
@@ -108,7 +108,7 @@ def _posed(checked: Network, data: Dataset, settings: Settings) -> Problem:
     layers = [Layer(*(np.array(a, np.float64) for a in each)) for each in fit.layers]
     state = initial_state(layers, hyper, PLAIN)
     n = len(data.train.labels)
-    spread = np.unique(np.linspace(0, n - 1, LOOKED_AT).astype(int))
+    spread = np.unique(np.linspace(0, n - 1, EXAMINED_IMAGES).astype(int))
     labels = np.asarray(data.train.labels)[spread]
     if fit.task != "classification":  # targets, in the parameters' dtype
         labels = labels.astype(np.float64)
