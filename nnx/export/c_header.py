@@ -9,7 +9,7 @@ import numpy as np
 from nnx import __version__
 from nnx.data.dataset import Array, units
 from nnx.export import c_source
-from nnx.export.doors import described, entrance, exit_name, feature_names
+from nnx.export.interface import described, feature_names, input_spec, output_name
 from nnx.export.quantized import Quantized, levels, quantized, sums_fit
 from nnx.maths.state import Layer
 from nnx.network import Network
@@ -57,9 +57,9 @@ def content(network: Network, *, int8: bool = False, said: str = "") -> bytes:
 
 def _arrays(network: Network, int8: bool) -> dict[str, Array]:
     """Return all arrays in the header, by their names in it."""
-    arrays, door = dict[str, Array](), entrance(network)
-    if door.mean is not None and door.scale is not None:
-        arrays |= {"nnx_mean": door.mean, "nnx_scale": door.scale}
+    arrays, spec = dict[str, Array](), input_spec(network)
+    if spec.mean is not None and spec.scale is not None:
+        arrays |= {"nnx_mean": spec.mean, "nnx_scale": spec.scale}
     layers: Sequence[Quantized | Layer] = quantized(network) if int8 else network.layers
     for i, layer in enumerate(layers):
         arrays |= {f"nnx_{n}_{i}": array for n, array in layer._asdict().items()}
@@ -70,7 +70,7 @@ def _arrays(network: Network, int8: bool) -> dict[str, Array]:
 
 
 def _comment(network: Network, int8: bool, said: str, arrays: dict[str, Array]) -> str:
-    door, out = entrance(network), exit_name(network)
+    spec, out = input_spec(network), output_name(network)
     range_ = "" if network.columns else f", from 0 to {network.frame.maximum}"
     size = sum(array.nbytes for array in arrays.values())
     lines = [
@@ -78,9 +78,9 @@ def _comment(network: Network, int8: bool, said: str, arrays: dict[str, Array]) 
         *([_plain(said)] if said else []),
         f"{size:,} bytes of constants{', weights in 8 bits' if int8 else ''}.",
         "",
-        f"    {TYPES[door.dtype]} {door.name}[NNX_FEATURES];  as in the data{range_}",
+        f"    {TYPES[spec.dtype]} {spec.name}[NNX_FEATURES];  as in the data{range_}",
         f"    {_out_type(network, int8)} {out}[NNX_OUTPUTS];",
-        f"    nnx_predict({door.name}, {out});",
+        f"    nnx_predict({spec.name}, {out});",
         "",
         "C99, no memory but the stack, of which about "
         f"{_on_the_stack(network, int8):,} bytes; link with -lm.",
@@ -168,13 +168,13 @@ def _functions(network: Network, int8: bool) -> str:
 
 
 def _predict(network: Network, int8: bool) -> str:
-    door, out, last = entrance(network), exit_name(network), len(network.layers)
+    spec, out, last = input_spec(network), output_name(network), len(network.layers)
     kind = "double" if network.task == "regression" else "REAL"
     softmax = network.task == "classification"
     x_size = "NNX_MOST_UNITS" if _takes_bytes(network, int8) else "NNX_WIDEST"
     lines = [
         "",
-        f"static inline void nnx_predict(const {TYPES[door.dtype]} *{door.name}, "
+        f"static inline void nnx_predict(const {TYPES[spec.dtype]} *{spec.name}, "
         f"{kind} *{out})",
         "{",
         f"    REAL x[{x_size}], y[NNX_MOST_UNITS]"
@@ -202,30 +202,30 @@ def _predict(network: Network, int8: bool) -> str:
 
 def _takes_bytes(network: Network, int8: bool) -> bool:
     """Return whether the first layer multiplies the bytes that it is given."""
-    return int8 and entrance(network).dtype == "uint8"
+    return int8 and input_spec(network).dtype == "uint8"
 
 
 def _first(network: Network, int8: bool) -> list[str]:
     """Return the lines that compute the first layer's input from the arguments."""
-    door = entrance(network)
+    spec = input_spec(network)
     if _takes_bytes(network, int8):
         return [
             "    (void)x;",
             "    for (i = 0; i < NNX_FEATURES; i++)",
-            f"        q[i] = {door.name}[i];",
+            f"        q[i] = {spec.name}[i];",
         ]
-    value = f"{door.name}[i]"
-    if door.mean is not None:
+    value = f"{spec.name}[i]"
+    if spec.mean is not None:
         value = f"({value} - nnx_mean[i]) / nnx_scale[i]"
     value = f"(REAL)({value})"
-    if door.factor != 1.0:
+    if spec.factor != 1.0:
         value += f" * {_factor(network, int8)}"
     return ["    for (i = 0; i < NNX_FEATURES; i++)", f"        x[i] = {value};"]
 
 
 def _factor(network: Network, int8: bool) -> str:
     """Return the factor for pixels, in C."""
-    factor = entrance(network).factor
+    factor = input_spec(network).factor
     if int8 or network.layers[0].weight.dtype == np.float32:
         return _number(f"{np.float32(factor):.9g}") + "f"
     return _number(f"{factor:.17g}")

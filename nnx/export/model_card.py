@@ -12,7 +12,7 @@ import numpy as np
 from nnx import __version__, files
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError
-from nnx.export.doors import described, entrance
+from nnx.export.interface import described, input_spec
 from nnx.model_file import MODEL_NAME
 from nnx.network import Network
 from nnx.settings import as_text
@@ -139,15 +139,15 @@ def _results(network: Network, data: Dataset, test: Evaluation) -> str:
 
 def _use(network: Network) -> str:
     command = f"nnx predict {MODEL_NAME} picture.png"
-    door, what = entrance(network).name, f"(n, {network.sizes[0]})"
+    argument, what = input_spec(network).name, f"(n, {network.sizes[0]})"
     if network.columns:
         command = f"nnx predict {MODEL_NAME} table.csv"
-        door, what = "frame", "a data frame, whose columns are told apart by name"
+        argument, what = "frame", "a data frame, whose columns are told apart by name"
     given = "predict" if network.task == "regression" else "predict_proba"
     return (
         f"    pip install nnx-mlp\n    {command}\n\n```python\nimport nnx\n\n"
         f'network = nnx.Network.load("{MODEL_NAME}")\n'
-        f"network.{given}({door})  # {what}\n```\n\n"
+        f"network.{given}({argument})  # {what}\n```\n\n"
         f"`nnx export {MODEL_NAME}` writes it as ONNX, as PyTorch's weights and as C."
     )
 

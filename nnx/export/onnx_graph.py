@@ -7,13 +7,13 @@ import numpy as np
 from nnx import __version__
 from nnx.data.dataset import Array, units
 from nnx.errors import InputError, MissingLibraryError
-from nnx.export.doors import (
-    Door,
+from nnx.export.interface import (
+    InputSpec,
     as_json,
     described,
-    entrance,
-    exit_name,
     feature_names,
+    input_spec,
+    output_name,
 )
 from nnx.maths.activations import GELU_CUBIC, GELU_SCALE, LEAKY_SLOPE
 from nnx.network import Network
@@ -83,9 +83,9 @@ def content(network: Network) -> bytes:
     size = sum(array.nbytes for layer in network.layers for array in layer)
     if size > MOST_BYTES:
         raise InputError(f"weights of {size:,} bytes: an ONNX file holds at most 2 GB")
-    door, dtype = entrance(network), network.layers[0].weight.dtype.name
+    spec, dtype = input_spec(network), network.layers[0].weight.dtype.name
     graph = Graph(onnx.helper, dtype, [], {})
-    x = _scaled(graph, door)
+    x = _scaled(graph, spec)
     for i, (layer, name) in enumerate(
         zip(network.layers, network.activation, strict=True)
     ):
@@ -93,20 +93,20 @@ def content(network: Network) -> bytes:
         bias = graph.constant(f"{2 * i}.bias", layer.bias)
         x = _activated(graph, graph.add("Gemm", x, weight, bias), name)
     outputs = _outputs(graph, network, x)
-    return _model(onnx, graph, network, door, outputs)
+    return _model(onnx, graph, network, spec, outputs)
 
 
-def _scaled(graph: Graph, door: Door) -> str:
+def _scaled(graph: Graph, spec: InputSpec) -> str:
     """Add the scaling of the input; return the name of the first layer's input."""
-    x = door.name
-    if door.mean is not None:
-        mean = graph.constant("mean", door.mean, door.dtype)
-        scale = graph.constant("scale", door.scale, door.dtype)
+    x = spec.name
+    if spec.mean is not None:
+        mean = graph.constant("mean", spec.mean, spec.dtype)
+        scale = graph.constant("scale", spec.scale, spec.dtype)
         x = graph.add("Div", graph.add("Sub", x, mean), scale)
-    if door.dtype != graph.dtype:
+    if spec.dtype != graph.dtype:
         x = graph.cast(x, graph.dtype)
-    if door.factor != 1.0:
-        x = graph.add("Mul", x, graph.constant("pixel_scale", door.factor))
+    if spec.factor != 1.0:
+        x = graph.add("Mul", x, graph.constant("pixel_scale", spec.factor))
     return x
 
 
@@ -137,7 +137,7 @@ def _activated(graph: Graph, z: str, name: str) -> str:
 
 def _outputs(graph: Graph, network: Network, logits: str) -> dict[str, tuple[str, Any]]:
     """Add the outputs; return each one's dtype and shape, with "n" for the batch."""
-    add, name, width = graph.add, exit_name(network), network.sizes[-1]
+    add, name, width = graph.add, output_name(network), network.sizes[-1]
     if network.task == "regression":
         mean, scale = units(network.targets)
         values = logits if graph.dtype == "float64" else graph.cast(logits, "float64")
@@ -158,7 +158,7 @@ def _model(
     onnx: Any,
     graph: Graph,
     network: Network,
-    door: Door,
+    spec: InputSpec,
     outputs: dict[str, tuple[str, Any]],
 ) -> bytes:
     helper = graph.helper
@@ -170,7 +170,7 @@ def _model(
     made = helper.make_graph(
         graph.nodes,
         "nnx",
-        [info(door.name, door.dtype, ("n", network.sizes[0]))],
+        [info(spec.name, spec.dtype, ("n", network.sizes[0]))],
         [info(name, *kind) for name, kind in outputs.items()],
         [onnx.numpy_helper.from_array(a, n) for n, a in graph.constants.items()],
     )

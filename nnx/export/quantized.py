@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nnx.data.dataset import Array, Dataset
-from nnx.export.doors import entrance
+from nnx.export.interface import input_spec
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.blocks import blocks
 from nnx.maths.losses import LOSSES
@@ -47,7 +47,7 @@ def levels(network: Network, layer: int) -> int:
     Pixels that are bytes stay as they are. Other inputs get 16 bits, because one may be
     far larger than the rest, or fewer if the layer's sums would not fit in 32 bits.
     """
-    if layer == 0 and entrance(network).dtype == "uint8":
+    if layer == 0 and input_spec(network).dtype == "uint8":
         return PIXEL_LEVELS
     room = LARGEST // (WEIGHT_LEVELS * len(network.layers[layer].weight))
     return max(PIXEL_LEVELS, min(LEVELS, room))
@@ -93,15 +93,15 @@ def logits(network: Network, layers: list[Quantized], images: Array) -> Array:
 
 
 def _first(network: Network, images: Array) -> tuple[Array, Array]:
-    door = entrance(network)
-    if door.dtype != "uint8":
+    spec = input_spec(network)
+    if spec.dtype != "uint8":
         x = images.astype(np.float32)
-        if door.name == "pixels":
+        if spec.name == "pixels":
             x = x * np.float32(network.pixel_scale(images.dtype))
         return _whole(x, levels(network, 0))
     if images.dtype.kind == "f":
         images = np.rint(images * network.frame.maximum)
-    return images, np.float32(door.factor)
+    return images, np.float32(spec.factor)
 
 
 def _whole(x: Array, most: int) -> tuple[Array, Array]:

@@ -9,7 +9,7 @@ import numpy as np
 from nnx import model_file
 from nnx.data.dataset import Array, units
 from nnx.errors import InputError, printable
-from nnx.export.doors import as_json, entrance, feature_names
+from nnx.export.interface import as_json, feature_names, input_spec
 from nnx.maths.activations import LEAKY_SLOPE
 from nnx.network import Network
 from nnx.tensors import read
@@ -63,18 +63,18 @@ def check_replaceable(path: Path) -> None:
 
 def _scaling(network: Network) -> dict[str, list[float] | float]:
     """Return the scaling between the units of the data and of the Sequential."""
-    door, found = entrance(network), dict[str, list[float] | float]()
-    if door.mean is not None and door.scale is not None:
-        found |= {"mean": door.mean.tolist(), "scale": door.scale.tolist()}
+    spec, found = input_spec(network), dict[str, list[float] | float]()
+    if spec.mean is not None and spec.scale is not None:
+        found |= {"mean": spec.mean.tolist(), "scale": spec.scale.tolist()}
     if network.task == "regression":
         mean, scale = units(network.targets)
         found |= {"target_mean": mean.tolist(), "target_scale": scale.tolist()}
-    return found or {"factor": door.factor}
+    return found or {"factor": spec.factor}
 
 
 def recipe(network: Network, path: Path) -> str:
     """Return PyTorch code that builds the network and loads the file."""
-    door, scaling = entrance(network), _scaling(network)
+    spec, scaling = input_spec(network), _scaling(network)
     file, is_double = as_json(str(path)), network.layers[0].weight.dtype == np.float64
     lines = ["import torch", "from safetensors.torch import load_file", ""]
     if stored := [name for name in scaling if name != "factor"]:
@@ -86,13 +86,13 @@ def recipe(network: Network, path: Path) -> str:
     if stored:
         names = ", ".join(map(as_json, stored))
         lines += FROM_METADATA.format(file=file, key=KEY, names=names).split("\n")[1:]
-    x = door.name
+    x = spec.name
     if "mean" in scaling:
         x = f'(({x} - of["mean"]) / of["scale"])'
     x += ".double()" if is_double else ".float()"
-    if door.factor != 1.0:
-        x += f" * {door.factor!r}"
-    lines += ["", f"# {door.name} (n, {network.sizes[0]}){_units(network)}"]
+    if spec.factor != 1.0:
+        x += f" * {spec.factor!r}"
+    lines += ["", f"# {spec.name} (n, {network.sizes[0]}){_units(network)}"]
     lines += [f"x = {x}", _outputs(network, "model(x)")]
     return "\n".join(lines)
 

@@ -18,10 +18,10 @@ runtime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
 
 def ran(content: bytes, given: np.ndarray) -> dict[str, np.ndarray]:
     session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    (entrance,) = session.get_inputs()
-    assert entrance.shape == ["n", given.shape[1]]
+    (source,) = session.get_inputs()
+    assert source.shape == ["n", given.shape[1]]
     names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, {entrance.name: given}), strict=True))
+    return dict(zip(names, session.run(names, {source.name: given}), strict=True))
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -30,7 +30,9 @@ def test_the_printed_lines_give_the_network_s_outputs(
     torch = _torch()
     network, rows, wanted = case
     lines = nnx.export.pytorch(network, tmp_path / 'a "quoted".safetensors')
-    names: dict[str, Any] = {state_dict.entrance(network).name: torch.from_numpy(rows)}
+    names: dict[str, Any] = {
+        state_dict.input_spec(network).name: torch.from_numpy(rows)
+    }
     exec(lines, names)
     found = names["values" if network.task == "regression" else "probabilities"]
     # PyTorch's softplus is straight above 20, which is 2e-9 off.

@@ -9,7 +9,7 @@ from nnx.data.dataset import Array
 from nnx.network import Network
 
 
-class Door(NamedTuple):
+class InputSpec(NamedTuple):
     """The input of a network, and its scaling before the first layer.
 
     name: "pixels" or "features"
@@ -26,7 +26,7 @@ class Door(NamedTuple):
     scale: Array | None = None
 
 
-def entrance(network: Network) -> Door:
+def input_spec(network: Network) -> InputSpec:
     """Return the network's input.
 
     Pixels are from 0 to the maximum of the network's frame. A table's numbers are
@@ -35,15 +35,15 @@ def entrance(network: Network) -> Door:
     if not network.columns:
         # A maximum of 1 means floats, for which bytes would be useless.
         dtype = "uint8" if 1 < network.frame.maximum <= 255 else "float32"
-        return Door("pixels", dtype, network.pixel_scale(np.uint8))
+        return InputSpec("pixels", dtype, network.pixel_scale(np.uint8))
     mean, scale = [], []
     for column in network.columns:
         numeric = not column.categories
         mean += [column.mean if numeric else 0.0] * column.width
         scale += [column.scale if numeric else 1.0] * column.width
     if not any(mean) and all(factor == 1.0 for factor in scale):
-        return Door("features", "float64")
-    return Door("features", "float64", 1.0, np.array(mean), np.array(scale))
+        return InputSpec("features", "float64")
+    return InputSpec("features", "float64", 1.0, np.array(mean), np.array(scale))
 
 
 def feature_names(network: Network) -> list[str]:
@@ -55,7 +55,7 @@ def feature_names(network: Network) -> list[str]:
     ]
 
 
-def exit_name(network: Network) -> str:
+def output_name(network: Network) -> str:
     """Return the name of the network's outputs."""
     return "values" if network.task == "regression" else "probabilities"
 
