@@ -88,18 +88,19 @@ def _data_of(
         InputError: the settings contradict how the network's table was read
     """
     from nnx.data.table_like import AS_TRAINED
-    from nnx.settings.values import as_option
+    from nnx.settings import complete
     from nnx.training.data import NAMES
     from nnx.training.folder import settings_of
 
-    own = settings_of(origin, needed="dataset" not in values) or {}
+    own = settings_of(origin, needed="dataset" not in values)
     of_table = ("target", *AS_TRAINED) if network.columns else ()
+    usual: dict[str, Any] = {**complete({}), "target": values.get("target", ())}
     for name in of_table:
-        here, given = (each.get(name) for each in (own, values))
-        if own and given not in (None, here):
+        here = own.get(name, usual[name])
+        if values.get(name, here) != here:
             raise InputError(
-                f"{name} of the network in {origin} is {as_option(name, here)}, and "
-                f"not {as_option(name, given)}: leave {name} out, or begin without from"
+                f"{name} comes with the network in {origin}: leave {name} out, or "
+                "begin without from"
             )
     names = NAMES if "dataset" not in values else of_table
     return {name: own[name] for name in names if name in own}

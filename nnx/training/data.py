@@ -56,7 +56,7 @@ def _load_named(
     """Return the data set that the settings name; errors name the command's option."""
     options = {name: settings[name] for name in TableOptions._fields}
     source, given = settings["dataset"], dict[str, Any](options)
-    if network is None and settings["target"] and settings["from"]:
+    if network is None and settings["from"]:
         network = Network.load(settings["from"])
     if network is not None and network.columns:
         for name in table_like.AS_TRAINED:

@@ -162,12 +162,19 @@ def test_a_table_s_network_learns_from_another_table(
     assert (found["test_loss"], tested.images) == (pytest.approx(tested.loss), 3)
     done("train", "--config", "b/config.toml", "--out", "c", "--quiet")
     assert same(cwd / "a", cwd / "c")
-    for words, says in (
-        ("--standardize none", "standardize of the network in {a} is both, and not no"),
-        ("--target size", "target of the network in {a} is price, and not size: leave"),
+    (cwd / "alone").mkdir()
+    shutil.copy(cwd / "a" / "model.safetensors", cwd / "alone")
+    for option, value, origin in (
+        ("standardize", "none", "a"),
+        ("target", "size", "a"),
+        ("drop", "more", "a"),
+        ("drop", "more", "alone"),
     ):
-        told = "train", "new.csv", "--from", "a", *words.split()
-        refused(*told, says=(says.format(a=cwd / "a"),))
+        says = f"{option} comes with the network in {cwd / origin}: leave {option} out"
+        told = "train", "new.csv", "--from", origin, f"--{option}", value
+        refused(*told, says=(says,))
+    done("train", "new.csv", "--from", "alone", *STILL, "--out", "d")
+    assert same(cwd / "a", cwd / "d")
     shutil.rmtree(cwd / "a")
     done("train", "--out", "b", "--resume", "--epochs", "2", "--quiet")
     says = "the run was trained on this table; tested on its 3 test rows alone"
