@@ -233,6 +233,7 @@ def _begun(
     """
     from nnx.cli.progress import doing
     from nnx.communicator import first_rank
+    from nnx.model_file import CHECKPOINT_NAME
     from nnx.network import Network
     from nnx.settings import complete
     from nnx.training.data import load_data
@@ -244,7 +245,9 @@ def _begun(
     how["resume"] = resumed
     settings = complete(values)
     begin.check_backend(settings, options)  # refused before data are loaded
-    own = Network.load(old) if old is not None and resumed else None
+    own = None
+    if old is not None and resumed:
+        own = first_rank(communicator, partial(Network.load, old / CHECKPOINT_NAME))
     with doing(f"reading {settings['dataset']}", quiet=quiet):
         data = load_data(settings, network=own)
     if classes and data.task == "regression":

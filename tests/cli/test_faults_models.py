@@ -11,6 +11,8 @@ import pytest
 from cli_files import CSV, Attack, change_model
 from safetensors.numpy import save as serialize
 
+from nnx.network import Network
+
 Refused = Callable[..., str]
 Run = Callable[..., Any]
 
@@ -122,6 +124,15 @@ def test_a_checkpoint_that_is_damaged_is_not_resumed(
         (old_run / "model.safetensors").read_bytes()
     )
     refused(*train, says=("checkpoint.safetensors: not a checkpoint",))
+
+
+def test_a_model_that_is_damaged_does_not_keep_its_run_from_going_on(
+    done: Run, old_run: Path
+) -> None:
+    """It goes on from its checkpoint, and writes the model anew."""
+    (old_run / "model.safetensors").write_bytes(b"{}")
+    done("train", "--out", old_run, "--resume", "--epochs", 2, "--quiet")
+    assert Network.load(old_run).sizes[-1] == 3
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,26 @@ def test_ctrl_c_stops_all_and_one_process_goes_on(start: Start, cwd: Path) -> No
 
 
 @needs_mpi
+def test_only_the_first_process_needs_the_folder_of_the_run(
+    start: Start, cwd: Path, variables: dict[str, str]
+) -> None:
+    """The others may be on machines that do not have it."""
+    ran = start(2, "new", *USUAL, "--epochs", 1)
+    _, err = ran.communicate(timeout=60)
+    assert ran.returncode == 0, err
+    (cwd / "elsewhere").mkdir()
+    command = *(sys.executable, "-m", "nnx", "train", "--out", "new", "--resume"), *(
+        "--epochs", "2", "--no-plots", "--distributed", "mpi"
+    )  # fmt: skip
+    both = "-n", "1", *command, ":", "-n", "1", "-wdir", "elsewhere", *command
+    resumed = subprocess.run(
+        [MPIEXEC, *both], cwd=cwd, env=variables, capture_output=True, timeout=60
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert not [*(cwd / "elsewhere").iterdir()]
+
+
+@needs_mpi
 def test_an_error_of_all_is_told_once(start: Start, cwd: Path) -> None:
     ran = start(2, "new", "--learning-rate", -1)
     out, err = ran.communicate(timeout=60)
