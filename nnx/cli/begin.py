@@ -92,17 +92,18 @@ def _data_of(
     from nnx.training.data import NAMES
     from nnx.training.folder import settings_of
 
+    if "dataset" in values and not network.columns:
+        return {}
     own = settings_of(origin, needed="dataset" not in values)
-    of_table = ("target", *AS_TRAINED) if network.columns else ()
-    usual: dict[str, Any] = {**complete({}), "target": values.get("target", ())}
-    for name in of_table:
+    usual: dict[str, Any] = {**complete({})}
+    for name in AS_TRAINED if network.columns else ():
         here = own.get(name, usual[name])
         if values.get(name, here) != here:
             raise InputError(
                 f"{name} comes with the network in {origin}: leave {name} out, or "
                 "begin without from"
             )
-    names = NAMES if "dataset" not in values else of_table
+    names = NAMES if "dataset" not in values else ("target", *AS_TRAINED)
     return {name: own[name] for name in names if name in own}
 
 

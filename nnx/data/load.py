@@ -129,8 +129,9 @@ def _load_table(
                 raise MissingDataError(_missing(source, path))
     if path.suffix.lower() not in TABLES or path.is_dir():
         refuse_packed(path)
+        what = "target is for" if like is None else "the network's columns need"
         raise InputError(
-            f"{source}: target is for a table in a file: one of {', '.join(TABLES)}"
+            f"{source}: {what} a table in a file: one of {', '.join(TABLES)}"
         )
     paths: dict[str, Any] = {
         name: str(_expanded(other).absolute())

@@ -135,6 +135,7 @@ def test_networks_that_are_not_there(refused: Refused, done: Run, tanh: Path) ->
     refused(
         "train", "--from", tanh, says=("no config.toml to name the data; give --d",)
     )
+    (tanh / "config.toml").write_text("of = 'another program'")
     done("train", "squares", "--from", tanh, *STILL, "--out", "b")
 
 
@@ -166,13 +167,17 @@ def test_a_table_s_network_learns_from_another_table(
     shutil.copy(cwd / "a" / "model.safetensors", cwd / "alone")
     for option, value, origin in (
         ("standardize", "none", "a"),
-        ("target", "size", "a"),
         ("drop", "more", "a"),
         ("drop", "more", "alone"),
     ):
         says = f"{option} comes with the network in {cwd / origin}: leave {option} out"
         told = "train", "new.csv", "--from", origin, f"--{option}", value
         refused(*told, says=(says,))
+    told = "train", "--dataset", "new.csv", "--from", "a"
+    says = ("new.csv: the network predicts price, not size",)
+    refused(*told, "--target", "size", says=says)
+    says = ("digits: the network's columns need a table in a file",)
+    refused(*told, "--dataset", "digits", says=says)
     done("train", "new.csv", "--from", "alone", *STILL, "--out", "d")
     assert same(cwd / "a", cwd / "d")
     shutil.rmtree(cwd / "a")
@@ -182,3 +187,16 @@ def test_a_table_s_network_learns_from_another_table(
         ran = done("evaluate", "b", *more, "--json")
         assert json.loads(ran.stdout)["images"] == 3
         assert (word in ran.stderr, "differs" in ran.stderr) == (True, False)
+
+
+def test_the_classes_may_be_in_a_column_of_another_name(done: Run, cwd: Path) -> None:
+    """The network does not know their column's name; in memory it is often none."""
+    x = np.arange(60.0).reshape(30, 2)
+    first = nnx.dataset(x, np.arange(30) % 2, scale="standard")
+    nnx.train(nnx.Network([2, 2]), first, epochs=1, out=cwd / "a")
+    rows = [f"{i},{i % 2},{i}" for i in range(30)]
+    (cwd / "new.csv").write_text("\n".join(["x0,kind,x1", *rows]))
+    train = "train", "new.csv", "--from", "a", "--target", "kind", *STILL
+    done(*train, "--out", "b")
+    assert same(cwd / "a", cwd / "b")
+    assert config(cwd / "b")["target"] == ["kind"]
