@@ -124,10 +124,13 @@ def tested_on(
     settings: from `tested_by`, or the run's
     """
     from nnx.cli.progress import doing
+    from nnx.data.dataset import IN_MEMORY
     from nnx.training.data import load_data
     from nnx.training.evaluate import check_fits
     from nnx.training.scores import samples
 
+    if settings.get("validation_data") == IN_MEMORY:  # nothing is tested on it
+        settings = {**settings, "validation_data": ""}
     with doing(f"reading {dataset or settings['dataset']}"):
         own = None
         if dataset is not None and "dataset" in settings:

@@ -12,7 +12,7 @@ import numpy as np
 from nnx import model_file
 from nnx.backend import Backend
 from nnx.communicator import first_rank
-from nnx.data.dataset import Array, Dataset
+from nnx.data.dataset import IN_MEMORY, Array, Dataset
 from nnx.data.digest import digest
 from nnx.errors import InputError
 from nnx.maths.arrays import map_arrays, named_arrays
@@ -102,11 +102,18 @@ RENAMED = {"state.score_sum": "state.correct"}
 
 
 def is_of(folder: Path, data: Dataset) -> bool:
-    """Return whether a run's checkpoint belongs to this data; True if there is none."""
+    """Return whether a run's checkpoint belongs to this data; True if none can tell.
+
+    That is so without a checkpoint, or without a validation set that was in memory.
+    """
     path = folder / CHECKPOINT_NAME
     if not path.is_file():
         return True
-    return bool(model_file.load(path).extra.get("data") == digest(data)[:DIGITS])
+    extra = model_file.load(path).extra
+    had = extra.get("settings", {}).get("validation_data")
+    if had == IN_MEMORY and data.validation is None:
+        return True
+    return bool(extra.get("data") == digest(data)[:DIGITS])
 
 
 def _check_same(path: Path, stored: Stored, run: "Run") -> tuple[str, ...]:

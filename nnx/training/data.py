@@ -56,6 +56,11 @@ def _load_named(
     """Return the data set that the settings name; errors name the command's option."""
     options = {name: settings[name] for name in TableOptions._fields}
     source, given = settings["dataset"], dict[str, Any](options)
+    if options["validation_data"] == IN_MEMORY != source:
+        raise InputError(
+            "this run's validation set was made in memory: continue from Python, with "
+            "nnx.train(…, resume=True), or give a table's as --validation-data"
+        )
     if network is None and settings["from"]:
         network = Network.load(settings["from"])
     if network is not None and network.columns:

@@ -197,6 +197,22 @@ def test_data_that_were_made_in_memory(
     refused("train", "--out", "run", "--resume", "--dataset", "digits", status=2)
 
 
+def test_a_validation_set_that_was_made_in_memory(
+    refused: Refused, done: Run, old_run: Path, cwd: Path
+) -> None:
+    """Nothing is tested on it: the data that were named are tested all the same."""
+    data = nnx.load(cwd / "squares")
+    net, chosen = nnx.Network([16, 7, 3], seed=2), (data.test.images, data.test.labels)
+    nnx.train(net, cwd / "squares", validation=chosen, out=cwd / "run", epochs=1)
+    for words in ("evaluate", "run"), ("evaluate", "run", "--dataset", "squares"):
+        ran = done(*words)
+        assert f"on {len(data.test.labels)} images" in ran.stdout
+        assert not ran.stderr
+    says = ("validation set was made in memory: continue from Python, with nnx.train",)
+    refused("train", "--out", "run", "--resume", says=says)
+    refused("train", "--config", "run/config.toml", "--out", "other", says=says)
+
+
 def test_a_run_of_the_former_nnx(
     refused: Refused, done: Run, run: Run, cwd: Path
 ) -> None:
