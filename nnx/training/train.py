@@ -12,6 +12,7 @@ from nnx.backend import Backend
 from nnx.communicator import first_rank
 from nnx.data import given
 from nnx.data.dataset import IN_MEMORY, Dataset, Split
+from nnx.data.table_like import AS_TRAINED
 from nnx.errors import InputError, in_few_words
 from nnx.maths.shards import ALONE
 from nnx.network import Network, checked
@@ -136,10 +137,21 @@ def _settings(
     else:
         base = {**load_settings(resumed), **_of_network(network, resumed)}
         if data.source != IN_MEMORY:
-            base |= described_data(data)
+            base |= _of_data(data, resumed)
     rate = regression_rate(network.sizes) if data.task == "regression" else None
     whole = complete(layered(base, settings), rate=rate)
     return whole, resumed is not None and can_resume(resumed)
+
+
+def _of_data(data: Dataset, folder: Path) -> dict[str, Any]:
+    """Return the data's settings that may replace those of a resumed run.
+
+    If the folder has a checkpoint, that tells whether columns are the same, however
+    they were made: `nnx.load(…, like=network)` does not know.
+    """
+    own = described_data(data)
+    names = own.keys() - ({*AS_TRAINED} if can_resume(folder) else set())
+    return {name: own[name] for name in names}
 
 
 def _of_network(network: Network, folder: Path) -> dict[str, Any]:

@@ -213,6 +213,23 @@ def test_a_validation_set_that_was_made_in_memory(
     refused("train", "--config", "run/config.toml", "--out", "other", says=says)
 
 
+def test_a_table_s_run_from_another_s_network_goes_on_in_python(
+    done: Run, cwd: Path
+) -> None:
+    """Which reads the table like the network, and so without the run's options."""
+    rows = [f"{i},{i % 7},{'ab'[i % 2]}" for i in range(40)]
+    (cwd / "new.csv").write_text("\n".join(["id,x,kind", *rows]))
+    begin = "train", "new.csv", "--epochs", 1, "--quiet", *NUMPY
+    done(*begin, "--target", "kind", "--drop", "id", "--out", "a")
+    done(*begin, "--from", "a", "--out", "b")
+    done(*begin, "--from", "a", "--out", "whole", "--epochs", 2)
+    first = nnx.Network.load(cwd / "a")
+    like = nnx.load(cwd / "new.csv", like=first, target="kind")
+    nnx.train(first, like, out=cwd / "b", resume=True, epochs=2)
+    for name in MODEL_NAME, "config.toml":
+        assert (cwd / "b" / name).read_bytes() == (cwd / "whole" / name).read_bytes()
+
+
 def test_a_run_of_the_former_nnx(
     refused: Refused, done: Run, run: Run, cwd: Path
 ) -> None:
