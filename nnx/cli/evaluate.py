@@ -159,10 +159,9 @@ def _own(
 ) -> "Dataset | None":
     """Return the table or pictures, split as in the model's run, if it had them."""
     from nnx.data.load import is_pictures
-    from nnx.model_file import CHECKPOINT_NAME
     from nnx.training.checkpoint import is_of
     from nnx.training.data import load_data
-    from nnx.training.folder import of_model
+    from nnx.training.folder import can_resume, of_model
 
     given, own = Path(os.path.expanduser(dataset)), Path(settings["dataset"])
     run = of_model(model)
@@ -173,10 +172,10 @@ def _own(
         if own.exists():
             if not _are_alike(own, given):
                 return None
-        elif not (run / CHECKPOINT_NAME).is_file():
+        elif not can_resume(run):
             return None
         # Without a checkpoint, columns fitted to the table tell it from others.
-        like = network if settings["from"] else None
+        like = network if settings["from"] or can_resume(run) else None
         data = load_data({**settings, "dataset": str(given)}, network=like)
         made = "columns", "targets", "classes", "task"
         if all(getattr(data, name) == getattr(network, name) for name in made):

@@ -230,6 +230,20 @@ def test_a_table_s_run_from_another_s_network_goes_on_in_python(
         assert (cwd / "b" / name).read_bytes() == (cwd / "whole" / name).read_bytes()
 
 
+def test_a_table_read_like_another_in_python_is_the_run_s_own(
+    done: Run, cwd: Path
+) -> None:
+    """Though the run's settings name no network that it was read like."""
+    (cwd / "old.csv").write_text("\n".join(["x,y", *(f"{i},{i}.5" for i in range(40))]))
+    (cwd / "new.csv").write_text("\n".join(["x,y", *(f"{i},7.5" for i in range(40))]))
+    old = nnx.load(cwd / "old.csv", target="y")
+    first = nnx.train(nnx.Network([1, 1]), old, epochs=1).network
+    new = nnx.load(cwd / "new.csv", like=first)
+    nnx.train(first, new, epochs=1, out=cwd / "run")
+    ran = done("evaluate", "run", "--dataset", "new.csv")
+    assert "trained on this table; tested on its 4 test rows alone" in ran.stderr
+
+
 def test_a_run_of_the_former_nnx(
     refused: Refused, done: Run, run: Run, cwd: Path
 ) -> None:
