@@ -4,6 +4,7 @@ It is for tests: it is slow, and it pretends to have several devices, so that an
 that moves from one to another by accident raises an error.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,4 +47,6 @@ def load(device: str = "CPU_DEVICE") -> Backend:
         ops=Ops(xp),
         from_numpy=lambda array: xp.asarray(array, device=place),
         to_numpy=to_numpy,
+        # As for NumPy, which computes here too.
+        scope=partial(np.errstate, all="ignore"),
     )
