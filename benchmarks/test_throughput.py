@@ -35,8 +35,8 @@ def test_epoch(
     benchmark.group = key
     workload = PLAIN[key]
     problem = data.problem(workload, images.train)
-    wanted = agreement.reference(problem)
-    agreed, trainer = agreement.check(implementation, problem, wanted)
+    reference = agreement.reference(problem)
+    agreed, trainer = agreement.check(implementation, problem, reference)
     assert trainer is not None, agreed.wrong
     benchmark.extra_info.update(agreed._asdict())
     order = measure.order(problem, epoch=1)

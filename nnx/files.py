@@ -80,11 +80,11 @@ def replaced(path: Path, what: str) -> Iterator[IO[bytes]]:
         InputError, WriteError: as for `write`; after any exception the old file remains
     """
     target = Path(os.path.realpath(path))
-    there = other(path)
-    if not there and not target.parent.is_dir():
+    special = other(path)
+    if not special and not target.parent.is_dir():
         raise InputError(f"{path}: cannot write {what}: there is no such folder")
-    if there:
-        raise InputError(f"{path}: cannot write {what}: it is {there}")
+    if special:
+        raise InputError(f"{path}: cannot write {what}: it is {special}")
     temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
     try:
         with open(temporary, "xb") as file:
@@ -152,9 +152,9 @@ def readable(path: Path) -> Iterator[None]:
             folder
         OutOfMemoryError: there is no memory for what is read
     """
-    there = other(path)
-    if there not in ("", "a folder"):
-        raise InputError(f"{path}: cannot be read: it is {there}, not a regular file")
+    special = other(path)
+    if special not in ("", "a folder"):
+        raise InputError(f"{path}: cannot be read: it is {special}, not a regular file")
     try:
         # Since Python 3.14, `Path.exists` is false where examining the path fails.
         with suppress(FileNotFoundError, NotADirectoryError):

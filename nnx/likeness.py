@@ -200,8 +200,9 @@ def doubts(
     sure, least = probabilities.max(axis=1), GUESS
     strange = np.zeros(len(sure), bool)
     if known is not None:
-        most, least = known.limits
-        strange = strangeness(known, images, probabilities.argmax(axis=1), frame) > most
+        limit, least = known.limits
+        classes = probabilities.argmax(axis=1)
+        strange = strangeness(known, images, classes, frame) > limit
     return [
         UNLIKE if odd else UNSURE if chance < least else None
         for odd, chance in zip(strange, sure, strict=True)

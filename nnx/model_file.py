@@ -154,9 +154,9 @@ def checked(path: Path, described: dict[str, Any], tensors: dict[str, Array]) ->
     """
     layers = []
     for i, (rows, columns) in enumerate(pairwise(described.pop("sizes"))):
-        wanted = {"weight": (rows, columns), "bias": (columns,)}
-        arrays = {n: tensors.pop(f"layers.{i}.{n}", None) for n in wanted}
-        for name, shape in wanted.items():
+        shapes = {"weight": (rows, columns), "bias": (columns,)}
+        arrays = {n: tensors.pop(f"layers.{i}.{n}", None) for n in shapes}
+        for name, shape in shapes.items():
             check_tensor(path, f"layers.{i}.{name}", arrays[name], shape)
         layers.append(Layer(**arrays))
     network = _fitting(
@@ -229,41 +229,41 @@ def fitting(network: dict[str, Any]) -> dict[str, Any]:
     """
     likeness = network.get("likeness")
     try:
-        found = _fitting(IN_MEMORY, network)
-        frame = checked_frame(found["frame"], sizes(found["layers"])[0])
-        if len({*found["classes"]}) < len(found["classes"]):
+        attributes = _fitting(IN_MEMORY, network)
+        frame = checked_frame(attributes["frame"], sizes(attributes["layers"])[0])
+        if len({*attributes["classes"]}) < len(attributes["classes"]):
             raise InputError("two classes of a network have the same name")
         if likeness is not None:
             tensors = dict(named_arrays(Likeness(*likeness), "likeness"))
-            _likeness(IN_MEMORY, tensors, len(found["classes"]))
+            _likeness(IN_MEMORY, tensors, len(attributes["classes"]))
     except InputError:
         raise
     except (*NO_DESCRIPTION, RuntimeError) as error:  # RuntimeError: PyTorch's
         said = in_few_words(error)
         raise InputError(f"these are not the attributes of a network: {said}") from None
-    return found | {"frame": frame}
+    return attributes | {"frame": frame}
 
 
 def _fitting(source: Path, network: dict[str, Any]) -> dict[str, Any]:
     """Return attributes as `fitting` does, without checking frame and likeness."""
-    found = network | {
+    fields = network | {
         "layers": [Layer(*map(np.asarray, layer)) for layer in network["layers"]],
         "activation": _names(network["activation"]),
         "classes": _names(network["classes"]),
         "columns": tuple(map(_column, network["columns"])),
         "targets": tuple(map(_target, network["targets"])),
     }
-    kinds = sorted({str(array.dtype) for layer in found["layers"] for array in layer})
+    kinds = sorted({str(array.dtype) for layer in fields["layers"] for array in layer})
     if len(kinds) > 1 or not {*kinds} <= {*DTYPES}:
         raise InputError(
             f"{source}: its layers are {' and '.join(kinds)}, not {' or '.join(DTYPES)}"
         )
-    for name in found["activation"]:
+    for name in fields["activation"]:
         if name not in ACTIVATIONS:
             raise InputError(f"{source}: unknown activation {name!r}")
-    if wrong := next(_contradictions(found), None):
+    if wrong := next(_contradictions(fields), None):
         raise InputError(f"{source}: its description contradicts itself: {wrong}")
-    return found
+    return fields
 
 
 def _names(value: Any) -> tuple[Any, ...]:

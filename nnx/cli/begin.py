@@ -87,7 +87,7 @@ def _data_of(
     Raises:
         InputError: the settings contradict how the network's table was read
     """
-    from nnx.data.table_like import AS_TRAINED
+    from nnx.data.table_like import AS_TRAINED, aim_of
     from nnx.settings import complete
     from nnx.training.data import NAMES
     from nnx.training.folder import settings_of
@@ -103,8 +103,10 @@ def _data_of(
                 f"{name} comes with the network in {origin}: leave {name} out, or "
                 "begin without from"
             )
-    names = NAMES if "dataset" not in values else ("target", *AS_TRAINED)
-    return {name: own[name] for name in names if name in own}
+    if "dataset" not in values:
+        return {name: own[name] for name in NAMES}
+    target = aim_of(network, own.get("target", ())).names
+    return {"target": target} | {name: own[name] for name in AS_TRAINED if name in own}
 
 
 def network(settings: "Settings", data: "Dataset", *, resume: bool) -> "Network":

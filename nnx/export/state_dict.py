@@ -63,13 +63,13 @@ def check_replaceable(path: Path) -> None:
 
 def _scaling(network: Network) -> dict[str, list[float] | float]:
     """Return the scaling between the units of the data and of the Sequential."""
-    spec, found = input_spec(network), dict[str, list[float] | float]()
+    spec, scaling = input_spec(network), dict[str, list[float] | float]()
     if spec.mean is not None and spec.scale is not None:
-        found |= {"mean": spec.mean.tolist(), "scale": spec.scale.tolist()}
+        scaling |= {"mean": spec.mean.tolist(), "scale": spec.scale.tolist()}
     if network.task == "regression":
         mean, scale = units(network.targets)
-        found |= {"target_mean": mean.tolist(), "target_scale": scale.tolist()}
-    return found or {"factor": spec.factor}
+        scaling |= {"target_mean": mean.tolist(), "target_scale": scale.tolist()}
+    return scaling or {"factor": spec.factor}
 
 
 def recipe(network: Network, path: Path) -> str:
@@ -124,10 +124,10 @@ def _outputs(network: Network, logits: str) -> str:
 
 def arrays_of(tensors: dict[str, Array]) -> dict[str, Array]:
     """Return the tensors of `content` by their names in a model file."""
-    found = dict[str, Array]()
+    arrays = dict[str, Array]()
     for key, array in tensors.items():
         place, _, name = key.rpartition(".")
         layer = int(place) // 2
         turned = array.T if name == "weight" else array
-        found[f"layers.{layer}.{name}"] = np.ascontiguousarray(turned)
-    return found
+        arrays[f"layers.{layer}.{name}"] = np.ascontiguousarray(turned)
+    return arrays

@@ -132,8 +132,8 @@ def _field(
     down = xp.matmul(
         xp.reshape(turned, (-1, height)), gaussian(height, amounts, like, xp=xp)
     )
-    both = xp.permute_dims(xp.reshape(down, (-1, width, height)), (0, 2, 1))
-    moved = amounts.elastic * xp.reshape(both, (bits.shape[0], 2, height, width))
+    fields = xp.permute_dims(xp.reshape(down, (-1, width, height)), (0, 2, 1))
+    moved = amounts.elastic * xp.reshape(fields, (bits.shape[0], 2, height, width))
     return moved[:, 0, :, :], moved[:, 1, :, :]
 
 

@@ -110,8 +110,8 @@ def poisson(logits: Array, targets: Array, *, xp: Namespace) -> tuple[Array, Arr
     returns: losses (batch,), dlogits (batch, outputs)
     """
     rates = xp.exp(logits)
-    some = xp.astype(targets > 0.0, targets.dtype)
-    own = targets * xp.log(targets + (1.0 - some)) - targets
+    positive = xp.astype(targets > 0.0, targets.dtype)
+    own = targets * xp.log(targets + (1.0 - positive)) - targets
     return xp.sum(rates - targets * logits + own, axis=1), rates - targets
 
 
@@ -244,6 +244,6 @@ def mean_loss(
 
     Arguments as for `per_sample` and `total_weight`.
     """
-    each, _ = per_sample(logits, targets, hyper, xp=xp)
+    of_samples, _ = per_sample(logits, targets, hyper, xp=xp)
     total = total_weight(targets, weights, hyper, like=logits, xp=xp)
-    return xp.sum(each if weights is None else each * weights) / total
+    return xp.sum(of_samples if weights is None else of_samples * weights) / total

@@ -108,9 +108,9 @@ def words_each(items: Array, count: int, *, xp: Namespace, **draw: int) -> Array
 
     items, draw: as for `lanes_each`
     """
-    each = -(-count // 4)
-    lanes = lanes_each(items, each, xp=xp, **draw)
-    words = xp.reshape(xp.stack(lanes, axis=1), (items.shape[0], 4 * each))
+    blocks = -(-count // 4)
+    lanes = lanes_each(items, blocks, xp=xp, **draw)
+    words = xp.reshape(xp.stack(lanes, axis=1), (items.shape[0], 4 * blocks))
     return words[:, :count]
 
 

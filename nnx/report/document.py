@@ -107,11 +107,11 @@ def _results(
     if not log:
         return results
     last, chosen = log[-1], best(log)
-    kept = chosen if keeps_best else last
-    if kept.validation_score is not None:
-        held_out = _score(kept.validation_score, kept.metric, kept.validation_loss)
-        results[f"validation {word}"] = f"{held_out}{nats}, in epoch {kept.epoch}"
-    if kept.epoch != chosen.epoch and chosen.validation_score is not None:
+    final = chosen if keeps_best else last
+    if final.validation_score is not None:
+        held_out = _score(final.validation_score, final.metric, final.validation_loss)
+        results[f"validation {word}"] = f"{held_out}{nats}, in epoch {final.epoch}"
+    if final.epoch != chosen.epoch and chosen.validation_score is not None:
         results[f"best validation {word}"] = (
             f"{_score(chosen.validation_score, chosen.metric)}, in epoch "
             f"{chosen.epoch}; its weights were not kept, as they are with --patience"

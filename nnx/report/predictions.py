@@ -164,10 +164,10 @@ def _checked(network: Network, split: Split, probabilities: Array) -> Array:
     images = as_array(split.images)
     check_images(images, network.sizes[0], network.columns)
     check_classes(as_array(split.labels, "labels"), len(images), len(network.classes))
-    probabilities, wanted = as_array(probabilities), (len(images), network.sizes[-1])
-    if probabilities.shape != wanted or probabilities.dtype.kind != "f":
+    probabilities, shape = as_array(probabilities), (len(images), network.sizes[-1])
+    if probabilities.shape != shape or probabilities.dtype.kind != "f":
         raise InputError(
-            f"expected probabilities of shape {wanted}, got {probabilities.dtype} of "
+            f"expected probabilities of shape {shape}, got {probabilities.dtype} of "
             f"shape {probabilities.shape}"
         )
     return probabilities

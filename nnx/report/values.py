@@ -85,19 +85,19 @@ def _checked(
     true: Array, predicted: Array, names: Sequence[str]
 ) -> tuple[Array, Array]:
     """Return both as (n, targets); raise InputError if they do not fit each other."""
-    both = as_array(true, "true"), as_array(predicted, "predicted")
-    shapes = [values.shape for values in both]
-    n = len(both[0]) if shapes[0] else 0
-    wanted = [(n,), (n, 1)] if len(names) == 1 else [(n, len(names))]
-    if n == 0 or not all(shape in wanted for shape in shapes):
+    arrays = as_array(true, "true"), as_array(predicted, "predicted")
+    shapes = [values.shape for values in arrays]
+    n = len(arrays[0]) if shapes[0] else 0
+    accepted = [(n,), (n, 1)] if len(names) == 1 else [(n, len(names))]
+    if n == 0 or not all(shape in accepted for shape in shapes):
         raise InputError(
             f"expected true and predicted values of {len(names)} targets, got arrays "
             f"of shapes {shapes[0]} and {shapes[1]}"
         )
-    for values in both:
+    for values in arrays:
         if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
             raise InputError("true and predicted values must be finite numbers")
-    first, second = (values.astype(np.float64).reshape(n, -1) for values in both)
+    first, second = (values.astype(np.float64).reshape(n, -1) for values in arrays)
     return first, second
 
 

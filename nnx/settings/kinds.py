@@ -98,14 +98,14 @@ def number(allowed: str, holds: Callable[[float], bool]) -> Kind:
     return Kind(allowed, read, "X", _parse_number)
 
 
-def several(allowed: str, each: Kind, metavar: str) -> Kind:
+def several(allowed: str, item: Kind, metavar: str) -> Kind:
     """Return the kind of tuples, given as one value, as a list, or as text: 128,64."""
 
     def read(value: Any) -> tuple[Any, ...]:
         value = _parse_numbers(value) if isinstance(value, str) else value
         value = (value,) if type(value) in (int, float) else value
         _require(isinstance(value, list | tuple))
-        return tuple(map(each.read, value))
+        return tuple(map(item.read, value))
 
     return Kind(allowed, read, metavar, _parse_numbers, list)
 
@@ -165,9 +165,9 @@ def names(
 
     def read(value: Any) -> tuple[str, ...]:
         _require(isinstance(value, str | list | tuple))
-        each = value.split(",") if isinstance(value, str) else value
-        _require(all(isinstance(name, str) for name in each) and len(each) > 0)
-        stripped = (name.replace(" ", "") for name in each)
+        names = value.split(",") if isinstance(value, str) else value
+        _require(all(isinstance(name, str) for name in names) and len(names) > 0)
+        stripped = (name.replace(" ", "") for name in names)
         meant = tuple(meaning.get(name, name) for name in stripped)
         for name in meant:
             if not holds(name):
@@ -178,10 +178,10 @@ def names(
 
 
 def _columns(value: Any) -> tuple[str, ...]:
-    each = value.split(",") if isinstance(value, str) else value
-    _require(isinstance(each, list | tuple))
-    _require(all(isinstance(name, str) for name in each))
-    return tuple(stripped for name in each if (stripped := name.strip()))
+    names = value.split(",") if isinstance(value, str) else value
+    _require(isinstance(names, list | tuple))
+    _require(all(isinstance(name, str) for name in names))
+    return tuple(stripped for name in names if (stripped := name.strip()))
 
 
 def record(

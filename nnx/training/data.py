@@ -61,7 +61,7 @@ def _load_named(
             "this run's validation set was made in memory: continue from Python, with "
             "nnx.train(…, resume=True), or give a table's as --validation-data"
         )
-    if network is None and settings["from"]:
+    if network is None and settings["target"] and settings["from"]:
         network = Network.load(settings["from"])
     if network is not None and network.columns:
         for name in table_like.AS_TRAINED:
