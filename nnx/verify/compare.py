@@ -37,13 +37,20 @@ class Agreement(NamedTuple):
         return self.max_relative_error <= self.bound
 
 
-def errors(got: Any, expected: Any, dtype: str) -> dict[str, float]:
+def errors(got: Any, expected: Any, dtype: str, start: Any = None) -> dict[str, float]:
     """Return the relative error of every array of a tree, by its path.
 
     got: must have this dtype, or integers where the expected arrays do
+    start: the tree before the steps, whose numbers are terms of the new ones. Terms may
+        nearly cancel, and their sum is as exact as they are: with start, an error is
+        relative to the largest entry before or after
     """
     pairs = _paired(got, expected)
-    return {name: relative_error(*pair, dtype) for name, pair in pairs.items()}
+    terms = {} if start is None else dict(named_arrays(start, ""))
+    return {
+        name: relative_error(*pair, dtype, np.max(np.abs(terms.get(name, 0.0))))
+        for name, pair in pairs.items()
+    }
 
 
 def change_errors(
@@ -75,11 +82,13 @@ def _change_error(before: Array, got: Array, expected: Array, count: int) -> flo
     return _ratio(np.maximum(excess, 0.0), np.max(np.abs(expected - before)))
 
 
-def relative_error(got: Array, expected: Array, dtype: str) -> float:
-    """Return max |got - expected| divided by the largest entry of expected.
+def relative_error(got: Array, expected: Array, dtype: str, term: float = 0.0) -> float:
+    """Return max |got - expected| divided by the largest entry of expected, or by term.
 
     It is infinite if got is not finite, has another shape, or does not have this dtype,
     or integers where expected does.
+
+    term: the size of the terms that expected is a sum of, if that is larger
     """
     got, expected = np.asarray(got), np.asarray(expected)
     whole = np.issubdtype(expected.dtype, np.integer)
@@ -87,7 +96,7 @@ def relative_error(got: Array, expected: Array, dtype: str) -> float:
     if not right or got.shape != expected.shape:
         return np.inf
     difference = np.max(np.abs(got.astype(np.float64) - expected))
-    return _ratio(difference, np.max(np.abs(expected)))
+    return _ratio(difference, max(np.max(np.abs(expected)), term))
 
 
 def _ratio(difference: float, largest: float) -> float:

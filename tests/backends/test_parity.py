@@ -118,9 +118,9 @@ def after(state: State, posed: Problem, backend: Backend, count: int) -> State:
     return backend.run_steps(state, posed.images, posed.order, count, posed.hyper)
 
 
-def off(got: State, expected: State, drawn: Problem) -> dict[str, float]:
+def off(got: State, start: State, expected: State, drawn: Problem) -> dict[str, float]:
     """Return the relative error of every array, and of every parameter's change."""
-    found = errors(got, expected, str(drawn.layers[0].weight.dtype))
+    found = errors(got, expected, str(drawn.layers[0].weight.dtype), start)
     assert got.step == expected.step == drawn.step + drawn.count
     return found | change_errors(drawn.layers, got.layers, expected.layers, drawn.count)
 
@@ -131,11 +131,11 @@ def test_steps(tested: Backend, data: st.DataObject) -> None:
     drawn = data.draw(problems(WORK.get(tested.name, DEFAULT_WORK)))
     layout = data.draw(memory)
     wide = drawn._replace(layers=map_arrays(np.float64, drawn.layers))
+    before = begun(wide, "float64", PLAIN, np.asarray)
     try:
         order, expected = steps_without_kinks(
-            begun(wide, "float64", PLAIN, np.asarray),
-            drawn.images, drawn.order, drawn.count, drawn.hyper,
-        )  # fmt: skip
+            before, drawn.images, drawn.order, drawn.count, drawn.hyper
+        )
     except ValueError:
         reject()
     drawn = drawn._replace(order=order)
@@ -150,7 +150,7 @@ def test_steps(tested: Backend, data: st.DataObject) -> None:
         ways.append(partial(steps.run_steps, ops=tested.ops))
     for run_steps in ways:
         state = run_steps(start, posed.images, posed.order, posed.count, posed.hyper)
-        found = off(moved(state, tested.to_numpy), expected, drawn)
+        found = off(moved(state, tested.to_numpy), before, expected, drawn)
         assert {k: e for k, e in found.items() if not e <= BOUNDS[dtype]} == {}
     inputs = (posed.layers, posed.images, posed.order)
     given_ = (drawn.layers, drawn.images, drawn.order)

@@ -17,7 +17,7 @@ from nnx.maths.schedules import at_steps
 from nnx.maths.state import Images, Layer, State
 from nnx.verify import parity
 from nnx.verify.cases import L2, PARITY_CASES, Case
-from nnx.verify.compare import BOUNDS, PLAIN, change_errors, relative_error
+from nnx.verify.compare import BOUNDS, PLAIN, change_errors, errors, relative_error
 
 SMALL = (Case((20, 9, 7, 3), "relu", 16, L2),)
 Kernel = Callable[..., Any]
@@ -307,6 +307,15 @@ def test_the_error_is_relative_to_the_largest_entry() -> None:
     assert relative_error(expected, expected, "float32") == np.inf
     assert relative_error(expected, expected[:, None], "float64") == np.inf
     assert relative_error(expected * np.nan, expected, "float64") == np.inf
+
+
+def test_the_error_of_a_sum_is_relative_to_its_terms() -> None:
+    """The terms are what was there before a step, where that is larger."""
+    before, expected = [np.array([-4.0])], [np.array([0.5])]
+    got = [np.array([0.75])]
+    assert errors(got, expected, "float64") == {".0": 0.5}
+    assert errors(got, expected, "float64", before) == {".0": 0.25 / 4}
+    assert errors(got, expected, "float64", [np.zeros(1)]) == {".0": 0.5}
 
 
 def test_integers_are_compared_with_integers() -> None:
