@@ -109,10 +109,10 @@ def _data_of(
     return {"target": target} | {name: own[name] for name in AS_TRAINED if name in own}
 
 
-def network(settings: "Settings", data: "Dataset", *, resume: bool) -> "Network":
+def network(
+    settings: "Settings", data: "Dataset", trained: "Network | None"
+) -> "Network":
     """Return the network that a run begins with: a new one, or that of `from`.
-
-    resume: the checkpoint will replace it, so that of `from` need not exist any more
 
     Raises:
         InputError: the data do not fit the trained network
@@ -120,8 +120,7 @@ def network(settings: "Settings", data: "Dataset", *, resume: bool) -> "Network"
     from nnx.network import Network
     from nnx.training.evaluate import check_fits
 
-    if settings["from"] and not resume:
-        trained = Network.load(settings["from"])
+    if trained is not None:
         check_fits(trained, data)
         return trained
     init, regression = settings["init"], data.task == "regression"
@@ -151,13 +150,14 @@ def run(
     out: Path | None,
     options: dict[str, Any],
     *,
-    resume: bool = False,
+    trained: "Network | None",
     **how: Any,
 ) -> "Run":
     """Return a run on these data; InputError if its parts do not fit.
 
     values: the settings as they were given
     options: of the backend; how: other arguments of `Run`
+    trained: the network of `from`; None for a new one, which a checkpoint may replace
     """
     from nnx.settings import complete
     from nnx.settings.values import regression_rate
@@ -166,7 +166,7 @@ def run(
     from nnx.training.run import Run
 
     settings = complete(values)
-    first = network(settings, data, resume=resume)
+    first = network(settings, data, trained)
     if data.task == "regression":
         settings = complete(values, rate=regression_rate(first.sizes))
     return Run(
@@ -175,7 +175,6 @@ def run(
         {**settings, **described(data)},  # type: ignore[typeddict-item]
         backend=settings["backend"],
         out=out,
-        resume=resume,
         **how,
         **options,
         **precision(settings),

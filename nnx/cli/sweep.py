@@ -72,6 +72,7 @@ def sweep(
     """
     from nnx.cli.progress import doing
     from nnx.maths.shards import ALONE
+    from nnx.network import Network
     from nnx.settings import complete
     from nnx.sweep import trials as study
     from nnx.sweep.journal import library
@@ -87,8 +88,9 @@ def sweep(
     with threads_limited(threads):
         with doing(f"reading {settings['dataset']}", quiet=quiet):
             begin.check_backend(settings, options)  # refused before data are loaded
-            data = load_data(settings)
-            runs = TrialRuns(values, searched, data, options, threads)
+            trained = Network.load(origin) if (origin := settings["from"]) else None
+            data = load_data(settings, network=trained)
+            runs = TrialRuns(values, searched, data, trained, options, threads)
             metric = runs.checked_metric()
             digest = digest_of(data, ALONE, needed=True)
         opened = study.opened(storage, settings, searched, every, digest)

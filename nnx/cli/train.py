@@ -245,9 +245,8 @@ def _begun(
     how["resume"] = resumed
     settings = complete(values)
     begin.check_backend(settings, options)  # refused before data are loaded
-    own = None
-    if old is not None and resumed:
-        own = first_rank(communicator, partial(Network.load, old / CHECKPOINT_NAME))
+    place = old / CHECKPOINT_NAME if old is not None and resumed else settings["from"]
+    own = first_rank(communicator, partial(Network.load, place)) if place else None
     with doing(f"reading {settings['dataset']}", quiet=quiet):
         data = load_data(settings, network=own)
     if classes and data.task == "regression":
@@ -256,9 +255,8 @@ def _begun(
         )
     folder = out or first_rank(communicator, lambda: default_folder(data.name))
     try:
-        return begin.run(
-            values, data, folder, options, communicator=communicator, **how
-        )
+        how |= {"communicator": communicator, "trained": None if resumed else own}
+        return begin.run(values, data, folder, options, **how)
     except BaseException:
         if out is None:
             discard(folder)

@@ -10,6 +10,7 @@ from nnx.errors import InputError
 
 if TYPE_CHECKING:
     from nnx.data.dataset import Dataset, Split
+    from nnx.network import Network
     from nnx.sweep.space import Space
     from nnx.sweep.trials import Trial
     from nnx.training.run import Run
@@ -26,6 +27,7 @@ class TrialRuns(NamedTuple):
     """What all trials share, and the runs that are made from it.
 
     values: the settings that are not searched, as given
+    trained: the network that all trials begin with, or None for new ones
     options: of the backend
     threads: as for `Run`
     """
@@ -33,6 +35,7 @@ class TrialRuns(NamedTuple):
     values: dict[str, Any]
     space: "Space"
     data: "Dataset"
+    trained: "Network | None"
     options: dict[str, Any]
     threads: int | None
 
@@ -44,8 +47,7 @@ class TrialRuns(NamedTuple):
         from nnx.sweep.space import covering, ends
 
         small = self._replace(data=_few(self.data))
-        # With from, all trials have its network, which takes time to load.
-        pairs = islice(covering(self.space, 2), 0 if self.values.get("from") else PAIRS)
+        pairs = islice(covering(self.space, 2), PAIRS)
         for chosen in chain(covering(self.space, 1), pairs):
             try:
                 small._run(_narrow(self._with(chosen)))
@@ -97,9 +99,8 @@ class TrialRuns(NamedTuple):
     def _run(
         self, values: dict[str, Any], folder: Path | None = None, **how: Any
     ) -> "Run":
-        return begin.run(
-            values, self.data, folder, self.options, threads=self.threads, **how
-        )
+        how |= {"trained": self.trained, "threads": self.threads}
+        return begin.run(values, self.data, folder, self.options, **how)
 
     def _fits(self, values: dict[str, Any]) -> bool:
         """Return whether a run can have these settings."""

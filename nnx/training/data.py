@@ -29,8 +29,7 @@ def load_data(
     dataset, data_dir: as for `nnx.load`; None: as in the settings
     network: the network that the data are for. Tables are read with its columns; it is
         tested on all rows of a table in `dataset`, and on all pictures of a folder
-        without a test part. None: tables are read with the columns of the network that
-        "from" names, if any
+        without a test part
 
     Raises:
         InputError: as for `nnx.load`
@@ -61,8 +60,6 @@ def _load_named(
             "this run's validation set was made in memory: continue from Python, with "
             "nnx.train(…, resume=True), or give a table's as --validation-data"
         )
-    if network is None and settings["target"] and settings["from"]:
-        network = Network.load(settings["from"])
     if network is not None and network.columns:
         for name in table_like.AS_TRAINED:
             del given[name]

@@ -420,7 +420,7 @@ def test_a_regression_begins_with_smaller_weights(
     data: Dataset, task: Any, init: str
 ) -> None:
     given = data._replace(task=task, classes=("a", "b", "c"))
-    made = begin.network(complete({"init": init, "seed": 4}), given, resume=False)
+    made = begin.network(complete({"init": init, "seed": 4}), given, None)
     drawn = "glorot" if (task, init) == ("regression", "auto") else init
     wanted = nnx.Network(made.sizes, init=drawn, seed=4)
     for ours, theirs in zip(made.layers, wanted.layers, strict=True):

@@ -46,7 +46,7 @@ def swept(tmp_path: Path) -> Make:
 
 
 def reported(sweep: trials.Sweep, data: Dataset, **how: bool) -> None:
-    runs = TrialRuns({}, sweep.space, data, {}, None)
+    runs = TrialRuns({}, sweep.space, data, None, {}, None)
     form = {"json": False, "quiet": False} | how
     sweep_results.report(sweep, runs, "accuracy", **form)
 

@@ -3,16 +3,21 @@
 import os
 import re
 import sys
+from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from threading import get_ident
 from typing import Any
 
 import pytest
 from distributed.processes import together
 
+import nnx
 from nnx import communicator, cores
 from nnx.backend import Backend, FirstRun, find
+from nnx.cli import begin
+from nnx.cli import train as command
 from nnx.communicator import first_rank, own_cores, place_on_machine
 from nnx.data.dataset import Dataset
 from nnx.errors import InputError, MissingLibraryError, UnusableBackendError
@@ -104,6 +109,33 @@ def test_the_first_process_acts_for_all() -> None:
 
     assert together(3, work) == [5] * 3
     assert acted == [0, 0]
+
+
+def test_the_first_process_reads_the_network_of_from_for_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The others may be on machines that do not have its folder."""
+    old, load, readers = tmp_path / "old", Network.load, list[int]()
+    nnx.train(Network([64, 4, 10]), "digits", epochs=1, backend="numpy", out=old)
+
+    def recorded(path: Path) -> Network:
+        readers.append(get_ident())
+        return load(path)
+
+    monkeypatch.setattr(Network, "load", recorded)
+    given = {"from": str(old), "backend": "numpy", "shards": 2}
+
+    def work(communicator: Communicator) -> bytes:
+        how = {"communicator": communicator, "resume": False, "threads": None}
+        run = command._begun(
+            lambda: begin.with_origin(given),
+            {}, tmp_path / "new", classes=True, quiet=True, **how,
+        )  # fmt: skip
+        with closing(run):
+            return run.network.layers[0].weight.tobytes()
+
+    assert {*together(2, work)} == {load(old).layers[0].weight.tobytes()}
+    assert len({*readers}) == 1
 
 
 def test_processes_of_a_machine_are_counted_by_rank() -> None:
