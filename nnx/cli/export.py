@@ -85,9 +85,11 @@ def export(
     names = {"html": html, "onnx": onnx, "pytorch": pytorch, "c": c, "card": card}
     asked = {name: file for name, file in names.items() if file is not None}
     _check_names(asked, int8)
+    if not (int8 or card):
+        _refuse_data(dataset=dataset, data_dir=data_dir, target=target)
     network = (classifier_of_pictures if html else Network.load)(model)
     data, settings = None, None
-    if int8 or card is not None:
+    if int8 or card:
         data, settings = _tested_on(model, network, dataset, data_dir, target)
     made = {
         file: _content(name, network, int8, data, settings)
@@ -120,6 +122,17 @@ def _check_names(asked: dict[str, Path], int8: bool) -> None:
         state_dict.check_replaceable(asked["pytorch"])
     if "card" in asked:
         model_card.check_replaceable(asked["card"])
+
+
+def _refuse_data(**given: Any) -> None:
+    """Refuse options that name data where nothing is tested."""
+    for name, value in given.items():
+        if value is not None:
+            option = name.replace("_", "-")
+            raise InputError(
+                f"--{option} is for --card and --int8, which test the network: leave "
+                "it out"
+            )
 
 
 def _content(

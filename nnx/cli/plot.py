@@ -8,6 +8,7 @@ import typer
 from nnx.cli import show
 from nnx.cli.evaluate import tested_on
 from nnx.cli.options import DataDir, DatasetOption, path
+from nnx.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,6 +51,11 @@ def plot(
     from nnx import files
     from nnx.report import style
 
+    if len(runs) > 1 and (dataset is not None or data_dir is not None):
+        raise InputError(
+            "--dataset and --data-dir are for one RUN: several are compared by their "
+            "logs"
+        )
     kind = "svg" if svg else "png"
     folder = out or (runs[0] if len(runs) == 1 else Path())
     if out is not None:

@@ -63,6 +63,9 @@ def test_names_are_checked_before_anything_is_written(
     refused("export", old_run, says=("nothing to write: give --html FILE or --on",))
     refused("export", old_run, "--int8", "--html", "a.html", says=("give --c FILE",))
     good = "--html", "a.html"
+    for option, value in ("--dataset", "squares"), ("--target", "a"):
+        untested = "export", old_run, *good, option, value
+        refused(*untested, says=(f"{option} is for --card and --int8",))
     for option, name, ending in (
         ("--onnx", "a.h", ".onnx"),
         ("--pytorch", "a.pt", ".safetensors"),

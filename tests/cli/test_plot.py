@@ -58,6 +58,9 @@ def test_no_run(run: Run, old_run: Path) -> None:
     _refused(run("plot", "nowhere"), "nowhere")
     _refused(run("plot", old_run, "nowhere"), "nowhere", "cannot be read")
     _refused(run("plot"), "RUN")
+    two = "plot", old_run, old_run
+    _refused(run(*two, "--dataset", "squares"), "--dataset", "for one RUN")
+    _refused(run(*two, "--data-dir", "."), "--data-dir", "for one RUN")
 
 
 def test_a_damaged_log(run: Run, old_run: Path) -> None:
