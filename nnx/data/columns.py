@@ -234,8 +234,8 @@ def _refuse_empty(table: Table, i: int, rows: Array, empty: Array) -> None:
     if empty.any():
         place = table.place(int(rows[empty.argmax()]), i)
         raise InputError(
-            f"{place}: empty field: fill it in, leave the column out, or train with "
-            "missing = fill"
+            f"{place}: empty field: fill it in, or train a network without the column "
+            "or with missing = fill"
         )
 
 
