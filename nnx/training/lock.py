@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from nnx.errors import InputError
+from nnx.errors import InputError, WriteError
 
 try:
     import fcntl
@@ -36,7 +36,7 @@ def take(folder: Path, name: str = NAME) -> Callable[[], None]:
 
     Raises:
         HeldError: another run has locked the folder
-        InputError: the file cannot be written
+        WriteError: the file cannot be written
     """
     path = folder / name
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
@@ -55,7 +55,7 @@ def take(folder: Path, name: str = NAME) -> Callable[[], None]:
                 raise
             os.close(file)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+        raise WriteError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _lock(file: int, path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from nnx import Network, train
 from nnx.data.dataset import Dataset
-from nnx.errors import InputError
+from nnx.errors import InputError, WriteError
 from nnx.settings import complete
 from nnx.training import lock
 from nnx.training.run import Run
@@ -145,12 +145,12 @@ def test_what_is_no_file_of_a_lock_is_left_alone(tmp_path: Path) -> None:
     path, other = tmp_path / lock.NAME, tmp_path / "precious"
     other.write_text("precious")
     path.symlink_to(other)
-    with pytest.raises(InputError, match=r"\.nnx\.lock: cannot be written: "):
+    with pytest.raises(WriteError, match=r"\.nnx\.lock: cannot be written: "):
         lock.take(tmp_path)
     assert other.read_text() == "precious"
     path.unlink()
     path.mkdir()
-    with pytest.raises(InputError, match="cannot be written: Is a directory"):
+    with pytest.raises(WriteError, match="cannot be written: Is a directory"):
         lock.take(tmp_path)
 
 
