@@ -66,8 +66,8 @@ def check_integers(images: Array, maximum: int) -> None:
 def refuse_unscaled(rows: Array, columns: Sequence[Column]) -> None:
     """Refuse a table's rows that are not scaled, or may not be.
 
-    rows: (n, columns); float32, as from `Network.features`, is accepted unless there
-        are many rows that are recognizably not scaled
+    rows: (n, columns) or (n, features); float32 features, as from `Network.features`,
+        are accepted unless there are many rows that are recognizably not scaled
     columns: of the network; if none is scaled, any numbers are accepted
 
     Raises:
@@ -75,13 +75,13 @@ def refuse_unscaled(rows: Array, columns: Sequence[Column]) -> None:
             close to the unscaled training rows and would be far outside the range of
             scaled ones
     """
-    if rows.ndim != 2 or len(rows) == 0 or rows.shape[1] != len(columns):
+    features = sum(column.width for column in columns)
+    if rows.ndim != 2 or not len(rows) or rows.shape[1] not in (len(columns), features):
         return
-    has_categories = any(column.width > 1 for column in columns)
-    is_text = rows.dtype.kind not in "iuf" or has_categories
+    is_text = rows.dtype.kind not in "iuf" or rows.shape[1] != features
     is_scaled = any((column.mean, column.scale) != (0.0, 1.0) for column in columns)
     is_known = rows.dtype == np.float32
-    if is_known and len(rows) >= FEW_ROWS:
+    if is_known and not is_text and len(rows) >= FEW_ROWS:
         is_known = not _are_unscaled(rows, columns)
     if is_text or (is_scaled and not is_known):
         raise InputError(
@@ -121,12 +121,16 @@ def _are_unscaled(rows: Array, columns: Sequence[Column]) -> bool:
 
 
 def _distances(rows: Array, columns: Sequence[Column]) -> tuple[Array, Array, Array]:
-    """Return each column's median distance from its mean, in standard deviations.
+    """Return each feature's median distance from its mean, in standard deviations.
 
-    First if the rows are features, then if they are values; and the scales, (columns,).
+    First if the rows are features, then if they are values, with a 0 or 1 for each
+    category; and the scales, (features,).
     """
     own = np.asarray(rows[:EXAMINED_ROWS], np.float64)
-    mean, scale = np.array([(column.mean, column.scale) for column in columns]).T
+    scales = [
+        (column.mean, column.scale) for column in columns for _ in range(column.width)
+    ]
+    mean, scale = np.array(scales).T
     if_scaled, if_not = (
         np.median(np.abs(far), axis=0) for far in (own, (own - mean) / scale)
     )

@@ -226,8 +226,17 @@ def test_text_in_an_array_is_no_features() -> None:
     assert network.predict(frame).shape == (40,)
     with pytest.raises(InputError, match="stand there .*: give a data frame"):
         network.predict(frame.to_numpy())
-    with pytest.raises(InputError, match=r"expected images of shape \(n, 4\)"):
+    with pytest.raises(InputError, match=r"features of shape \(n, 4\), .* 2 columns$"):
         network.predict(np.zeros((3, 5)))
+    with pytest.raises(
+        InputError, match=r"columns, not 2; give one row as array\[None"
+    ):
+        network.features([3.0, 0.0])
+    # As pandas.get_dummies makes them.
+    dummies = np.column_stack((frame["a"], np.eye(3)[[0, 1, 2, 1] * 10]))
+    for raw in dummies, dummies[:1].astype(int), dummies.astype(np.float32):
+        with pytest.raises(InputError, match=r"stand there .*network\.features"):
+            network.predict(raw)
 
 
 def test_columns_that_are_not_scaled_take_any_values() -> None:

@@ -235,9 +235,14 @@ def check_images(
     source: beginning of that error's message
     """
     if images.ndim != 2 or len(images) == 0 or images.shape[1] != features:
-        one = "; give one as array[None]" if math.prod(images.shape) == features else ""
+        what, hint = "images", ""
+        if columns:
+            what, count = "features", len(columns)
+            hint = f"; network.features makes them of a table's {count} columns"
+        if math.prod(images.shape) == features:
+            hint = "; give one as array[None]"
         raise InputError(
-            f"expected images of shape (n, {features}), got {images.shape}{one}"
+            f"expected {what} of shape (n, {features}), got {images.shape}{hint}"
         )
     kind = images.dtype.kind
     if kind in "ui":

@@ -87,7 +87,10 @@ def table_of_array(
         raise InputError(f"{source} should have shape (n, columns), not {whole.shape}")
     names = names or [f"x{i}" for i in range(whole.shape[1])]
     if len(names) != whole.shape[1]:
-        raise InputError(f"{source} has {whole.shape[1]} columns, not {len(names)}")
+        one = "; give one row as array[None]" if len(whole) == len(names) else ""
+        raise InputError(
+            f"{source} has {whole.shape[1]} columns, not {len(names)}{one}"
+        )
     values = tuple(
         column_of(whole[:, i], f"{source}, column {i}") for i in range(len(names))
     )
