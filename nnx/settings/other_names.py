@@ -61,6 +61,12 @@ ALSO_CALLED = {
     "save_total_limit": "keep_checkpoints",
     "max_to_keep": "keep_checkpoints",
     "data": "dataset",
+    "label": "target",
+    "loss": "task",
+    "cost": "task",
+    "criterion": "task",
+    "gpu": "backend",
+    "cuda": "backend",
     "augmentation": "augment",
 } | RENAMED
 # What to give in place of a setting that `nnx.train` does not take, or of another
