@@ -68,7 +68,7 @@ def convert(
     source: Annotated[
         Path,
         typer.Argument(
-            help="CSV or Parquet file of numbers.",
+            help="CSV, TSV or Parquet file of numbers.",
             metavar="TABLE",
             parser=expanded,
         ),
