@@ -97,7 +97,11 @@ def _rows(x: Any, source: str) -> RawArray:
             f"{array.shape}"
         )
     if not array.size or array.dtype.kind not in "buif":
-        raise InputError(f"{source} has no numbers: {array.dtype} of {array.shape}")
+        frame = '; give columns of text as a data frame, or with scale="standard"'
+        raise InputError(
+            f"{source} has no numbers: {array.dtype} of {array.shape}"
+            + frame * bool(array.size)
+        )
     rows = array.reshape(len(array), -1)
     rows = rows.astype(np.uint8) if rows.dtype.kind == "b" else rows
     return RawArray(rows, source, lambda row, column: f"{source}[{row}, {column}]")

@@ -289,6 +289,7 @@ def test_a_masked_column_of_a_data_frame_is_refused():
         ((PICTURES[:, 0, 0], CLASSES), "x should have shape (n, features) or"),
         ((PICTURES[:0], CLASSES[:0]), "x has no numbers"),
         ((PICTURES.astype(str), CLASSES), "x has no numbers: <U3"),
+        (([[3.0, "a"]] * 60, CLASSES), "(60, 2); give columns of text as a data frame"),
         ((PICTURES, CLASSES * 0), "training needs ≥2 classes"),
         ((PICTURES, [None, *CLASSES[1:]]), "y, row 0 (from 0), column 'target': the"),
         (
