@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
+
+import nnx
 
 Run = Callable[..., Any]
 
@@ -111,6 +114,7 @@ def test_a_folder_s_pictures_are_predicted(run: Run, old_run: Path, cwd: Path) -
     ran = run("predict", old_run, "mine", "c.png", "--json")
     predictions = json.loads(ran.stdout)["predictions"]
     assert [row["file"] for row in predictions] == ["mine/a.png", "mine/b.png", "c.png"]
+    assert run("predict", old_run, "mine", "none.png").returncode == 1
     long = "n" * 300 + ".png"
     ran = run("predict", old_run, "empty", long, "c.png")
     assert ran.returncode == 1
@@ -152,6 +156,37 @@ def test_doubts_are_in_json_and_others_are_predicted_all_the_same(
         found = json.loads(ran.stdout.splitlines()[-1])["predictions"]
         assert [row["doubt"] for row in found] == ["blank", "noise", "two shapes"]
         assert all("label" in row for row in found)
+
+
+@pytest.mark.parametrize("one_more", [0, 1])
+@pytest.mark.parametrize(
+    ("count", "length", "doubted"), [(10, 1, ()), (6, 9, ()), (9, 1, ("black.png",))]
+)
+def test_each_class_s_probability_is_shown_where_it_has_room(
+    run: Run, cwd: Path, count: int, length: int, doubted: tuple[str], one_more: int
+) -> None:
+    png(cwd / "bar.png", stroke())
+    png(cwd / "black.png", np.zeros((9, 9)))
+    classes = tuple(f"{i:0{length}x}" for i in range(count + one_more))
+    network = nnx.Network((16, len(classes)), seed=0).replace(classes=classes)
+    network.layers[0].bias[1] = 5
+    network.save(cwd / "m")
+    ran = run("predict", "m", "bar.png", *doubted)
+    assert ran.returncode == (5 if doubted else 0)
+    lines = ran.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    ran = run("predict", "m", "bar.png", *doubted, "--json")
+    bar, *_ = json.loads(ran.stdout)["predictions"]
+    chances, label = bar["probabilities"], classes[1]
+    assert (bar["label"], bar["confidence"]) == (label, max(chances))
+    if one_more:
+        columns, shown = ["confidence"], [f"{100 * max(chances):.2f}", "%"]
+    else:
+        assert lines.pop(0) == "probability of each class in %"
+        columns, shown = [*classes], [f"{100 * chance:.1f}" for chance in chances]
+    heading, _, line = lines[:3]
+    assert heading.split() == ["file", "label", *columns, *["doubt" for _ in doubted]]
+    assert line.split() == ["bar.png", label, *shown]
 
 
 def test_a_table_takes_no_pictures(

@@ -14,6 +14,7 @@ from PIL import Image
 import nnx
 from nnx.data import csv_rows
 from nnx.data.dataset import Target
+from nnx.training.scores import quantity
 
 Run = Callable[..., Any]
 ROWS = 60
@@ -29,18 +30,24 @@ def _table(path: Path, *more: str, rows: int = ROWS, order: str = "") -> None:
         for i in range(rows):
             age, city = int(rng.integers(20, 60)), ("Oslo", "Bern", "Rome")[i % 3]
             is_old = age > 40
-            said = {"rent": 10 * age, "kind": ("young", "old")[is_old], "name": f"0{i}"}
+            said = {
+                "rent": 10 * age,
+                "fee": age % 7,
+                "kind": ("young", "old")[is_old],
+                "name": f"0{i}",
+            }
             said |= {"is_old": int(is_old), "far": int(city == "Oslo")}
             lines.writerow({"age": age, "city": city} | said)
 
 
 @pytest.fixture(scope="session")
 def _networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs of one epoch on a table: of values, of classes and of labels."""
+    """Runs of one epoch on a table: of a value, of two, of classes and of labels."""
     folder = tmp_path_factory.mktemp("networks")
-    _table(folder / "train.csv", "rent", "kind", "is_old", "far")
+    _table(folder / "train.csv", "rent", "fee", "kind", "is_old", "far")
     learnt: dict[str, tuple[str, ...]] = {
-        "rents": ("rent",), "kinds": ("kind",), "tags": ("is_old", "far"),
+        "rents": ("rent",), "costs": ("rent", "fee"), "kinds": ("kind",),
+        "tags": ("is_old", "far"),
     }  # fmt: skip
     every = {name for names in learnt.values() for name in names}
     for out, target in learnt.items():
@@ -53,8 +60,9 @@ def _networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def networks(_networks: Path, cwd: Path) -> Path:
-    """Those runs, beside which there is test.csv."""
+    """Those runs; where commands run there are test.csv and a link to it."""
     _table(cwd / "test.csv", "name")
+    (cwd / "link.csv").symlink_to("test.csv")
     return _networks
 
 
@@ -103,21 +111,30 @@ def test_kaggle_s_digits_in_two_commands(done: Run, run: Run, cwd: Path) -> None
     assert head == ["ImageId", "Label"]
     assert [int(number) for number, _ in lines] == list(range(1, 360))
     assert np.mean(digits.test.labels == [int(label) for _, label in lines]) > 0.9
+    for more in ("--id", "pixel0"), ("--probabilities",):
+        ran = run("predict", "a", "test.csv", *wanted, *more)
+        assert ran.stderr.startswith("nnx: --format kaggle writes ImageId,Label for")
 
 
-def test_values_and_whose_they_are(run: Run, cwd: Path, networks: Path) -> None:
-    ran = run("predict", networks / "rents", "test.csv", "--id", "name")
+@pytest.mark.parametrize(
+    ("learnt", "targets"), [("rents", ["rent"]), ("costs", ["rent", "fee"])]
+)
+def test_values_and_whose_they_are(
+    run: Run, cwd: Path, networks: Path, learnt: str, targets: list[str]
+) -> None:
+    ran = run("predict", networks / learnt, "test.csv", "--id", "name")
     assert (ran.returncode, ran.stderr) == (0, "")
     head, *lines = _lines(ran.stdout)
-    assert head == ["name", "rent"]
-    assert [name for name, _ in lines] == [f"0{i}" for i in range(ROWS)]
-    network = nnx.Network.load(networks / "rents")
+    assert head == ["name", *targets]
+    assert [name for name, *_ in lines] == [f"0{i}" for i in range(ROWS)]
+    network = nnx.Network.load(networks / learnt)
     [_, *rows] = _lines((cwd / "test.csv").read_text())
     x = network.features(
         np.array([[float(age), city] for age, city, _ in rows], object)
     )
-    found = [float(value) for _, value in lines]
-    np.testing.assert_allclose(found, network.predict(x), rtol=1e-6)
+    found = [[float(value) for value in values] for _, *values in lines]
+    predicted = network.predict(x).reshape(ROWS, -1)
+    np.testing.assert_allclose(found, predicted, rtol=1e-6)
 
 
 def test_classes_by_name_and_their_probabilities(
@@ -189,8 +206,13 @@ def test_parquet(run: Run, cwd: Path, networks: Path) -> None:
     assert "text.parquet, row 2, column 'age': 'old' is not a number" in ran.stderr
 
 
-def test_pictures_as_rows_and_as_an_archive(run: Run, cwd: Path, old_run: Path) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (9, 4, 4)).astype(np.uint8)
+@pytest.mark.parametrize("maximum", [255, 16])
+def test_pictures_as_rows_and_as_an_archive(run: Run, cwd: Path, maximum: int) -> None:
+    network = nnx.Network((16, 3), seed=0)
+    network = network.replace(frame=network.frame._replace(maximum=maximum))
+    network.save(cwd / "m")
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, maximum + 1, (9, 4, 4)).astype(np.uint8)
     flat = images.reshape(9, 16)
     np.savez(cwd / "more.npz", images=images)
     rows = [",".join(map(str, row)) for row in flat]
@@ -198,12 +220,14 @@ def test_pictures_as_rows_and_as_an_archive(run: Run, cwd: Path, old_run: Path) 
     labelled = [f"{i},{row},5" for i, row in enumerate(rows)]
     names = ",".join(f"p{i}" for i in range(16))
     (cwd / "id.csv").write_text("\n".join([f"id,{names},Label", *labelled]))
-    found = nnx.Network.load(old_run).predict(flat)
+    found = network.predict(flat)
+    assert len({*found}) > 1
     expected = [["row", "label"], *([str(i + 1), str(c)] for i, c in enumerate(found))]
     for file, more in ("more.npz", ()), ("bare.csv", ()), ("id.csv", ("--id", "id")):
-        ran = run("predict", old_run, file, *more)
+        ran = run("predict", "m", file, *more)
         assert [line[1:] for line in _lines(ran.stdout)] == [e[1:] for e in expected]
-        assert f"{file}: pixels are assumed to be from 0 to 255" in ran.stderr
+        says = f"{file}: pixels are assumed to be from 0 to {maximum}"
+        assert says in ran.stderr
     assert "the column label is left out" in ran.stderr
 
 
@@ -243,12 +267,15 @@ def test_the_model_comes_first(
     says = f"{file}: is not a model, which comes first: nnx predict old run {file}"
     refused("predict", file, "old run", says=(says,))
     refused("predict", file, "a.png", says=(f"first: nnx predict RUN {file}",))
+    says = f"first: nnx predict a.safetensors {file}"
+    refused("predict", file, "a.safetensors", says=(says,))
 
 
-def test_a_picture_that_is_not_there(run: Run, old_run: Path) -> None:
-    ran = run("predict", "old run", "none.png")
-    assert ran.returncode == 1
-    assert ran.stderr.startswith("nnx: none.png: No such file or directory\n")
+def test_a_picture_that_is_not_there(run: Run, cwd: Path, old_run: Path) -> None:
+    old_run.rename(cwd / "a.csv")  # a folder may have any name
+    ran = run("predict", "a.csv", "none.png")
+    says = "nnx: none.png: No such file or directory\n"
+    assert (ran.returncode, ran.stdout, ran.stderr) == (1, "", says)
 
 
 @pytest.mark.parametrize(
@@ -296,6 +323,7 @@ def test_a_million_columns(
             "no column is called 'x'; there are 'age'",
         ),
         ("rents", ("test.csv", "--out", "test.csv"), "is the table itself"),
+        ("rents", ("test.csv", "--out", "link.csv"), "is the table itself"),
         (
             "rents",
             ("test.csv", "--out", "no/a.csv"),
@@ -313,8 +341,10 @@ def test_a_million_columns(
             ("test.csv", "--format", "kaggle"),
             "of many, called label, and nothing else; without it, --id COLUMN copies",
         ),
+        ("tags", ("test.csv", "--format", "kaggle"), "for one class of many"),
         ("kinds", ("a.png", "--id", "x"), "--format are for a table: give one of .csv"),
-        ("kinds", ("gone.csv",), "gone.csv: cannot be read: No such file"),
+        ("kinds", ("a.png", "--out", "a.csv"), "--out, --id, --probabilities and"),
+        ("kinds", ("gone.CSV",), "gone.CSV: cannot be read: No such file"),
         ("kinds", ("test.npz",), "test.npz: not a table: give one of .csv"),
     ],
 )
@@ -337,22 +367,28 @@ def test_a_picture_s_values_or_labels(
     names: dict[str, object] = {"classes": ("cat", "dog")}
     if task == "regression":
         names = {"targets": (Target("x", 5.0, 2.0), Target("y")), "classes": ()}
-    network = nnx.Network((16, 2), seed=0).replace(task=task, **names)
+    network = nnx.Network((16, 2), seed=10).replace(task=task, **names)
     network.save(cwd / "model.safetensors")
     ran = run("predict", "model.safetensors", "a.png", "--json")
     [row] = json.loads(ran.stdout)["predictions"]
     if task == "regression":
         assert [*row["values"]] == ["x", "y"]
-        np.testing.assert_allclose(
-            [*row["values"].values()], network.predict([pixels])[0]
-        )
+        found = [*row["values"].values()]
+        np.testing.assert_allclose(found, network.predict([pixels])[0])
+        title, shown = [], [*map(quantity, found)]
     else:
-        chances = network.predict_proba([pixels])[0]
-        np.testing.assert_allclose(row["probabilities"], chances)
-        taken = [n for n, p in zip(network.classes, chances, strict=True) if p > 0.5]
-        assert row["labels"] == taken
-    heading = run("predict", "model.safetensors", "a.png").stdout.splitlines()
-    assert any("x" in line or "cat" in line for line in heading)
+        found = row["probabilities"]
+        np.testing.assert_allclose(found, network.predict_proba([pixels])[0])
+        assert row["labels"] == ["dog"]  # the probabilities are 0.31 and 0.66
+        title = ["probability of each label in %"]
+        shown = [f"{100 * chance:.1f}" for chance in found]
+    *said, heading, _, line = run(
+        "predict", "model.safetensors", "a.png"
+    ).stdout.splitlines()
+    columns = ["x", "y"] if task == "regression" else ["cat", "dog"]
+    assert (said, heading.split()) == (title, ["file", *columns])
+    assert line.split() == ["a.png", *shown]
+    assert run("predict", "model.safetensors", "none.png").stdout == ""
     says = ("and the page is for one class of many",)
     refused("serve", "model.safetensors", says=says)
 
@@ -394,7 +430,7 @@ def test_evaluate_says_r2_and_rmse(run: Run, networks: Path) -> None:
     ran = run("evaluate", networks / "rents", "--json")
     found = json.loads(ran.stdout)
     data = nnx.load(
-        networks / "train.csv", target="rent", drop=["kind", "is_old", "far"]
+        networks / "train.csv", target="rent", drop=["fee", "kind", "is_old", "far"]
     )
     network = nnx.Network.load(networks / "rents")
     predicted = network.predict(data.test.images)
