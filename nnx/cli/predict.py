@@ -131,9 +131,8 @@ def _all_of(files: list[Path]) -> list[Path]:
     pictures = list[Path]()
     for file in files:
         inside = list[Path]()
-        if os.path.isdir(file):  # unlike Path.is_dir, it never raises
-            with suppress(InputError):  # which `_read` raises
-                inside = pictures_in(file)
+        with suppress(InputError):  # no folder, or what `_read` raises
+            inside = pictures_in(file)
         pictures += inside or [file]
     return pictures
 
@@ -147,6 +146,7 @@ def _read(file: Path, network: "Network") -> "Picture":
     from nnx.data.image_folder import pictures_in
     from nnx.data.picture import read
 
+    # Unlike Path.is_dir, this never raises.
     if os.path.isdir(file) and not pictures_in(file):
         raise InputError(
             f"{file}: not a file, but a folder without pictures; give each of its "

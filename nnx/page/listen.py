@@ -18,7 +18,7 @@ def listening(host: str, port: int) -> socket.socket:
     """
     try:
         [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host, port, type=socket.SOCK_STREAM
         )
         opened = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError) as error:

@@ -1,5 +1,7 @@
 """`nnx serve` and `nnx export`: what they say, and what they refuse."""
 
+import os
+import re
 import socket
 from collections.abc import Callable
 from http.client import HTTPConnection
@@ -57,10 +59,12 @@ def test_ports_and_hosts_that_cannot_be_had(
         port = taken.getsockname()[1]
         says = (f"port {port}", "in use", "--port")
         refused("serve", old_run, "--port", port, says=says)
-    refused("serve", old_run, "--port", "65536", says=("65536",))
-    refused("serve", old_run, "--host", "no such host", says=("--host no such host",))
-    says = ("of 8.8.8.8: ", "an address of this machine")
-    refused("serve", old_run, "--host", "8.8.8.8", says=says)
+    for port in "65536", "-1":
+        refused("serve", old_run, "--port", port, says=(port,))
+    for host, why in ("no such host", ""), ("x" * 64, "label"):
+        refused("serve", old_run, "--host", host, says=(f"--host {host}: ", why))
+    says = ("on port 65535 of 8.8.8.8: ", "an address of this machine")
+    refused("serve", old_run, "--host", "8.8.8.8", "--port", 65535, says=says)
 
 
 @pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
@@ -71,9 +75,10 @@ def test_without_the_extra(
     (tmp_path / f"{missing}.py").write_text(
         f"raise ModuleNotFoundError('no', name={missing!r})\n"
     )
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     refused(
         "serve", old_run, "--port", 0,
-        env={"PYTHONPATH": str(tmp_path)},
+        env={"PYTHONPATH": path},
         says=(missing, "pip install 'nnx-mlp[serve]'"), first="pass",
     )  # fmt: skip
 
@@ -94,12 +99,20 @@ def test_served_until_a_signal(
     before = tree(cwd)
     process = start("serve", old_run, "--port", "0")
     line = process.stdout.readline()
-    assert line.startswith(f"{old_run}: draw at http://127.0.0.1:")
-    address = line.split(" at ")[1].split()[0]
+    where = r"(http://127\.0\.0\.1:\d+/) \(Ctrl-C ends it\)\n"
+    told = re.fullmatch(f"{re.escape(str(old_run))}: draw at {where}", line)
+    assert told
+    address, (host, _, port) = told[1], urlsplit(told[1]).netloc.partition(":")
     assert get(address)[1].startswith("<!doctype html>")
     assert get(address, "evil.example")[0] == 400
-    # A browser keeps its connection open.
-    with socket.create_connection(urlsplit(address).netloc.split(":"), timeout=10):
+    with socket.create_connection((host, port), timeout=10) as there:
+        there.sendall(b"no HTTP\r\n\r\n")
+        assert there.recv(100).startswith(b"HTTP/1.1 400 ")
+    # A browser keeps its connection open, and a request may have no end.
+    with socket.create_connection((host, port), timeout=10) as there:
+        head = f"POST /answer HTTP/1.1\r\nHost: {host}\r\nContent-Length: 16\r\n"
+        there.sendall(f"{head}Content-Type: application/octet-stream\r\n\r\n".encode())
+        assert get(address)[0] == 200
         process.send_signal(signal)
         out, err = process.communicate(timeout=10)
     assert (process.returncode, out, err) == (status, "", "nnx: stopped\n")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -48,7 +49,13 @@ def test_an_answer_is_the_network_s(served: str, digits: nnx.Network) -> None:
     assert status == 200
     expected = digits.predict_proba(image, backend="numpy")[0]
     assert answer["probabilities"] == pytest.approx(expected, abs=1e-5)
+    x = image / 16
     assert [len(units) for units in answer["hidden"]] == [48, 24]
+    activations = (lambda z: z * (z > 0)), np.tanh
+    hidden = zip(answer["hidden"], digits.layers[:2], activations, strict=True)
+    for units, layer, activation in hidden:
+        x = activation(x @ layer.weight + layer.bias)
+        np.testing.assert_allclose(units, x[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("maximum", [1, 1000])
@@ -160,7 +167,24 @@ def test_a_policy_that_lets_nothing_else_in(served: str) -> None:
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe" not in policy
     assert "frame-ancestors 'none'" in policy
+    assert "connect-src 'self'" in policy
     assert not re.findall(r"(?:https?:)?//\w+\.\w+", html)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/"), ("POST", "/answer"), ("POST", "/answer?refused")]
+)
+def test_headers_that_keep_it_from_others(served: str, method: str, path: str) -> None:
+    there = http.client.HTTPConnection(urlsplit(served).netloc, timeout=10)
+    there.request(method, path, PICTURE, {} if "?" in path else KIND)
+    response = there.getresponse()
+    assert response.status == (415 if "?" in path else 200)
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert response.headers["Referrer-Policy"] == "no-referrer"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert "Server" not in response.headers
+    there.close()
 
 
 def test_classes_of_any_name_stay_data() -> None:
@@ -185,6 +209,22 @@ def test_every_activation_is_in_the_script() -> None:
     table = re.search(r"const ACTIVATIONS = {\n(.*?)\n};", script, re.S)
     assert table
     assert set(re.findall(r"^  (\w+)", table[1], re.M)) == set(ACTIVATIONS)
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:80/"),
+        ("::1", "http://[::1]:80/"),
+        (
+            "::",
+            f"http://[::1]:80/, on other machines http://{socket.gethostname()}:80/",
+        ),
+    ],
+)
+def test_an_address_for_a_browser(host: str, said: str) -> None:
+    opened: Any = SimpleNamespace(getsockname=lambda: (host, 80, 0, 0))
+    assert listen.addresses(opened) == said
 
 
 @pytest.mark.parametrize(("system", "shares"), [("posix", True), ("nt", False)])
