@@ -80,9 +80,9 @@ def answer(network: Network, pixels: Array) -> dict[str, Any]:
 
 
 def _numbers(values: Array) -> list[float]:
-    """Return values for JSON, with infinity and NaN replaced, rounded to 6 decimals."""
-    rounded = np.nan_to_num(np.asarray(values, np.float64)).round(6)
-    return [float(value) for value in rounded]
+    """Return values for JSON, rounded to 6 decimals, with infinity and NaN replaced."""
+    rounded = np.asarray(values, np.float64).round(6)  # it may overflow
+    return [float(value) for value in np.nan_to_num(rounded)]
 
 
 async def _body(request: Request, most: int) -> bytes | None:
