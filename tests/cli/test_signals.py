@@ -1,5 +1,6 @@
 """How each part of the program responds to a signal."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -38,6 +39,13 @@ PARTS = {
     "at the end": (
         f"import atexit; signals.over(); atexit.register(lambda: {SENT}); {SENT}",
         (0, ""),
+    ),
+    "beside what else is lost": (
+        "import sys; sys.__unraisablehook__ = lambda lost: print(lost.exc_value)\n"
+        "class Fails:\n"
+        "    def __del__(self): raise ValueError('lost')\n"
+        "stopped(lambda: [Fails()].clear())",
+        (0, "lost\n"),
     ),
     "with no stderr": (
         f"import os, sys; os.close(2); sys.stderr = None; signals.begin(); {SENT}",
@@ -114,3 +122,21 @@ def test_the_second_signal_in_training_is_the_system_s() -> None:
     assert ran.returncode == -signal.SIGTERM
     assert ran.stdout == "[15]\n"
     assert ran.stderr == "\nnnx: finishing this step and saving\n"
+
+
+@pytest.mark.parametrize(
+    ("terminal", "cursor"), [("xterm", "\x1b[?25h"), ("dumb", ""), ("unknown", "")]
+)
+def test_a_terminal_has_its_cursor_again(terminal: str, cursor: str) -> None:
+    """The bar that hid it is drawn no further; and after training `begin` holds."""
+    pty = pytest.importorskip("pty")
+    reader, stderr = pty.openpty()
+    code = f"{AFTER}\nsignals.begin()\nwith signals.remembered(): {SENT}\n{SENT}"
+    command, env = [sys.executable, "-c", code], os.environ | {"TERM": terminal}
+    ran = subprocess.run(command, env=env, stderr=stderr)
+    os.close(stderr)
+    said = os.read(reader, 1000).decode()
+    os.close(reader)
+    assert ran.returncode == 143
+    finishing = f"{cursor}\r\nnnx: finishing this step and saving\r\n"
+    assert said == f"{finishing}{cursor}nnx: stopped\r\n"
