@@ -166,19 +166,23 @@ def test_an_output_that_does_not_wait_loses_nothing() -> None:
 
 def test_a_reader_that_leaves_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows says of a pipe without a reader that the argument is invalid."""
+    number = errno.EINVAL
 
     class Closed(RawIOBase):
         def writable(self) -> bool:
             return True
 
         def write(self, content: Any) -> int:
-            raise OSError(errno.EINVAL, "Invalid argument")
+            raise OSError(number, os.strerror(number))
 
     stream = TextIOWrapper(BufferedWriter(Closed()))
     with pytest.raises(OSError, match="Invalid argument"):
         Lenient(stream, BrokenPipeError).write(b"told of")
     monkeypatch.setattr(streams, "os", SimpleNamespace(name="nt"))
     assert Lenient(stream, BrokenPipeError).write(b"lost") == 4
+    number = errno.ENOSPC
+    with pytest.raises(OSError, match="No space left"):
+        Lenient(stream, BrokenPipeError).write(b"told of")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from threading import Thread
 from time import sleep
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -163,6 +165,30 @@ def test_what_takes_long_is_told_of_while_it_does(
     assert ("reading [red].csv …" in text) == (soon == 0)
     assert "drawing" not in text
     assert stay(text)[:2] == ["end", ""]
+
+
+def test_units_are_counted_after_a_second(
+    monkeypatch: pytest.MonkeyPatch, sent: Callable[..., str]
+) -> None:
+    def work(parts: range) -> None:
+        seconds = count()  # one for each look at the clock
+        clock = SimpleNamespace(monotonic=lambda: next(seconds))
+        monkeypatch.setattr(progress, "time", clock)
+        assert [*progress.counted(parts, int, "rows")] == [*parts]
+
+    for parts, shown in (range(600, 601), False), (range(600, 603), True):
+        text = sent(lambda parts=parts: work(parts))
+        assert ("1,803 rows" in text) == shown
+        assert ("rows" in text) == shown
+        assert stay(text)[:2] == ["end", ""]
+
+
+def test_a_remark_is_wrapped_and_plain(sent: Callable[..., str]) -> None:
+    text = sent(lambda: show.remark("[red] :smile: 7\n\x1b[31m: " + "word " * 30))
+    lines = lines_of(text)
+    assert " ".join(lines[:3]) == r"[red] :smile: 7 \x1b[31m: " + "word " * 29 + "word"
+    assert max(map(len, lines)) <= 80
+    assert not MARK.search(text)
 
 
 def test_cases_are_counted_on_a_terminal(on_terminal: Callable[..., str]) -> None:
