@@ -101,7 +101,7 @@ def say(text: str) -> None:
     text: ASCII, as consoles on Windows have encodings of their own
     """
     with suppress(OSError, ValueError, AttributeError):  # broken, closed or None
-        os.write(sys.stderr.fileno(), f"{text}\n".encode(errors="replace"))
+        os.write(sys.stderr.fileno(), f"{text}\n".encode())
 
 
 def _answer(handler: Handler) -> dict[int, Handler]:

@@ -36,6 +36,13 @@ PARTS = {
         f"with signals.at_once(lambda: print('tidy')): {SENT}",
         (143, "tidy\nnnx: stopped\n"),
     ),
+    "in compiling": (
+        "from nnx.cli import progress\n"
+        f"stopped(lambda: progress.compiled(({SENT} for _ in '1'), True))",
+        STOPPED,
+    ),
+    "tidied in vain": (f"with signals.at_once(lambda: 1 / 0): {SENT}", STOPPED),
+    "after a command": (f"stopped(lambda: None); {SENT}", STOPPED),
     "at the end": (
         f"import atexit; signals.over(); atexit.register(lambda: {SENT}); {SENT}",
         (0, ""),
@@ -46,6 +53,10 @@ PARTS = {
         "    def __del__(self): raise ValueError('lost')\n"
         "stopped(lambda: [Fails()].clear())",
         (0, "lost\n"),
+    ),
+    "with a closed stderr": (
+        f"import os; os.close(2); signals.begin(); {SENT}",
+        (143, ""),
     ),
     "with no stderr": (
         f"import os, sys; os.close(2); sys.stderr = None; signals.begin(); {SENT}",

@@ -138,13 +138,16 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], str]
     return sent
 
 
-@pytest.mark.parametrize("parts", [0, 3])
+@pytest.mark.parametrize(("parts", "quiet"), [(0, False), (3, False), (3, True)])
 def test_a_bar_of_compiling_is_drawn_for_what_is_compiled(
-    parts: int, sent: Callable[..., str]
+    parts: int, quiet: bool, sent: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")  # so that what is not done is blank
     shares = (i / parts for i in range(parts))
-    text = sent(lambda: progress.compiled(shares, quiet=False))
-    assert ("compiling" in text) == (parts > 0)
+    text = sent(lambda: progress.compiled(shares, quiet=quiet))
+    drawn = parts > 0 and not quiet
+    assert ("compiling" in text) == drawn
+    assert max(line.count("━") for line in lines_of(text)) == (26 if drawn else 0)
     assert stay(text)[:2] == ["end", ""]
 
 
@@ -153,7 +156,7 @@ def test_what_takes_long_is_told_of_while_it_does(
     soon: int, monkeypatch: pytest.MonkeyPatch, sent: Callable[..., str]
 ) -> None:
     def work() -> None:
-        with progress.doing("reading [red].csv"):
+        with progress.doing("reading [red]\a.csv"):
             sleep(0.3)
         with progress.doing("drawing", quiet=True):
             sleep(0.3)
@@ -162,7 +165,7 @@ def test_what_takes_long_is_told_of_while_it_does(
 
     monkeypatch.setattr(progress, "SOON", soon)
     text = sent(work)
-    assert ("reading [red].csv …" in text) == (soon == 0)
+    assert (r"reading [red]\x07.csv …" in text) == (soon == 0)
     assert "drawing" not in text
     assert stay(text)[:2] == ["end", ""]
 

@@ -90,7 +90,7 @@ def test_bytes_stand_for_pixels_that_are_none(
         (413, {"body": bytes(10_000_000)}),
         (400, {"body": bytes(63)}),
         (400, {"body": b""}),
-        (400, {"body": bytes([17] * 64)}),
+        (400, {"body": bytes(63) + b"\x11"}),
         (415, {"headers": {"Content-Type": "application/json"}}),
         (415, {"headers": {}}),
         (409, {"headers": KIND | {"X-Network": "another"}}),
@@ -197,6 +197,8 @@ def test_classes_of_any_name_stay_data() -> None:
     network = nnx.Network([16, 4, 2]).replace(classes=evil)
     html, policy, _ = page(network, alone=True)
     assert "connect-src 'none'" in policy
+    plain = network.replace(classes=("a", "b"))
+    assert page(plain, alone=False).key != page(network, alone=False).key
     assert html.count("<script>") == html.count("</script>") - 1 == 1
     data = re.search(r'id="data">(.*?)</script>', html, re.S)
     assert data
