@@ -1,5 +1,6 @@
 """The server behind the page: every kind of wrong request, and many at once."""
 
+import base64
 import http.client
 import json
 import re
@@ -206,10 +207,17 @@ def test_classes_of_any_name_stay_data() -> None:
 
 
 def test_weights_that_no_float16_holds() -> None:
-    network = nnx.Network([16, 4, 2], seed=0)
+    network = nnx.Network([16, 4, 3, 2], seed=0)
     network.layers[0].weight[:2, 0] = 3e38
-    network.layers[1].weight[:] = 0
+    network.layers[1].weight[:] = -np.eye(4, 3) * 1e30
+    network.layers[2].weight[:] = 0
     assert "Infinity" not in page(network, alone=True).html
+    packed = described(network, alone=True)["layers"]
+    for layer, known in zip(network.layers, packed, strict=True):
+        halves = np.frombuffer(base64.b64decode(known["weight"]), "<f2")
+        weight = halves.astype(float).reshape(layer.weight.shape) * known["scale"]
+        most = np.abs(layer.weight).max()
+        np.testing.assert_allclose(weight, layer.weight, rtol=1e-3, atol=most * 1e-7)
     with np.errstate(all="ignore"):
         said = answer(network, np.full(16, 255, np.uint8))
     assert np.isfinite([*said["probabilities"], *said["hidden"][0]]).all()
