@@ -65,7 +65,7 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     width = None if sys.stdout.isatty() else 10_000
     # A file's name may look like rich's markup, such as [red].png.
     plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
-    console = Console(file=sys.stdout, width=width, **plain)
+    console = Console(width=width, **plain)
     if title:
         console.print(printable(title), style="bold")
     console.print(drawn)

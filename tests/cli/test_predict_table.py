@@ -24,7 +24,7 @@ def _table(path: Path, *more: str, rows: int = ROWS, order: str = "") -> None:
     """Write a table of ages and cities, with the columns of these names after them."""
     rng = np.random.default_rng(rows)
     names = [*(order.split(",") if order else ["age", "city"]), *more]
-    with open(path, "w", newline="") as file:
+    with open(path, "w", newline="", encoding="utf-8") as file:
         lines = csv.DictWriter(file, names, extrasaction="ignore")
         lines.writeheader()
         for i in range(rows):
@@ -34,7 +34,7 @@ def _table(path: Path, *more: str, rows: int = ROWS, order: str = "") -> None:
                 "rent": 10 * age,
                 "fee": age % 7,
                 "kind": ("young", "old")[is_old],
-                "name": f"0{i}",
+                "name": f"0{i} Ł",
             }
             said |= {"is_old": int(is_old), "far": int(city == "Oslo")}
             lines.writerow({"age": age, "city": city} | said)
@@ -126,7 +126,7 @@ def test_values_and_whose_they_are(
     assert (ran.returncode, ran.stderr) == (0, "")
     head, *lines = _lines(ran.stdout)
     assert head == ["name", *targets]
-    assert [name for name, *_ in lines] == [f"0{i}" for i in range(ROWS)]
+    assert [name for name, *_ in lines] == [f"0{i} Ł" for i in range(ROWS)]
     network = nnx.Network.load(networks / learnt)
     [_, *rows] = _lines((cwd / "test.csv").read_text())
     x = network.features(
@@ -141,11 +141,13 @@ def test_classes_by_name_and_their_probabilities(
     run: Run, cwd: Path, networks: Path
 ) -> None:
     words = "predict", networks / "kinds", "test.csv", "--probabilities"
-    ran = run(*words, "--out", "a.csv", "--json")
+    ran = run(*words, "--id", "name", "--out", "a.csv", "--json")
     assert json.loads(ran.stdout) == {"table": "test.csv", "rows": 60, "out": "a.csv"}
-    head, *lines = _lines((cwd / "a.csv").read_text())
-    assert head == ["row", "kind", "probability_old", "probability_young"]
-    assert [int(line[0]) for line in lines] == list(range(1, ROWS + 1))
+    text = (cwd / "a.csv").read_bytes().decode()
+    assert "\r" not in text
+    head, *lines = _lines(text)
+    assert head == ["name", "kind", "probability_old", "probability_young"]
+    assert [name for name, *_ in lines] == [f"0{i} Ł" for i in range(ROWS)]
     for _, kind, old, young in lines:
         assert kind == ("old" if float(old) > float(young) else "young")
         assert float(old) + float(young) == pytest.approx(1.0, abs=1e-5)

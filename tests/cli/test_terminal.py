@@ -275,7 +275,7 @@ def test_streams_may_be_apart(run: Run, old_run: Path) -> None:
 def test_names_in_a_table_do_nothing_to_a_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    show.table("", ["class", "images"], [["\x1b[31mred\nline", "3"]])
+    show.table("", ["class", "\x1b[1mimages"], [["\x1b[31mred\nline", "3"]])
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert r"\x1b[31mred\nline" in out
@@ -287,6 +287,20 @@ def test_names_in_titles_and_lines_do_nothing_to_a_terminal(
     show.table("of \x1b[31mred", ["class"], [])
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     show.line("\n\x1b[31mred: 98 %")
-    out = capsys.readouterr().out
+    show.note("\x1b[31mred:\n98 %")
+    out, err = capsys.readouterr()
     assert out.startswith("of \\x1b[31mred\n")
     assert out.endswith("\n\\x1b[31mred: 98 %\n")
+    assert err == "\\x1b[31mred: 98 %\n"
+
+
+def test_a_narrow_terminal_folds_the_first_column(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "20")
+    show.table("", ["file", "label"], [["a" * 30, "in 2 words"]])
+    lines = MARK.sub("", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= 20
+    assert sum(line.count("a" * 7) for line in lines) > 2
+    assert any("in 2 words" in line for line in lines)
