@@ -19,42 +19,28 @@ from nnx_backends.numba_cpu.team import partition
 
 def _plain(run, layer, step, hyper):
     """Cross-entropy without label smoothing or weights."""
-    z, dz = of_units(run, layer, layer.y), of_units(run, layer, layer.dz)
     labels = of_block(run, step, run.labels, 8, np.int64(0))
-    losses = of_block(run, step, run.losses, run.itemsize, run.one)
     correct = of_block(run, step, run.scores, 1, np.uint8(0))
-    rows = partition(step.batch, IMAGES, step)
-    _plain_rows(z, labels, rows, layer.outputs, step.whole, dz, losses, correct)
+    _plain_rows(_common(run, layer, step), labels, layer.outputs, step.whole, correct)
 
 
 def _weighted(run, layer, step, hyper):
     """Cross-entropy with label smoothing, class weights and image weights."""
-    z, dz = of_units(run, layer, layer.y), of_units(run, layer, layer.dz)
     labels = of_block(run, step, run.labels, 8, np.int64(0))
-    losses = of_block(run, step, run.losses, run.itemsize, run.one)
     correct = of_block(run, step, run.scores, 1, np.uint8(0))
     of_classes = vector(run.class_weights, layer.outputs, run.one)
-    weights = of_block(run, step, run.weights, run.itemsize, run.one)
     whole = vector(run.labels + 8 * step.first, step.whole, np.int64(0))
     total = _nonzero(_total_class_weight(whole, _whole_weights(run, step), of_classes))
     smoothing = like(hyper.label_smoothing, run.one)
-    batch = total, like(step.whole, run.one)
-    rows = partition(step.batch, IMAGES, step)
-    _weighted_rows(
-        z, labels, rows, smoothing, (weights, of_classes), batch, dz, losses, correct
-    )
+    common, batch = _common(run, layer, step), (total, like(step.whole, run.one))
+    _weighted_rows(common, labels, smoothing, of_classes, batch, correct)
 
 
 def _binary(run, layer, step, hyper):
     """The cross-entropy of labels that are each 0 or 1."""
-    z, dz = of_units(run, layer, layer.y), of_units(run, layer, layer.dz)
-    targets = _targets(run, layer, step)
-    weights = of_block(run, step, run.weights, run.itemsize, run.one)
-    losses = of_block(run, step, run.losses, run.itemsize, run.one)
+    common, batch = _common(run, layer, step), _batch_weight(run, step)
     correct = of_block(run, step, run.scores, 1, np.uint8(0))
-    batch = _batch_weight(run, step)
-    rows = partition(step.batch, IMAGES, step)
-    _binary_rows(z, targets, rows, layer.outputs, weights, batch, dz, losses, correct)
+    _binary_rows(common, _outputs(run, layer, step, run.labels), batch, correct)
 
 
 def _squared(run, layer, step, hyper):
@@ -69,13 +55,9 @@ def _huber(run, layer, step, hyper):
 
 def _poisson(run, layer, step, hyper):
     """Half of the Poisson deviance; the outputs are the logarithms of the rates."""
-    z, dz = of_units(run, layer, layer.y), of_units(run, layer, layer.dz)
-    targets, squares = _targets(run, layer, step), _squares(run, layer, step)
-    weights = of_block(run, step, run.weights, run.itemsize, run.one)
-    losses = of_block(run, step, run.losses, run.itemsize, run.one)
-    batch = _batch_weight(run, step)
-    rows = partition(step.batch, IMAGES, step)
-    _poisson_rows(z, targets, rows, layer.outputs, weights, batch, dz, losses, squares)
+    common, batch = _common(run, layer, step), _batch_weight(run, step)
+    targets = _outputs(run, layer, step, run.labels)
+    _poisson_rows(common, targets, batch, _outputs(run, layer, step, run.scores))
 
 
 def _logits(run, layer, step, hyper):
@@ -107,19 +89,19 @@ def kernel(hyper: Hyperparameters, *, weighted: bool) -> Kernel:
 
 
 @inner_njit()
-def _targets(run, layer, step):
-    """Return the block's targets, (batch, outputs)."""
-    first = (step.first + step.row) * layer.outputs
-    address = run.labels + first * run.itemsize
-    return matrix(address, step.batch, layer.outputs, run.one)
+def _common(run, layer, step):
+    """Return z, dz, each image's weight and loss, and this thread's rows of a block."""
+    z, dz = of_units(run, layer, layer.y), of_units(run, layer, layer.dz)
+    weights = of_block(run, step, run.weights, run.itemsize, run.one)
+    losses = of_block(run, step, run.losses, run.itemsize, run.one)
+    return z, dz, weights, losses, partition(step.batch, IMAGES, step)
 
 
 @inner_njit()
-def _squares(run, layer, step):
-    """Return the array for the block's squared errors, (batch, outputs)."""
+def _outputs(run, layer, step, address):
+    """Return the block's part of targets or squared errors, (batch, outputs)."""
     first = (step.first + step.row) * layer.outputs
-    address = run.scores + first * run.itemsize
-    return matrix(address, step.batch, layer.outputs, run.one)
+    return matrix(address + first * run.itemsize, step.batch, layer.outputs, run.one)
 
 
 @inner_njit()
@@ -146,12 +128,10 @@ def _nonzero(total):
 @inner_njit()
 def _residuals(run, layer, step, delta):
     """Set this thread's rows of dz, losses and squares from the residuals."""
-    z, dz = of_units(run, layer, layer.y), of_units(run, layer, layer.dz)
-    targets = _targets(run, layer, step)
-    weights = of_block(run, step, run.weights, run.itemsize, run.one)
-    losses = of_block(run, step, run.losses, run.itemsize, run.one)
-    squares, batch = _squares(run, layer, step), _batch_weight(run, step)
-    rows = partition(step.batch, IMAGES, step)
+    z, dz, weights, losses, rows = _common(run, layer, step)
+    targets = _outputs(run, layer, step, run.labels)
+    squares = _outputs(run, layer, step, run.scores)
+    batch = _batch_weight(run, step)
     for i in range(np.uint64(rows[0]), np.uint64(rows[1])):
         loss = like(0.0, run.one)
         for j in range(np.uint64(layer.outputs)):
@@ -165,8 +145,9 @@ def _residuals(run, layer, step, delta):
 
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
-def _plain_rows(z, labels, rows, classes, whole, dz, losses, correct):
+def _plain_rows(common, labels, classes, whole, correct):
     """Set rows of dz to (softmax - one-hot) / whole, and their losses."""
+    z, dz, _, losses, rows = common
     count, one = np.uint64(classes), like(1.0, z[0, 0])
     images = like(whole, one)
     for i in range(np.uint64(rows[0]), np.uint64(rows[1])):
@@ -181,13 +162,13 @@ def _plain_rows(z, labels, rows, classes, whole, dz, losses, correct):
 
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
-def _weighted_rows(z, labels, rows, smoothing, both, batch, dz, losses, correct):
+def _weighted_rows(common, labels, smoothing, weights, batch, correct):
     """Do the same with label smoothing and weights.
 
-    both: the weights of the images and of the classes
+    weights: of the classes
     batch: the total weight of its images, and their number
     """
-    of_images, weights = both
+    z, dz, of_images, losses, rows = common
     count, one = np.uint64(len(weights)), like(1.0, z[0, 0])
     spread = smoothing / like(len(weights), one)
     whole, images = batch
@@ -211,13 +192,14 @@ def _weighted_rows(z, labels, rows, smoothing, both, batch, dz, losses, correct)
 
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
-def _binary_rows(z, targets, rows, labels, weights, batch, dz, losses, correct):
+def _binary_rows(common, targets, batch, correct):
     """Set rows of dz to weighted (sigmoid - targets), and their losses."""
+    z, dz, weights, losses, rows = common
     one, zero = like(1.0, z[0, 0]), like(0.0, z[0, 0])
     whole, images = batch
     for i in range(np.uint64(rows[0]), np.uint64(rows[1])):
         loss, right, share = zero, True, weights[i] / whole
-        for j in range(np.uint64(labels)):
+        for j in range(np.uint64(targets.shape[1])):
             logit, target = z[i, j], targets[i, j]
             small = exp(-abs(logit))
             loss += max(logit, zero) - target * logit + np.log1p(small)
@@ -229,13 +211,14 @@ def _binary_rows(z, targets, rows, labels, weights, batch, dz, losses, correct):
 
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
-def _poisson_rows(z, targets, rows, outputs, weights, batch, dz, losses, squares):
+def _poisson_rows(common, targets, batch, squares):
     """Set rows of dz to weighted (rates - targets), and their losses."""
+    z, dz, weights, losses, rows = common
     zero = like(0.0, z[0, 0])
     whole, images = batch
     for i in range(np.uint64(rows[0]), np.uint64(rows[1])):
         loss, share = zero, weights[i] / whole
-        for j in range(np.uint64(outputs)):
+        for j in range(np.uint64(targets.shape[1])):
             rate, target = exp(z[i, j]), targets[i, j]
             residual = rate - target
             loss += residual - target * z[i, j]
