@@ -4,8 +4,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import types
-from numba.extending import intrinsic
 
 from nnx.maths.hyperparameters import Stream
 from nnx_backends.numba_cpu.cache import inner_njit
@@ -13,35 +11,33 @@ from nnx_backends.numba_cpu.elementary import EXACT, LOOP, like, log, turned, un
 from nnx_backends.numba_cpu.kernel import Kernel
 from nnx_backends.numba_cpu.random_words import COUNTERS, draw, store_words
 from nnx_backends.numba_cpu.records import inputs, of_block, pixel_parts, vector
-from nnx_backends.numba_cpu.vectors import pointer_at, prefetch
+from nnx_backends.numba_cpu.tiles import fetch_to_read
+from nnx_backends.numba_cpu.vectors import pointer_at
 
 NOISE = np.uint64(Stream.NOISE)
 PIXELS = 4 * COUNTERS  # those that get their noise at once
 NOISE_BYTES = (8 + 4) * PIXELS  # per thread: float64 noise, and its words
 AHEAD = np.uint64(3)  # images that are prefetched
 
-pixel: Any = None  # set for each kernel: 0 in the pixels' type
+# Set for each kernel: 0 in the pixels' type, and how many are in a cache line
+pixel: Any = None
+line: Any = None
 
 
 def _gather(run, layer, step, hyper):
     """Set the parts of the block's images that this thread reads, scaled."""
     pixels, x = pointer_at(run.pixels, pixel), inputs(run, layer, step)
+    index = of_block(run, step, run.order, 8, np.int64(0))
     scale = like(hyper.pixel_scale, run.one)
     for part in pixel_parts(layer, step):
-        _copy(
-            pixels,
-            layer.inputs,
-            of_block(run, step, run.order, 8, np.int64(0)),
-            part,
-            scale,
-            x,
-        )
+        _copy(pixels, layer.inputs, line, index, part, scale, x)
 
 
 @cache
 def images(dtype: Any) -> Kernel:
     """Return the kernel that gathers pixels of a type."""
-    return Kernel(_gather, str(dtype), pixel=dtype.type(0))
+    line = np.uint64(64 // dtype.itemsize)
+    return Kernel(_gather, str(dtype), pixel=dtype.type(0), line=line)
 
 
 def _noise(run, layer, step, hyper):
@@ -55,41 +51,20 @@ NOISY = Kernel(_noise)
 
 
 @inner_njit(fastmath=LOOP, error_model="numpy")
-def _copy(pixels, width, index, part, scale, x):
-    """Set a block of the images.
+def _copy(pixels, width, line, index, part, scale, x):
+    """Set a block of the images; line: how many pixels are in a cache line.
 
     They are scattered over memory, and so each is prefetched a few images ahead.
     """
-    stride, itemsize = np.uint64(width), np.uint64(_itemsize(pixels))
+    stride = np.uint64(width)
     for i in range(part.top, part.bottom):
         at = np.uint64(index[i]) * stride
         if i + AHEAD < part.bottom:
             later = np.uint64(index[i + AHEAD]) * stride
-            for k in range(part.left, part.right, np.uint64(64) // itemsize):
-                _prefetch(pixels, later + k)
+            for k in range(part.left, part.right, line):
+                fetch_to_read(pixels, later + k)
         for k in range(part.left, part.right):
             x[i, k] = like(pixels[at + k], scale) * scale
-
-
-@intrinsic
-def _itemsize(typing, pointer):
-    """Return the size in bytes of what a pointer points to."""
-
-    def generate(context, builder, signature, args):
-        return context.get_constant(types.uint64, pointer.dtype.bitwidth // 8)
-
-    return types.uint64(pointer), generate
-
-
-@intrinsic
-def _prefetch(typing, pointer, place):
-    """Prefetch the cache line that a number is in."""
-
-    def generate(context, builder, signature, args):
-        prefetch(builder, *args, writes=False)
-        return context.get_dummy_value()
-
-    return types.void(pointer, types.uint64), generate
 
 
 @inner_njit(error_model="numpy")

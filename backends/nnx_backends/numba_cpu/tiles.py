@@ -157,15 +157,21 @@ def transpose(typing, a, b):
     return types.void(a, b), generate
 
 
-@intrinsic
-def fetch(typing, data, at):
-    """Prefetch the cache line of a number that will be written."""
+def _fetching(*, writes):
+    """Return an intrinsic that prefetches the cache line of a number."""
 
-    def generate(context, builder, signature, args):
-        prefetch(builder, *args, writes=True)
-        return context.get_dummy_value()
+    @intrinsic
+    def fetch(typing, data, at):
+        def generate(context, builder, signature, args):
+            prefetch(builder, *args, writes=writes)
+            return context.get_dummy_value()
 
-    return types.void(data, at), generate
+        return types.void(data, at), generate
+
+    return fetch
+
+
+fetch_to_read, fetch_to_write = _fetching(writes=False), _fetching(writes=True)
 
 
 def copying(count):

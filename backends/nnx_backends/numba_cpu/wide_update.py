@@ -17,7 +17,7 @@ from nnx_backends.numba_cpu.layout import LINE
 from nnx_backends.numba_cpu.records import own_panels, own_weights, scratch
 from nnx_backends.numba_cpu.tiles import (
     copying,
-    fetch,
+    fetch_to_write,
     moved,
     tile_product,
 )
@@ -158,9 +158,9 @@ def _take_step(width, name):
         if layer.rows * layer.columns * layer.panels > FAR:
             later = at + AHEAD * count
             for i in range(later, later + count, np.uint64(LINE)):
-                fetch(optimizer.parameters, i)
-                fetch(optimizer.first, i)
-                fetch(optimizer.second, i)
+                fetch_to_write(optimizer.parameters, i)
+                fetch_to_write(optimizer.first, i)
+                fetch_to_write(optimizer.second, i)
         tile(a, b, c, terms, one, like(0.0, one))
         take_step(optimizer, c.data, at, count, optimizer.penalty)
 
