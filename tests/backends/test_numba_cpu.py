@@ -27,19 +27,25 @@ def _steps(
     name: str,
     layers: Layers,
     images: Images,
-    count: int,
     hyper: Hyperparameters,
+    *counts: int,
     threads: int | None = None,
 ) -> State:
-    """Return the state after so many steps of an epoch that shuffles nothing."""
+    """Return the state after so many steps of an epoch that shuffles nothing.
+
+    counts: of the steps of one call after another
+    """
     backend = find(name, **({"threads": threads} if threads else {}))
     order = np.arange(len(images.labels))
     with backend.scope():
-        start = initial_state(layers, hyper, backend.ops)
-        return backend.run_steps(start, images, order, count, hyper)
+        state = initial_state(layers, hyper, backend.ops)
+        for count in counts:
+            state = backend.run_steps(state, images, order, count, hyper)
+    return state
 
 
-def _run(threads: int | None = None, **options: Any) -> State:
+def _run(*counts: int, threads: int | None = None, **options: Any) -> State:
+    """Return the state after the counted steps, or else after seven."""
     rng = np.random.default_rng(0)
     network = Network((25, 70, 9, 3), "tanh", seed=1)
     pixels, labels = rng.integers(0, 256, (200, 25)), rng.integers(0, 3, 200)
@@ -50,7 +56,8 @@ def _run(threads: int | None = None, **options: Any) -> State:
         targets, weights = np.eye(3)[labels], rng.random(200)
         images = Images(images.pixels, *(a.astype("f4") for a in (targets, weights)))
     hyper = Hyperparameters(network.activation, 1 / 255, 32, l2=1e-3, **options)
-    return _steps("numba", network.layers, images, 7, hyper, threads)
+    how = network.layers, images, hyper
+    return _steps("numba", *how, *(counts or (7,)), threads=threads)
 
 
 def test_runs_are_bit_identical() -> None:
@@ -60,20 +67,10 @@ def test_runs_are_bit_identical() -> None:
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_one_step_at_a_time_gives_the_same_bits(optimizer: str) -> None:
     """A chunk of one step takes that step's numbers, and not the run's."""
-    rng, network = np.random.default_rng(0), Network((25, 70, 3), "tanh", seed=1)
-    pixels = rng.integers(0, 256, (60, 25)).astype(np.uint8)
-    images, order = Images(pixels, rng.integers(0, 3, 60)), np.arange(60)
-    schedule = Schedule("cosine")
-    hyper = Hyperparameters(
-        network.activation, 1 / 255, 20, optimizer=optimizer, schedule=schedule,
-        momentum=0.9 if optimizer == "adam" else 0.0, beta2=0.999, ema_decay=0.9,
-    )  # fmt: skip
-    backend = find("numba")
-    whole = single = initial_state(network.layers, hyper, backend.ops)
-    whole = backend.run_steps(whole, images, order, 3, hyper)
-    for _ in range(3):
-        single = backend.run_steps(single, images, order, 1, hyper)
-    assert_same_bits(whole, single)
+    options: dict[str, Any] = {"schedule": Schedule("cosine"), "ema_decay": 0.9}
+    if optimizer == "adam":
+        options |= {"optimizer": "adam", "momentum": 0.9, "beta2": 0.999}
+    assert_same_bits(_run(**options), _run(*[1] * 7, **options))
 
 
 # What is summed over images or units, which are shared out among threads.
@@ -90,19 +87,19 @@ SUMMED: tuple[dict[str, Any], ...] = (
 
 @pytest.mark.parametrize("options", SUMMED, ids=lambda o: "-".join(map(str, o)))
 def test_a_team_of_any_size_gives_the_same_bits(options: dict[str, Any]) -> None:
-    alone = _run(1, **options)
+    alone = _run(threads=1, **options)
     for threads in 2, 3, 4, 5:
-        assert_same_bits(_run(threads, **options), alone)
+        assert_same_bits(_run(threads=threads, **options), alone)
 
 
 def test_two_python_threads_train_at_once() -> None:
     results: list[State] = []
-    threads = [Thread(target=lambda: results.append(_run(2))) for _ in range(4)]
+    threads = [Thread(target=lambda: results.append(_run(threads=2))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    expected = _run(2)
+    expected = _run(threads=2)
     assert len(results) == 4
     for state in results:
         assert_same_bits(state, expected)
@@ -120,7 +117,7 @@ def test_pixels_keep_float64_s_digits() -> None:
     hyper = Hyperparameters(("identity",), 1.0, 4, learning_rate=2.0**-24)
     layers = [Layer(np.zeros((1, 2)), np.zeros(2))]
     numba, numpy = (
-        _steps(name, layers, images, 1, hyper) for name in ("numba", "numpy")
+        _steps(name, layers, images, hyper, 1) for name in ("numba", "numpy")
     )
     np.testing.assert_array_equal(numba.layers[0].weight, numpy.layers[0].weight)
 
@@ -129,15 +126,7 @@ def test_distorted_images_do_not_depend_on_where_an_epoch_is_cut() -> None:
     distorted = {"augment": Distortion(shift=1, elastic=9.0), "image_shape": (5, 5)}
     whole, plain = _run(**distorted), _run()
     assert (whole.layers[0].weight != plain.layers[0].weight).any()
-    backend, rng = find("numba"), np.random.default_rng(0)
-    network = Network((25, 70, 9, 3), "tanh", seed=1)
-    pixels = rng.integers(0, 256, (200, 25)).astype(np.uint8)
-    images, order = Images(pixels, rng.integers(0, 3, 200)), np.arange(200)
-    hyper = Hyperparameters(network.activation, 1 / 255, 32, l2=1e-3, **distorted)
-    state = initial_state(network.layers, hyper, backend.ops)
-    for count in (0, 3, 1, 3):
-        state = backend.run_steps(state, images, order, count, hyper)
-    assert_same_bits(state, whole)
+    assert_same_bits(_run(0, 3, 1, 3, **distorted), whole)
 
 
 def test_steps_on_layers_of_mixed_dtypes() -> None:
@@ -147,7 +136,7 @@ def test_steps_on_layers_of_mixed_dtypes() -> None:
     images = Images(np.ones((20, 9), np.uint8), np.zeros(20, np.int64))
     hyper = Hyperparameters(("relu", "relu", "identity"), 0.1, 10)
     one, other = (
-        _steps("numba", layers, images, 2, hyper)
+        _steps("numba", layers, images, hyper, 2)
         for layers in (mixed, [first, *others])
     )
     assert one.layers[1].weight.dtype == np.float32
@@ -159,7 +148,7 @@ def test_losses_whose_sum_overflows_give_no_warning() -> None:
     images = Images(np.ones((28, 1), np.uint8), np.ones(28, np.int64))
     hyper = Hyperparameters(("identity",), 1.0, 4, learning_rate=1e-3)
     weight, bias = np.array([[1e37, -1e37]], np.float32), np.zeros(2, np.float32)
-    after = _steps("numba", [Layer(weight, bias)], images, 7, hyper)
+    after = _steps("numba", [Layer(weight, bias)], images, hyper, 7)
     assert after.loss_sum == np.inf
 
 
@@ -171,7 +160,7 @@ def test_a_system_that_lets_nobody_choose_a_core(
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
-    assert _run(2).score_sum == _run(1).score_sum
+    assert _run(threads=2).score_sum == _run(threads=1).score_sum
 
 
 def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
