@@ -160,33 +160,32 @@ def _sum_up(x, dz, sums, m, batch, first, width):
                 sums[u, k] += a * x[i, first + k]
 
 
-@inner_njit(fastmath=LOOP, error_model="numpy")
-def _descend_columns(x, dz, w, batch, columns, rate, keep, sums):
-    """Set columns of the weight to keep · weight - rate · (x.T @ dz).T.
-
-    The gradient of a strip is summed first: subtracted from the weight a few images at
-    a time, it would be rounded to the weight's precision each time.
-
-    dz: like y; the others as for `rows_product`; columns: first and last + 1
-    sums: (at least out_features, STRIP), scratch
-    """
-    left, right = columns
-    m = w.shape[0]
-    for begin in range(left, right, STRIP):
-        first = np.uint64(begin)
-        width = np.uint64(min(STRIP, right - begin))
-        _sum_up(x, dz, sums, m, batch, first, width)
-        for u in range(m):
-            for k in range(width):
-                j = first + k
-                w[u, j] = muladd(-rate, sums[u, k], keep * w[u, j])
-
-
 @inner_njit()
 def _weight(run, address, layer):
     """Return a narrow layer's weight, or its gradient; (out_features, in_features)."""
     at = address + layer.weight_at * run.itemsize
     return matrix(at, layer.outputs, layer.inputs, run.one)
+
+
+@inner_njit(fastmath=LOOP, error_model="numpy")
+def _add_gradient(run, layer, step, address, factor, keep):
+    """Set this thread's columns of a weight to keep · weight + factor · (x.T @ dz).T.
+
+    The gradient of a strip is summed first: added to the weight a few images at a time,
+    it would be rounded to the weight's precision each time.
+
+    address: of the weights, or of their gradients
+    """
+    x, dz = inputs(run, layer, step), of_units(run, layer, layer.dz)
+    w, sums = _weight(run, address, layer), scratch(run, step, UNITS, STRIP)
+    (left, right), m = partition(layer.inputs, GRAIN, step), layer.outputs
+    for begin in range(left, right, STRIP):
+        first, width = np.uint64(begin), np.uint64(min(STRIP, right - begin))
+        _sum_up(x, dz, sums, m, step.batch, first, width)
+        for u in range(m):
+            for k in range(width):
+                j = first + k
+                w[u, j] = muladd(factor, sums[u, k], keep * w[u, j])
 
 
 def _product(run, layer, step, hyper):
@@ -213,12 +212,8 @@ def _input_gradient(run, layer, step, hyper):
 
 def _descend(run, layer, step, hyper):
     """Take a step of SGD on this thread's columns of the weight."""
-    x, dz = inputs(run, layer, step), of_units(run, layer, layer.dz)
-    w = _weight(run, run.parameters, layer)
-    columns = partition(layer.inputs, GRAIN, step)
     rate, keep = optimizers.rate_and_keep(hyper, run.one)
-    sums = scratch(run, step, UNITS, STRIP)
-    _descend_columns(x, dz, w, step.batch, columns, rate, keep, sums)
+    _add_gradient(run, layer, step, run.parameters, -rate, keep)
 
 
 def _optimize(run, layer, step, hyper):
@@ -237,14 +232,8 @@ def _optimize(run, layer, step, hyper):
 
 def _store(run, layer, step, hyper):
     """Set this thread's columns of the weight's gradient, or add to them."""
-    x, dz = inputs(run, layer, step), of_units(run, layer, layer.dz)
-    gradient = _weight(run, run.gradients, layer)
-    sums = scratch(run, step, UNITS, STRIP)
-    left, right = partition(layer.inputs, GRAIN, step)
     keep = like(step.row > step.top, run.one)
-    # gradient = keep · gradient - (-1) · sums
-    columns, minus = (left, right), -run.one
-    _descend_columns(x, dz, gradient, step.batch, columns, minus, keep, sums)
+    _add_gradient(run, layer, step, run.gradients, run.one, keep)
 
 
 def _sum_biases(run, layer, step, hyper):
