@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +17,13 @@ from nnx.installation import pools
 ZEN5 = "vendor_id\t: AuthenticAMD\nflags\t\t: fpu avx512f avx512dq avx512bw avx512vl avx512cd\n\nvendor_id\t: x\n"  # noqa: E501
 
 
-def _with(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setattr(blas.Path, "read_text", lambda *_: text)
+def _with(monkeypatch: pytest.MonkeyPatch, text: str | None) -> None:
+    def read(*_: Any) -> str:
+        if text is None:
+            raise FileNotFoundError
+        return text
+
+    monkeypatch.setattr(blas.Path, "read_text", read)
     # Set first, so that what a test sets is taken back where there was nothing.
     monkeypatch.setenv(blas.VARIABLE, "")
     monkeypatch.delenv(blas.VARIABLE)
@@ -27,16 +33,19 @@ def _with(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     ("text", "kernels"),
     [
         (ZEN5, "SkylakeX"),
-        (ZEN5.replace("avx512vl", ""), None),
+        *((ZEN5.replace(flag, ""), None) for flag in re.findall(r"avx\w+", ZEN5)),
         (ZEN5.replace("AuthenticAMD", "GenuineIntel"), None),
         ("", None),
+        (None, None),  # not Linux
     ],
 )
 def test_what_is_advised(
-    monkeypatch: pytest.MonkeyPatch, text: str, kernels: str | None
+    monkeypatch: pytest.MonkeyPatch, text: str | None, kernels: str | None
 ) -> None:
     _with(monkeypatch, text)
     assert blas.advised() == kernels
+    for used in ["Haswell"], ["SkylakeX", "Haswell"]:
+        assert bool(blas.warning(used)) == (kernels is not None)
     blas.choose()
     assert os.environ.get(blas.VARIABLE) == kernels
 
