@@ -49,9 +49,13 @@ def state(*sizes: int, dtype: str = "float32") -> State:
 def test_the_best_plan_that_fits(
     room: int, sizes: tuple[int, ...], batch: int, expected: Plan
 ) -> None:
-    best, *_ = plans(state(*sizes).layers, batch, room)
+    layers = state(*sizes).layers
+    best, *_ = plans(layers, batch, room)
     assert best == expected
-    assert shared_bytes(best, *sizes[-2:], batch) <= room
+    needed = shared_bytes(best, *sizes[-2:], batch)
+    assert needed <= room
+    assert best in plans(layers, batch, needed)
+    assert best not in plans(layers, batch, needed - 1)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +70,8 @@ def test_the_best_plan_that_fits(
         (state(4, 3, 2), recipe(), 32 * 1024, "32768 bytes of shared memory"),
         (state(4, 3, 2, dtype="float64"), recipe(), H100, "float64"),
         (state(4, 3, 1025), recipe(), H100, "1025 outputs"),
-        (state(784, 3000, 2), recipe(60000), H100, "batches of 60000"),
+        # 43,712 rows of 2016 + 1024 + 32 numbers, with padding.
+        (state(2000, 1000, 2), recipe(43681), H100, "batches of 43681"),
         (
             state(4, 3, 2),
             recipe(1025, batch_norm=True),
@@ -80,11 +85,12 @@ def test_the_best_plan_that_fits(
             "distortion of 60 x 60 pixels",
         ),
         (
-            state(2 * 1400, 2),
-            recipe(augment=Distortion(shift=1.0), image_shape=(2, 1400)),
+            state(2175, 2),
+            recipe(augment=Distortion(shift=1.0), image_shape=(1, 2175)),
             RTX,
-            "distortion of 2 x 1400 pixels",
+            "distortion of 1 x 2175 pixels",
         ),
+        (state(4, 3, 2), recipe(shards=2), H100, "batches in shards"),
     ],
 )
 def test_why_steps_are_plain(
@@ -99,6 +105,22 @@ def test_more_parameters_than_an_int_counts() -> None:
     wide = [Layer(weight, weight[0]), Layer(weight[:2, :2], weight[0, :2])]
     reason = uncovered(begun._replace(layers=wide), recipe(8), H100)
     assert reason == "2,147,484,672 parameters"
+
+
+@pytest.mark.parametrize(
+    ("begun", "hyper"),
+    [
+        (state(2000, 1000, 2), recipe(43680)),
+        (state(4, 3, 2), recipe(1024, batch_norm=True)),
+        (
+            state(2174, 2),
+            recipe(augment=Distortion(shift=1.0), image_shape=(1, 2174)),
+        ),
+        (state(60 * 60, 2), recipe(image_shape=(60, 60))),
+    ],
+)
+def test_what_is_just_covered(begun: State, hyper: Hyperparameters) -> None:
+    assert uncovered(begun, hyper, RTX) == ""
 
 
 @pytest.mark.parametrize("room", [H100, A100, RTX, V100, T4])
