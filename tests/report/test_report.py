@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from made import fitting, made
-from matplotlib import rc_context
+from matplotlib import rc_context, rcParams
 from matplotlib.figure import Figure
 
 from nnx import Network
@@ -257,8 +257,10 @@ def test_what_cannot_be_drawn_is_refused() -> None:
 
 def test_a_matplotlibrc_changes_nothing() -> None:
     theirs = rc_context({"savefig.dpi": 30, "figure.facecolor": "black"})
-    with theirs, style.own_settings():
-        one = style.encoded(curves.curves(LOG), "png")
+    with theirs:
+        with style.own_settings():
+            one = style.encoded(curves.curves(LOG), "png")
+        assert rcParams["savefig.dpi"] == 30
     with style.own_settings():
         assert one == style.encoded(curves.curves(LOG), "png")
 

@@ -82,6 +82,18 @@ def test_confusion_of_many_classes(k: int) -> None:
     assert all(upper.y0 >= lower.y1 for upper, lower in pairwise(words))
 
 
+def test_panels_have_the_margins_and_the_space_asked_for() -> None:
+    figure = style.new(8.0, "title", 10.0)
+    margins = {"left": 1.0, "right": 0.5, "bottom": 0.75, "top": 1.25}
+    made = style.panels(figure, [1.0, 2.0, 4.0], **margins, apart=0.75, lines=2)
+    size = figure.get_size_inches()
+    places = [panel.get_position().get_points() * size for panel in made]
+    rows = [(4.125, 6.75), (0.75, 3.375)]
+    columns = [(1.0, 2.0), (2.75, 4.75), (5.5, 9.5)]
+    expected = [np.transpose([column, row]) for row in rows for column in columns]
+    np.testing.assert_allclose(places, expected)
+
+
 def test_names_cut_short_are_told_apart() -> None:
     """By their ends as by their beginnings; and by numbers where both are alike."""
     alike = [f"a class of pictures {i}" for i in range(3)]
