@@ -28,7 +28,7 @@ def available() -> int:
         limit = -(-int(quota) // int(period))
     except (OSError, ValueError):  # no such file, or "max": no limit
         return cores
-    return max(1, min(cores, limit))
+    return min(cores, limit)
 
 
 def preferred() -> set[int]:
