@@ -138,15 +138,20 @@ def test_apple_s_performance_cores_are_counted(
 def test_a_small_product_takes_one_thread() -> None:
     """Where BLAS is one that can be asked; its own number comes back after it."""
 
-    def threads() -> list[int]:
-        return [pool["threads"] for pool in pools("blas")]
+    from sklearn.utils import _openmp_helpers  # noqa: F401  # other threads than BLAS's
 
-    before = threads()
-    with blas.threads_for(64 * 784 * 128):
-        assert set(threads()) <= {1}
-    with blas.threads_for(128 * 784 * 1000):
+    def threads(kind: str = "blas") -> list[int]:
+        return [pool["threads"] for pool in pools(kind)]
+
+    blas._controller.cache_clear()
+    with blas.threadpoolctl().threadpool_limits(2):  # the tests have one
+        before = threads()
+        with blas.threads_for(64 * 784 * 128):
+            assert set(threads()) <= {1}
+            assert set(threads("openmp")) == {2}
+        with blas.threads_for(128 * 784 * 100):
+            assert threads() == before
         assert threads() == before
-    assert threads() == before
 
 
 # Ticks of a hundredth of a second: user, nice, system, idle, waiting, and others.
