@@ -84,7 +84,7 @@ def pixels_like(maximum: int, x: Any, source: str) -> Array:
         return raw.values.astype(np.float32)
     if raw.values.dtype.kind in "ui":
         return divided(raw, maximum)
-    require_known(raw, maximum, f"uint8 up to {min(maximum, 255)}, or floats up to 1")
+    require_known(raw, f"uint8 up to {min(maximum, 255)}, or floats up to 1")
     return np.require(raw.values, np.float32, "C")
 
 

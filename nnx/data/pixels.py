@@ -74,23 +74,20 @@ def _divided(values: Array) -> Array:
     return np.require(values, np.float32, "C") / np.float32(255)
 
 
-def require_known(
-    part: RawArray, brightest: int = 255, advice: str = _OF_SCALE
-) -> None:
+def require_known(part: RawArray, advice: str = _OF_SCALE) -> None:
     """Refuse images whose dtype and range do not determine their scale.
 
-    Accepted are booleans, bytes up to `brightest`, and floats in [0, 1].
+    Accepted are bytes, and floats in [0, 1].
 
     Raises:
         InputError: the images are of another kind, or a value is not finite
     """
     values = part.values
+    if values.dtype == np.uint8:
+        return
     low, high = float(values.min()), float(values.max())
     _refuse(part, ~np.isfinite(values), "is not a finite number")
-    maximum = {"b": 1, "u": brightest, "f": 1}.get(values.dtype.kind, -1)
-    if values.dtype.itemsize > 1 and values.dtype.kind != "f":
-        maximum = -1
-    if low < 0 or high > maximum:
+    if values.dtype.kind != "f" or low < 0 or high > 1:
         raise InputError(
             f"{part.source} is {values.dtype} from {low:g} to {high:g}, of unknown "
             f"scale: give {advice}"

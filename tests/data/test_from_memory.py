@@ -360,6 +360,8 @@ def test_more_rows_are_made_as_the_data_set_was():
     assert labels.tolist() == CLASSES.tolist()
     with pytest.raises(InputError, match="x of validation is float64 from 0 to 255"):
         split_like(data, PICTURES.astype(float), ["eel"] * 60)
+    with pytest.raises(InputError, match=r"validation\[0, 0\]: pixel value nan is not"):
+        split_like(data, PICTURES * np.nan, ["eel"] * 60)
     with pytest.raises(InputError, match="class 'owl' is in no training row"):
         split_like(data, PICTURES[:1], ["owl"])
     table = nnx.dataset(FRAME[["age", "old"]], "old")
