@@ -90,6 +90,8 @@ def test_no_more_shared_memory_than_was_asked_for(cupy: Any) -> None:
     f((1,), (8,), (out,), shared_mem=232_448)
     with pytest.raises(Exception, match="more shared memory than there is"):
         f.max_dynamic_shared_size_bytes = 232_449
+    with pytest.raises(Exception, match="more shared memory was used than asked for"):
+        f((1,), (8,), (out,), shared_mem=28)
 
 
 FAULTS = {

@@ -42,6 +42,7 @@ static const int WARP = 32;
 // Not a power of two, so that stacks do not all lie in the same lines of the cache.
 static const size_t STACK = (64 << 10) + 17 * 64;
 static const int IDLE_ROUNDS = 1000;  // without any progress, until it is a deadlock
+static const int GUARD = 4096;  // bytes behind a block's shared memory, not to be written
 static void* scheduler;               // its stack
 static void (*entry)(void**);
 static void** arguments;
@@ -339,8 +340,8 @@ static Block new_block(int number, unsigned shared) {
   block.warps.resize((size + WARP - 1) / WARP);
   for (int w = 0; WARP * w < size; w++)
     block.warps[w].barrier = {std::min(WARP, size - WARP * w), 0, 0};
-  block.shared = (char*)aligned_alloc(128, (shared + 128) / 128 * 128);
-  memset(block.shared, POISON, shared);
+  block.shared = (char*)aligned_alloc(128, (shared + GUARD + 127) / 128 * 128);
+  memset(block.shared, POISON, shared + GUARD);
   return block;
 }
 
@@ -352,7 +353,15 @@ static void run_blocks(int first, int count, unsigned shared) {
   for (size_t i = 0; i < threads.size(); i++)
     prepare(threads[i], blocks[i / block_size()], i % block_size(), top += STACK);
   run_all();
-  for (Block& block : blocks) free(block.shared);
+  for (Block& block : blocks) {
+    char* end = block.shared + shared;
+    auto written = [](char byte) { return byte != (char)POISON; };
+    if (!failure && std::any_of(end, end + GUARD, written)) {
+      failure = ILLEGAL_ADDRESS;
+      reason = "more shared memory was used than asked for";
+    }
+    free(block.shared);
+  }
 }
 
 static void poison(const Kernel& kernel) {
