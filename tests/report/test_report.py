@@ -101,7 +101,11 @@ def _shown(figure: Figure, columns: int) -> list[Array]:
 
 def test_a_picture_of_each_unit_s_weights() -> None:
     network = fitting(made(), (16, 5, 3))
-    shown = _shown(layers.weights(network), 10)
+    figure = layers.weights(network)
+    [image] = figure.axes[0].get_images()
+    low, high = image.get_clim()
+    assert (image.get_cmap(), low) == (style.SIGNED, -high)
+    shown = _shown(figure, 10)
     for unit, picture in enumerate(shown[:5]):
         weight = network.layers[0].weight[:, unit]
         np.testing.assert_array_equal(picture, weight.reshape(4, 4))
@@ -140,6 +144,8 @@ def test_confusion_counts() -> None:
     said = {t.get_position()[::-1]: t.get_text() for t in figure.axes[0].texts}
     assert said == {(0, 0): "1", (0, 1): "1", (1, 1): "1", (2, 0): "2"}
     assert figure.get_suptitle() == "Confusion matrix: 3 of 5 wrong"
+    assert figure.axes[0].get_xlabel() == "predicted class"
+    assert figure.axes[0].get_ylabel() == "true class"
 
 
 def test_the_surest_mistakes_come_first() -> None:

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from made import fitting, made
+from matplotlib.colors import to_hex
 
 from nnx.data.dataset import Frame
 from nnx.report import layers, predictions, style
@@ -18,9 +19,14 @@ def test_units_are_as_large_whatever_their_pictures_shape(
     network = fitting(data, (data.train.images.shape[1], 100, 3))
     network = network.replace(frame=Frame(*frame, 255, 4))
     figure = layers.weights(network)
-    [frames] = figure.axes[0].collections
+    panel, bar = figure.axes
+    [frames] = panel.collections
     left = {path.vertices[:, 0].min() for path in frames.get_paths()}
     assert len(left) == across
+    style.encoded(figure, "png")
+    draw = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    of_bar = bar.get_tightbbox(draw)
+    assert panel.get_window_extent(draw).x1 < of_bar.x0 < of_bar.x1 < figure.bbox.x1
 
 
 def test_images_beside_their_units_keep_their_shape_and_colours_have_a_scale() -> None:
@@ -92,6 +98,29 @@ def test_panels_have_the_margins_and_the_space_asked_for() -> None:
     columns = [(1.0, 2.0), (2.75, 4.75), (5.5, 9.5)]
     expected = [np.transpose([column, row]) for row in rows for column in columns]
     np.testing.assert_allclose(places, expected)
+
+
+@pytest.mark.parametrize("caption", ["word", "two\nlines"])
+def test_captions_are_below_their_pictures_and_marked_ones_are_framed(
+    caption: str,
+) -> None:
+    pictures, marked = np.zeros((5, 4, 6)), [False, True]
+    figure, _ = style.mosaic(pictures, 3, "title", [caption] * 5, marked)
+    style.encoded(figure, "png")
+    draw = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    [panel] = figure.axes
+    [frames] = panel.collections
+    boxes = [path.get_extents(panel.transData) for path in frames.get_paths()]
+    words = [text.get_window_extent(draw) for text in panel.texts]
+    for box, word in zip(boxes, words, strict=True):
+        assert (box.width / 6, box.x0 + box.x1) == pytest.approx(
+            (box.height / 4, word.x0 + word.x1), abs=1
+        )
+        assert 0 <= box.y0 - word.y1 < box.height / 4
+        assert not any(word.overlaps(other) for other in boxes)
+    assert max(box.x1 for box in boxes) < figure.bbox.x1
+    framed = [to_hex(colour) == style.ORANGE for colour in frames.get_edgecolors()]
+    assert framed == [False, True, False, False, False]
 
 
 def test_names_cut_short_are_told_apart() -> None:

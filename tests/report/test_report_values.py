@@ -30,6 +30,7 @@ def test_predictions_lie_where_they_are_and_the_diagonal_is_drawn() -> None:
         [diagonal] = panel.get_lines()
         np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
         assert panel.get_xlim() == panel.get_ylim()
+        assert (panel.get_xlabel(), panel.get_ylabel()) == ("true", "predicted")
     r2 = 1 - 0.5 / np.sum((TRUE[:, 0] - TRUE[:, 0].mean()) ** 2)
     titles = [panel.get_title(loc="left") for panel in figure.axes]
     assert titles[0] == f"size: R² {r2:.4f}"
@@ -42,6 +43,8 @@ def test_residuals_are_predicted_less_true() -> None:
     expected = np.column_stack((OFF[:, 0], [0.5, 0.0, -0.5]))
     np.testing.assert_allclose(np.asarray(points.get_offsets()), expected)
     assert panel.get_title(loc="left") == f"size: RMSE {np.sqrt(0.5 / 3):.4g}"
+    labels = panel.get_xlabel(), panel.get_ylabel()
+    assert labels == ("predicted", "predicted - true")
 
 
 @pytest.mark.parametrize("draw", [values.predictions, values.residuals])
