@@ -75,7 +75,13 @@ def test_importing_nnx_changes_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("limit", "expected"),
-    [("max 100000", 8), ("150000 100000", 2), ("50000 100000", 1), ("", 8)],
+    [
+        ("max 100000", 8),
+        ("150000 100000", 2),
+        ("50000 100000", 1),
+        ("1600000 100000", 8),
+        ("", 8),
+    ],
 )
 def test_a_container_s_limit_counts(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str, expected: int
@@ -95,6 +101,7 @@ def test_a_container_s_limit_counts(
         ([250] * 4 + [1024] * 4, 4),
         ([300] * 4 + [900] * 3 + [1024], 4),
         ([600] * 6 + [1024] * 2, 8),  # two cores would be slower than all
+        ([512] * 4 + [1024] * 4, 8),  # four would be as fast
     ],
 )
 def test_slow_cores_are_left_out_where_that_is_faster(
