@@ -68,6 +68,14 @@ def test_parts_are_judged_together():
     assert (images.max(), maximum) == (np.float32(1 / 255), 1)
 
 
+def test_all_rows_of_a_large_part_are_judged_together():
+    values = np.zeros((5000, 400))
+    values[0, 0], values[-1, -1] = 200, 1
+    assert judged(values)[1] == 255
+    values[0, 0] = 0.123
+    assert judged(values)[0][0, 0] == np.float32(0.123)
+
+
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize("brightest", [0.6, 1])
 def test_parts_on_two_scales_are_refused(order, brightest):

@@ -88,6 +88,24 @@ def test_dark_rows_leave_it_open_what_the_others_are() -> None:
     assert as_trained(_raw([0, 1]), 255, 255)[0].tolist() == [[0, 1]]
 
 
+def test_numbers_too_large_for_a_byte_are_floats() -> None:
+    images, divisor = as_trained(_raw([0, 500]), 1000, 0)
+    assert (images.dtype, images.tolist(), divisor) == (np.float32, [[0.0, 0.5]], 1000)
+
+
+def test_data_whose_scale_is_known_and_too_bright_ones_keep_it() -> None:
+    digits = nnx.load("digits")
+    assert on_scale(digits, 255) is digits
+    table = nnx.dataset(np.arange(40.0).reshape(20, 2), np.arange(20) % 2, scale="none")
+    assert on_scale(table, 255) is table
+    dark = nnx.dataset(
+        np.arange(80, dtype=np.uint8).reshape(20, 4) % 9, ["a", "b"] * 10
+    )
+    assert on_scale(dark, 16).frame.maximum == 16
+    bright = dark.test._replace(images=dark.test.images + np.uint8(16))
+    assert on_scale(dark._replace(test=bright), 16).frame.maximum == 255
+
+
 @pytest.mark.parametrize(
     ("values", "maximum", "before", "says"),
     [
