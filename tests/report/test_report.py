@@ -62,6 +62,36 @@ def test_runs_compared() -> None:
     assert lines["1 two"] == [(1, 0.8)]
     [legend] = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["one", "two"]
+    for panel in figure.axes:
+        colours = [line.get_color() for line in panel.get_lines()]
+        assert colours == [style.BLUE, style.ORANGE]
+
+
+@pytest.mark.parametrize("runs", [1, 2, 9])
+def test_names_of_runs_are_below_all_else(runs: int) -> None:
+    figure = curves.compared({f"run {i}": LOG for i in range(runs)})
+    style.encoded(figure, "png")
+    draw = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    names = figure.legends[0].get_window_extent(draw)
+    assert names.y0 >= 0
+    assert names.y1 <= min(panel.get_tightbbox(draw).y0 for panel in figure.axes)
+
+
+@pytest.mark.parametrize(("metric", "unit"), [("accuracy", "nats"), ("r2", "")])
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_axes_have_the_units_of_the_task(metric: str, unit: str, epochs: int) -> None:
+    """Epochs are whole numbers, and a single point can be seen."""
+    log = [row._replace(metric=metric) for row in LOG[:epochs]]
+    for figure in curves.curves(log, [(0, 0.1), (1, 0.09)]), curves.compared({"": log}):
+        figure.draw_without_rendering()
+        loss, score, *rates = figure.axes
+        assert (loss.get_ylabel(), score.get_ylabel()) == (unit, "")
+        [half] = score.yaxis.get_major_formatter().format_ticks([0.5])
+        assert half.endswith("%") == (metric == "accuracy")
+        for panel in loss, score:
+            assert all(tick == round(tick) for tick in panel.get_xticks())
+            assert (panel.get_lines()[0].get_marker() == "o") == (epochs < 3)
+        assert all(panel.get_ylim()[0] == 0 for panel in rates)
 
 
 @pytest.mark.parametrize("log", [LOG, VALIDATED, ()])
@@ -255,6 +285,7 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         lambda: curves.curves([]),
         lambda: curves.compared({}),
         lambda: curves.compared({"one": []}),
+        lambda: curves.compared({"one": LOG, "two": [LOG[0]._replace(metric="r2")]}),
         lambda: layers.activations(fitting(data, (16, 3)), data.test.images),
     ):
         with pytest.raises(InputError):
@@ -287,11 +318,11 @@ def test_a_logarithmic_loss_has_numbers_enough_to_be_read(
     """With powers of ten alone, some axes had a single one."""
     log = [LOG[0]._replace(train_loss=first, test_loss=first)]
     log += [LOG[1]._replace(train_loss=last, test_loss=last)]
-    figure = curves.curves(log)
-    figure.draw_without_rendering()
-    axis = figure.axes[0].yaxis
-    low, high = sorted(axis.get_view_interval())
-    ticks = axis.get_major_ticks()
-    shown = [t.label1.get_text() for t in ticks if low <= t.get_loc() <= high]
-    assert figure.axes[0].get_yscale() == "log"
-    assert 3 <= len([text for text in shown if text]) <= 8
+    for figure in curves.curves(log), curves.compared({"one": log}):
+        figure.draw_without_rendering()
+        axis = figure.axes[0].yaxis
+        low, high = sorted(axis.get_view_interval())
+        ticks = axis.get_major_ticks() + axis.get_minor_ticks()
+        shown = [t.label1.get_text() for t in ticks if low <= t.get_loc() <= high]
+        assert figure.axes[0].get_yscale() == "log"
+        assert 3 <= len([text for text in shown if text]) <= 8

@@ -27,6 +27,8 @@ def test_predictions_lie_where_they_are_and_the_diagonal_is_drawn() -> None:
         np.testing.assert_array_equal(
             np.asarray(points.get_offsets()), np.column_stack((TRUE, OFF))[:, i::2]
         )
+        low, high = panel.get_xlim()
+        assert low < points.get_offsets().min() < points.get_offsets().max() < high
         [diagonal] = panel.get_lines()
         np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
         assert panel.get_xlim() == panel.get_ylim()
@@ -45,6 +47,8 @@ def test_residuals_are_predicted_less_true() -> None:
     assert panel.get_title(loc="left") == f"size: RMSE {np.sqrt(0.5 / 3):.4g}"
     labels = panel.get_xlabel(), panel.get_ylabel()
     assert labels == ("predicted", "predicted - true")
+    low, high = panel.get_ylim()
+    assert -low == high > np.abs(expected[:, 1]).max()
 
 
 @pytest.mark.parametrize("draw", [values.predictions, values.residuals])
