@@ -162,7 +162,7 @@ def test_a_small_product_takes_one_thread() -> None:
 
 
 # Ticks of a hundredth of a second: user, nice, system, idle, waiting, and others.
-STAT = "cpu 9 9 9 9 9\ncpu0 {} 0 0 {} 0 0 0 0\ncpu1 {} 0 0 {} 0 0 0 0\nintr 5\n"
+STAT = "cpu 9 9 9 9 9\ncpu0 0 0 0 {} 0 0 0 0\ncpu1 0 0 0 0 {} 0 0 0\nintr 5\n"
 
 
 @pytest.mark.parametrize(
@@ -172,6 +172,7 @@ STAT = "cpu 9 9 9 9 9\ncpu0 {} 0 0 {} 0 0 0 0\ncpu1 {} 0 0 {} 0 0 0 0\nintr 5\n"
         (10.0, (0, 1000), 0.0),  # this process keeps a core
         (10.0, (0, 0), 1.0),  # and another process the other one
         (5.0, (0, 500), 1.0),  # which shares both with it
+        (20.1, (0, 0), 0.0),  # this one keeps both, by clocks that differ
     ],
 )
 def test_how_many_cores_others_keep(
@@ -192,14 +193,18 @@ def test_how_many_cores_others_keep(
         monotonic=lambda: next(moments), process_time=lambda: next(spent)
     )
     monkeypatch.setattr(cores, "time", clock)
-    (tmp_path / "stat").write_text(STAT.format(0, 0, 0, 0))
+    (tmp_path / "stat").write_text(STAT.format(0, 0))
     began = cores.times()
-    (tmp_path / "stat").write_text(STAT.format(0, idle[0], 0, idle[1]))
+    (tmp_path / "stat").write_text(STAT.format(*idle))
     assert cores.busy(began) == pytest.approx(expected)
 
 
 def test_where_nothing_is_said_nobody_is_busy(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    clock = SimpleNamespace(monotonic=lambda: 5.0, process_time=lambda: 1.0)
+    with monkeypatch.context() as stopped:
+        stopped.setattr(cores, "time", clock)
+        assert cores.busy(cores.times()) == 0.0
     monkeypatch.setattr(cores, "STAT", tmp_path / "none")
     assert cores.busy(cores.times()) == 0.0
