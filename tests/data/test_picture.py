@@ -80,15 +80,18 @@ def test_a_digit_is_light_on_dark_in_its_box_and_centred_by_mass(
     assert plain.steps[1].endswith("into 14x20, centred by mass in 28x28")
 
 
-def test_the_frame_s_own_size_is_taken_as_it_is(reread: Callable[..., Picture]) -> None:
-    pixels = np.zeros((28, 28), np.uint8)
+@pytest.mark.parametrize("height", [28, 20])
+def test_the_frame_s_own_size_is_taken_as_it_is(
+    height: int, reread: Callable[..., Picture]
+) -> None:
+    pixels = np.zeros((height, 28), np.uint8)
     pixels[2:9, 20:25] = np.arange(200, 235).reshape(7, 5)
-    as_it_is = "already 28x28: used as it is"
+    as_it_is = f"already 28x{height}: used as it is"
     for image, steps in (
         (pixels, (as_it_is,)),
         (255 - pixels, ("dark on light: inverted", as_it_is)),
     ):
-        result = reread(Image.fromarray(image))
+        result = reread(Image.fromarray(image), frame=Frame(height, 28, 255, 20))
         np.testing.assert_array_equal(result.pixels, pixels)
         assert result.steps == steps
 
