@@ -47,8 +47,12 @@ def test_residuals_are_predicted_less_true() -> None:
     assert panel.get_title(loc="left") == f"size: RMSE {np.sqrt(0.5 / 3):.4g}"
     labels = panel.get_xlabel(), panel.get_ylabel()
     assert labels == ("predicted", "predicted - true")
+    [zero] = panel.get_lines()
+    assert list(zero.get_ydata()) == [0, 0]
+    bytes_ = TRUE[:, 0].astype(np.uint8)
+    [panel] = values.residuals(bytes_, bytes_ - 1).axes
     low, high = panel.get_ylim()
-    assert -low == high > np.abs(expected[:, 1]).max()
+    assert -low == high > 1
 
 
 @pytest.mark.parametrize("draw", [values.predictions, values.residuals])
@@ -65,7 +69,7 @@ def test_long_names_of_targets_are_on_the_picture(draw: object, targets: int) ->
 
 @pytest.mark.parametrize("draw", [values.predictions, values.residuals])
 def test_one_target_needs_no_second_axis(draw: object) -> None:
-    for true in TRUE[:, 0], TRUE[:, :1]:
+    for true in TRUE[:, 0], TRUE[:, :1], TRUE[:, 0].astype(int):
         [panel] = draw(true, OFF[:, 0]).axes  # type: ignore[operator]
         assert np.shape(panel.collections[0].get_offsets()) == (3, 2)
 
@@ -98,13 +102,20 @@ def test_many_rows_and_targets_are_drawn_in_part_and_it_is_said() -> None:
     rng = np.random.default_rng(0)
     true = rng.normal(size=(5000, 11))
     names = [f"t{i}" for i in range(11)]
-    figure = values.predictions(true, true + 1, names)
-    assert figure.get_suptitle() == (
-        "Predicted against true values: 2,000 of 5,000 rows, the first 9 of 11 targets"
-    )
-    drawn = [panel for panel in figure.axes if panel.collections]
-    assert len(drawn) == 9
-    assert np.shape(drawn[0].collections[0].get_offsets()) == (2000, 2)
+    for draw, title in (
+        (values.predictions, "Predicted against true values"),
+        (values.residuals, "Residuals: predicted - true"),
+    ):
+        figure = draw(true, true + 1, names)
+        in_part = ": 2,000 of 5,000 rows, the first 9 of 11 targets"
+        assert figure.get_suptitle() == title + in_part
+        drawn = [panel for panel in figure.axes if panel.collections]
+        assert len(drawn) == 9
+        points = np.asarray(drawn[0].collections[0].get_offsets())
+        assert points.shape == (2000, 2)
+        assert true[-1, 0] + 1 in points[-1]
+        figure = draw(true[:, :4], true[:, :4], names[:4])
+        assert [panel.axison for panel in figure.axes] == [True] * 4 + [False] * 2
 
 
 @pytest.mark.parametrize(
