@@ -257,6 +257,14 @@ def test_size_is_looked_at_before_decoding(
         read(path, MNIST)
 
 
+def test_a_file_of_too_many_bytes_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "long.png"
+    path.write_bytes(png(seven()))
+    os.truncate(path, picture.MAX_BYTES + 1)
+    with pytest.raises(InputError, match="long.png: over 256 MiB; give a PNG"):
+        read(path, MNIST)
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "I;16"])
 def test_a_large_picture_is_made_smaller_first(
     mode: str, plain: Picture, reread: Callable[..., Picture]
