@@ -81,10 +81,10 @@ def replaced(path: Path, what: str) -> Iterator[IO[bytes]]:
     """
     target = Path(os.path.realpath(path))
     special = other(path)
-    if not special and not target.parent.is_dir():
-        raise InputError(f"{path}: cannot write {what}: there is no such folder")
     if special:
         raise InputError(f"{path}: cannot write {what}: it is {special}")
+    if not target.parent.is_dir():
+        raise InputError(f"{path}: cannot write {what}: there is no such folder")
     temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
     try:
         with open(temporary, "xb") as file:
