@@ -21,7 +21,7 @@ from sklearn.datasets import load_digits
 from nnx.data import picture
 from nnx.data.dataset import Frame
 from nnx.data.picture import Picture, read
-from nnx.errors import InputError
+from nnx.errors import InputError, OutOfMemoryError
 from nnx.network import Network
 
 MNIST = Frame(28, 28, 255, 20)
@@ -215,6 +215,9 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "none.png", MNIST)
     with pytest.raises(InputError, match="not a file"):
         read(tmp_path, MNIST)
+    (tmp_path / "seven.png.GZ").write_bytes(b"\x1f\x8b\x08")
+    with pytest.raises(InputError, match="seven.png.GZ: packed: unpack it"):
+        read(tmp_path / "seven.png.GZ", MNIST)
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(InputError, match="not a file"):
         read(tmp_path / "pipe.png", MNIST)
@@ -277,6 +280,18 @@ def test_a_large_picture_is_made_smaller_first(
     result = reread(image, compress_level=1)
     assert result.steps[0] == "2x2 pixels averaged to one"
     assert_alike(result, plain)
+
+
+def test_a_picture_for_which_there_is_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **options: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", full)
+    (tmp_path / "picture.png").touch()
+    with pytest.raises(OutOfMemoryError, match="picture.png: out of memory: no room"):
+        read(tmp_path / "picture.png", MNIST)
 
 
 # 25: kinds of pixels
