@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nnx import files
-from nnx.errors import InputError, WriteError
+from nnx.errors import InputError, OutOfMemoryError, WriteError
 
 
 def test_what_a_link_leads_to_is_replaced(tmp_path: Path) -> None:
@@ -131,12 +131,15 @@ def test_two_writers_of_a_file_do_not_mix(tmp_path: Path) -> None:
     for name in (
         ".file.0123abcd.part",
         ".file.part",
+        ".file.swp",
         ".a-1.b.4567abcd.part",
         ".files.part",
     ):
         (tmp_path / name).touch()
     files.remove_parts(tmp_path, "file", "a-*.b")
-    assert {each.name for each in tmp_path.iterdir()} == {"file", ".files.part"}
+    assert {each.name for each in tmp_path.iterdir()} == {
+        "file", ".files.part", ".file.swp",
+    }  # fmt: skip
 
 
 def test_content_is_on_the_disk_before_it_replaces_the_old(tmp_path, monkeypatch):
@@ -155,3 +158,34 @@ def test_content_is_on_the_disk_before_it_replaces_the_old(tmp_path, monkeypatch
     monkeypatch.setattr(os, "replace", replaced)
     files.write(tmp_path / "it", b"12345")
     assert happened == [5, "replaced"]
+
+
+def test_a_file_is_read_whole_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    assert files.read(path, 5) == b"12345"
+    with pytest.raises(InputError, match="file: has over 4 bytes, the most that is re"):
+        files.read(path, 4)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOMEM, "no memory")])
+def test_no_room_for_a_file_is_no_wrong_input(tmp_path: Path, error: Exception) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    for place, what in (path, "5 bytes"), (tmp_path, "what is in it"):
+        says = f": out of memory: .* {what}$"
+        with pytest.raises(OutOfMemoryError, match=says), files.readable(place):
+            raise error
+
+
+def test_a_library_s_error_is_one_line(tmp_path: Path) -> None:
+    says = "x: cannot be read: first$"
+    with pytest.raises(InputError, match=says), files.readable(tmp_path / "x"):
+        raise OSError("first\nsecond")
+
+
+def test_settings_that_are_nested_too_deep(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_bytes(b"a = " + b"[" * 20_000)
+    with pytest.raises(InputError, match="settings.toml: not TOML: "):
+        files.read_toml(path)
