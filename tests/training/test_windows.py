@@ -1,9 +1,12 @@
 """Data in windows: each image once an epoch, and the same bits however a run is cut."""
 
 import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -96,12 +99,37 @@ def test_an_epoch_has_each_image_once_and_no_batch_of_two_windows(
         assert sorted(order) == list(range(n))
     if n > max(window, batch) and window > 1:
         assert orders[0] != orders[1]
+    if made.window and n > 10 * made.window:
+        visits = [windows.visited(made, epoch) for epoch in range(3)]
+        assert visits[0] != visits[1] != visits[2]
+        other = made._replace(hyper=made.hyper._replace(seed=7))
+        assert visits[0] != windows.visited(other, 0)
+    assert made.window < n
     size = made.window or n
     assert size == n or size % batch == 0
     assert size <= max(batch * -(-window // batch), 1) or not made.window
     for first in range(0, n, batch):
         batch_of = {image // size for image in orders[1][first : first + batch]}
         assert len(batch_of) == 1
+
+
+def test_without_a_window_s_size_there_are_none() -> None:
+    assert windows.whole_batches(0, 50, 4) == 0
+
+
+def test_windows_are_read_in_the_backend_s_scope() -> None:
+    """In the thread that reads them: there, another device may be the current one."""
+    entered = []
+
+    @contextmanager
+    def scope() -> Iterator[None]:
+        entered.append(get_ident())
+        yield
+
+    made = plan(50, 4, 16, replace(find("numpy"), scope=scope))
+    next(windows.trained(made, Position(begun(made))))
+    assert entered
+    assert get_ident() not in entered
 
 
 def test_steps_are_given_the_window_that_their_order_asks_for() -> None:
@@ -191,6 +219,8 @@ def test_the_window_is_chosen_by_the_memory_there_is_and_kept(
     assert load_settings(out)["window"] == 3000 // 16 // 25
     small = replace(find("numpy"), memory=lambda: 1600.0)  # as a device's may be
     assert windows.automatic(in_memory(filed).parts, small) == 1600 // 16 // 25
+    tiny = replace(small, memory=lambda: 300.0)
+    assert windows.automatic(in_memory(filed).parts, tiny) == 1
     monkeypatch.undo()
     train(network, filed, out=out, resume=True)
     assert load_settings(out)["window"] == 7
