@@ -58,8 +58,23 @@ def test_even_light_is_left_alone(tmp_path: Path) -> None:
     """A page where ink reaches the border too: its light is even all the same."""
     image = seven()
     ImageDraw.Draw(image).line([(0, 80), (60, 80)], 0, 8)
+    noise = np.random.default_rng(0).normal(0, 2, X.shape)
     for drawn in image, ImageOps.invert(image):
-        assert "uneven light evened" not in read_from(drawn, tmp_path).steps
+        photo = 20 + np.asarray(drawn) * (215 / 255) + noise
+        for page in drawn, Image.fromarray(np.uint8(photo)):
+            assert "uneven light evened" not in read_from(page, tmp_path).steps
+
+
+def test_a_drawing_s_broad_bar_is_no_shadow(tmp_path: Path) -> None:
+    image = seven()
+    ImageDraw.Draw(image).rectangle([(0, 0), (25, 160)], 0)
+    assert "uneven light evened" not in read_from(image, tmp_path).steps
+
+
+@pytest.mark.parametrize("shape", [(1, 2000), (2000, 2)])
+def test_a_strip_of_noise_is_blank(shape: tuple[int, int], tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(200, 3, shape)
+    assert read_from(Image.fromarray(np.uint8(noise)), tmp_path).blank
 
 
 def test_a_digit_in_much_noise_is_read(tmp_path: Path) -> None:

@@ -304,6 +304,13 @@ def drawn(colour: tuple[int, int, int]) -> Image.Image:
     return image
 
 
+def shaded() -> Image.Image:
+    """Return the 7 as the alpha of a picture whose color becomes lighter downwards."""
+    shades = Image.linear_gradient("L").resize(seven().size)
+    shades = shades.point(lambda level: level // 16)
+    return Image.merge("RGBA", [shades] * 3 + [drawn((0, 0, 0)).getchannel("A")])
+
+
 def on_a_card(paper: int, ink: int) -> Image.Image:
     """Return the 7 on an opaque card with a transparent margin."""
     card = seven().point(lambda level: paper if level else ink).convert("RGBA")
@@ -317,6 +324,7 @@ def on_a_card(paper: int, ink: int) -> Image.Image:
     [
         (drawn((0, 0, 0)), "transparency laid on white"),
         (drawn((255, 255, 255)), "transparency laid on black"),
+        (shaded(), "transparency laid on white"),
         (drawn((0, 0, 0)).convert("LA"), "transparency laid on white"),
         (on_a_card(paper=255, ink=0), "transparency laid on white"),
         (on_a_card(paper=0, ink=255), "transparency laid on black"),
@@ -331,7 +339,7 @@ def on_a_card(paper: int, ink: int) -> Image.Image:
         (Image.fromarray(np.uint16(np.asarray(seven())) * 16 + 900),
          "more than 8 bits scaled to 8 by the range in use"),
     ],
-    ids=["black on none", "white on none", "LA", "white card", "black card",
+    ids=["black on none", "white on none", "shaded", "LA", "white card", "black card",
          "grey card", "RGB", "blue paper", "P", "1", "16 bits", "12 of 16 bits"],
 )  # fmt: skip
 def test_every_kind_of_pixel_gives_the_same_digit(
@@ -351,6 +359,15 @@ def test_every_format_gives_the_same_digit(
     mode: str, suffix: str, plain: Picture, reread: Callable[..., Picture]
 ) -> None:
     assert_alike(reread(seven().convert(mode), suffix), plain, 2)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_pixel_that_is_no_number_changes_no_other(
+    value: float, plain: Picture, reread: Callable[..., Picture]
+) -> None:
+    image = seven().convert("F")
+    image.putpixel((2, 2), value)
+    assert_alike(reread(image, "pfm"), plain, 2)
 
 
 def test_a_palette_with_a_transparent_colour(
