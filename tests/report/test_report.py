@@ -174,6 +174,8 @@ def test_confusion_counts() -> None:
     said = {t.get_position()[::-1]: t.get_text() for t in figure.axes[0].texts}
     assert said == {(0, 0): "1", (0, 1): "1", (1, 1): "1", (2, 0): "2"}
     assert figure.get_suptitle() == "Confusion matrix: 3 of 5 wrong"
+    [image] = figure.axes[0].get_images()
+    assert image.get_clim()[1] > 2  # a cell of two mistakes is darker than of one
     assert figure.axes[0].get_xlabel() == "predicted class"
     assert figure.axes[0].get_ylabel() == "true class"
 

@@ -1,5 +1,7 @@
 """Pictures of a regression and of several labels show what the network has done."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -74,7 +76,7 @@ def test_one_target_needs_no_second_axis(draw: object) -> None:
         assert np.shape(panel.collections[0].get_offsets()) == (3, 2)
 
 
-@pytest.mark.parametrize("size", [3e4, 3e6])
+@pytest.mark.parametrize("size", [3e4, 3e6, -3e4])
 def test_large_values_are_written_out(size: float) -> None:
     """As they are in tables, and not in powers of ten at the end of an axis."""
     true = np.linspace(0.1, 1, 7) * size
@@ -90,10 +92,13 @@ def test_large_values_are_written_out(size: float) -> None:
     assert panel.get_title(loc="left") == f"value: RMSE {size:,.0f}"
 
 
-def test_a_constant_that_is_predicted_exactly_can_be_drawn() -> None:
-    same = np.full(3, 0.1)
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e9])
+def test_a_constant_that_is_predicted_exactly_can_be_drawn(value: float) -> None:
+    same = np.full(3, value)
     [panel] = values.predictions(same, same).axes
     assert panel.get_title(loc="left") == "value: R² 1.0000"
+    low, high = panel.get_xlim()
+    assert high - low > 1e-3 * max(1, abs(value))
     [panel] = values.residuals(same, same).axes
     assert panel.get_title(loc="left") == "value: RMSE 0.000"
 
@@ -136,6 +141,12 @@ def test_bars_of_each_label() -> None:
     [panel] = predictions.labels(counts, ("cat", "dog")).axes
     widths = [[bar.get_width() for bar in group] for group in panel.containers]
     assert widths == [[0.75, 0.0], [0.5, 0.0]]
+    ends = [(bar.get_y(), bar.get_y() + 0.36) for of in panel.containers for bar in of]
+    assert all(one[1] < next_[0] for one, next_ in pairwise(sorted(ends)))
+    assert panel.get_xlim() == (0, 1)
+    assert panel.xaxis.get_major_formatter()(0.5).endswith("%")
+    bottom, top = panel.get_ylim()
+    assert bottom > top  # the first label is on top
     assert [t.get_text() for t in panel.get_yticklabels()] == ["cat (6)", "dog (2)"]
     with pytest.raises(InputError, match=r"shape \(3, 3\)"):
         predictions.labels(counts, ("cat", "dog", "cow"))
