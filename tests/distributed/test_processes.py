@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from threading import get_ident
+from threading import get_ident, local
 from typing import Any
 
 import pytest
@@ -20,7 +20,12 @@ from nnx.cli import begin
 from nnx.cli import train as command
 from nnx.communicator import first_rank, own_cores, place_on_machine
 from nnx.data.dataset import Dataset
-from nnx.errors import InputError, MissingLibraryError, UnusableBackendError
+from nnx.errors import (
+    InputError,
+    MissingLibraryError,
+    NnxError,
+    UnusableBackendError,
+)
 from nnx.maths.shards import ALONE, Communicator
 from nnx.network import Network
 from nnx.settings import complete
@@ -98,12 +103,12 @@ def test_the_first_process_acts_for_all() -> None:
     def act(rank: int) -> int:
         acted.append(rank)
         if len(acted) > 1:
-            raise InputError("once is enough")
+            raise NnxError("once is enough")
         return 5
 
     def work(communicator: Communicator) -> int:
         done = first_rank(communicator, lambda: act(communicator.rank))
-        with pytest.raises(InputError, match="once is enough"):
+        with pytest.raises(NnxError, match="once is enough"):
             first_rank(communicator, lambda: act(communicator.rank))
         return done
 
@@ -138,15 +143,19 @@ def test_the_first_process_reads_the_network_of_from_for_all(
     assert len({*readers}) == 1
 
 
-def test_processes_of_a_machine_are_counted_by_rank() -> None:
-    def placed(rank: int) -> int:
-        """Return the place of one of four processes on two machines."""
-        machines = [7, 3, 7, 7]
-        return place_on_machine(
-            ALONE._replace(rank=rank, size=4, total=lambda _: machines)
-        )
+def test_processes_of_a_machine_are_counted_by_rank(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Four processes, the second of which is alone on its machine."""
+    machine = local()
+    monkeypatch.setattr(communicator.platform, "node", lambda: machine.name)
+    monkeypatch.setattr(cores, "available", lambda: 6)
 
-    assert [placed(rank) for rank in range(4)] == [0, 0, 1, 2]
+    def work(each: Communicator) -> tuple[int, int]:
+        machine.name = "other" if each.rank == 1 else "one"
+        return place_on_machine(each), own_cores(each)
+
+    assert together(4, work) == [(0, 2), (0, 6), (1, 2), (2, 2)]
 
 
 def test_all_take_the_backend_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
