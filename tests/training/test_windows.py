@@ -1,12 +1,13 @@
 """Data in windows: each image once an epoch, and the same bits however a run is cut."""
 
 import tracemalloc
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from threading import get_ident
+from threading import Event, get_ident
 from typing import Any
 
 import numpy as np
@@ -292,6 +293,25 @@ def test_rows_are_an_array_of_those_chosen() -> None:
     np.testing.assert_array_equal(np.asarray(rows), values[[1, 4, 8]])
     np.testing.assert_array_equal(rows[1:], values[[4, 8]])
     np.testing.assert_array_equal(rows[np.array([0, 2])], values[[1, 8]])
+
+
+def test_the_next_window_is_read_ahead_and_no_former_one_is_kept() -> None:
+    numbers, second = count(1), Event()
+
+    def read(rows: Any) -> Any:
+        if next(numbers) == 2:
+            second.set()
+        return np.zeros((len(rows), 1), np.float32)
+
+    made = plan(N, 4, 12, find("numpy"))
+    lazy = Rows(np.arange(N), read, 1, np.float32)
+    made = made._replace(train=made.train._replace(pixels=lazy))
+    coming = windows.trained(made, Position(begun(made)))
+    images = next(coming)
+    assert second.wait(10)
+    pixels = weakref.ref(images.pixels)
+    del images
+    assert pixels() is None
 
 
 def test_a_reader_that_fails_is_told() -> None:
