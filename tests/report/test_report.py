@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from made import fitting, made
 from matplotlib import rc_context, rcParams
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from nnx import Network
@@ -192,6 +193,13 @@ def test_the_surest_mistakes_come_first() -> None:
     every = predictions.samples(network, split, shares)
     said = [text.get_text() for text in every.axes[0].texts]
     assert said == ["a: 90%", "a: 60%, is b", "b: >99%, is c", "a: 100%"]
+    [frames] = every.axes[0].collections
+    framed = [to_hex(colour) == style.ORANGE for colour in frames.get_edgecolors()]
+    assert framed == [False, True, True, False]
+    as_floats = split._replace(images=split.images / 510)
+    for given, brightest in (split, 255), (as_floats, 1):
+        [image] = predictions.samples(network, given, shares).axes[0].get_images()
+        assert image.get_clim() == (0, brightest)
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,9 @@ def test_of_tall_pictures_fewer_lines_are_shown(
     shares = np.eye(3)[[0] * 40]
     figure = predictions.samples(network, data.test, shares)
     assert len(figure.axes[0].texts) == 8 * lines
+    [image] = figure.axes[0].get_images()
+    first = np.asarray(image.get_array())[: frame[0], : frame[1]]
+    np.testing.assert_array_equal(first, data.test.images[0].reshape(frame))
     split = data.test._replace(labels=np.ones(40, int))
     figure = predictions.mistakes(network, split, shares)
     assert len(figure.axes[0].texts) == 8 * lines

@@ -217,3 +217,5 @@ def test_what_a_run_of_several_labels_is_shown_by() -> None:
     data = Dataset("d", part, part, ("0", "1"), Frame(2, 2, 1, 2), task="multilabel")
     drawn = dict(pictures(network, data, complete({"dataset": "digits"}), ()))
     assert list(drawn) == ["labels", "weights"]
+    names = [text.get_text() for text in drawn["labels"].axes[0].get_yticklabels()]
+    assert names == ["0 (1)", "1 (1)"]
