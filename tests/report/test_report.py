@@ -143,6 +143,29 @@ def test_a_picture_of_each_unit_s_weights() -> None:
     assert np.isnan(shown[5:]).all()
 
 
+def test_zeros_negative_weights_and_few_images_can_be_drawn() -> None:
+    data = made()
+    network = fitting(data, (16, 5, 3))
+    zero, below = (
+        network.replace(
+            layers=[
+                Layer(by * abs(each.weight), 0 * each.bias) for each in network.layers
+            ]
+        )
+        for by in (0, -1)
+    )
+    for figure in (
+        layers.weights(zero),
+        layers.activations(zero, 0 * data.test.images[:3]),
+    ):
+        ranges = [image.get_clim() for panel in figure.axes for image in panel.images]
+        assert ranges
+        assert all(low < high for low, high in ranges)
+    assert len(figure.axes[0].images) == 3
+    [image] = layers.weights(below).axes[0].images
+    assert image.get_clim()[1] > 0.9 * abs(network.layers[0].weight).max()
+
+
 def test_of_many_units_the_strongest_are_shown() -> None:
     network = fitting(made(), (16, 130, 3))
     weight = network.layers[0].weight

@@ -50,8 +50,12 @@ def test_images_beside_their_units_keep_their_shape_and_colours_have_a_scale() -
         titles = [panel.get_title(loc="left") for panel in panels]
         assert titles[:2] == ["layer 1: 9 units", "layer 2: 1 unit"]
         assert [tick for tick in panels[1].get_xticks() if -0.5 <= tick <= 0.5] == [0]
-        for panel, bar in zip(panels[:2], panels[2:], strict=True):
-            assert bar.get_xlim() == panel.images[0].get_clim()
+        hidden = network.activations(data.test.images[: layers.SAMPLES])
+        for panel, bar, units in zip(panels[:2], panels[2:], hidden, strict=True):
+            [image] = panel.images
+            np.testing.assert_allclose(image.get_array(), units, rtol=1e-6)
+            assert bar.get_xlim() == image.get_clim()
+            assert image.get_clim()[1] == pytest.approx(abs(units).max())
 
 
 @pytest.mark.parametrize(("frame", "lines"), [((8, 8), 4), ((4, 16), 4), ((32, 2), 1)])
