@@ -192,6 +192,13 @@ def test_dead_units_are_counted() -> None:
         assert figure.axes[1].get_title(loc="left") == words
 
 
+def test_a_unit_is_dead_if_no_image_moves_it() -> None:
+    units = np.zeros((layers.ENOUGH, 3))
+    units[7, 0], units[:, 1] = 1, -1
+    for count, words in (2, "layer 1: 3 units, 33% dead"), (5, "1, 33% dead"), (9, "1"):
+        assert layers._words(1, count, units) == words
+
+
 def test_confusion_counts() -> None:
     labels, predicted = np.array([0, 0, 1, 2, 2]), np.array([0, 1, 1, 0, 0])
     figure = predictions.confusion(labels, predicted, ("a", "b", "c"))

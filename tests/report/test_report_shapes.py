@@ -37,6 +37,8 @@ def test_images_beside_their_units_keep_their_shape_and_colours_have_a_scale() -
         first, *panels = figure.axes
         style.encoded(figure, "png")
         assert len(first.images) == layers.SAMPLES
+        extents = [image.get_extent() for image in first.images]
+        assert all(upper[2] <= lower[3] for upper, lower in pairwise(extents))
         for i, image in enumerate(first.images):
             left, right, bottom, top = image.get_extent()
             (x0, y0), (x1, y1) = first.transData.transform(
