@@ -200,6 +200,7 @@ def test_classes_of_any_name_stay_data() -> None:
     assert "connect-src 'none'" in policy
     plain = network.replace(classes=("a", "b"))
     assert page(plain, alone=False).key != page(network, alone=False).key
+    assert "layers" not in described(network, alone=False)
     assert html.count("<script>") == html.count("</script>") - 1 == 1
     data = re.search(r'id="data">(.*?)</script>', html, re.S)
     assert data
