@@ -147,10 +147,14 @@ def _compiled(
     """Compile Numba's steps once, each dtype's in one of xdist's processes.
 
     After a change of the backend that takes half a minute, and every test that comes
-    upon it would compile them anew.
+    upon it would compile them anew. Small networks have teams of threads here too.
     """
     if not any("numba" in item.name for item in request.session.items):
         return
+    with suppress(ImportError):
+        from nnx_backends.numba_cpu import run
+
+        run.STEPS_WORTH_A_THREAD = 1
     images, labels = np.eye(4, dtype=np.uint8), np.arange(4) % 2
     part = Split(images, labels)
     data = Dataset("eye", part, part, ("a", "b"), Frame(2, 2, 1, 2))

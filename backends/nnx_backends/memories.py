@@ -3,7 +3,7 @@
 import weakref
 from typing import Any, Generic, TypeVar
 
-from nnx.maths.arrays import Array, named_arrays
+from nnx.maths.arrays import Array
 from nnx.maths.state import State
 
 Memory = TypeVar("Memory")
@@ -40,5 +40,6 @@ class Memories(Generic[Memory]):
 
 def _arrays(state: State) -> list[Array]:
     """Return the arrays of a state that its memory holds in packed form."""
-    packed = state.layers, state.optimizer_state, state.running_stats, state.ema
-    return [array for _, array in named_arrays(packed, "")]
+    trees = state.layers, *state.optimizer_state, state.running_stats, state.ema
+    parts = (part for tree in trees for part in tree if part is not None)
+    return [array for part in parts for array in part]

@@ -216,6 +216,7 @@ def near(got, expected):
     error = np.abs(got - expected).max() / np.abs(expected).max()
     assert got.dtype == np.float32 and error <= 1e-5, error
 
+run.WORTH_A_THREAD = run.STEPS_WORTH_A_THREAD = 1
 backend, plain = find("numba", threads=2), find("numpy")
 sizes, rng = (45, 70, 36, 12, 3), np.random.default_rng(0)
 network = Network(sizes, "tanh", seed=0, dtype="float32")
@@ -232,7 +233,6 @@ for count in 1, 3:
         near(a.weight, b.weight)
         near(a.bias, b.bias)
     near(got.loss_sum, expected.loss_sum)
-run.WORTH_A_THREAD = 1
 for n in (1, 5, 23, 58):
     known = network.layers, pixels[:n], network.activation, 1 / 255
     near(*(evaluation.logits(*known, b.ops) for b in (backend, plain)))

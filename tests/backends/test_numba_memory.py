@@ -55,11 +55,30 @@ def test_a_state_is_left_as_it_is_and_may_be_gone_on_from_again() -> None:
     assert_same_bits(once, Steps().take(steps.begin(), 4))
 
 
-def test_memory_is_of_the_same_steps_only() -> None:
-    steps, other = Steps(), {"learning_rate": 0.5, "dropout": 0.5, "batch_size": 30}
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"learning_rate": 0.5, "l2": 0.1},
+        {"dropout": 0.5, "batch_size": 30},
+        {"loss": "huber", "huber_delta": 0.5},
+        {"seed": 9, "input_noise": 0.3},
+    ],
+)
+@pytest.mark.parametrize("of_images", ["as before", "floats", "weighted"])
+def test_memory_is_of_the_same_steps_only(other: Any, of_images: str) -> None:
+    steps, new = Steps(), Steps()
     state = steps.take(steps.begin(), 2)
     copied = state._replace(layers=map_arrays(np.copy, list(state.layers)))
-    assert_same_bits(steps.take(state, 1, **other), Steps().take(copied, 1, **other))
+    pixels, labels, *_ = steps.images
+    if "loss" in other:
+        labels = np.eye(3, dtype=np.float32)[labels]
+        copied, state = (
+            s._replace(score_sum=np.zeros(3, "f4")) for s in (copied, state)
+        )
+    pixels = pixels.astype(np.float32) if of_images == "floats" else pixels
+    weights = np.arange(100, dtype=np.float32) if of_images == "weighted" else None
+    steps.images = new.images = Images(pixels, labels, weights)
+    assert_same_bits(steps.take(state, 1, **other), new.take(copied, 1, **other))
 
 
 @pytest.mark.parametrize("part", ["layers", "optimizer_state", "running_stats", "ema"])
@@ -110,7 +129,7 @@ def test_a_run_that_begins_with_weights_that_were_changed_takes_them() -> None:
 def test_memory_is_there_across_an_epoch_s_end() -> None:
     steps = Steps()
     state = steps.take(steps.begin(), 5)
-    [(*_, memory)] = steps.memories._known.values()
+    [(*_, work)] = steps.memories._known.values()
     state = steps.take(state._replace(loss_sum=np.zeros((), np.float32)), 2)
     [(*_, later)] = steps.memories._known.values()
-    assert later.parameters is memory.parameters
+    assert later.memory.parameters is work.memory.parameters

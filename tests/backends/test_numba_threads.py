@@ -12,6 +12,7 @@ from bits import assert_same_bits
 
 pytest.importorskip("numba")
 
+from nnx_backends.numba_cpu import run
 from nnx_backends.numba_cpu import threads as of_team
 from nnx_backends.numba_cpu.threads import FIRST_PAUSE, LAST_PAUSE, PERIOD, Threads
 
@@ -216,6 +217,25 @@ def test_a_team_that_shrinks_and_grows_gives_the_same_bits(
     alone = _trained(monkeypatch, 1)
     for sizes in (4, 2), (1, 3, 4), (3, 3, 2):
         assert_same_bits(_trained(monkeypatch, *sizes), alone)
+
+
+def test_little_work_starts_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of 20 images is not quite worth a second thread, and two steps are."""
+    monkeypatch.setattr(run, "STEPS_WORTH_A_THREAD", 3 * 20 * 32)
+    sizes, run_team = list[int](), Threads.run
+
+    def recorded(self: Threads, size: int, *others: Any) -> None:
+        sizes.append(size)
+        run_team(self, size, *others)
+
+    monkeypatch.setattr(Threads, "run", recorded)
+    network, backend = Network((4, 6), "relu", seed=1), find("numba", threads=3)
+    images = Images(np.eye(4, dtype=np.uint8)[[0, 1, 2, 3] * 15], np.arange(60) % 6)
+    hyper = Hyperparameters(network.activation, 1.0, 20)
+    for count in 0, 1, 2, 3:
+        start = initial_state(network.layers, hyper, backend.ops)
+        backend.run_steps(start, images, np.arange(60), count, hyper)
+    assert sizes == [1, 1, 2, 3]
 
 
 def test_panels_for_any_team_give_the_same_bits() -> None:

@@ -50,14 +50,13 @@ def load(threads: int | None = None, precision: str = "full") -> Backend:
             )
         from nnx_backends.memories import Memories
         from nnx_backends.numba_cpu import first_run, run
-        from nnx_backends.numba_cpu.memory import Memory
         from nnx_backends.numba_cpu.threads import Threads
     except (ImportError, MemoryError, OSError) as error:
         raise _unusable(error) from None
     keep_freed()
     usable = min(cores.available(), config.NUMBA_NUM_THREADS)
     team, note = Threads(threads or usable), first_run.note()
-    memories = Memories[Memory]()
+    memories = Memories[run.Work]()
     how: dict[str, Any] = {"threads": team, "rounds": _rounds(precision)}
     return Backend(
         name="numba",

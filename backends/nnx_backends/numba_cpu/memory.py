@@ -19,7 +19,6 @@ from nnx_backends.numba_cpu import (
     rounded,
     wide,
 )
-from nnx_backends.numba_cpu.images import ImageMemory
 from nnx_backends.numba_cpu.layout import Place
 from nnx_backends.numba_cpu.program import LARGE
 from nnx_backends.numba_cpu.records import LAYER, run_dtype
@@ -142,44 +141,36 @@ def _pack_statistics(
     return packed
 
 
-def run_record(
-    memory: Memory,
-    images: ImageMemory,
-    first_step: int,
-    count: int,
-    epoch: int,
-    hyper: Hyperparameters,
-) -> Array:
-    """Return the record that all steps and threads share, (1,)."""
+def run_record(memory: Memory, hyper: Hyperparameters) -> Array:
+    """Return the record that all steps and threads share, (1,), zero where it varies.
+
+    What varies from call to call are the images, and the steps to take.
+    """
     run = np.zeros(1, run_dtype(memory.parameters.dtype))
-    arrays = memory._asdict() | images._asdict()
+    arrays = memory._asdict()
     arrays["first"], arrays["second"] = memory.optimizer_state
     arrays["means"], arrays["variances"] = memory.statistics
     numbers: dict[str, float] = {
-        "first_step": first_step,
-        "steps": count,
-        "begin": 0,
         "batch_size": hyper.batch_size,
-        "top": 0,
-        "bottom": hyper.batch_size,
         "itemsize": memory.parameters.itemsize,
         "size": len(memory.parameters),
         "units": len(memory.scales),
-        "images": len(images.order),
         "apart": memory.scratch.shape[1],
         "masks_apart": memory.masks.shape[1],
         "marks_apart": memory.marks[0].size,
         "lists_apart": memory.lists.shape[1],
         "seed": hyper.seed,
         "one": 1,
-        "epoch": epoch,
         "height": hyper.image_shape[0],
         "width": hyper.image_shape[1],
         "columns": memory.broad.shape[1],
     }
     numbers |= (hyper.augment or Distortion())._asdict()
     for name in run.dtype.names or ():
-        run[name] = numbers[name] if name in numbers else arrays[name].ctypes.data
+        if name in numbers:
+            run[name] = numbers[name]
+        elif name in arrays:
+            run[name] = arrays[name].ctypes.data
     return run
 
 

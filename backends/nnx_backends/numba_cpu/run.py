@@ -14,7 +14,12 @@ from nnx.maths.shards import ALONE, Communicator, own_shards, summed
 from nnx.maths.state import Images, Layers, Parameters, State
 from nnx_backends.memories import Memories
 from nnx_backends.numba_cpu import bfloat16, layout, program, steps
-from nnx_backends.numba_cpu.images import ImageMemory, image_memory, sums_after
+from nnx_backends.numba_cpu.images import (
+    ImageMemory,
+    image_memory,
+    pixel_dtype,
+    sums_after,
+)
 from nnx_backends.numba_cpu.layout import Place
 from nnx_backends.numba_cpu.memory import (
     Memory,
@@ -30,30 +35,42 @@ from nnx_backends.numba_cpu.threads import Threads
 from nnx_backends.numba_cpu.vectors import ROWS
 from nnx_backends.step_numbers import step_numbers
 
-# The fewest multiplications for which starting a thread pays off.
-WORTH_A_THREAD = 20_000_000
+# The fewest multiplications for which starting a thread pays off: for logits, in steps.
+WORTH_A_THREAD, STEPS_WORTH_A_THREAD = 20_000_000, 20_000_000
 NO_CALLS = np.zeros(0, steps.CALL)
 
 
 class Work(NamedTuple):
-    """The arguments of compiled steps, except for their programs.
+    """A team's memory of a state, and what else calls that continue from it share.
 
-    run, layers, hypers: records
+    run, layers: records
+    every_block, every_step: programs as arrays of `steps.CALL`
     """
 
-    threads: Threads
     memory: Memory
-    images: ImageMemory
     run: Array
     layers: Array
+    every_block: Array
+    every_step: Array
+
+
+class Call(NamedTuple):
+    """A call of the compiled steps; hypers: records."""
+
+    threads: Threads
+    work: Work
+    images: ImageMemory
     hypers: Array
 
     def train(self, every_block: Array, every_step: Array) -> None:
-        """Call the compiled steps in a team; for 0 steps, only compile them."""
-        steps_of_threads = np.zeros(self.memory.team, STEP)
+        """Run programs in a team; for 0 steps, only compile them."""
+        memory, run = self.work.memory, self.work.run
+        steps_of_threads = np.zeros(memory.team, STEP)
         steps_of_threads["clip"] = 1.0
-        team = self.memory.team if self.run["steps"][0] else 1
-        records = self.run, self.layers, self.hypers, steps_of_threads
+        # A product of each weight forward, and two backward.
+        products = 3 * len(self.images.order) * len(memory.parameters)
+        team = min(memory.team, 1 + products // STEPS_WORTH_A_THREAD)
+        records = run, self.work.layers, self.hypers, steps_of_threads
         self.threads.run(team, steps.train, *records, every_block, every_step)
 
 
@@ -65,7 +82,7 @@ def run_steps(
     hyper: Hyperparameters,
     *,
     threads: Threads,
-    memories: Memories[Memory],
+    memories: Memories[Work],
     rounds: bool = False,
     communicator: Communicator = ALONE,
 ) -> State:
@@ -81,25 +98,22 @@ def run_steps(
         ops = Ops(np, communicator=communicator)
         return plain.run_steps(state, images, order, count, hyper, ops)
     team = threads.size(hyper.batch_size // hyper.shards // 4)
-    places, shapes = planned(state.layers, hyper, threads.most, rounds=rounds)
-    # The memory does not depend on these numbers, which may change between calls.
-    use = places, hyper._replace(learning_rate=0.0, l2=0.0), team
-    memory = memories.take(state, use)
-    if memory is None:
-        rounds = any(shape.rounds for shape in shapes)
-        memory = state_memory(state, places, hyper, team, rounds=rounds)
-    work = _work(state, images, order, count, hyper, threads, memory)
-    pixels, weighted = work.images.pixels.dtype, images.weights is not None
-    every_block = program.every_block(shapes, pixels, hyper, weighted=weighted)
-    real, every_step = memory.parameters.dtype, program.every_step(shapes, hyper)
-    programs = _calls(every_block, real), _calls(every_step, real)
+    pixels = pixel_dtype(images, state.layers[0].weight.dtype)
+    kind = pixels, images.weights is not None
+    # The work does not depend on these numbers, which may change between calls.
+    use = kind, hyper._replace(learning_rate=0.0, l2=0.0), team
+    work = memories.take(state, use)
+    if work is None:
+        planning = planned(state.layers, hyper, threads.most, rounds=rounds)
+        work = _to_train(state, kind, hyper, team, *planning)
+    call = _call(work, state, images, order, count, hyper, threads)
     if hyper.shards > 1 and count > 0:
-        sums = _train_shards(work, programs, state, hyper, communicator)
+        sums = _train_shards(call, state, hyper, communicator)
     else:
-        work.train(*programs)
-        sums = sums_after(state, work.images, hyper.batch_size)
-    after = state_after(state, memory, count, sums)
-    memories.keep(after, use, memory)
+        call.train(work.every_block, work.every_step)
+        sums = sums_after(state, call.images, hyper.batch_size)
+    after = state_after(state, work.memory, count, sums)
+    memories.keep(after, use, work)
     return after
 
 
@@ -119,62 +133,84 @@ def way(
 
 
 def _train_shards(
-    work: Work,
-    programs: tuple[Array, Array],
-    state: State,
-    hyper: Hyperparameters,
-    communicator: Communicator,
+    call: Call, state: State, hyper: Hyperparameters, communicator: Communicator
 ) -> tuple[Array, Array]:
     """Take steps with batches in shards; return the sums of losses and of scores.
 
     This process computes its own shards.
     """
-    every_block, every_step = programs
-    loss_sum, score_sum = state.loss_sum, state.score_sum
+    work, loss_sum, score_sum = call.work, state.loss_sum, state.score_sum
     shards = own_shards(hyper.shards, communicator)
-    for i, rows in enumerate(blocks(len(work.images.order), hyper.batch_size)):
+    for i, rows in enumerate(blocks(len(call.images.order), hyper.batch_size)):
         work.run["steps"], work.run["begin"] = 1, i
         parts = [
-            _shard(work, every_block, rows, i, hyper.shards, copy=len(shards) > 1)
-            for i in shards
+            _shard(call, rows, i, hyper.shards, copy=len(shards) > 1) for i in shards
         ]
         work.memory.gradients[:], loss, score = summed(parts, communicator)
         loss_sum, score_sum = loss_sum + loss, score_sum + score
-        work.train(NO_CALLS, every_step)
+        call.train(NO_CALLS, work.every_step)
     return loss_sum, score_sum
 
 
 def _shard(
-    work: Work, every_block: Array, rows: slice, shard: int, shards: int, *, copy: bool
+    call: Call, rows: slice, shard: int, shards: int, *, copy: bool
 ) -> tuple[Array, Array, Array]:
     """Return a shard's part of a batch's gradients, flat, and of its two sums.
 
     rows: of the batch in the order
     copy: whether to copy the gradients, as another shard is computed before the sum
     """
-    gradients, n = work.memory.gradients, rows.stop - rows.start
+    work, n = call.work, rows.stop - rows.start
+    gradients = work.memory.gradients
     top, bottom = shard * n // shards, (shard + 1) * n // shards
     if top == bottom:
         gradients[:] = 0.0
     work.run["top"], work.run["bottom"] = top, bottom
-    work.train(every_block, NO_CALLS)
+    call.train(work.every_block, NO_CALLS)
     own = slice(rows.start + top, rows.start + bottom)
-    losses, scores = work.images.losses[own], work.images.scores[own]
+    losses, scores = call.images.losses[own], call.images.scores[own]
     counts = scores.dtype == np.uint8
     of_scores = scores.sum(axis=0, dtype=np.int64 if counts else None)
     return gradients.copy() if copy else gradients, losses.sum(), of_scores
 
 
+def _to_train(
+    state: State,
+    kind: tuple[Any, bool],
+    hyper: Hyperparameters,
+    team: int,
+    places: list[Place],
+    shapes: list[Shape],
+) -> Work:
+    """Return the work of steps from a state.
+
+    kind: the pixels' dtype, and whether images have weights
+    places, shapes: from `planned`
+    """
+    rounds, (pixels, weighted) = any(shape.rounds for shape in shapes), kind
+    memory = state_memory(state, places, hyper, team, rounds=rounds)
+    every_block = program.every_block(shapes, pixels, hyper, weighted=weighted)
+    return _work(memory, hyper, every_block, program.every_step(shapes, hyper))
+
+
 def _work(
+    memory: Memory, hyper: Hyperparameters, every_block: Program, every_step: Program
+) -> Work:
+    real = memory.parameters.dtype
+    records = run_record(memory, hyper), layer_records(memory, hyper)
+    return Work(memory, *records, _calls(every_block, real), _calls(every_step, real))
+
+
+def _call(
+    work: Work,
     state: State,
     images: Images,
     order: Array,
     count: int,
     hyper: Hyperparameters,
     threads: Threads,
-    memory: Memory,
-) -> Work:
-    """Return the arguments of `count` compiled steps from a state, in its memory.
+) -> Call:
+    """Return a call of `count` steps from a state, and describe it in the run's record.
 
     order: of the epoch's images, as for `run_steps`
     """
@@ -183,12 +219,15 @@ def _work(
     epoch, done = divmod(state.step, per_epoch)
     index = np.ascontiguousarray(order[done * size : (done + count) * size], np.int64)
     own = image_memory(images, index, state.layers, hyper)
-    run = run_record(memory, own, state.step, count, epoch, hyper)
+    of_call = {"first_step": state.step, "steps": count, "epoch": epoch}
+    of_images = {"images": len(index), "begin": 0, "top": 0, "bottom": size}
+    arrays = {name: array.ctypes.data for name, array in own._asdict().items()}
+    for name, value in (of_call | of_images | arrays).items():
+        work.run[name] = value
     # Kernels count images from the first of the data set, which a window may lack.
-    run["pixels"] -= (images.first or 0) * own.pixels[0].nbytes
+    work.run["pixels"] -= (images.first or 0) * own.pixels[0].nbytes
     numbers = step_numbers(hyper, HYPER.names or (), state.step, count, per_epoch)
-    hypers = numbers.view(HYPER).ravel()
-    return Work(threads, memory, own, run, layer_records(memory, hyper), hypers)
+    return Call(threads, work, own, numbers.view(HYPER).ravel())
 
 
 def planned(
@@ -225,10 +264,11 @@ def logits(
     places, shapes = planned(layers, hyper, threads.most, rounds=False)
     team = threads.size(products // WORTH_A_THREAD)
     memory = state_memory(state, places, hyper, team)
-    work = _work(state, images, np.arange(n), count, hyper, threads, memory)
-    calls = program.logits(shapes, work.images.pixels.dtype, hyper)
-    work.train(_calls(calls, dtype), NO_CALLS)
-    return work.images.logits
+    pixel_type = pixel_dtype(images, dtype)
+    work = _work(memory, hyper, program.logits(shapes, pixel_type, hyper), ())
+    call = _call(work, state, images, np.arange(n), count, hyper, threads)
+    call.train(work.every_block, work.every_step)
+    return call.images.logits
 
 
 def _calls(program: Program, real: Any) -> Array:
