@@ -68,6 +68,7 @@ ALSO_CALLED = {
     "gpu": "backend",
     "cuda": "backend",
     "augmentation": "augment",
+    "verbose": "quiet",
 } | RENAMED
 # What to give in place of a setting that `nnx.train` does not take, or of another
 # library's argument.

@@ -135,8 +135,8 @@ def read_value(name: str, value: Any) -> Any:
 
 
 def _unknown(name: str) -> str:
-    if name in OPTIONS:
-        option = "--" + name.replace("_", "-")
+    if (option := ALSO_CALLED.get(name, name)) in OPTIONS:
+        option = "--" + option.replace("_", "-")
         return f"{in_few_words(name)} is not a setting: give the command {option}"
     if name in RENAMED:
         return f"{name} is now called {RENAMED[name]}"

@@ -60,6 +60,7 @@ def test_data_sets_that_are_refused(refused: Refused, cwd: Path) -> None:
         ("--loss mse", "(Possible options: --task)"),
         ("--label price", "(Possible options: --target)"),
         ("--gpu", "(Possible options: --backend)"),
+        ("--verbose", "(Possible options: --quiet)"),
         ("--optimizer Adam", "not 'Adam': did you mean adam?"),
         ("--activation ReLU", "not 'ReLU': did you mean relu?"),
         ("--class-weights x=2", "digits has no class 'x'; it has '0', '1', "),
