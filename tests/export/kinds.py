@@ -88,7 +88,9 @@ def _table(network: Network, **attributes: object) -> Case:
         mean, scale = zip(*((c.mean, c.scale) for c in network.columns), strict=True)
         features = (given - mean) / scale
     features = features.astype(network.layers[0].weight.dtype)
-    ask = network.predict if network.task == "regression" else network.predict_proba
+    # Of columns that are not scaled, features of float64 are taken too.
+    plain = network.replace(columns=tuple(Column(f"x{i}") for i in range(5)))
+    ask = plain.predict if network.task == "regression" else plain.predict_proba
     return Case(network, given, ask(features, backend="numpy"))
 
 

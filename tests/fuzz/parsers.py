@@ -150,7 +150,7 @@ def models() -> list[bytes]:
 
 
 def used(network: Network) -> None:
-    network.predict(np.zeros((2, network.sizes[0])))
+    network.predict(np.zeros((2, network.sizes[0]), np.float32))
     str(network)
 
 
