@@ -47,7 +47,8 @@ class TrialRuns(NamedTuple):
         from nnx.sweep.space import covering, ends
 
         small = self._replace(data=_few(self.data))
-        pairs = islice(covering(self.space, 2), PAIRS)
+        # With a trained network, all have its layers, which may be large.
+        pairs = islice(covering(self.space, 2), 0 if self.trained else PAIRS)
         for chosen in chain(covering(self.space, 1), pairs):
             try:
                 small._run(_narrow(self._with(chosen)))
