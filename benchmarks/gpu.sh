@@ -30,8 +30,8 @@ packages=(array-api-compat array-api-strict hatchling pathspec platformdirs pooc
     starlette tomli-w trove-classifiers uvicorn)
 
 machine() {
-    date && nvidia-smi && python3 -m nnx info
-    python3 -m pip freeze | grep -iE '^(cupy|jax|numba|numpy|nvidia|torch|triton)'
+    date && nvidia-smi && python3 -m nnx info &&
+        python3 -m pip freeze | grep -iE '^(cupy|jax|numba|numpy|nvidia|torch|triton)'
 }
 check() {
     python3 -m nnx gradcheck --backend cupy --json &&

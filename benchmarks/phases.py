@@ -134,7 +134,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=60000)
     parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
+    given, most = parser.parse_args(), max(w.batch_size for w in NETWORKS.values())
+    if given.images <= most:
+        parser.error(f"--images must be over {most}, for two steps in each epoch")
     cupy.RawKernel = Kernel
     steps.MOST_OPERATIONS = 2**62  # an epoch is one launch, also beside a display
     results = dict[str, Any]()

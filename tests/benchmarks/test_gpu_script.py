@@ -62,3 +62,10 @@ def test_a_step_that_there_is_not(variables: dict[str, str], tmp_path: Path) -> 
     assert done.returncode == 2
     assert "no step is called sleep; there are machine tests check" in done.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_a_machine_without_a_driver_is_told(
+    variables: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "bin" / "nvidia-smi").symlink_to("/bin/false")
+    assert ran(variables, "-o", tmp_path / "results", "machine").returncode == 1

@@ -48,10 +48,19 @@ def test_what_was_measured_before_the_end_is_kept(
 
     out = tmp_path / "phases.json"
     monkeypatch.setattr(script, "measured", measured)
-    monkeypatch.setattr(script, "NETWORKS", {"one": SMALL, "two": None})
+    monkeypatch.setattr(script, "NETWORKS", {"one": SMALL, "two": SMALL._replace()})
     monkeypatch.setattr(script.cupy, "RawKernel", script.cupy.RawKernel)
     monkeypatch.setattr(script.steps, "MOST_OPERATIONS", 0)
     monkeypatch.setattr(sys, "argv", ["phases.py", "--out", str(out)])
     with pytest.raises(KeyboardInterrupt):
         script.main()
     assert list(json.loads(out.read_text())) == ["one"]
+
+
+def test_an_epoch_of_one_step_has_no_phases(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["phases.py", "--images", "8192"])
+    with pytest.raises(SystemExit):
+        script.main()
+    assert "--images must be over 8192, for two steps" in capsys.readouterr().err
