@@ -134,9 +134,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=60000)
     parser.add_argument("--out", type=Path)
-    given, most = parser.parse_args(), max(w.batch_size for w in NETWORKS.values())
-    if given.images <= most:
-        parser.error(f"--images must be over {most}, for two steps in each epoch")
+    given = parser.parse_args()
+    largest_batch = max(workload.batch_size for workload in NETWORKS.values())
+    if given.images <= largest_batch:
+        parser.error(f"--images must be over {largest_batch}, for two steps per epoch")
     cupy.RawKernel = Kernel
     steps.MOST_OPERATIONS = 2**62  # an epoch is one launch, also beside a display
     results = dict[str, Any]()

@@ -120,9 +120,11 @@ def after(state: State, posed: Problem, backend: Backend, count: int) -> State:
 
 def off(got: State, start: State, expected: State, drawn: Problem) -> dict[str, float]:
     """Return the relative error of every array, and of every parameter's change."""
-    found = errors(got, expected, str(drawn.layers[0].weight.dtype), start)
+    relative = errors(got, expected, str(drawn.layers[0].weight.dtype), start)
     assert got.step == expected.step == drawn.step + drawn.count
-    return found | change_errors(drawn.layers, got.layers, expected.layers, drawn.count)
+    return relative | change_errors(
+        drawn.layers, got.layers, expected.layers, drawn.count
+    )
 
 
 @on_examples
@@ -150,8 +152,8 @@ def test_steps(tested: Backend, data: st.DataObject) -> None:
         ways.append(partial(steps.run_steps, ops=tested.ops))
     for run_steps in ways:
         state = run_steps(start, posed.images, posed.order, posed.count, posed.hyper)
-        found = off(moved(state, tested.to_numpy), before, expected, drawn)
-        assert {k: e for k, e in found.items() if not e <= BOUNDS[dtype]} == {}
+        relative = off(moved(state, tested.to_numpy), before, expected, drawn)
+        assert {k: e for k, e in relative.items() if not e <= BOUNDS[dtype]} == {}
     inputs = (posed.layers, posed.images, posed.order)
     given_ = (drawn.layers, drawn.images, drawn.order)
     for mine, other in zip(arrays(inputs), arrays(given_), strict=True):

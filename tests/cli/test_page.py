@@ -85,11 +85,11 @@ def test_without_the_extra(
 
 
 def get(address: str, host: str | None = None) -> tuple[int, str]:
-    there = HTTPConnection(urlsplit(address).netloc, timeout=10)
-    there.request("GET", "/", headers={"Host": host} if host else {})
-    response = there.getresponse()
+    connection = HTTPConnection(urlsplit(address).netloc, timeout=10)
+    connection.request("GET", "/", headers={"Host": host} if host else {})
+    response = connection.getresponse()
     said = response.read().decode()
-    there.close()
+    connection.close()
     return response.status, said
 
 
@@ -106,13 +106,15 @@ def test_served_until_a_signal(
     address, (host, _, port) = told[1], urlsplit(told[1]).netloc.partition(":")
     assert get(address)[1].startswith("<!doctype html>")
     assert get(address, "evil.example")[0] == 400
-    with socket.create_connection((host, port), timeout=10) as there:
-        there.sendall(b"no HTTP\r\n\r\n")
-        assert there.recv(100).startswith(b"HTTP/1.1 400 ")
+    with socket.create_connection((host, port), timeout=10) as connection:
+        connection.sendall(b"no HTTP\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
     # A browser keeps its connection open, and a request may have no end.
-    with socket.create_connection((host, port), timeout=10) as there:
+    with socket.create_connection((host, port), timeout=10) as connection:
         head = f"POST /answer HTTP/1.1\r\nHost: {host}\r\nContent-Length: 16\r\n"
-        there.sendall(f"{head}Content-Type: application/octet-stream\r\n\r\n".encode())
+        connection.sendall(
+            f"{head}Content-Type: application/octet-stream\r\n\r\n".encode()
+        )
         assert get(address)[0] == 200
         process.send_signal(signal)
         out, err = process.communicate(timeout=10)

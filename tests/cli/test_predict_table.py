@@ -132,9 +132,9 @@ def test_values_and_whose_they_are(
     x = network.features(
         np.array([[float(age), city] for age, city, _ in rows], object)
     )
-    found = [[float(value) for value in values] for _, *values in lines]
+    printed = [[float(value) for value in values] for _, *values in lines]
     predicted = network.predict(x).reshape(ROWS, -1)
-    np.testing.assert_allclose(found, predicted, rtol=1e-6)
+    np.testing.assert_allclose(printed, predicted, rtol=1e-6)
 
 
 def test_classes_by_name_and_their_probabilities(
@@ -222,9 +222,12 @@ def test_pictures_as_rows_and_as_an_archive(run: Run, cwd: Path, maximum: int) -
     labelled = [f"{i},{row},5" for i, row in enumerate(rows)]
     names = ",".join(f"p{i}" for i in range(16))
     (cwd / "id.csv").write_text("\n".join([f"id,{names},Label", *labelled]))
-    found = network.predict(flat)
-    assert len({*found}) > 1
-    expected = [["row", "label"], *([str(i + 1), str(c)] for i, c in enumerate(found))]
+    classes = network.predict(flat)
+    assert len({*classes}) > 1
+    expected = [
+        ["row", "label"],
+        *([str(i + 1), str(c)] for i, c in enumerate(classes)),
+    ]
     for file, more in ("more.npz", ()), ("bare.csv", ()), ("id.csv", ("--id", "id")):
         ran = run("predict", "m", file, *more)
         assert [line[1:] for line in _lines(ran.stdout)] == [e[1:] for e in expected]
@@ -375,15 +378,15 @@ def test_a_picture_s_values_or_labels(
     [row] = json.loads(ran.stdout)["predictions"]
     if task == "regression":
         assert [*row["values"]] == ["x", "y"]
-        found = [*row["values"].values()]
-        np.testing.assert_allclose(found, network.predict([pixels])[0])
-        title, shown = [], [*map(quantity, found)]
+        answers = [*row["values"].values()]
+        np.testing.assert_allclose(answers, network.predict([pixels])[0])
+        title, shown = [], [*map(quantity, answers)]
     else:
-        found = row["probabilities"]
-        np.testing.assert_allclose(found, network.predict_proba([pixels])[0])
+        answers = row["probabilities"]
+        np.testing.assert_allclose(answers, network.predict_proba([pixels])[0])
         assert row["labels"] == ["dog"]  # the probabilities are 0.31 and 0.66
         title = ["probability of each label in %"]
-        shown = [f"{100 * chance:.1f}" for chance in found]
+        shown = [f"{100 * chance:.1f}" for chance in answers]
     *said, heading, _, line = run(
         "predict", "model.safetensors", "a.png"
     ).stdout.splitlines()

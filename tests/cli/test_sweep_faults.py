@@ -141,9 +141,9 @@ def test_what_changes_after_the_beginning(
     else:
         with pytest.raises(InputError, match="log.csv: "):
             swept(files, monkeypatch)
-    found = journal.trials(journal.opened(files / "swept"))
+    records = journal.trials(journal.opened(files / "swept"))
     expected = {"network": {"COMPLETE"}, "folder": {"RUNNING"}}
-    assert {trial.state.name for trial in found} == expected[gone]
+    assert {trial.state.name for trial in records} == expected[gone]
 
 
 def test_results_once_the_trials_are_deleted(done: Run, run: Run, files: Path) -> None:

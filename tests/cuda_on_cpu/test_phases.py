@@ -63,4 +63,6 @@ def test_an_epoch_of_one_step_has_no_phases(
     monkeypatch.setattr(sys, "argv", ["phases.py", "--images", "8192"])
     with pytest.raises(SystemExit):
         script.main()
-    assert "--images must be over 8192, for two steps" in capsys.readouterr().err
+    assert (
+        "--images must be over 8192, for two steps per epoch" in capsys.readouterr().err
+    )

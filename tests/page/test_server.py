@@ -35,13 +35,13 @@ def ask(
     headers: dict[str, str] = KIND,
 ) -> tuple[int, str]:
     """Return a request's status and the answer."""
-    there = http.client.HTTPConnection(urlsplit(address).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=10)
     try:
-        there.request(method, path, body, headers)
-        response = there.getresponse()
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
         return response.status, response.read().decode()
     finally:
-        there.close()
+        connection.close()
 
 
 def test_an_answer_is_the_network_s(served: str, digits: nnx.Network) -> None:
@@ -120,8 +120,8 @@ def test_statuses(served: str, status: int, asked: dict) -> None:
 def test_what_is_no_http(served: str) -> None:
     host, port = urlsplit(served).netloc.split(":")
     for sent in b"\x16\x03\x01 no HTTP\r\n\r\n", b"GET / HTTP/1.1\r\n", b"":
-        with socket.create_connection((host, int(port)), timeout=10) as there:
-            there.sendall(sent)
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(sent)
     assert ask(served)[0] == 200
 
 
@@ -149,23 +149,23 @@ def test_many_at_once_and_memory_is_flat(served: str) -> None:
 
 
 def test_an_answer_takes_under_20_ms(served: str) -> None:
-    there = http.client.HTTPConnection(urlsplit(served).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(served).netloc, timeout=10)
     seconds = []
     for _ in range(30):
         began = time.perf_counter()
-        there.request("POST", "/answer", PICTURE, KIND)
-        assert there.getresponse().read()
+        connection.request("POST", "/answer", PICTURE, KIND)
+        assert connection.getresponse().read()
         seconds.append(time.perf_counter() - began)
-    there.close()
+    connection.close()
     assert np.median(seconds) < 0.02
 
 
 def test_a_policy_that_lets_nothing_else_in(served: str) -> None:
-    there = http.client.HTTPConnection(urlsplit(served).netloc, timeout=10)
-    there.request("GET", "/")
-    response = there.getresponse()
+    connection = http.client.HTTPConnection(urlsplit(served).netloc, timeout=10)
+    connection.request("GET", "/")
+    response = connection.getresponse()
     html, policy = response.read().decode(), response.headers["Content-Security-Policy"]
-    there.close()
+    connection.close()
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe" not in policy
     assert "frame-ancestors 'none'" in policy
@@ -181,16 +181,16 @@ def test_a_policy_that_lets_nothing_else_in(served: str) -> None:
     ("method", "path"), [("GET", "/"), ("POST", "/answer"), ("POST", "/answer?refused")]
 )
 def test_headers_that_keep_it_from_others(served: str, method: str, path: str) -> None:
-    there = http.client.HTTPConnection(urlsplit(served).netloc, timeout=10)
-    there.request(method, path, PICTURE, {} if "?" in path else KIND)
-    response = there.getresponse()
+    connection = http.client.HTTPConnection(urlsplit(served).netloc, timeout=10)
+    connection.request(method, path, PICTURE, {} if "?" in path else KIND)
+    response = connection.getresponse()
     assert response.status == (415 if "?" in path else 200)
     assert response.headers["Cache-Control"] == "no-store"
     assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
     assert response.headers["Referrer-Policy"] == "no-referrer"
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     assert "Server" not in response.headers
-    there.close()
+    connection.close()
 
 
 def test_classes_of_any_name_stay_data() -> None:

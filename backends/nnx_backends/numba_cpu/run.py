@@ -196,6 +196,7 @@ def _to_train(
 def _work(
     memory: Memory, hyper: Hyperparameters, every_block: Program, every_step: Program
 ) -> Work:
+    """Return the work of two programs in a state's memory."""
     real = memory.parameters.dtype
     records = run_record(memory, hyper), layer_records(memory, hyper)
     return Work(memory, *records, _calls(every_block, real), _calls(every_step, real))
