@@ -47,6 +47,11 @@ def test_an_activation_under_another_name_is_the_same_network() -> None:
         ("activation", "LeakyReLU", "leaky_relu"),
         ("activation", "relu,Tanh", "tanh"),
         ("activation", "gelu2", "gelu"),
+        (
+            "activation",
+            "relu,softmax",
+            "those of hidden layers alone, as the outputs' softmax is built in",
+        ),
         ("init", "kaiming_uniform", "he"),
         ("init", "Xavier", "glorot"),
         ("optimizer", "Adam", "adam"),

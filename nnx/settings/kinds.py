@@ -160,19 +160,19 @@ def names(
 ) -> Kind:
     """Return the kind of one name for all layers, or one for each: "relu,tanh".
 
-    known: names to suggest; meaning: of other names that are accepted
+    known: names to suggest
+    meaning: of other names, accepted if it holds, or else suggested
     """
 
     def read(value: Any) -> tuple[str, ...]:
         _require(isinstance(value, str | list | tuple))
         names = value.split(",") if isinstance(value, str) else value
         _require(all(isinstance(name, str) for name in names) and len(names) > 0)
-        stripped = (name.replace(" ", "") for name in names)
-        meant = tuple(meaning.get(name, name) for name in stripped)
-        for name in meant:
-            if not holds(name):
+        stripped = [name.replace(" ", "") for name in names]
+        for name in stripped:
+            if not holds(meaning.get(name, name)):
                 raise _nearest(name, known, meaning)
-        return meant
+        return tuple(meaning.get(name, name) for name in stripped)
 
     return Kind(allowed, read, "NAMES", write=",".join)
 
@@ -277,7 +277,7 @@ ACTIVATION = names(
     f"one of {', '.join(ACTIVATIONS)}, or one per hidden layer, separated by commas",
     ACTIVATIONS.__contains__,
     ACTIVATIONS,
-    other_names.ACTIVATIONS,
+    other_names.ACTIVATIONS | other_names.ACTIVATIONS_INSTEAD,
 )
 INITIALIZER = names(
     f"one of auto, {', '.join(INITIALIZERS)} or normal:σ with σ > 0, or one per layer, "

@@ -121,6 +121,9 @@ INITIALIZERS = {
 }
 OPTIMIZERS = {"adamw": "adam"}
 # Names that are refused with these suggestions.
+ACTIVATIONS_INSTEAD = {
+    "softmax": "those of hidden layers alone, as the outputs' softmax is built in",
+}
 OPTIMIZERS_INSTEAD = {
     "momentum": "sgd with momentum 0.9",
     "nag": "nesterov, Nesterov's accelerated gradient",
