@@ -9,6 +9,7 @@ applies that to this table, or to any other with the same columns:
 Columns are found by name: they may be in any order, and other columns are ignored.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ from nnx.data.tabular import (
     index_by_name,
     listed,
     number,
-    written_otherwise,
+    unit_of,
 )
 from nnx.errors import InputError
 
@@ -251,15 +252,19 @@ def refuse_written_otherwise(table: Table, i: int, instead: str) -> None:
     """Refuse a column of text whose fields are nearly all numbers in another notation.
 
     A column with at most two different texts is accepted: as categories they are as
-    good as numbers. So is one in which less than `TEXT_SHARE` is in another notation:
-    these fields are errors, which `fit` reports.
+    good as numbers. So is one of up to `FEW` numbers with a unit, as in 4 rooms, and
+    one in which less than `TEXT_SHARE` is in another notation: these fields are
+    errors, which `fit` reports.
 
     instead: advice for the case that the fields are categories
     """
     values = table.values[i]
     if not isinstance(values, Text) or len(values.values) < 3:
         return
-    otherwise = np.array([*map(written_otherwise, values.values), False])
+    units = [unit_of(text) for text in values.values]
+    words = Counter(filter(None, units)) if len(units) > FEW else Counter[str]()
+    accepted = {"", *(word for word, _ in words.most_common(1))}
+    otherwise = np.array([*(unit in accepted for unit in units), False])
     plain = np.array([number(text) is not None for text in values.values] + [False])
     filled = max(1, (values.codes >= 0).sum())
     of_them, of_both = (
@@ -271,7 +276,7 @@ def refuse_written_otherwise(table: Table, i: int, instead: str) -> None:
     raise InputError(
         f"{table.place(row, i)}: {_said(values, row)} is text, and nearly all of the "
         "column are numbers in such a form: write them as in 1234.5, with a point and "
-        f"no other sign; or, if each is a category, {instead}"
+        f"no sign or unit; or, if each is a category, {instead}"
     )
 
 

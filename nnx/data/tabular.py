@@ -14,11 +14,12 @@ from nnx.errors import InputError, nearest
 # Fields that mean a missing value, in lower case.
 MISSING = "", "na", "n/a", "nan", "null"
 _CODE = re.compile(r"[+-]?(0[0-9]+|[0-9]{16,})")
-# Numbers with a currency or percent sign, separated thousands, or a decimal comma.
+# Numbers with a currency or percent sign or a unit, separated thousands, or a decimal
+# comma.
 _OTHERWISE = re.compile(
     r"[+-]?\s?([$€£¥]\s?)?[+-]?"
     r"([0-9]{1,3}([,.'\u2019\s])[0-9]{3}(\3[0-9]{3})*|[0-9]+)"
-    r"([.,][0-9]+)?\s?[%$€£¥]?"
+    r"([.,][0-9]+)?\s?([%$€£¥]?|(?P<unit>[^\W\d_]\S*))"
 )
 
 
@@ -195,9 +196,13 @@ def written_number(text: str) -> float | None:
         return None
 
 
-def written_otherwise(text: str) -> bool:
-    """Return whether text is a number in another notation: 3,4, $1,234.50, 5%."""
-    return number(text) is None and bool(_OTHERWISE.fullmatch(text))
+def unit_of(text: str) -> str | None:
+    """Return the unit of a number in another notation, "" for none, or None for others.
+
+    A unit is a word, as in 95 m². Numbers without are 3,4, $1,234.50 and 5%.
+    """
+    found = _OTHERWISE.fullmatch(text) if number(text) is None else None
+    return None if found is None else found["unit"] or ""
 
 
 def is_code(field: str) -> bool:

@@ -453,6 +453,9 @@ def test_many_numbers_with_zeros_before_them_are_numbers(write):
         lambda i: f"${1000 + i:,}.50",
         lambda i: f"{i * 0.5} %",
         lambda i: f"{i % 9}%",
+        lambda i: f"{20 + i} m2",
+        lambda i: f"{i + 0.5}kg",
+        lambda i: "3 lbs" if i == 39 else f"{1000 + i:,} kg",
         lambda i: f"€ {i}",
         lambda i: f"-1 {234 + i}",
         lambda i: "unknown" if i == 39 else f"{i % 9},5",
@@ -488,6 +491,11 @@ def test_numbers_that_are_written_otherwise_are_no_categories(write, field):
 def test_what_is_no_number_is_a_category(write, field):
     data = nnx.load(write(a=field), target="y")
     assert len(data.columns[0].categories) == len({field(i) for i in range(40)})
+
+
+def test_numbers_before_different_words_have_no_unit(write):
+    message = refused(write(a=lambda i: f"{i} {'ap'[i % 2]}m"))
+    assert "different texts" in message
 
 
 @pytest.mark.parametrize(
