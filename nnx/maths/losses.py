@@ -175,6 +175,8 @@ class Loss(NamedTuple):
     score: from logits and targets, what a batch adds to the epoch's score: the number
         of correct rows, or each output's sum of squared errors
     options: the hyperparameters that `per_sample` takes
+    of_classes: whether a target is the number of a class, (batch,); otherwise it has a
+        number for each output, (batch, outputs)
     counts: whether the score is a count; otherwise it is a sum of squared errors
     """
 
@@ -182,12 +184,17 @@ class Loss(NamedTuple):
     outputs: Callable[..., Array]
     score: Callable[..., Array]
     options: tuple[str, ...] = ()
+    of_classes: bool = False
     counts: bool = True
 
 
 LOSSES = {
     "cross_entropy": Loss(
-        cross_entropy, softmax, correct, ("label_smoothing", "class_weights")
+        cross_entropy,
+        softmax,
+        correct,
+        ("label_smoothing", "class_weights"),
+        of_classes=True,
     ),
     "binary_cross_entropy": Loss(binary_cross_entropy, sigmoid, all_correct),
     "squared_error": Loss(squared_error, identity, squared_errors, counts=False),
@@ -220,7 +227,7 @@ def total_weight(
     targets: (batch,) class numbers, or (batch, outputs)
     weights: (batch,), of samples; None: 1 each
     """
-    classes = hyper.class_weights if hyper.loss == "cross_entropy" else ()
+    classes = hyper.class_weights if LOSSES[hyper.loss].of_classes else ()
     if weights is None and not classes:
         return float(targets.shape[0])
     if classes:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nnx.maths import losses
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.arrays import Array
 from nnx.maths.hyperparameters import Distortion, Hyperparameters, Schedule
@@ -46,7 +47,7 @@ class Case(NamedTuple):
         """
         outputs, loss = self.sizes[-1], self.hyper.loss
         labels: Array
-        if loss == "cross_entropy":
+        if losses.LOSSES[loss].of_classes:
             labels = rng.integers(0, outputs, n)
         elif loss == "binary_cross_entropy":
             labels = rng.integers(0, 2, (n, outputs)).astype(np.float64)

@@ -7,7 +7,7 @@ not compared near kinks.
 
 import numpy as np
 
-from nnx.maths import network, steps
+from nnx.maths import losses, network, steps
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.arrays import Array
 from nnx.maths.blocks import block, block_count
@@ -50,7 +50,7 @@ def _from_turning(logits: Array, targets: Array, hyper: Hyperparameters) -> Arra
 
     logits: (n, outputs)
     """
-    if hyper.loss == "cross_entropy":
+    if losses.LOSSES[hyper.loss].of_classes:
         top = np.partition(logits, -2, axis=1)
         return np.asarray(top[:, -1] - top[:, -2])
     if hyper.loss == "binary_cross_entropy":

@@ -17,10 +17,14 @@ from own_process import printed
 from nnx import Network, find, train
 from nnx.data.dataset import Dataset
 from nnx.errors import DivergedError, MissingLibraryError, UnusableBackendError
+from nnx.maths import losses
 from nnx.maths.hyperparameters import Distortion, Hyperparameters, Schedule
 from nnx.maths.state import Images, Layer, Layers, State, initial_state
+from nnx.verify import parity
+from nnx.verify.cases import Case
 
 pytest.importorskip("numba")
+from nnx_backends.numba_cpu import loss
 
 
 def _steps(
@@ -90,6 +94,19 @@ def test_a_team_of_any_size_gives_the_same_bits(options: dict[str, Any]) -> None
     alone = _run(threads=1, **options)
     for threads in 2, 3, 4, 5:
         assert_same_bits(_run(threads=threads, **options), alone)
+
+
+def test_the_targets_of_a_loss_do_not_depend_on_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A kernel that took class numbers for other numbers would write anywhere."""
+    for table in losses.LOSSES, loss.KERNELS:
+        monkeypatch.setitem(table, "another", table["cross_entropy"])
+    options = {"class_weights": (0.5, 1.0, 2.0)}
+    case = Case((8, 5, 3), "relu", 6, tuple(options.items()), weighted=True)
+    same = case._replace(options=(*case.options, ("loss", "another")))
+    assert same.labels(4, np.random.default_rng(0))[0].shape == (4,)
+    assert parity.worst_error(parity.problem(same, "float64"), find("numba")) < 1e-12
 
 
 def test_two_python_threads_train_at_once() -> None:

@@ -22,7 +22,7 @@ __device__ inline void fetch_images(const Step& s) {
   constexpr int LINE = 128, SIZE = INPUTS[0] * sizeof(Pixel), ROOM = 8 << 20;
   if constexpr (SIZE > ROOM / BATCH) return;
   constexpr int LINES = SIZE / LINE + 2;  // of an image, which may begin within a line
-  constexpr int LABEL = LOSS == CROSS_ENTROPY ? 8 : 4 * OUTS;
+  constexpr int LABEL = OF_CLASSES ? 8 : 4 * OUTS;
   const int batch = s.step + 1 < s.run.count ? batch_of(s.run, s.step + 1) : 0;
   const Number* next = images(s.run, s.step + 1);
   const char* pixels = static_cast<const char*>(s.run.pixels);

@@ -7,6 +7,7 @@ import numpy as np
 
 from nnx.maths.arrays import Array
 from nnx.maths.hyperparameters import Hyperparameters
+from nnx.maths.losses import LOSSES
 from nnx.maths.state import Images, Parameters, RunningStats, State
 from nnx_backends.cupy_gpu import layout
 from nnx_backends.cupy_gpu.layout import Place
@@ -48,7 +49,7 @@ def inputs(images: Images, hyper: Hyperparameters, cupy: Any) -> dict[str, Array
     pixels, labels, weights = images[:3]
     if pixels.dtype not in (np.uint8, np.float32):
         pixels = pixels.astype(np.float32)
-    kind = np.int64 if hyper.loss == "cross_entropy" else np.float32
+    kind = np.int64 if LOSSES[hyper.loss].of_classes else np.float32
     arrays = {
         "pixels": cupy.ascontiguousarray(pixels),
         "labels": cupy.ascontiguousarray(labels, dtype=kind),

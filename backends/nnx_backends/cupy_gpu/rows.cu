@@ -28,13 +28,13 @@ __device__ inline Target target_of(const Step& s, int row) {
   if (row >= s.batch) return target;
   const long long image = s.own_images()[row];
   if (WEIGHTED) target.weight = s.run.weights[image];
-  if constexpr (LOSS == CROSS_ENTROPY) {
+  if constexpr (OF_CLASSES) {
     target.label = static_cast<int>(static_cast<const long long*>(s.run.labels)[image]);
   }
 #pragma unroll
   for (int i = 0; i < EACH; i++) {
     if (output(i) >= OUTS) continue;
-    if constexpr (LOSS != CROSS_ENTROPY) {
+    if constexpr (!OF_CLASSES) {
       target.own[i] = static_cast<const float*>(s.run.labels)[image * OUTS + output(i)];
     } else if (CLASS_WEIGHTED) {
       target.own[i] = s.run.class_weights[output(i)];

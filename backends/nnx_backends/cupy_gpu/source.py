@@ -145,6 +145,7 @@ def _recipe(hyper: Hyperparameters) -> dict[str, Any]:
         "ACTIVATION": [_index(ACTIVATIONS, name) for name in hyper.activations],
         "OPTIMIZER": _index(OPTIMIZERS, hyper.optimizer),
         "LOSS": _index(LOSSES, hyper.loss),
+        "OF_CLASSES": LOSSES[hyper.loss].of_classes,
         "COUNTS": LOSSES[hyper.loss].counts,
         "NORMALIZED": hyper.batch_norm,
         "DROPOUT": threshold(hyper.dropout),

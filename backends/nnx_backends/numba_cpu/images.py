@@ -61,7 +61,7 @@ def _added(total: Array, of_images: Array, batch_size: int) -> Array:
 
 def _labels(images: Images, order: Array, hyper: Hyperparameters, real: Any) -> Array:
     """Return the labels of images, or their targets, (images, outputs)."""
-    kind = np.int64 if hyper.loss == "cross_entropy" else real
+    kind = np.int64 if LOSSES[hyper.loss].of_classes else real
     taken = np.take(images.labels, order, axis=0)
     return np.ascontiguousarray(taken, kind)
 
