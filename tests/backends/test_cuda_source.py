@@ -1,19 +1,36 @@
 """The CUDA source has a branch for each function of the maths."""
 
 import re
+from collections.abc import Iterable
 
 import pytest
 from nnx_backends.cupy_gpu import source
 
+from nnx.maths.activations import ACTIVATIONS
+from nnx.maths.hyperparameters import PRECISIONS
+from nnx.maths.losses import LOSSES
+from nnx.maths.optimizers import OPTIMIZERS
+
 # What remains if no branch is taken.
-LEFT = "identity", "sgd"
-NAMES = [name for names in source.ENUMERATIONS for name in names if name not in LEFT]
+LEFT = {"identity", "sgd"}
+# A function, or all of the source, and the names that it is a branch of.
+BRANCHES = [
+    ("activate", ACTIVATIONS), ("slope", ACTIVATIONS), ("direction", OPTIMIZERS),
+    ("", LOSSES), ("", PRECISIONS),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_function_has_a_branch(name: str) -> None:
+@pytest.mark.parametrize(("function", "names"), BRANCHES)
+def test_every_function_has_a_branch(function: str, names: Iterable[str]) -> None:
     """Without one, an activation would be the identity, and an optimizer SGD."""
-    assert re.search(rf"[=<] ?{name.upper()}\b", source.source(""))
+    text = source.source("")
+    if function:
+        [text] = re.findall(
+            rf"^__device__ [^\n]* {function}\(.*?^}}", text, re.S | re.M
+        )
+    found = {name for name in names if re.search(rf"[=<] ?{name.upper()}\b", text)}
+    missing = {*names} - found - LEFT
+    assert not missing, f"{function or 'cupy_gpu/*.cu'}: no branch for {missing}"
 
 
 def test_the_source_can_be_written_in_any_encoding() -> None:

@@ -74,7 +74,7 @@ __device__ void normalize(const Step& s, int item) {
     if (row < s.batch && column < OUTPUTS[L]) {
       const float value = own[i] * scale, shifted = gamma * value + bias;
       next = activate<ACTIVATION[L]>(shifted);
-      out = from_z(ACTIVATION[L]) ? shifted : next;
+      out = FROM_Z[ACTIVATION[L]] ? shifted : next;
       if (DROPOUT > 0) next *= kept(L + 1, row, column, s.number(), s.run.key0, s.run.key1);
       z[row * WIDTH[L]] = value;
     }

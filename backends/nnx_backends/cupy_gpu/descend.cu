@@ -67,8 +67,7 @@ __device__ inline void average(const Run& run, const Hyper& hyper, int at,
   store(run.ema + at, mean);
 }
 
-constexpr bool HAS_FIRST = OPTIMIZER != SGD;
-constexpr bool HAS_SECOND = OPTIMIZER == ADAM || OPTIMIZER == RMSPROP;
+constexpr bool HAS_FIRST = STATE_ARRAYS > 0, HAS_SECOND = STATE_ARRAYS > 1;
 
 // Four parameters and their state, which are read before their gradient is known.
 struct Parameters {

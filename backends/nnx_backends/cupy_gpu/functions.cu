@@ -23,10 +23,7 @@ __device__ inline float activate(float z) {
   return z;
 }
 
-// Whether the slope is computed from z, and not from y.
-__device__ constexpr bool from_z(int kind) { return kind == SILU || kind == GELU; }
-
-// The slope dy/dz, from y or z.
+// The slope dy/dz, from z if FROM_Z[KIND], and else from y.
 template <int KIND>
 __device__ inline float slope(float seen) {
   if constexpr (KIND == RELU) return seen > 0.f ? 1.f : 0.f;

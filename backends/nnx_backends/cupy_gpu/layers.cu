@@ -61,7 +61,7 @@ __device__ inline void set_outputs(const Step& s, int row, int column, const Fou
   for (int i = 0; i < 4; i++) {
     if (row >= s.batch || column + i >= OUTPUTS[L]) continue;
     const float y = activate<KIND>(z.v[i]);
-    out.v[i] = from_z(KIND) ? z.v[i] : y;
+    out.v[i] = FROM_Z[KIND] ? z.v[i] : y;
     next.v[i] = y;
     if constexpr (dropped_after(L)) {
       next.v[i] *=

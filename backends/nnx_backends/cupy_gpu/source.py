@@ -143,7 +143,9 @@ def _recipe(hyper: Hyperparameters) -> dict[str, Any]:
     from_z = any(ACTIVATIONS[name].from_z for name in hyper.activations)
     return {
         "ACTIVATION": [_index(ACTIVATIONS, name) for name in hyper.activations],
+        "FROM_Z": [activation.from_z for activation in ACTIVATIONS.values()],
         "OPTIMIZER": _index(OPTIMIZERS, hyper.optimizer),
+        "STATE_ARRAYS": OPTIMIZERS[hyper.optimizer].arrays,
         "LOSS": _index(LOSSES, hyper.loss),
         "OF_CLASSES": LOSSES[hyper.loss].of_classes,
         "COUNTS": LOSSES[hyper.loss].counts,
