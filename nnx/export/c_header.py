@@ -155,16 +155,15 @@ def _lines(texts: list[str]) -> str:
 def _functions(network: Network, int8: bool) -> str:
     """Return the functions, in which REAL, SUM and @ are yet to be replaced."""
     used = dict.fromkeys(network.activation[:-1])
-    logistic = network.task == "multilabel" or used.keys() & {"sigmoid", "silu"}
-    parts = [c_source.LOGISTIC] if logistic else []
-    parts += [
+    parts = [
         c_source.ACTIVATION.replace("NAME", name).replace(
             "BODY", c_source.ACTIVATIONS[name]
         )
         for name in used
     ]
     parts += [c_source.DENSE_INT8 if int8 else c_source.DENSE]
-    return "".join([*parts, _predict(network, int8)])
+    text = "".join([*parts, _predict(network, int8)])
+    return c_source.LOGISTIC + text if "nnx_logistic" in text else text
 
 
 def _predict(network: Network, int8: bool) -> str:
