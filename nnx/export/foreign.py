@@ -11,23 +11,14 @@ import numpy as np
 from nnx.data import given
 from nnx.data.dataset import Array, Dataset
 from nnx.errors import InputError, in_few_words
-from nnx.maths.activations import LEAKY_SLOPE
+from nnx.export.state_dict import MODULES
 from nnx.maths.state import Layer, Layers
 from nnx.network import Network
 from nnx.settings.values import read_value
 
 # The activations of nnx, by what PyTorch prints for their modules.
-_ACTIVATIONS = {
-    "ReLU()": "relu",
-    f"LeakyReLU(negative_slope={LEAKY_SLOPE})": "leaky_relu",
-    "ELU(alpha=1.0)": "elu",
-    "Tanh()": "tanh",
-    "Sigmoid()": "sigmoid",
-    "Softplus(beta=1.0, threshold=20.0)": "softplus",
-    "SiLU()": "silu",
-    "GELU(approximate='none')": "gelu",
-    "GELU(approximate='tanh')": "gelu",
-}
+_ACTIVATIONS = {module: name for name, module in MODULES.items()}
+_ACTIVATIONS["GELU(approximate='none')"] = "gelu"
 _WITHOUT_EFFECT = "Dropout", "Flatten", "Identity"
 _PROBABILITIES = "Softmax", "LogSoftmax"  # nnx makes them of a network's outputs, too
 

@@ -16,16 +16,17 @@ from nnx.tensors import read
 
 KEY = "nnx_state_dict"
 MOST_NAMES = 12
+# PyTorch's modules of nnx's activations, as it prints them.
 MODULES = {
     "identity": "Identity()",
     "relu": "ReLU()",
-    "leaky_relu": f"LeakyReLU({LEAKY_SLOPE})",
-    "elu": "ELU()",
+    "leaky_relu": f"LeakyReLU(negative_slope={LEAKY_SLOPE})",
+    "elu": "ELU(alpha=1.0)",
     "tanh": "Tanh()",
     "sigmoid": "Sigmoid()",
-    "softplus": "Softplus()",
+    "softplus": "Softplus(beta=1.0, threshold=20.0)",
     "silu": "SiLU()",
-    "gelu": 'GELU(approximate="tanh")',
+    "gelu": "GELU(approximate='tanh')",
 }
 FROM_METADATA = """
 with safe_open({file}, "pt") as file:

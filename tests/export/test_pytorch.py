@@ -16,6 +16,7 @@ from nnx import memory
 from nnx.data.dataset import Column, Frame
 from nnx.errors import InputError
 from nnx.export import state_dict
+from nnx.maths.activations import ACTIVATIONS
 from nnx.network import Network
 
 
@@ -124,6 +125,7 @@ def test_a_sequential_states_its_activations() -> None:
     for activation in of.values():
         parts += [activation, nn.Dropout(), nn.Linear(3, 3)]
     network = nnx.from_pytorch(nn.Sequential(*parts))
+    assert {*of} == ACTIVATIONS.keys() - {"identity"}
     assert network.activation == ("identity", *of, "identity")
 
     def hidden(activation: Any, *last: Any) -> Any:
