@@ -26,7 +26,8 @@ from nnx.settings import (
 )
 from nnx.settings.kinds import PANELS
 from nnx.settings.other_names import ALSO_CALLED, OPTIONS, RENAMED
-from nnx.settings.values import regression_rate, suggestion
+from nnx.settings.table import OPTIMIZERS
+from nnx.settings.values import AUTOMATIC, regression_rate, suggestion
 
 
 def test_every_setting_has_a_row() -> None:
@@ -233,6 +234,13 @@ def test_the_rate_of_a_regression_depends_on_the_network(sizes, rate) -> None:
     ):
         own = complete(settings, rate=regression_rate(sizes))
         assert own["learning_rate"] == pytest.approx(expected)
+
+
+def test_what_auto_is_is_said_for_every_optimizer() -> None:
+    assert tuple(AUTOMATIC) == OPTIMIZERS
+    for name, own in AUTOMATIC.items():
+        assert name in ROWS["learning_rate"].help, name
+        assert not own["beta2"] or name in ROWS["beta2"].help, name
 
 
 def test_what_auto_is() -> None:
@@ -465,7 +473,7 @@ DRAWN: dict[str, st.SearchStrategy[Any]] = {
     "precision": st.sampled_from(["full", "tf32", "bf16"]),
     "epochs": st.integers(1, 10**6),
     "batch_size": st.integers(2, 2**31 - 1) | st.just("full"),
-    "optimizer": st.sampled_from(["sgd", "nesterov", "adam", "adamw", "rmsprop"]),
+    "optimizer": st.sampled_from([*OPTIMIZERS, "adamw"]),
     "learning_rate": st.floats(0, 1000, exclude_min=True) | st.just("auto"),
     "schedule": schedules(1000.0),
     "momentum": fractions | st.just("auto"),

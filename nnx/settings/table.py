@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import Annotated, Any, TypedDict, get_type_hints
 
+from nnx.maths import optimizers
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.hyperparameters import CONSTANT, PRECISIONS, Distortion, Schedule
 from nnx.settings import kinds, other_names
@@ -16,7 +17,9 @@ from nnx.settings.kinds import FRACTION, Row, integer, one_of
 from nnx.settings.weights import CLASS_WEIGHTS
 
 PIXELS = "unit", "raw"
-OPTIMIZERS = "sgd", "nesterov", "adam", "rmsprop"
+OPTIMIZERS = tuple(
+    name for name in optimizers.OPTIMIZERS if name not in other_names.OPTIMIZERS_INSTEAD
+)
 DTYPES = "float32", "float64"
 # One class of many, any number of several labels, or numbers.
 TASKS = "classification", "multilabel", "regression"
@@ -106,8 +109,8 @@ class TrainingSettings(TypedDict, total=False):
         "sgd",
         one_of(OPTIMIZERS, other_names.OPTIMIZERS | other_names.OPTIMIZERS_INSTEAD),
         OPTIMIZATION,
-        "Optimizer: sgd (with --momentum, if set), nesterov, adam or rmsprop; adamw "
-        "is adam, as weight decay is decoupled in all.")]
+        f"Optimizer: {', '.join(OPTIMIZERS)} (sgd with --momentum, if set); "
+        "adamw is adam, as weight decay is decoupled in all.")]
     learning_rate: Annotated[float | str, Row("auto", kinds.RATE, OPTIMIZATION,
         "Learning rate: step size of the optimizer; auto is 0.001 for adam and "
         "rmsprop, 0.2 · (1 - momentum) for sgd and nesterov (the higher end of a "

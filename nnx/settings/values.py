@@ -184,9 +184,9 @@ def _check_together(settings: Any) -> None:
     if course.to >= 1.0:
         raise InputError(f"momentum_schedule must end below 1, not at to={course.to:g}")
     if settings["beta2"] and not AUTOMATIC[optimizer]["beta2"]:
+        those = " and ".join(name for name, own in AUTOMATIC.items() if own["beta2"])
         raise InputError(
-            f"beta2 is for adam and rmsprop; {optimizer} has none: leave out "
-            f"{settings['beta2']}"
+            f"beta2 is for {those}; {optimizer} has none: leave out {settings['beta2']}"
         )
     if settings["batch_norm"] and settings["batch_size"] == 1:
         raise InputError("batch_norm needs a batch_size of 2 or more, not 1")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nnx.backend import Backend, find
-from nnx.maths import schedules
+from nnx.maths import optimizers, schedules
 from nnx.maths.arrays import map_arrays
 from nnx.maths.hyperparameters import Hyperparameters, Schedule
 from nnx.maths.state import Images, Layer, initial_state
@@ -176,6 +176,12 @@ def theirs(
 def assert_same(got: list[Layer], wanted: list[Any]) -> None:
     for mine, other in zip((a for la in got for a in la), wanted, strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-10, atol=1e-10)
+
+
+def test_every_optimizer_is_here() -> None:
+    """As the README promises; one that PyTorch lacks takes a reference of its own."""
+    here = {options.get("optimizer", "sgd") for options, _ in OPTIMIZERS.values()}
+    assert here == {*optimizers.OPTIMIZERS}
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

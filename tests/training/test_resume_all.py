@@ -9,6 +9,7 @@ import pytest
 from nnx import Network, train
 from nnx.data.dataset import Dataset, Frame, Split
 from nnx.model_file import MODEL_NAME
+from nnx.settings.table import OPTIMIZERS
 from nnx.training import loop
 
 SETTINGS = {
@@ -42,7 +43,7 @@ def data() -> Dataset:
     return Dataset("blobs", part, part, ("a", "b", "c"), Frame(5, 5, 255, 4))
 
 
-@pytest.mark.parametrize("optimizer", ["nesterov", "adam", "rmsprop"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("cut", [1, 7, 15])
 def test_stopped_and_resumed(
     optimizer: str,
