@@ -12,6 +12,7 @@ from nnx.backend import Backend
 from nnx.maths import dense, steps
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.hyperparameters import CONSTANT, Hyperparameters
+from nnx.maths.losses import LOSSES
 from nnx.maths.optimizers import OPTIMIZERS
 from nnx.maths.schedules import at_steps
 from nnx.maths.state import Images, Layer, State
@@ -49,7 +50,8 @@ def test_float32_is_not_float64(reference: Backend, small: None) -> None:
 
 
 def test_the_table_has_every_activation_and_depth() -> None:
-    assert {case.activation for case in PARITY_CASES} == set(ACTIVATIONS)
+    missing = {*ACTIVATIONS} - {case.activation for case in PARITY_CASES}
+    assert not missing, f"verify/cases.py: no case of parity has {missing}"
     assert {len(case.sizes) - 1 for case in PARITY_CASES} == {1, 2, 3, 4}
     assert len({case.name for case in PARITY_CASES}) == len(PARITY_CASES)
 
@@ -294,9 +296,11 @@ def test_every_hyperparameter_is_in_a_case() -> None:
         "epochs", "learning_rate", "momentum", "schedule", "momentum_schedule", "seed",
         "mean_correction", "square_correction",
     }  # fmt: skip
-    assert names | always == set(Hyperparameters._fields)
-    found = {dict(case.options).get("optimizer", "sgd") for case in PARITY_CASES}
-    assert found == set(OPTIMIZERS)
+    missing = {*Hyperparameters._fields} - names - always
+    assert not missing, f"verify/cases.py: no case of parity has {missing}"
+    for option, every in ("optimizer", OPTIMIZERS), ("loss", LOSSES):
+        found = {getattr(case.hyper, option) for case in PARITY_CASES}
+        assert found == {*every}, f"verify/cases.py: not each {option} is in a case"
 
 
 def test_the_error_is_relative_to_the_largest_entry() -> None:
