@@ -16,6 +16,7 @@ from nnx.settings import complete
 from nnx.settings.notation import SCHEDULES
 from nnx.settings.table import OPTIMIZERS
 from nnx.training import presets
+from nnx.training.folder import PICTURES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "backends" / "README.md"]
@@ -63,7 +64,8 @@ def test_settings_in_the_guide_are_settings() -> None:
 def test_the_guide_s_tables_are_complete() -> None:
     rows = re.findall(r"^\| `(.*?)`", (ROOT / "docs" / "guide.md").read_text(), re.M)
     readme = re.findall(r"^\| `(.*?)`", (ROOT / "README.md").read_text(), re.M)
-    assert set(SCHEDULES) | set(OPTIMIZERS) <= set(rows)
+    missing = {*SCHEDULES, *OPTIMIZERS, *PICTURES} - {*rows}
+    assert not missing, f"docs/guide.md: no row of {missing}"
     assert set(presets.names()) <= set(rows) | set(readme)
 
 

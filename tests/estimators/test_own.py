@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from nnx.backend import find
+from nnx.maths.activations import ACTIVATIONS
 from nnx.settings import kinds
 from nnx.sklearn import MLPClassifier, MLPRegressor, places
 
@@ -32,6 +33,12 @@ OWN: dict[str, Any] = {
     "max_norm": 0.5,
     "ema_decay": 0.9,
 }
+
+
+def test_activations_beyond_scikit_learn_s_are_told() -> None:
+    """Scikit-learn calls sigmoid "logistic"."""
+    for name in ACTIVATIONS.keys() - {"identity", "relu", "tanh", "sigmoid"}:
+        assert f'"{name}"' in (MLPClassifier.__doc__ or ""), name
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -184,6 +184,10 @@ LOSSES = {
 }
 
 
+def test_every_loss_is_here() -> None:
+    assert {"cross_entropy", *LOSSES} == {*losses.LOSSES}
+
+
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("outputs", [1, 4])

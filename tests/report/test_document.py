@@ -9,11 +9,11 @@ import pytest
 import nnx
 from nnx.data.dataset import Dataset
 from nnx.network import Network
-from nnx.report.document import document
+from nnx.report.document import WORDS, document
 from nnx.report.write import write
 from nnx.settings import complete
 from nnx.training.evaluate import Evaluation
-from nnx.training.folder import OF_CLASSES
+from nnx.training.folder import OF_CLASSES, PICTURES
 from nnx.training.log import Row
 
 
@@ -83,6 +83,12 @@ def test_validation_of_the_weights_that_were_kept(
     else:
         assert "validation accuracy80.00 %, loss 0.3000 nats, in epoch 3" in text
         assert other in text
+
+
+def test_every_picture_is_described_and_offered_to_notebooks() -> None:
+    """Where one has no words, no report is written."""
+    for missing in ({*PICTURES} - {*WORDS}, {*PICTURES} - {*nnx.plots.__all__}):
+        assert not missing, f"no WORDS in document.py, or not in plots.py: {missing}"
 
 
 @pytest.mark.parametrize("kind", ["png", "svg"])

@@ -11,6 +11,7 @@ from nnx import Network, find, train
 from nnx.backend import Backend
 from nnx.data.dataset import Dataset
 from nnx.model_file import CHECKPOINT_NAME, MODEL_NAME, load
+from nnx.settings.table import TRAINING
 from nnx.training import loop
 
 EVERYTHING: dict[str, Any] = {
@@ -80,6 +81,15 @@ def assert_same(one: tuple[Any, ...], other: tuple[Any, ...]) -> None:
     for name, array in one[0].items():
         np.testing.assert_array_equal(array, other[0][name], err_msg=name)
     assert one[1:] == other[1:]
+
+
+def test_everything_is_everything() -> None:
+    """What is left out is a regression's, or changes no step of these runs."""
+    left_out = {
+        "huber_delta", "shards", "window", "pixels", "debug_nan", "checkpoint_seconds",
+        "checkpoint_steps", "keep_checkpoints",
+    }  # fmt: skip
+    assert {*TRAINING} - {*EVERYTHING} == left_out
 
 
 def test_everything_is_in_the_checkpoint(
