@@ -9,23 +9,24 @@ import cuda_on_cpu
 from cuda_on_cpu import Counts
 from nnx import Network, find
 from nnx.backend import Backend
+from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.arrays import moved
 from nnx.maths.hyperparameters import Distortion
+from nnx.maths.losses import LOSSES
+from nnx.maths.optimizers import OPTIMIZERS
 from nnx.maths.state import Images, initial_state
 from nnx.verify.cases import Case
 
 pytestmark = pytest.mark.gpu
+# The backend's self-test warns of each that is wrong, and a warning is an error here.
 FUSED: dict[str, dict[str, Any]] = {
-    "sgd": {},
-    "momentum": {"optimizer": "momentum"},
-    "adam": {"optimizer": "adam"},
-    "rmsprop": {"optimizer": "rmsprop"},
+    **{name: {"optimizer": name} for name in OPTIMIZERS},
+    **{name: {"loss": name} for name in LOSSES},
     "l1 and l2": {"l1": 0.1, "l2": 0.1},
     "weight decay and an average": {"weight_decay": 0.1, "ema_decay": 0.9},
     "dropout": {"dropout": 0.5, "input_dropout": 0.2},
     "batch norm": {"batch_norm": True},
     "clipped and bounded": {"clip_norm": 0.1, "max_norm": 1.0},
-    "huber": {"loss": "huber"},
     "class weights": {"class_weights": (1.0, 2.0, 3.0), "label_smoothing": 0.1},
     "distortion": {"augment": Distortion(shift=1.0, rotation=10.0, elastic=2.0)},
     "input noise": {"input_noise": 0.1},
@@ -73,3 +74,13 @@ def test_no_plain_step_waits_for_the_device(options: dict[str, Any]) -> None:
     assert counts.launches > 3 * 10
     assert counts.synchronizations == 0
     assert counts.copies == 0
+
+
+@pytest.mark.usefixtures("emulated")
+def test_every_activation_passes_the_self_test() -> None:
+    every = {
+        "activations": (*ACTIVATIONS, "identity"),
+        "sizes": (16, *(8 for _ in ACTIVATIONS), 3),
+    }
+    counted(find("cupy"), every, 1)
+    assert cuda_on_cpu.launched().count("train") == 1
