@@ -20,12 +20,14 @@ class Optimizer(NamedTuple):
         of this step; returns the direction and the new state. `update` subtracts the
         learning rate times the direction, and may overwrite the direction, so it must
         not be an array of the state
+    corrects: whether it uses the step's mean_correction and square_correction
     """
 
     arrays: int
     direction: Callable[
         [Array, Sequence[Array], Hyperparameters, Namespace], tuple[Array, Arrays]
     ]
+    corrects: bool = False
 
 
 def update(parameter: Array, direction: Array, learning_rate: float) -> Array:
@@ -98,6 +100,6 @@ OPTIMIZERS = {
     "sgd": Optimizer(0, sgd),
     "momentum": Optimizer(1, momentum),
     "nesterov": Optimizer(1, nesterov),
-    "adam": Optimizer(2, adam),
+    "adam": Optimizer(2, adam, corrects=True),
     "rmsprop": Optimizer(2, rmsprop),
 }

@@ -10,6 +10,7 @@ from itertools import accumulate, repeat
 from operator import mul
 
 from nnx.maths.hyperparameters import Hyperparameters, Schedule
+from nnx.maths.optimizers import OPTIMIZERS
 
 NEGLIGIBLE = 1e-20  # compared with 1, in float64
 
@@ -137,7 +138,7 @@ def varying_numbers(
         varying["ema_decay"] = [
             min(hyper.ema_decay, (1 + n) / (10 + n)) for n in numbers
         ]
-    if hyper.optimizer == "adam":
+    if OPTIMIZERS[hyper.optimizer].corrects:
         varying |= _of_adam(hyper, numbers, varying.get("momentum"), steps_per_epoch)
     return varying
 
