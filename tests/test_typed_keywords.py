@@ -1,5 +1,7 @@
 """A type checker refuses what `nnx.train` would: keywords that are not its own."""
 
+from pathlib import Path
+
 import pytest
 
 CODE = """
@@ -17,14 +19,15 @@ def watch(progress: nnx.Progress, found: nnx.Evaluation) -> None: ...
 """
 
 
-def test_keywords_of_train(pytestconfig: pytest.Config) -> None:
+def test_keywords_of_train(pytestconfig: pytest.Config, tmp_path: Path) -> None:
     """Of the eight calls, the six wrong ones are refused, each in its line."""
     api = pytest.importorskip(
         "mypy.api", reason="mypy is not installed: pip install nnx-mlp[dev]"
     )
-    # Kept from run to run: what is in it takes seconds to make.
-    assert pytestconfig.cache is not None
-    cache = pytestconfig.cache.mkdir("mypy")
+    # Kept from run to run, as making what is in it takes seconds, unless pytest runs
+    # without its cache.
+    own = getattr(pytestconfig, "cache", None)
+    cache = tmp_path if own is None else own.mkdir("mypy")
     options = ["--strict", "--follow-imports=silent", "--ignore-missing-imports"]
     said, failed, _ = api.run(
         ["--config-file", "", "--cache-dir", str(cache), *options, "-c", CODE]
