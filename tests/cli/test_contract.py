@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from threadpoolctl import threadpool_info
 from typer.testing import CliRunner
 
 import nnx
@@ -23,7 +25,7 @@ import nnx.training.run
 from nnx import installation, training
 from nnx.cli import begin, bench_report, classes, info, results, show, signals
 from nnx.cli.main import app
-from nnx.data.dataset import Dataset
+from nnx.data.dataset import Dataset, Target
 from nnx.settings import ROWS, complete
 from nnx.settings.kinds import PANELS
 from nnx.settings.table import FIRST
@@ -368,6 +370,48 @@ def test_pictures_that_ctrl_c_stopped_can_be_drawn_later(
         results.draw(run, run.follow(), quiet=True)
     said = capsys.readouterr().err
     assert said == f"nnx: the run is done; nnx plot {tmp_path / 'a'} draws it\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "evaluate pictures --threads 3",
+        "predict pictures picture.png",
+        "predict pictures pixels.csv",
+        "predict values.safetensors picture.png",
+        "predict values.safetensors pixels.csv",
+    ],
+)
+def test_the_backend_that_is_given_computes_everything(
+    words: str, old_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one would give the same numbers, and so not be seen."""
+    numpy, told, pools = nnx.find("numpy"), list[int | None](), list[dict[str, Any]]()
+
+    def computed(array: Any) -> Any:
+        pools.extend(threadpool_info())
+        return numpy.to_numpy(array)
+
+    def load(threads: int | None = None) -> nnx.Backend:
+        told.append(threads)
+        return replace(numpy, to_numpy=computed)
+
+    point = SimpleNamespace(load=lambda: load)
+    monkeypatch.setattr(nnx.backend, "_offered", lambda: {"mine": point})
+    monkeypatch.chdir(old_run.parent)
+    old_run.rename("pictures")
+    values = nnx.Network([16, 1]).replace(
+        task="regression", classes=(), targets=(Target("y"),)
+    )
+    values.save("values.safetensors")
+    Path("pixels.csv").write_text("0," * 15 + "0\n")
+    Image.fromarray(np.eye(9, dtype=np.uint8) * 255).save("picture.png")
+    ran = CliRunner().invoke(app, [*words.split(), "--backend", "mine"])
+    assert ran.exit_code in (0, 5), ran.exception
+    threads = 3 if "threads" in words else None
+    assert told == [threads]
+    used = {pool["num_threads"] for pool in pools if pool["user_api"] == "blas"}
+    assert used == {3} or threads is None
 
 
 @pytest.mark.parametrize("mistakes", [0, 12])
