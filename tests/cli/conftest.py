@@ -112,9 +112,11 @@ def start(cwd: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Start `nnx` and return the process, with stdout and stderr as pipes."""
     started = []
 
-    def start(*args: Any, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    def start(
+        *args: Any, env: dict[str, str] | None = None, plots: bool = False
+    ) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [*after(DEFAULT_SIGNALS), *arguments(args)],
+            [*after(DEFAULT_SIGNALS), *arguments(args, plots)],
             cwd=cwd,
             env=environment(tmp_path / "cache") | (env or {}),
             stdout=subprocess.PIPE,

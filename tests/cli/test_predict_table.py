@@ -411,7 +411,7 @@ def test_an_accuracy_is_not_asked_of_values(
     refused: Callable[..., str], networks: Path
 ) -> None:
     table = "--dataset", networks / "train.csv", "--target", "rent"
-    words = "train", *table, "--require-accuracy", "0.5", "--out", "a"
+    words = "train", *table, "--require-accuracy", 0, "--out", "a"
     refused(
         *words, says=("--require-accuracy is for classes: the score of train is R²",)
     )

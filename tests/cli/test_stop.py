@@ -17,6 +17,8 @@ import stop_anywhere
 from idx_files import IDX_NAMES, idx_bytes
 from usable import usable
 
+from nnx.training.folder import DRAWN
+
 Run = Callable[..., Any]
 EPOCHS = 20
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
@@ -108,12 +110,13 @@ def test_a_run_killed_while_resumed_for_longer_goes_on_for_longer(
     # What it has come to counts, and not what it was when it had ended once.
     assert evaluated(run, old_run) != before
     assert evaluated(run, old_run) == evaluated(run, old_run / "checkpoint.safetensors")
-    again = start("train", "--out", old_run, "--resume", "--threads", 1)
+    again = start("train", "--out", old_run, "--resume", "--threads", 1, plots=True)
     wait_for(again, "/1000000")
     again.send_signal(signal.SIGTERM)
     _, said = again.communicate(timeout=30)
     assert said.endswith(f"nnx train --out '{old_run}' --resume --threads 1\n")
     assert again.returncode == STATUS[signal.SIGTERM]
+    assert not {path.name for path in old_run.iterdir()} & {*DRAWN}  # it is not done
 
 
 def test_a_second_signal_ends_at_once_and_files_are_whole(
