@@ -70,12 +70,38 @@ def test_parts_after_a_pickle_are_as_without(options: dict[str, Any]) -> None:
     np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
 
 
-def test_a_warm_start_keeps_statistics() -> None:
-    model = fitted(batch_norm=True, warm_start=True, max_iter=1)
-    mean = model._optimizer.state.running_stats[0].mean
-    model.set_params(learning_rate_init=1e-12).fit(X, Y)
-    after = model._optimizer.state.running_stats[0].mean
-    assert 0.0 < np.abs(after - mean).max() < np.abs(mean).max()
+@pytest.mark.parametrize("name", [name for name in OWN if "dropout" not in name])
+def test_parts_are_epochs(name: str) -> None:
+    """They go on from the layers in training; `coefs_` are normalized or averaged."""
+    options = {"batch_size": 40, "shuffle": False, name: OWN[name]}
+    part = fitted(max_iter=1, **options)
+    for _ in range(2):
+        part.partial_fit(X, Y)
+    whole = fitted(max_iter=3, **options)
+    np.testing.assert_allclose(part.coefs_[0], whole.coefs_[0], atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["batch_norm", "ema_decay"])
+def test_a_warm_start_goes_on_from_the_layers_in_training(name: str) -> None:
+    """And from their statistics. At a rate of nearly 0 they hardly change."""
+    model = fitted(warm_start=True, max_iter=3, **{name: OWN[name]})
+    part = pickle.loads(pickle.dumps(model)).set_params(learning_rate_init=1e-12)
+    model.set_params(learning_rate_init=1e-12, max_iter=1).fit(X, Y)
+    close = np.testing.assert_allclose
+    ours, theirs = (each._optimizer.state for each in (model, part.partial_fit(X, Y)))
+    close(ours.layers[0].weight, theirs.layers[0].weight, atol=1e-9)
+    if name == "batch_norm":
+        close(ours.running_stats[0].mean, theirs.running_stats[0].mean)
+
+
+@pytest.mark.parametrize("name", ["dropout", "input_dropout"])
+def test_what_is_left_out_depends_on_the_random_state(name: str) -> None:
+    first = fitted(warm_start=True, shuffle=False, max_iter=1, **{name: OWN[name]})
+    one, other = (
+        pickle.loads(pickle.dumps(first)).set_params(random_state=seed).fit(X, Y)
+        for seed in range(2)
+    )
+    assert not np.allclose(one.coefs_[0], other.coefs_[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
@@ -122,6 +148,13 @@ def test_options_may_change_between_fits() -> None:
         model.partial_fit(X, Y)
         assert bool(model._optimizer.state.ema) == (model.ema_decay > 0.0)
     assert model.score(X, Y) > 0.9
+
+
+@pytest.mark.parametrize(("before", "solver"), [("adam", "sgd"), ("sgd", "adam")])
+def test_another_solver_takes_over_no_state(before: str, solver: str) -> None:
+    part = fitted(solver=before, warm_start=True, shuffle=False, max_iter=1)
+    whole = pickle.loads(pickle.dumps(part.set_params(solver=solver))).fit(X, Y)
+    np.testing.assert_array_equal(part.partial_fit(X, Y).coefs_[0], whole.coefs_[0])
 
 
 def test_a_fit_without_a_best_epoch_leaves_the_weights() -> None:
@@ -288,6 +321,11 @@ def test_a_validation_set_has_a_loss_curve() -> None:
     model = fitted(early_stopping=True)
     assert len(model.validation_loss_curve_) == model.n_iter_
     assert model.validation_loss_curve_[-1] < model.validation_loss_curve_[0]
+    # Of rows that are all alike, and a rate of nearly 0, the losses are alike.
+    options = {"alpha": 0.0, "learning_rate_init": 1e-9, "max_iter": 1}
+    values = MLPRegressor(random_state=0, early_stopping=True, **options)
+    values.fit(np.ones((40, 1)), np.ones((40, 3)))
+    assert values.validation_loss_curve_ == pytest.approx([values.loss_], rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -77,3 +77,8 @@ def test_a_warning_names_the_line_that_fits(
     with pytest.warns(UserWarning, match="interrupted by user") as told:
         model.fit(X, Y)
     assert [warning.filename for warning in told] == [__file__]
+
+
+def test_a_part_need_not_converge() -> None:
+    with warnings.catch_warnings(action="error"):
+        MLPClassifier().partial_fit(X, Y, classes=[0, 1, 2])
