@@ -8,10 +8,13 @@ from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from threading import get_ident, local
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from distributed.processes import together
+from nnx_backends.cupy_gpu import nccl
 
 import nnx
 from nnx import communicator, cores
@@ -168,6 +171,15 @@ def test_all_take_the_backend_of_the_first(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(processes, "choose", choose)
     names = together(3, lambda each: processes.choose_alike("auto", each).name)
     assert names == ["numpy"] * 3
+
+
+def test_cards_exchange_through_the_hosts_where_one_process_lacks_nccl(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The others would wait for it for ever."""
+    found = iter([True, False])
+    monkeypatch.setattr(nccl, "_nccl", lambda: SimpleNamespace(available=next(found)))
+    assert all(together(2, lambda hosts: nccl.joined(hosts, np) is hosts))
 
 
 @pytest.mark.parametrize("shards", [1, 2])

@@ -67,6 +67,9 @@ CLASSIFIED = {
         "solver": "sgd", "learning_rate": "adaptive", "tol": 1.0,
         "n_iter_no_change": 2,
     },
+    "adaptive, but not adam": {
+        "learning_rate": "adaptive", "tol": 1.0, "n_iter_no_change": 2,
+    },
     "restless": {
         "solver": "sgd", "learning_rate_init": 0.5, "batch_size": 10, "alpha": 0.0,
     },

@@ -172,6 +172,8 @@ def test_the_best_epoch_s_network_is_kept() -> None:
     assert best < len(scores) - 1
     ended = fitted(early_stopping=True, max_iter=best + 1, **options)
     np.testing.assert_array_equal(model.predict_proba(X), ended.predict_proba(X))
+    kept, wanted = (each._optimizer.state.layers[0].weight for each in (model, ended))
+    np.testing.assert_array_equal(kept, wanted)
 
 
 @pytest.mark.parametrize("y", [Y, Y == 0], ids=["many", "two"])
