@@ -182,6 +182,16 @@ def test_cards_exchange_through_the_hosts_where_one_process_lacks_nccl(
     assert all(together(2, lambda hosts: nccl.joined(hosts, np) is hosts))
 
 
+@pytest.mark.parametrize(
+    ("available", "words"), [(True, "by NCCL"), (False, "through the hosts, as NCCL")]
+)
+def test_how_other_cards_are_reached(
+    available: bool, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nccl, "_nccl", lambda: SimpleNamespace(available=available))
+    assert f"other cards are reached {words}" in nccl.way()
+
+
 @pytest.mark.parametrize("shards", [1, 2])
 def test_a_run_tells_how_its_steps_are_taken(data: Dataset, shards: int) -> None:
     settings = complete({"batch_norm": True, "shards": shards})
