@@ -46,8 +46,8 @@ def test_each_option_changes_what_is_learnt(name: str) -> None:
     plain, other = fitted(), fitted(**{name: OWN[name]})
     assert not np.allclose(plain.coefs_[0], other.coefs_[0], atol=1e-6)
     assert other.score(X, Y) > 0.6
-    again = fitted(**{name: OWN[name]})
-    np.testing.assert_array_equal(other.coefs_[0], again.coefs_[0])
+    before = other.coefs_[0].copy()  # the next fit begins anew
+    np.testing.assert_array_equal(other.fit(X, Y).coefs_[0], before)
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -202,6 +202,30 @@ def test_huber_heeds_no_outlier() -> None:
     assert error["huber"] < 0.5 < error["squared_error"]
 
 
+def test_sigmoid_is_the_logistic_function() -> None:
+    one, other = (fitted(activation=name) for name in ("sigmoid", "logistic"))
+    np.testing.assert_array_equal(one.coefs_[0], other.coefs_[0])
+
+
+def test_lbfgs_computes_with_float64_on_float32() -> None:
+    x = X.astype(np.float32)
+    model = MLPClassifier(solver="lbfgs", random_state=0, max_iter=20)
+    [weight, _] = model.fit(x, Y).coefs_
+    assert weight.dtype == np.float32
+    [wanted, _] = model.fit(x.astype(np.float64), Y).coefs_
+    np.testing.assert_allclose(weight, wanted, atol=1e-6)
+
+
+def test_a_fit_that_diverges_ends_and_keeps_its_best_epoch_if_any() -> None:
+    model = MLPRegressor(solver="sgd", learning_rate_init=1e9, random_state=0)
+    with pytest.raises(ValueError, match="non-finite parameter weights"):
+        model.fit(X, Y)
+    assert model.n_iter_ < 9
+    model.set_params(early_stopping=True).fit(X, Y)
+    assert np.isnan(model.validation_scores_[-1])
+    assert np.isfinite(model.predict(X)).all()
+
+
 def test_the_compiled_backend_learns_the_same() -> None:
     weights = np.random.default_rng(0).uniform(0.5, 2.0, len(Y))
     a, b = (
@@ -260,6 +284,7 @@ def test_unusable_parameters_are_refused_in_a_line() -> None:
         ({"dropout": 1.0}, "'dropout' parameter"),
         ({"hidden_layer_sizes": (3.5,)}, "whole numbers"),
         ({"hidden_layer_sizes": [[3, 4]]}, "whole numbers"),
+        ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes must be > 0, got"),
         ({"learning_rate_init": 0.0}, "'learning_rate_init' parameter"),
         (
             {"early_stopping": True, "validation_fraction": 0.005},
@@ -323,10 +348,11 @@ def test_a_validation_set_has_a_loss_curve() -> None:
     model = fitted(early_stopping=True)
     assert len(model.validation_loss_curve_) == model.n_iter_
     assert model.validation_loss_curve_[-1] < model.validation_loss_curve_[0]
-    # Of rows that are all alike, and a rate of nearly 0, the losses are alike.
+    # Of rows that count and are all alike, and a rate of nearly 0, losses are alike.
     options = {"alpha": 0.0, "learning_rate_init": 1e-9, "max_iter": 1}
     values = MLPRegressor(random_state=0, early_stopping=True, **options)
-    values.fit(np.ones((40, 1)), np.ones((40, 3)))
+    counts = np.arange(40) % 2
+    values.fit(np.ones((40, 1)), np.ones((40, 3)) * counts[:, None], counts)
     assert values.validation_loss_curve_ == pytest.approx([values.loss_], rel=1e-6)
 
 

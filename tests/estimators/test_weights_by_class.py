@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from iris_data import X, Y, fitted
+from sklearn.base import clone
 
 from nnx.sklearn import MLPClassifier
 
@@ -11,11 +12,14 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_class_weights_are_sample_weights(solver: str) -> None:
-    by_class = fitted(class_weight={0: 1.0, 1: 3.0, 2: 0.5}, solver=solver)
+    own = np.random.default_rng(0).uniform(0.5, 2.0, len(Y))
     weights = np.array([1.0, 3.0, 0.5])[Y]
     model = MLPClassifier(max_iter=30, random_state=0, solver=solver)
-    by_sample = model.fit(X, Y, sample_weight=weights)
-    np.testing.assert_allclose(by_class.coefs_[0], by_sample.coefs_[0], atol=1e-9)
+    other = clone(model).set_params(class_weight={0: 1.0, 1: 3.0, 2: 0.5})
+    for by_class, by_sample in (None, weights), (own, own * weights):
+        other.fit(X, Y, by_class)
+        model.fit(X, Y, by_sample)
+        np.testing.assert_allclose(other.coefs_[0], model.coefs_[0], atol=1e-9)
 
 
 @pytest.mark.parametrize("weight", [-2.0, float("nan"), float("inf")])
