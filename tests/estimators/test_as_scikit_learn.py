@@ -57,6 +57,15 @@ def close(a: Any, b: Any, at_most: float = 1e-9) -> None:
     assert (b.t_, b.n_features_in_) == (a.t_, a.n_features_in_)
 
 
+@pytest.mark.parametrize("kind", ["MLPClassifier", "MLPRegressor"])
+def test_the_same_parameters_and_limits(kind: str) -> None:
+    a, b = both(kind)
+    assert a.get_params().items() <= b.get_params().items()
+    for name in a.get_params().keys() - {"activation", "loss"}:  # there are more of
+        wanted, got = (each._parameter_constraints[name] for each in (a, b))
+        assert {*map(str, got)} == {*map(str, wanted)}, name
+
+
 CLASSIFIED = {
     "adam": {},
     "sgd": {"solver": "sgd", "learning_rate_init": 0.1},
@@ -136,6 +145,7 @@ def test_the_same_labels() -> None:
     a, b = (each.fit(x, y) for each in both("MLPClassifier", solver="sgd"))
     close(a, b)
     np.testing.assert_array_equal(b.predict(x), a.predict(x))
+    np.testing.assert_allclose(b.predict_proba(x), a.predict_proba(x), atol=1e-9)
     np.testing.assert_array_equal(b.classes_, a.classes_)
 
 

@@ -33,6 +33,10 @@ OWN: dict[str, Any] = {
     "max_norm": 0.5,
     "ema_decay": 0.9,
 }
+OUTSIDE = {
+    "batch_norm": 2, "weight_decay": -0.1, "clip_norm": -0.1, "max_norm": -0.1,
+    "ema_decay": 1.0, "label_smoothing": 1.0, "backend": None,
+}  # fmt: skip
 
 
 def test_activations_beyond_scikit_learn_s_are_told() -> None:
@@ -249,6 +253,15 @@ def test_what_was_learnt_from_is_not_kept(backend: str) -> None:
     assert model.coefs_[0].shape == (4, 8)
 
 
+def test_half_precision_is_not_computed_with() -> None:
+    x = X.astype(np.float16)
+    weight, wanted = (
+        MLPClassifier(random_state=0, max_iter=2).fit(each, Y).coefs_[0]
+        for each in (x, x.astype(np.float64))
+    )
+    np.testing.assert_array_equal(weight, wanted)
+
+
 def test_a_small_fit_compiles_nothing() -> None:
     script = (
         "import sys; from nnx.sklearn import MLPClassifier as M;"
@@ -295,6 +308,9 @@ def test_unusable_parameters_are_refused_in_a_line() -> None:
         with pytest.raises(Exception, match=words) as error:
             fitted(**options)
         assert "\n" not in str(error.value)
+    for name, value in OUTSIDE.items():
+        with pytest.raises(ValueError, match=f"'{name}' parameter of MLPClassifier"):
+            fitted(**{name: value})
     with pytest.raises(ValueError, match="the same classes as in the previous call"):
         fitted(warm_start=True).fit(X, Y + 1)
     with pytest.raises(ValueError, match="columns of classes: each must be 0 or 1"):
@@ -316,6 +332,7 @@ def test_of_one_class_it_is_that(y: Any) -> None:
     model = MLPClassifier(max_iter=2).fit(X[:50], y[:50])
     np.testing.assert_array_equal(model.predict(100 * X), y)
     np.testing.assert_array_equal(model.predict(-100 * X), y)
+    assert model.predict_proba(X).shape == (len(X), 1)
 
 
 def test_sparse_labels_are_predicted_sparse() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from iris_data import X, Y, fitted
 from sklearn.base import clone
+from sklearn.utils.class_weight import compute_sample_weight
 
 from nnx.sklearn import MLPClassifier
 
@@ -82,5 +83,10 @@ def test_balanced_classes() -> None:
         for weight in (None, "balanced")
     )  # fmt: skip
     assert np.sum(balanced == 2) > np.sum(plain == 2)
+    part = X[rows], Y[rows]
+    by_sample = MLPClassifier(max_iter=9, random_state=0)
+    by_sample.fit(*part, compute_sample_weight("balanced", Y[rows]))
+    by_class = clone(by_sample).set_params(class_weight="balanced").fit(*part)
+    np.testing.assert_allclose(by_class.coefs_[0], by_sample.coefs_[0], atol=1e-12)
     with pytest.raises(ValueError, match="'balanced' is not supported for partial_fit"):
         MLPClassifier(class_weight="balanced").partial_fit(X, Y, classes=[0, 1, 2])
