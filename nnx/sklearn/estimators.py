@@ -174,7 +174,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             raise ValueError(
                 "y has several columns of classes: each must be 0 or 1, a label"
             )
-        several = kind == "multilabel-indicator" and y.shape[1] > 1
+        several = kind == "multilabel-indicator"
         y = y if several else column_or_1d(y, warn=True)
         self._know_classes(y, several, continued)
         if first:
