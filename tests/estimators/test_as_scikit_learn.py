@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import sklearn.neural_network as theirs
 from sklearn import datasets
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import MinMaxScaler, StandardScaler, scale
+from sklearn.utils import get_tags
 
 import nnx.sklearn as ours
 
@@ -58,12 +60,13 @@ def close(a: Any, b: Any, at_most: float = 1e-9) -> None:
 
 
 @pytest.mark.parametrize("kind", ["MLPClassifier", "MLPRegressor"])
-def test_the_same_parameters_and_limits(kind: str) -> None:
+def test_the_same_parameters_limits_and_tags(kind: str) -> None:
     a, b = both(kind)
     assert a.get_params().items() <= b.get_params().items()
     for name in a.get_params().keys() - {"activation", "loss"}:  # there are more of
         wanted, got = (each._parameter_constraints[name] for each in (a, b))
         assert {*map(str, got)} == {*map(str, wanted)}, name
+    assert get_tags(b) == replace(get_tags(a), array_api_support=True)
 
 
 CLASSIFIED = {

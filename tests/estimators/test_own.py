@@ -313,6 +313,8 @@ def test_unusable_parameters_are_refused_in_a_line() -> None:
             fitted(**{name: value})
     with pytest.raises(ValueError, match="the same classes as in the previous call"):
         fitted(warm_start=True).fit(X, Y + 1)
+    with pytest.raises(ValueError, match="Unknown label type: continuous"):
+        MLPClassifier().fit(X, X[:, 0])
     with pytest.raises(ValueError, match="columns of classes: each must be 0 or 1"):
         MLPClassifier().fit(X, np.stack([Y, Y], axis=1))
     with pytest.raises(ValueError, match="targets of 0 or more"):

@@ -15,16 +15,32 @@ def test_shares_and_the_scores_against_the_foremost_two() -> None:
     figure = mattered(SHARES, VALUES, [0.5, 0.9, 0.2], "accuracy", {"learning_rate"})
     bars, rates, widths = figure.axes
     assert [bar.get_width() for bar in bars.patches] == [0.7, 0.2, 0.1]
+    assert bars.yaxis_inverted()  # the largest on top
     assert (rates.get_xlabel(), rates.get_xscale()) == ("learning_rate", "log")
     others, best = (points.get_offsets().tolist() for points in rates.collections)
     assert (others, best) == ([[0.01, 0.5], [1.0, 0.2]], [[0.1, 0.9]])
     for panel in rates, widths:
         assert panel.get_title(loc="left") == "validation accuracy"
+    for axis in bars.xaxis, rates.yaxis, widths.yaxis:
+        assert axis.get_major_formatter()(0.5) == "50%"
+    assert rates.xaxis.get_major_formatter()(0.1) == "0.1"
     [legend] = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["the best trial"]
     names = [label.get_text() for label in widths.get_xticklabels()]
     assert names == ["8", "16,8", r"\$8"]
+    assert {label.get_rotation() for label in widths.get_xticklabels()} == {0.0}
     assert style.encoded(figure, "png").startswith(b"\x89PNG")
+
+
+def test_many_settings_have_a_taller_figure_with_the_largest_shares() -> None:
+    shares = {f"setting {i}": (13 - i) / 91 for i in range(13)}
+    values, scores = {name: [1, 2, 3] for name in shares}, [0.5, 0.9, 0.2]
+    figure = mattered(shares, values, scores, "r2")
+    few = mattered(SHARES, VALUES, scores, "r2")
+    assert figure.get_figheight() > few.get_figheight()
+    assert len(figure.axes) == 3
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == [*shares][:12]
 
 
 def test_choices_are_in_the_order_of_their_numbers_and_none_is_seen() -> None:
@@ -54,5 +70,7 @@ def test_long_choices_are_told_apart_and_lie_apart() -> None:
 def test_one_setting_of_a_regression() -> None:
     values = {"epochs": VALUES["epochs"]}
     figure = mattered({"epochs": 1.0}, values, [-2.0, 0.4, 0.4], "r2")
-    assert [panel.get_title(loc="left") for panel in figure.axes][1] == "validation R²"
+    panel = figure.axes[1]
+    assert panel.get_title(loc="left") == "validation R²"
+    assert "%" not in panel.yaxis.get_major_formatter()(0.5)
     assert style.encoded(figure, "svg")
