@@ -4,10 +4,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from matplotlib.ticker import (
-    MaxNLocator,
-    PercentFormatter,
-)
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from nnx.report import style
 from nnx.training.log import METRIC_NAMES
@@ -26,7 +23,8 @@ def mattered(
 ) -> style.Picture:
     """Return a figure of a sweep's trials.
 
-    shares: each setting's share in the variation of the score, the largest first
+    shares: each setting's share in the variation of the score, the largest first; one
+        or more
     values: of each setting in each trial: numbers, or choices as text
     scores: of each trial, on the validation set
     metric: what the scores are, of `log.METRICS`
@@ -47,8 +45,7 @@ def mattered(
         panel.set_title(of, loc="left", fontsize=9, color=style.INK)
         if metric == "accuracy":
             panel.yaxis.set_major_formatter(PercentFormatter(1.0))
-    if panels:
-        figure.legend([best], ["the best trial"], loc="upper right", **style.LEGEND)
+    figure.legend([best], ["the best trial"], loc="upper right", **style.LEGEND)
     return figure
 
 
