@@ -246,8 +246,31 @@ def test_what_is_tried_first_depends_on_the_seed(tmp_path: Path) -> None:
     assert first != second
 
 
-@pytest.mark.parametrize("scores", [[0.5] * 10, [*range(9)]], ids=["equal", "few"])
-def test_scores_that_tell_no_importances(scores: list[float]) -> None:
+def test_what_optuna_draws_from() -> None:
+    of = optuna.distributions
+    assert proposals.kinds(
+        {
+            "l2": space.Range(1e-4, 0.1, log=True),
+            "dropout": space.Range(0.0, 0.4, step=0.1),
+            "epochs": space.Range(1, 9, step=2),
+            "hidden": {"8": (8,), "16,8": (16, 8)},
+        }
+    ) == {
+        "l2": of.FloatDistribution(1e-4, 0.1, log=True),
+        "dropout": of.FloatDistribution(0.0, 0.4, step=0.1),
+        "epochs": of.IntDistribution(1, 9, step=2),
+        "hidden": of.CategoricalDistribution(["8", "16,8"]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("scores", "importances"),
+    [([0.5] * 10, {}), ([*range(9)], {}), ([*range(10)], {"l2": 1.0})],
+    ids=["equal", "few", "enough"],
+)
+def test_scores_that_tell_importances(
+    scores: list[float], importances: dict[str, float]
+) -> None:
     study = optuna.create_study(direction="maximize")
     for i, score in enumerate(scores):
         kinds = {"l2": optuna.distributions.FloatDistribution(0, 9)}
@@ -256,7 +279,7 @@ def test_scores_that_tell_no_importances(scores: list[float]) -> None:
                 params={"l2": i}, distributions=kinds, value=score
             )
         )
-    assert proposals.importances(study) == {}
+    assert proposals.importances(study) == importances
 
 
 def test_what_the_command_refuses(refused: Refused, files: Path) -> None:
