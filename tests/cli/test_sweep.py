@@ -14,9 +14,9 @@ import pytest
 from cli_files import tree
 
 from nnx.cli.sweep_results import in_words
-from nnx.errors import InputError
+from nnx.errors import InputError, MissingLibraryError, WriteError
 from nnx.settings import Settings, complete
-from nnx.sweep import proposals, space, trials
+from nnx.sweep import journal, proposals, space, trials
 
 Run = Callable[..., Any]
 Refused = Callable[..., str]
@@ -54,7 +54,9 @@ def studied(folder: Path) -> list[Any]:
     """Return the trials of a sweep, as Optuna itself reads them."""
     journal = optuna.storages.journal.JournalFileBackend(str(folder / "journal.log"))
     storage = optuna.storages.JournalStorage(journal)
-    return optuna.load_study(study_name="nnx sweep", storage=storage).trials
+    study = optuna.load_study(study_name="nnx sweep", storage=storage)
+    assert study.direction.name == "MAXIMIZE"
+    return study.trials
 
 
 def opened(
@@ -92,6 +94,7 @@ def check_best_again(run: Run, swept: dict[str, Any]) -> None:
 
 def test_a_sweep_and_its_best_trial_again(done: Run, run: Run, files: Path) -> None:
     ran = done(*SWEEP, "--trials", 4, "--json")
+    assert not re.search(r"^\[I ", ran.stderr, re.M), "Optuna's own log"
     swept = json.loads(ran.stdout)
     assert (swept["trials"], swept["failed"], len(swept["rows"])) == (4, 0, 4)
     check_finished(files / "swept", 4)
@@ -148,7 +151,7 @@ def test_a_trial_is_one_process_s_until_that_is_gone(tmp_path: Path) -> None:
     one, other = (trials.to_train(opened(tmp_path), 2) for _ in range(2))
     first, second = next(one), next(other)
     assert [(t.number, t.begun) for t in (first, second)] == [(0, False), (1, False)]
-    trials.finish(opened(tmp_path), first, [-0.5])  # an R², and better than none
+    trials.finish(opened(tmp_path), first, [-0.75, -0.25])  # R², and better than none
     one.close()
     waited = list[int]()
 
@@ -162,10 +165,11 @@ def test_a_trial_is_one_process_s_until_that_is_gone(tmp_path: Path) -> None:
     assert (again.number, again.begun, again.params) == (1, True, second.params)
     trials.finish(opened(tmp_path), again, [])
     assert list(third) == []
-    assert [list(each.scores) for each in trials.outcomes(opened(tmp_path))] == [
-        [-0.5],
-        [],
-    ]
+    scores = [list(each.scores) for each in trials.outcomes(opened(tmp_path))]
+    assert scores == [[-0.75, -0.25], []]
+    # Optuna has a pruned trial rank last, and takes no account of a failed one.
+    known = [(trial.state.name, trial.value) for trial in studied(tmp_path)]
+    assert known == [("COMPLETE", -0.5), ("PRUNED", None)]
 
 
 @pytest.mark.sweep
@@ -263,22 +267,40 @@ def test_what_optuna_draws_from() -> None:
     }
 
 
+def finished(name: str, value: float, score: float | None) -> Any:
+    """Return a trial with one setting from 0 to 1; one without a score has failed."""
+    kinds = {name: optuna.distributions.FloatDistribution(0.0, 1.0)}
+    state = optuna.trial.TrialState["PRUNED" if score is None else "COMPLETE"]
+    return optuna.trial.create_trial(
+        state=state, params={name: value}, distributions=kinds, value=score
+    )
+
+
+def test_what_is_tried_later_is_near_the_best() -> None:
+    searched: space.Space = {"l2": space.Range(0.0, 1.0)}
+    done = [finished("l2", x / 20, 1.0 - x / 20) for x in range(20)]
+    seeds = 0, 1, 2, 3, 2**63 - 1
+    tried = [proposals.proposed(searched, done, seed)["l2"] for seed in seeds]
+    assert max(tried) < 0.3
+    assert len({*tried}) == len(tried)
+
+
 @pytest.mark.parametrize(
     ("scores", "importances"),
-    [([0.5] * 10, {}), ([*range(9)], {}), ([*range(10)], {"l2": 1.0})],
-    ids=["equal", "few", "enough"],
+    [
+        ([0.5] * 10, {}),
+        ([*range(9)], {}),
+        ([*range(9), None], {}),
+        ([*range(10)], {"l2": 1.0}),
+    ],
+    ids=["equal", "few", "one failed", "enough"],
 )
 def test_scores_that_tell_importances(
-    scores: list[float], importances: dict[str, float]
+    scores: list[float | None], importances: dict[str, float]
 ) -> None:
     study = optuna.create_study(direction="maximize")
     for i, score in enumerate(scores):
-        kinds = {"l2": optuna.distributions.FloatDistribution(0, 9)}
-        study.add_trial(
-            optuna.trial.create_trial(
-                params={"l2": i}, distributions=kinds, value=score
-            )
-        )
+        study.add_trial(finished("l2", i / 10, score))
     assert proposals.importances(study) == importances
 
 
@@ -338,11 +360,27 @@ def test_a_damaged_journal(tmp_path: Path) -> None:
         opened(tmp_path)
 
 
+def test_a_disk_that_is_full(tmp_path: Path) -> None:
+    with (
+        pytest.raises(WriteError, match=r"journal\.log: cannot be written: no space"),
+        journal.turn(tmp_path),
+    ):
+        raise OSError(28, "no space")
+    with journal.turn(tmp_path):  # nobody holds the lock
+        pass
+
+
 def test_without_optuna(refused: Refused, files: Path, tmp_path: Path) -> None:
     (tmp_path / "optuna.py").write_text("raise ImportError('no', name='optuna')")
     paths = filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")])
     without = {"env": {"PYTHONPATH": os.pathsep.join(paths)}, "cwd": files}
     refused(*SWEEP, says=("nnx sweep needs optuna: pip install 'nnx-mlp[s",), **without)
+
+
+def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "find_spec", lambda name: None)
+    with pytest.raises(MissingLibraryError, match="nnx sweep needs scikit-learn: pip"):
+        journal.library()
 
 
 def trains(process: Any, folder: Path) -> bool:
