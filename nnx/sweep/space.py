@@ -205,7 +205,7 @@ def _check_step(name: str, spread: Range) -> None:
     if step is None:
         return
     kinds = (int,) if spread.whole else (int, float)
-    with suppress(ArithmeticError):  # caused by 0 and NaN
+    with suppress(ArithmeticError):  # caused by steps like 1e-300
         width = Decimal(str(spread.high)) - Decimal(str(spread.low))
         if type(step) in kinds and step > 0 and width % Decimal(str(step)) == 0:
             _check_fineness(name, spread, step)

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from cli_files import tree
@@ -186,6 +187,7 @@ def test_trials_that_diverge_have_failed(done: Run, files: Path) -> None:
 BAD_SPACES = {
     "misspelt": ("lr = [1]", "no setting is called 'lr'; did you mean learning_rate?"),
     "empty": ("", "names no setting to search"),
+    "no range": ("l2 = { low = 0.1, high = 0.1 }", "low must be below high, not 0.1"),
     "ends": ("l2 = { low = 0.5, high = 0.1 }", "low must be below high, not 0.5 and"),
     "range": ("dropout = { low = 0, high = 2 }", "a number from 0 to 0.99, not 2"),
     "choice": ("optimizer = ['sgd', 'adma']", "not 'adma': did you mean adam?"),
@@ -209,14 +211,21 @@ BAD_SPACES = {
     ),
     "half step": ("epochs = { low = 1, high = 4, step = 1.5 }", "does not lead from 1"),
     "step": ("epochs = { low = 1, high = 9, step = 3 }", "does not lead from 1 to 9"),
+    "step back": (
+        "l2 = { low = 0, high = 0.5, step = -0.1 }",
+        "step -0.1 does not lead",
+    ),
+    "flag": ("epochs = { low = 1, high = 9, step = true }", "step True does not lead"),
+    "no step": ("l2 = { low = 0, high = 0.5, step = 1e-300 }", "1e-300 does not lead"),
     "fine step": (
         "learning_rate = { low = 0.1, high = 0.4, step = 1e-9 }",
         "learning_rate: step 1e-09 is too fine for numbers up to 0.4: leave it out",
     ),
     "pair": (
-        "batch_norm = [false, true]\nbatch_size = [1, 8]",
+        "batch_norm = [false, true]\nbatch_size = [8, 1]",
         "batch_norm needs a batch_size of 2 or more",
     ),
+    "alone": ("momentum_schedule = ['plateau']", "momentum_schedule cannot be plateau"),
     "TOML": ("l2 = [", "space.toml: not TOML"),
 }
 
@@ -229,12 +238,43 @@ def test_a_space_that_makes_no_sense(tmp_path: Path, text: str, says: str) -> No
     assert says in str(refusal.value)
 
 
+def loaded(tmp_path: Path, text: str, **base: Any) -> space.Space:
+    (tmp_path / "space.toml").write_text(text)
+    return space.load(tmp_path / "space.toml", tomllib.loads(RUN) | base)
+
+
 def test_what_may_be_searched(tmp_path: Path) -> None:
-    own, base = "pixels = ['unit', 'raw']\n", tomllib.loads(RUN)
-    (tmp_path / "space.toml").write_text("augment = ['', 'shift=1']\n" + own)
-    assert space.size(space.load(tmp_path / "space.toml", base)) == 4
-    with pytest.raises(InputError, match="pixels comes with the network given by from"):
-        space.load(tmp_path / "space.toml", base | {"from": "old"})
+    searched = loaded(
+        tmp_path,
+        "augment = ['', 'shift=1']\npixels = ['unit', 'raw']\nepochs = ['8', 16]\n"
+        "hidden = ['16, 8', []]\ndropout = { low = 0, high = 0.5 }\n"
+        "l2 = { low = 0.0, high = 0.5, step = 1e-5 }\n"
+        "batch_size = { low = 1, high = 20000001, step = 2 }\n",
+    )
+    assert searched == {
+        "augment": {"": None, "shift=1": ANY},
+        "pixels": {"unit": "unit", "raw": "raw"},
+        "epochs": {8: 8, 16: 16},
+        "hidden": {"16,8": (16, 8), "": ()},
+        "dropout": space.Range(0.0, 0.5),
+        "l2": space.Range(0.0, 0.5, step=1e-5),
+        "batch_size": space.Range(1, 20000001, step=2),
+    }
+    assert space.size({"dropout": searched["dropout"]}) == float("inf")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["hidden = ['8']", "activation = ['elu']", "init = ['he']", "dtype = ['float64']",
+     "pixels = ['raw']"],
+)  # fmt: skip
+def test_what_comes_with_a_network_is_not_searched(tmp_path: Path, text: str) -> None:
+    name = text.partition(" ")[0]
+    with pytest.raises(InputError, match=f"{name} comes with the network given by fro"):
+        loaded(tmp_path, text, **{"from": "old"})
+
+
+def test_combinations() -> None:
     for values, count in (
         (space.Range(1, 4), 4),
         (space.Range(1, 9, step=2), 5),
@@ -242,6 +282,12 @@ def test_what_may_be_searched(tmp_path: Path) -> None:
         (space.Range(0.0, 0.3), float("inf")),
     ):
         assert space.size({"a": values, "b": {1: 1, 2: 2}}) == 2 * count
+    three: space.Space = {"a": {"1": 1, "2": 2, "3": 3}, "b": space.Range(4, 9)}
+    assert space.ends(three) == [{"a": 1, "b": 4}, {"a": 3, "b": 9}]
+    each = [(1, 4), (1, 9), (1, 4), (2, 4), (3, 4)]
+    assert [*space.covering(three, 1)] == [{"a": a, "b": b} for a, b in each]
+    both = [(1, 4), (1, 9), (2, 4), (2, 9), (3, 4), (3, 9)]
+    assert [*space.covering(three, 2)] == [{"a": a, "b": b} for a, b in both]
 
 
 def test_what_is_tried_first_depends_on_the_seed(tmp_path: Path) -> None:
@@ -367,6 +413,19 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
     ):
         raise OSError(28, "no space")
     with journal.turn(tmp_path):  # nobody holds the lock
+        pass
+
+
+def test_a_lock_that_is_not_released(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "PATIENCE", 0.05)
+    match = "another process has locked the sweep for 0.05 s; if there is none, remove"
+    with (
+        journal.turn(tmp_path),
+        pytest.raises(InputError, match=match),
+        journal.turn(tmp_path),
+    ):
         pass
 
 
