@@ -8,6 +8,7 @@ import time
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import ANY
 
@@ -148,21 +149,26 @@ def test_what_ctrl_c_stopped_is_gone_on_with(
     assert [trial.state.name for trial in studied(files / "swept")] == ["RUNNING"]
 
 
-def test_a_trial_is_one_process_s_until_that_is_gone(tmp_path: Path) -> None:
+def test_a_trial_is_one_process_s_until_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one, other = (trials.to_train(opened(tmp_path), 2) for _ in range(2))
     first, second = next(one), next(other)
     assert [(t.number, t.begun) for t in (first, second)] == [(0, False), (1, False)]
     trials.finish(opened(tmp_path), first, [-0.75, -0.25])  # R², and better than none
     one.close()
-    waited = list[int]()
+    assert [each.number for each in trials.outcomes(opened(tmp_path))] == [0]
+    waited, pauses = list[int](), list[float]()
 
-    def dies(running: int) -> None:
-        waited.append(running)
-        other.close()
+    def slept(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            other.close()  # its process dies
 
-    third = trials.to_train(opened(tmp_path), 2, dies)
+    monkeypatch.setattr(trials, "time", SimpleNamespace(sleep=slept))
+    third = trials.to_train(opened(tmp_path), 2, waited.append)
     again = next(third)
-    assert waited == [1]
+    assert waited == [1]  # it is told once
     assert (again.number, again.begun, again.params) == (1, True, second.params)
     trials.finish(opened(tmp_path), again, [])
     assert list(third) == []
