@@ -157,7 +157,7 @@ def finish(sweep: Sweep, trial: Trial, scores: Sequence[float]) -> None:
 
 
 def outcomes(sweep: Sweep) -> list[Outcome]:
-    """Return the results of the finished trials, the best first.
+    """Return the results of the finished trials, the best first, then by number.
 
     Raises:
         InputError, WriteError: as for `journal.turn`
@@ -169,7 +169,7 @@ def outcomes(sweep: Sweep) -> list[Outcome]:
         for each in every
         if each.state.is_finished()
     ]
-    return sorted(finished, key=lambda outcome: (-outcome.mean, outcome.number))
+    return sorted(finished, key=lambda outcome: -outcome.mean)
 
 
 def folder_of(sweep: Sweep, number: int) -> Path:
