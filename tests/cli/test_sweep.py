@@ -388,6 +388,13 @@ def test_a_folder_that_is_no_place_for_this_sweep(tmp_path: Path) -> None:
             opened(Path("/proc"))
 
 
+def test_of_equal_trials_the_first_is_the_better(tmp_path: Path) -> None:
+    sweep = opened(tmp_path)
+    for trial in trials.to_train(sweep, 3):
+        trials.finish(sweep, trial, [0.5 if trial.number else 0.25])
+    assert [each.number for each in trials.outcomes(sweep)] == [1, 2, 0]
+
+
 def test_a_damaged_journal(tmp_path: Path) -> None:
     sweep = opened(tmp_path)
     for trial in trials.to_train(sweep, 1):
