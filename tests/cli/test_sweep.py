@@ -297,7 +297,9 @@ def test_combinations() -> None:
 
 
 def test_what_is_tried_first_depends_on_the_seed(tmp_path: Path) -> None:
-    sweeps = [opened(tmp_path / str(seed), seeds=[seed]) for seed in range(2)]
+    sweeps = [
+        opened(tmp_path / "sweeps" / str(seed), seeds=[seed]) for seed in range(2)
+    ]
     first, second = (next(trials.to_train(sweep, 1)).params for sweep in sweeps)
     assert first != second
 
