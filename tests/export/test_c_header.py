@@ -173,12 +173,17 @@ def test_what_8_bits_reach(task: str) -> None:
     assert 0.9 < score < 1 if task == "regression" else 0.8 < score <= 1
 
 
-def test_int8_wants_data(data: Dataset, tmp_path: Path) -> None:
+def test_int8_wants_data(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network = Network([25, 3]).replace(classes=data.classes, frame=data.frame)
     with pytest.raises(nnx.NnxError, match="int8 needs data"):
         nnx.export.c(network, tmp_path / "a.h", int8=True)
-    with pytest.raises(nnx.NnxError, match="does not fit the network"):
-        nnx.export.c(Network([25, 3]), tmp_path / "a.h", int8=True, data=data)
+    for other in Network([25, 3]), Network([24, 3]):
+        with pytest.raises(nnx.NnxError, match="does not fit the network"):
+            nnx.export.c(other, tmp_path / "a.h", int8=True, data=data)
+    with pytest.raises(nnx.NnxError, match="int8 must be True or False, not 1"):
+        nnx.export.c(network, tmp_path / "a.h", int8=1, data=data)  # type: ignore[arg-type]
     odd = data._replace(name="a\\\n??/ü")
     said = nnx.export.c(network, tmp_path / "a.h", int8=True, data=odd)
     assert re.match(r"test accuracy \d+\.\d+ % in 8 bits on 60 images of ", said)
@@ -186,3 +191,8 @@ def test_int8_wants_data(data: Dataset, tmp_path: Path) -> None:
         (tmp_path / "a.h").read_bytes(), tmp_path, data.test.images, 3, "float32"
     ).shape == (60, 3)
     assert nnx.export.c(network, tmp_path / "b.h") == ""
+    monkeypatch.setattr(quantized, "score", lambda *known: 0.125)
+    said = nnx.export.c(network, tmp_path / "a.h", int8=True, data=data)
+    full = f"{100 * nnx.evaluate(network, data).score:.2f} % in float32"
+    assert said.startswith("test accuracy 12.50 % in 8 bits")
+    assert said.endswith(f"of {data.name}, {full}")
