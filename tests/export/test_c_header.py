@@ -173,6 +173,16 @@ def test_what_8_bits_reach(task: str) -> None:
     assert 0.9 < score < 1 if task == "regression" else 0.8 < score <= 1
 
 
+def test_pixels_that_are_fractions_are_measured_as_bytes() -> None:
+    network, given, _ = CASES["every activation, float32"]
+    layers = quantized.quantized(network)
+    fractions = (given + np.float32(0.3)) / np.float32(network.frame.maximum)
+    np.testing.assert_array_equal(
+        quantized.logits(network, layers, fractions),
+        quantized.logits(network, layers, given),
+    )
+
+
 def test_int8_wants_data(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
