@@ -55,7 +55,7 @@ def from_sklearn(
     return network.replace(
         classes=classes,
         task=_task(mlp),
-        columns=_columns(estimator, network.sizes[0]),
+        columns=_columns([*before, mlp][0], network.sizes[0]),
         targets=() if classes else targets,
     )
 
@@ -138,7 +138,8 @@ def _of_unscaled(layer: Layer, scaler: Any) -> Layer:
     return Layer(weight, bias)
 
 
-def _columns(estimator: Any, features: int) -> tuple[Column, ...]:
-    names = getattr(estimator, "feature_names_in_", None)
+def _columns(first: Any, features: int) -> tuple[Column, ...]:
+    """Return the columns; first: what was fitted to them, which knows their names."""
+    names = getattr(first, "feature_names_in_", None)
     names = [f"x{i}" for i in range(features)] if names is None else names
     return tuple(Column(str(name)) for name in names)

@@ -72,6 +72,17 @@ def test_values_and_a_scaler(
     np.testing.assert_allclose(by_features, expected, 2e-3, 1e-3)
 
 
+@pytest.mark.parametrize("scaler", ["passthrough", None])
+def test_a_scaler_that_is_left_out(scaler: Any, rng: np.random.Generator) -> None:
+    """A Pipeline then knows no names, though the columns have some."""
+    pd = pytest.importorskip("pandas", reason="needs pandas")
+    frame = pd.DataFrame(rng.normal(0, 1, (30, 2)), columns=["b", "a"])
+    pipeline = _fitted("MLPClassifier", frame, np.arange(30) % 3, scaler)
+    network, expected = nnx.from_sklearn(pipeline), pipeline.predict_proba(frame)
+    given = network.predict_proba(frame[["a", "b"]])
+    np.testing.assert_allclose(given, expected, atol=1e-4)
+
+
 @pytest.mark.parametrize("options", [{}, {"with_mean": False}, {"with_std": False}])
 def test_classes_and_a_scaler(
     options: dict[str, bool], tmp_path: Path, rng: np.random.Generator
