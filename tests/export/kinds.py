@@ -9,12 +9,13 @@ from nnx.data.dataset import Array, Column, Target
 from nnx.maths.activations import ACTIVATIONS
 from nnx.network import Network
 
+# None of these numbers is of float32.
 COLUMNS = (
-    Column("year", 2000.0, 12.5),
+    Column("year", 2000.1, 12.3),
     Column("colour", categories=("rot", "grün", 'a "quote" \\ ??/')),
-    Column("weight\nx = 0 #", -3.0, 0.25),
+    Column("weight\nx = 0 #", -3.1, 0.3),
 )
-TARGETS = Target("price", 1e5, 3e4), Target("age", 40.0, 9.0)
+TARGETS = Target("price", 1e5 + 0.1, 3e4 + 0.1), Target("age", 40.1, 9.1)
 # What no network is right to the bit of, and all of these should be.
 CLOSE = {"float32": 1e-5, "float64": 1e-12}
 
@@ -81,7 +82,7 @@ def _table(network: Network, **attributes: object) -> Case:
         year, weight = rng.integers(1980, 2024, 50), rng.normal(-3, 0.25, 50)
         given = np.column_stack([year, category, weight])
         features = np.column_stack(
-            [(year - 2000.0) / 12.5, category, (weight + 3.0) / 0.25]
+            [(year - 2000.1) / 12.3, category, (weight + 3.1) / 0.3]
         )
     else:
         given = rng.normal(0, 1, (50, 5))

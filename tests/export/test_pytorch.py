@@ -366,6 +366,9 @@ def test_a_model_of_nnx_is_neither_read_nor_written_over(tmp_path: Path) -> None
     with pytest.raises(InputError, match="is a model of nnx; choose another"):
         nnx.export.pytorch(Network([4, 3]), path)
     assert path.read_bytes() == before
+    path.write_text("no tensors")
+    nnx.export.pytorch(Network([4, 3]), path)
+    assert nnx.from_pytorch(path).sizes == (4, 3)
 
 
 @pytest.mark.parametrize("name", ["a.pkl", "a.joblib", "a.skops", "a.onnx"])

@@ -128,9 +128,10 @@ def test_pictures(tmp_path: Path) -> None:
     assert by_name.classes == data.classes
 
 
+@pytest.mark.parametrize(("dtype", "rtol"), [("float32", 1e-4), ("float64", 1e-9)])
 @pytest.mark.parametrize("targets", [1, 2])
 def test_values_of_pictures_are_in_the_targets_own_units(
-    targets: int, tmp_path: Path, rng: np.random.Generator
+    targets: int, dtype: str, rtol: float, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     """A data set of numbers is learnt standardized; the estimator was not."""
     pixels = rng.integers(0, 256, (120, 36), np.uint8)
@@ -138,21 +139,23 @@ def test_values_of_pictures_are_in_the_targets_own_units(
     values = values[:, :targets].squeeze()
     data = nnx.dataset(pixels, values, task="regression")
     assert all(target.scale != 1.0 for target in data.targets)
-    mlp = _fitted("MLPRegressor", pixels / 255, values, max_iter=200)
+    x = (pixels / 255).astype(dtype)
+    mlp = _fitted("MLPRegressor", x, values, max_iter=200)
     network = nnx.from_sklearn(mlp, data=data)
     network.save(tmp_path / "model.safetensors")
     loaded = nnx.Network.load(tmp_path / "model.safetensors")
-    predicted = mlp.predict(pixels / 255)
-    np.testing.assert_allclose(loaded.predict(pixels), predicted, rtol=1e-9)
+    assert loaded.layers[-1].weight.dtype == dtype
+    np.testing.assert_allclose(loaded.predict(pixels), mlp.predict(x), rtol=rtol)
     known = in_units(data.test.labels, data.targets)
     wrong = mlp.predict(data.test.images / 255).reshape(known.shape) - known
     rmse = np.sqrt(np.mean(wrong**2, axis=0))
-    np.testing.assert_allclose(nnx.evaluate(loaded, data).rmse, rmse, rtol=1e-5)
+    np.testing.assert_allclose(nnx.evaluate(loaded, data).rmse, rmse, rtol=1e-4)
 
 
 def test_what_is_not_taken(data: nnx.Dataset, rng: np.random.Generator) -> None:
     from sklearn.linear_model import LogisticRegression
     from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
     x, y = rng.normal(0, 1, (60, 25)), np.arange(60) % 3
@@ -160,6 +163,7 @@ def test_what_is_not_taken(data: nnx.Dataset, rng: np.random.Generator) -> None:
         (LogisticRegression(), "LogisticRegression is not a fitted MLPClassifier"),
         (MLPClassifier(), "MLPClassifier is not a fitted"),
         (3, "int is not a fitted"),
+        (Pipeline([("a", "passthrough")]), "Pipeline is not a fitted"),
         (_fitted("MLPClassifier", x, y, MinMaxScaler()), "only a StandardScaler"),
         (_fitted("MLPRegressor", x, y, loss="poisson"), "fitted with loss='poisson'"),
         (_fitted("MLPClassifier", x, 0 * y), "fitted to one class alone"),
