@@ -137,7 +137,12 @@ def test_a_sequential_states_its_activations() -> None:
     with pytest.raises(InputError, match="has the activation tanh, not relu: leave"):
         nnx.from_pytorch(hidden(of["tanh"]), "relu")
     # What nnx does not have, and what it would not compute.
-    for unknown in hidden(nn.LeakyReLU(0.3)), hidden(of["relu"], nn.ReLU()):
+    for unknown in (
+        hidden(nn.LeakyReLU(0.3)),
+        hidden(of["relu"], nn.ReLU()),
+        nn.Sequential(of["tanh"], *hidden(of["relu"])),
+        nn.Sequential(nn.Linear(9, 3), of["tanh"], of["relu"], nn.Linear(3, 2)),
+    ):
         with pytest.raises(InputError, match="does not say which activation"):
             nnx.from_pytorch(unknown)
         assert nnx.from_pytorch(unknown, "relu").sizes == (9, 3, 2)
@@ -168,8 +173,11 @@ def test_names_in_any_order_and_layers_without_bias() -> None:
         nnx.from_pytorch(some, "relu")
     network = nnx.from_pytorch(named, "relu", layers=["hidden", "out"])
     assert network.sizes == (5, 3, 2)
-    with pytest.raises(InputError, match="its layers are hidden,out, not hidden"):
-        nnx.from_pytorch(named, "relu", layers=["hidden"])
+    for wrong in ["hidden"], ["hidden", "out", "hidden"]:
+        with pytest.raises(InputError, match="its layers are hidden,out, not hidden"):
+            nnx.from_pytorch(named, "relu", layers=wrong)
+    with pytest.raises(InputError, match="layers must be the layers' names in order"):
+        nnx.from_pytorch(named, "relu", layers=["hidden", 1])  # type: ignore[list-item]
 
 
 def test_normalized_pixels_become_part_of_the_first_layer() -> None:
@@ -180,7 +188,7 @@ def test_normalized_pixels_become_part_of_the_first_layer() -> None:
     plain = own.replace(columns=(nnx.data.dataset.Column("x"),) * 9)
     wanted = plain.predict_proba(seen.astype(np.float32))
     np.testing.assert_allclose(moved.predict_proba(images), wanted, atol=1e-6)
-    for wrong in ((0, 0), (0,), (np.nan, 1), (10**400, 1), "ab"):
+    for wrong in ((0, 0), (0,), (np.nan, 1), (10**400, 1), "ab", {}):
         with pytest.raises(
             InputError, match="normalize must be a mean and a deviation"
         ):
@@ -206,7 +214,7 @@ def test_normalized_pixels_become_part_of_the_first_layer() -> None:
             {},
             "2.bias holds values that are",
         ),
-        ({"2.bias": np.ones(2)}, {}, "its layers are float32 and float64"),
+        ({"2.bias": np.ones(2)}, {}, "(rs|dict): its layers are float32 and float64"),
         ({"2.weight": np.ones((2, 4), int)}, {}, "in int64"),
         ({"1.running_mean": np.ones(4)}, {}, "1 is a BatchNorm, not a linear layer"),
         ({"1.alpha": np.ones(4)}, {}, "1.alpha is not a weight NAME.weight or bias"),
@@ -371,7 +379,7 @@ def test_a_model_of_nnx_is_neither_read_nor_written_over(tmp_path: Path) -> None
     assert nnx.from_pytorch(path).sizes == (4, 3)
 
 
-@pytest.mark.parametrize("name", ["a.pkl", "a.joblib", "a.skops", "a.onnx"])
+@pytest.mark.parametrize("name", ["a.pkl", "a.JOBLIB", "a.skops", "a.onnx"])
 def test_kinds_that_are_not_read(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"x")
     with pytest.raises(InputError, match="run code|does not read it"):
