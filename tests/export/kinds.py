@@ -43,7 +43,7 @@ def cases() -> dict[str, Case]:
         network = Network(wide, every, seed=2, dtype=dtype)
         found[f"every activation, {dtype}"] = _pixels(network, pixels, frame=frame)
         found[f"multilabel, {dtype}"] = _pixels(
-            Network([64, 10, 3], "silu", dtype=dtype), pixels, frame=frame,
+            Network([64, 10, 3], "relu", dtype=dtype), pixels, frame=frame,
             task="multilabel", classes=("a", "ß", "*/"),
         )  # fmt: skip
         regression = {"task": "regression", "classes": (), "targets": TARGETS}
@@ -52,8 +52,12 @@ def cases() -> dict[str, Case]:
         )
         found[f"table, {dtype}"] = _table(Network([5, 7, 4], "elu", dtype=dtype))
     found["raw pixels"] = _pixels(
-        Network([64, 8, 10], "tanh").replace(pixels="raw"), pixels, frame=frame
+        Network([64, 8, 10], "silu").replace(pixels="raw"), pixels, frame=frame
     )
+    found["pixels to 255"] = _pixels(
+        Network([64, 10], dtype="float64"), (pixels * 15).astype(np.uint8),
+        frame=frame._replace(maximum=255),
+    )  # fmt: skip
     floats = (pixels / 16).astype(np.float32)
     found["float pixels"] = _pixels(
         Network([64, 10]), floats, frame=frame._replace(maximum=1)

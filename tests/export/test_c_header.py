@@ -29,6 +29,22 @@ def test_outputs_are_the_network_s(case: Case, tmp_path: Path) -> None:
     assert np.abs(found - wanted).max() <= case.tolerance
 
 
+@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_what_is_said_fits_the_function(case: Case, int8: bool) -> None:
+    """Arrays of another type, or too few elements, would be written beyond."""
+    content = c_header.content(case.network, int8=int8, said="R² 0.5 of a\\?")
+    said, _, code = content.decode().partition("#ifndef")
+    assert "// R2 0.5 of a__\n" in said
+    signature = re.search(r"nnx_predict\(const (\w+) \*(\w+), (\w+) \*(\w+)\)", code)
+    assert signature is not None
+    x_type, x, y_type, y = signature.groups()
+    assert f" {x_type} {x}[NNX_FEATURES];" in said
+    assert f" {y_type} {y}[NNX_OUTPUTS];" in said
+    assert f"#define NNX_WIDEST {max(case.network.sizes)}\n" in code
+    assert f"#define NNX_MOST_UNITS {max(case.network.sizes[1:])}\n" in code
+
+
 SOME = "every activation, float32", "regression, float32", "float pixels"
 EIGHT = {name: CASES[name] for name in (*SOME, "multilabel, float64")}
 
@@ -118,7 +134,7 @@ def test_numbers_read_back_as_the_same_bits() -> None:
     for dtype in "float32", "float64":
         network = Network([30, 20, 3], seed=4, dtype=dtype)
         weight = network.layers[0].weight
-        weight.flat[:6] = [0, -0.0, 1, -1e-38, 3e38, np.pi]
+        weight.flat[:7] = [0, -0.0, 1, -1e-38, 3e38, np.pi, 1e-10]
         text = c_header.content(network).decode()
         numbers = re.search(r"nnx_weight_0\[600\] = \{\n(.*?)\};", text, re.S)
         assert numbers is not None
