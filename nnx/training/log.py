@@ -5,6 +5,7 @@ import io
 import json
 import sys
 from collections.abc import Sequence
+from itertools import starmap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,12 @@ from nnx.errors import InputError
 METRICS = "accuracy", "r2"
 METRIC_NAMES = {"accuracy": "accuracy", "r2": "R²"}
 MAX_FLOAT = sys.float_info.max
+# Other numbers are at least 0.
+RANGES = {"accuracy": (0.0, 1.0), "r2": (-MAX_FLOAT, 1.0)}
+# The fields of a row that may be empty, together.
+_EMPTY: tuple[list[str], ...] = (
+    [], ["validation_loss", "validation_score"], ["test_loss", "test_score"],
+)  # fmt: skip
 MAX_BYTES = 1 << 27  # of the file: about a million epochs
 
 
@@ -101,7 +108,7 @@ def as_csv(log: Sequence[Row]) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names(log[0].metric if log else METRICS[0]))
     for row in log:
-        writer.writerow([*row[:-2], f"{row.seconds:.3f}"])
+        writer.writerow({**row.named, "seconds": f"{row.seconds:.3f}"}.values())
     return text.getvalue().encode()
 
 
@@ -142,16 +149,20 @@ def restored(rows: list[Any], metric: str) -> tuple[Row, ...]:
     Raises:
         ArithmeticError, TypeError, ValueError: they are not the rows of a run's log
     """
-    loss, score = (0.0, MAX_FLOAT), (0.0 if metric == "accuracy" else -MAX_FLOAT, 1.0)
     log = tuple(Row(*row) for row in rows)
     for epoch, row in enumerate(log, 1):
-        number, *measured, of = row
-        # Times 1.0 refuses texts and lists.
-        values = [None if x is None else float(x * 1.0) for x in measured]
-        bounds = zip(values, (*(loss, score) * 3, loss), strict=True)
-        fits = all(x is None or low <= x <= high for x, (low, high) in bounds)
-        given = "".join("-" if x is None else "x" for x in values)
-        parts = given in ("xxxx--x", "xx--xxx", "xxxxxxx")
-        if (number, of) != (epoch, metric) or not (fits and parts):
+        empty = [name for name, value in row._asdict().items() if value is None]
+        if (
+            (row.epoch, row.metric) != (epoch, metric)
+            or empty not in _EMPTY
+            or not all(starmap(_is_in_range, row.named.items()))
+        ):
             raise ValueError(f"epoch {epoch} of the log is {[*row]}")
     return log
+
+
+def _is_in_range(name: str, value: Any) -> bool:
+    """Return whether a number of a row, by its name in files, may be this one."""
+    low, high = RANGES.get(name.rpartition("_")[2], (0.0, MAX_FLOAT))
+    # Times 1.0 refuses texts and lists.
+    return value is None or low <= float(value * 1.0) <= high
