@@ -15,6 +15,8 @@ from nnx.errors import InputError
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.distortion import Distortion
 from nnx.maths.hyperparameters import CONSTANT, Schedule
+from nnx.maths.initializers import INITIALIZERS
+from nnx.maths.schedules import SHAPES
 from nnx.settings import (
     ROWS,
     Settings,
@@ -241,6 +243,15 @@ def test_what_auto_is_is_said_for_every_optimizer() -> None:
     for name, own in AUTOMATIC.items():
         assert name in ROWS["learning_rate"].help, name
         assert not own["beta2"] or name in ROWS["beta2"].help, name
+
+
+def test_what_there_is_of_a_schedule_and_of_initial_weights_is_said() -> None:
+    assert {*notation.SCHEDULES} == {*SHAPES}
+    assert {*notation.BOUNDS} == {*Schedule._fields} - {"name"}
+    courses = ROWS["schedule"].help + ROWS["momentum_schedule"].help
+    assert not {name for name in SHAPES if name not in courses}
+    weights = nnx.Network.__init__.__doc__ or ""
+    assert not {name for name in INITIALIZERS if f'"{name}"' not in weights}
 
 
 def test_what_auto_is() -> None:

@@ -184,7 +184,7 @@ def _product(hyper: Hyperparameters, steps: int, steps_per_epoch: int) -> float:
 
 def _changes(schedule: Schedule) -> bool:
     """Return whether a scheduled value depends on the step."""
-    return schedule.name not in ("constant", "plateau") or schedule.warmup > 0.0
+    return SHAPES[schedule.name] is not constant or schedule.warmup > 0.0
 
 
 def _momentum(hyper: Hyperparameters, number: int, steps_per_epoch: int) -> float:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypedDict, get_type_hints
 from nnx.maths import optimizers
 from nnx.maths.activations import ACTIVATIONS
 from nnx.maths.hyperparameters import CONSTANT, PRECISIONS, Distortion, Schedule
+from nnx.maths.initializers import INITIALIZERS
 from nnx.settings import kinds, other_names
 from nnx.settings.kinds import FRACTION, Row, integer, one_of
 from nnx.settings.weights import CLASS_WEIGHTS
@@ -79,7 +80,7 @@ class NetworkSettings(TypedDict, total=False):
         f"Activation function of the hidden layers: {', '.join(ACTIVATIONS)}; or one "
         "per layer: relu,tanh. gelu is the tanh approximation.")]
     init: Annotated[str | tuple[str, ...], Row(("auto",), kinds.INITIALIZER, NETWORK,
-        "Initial weights: auto, he, glorot, lecun, normal:0.01 or zeros; auto suits "
+        f"Initial weights: auto, {', '.join(INITIALIZERS)} or normal:0.01; auto suits "
         "the activation, and is glorot in a regression.")]
     dtype: Annotated[str, Row("float32", kinds.data_type(DTYPES), NETWORK,
         "Type of the network's numbers: float32 or float64.")]

@@ -5,17 +5,20 @@ import pytest
 
 from nnx.maths import initializers
 
+SIGMAS = {
+    "he": math.sqrt(2 / 300),
+    "lecun": math.sqrt(1 / 300),
+    "glorot": math.sqrt(2 / 500),
+    "normal:0.01": 0.01,
+    "zeros": 0.0,
+}
 
-@pytest.mark.parametrize(
-    ("name", "sigma"),
-    [
-        ("he", math.sqrt(2 / 300)),
-        ("lecun", math.sqrt(1 / 300)),
-        ("glorot", math.sqrt(2 / 500)),
-        ("normal:0.01", 0.01),
-        ("zeros", 0.0),
-    ],
-)
+
+def test_every_initializer_is_here() -> None:
+    assert not {*initializers.INITIALIZERS} - {*SIGMAS}
+
+
+@pytest.mark.parametrize(("name", "sigma"), SIGMAS.items())
 def test_mean_and_deviation(name: str, sigma: float) -> None:
     w = initializers.weight(name, (300, 200), seed=1, layer=0, xp=np)
     assert w.shape == (300, 200)

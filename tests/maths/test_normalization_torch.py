@@ -313,6 +313,12 @@ SCHEDULES = {
 }  # fmt: skip
 
 
+def test_every_schedule_is_here() -> None:
+    """Or below; dip, and what is constant between plateaus, are done by hand."""
+    others = {"constant", "one-cycle", "dip", "plateau"}
+    assert not {*schedules.SHAPES} - {*SCHEDULES} - others
+
+
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_schedules(name: str) -> None:
     """Theirs take an epoch a step."""
