@@ -13,6 +13,7 @@ from nnx.data.dataset import IN_MEMORY, Dataset, TableOptions
 from nnx.data.download import fetch
 from nnx.data.named import NAMES, PUBLISHED, digits, owner
 from nnx.data.read_table import KINDS as TABLES
+from nnx.data.read_table import TEXTS
 from nnx.data.table_like import AS_TRAINED, load_parts_like
 from nnx.data.table_options import checked
 from nnx.data.table_set import load_table
@@ -163,11 +164,11 @@ def _load_file(path: Path) -> Dataset:
 def _load_pixels(path: Path) -> Dataset:
     """Return the samples of a table without a target, which must be pictures."""
     try:
-        if path.suffix.lower() == ".parquet":
-            raise NoPicturesError(f"{path}: a table, not pictures")
+        if path.suffix.lower() in TEXTS:
+            return csv_sets.load_file(path, path.stem)
         if path.suffix.lower() == ".npy":
             return npy.load_file(path, path.stem)
-        return csv_sets.load_file(path, path.stem)
+        raise NoPicturesError(f"{path}: a table, not pictures")
     except NoPicturesError as error:
         hint = "to predict a column of a table, name it as target"
         raise InputError(f"{error}; {hint}") from None

@@ -9,8 +9,9 @@ from nnx.data.tabular import Table
 from nnx.errors import InputError
 from nnx.files import refuse_packed
 
-KINDS = ".csv", ".tsv", ".txt", ".parquet", ".npy"
-_MODULES = {".parquet": parquet_table, ".npy": npy}
+TEXTS = ".csv", ".tsv", ".txt"  # which do not say what is text and what is a number
+_MODULES = dict.fromkeys(TEXTS, csv_table) | {".parquet": parquet_table, ".npy": npy}
+KINDS = tuple(_MODULES)
 
 
 def read_table(
@@ -69,4 +70,4 @@ def _module(path: Path) -> Any:
     if suffix not in KINDS:
         refuse_packed(path)
         raise InputError(f"{path}: not a table: give one of {', '.join(KINDS)}")
-    return _MODULES.get(suffix, csv_table)
+    return _MODULES[suffix]

@@ -16,7 +16,7 @@ from nnx.data.columns import (
     too_many,
 )
 from nnx.data.dataset import Array, Column, Dataset, Frame, Split, TableOptions
-from nnx.data.read_table import read_table
+from nnx.data.read_table import TEXTS, read_table
 from nnx.data.rows import Rows, in_file
 from nnx.data.split import held_out_rows, none_held_out
 from nnx.data.table_options import refuse_contradictions
@@ -49,7 +49,7 @@ def load_table(path: Path, name: str, options: TableOptions) -> Dataset:
     if len(options.target) > 1 or options.task not in ("auto", "classification"):
         codes = ()
     table = read_table(path, text=text, without=options.drop, codes=codes)
-    if options.task == "auto" and path.suffix.lower() != ".parquet":
+    if options.task == "auto" and path.suffix.lower() in TEXTS:
         table = _with_numbers(table, codes)
     others = {}
     for part in "test", "validation":

@@ -281,6 +281,11 @@ PARSERS = {
         ".npy", lambda: arrays()[:1], lambda path: read_file(load(path))
     ),
     "npy-table": Parser(".npy", arrays, lambda path: read_file(load(path, target="a"))),
+    "npy-rows": Parser(
+        ".npy",
+        arrays,
+        lambda path: read_all(unlabelled.of_columns(path, [Column("a")], "b")),
+    ),
     "parquet-table": Parser(".parquet", tables, partial(load, target="price")),
     "parquet-rows": Parser(
         ".parquet",

@@ -13,6 +13,7 @@ import fuzzing
 import pytest
 from parsers import PARSERS
 
+from nnx.data.read_table import KINDS, TEXTS
 from nnx.errors import InputError
 
 LIBRARIES = {
@@ -37,6 +38,13 @@ def test_damaged_files(tmp_path: Path, name: str) -> None:
             path.write_bytes(content)
             done, what = fuzzing.fault_of(parser.read, path, 30.0)
             assert done != "fault", (i, what)
+
+
+def test_every_kind_of_table_is_trained_on_and_predicted() -> None:
+    """Its module has both `read` and `read_blocks`."""
+    kinds = {kind.strip(".") for kind in {*KINDS} - {*TEXTS}} | {"csv"}
+    wanted = {f"{kind}-{use}" for kind in kinds for use in ("table", "rows")}
+    assert not wanted - {*PARSERS}, "tests/fuzz/parsers.py"
 
 
 @pytest.mark.parametrize("name", ["idx-images-gz", "idx-labels", "npz"])
