@@ -56,8 +56,8 @@ class Watched:
         return str(self.page.inner_text("#best"))
 
     def answer(self) -> dict[str, Any]:
-        """Return the pixels, probabilities and hidden outputs that are shown."""
-        code = """() => ({pixels: [...shown.pixels],
+        """Return what is shown, and the names of what an answer has."""
+        code = """() => ({pixels: [...shown.pixels], of: Object.keys(shown.answer),
             probabilities: [...shown.answer.probabilities],
             hidden: shown.answer.hidden.map((outputs) => [...outputs])})"""
         return dict(self.page.evaluate(code))

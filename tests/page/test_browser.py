@@ -81,6 +81,7 @@ def test_both_pages_give_what_the_network_does(
     by_server, by_page = answers
     pixels = np.array(by_server["pixels"], np.uint8)
     assert by_page["pixels"] == by_server["pixels"]
+    assert {*by_page["of"]} == {*by_server["of"]}
     expected = digits.predict_proba(pixels[None], backend="numpy")[0]
     assert by_server["probabilities"] == pytest.approx(expected, abs=1e-5)
     assert by_page["probabilities"] == pytest.approx(expected, abs=ROUNDED)
