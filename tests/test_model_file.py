@@ -11,7 +11,7 @@ from safetensors.numpy import load as tensors_of
 from safetensors.numpy import save as serialize
 
 from nnx import Network, files, model_file
-from nnx.data.dataset import Frame
+from nnx.data.dataset import Column, Frame
 from nnx.errors import InputError
 
 
@@ -38,6 +38,23 @@ def test_the_same_network_gives_the_same_bytes(
     network.save(tmp_path / "a")
     network.save(tmp_path / "b")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_columns_are_written_as_in_format_2(tmp_path: Path) -> None:
+    """Another field of a column is for a new format, which reads the old ones too.
+
+    Exports and `inputs` compute only (value - mean) / scale and categories: a field
+    that changes what a column becomes has to be in `export/interface.py` as well.
+    """
+    columns = Column("x", 2.0, 0.5, 1.0), Column("town", 0.0, 1.0, "b", ("a", "b"))
+    network = Network([3, 2]).replace(columns=columns)
+    path = tmp_path / "model.safetensors"
+    network.save(path)
+    described = json.loads(model_file.read(path)[0][model_file.KEY])
+    assert described["format"] == 2
+    written = [["x", 2.0, 0.5, 1.0, []], ["town", 0.0, 1.0, "b", ["a", "b"]]]
+    assert described["columns"] == written
+    assert Network.load(path).columns == columns
 
 
 def _rewritten(path: Path, change: dict, drop: str = "", **tensors: np.ndarray) -> None:

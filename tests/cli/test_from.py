@@ -12,6 +12,8 @@ from cli_files import config, idx_folder, tree
 
 import nnx
 from nnx.network import Network
+from nnx.settings.table import NETWORK, ROWS, NetworkSettings
+from nnx.training.origin import described
 
 Run = Callable[..., Any]
 Refused = Callable[..., str]
@@ -56,6 +58,15 @@ def test_a_new_run_begins_with_the_weights(done: Run, tanh: Path, cwd: Path) -> 
     ran = done("train", "--config", "c/config.toml", "--out", "d", "--quiet")
     models = [(cwd / name / "model.safetensors").read_bytes() for name in "cd"]
     assert models[0] == models[1]
+
+
+def test_it_has_every_setting_of_a_network() -> None:
+    """It is compared, or refused as init is, and never ignored."""
+    of_networks = {
+        n for n in NetworkSettings.__annotations__ if ROWS[n].panel == NETWORK
+    }
+    ignored = of_networks - {*described(Network([4, 3, 2]))} - {"init"}
+    assert not ignored, "training/origin.py, or cli/begin.py _check_origin"
 
 
 def test_it_is_what_python_does_with_a_trained_network(
