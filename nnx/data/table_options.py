@@ -6,6 +6,8 @@ from typing import Any
 from nnx import files
 from nnx.data.dataset import TableOptions
 from nnx.errors import InputError, in_few_words
+from nnx.settings.kinds import COLUMNS
+from nnx.settings.table import ROWS
 from nnx.settings.values import read_value
 
 
@@ -22,9 +24,9 @@ def checked(options: Mapping[str, Any]) -> TableOptions:
                 f"no option of a table is called {in_few_words(name)}; there are "
                 f"{', '.join(TableOptions._fields)}"
             )
-        if name in ("target", "drop", "categorical"):
+        if ROWS[name].kind is COLUMNS:
             made[name] = _names(name, value)
-        elif name in ("task", "missing", "standardize"):
+        elif not name.endswith("_data"):
             made[name] = read_value(name, value)
         elif not isinstance(value, str) or value:
             made[name] = str(files.given(value, f"a table, as {name}"))
