@@ -3,6 +3,7 @@
 import doctest
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ def test_the_guide_s_tables_are_complete() -> None:
     readme = re.findall(r"^\| `(.*?)`", (ROOT / "README.md").read_text(), re.M)
     missing = {*SCHEDULES, *OPTIMIZERS, *PICTURES} - {*rows}
     assert not missing, f"docs/guide.md: no row of {missing}"
-    assert set(presets.names()) <= set(rows) | set(readme)
+    missing = set(presets.names()) - {*rows} - {*readme}
+    assert not missing, f"README.md, docs/guide.md: no row of the presets {missing}"
 
 
 def test_the_readme_has_an_example() -> None:
@@ -75,6 +77,19 @@ def test_the_readme_has_an_example() -> None:
 
 def test_the_package_s_own_example() -> None:
     assert doctest.testmod(nnx).failed == 0
+
+
+def _commands(command: Any, name: str) -> Iterator[str]:
+    """Yield a command with all words before it, and those that it has."""
+    yield name
+    for own, each in getattr(command, "commands", {}).items():
+        yield from _commands(each, f"{name} {own}")
+
+
+def test_every_command_is_described() -> None:
+    said = "".join(page.read_text("utf-8") for page in PAGES)
+    for name in _commands(typer.main.get_command(app), "nnx"):
+        assert re.search(rf"{name}\b", said), f"docs/guide.md: no {name}"
 
 
 def _options(command: Any) -> set[str]:
