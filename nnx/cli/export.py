@@ -145,17 +145,15 @@ def _content(
     """Return a file's content, and a remark on it or ""."""
     from nnx.export import c_content, model_card, onnx_graph, state_dict
 
-    if name == "onnx":
-        return onnx_graph.content(network), ""
-    if name == "pytorch":
-        return state_dict.content(network), ""
+    if name == "html":
+        from nnx.page.render import page
+
+        return page(network, alone=True).html.encode(), ""
     if name == "c":
         return c_content(network, int8=int8, data=data)
     if name == "card" and data is not None:
         return model_card.content(network, data, settings), ""
-    from nnx.page.render import page
-
-    return page(network, alone=True).html.encode(), ""
+    return {"onnx": onnx_graph, "pytorch": state_dict}[name].content(network), ""
 
 
 def _tested_on(
