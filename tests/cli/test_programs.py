@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from cli_files import tree
 from PIL import Image
+
+from nnx.cli.main import app
 
 Run = Callable[..., Any]
 SHORT = "--epochs", "1", "--hidden", "5", "--backend", "numpy"
@@ -29,6 +32,9 @@ COMMANDS = {
     "bench": ("bench", "--backend", "nothing"),
     "serve": ("serve", "nowhere"),
     "parity": ("parity", "--nothing"),
+    "info": ("info", "--nothing"),
+    "import": ("import", "nowhere"),
+    "sweep": ("sweep", "nowhere"),
     "help": ("train", "--help"),
     "version": ("--version",),
     "nothing": (),
@@ -37,6 +43,11 @@ COMMANDS = {
 
 # What no two runs have in common.
 OWN = r"[\d,.]+ images/s|in [\d.]+ s|\"(seconds|images_per_second)\": [\d.e+-]+"
+
+
+def test_every_command_is_here() -> None:
+    every = {*typer.main.get_command(app).commands}  # type: ignore[attr-defined]
+    assert not every - {word for words in COMMANDS.values() for word in words[:1]}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
