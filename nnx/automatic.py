@@ -6,7 +6,7 @@ AUTOMATIC = "numba", "numpy"
 GPU = "cupy"
 DEFAULT = AUTOMATIC[-1]  # for short work: prediction, evaluation, checks
 # Another backend is loaded only for work that takes the default one this many seconds.
-# It is expected to take this share of them; what it saves must make up for compiling.
+# It is expected to take this share of them; see `backend._passed_up` for compiling.
 WORTH_LOADING, SHARE = 1.0, 0.4
 # Rough cost for the default backend: seconds per step, and per parameter and sample.
 STEP_SECONDS, PARAMETER_SECONDS = 1e-4, 6e-11

@@ -251,12 +251,13 @@ def _gpu_or_else(threads: int | None, seconds: float) -> Backend:
 def _passed_up(saving: float, compiling: float) -> bool:
     """Return whether to forgo compiling, because it would save too few seconds.
 
+    Half of the time for compiling is left to later processes, which need not compile.
     Savings forgone before are added, as many short pieces of work together may be
     worth compiling for. No more is lost in this way than compiling takes (ski rental;
     Karlin et al., "Competitive randomized algorithms for nonuniform problems", 1994).
     """
     global _seconds_passed_up
-    if _seconds_passed_up + saving >= compiling:
+    if _seconds_passed_up + saving >= compiling / 2:
         return False
     _seconds_passed_up += saving
     return True

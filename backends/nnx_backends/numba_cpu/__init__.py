@@ -55,7 +55,8 @@ def load(threads: int | None = None, precision: str = "full") -> Backend:
         raise _unusable(error) from None
     keep_freed()
     usable = min(cores.available(), config.NUMBA_NUM_THREADS)
-    team, note = Threads(threads or usable), first_run.note()
+    team = Threads(threads or usable)
+    compiling = first_run.seconds(team.most)
     memories = Memories[run.Work]()
     how: dict[str, Any] = {"threads": team, "rounds": _rounds(precision)}
     return Backend(
@@ -65,8 +66,8 @@ def load(threads: int | None = None, precision: str = "full") -> Backend:
         from_numpy=np.asarray,
         to_numpy=np.asarray,
         first_run=FirstRun(
-            note,
-            first_run.COMPILE_SECONDS if note else 0.0,
+            first_run.note(compiling),
+            compiling,
             partial(first_run.compile_kernels, **how),
             partial(run.way, rounds=how["rounds"]),
         ),

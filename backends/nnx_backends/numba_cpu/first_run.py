@@ -27,11 +27,12 @@ from nnx_backends.numba_cpu.program import every_kernel
 from nnx_backends.numba_cpu.run import planned
 from nnx_backends.numba_cpu.threads import Threads
 
-COMPILE_SECONDS = 10.0
-COMPILES = "compiling the kernels, once for this installation: about ten seconds"
+# What compiling takes by two processes, and by one, on a server.
+SHARED_SECONDS, ALONE_SECONDS = 5.0, 8.0
+COMPILES = "compiling the kernels, once for this installation: about {:.0f} seconds"
 COMPILES_ANEW = (
     "compiling the kernels, in every run, as Numba has no cache folder that it can "
-    "write to: about ten seconds; set NUMBA_CACHE_DIR to one"
+    "write to: about {:.0f} seconds; set NUMBA_CACHE_DIR to one"
 )
 LOADED = 1.0  # seconds; a first kernel that takes longer was compiled, not loaded
 
@@ -40,12 +41,18 @@ LOADED = 1.0  # seconds; a first kernel that takes longer was compiled, not load
 Job = tuple[Callable[[], list[Kernel]], Any]
 
 
-def note() -> str:
-    """Return a note that kernels will be compiled, or "" if an earlier run did it."""
+def seconds(threads: int) -> float:
+    """Return roughly how long a run will compile, or 0 if an earlier run did it."""
     folder = steps.train.stats.cache_path
-    if folder is None:
-        return COMPILES_ANEW
-    return "" if any(Path(folder).glob("steps.train-*.nbc")) else COMPILES
+    if folder is not None and any(Path(folder).glob("steps.train-*.nbc")):
+        return 0.0
+    return SHARED_SECONDS if threads > 1 and _can_share() else ALONE_SECONDS
+
+
+def note(seconds: float) -> str:
+    """Return a note that kernels will be compiled in these seconds; "" for 0."""
+    text = COMPILES if steps.train.stats.cache_path else COMPILES_ANEW
+    return text.format(seconds) if seconds else ""
 
 
 def compile_kernels(
@@ -65,7 +72,7 @@ def compile_kernels(
     weighted, pixels = images.weights is not None, pixel_dtype(images, real)
     how: dict[str, Any] = {"weighted": weighted, "evaluated": evaluated}
     list_kernels = partial(every_kernel, shapes, pixels, hyper, **how)
-    kernels, compiles = list_kernels(), bool(note())
+    kernels, compiles = list_kernels(), seconds(threads.most) > 0.0
     if not compiles:
         began = time.perf_counter()
         kernels[0].address(real)
@@ -81,13 +88,18 @@ def compile_kernels(
             kernel.address(real)
 
 
+def _can_share() -> bool:
+    """Return whether another process can compile at the same time, and pass it on."""
+    # Windows has pipes that do not block since Python 3.12.
+    pipes = hasattr(os, "set_blocking")
+    return bool(steps.train.stats.cache_path) and pipes and cores.available() > 1
+
+
 @contextmanager
 def _helper(job: Job | None) -> Iterator[Callable[[], int]]:
     """Start a helper if possible; provide a function that counts its kernels."""
     helper = None
-    # Windows has pipes that do not block since Python 3.12.
-    can_share = steps.train.stats.cache_path and hasattr(os, "set_blocking")
-    if job and can_share and cores.available() > 1:
+    if job and _can_share():
         with suppress(OSError):  # no room for another process
             helper = subprocess.Popen(
                 [sys.executable, "-P", "-m", __name__],
