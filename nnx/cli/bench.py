@@ -210,7 +210,7 @@ def _gpu(
 def _whole(
     busy: Annotated[
         int,
-        number(int, "Also measure beside 1, 2, … up to N busy programs.", least=0),
+        number(int, "Also measure nnx beside 1, 2, … up to N busy programs.", least=0),
     ] = 0,
     rounds: Rounds = 3,
     data_dir: DataDir = None,
