@@ -53,8 +53,8 @@ def measure(
 ) -> Iterator[Report]:
     """Yield a report of each program's seconds, and nnx's beside 1 to `most_beside`.
 
-    PyTorch's threads wait for each other a hundred thousand times, and beside a busy
-    program each time for a core: the script takes a quarter of an hour.
+    PyTorch's threads wait for each other, and beside a busy program also for a core:
+    the script had not ended after 14 minutes.
     """
     with TemporaryDirectory() as folder:
         data = Path(folder, "mnist.npz")

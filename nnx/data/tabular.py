@@ -201,8 +201,8 @@ def unit_of(text: str) -> str | None:
 
     A unit is a word, as in 95 m². Numbers without are 3,4, $1,234.50 and 5%.
     """
-    found = _OTHERWISE.fullmatch(text) if number(text) is None else None
-    return None if found is None else found["unit"] or ""
+    match = _OTHERWISE.fullmatch(text) if number(text) is None else None
+    return None if match is None else match["unit"] or ""
 
 
 def is_code(field: str) -> bool:

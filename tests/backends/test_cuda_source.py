@@ -7,16 +7,14 @@ import pytest
 from nnx_backends.cupy_gpu import source
 
 from nnx.maths.activations import ACTIVATIONS
-from nnx.maths.hyperparameters import PRECISIONS
-from nnx.maths.losses import LOSSES
 from nnx.maths.optimizers import OPTIMIZERS
 
 # What remains if no branch is taken.
 LEFT = {"identity", "sgd"}
-# A function, or all of the source, and the names that it is a branch of.
+# A function, or "" for all of the source, and the names that it has branches for.
 BRANCHES = [
     ("activate", ACTIVATIONS), ("slope", ACTIVATIONS), ("direction", OPTIMIZERS),
-    ("", LOSSES), ("", PRECISIONS),
+    *(("", names) for names in source.ENUMERATIONS),
 ]  # fmt: skip
 
 
@@ -28,8 +26,8 @@ def test_every_function_has_a_branch(function: str, names: Iterable[str]) -> Non
         [text] = re.findall(
             rf"^__device__ [^\n]* {function}\(.*?^}}", text, re.S | re.M
         )
-    found = {name for name in names if re.search(rf"[=<] ?{name.upper()}\b", text)}
-    missing = {*names} - found - LEFT
+    branches = {name for name in names if re.search(rf"[=<] ?{name.upper()}\b", text)}
+    missing = {*names} - branches - LEFT
     assert not missing, f"{function or 'cupy_gpu/*.cu'}: no branch for {missing}"
 
 

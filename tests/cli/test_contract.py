@@ -386,14 +386,15 @@ def test_the_backend_that_is_given_computes_everything(
     words: str, old_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another one would give the same numbers, and so not be seen."""
-    numpy, told, pools = nnx.find("numpy"), list[int | None](), list[dict[str, Any]]()
+    numpy, pools = nnx.find("numpy"), list[dict[str, Any]]()
+    threads_given = list[int | None]()
 
     def computed(array: Any) -> Any:
         pools.extend(threadpool_info())
         return numpy.to_numpy(array)
 
     def load(threads: int | None = None) -> nnx.Backend:
-        told.append(threads)
+        threads_given.append(threads)
         return replace(numpy, to_numpy=computed)
 
     point = SimpleNamespace(load=lambda: load)
@@ -409,7 +410,7 @@ def test_the_backend_that_is_given_computes_everything(
     ran = CliRunner().invoke(app, [*words.split(), "--backend", "mine"])
     assert ran.exit_code in (0, 5), ran.exception
     threads = 3 if "threads" in words else None
-    assert told == [threads]
+    assert threads_given == [threads]
     used = {pool["num_threads"] for pool in pools if pool["user_api"] == "blas"}
     assert used == {3} or threads is None
 

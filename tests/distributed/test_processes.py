@@ -177,8 +177,10 @@ def test_cards_exchange_through_the_hosts_where_one_process_lacks_nccl(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The others would wait for it for ever."""
-    found = iter([True, False])
-    monkeypatch.setattr(nccl, "_nccl", lambda: SimpleNamespace(available=next(found)))
+    available = iter([True, False])
+    monkeypatch.setattr(
+        nccl, "_nccl", lambda: SimpleNamespace(available=next(available))
+    )
     assert all(together(2, lambda hosts: nccl.joined(hosts, np) is hosts))
 
 
