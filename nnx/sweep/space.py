@@ -85,18 +85,18 @@ def load(path: Path, base: Mapping[str, Any]) -> Space:
 def settings_of(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return a trial's settings from its parameters in the study."""
     return {
-        name: each[params[name]] if isinstance(each, dict) else params[name]
-        for name, each in space.items()
+        name: values[params[name]] if isinstance(values, dict) else params[name]
+        for name, values in space.items()
     }
 
 
 def as_table(space: Space) -> dict[str, Any]:
     """Return a space in the form of a TOML file."""
     return {
-        name: [*each]
-        if isinstance(each, dict)
-        else {key: v for key, v in each._asdict().items() if v is not None}
-        for name, each in space.items()
+        name: [*values]
+        if isinstance(values, dict)
+        else {key: v for key, v in values._asdict().items() if v is not None}
+        for name, values in space.items()
     }
 
 
@@ -160,11 +160,11 @@ def _choices(name: str, listed: list[Any]) -> Choices:
     if not listed:
         raise InputError(f"{name} has no choices: give {HOW}")
     choices: Choices = {}
-    for each in listed:
+    for choice in listed:
         parse = ROWS[name].kind.parse
-        value = read_value(name, parse(each) if isinstance(each, str) else each)
+        value = read_value(name, parse(choice) if isinstance(choice, str) else choice)
         if value in choices.values():
-            raise InputError(f"{name} has the choice {in_few_words(each)} twice")
+            raise InputError(f"{name} has the choice {in_few_words(choice)} twice")
         choices[as_option(name, value)] = value
     return choices
 
@@ -224,8 +224,10 @@ def _check_fineness(name: str, spread: Range, step: float) -> None:
         )
 
 
-def _corners(each: Range | Choices) -> list[Any]:
-    return list(each.values()) if isinstance(each, dict) else [each.low, each.high]
+def _corners(values: Range | Choices) -> list[Any]:
+    if isinstance(values, dict):
+        return list(values.values())
+    return [values.low, values.high]
 
 
 def _check_together(space: Space, base: Mapping[str, Any]) -> None:

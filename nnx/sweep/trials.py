@@ -126,7 +126,7 @@ def to_train(
     while True:
         with journal.turn(sweep.folder):
             every = journal.trials(sweep.journal)
-            running = sum(not each.state.is_finished() for each in every)
+            running = sum(not trial.state.is_finished() for trial in every)
             if len(every) - running >= most:
                 return
             trial = _interrupted(sweep, every)
@@ -165,9 +165,9 @@ def outcomes(sweep: Sweep) -> list[Outcome]:
     with journal.turn(sweep.folder):
         every = journal.trials(sweep.journal)
     finished = [
-        Outcome(each.number, each.params, each.user_attrs.get(journal.SCORES, ()))
-        for each in every
-        if each.state.is_finished()
+        Outcome(trial.number, trial.params, trial.user_attrs.get(journal.SCORES, ()))
+        for trial in every
+        if trial.state.is_finished()
     ]
     return sorted(finished, key=lambda outcome: -outcome.mean)
 
@@ -189,10 +189,12 @@ def _check_free(folder: Path) -> None:
     if (folder / journal.NAME).exists():
         return
     patterns = "trial-[0-9]*", BEST_NAME, PICTURE_NAME
-    there = sorted(path.name for each in patterns for path in folder.glob(each))
-    if there:
+    existing = sorted(
+        path.name for pattern in patterns for path in folder.glob(pattern)
+    )
+    if existing:
         raise InputError(
-            f"{folder}: already holds {there[0]}, but no {journal.NAME} of a sweep; "
+            f"{folder}: already holds {existing[0]}, but no {journal.NAME} of a sweep; "
             "choose another --storage"
         )
 
@@ -204,9 +206,9 @@ def _check_same(folder: Path, definition: dict[str, Any]) -> None:
     path = folder / SWEEP_NAME
     text = tomli_w.dumps(definition)
     if path.exists():
-        there, own = files.read_toml(path), tomllib.loads(text)
+        stored, own = files.read_toml(path), tomllib.loads(text)
         compared = (name for name in own if name not in PLACES)
-        if differ := [name for name in compared if there.get(name) != own[name]]:
+        if differ := [name for name in compared if stored.get(name) != own[name]]:
             raise InputError(
                 f"{folder}: holds another sweep, which differs in {', '.join(differ)}; "
                 "choose another --storage"
